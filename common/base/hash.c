@@ -1,0 +1,123 @@
+/*
+ * hash.c - see hash.h
+ *
+ * libsodium's states live inside our opaque bytes, so that hash.h need not
+ * include sodium.h.
+ */
+#include "base/hash.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+_Static_assert(sizeof(crypto_hash_sha256_state) <= sizeof(fl_sha256), "size");
+_Static_assert(sizeof(crypto_generichash_state) <= sizeof(fl_blake2b), "size");
+_Static_assert(_Alignof(crypto_hash_sha256_state) <= _Alignof(fl_sha256),
+               "alignment");
+_Static_assert(_Alignof(crypto_generichash_state) <= _Alignof(fl_blake2b),
+               "alignment");
+_Static_assert(FL_SHA256_BYTES == crypto_hash_sha256_BYTES, "size");
+
+enum { FILE_PIECE = 64 * 1024 };  // bytes read at a time
+
+static crypto_hash_sha256_state *sha256_of(fl_sha256 *h)
+{
+    return (crypto_hash_sha256_state *)(void *)h->opaque;
+}
+
+static crypto_generichash_state *blake2b_of(fl_blake2b *h)
+{
+    return (crypto_generichash_state *)(void *)h->opaque;
+}
+
+void fl_sha256_init(fl_sha256 *h)
+{
+    crypto_hash_sha256_init(sha256_of(h));
+}
+
+void fl_sha256_add(fl_sha256 *h, const void *bytes, size_t n)
+{
+    crypto_hash_sha256_update(sha256_of(h), bytes, n);
+}
+
+void fl_sha256_done(fl_sha256 *h, uint8_t out[static FL_SHA256_BYTES])
+{
+    crypto_hash_sha256_final(sha256_of(h), out);
+}
+
+fl_status fl_sha256_file(uint8_t out[static FL_SHA256_BYTES], const char *path,
+                         fl_err *err)
+{
+    memset(out, 0, FL_SHA256_BYTES);
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) {
+        return fl_fail_errno(err, errno, path);
+    }
+    fl_sha256 hash;
+    fl_sha256_init(&hash);
+    unsigned char piece[FILE_PIECE];
+    size_t n;
+    while ((n = fread(piece, 1, sizeof piece, file)) > 0) {
+        fl_sha256_add(&hash, piece, n);
+    }
+    fl_status st = FL_OK;
+    if (ferror(file)) {
+        st = fl_fail_errno(err, errno, path);
+    } else {
+        fl_sha256_done(&hash, out);
+    }
+    fclose(file);
+    return st;
+}
+
+void fl_blake2b_init(fl_blake2b *h, const char *label)
+{
+    size_t n = strlen(label);
+    FL_REQUIRE(n > 0 && n <= 16);
+    // Chooses the fastest code for this CPU; cheap when done before.
+    FL_REQUIRE(sodium_init() >= 0);
+    // Keys have at least 16 bytes, so the label is padded with zeros.
+    unsigned char key[16] = {0};
+    _Static_assert(sizeof key >= crypto_generichash_KEYBYTES_MIN, "key");
+    memcpy(key, label, n);
+    crypto_generichash_init(blake2b_of(h), key, sizeof key, FL_DIGEST_BYTES);
+}
+
+void fl_blake2b_add(fl_blake2b *h, const void *bytes, size_t n)
+{
+    crypto_generichash_update(blake2b_of(h), bytes, n);
+}
+
+void fl_blake2b_done(fl_blake2b *h, uint8_t out[static FL_DIGEST_BYTES])
+{
+    crypto_generichash_final(blake2b_of(h), out, FL_DIGEST_BYTES);
+}
+
+void fl_blake2b_of(uint8_t out[static FL_DIGEST_BYTES], const char *label,
+                   const void *bytes, size_t n)
+{
+    fl_blake2b h;
+    fl_blake2b_init(&h, label);
+    fl_blake2b_add(&h, bytes, n);
+    fl_blake2b_done(&h, out);
+}
+
+void fl_hex(char *hex, const void *bytes, size_t n)
+{
+    sodium_bin2hex(hex, 2 * n + 1, bytes, n);
+}
+
+fl_status fl_unhex(void *bytes, size_t n, const char *hex, fl_err *err)
+{
+    const char *end = NULL;
+    size_t written = 0;
+    memset(bytes, 0, n);
+    if (strlen(hex) != 2 * n ||
+        sodium_hex2bin(bytes, n, hex, 2 * n, NULL, &written, &end) != 0 ||
+        written != n || *end != '\0') {
+        memset(bytes, 0, n);
+        return fl_fail(err, FL_EFORMAT, "expected %zu hexadecimal digits", 2 * n);
+    }
+    return FL_OK;
+}

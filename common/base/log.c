@@ -1,0 +1,156 @@
+/*
+ * log.c - see log.h
+ *
+ * A line is made whole before it is written, and one mutex covers the
+ * stream, so lines of several threads never mix.
+ */
+#include "base/log.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+
+enum {
+    LINE_BYTES = 2048,            // longer lines are cut
+    PROGRESS_INTERVAL_MS = 1000,  // between plain lines of progress
+    TERMINAL_INTERVAL_MS = 100    // between repaints on a terminal
+};
+
+static const char *const level_names[] = {"error", "warn", "info", "debug"};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static struct {
+    FILE *to;                 // NULL: stderr
+    fl_log_level level;
+    bool painted;             // an unfinished progress line is on the terminal
+    bool pending;             // progress text not shown yet
+    int64_t shown_ms;         // when progress was last shown
+    char progress[512];
+} logger = {.level = FL_LOG_INFO};
+
+static void level_from_environment(void)
+{
+    const char *wanted = getenv("CONSILIUM_LOG");
+    for (int i = 0; wanted != NULL && i <= FL_LOG_DEBUG; i++) {
+        if (strcmp(wanted, level_names[i]) == 0) {
+            logger.level = (fl_log_level)i;
+        }
+    }
+}
+
+static FILE *stream(void)
+{
+    return logger.to != NULL ? logger.to : stderr;
+}
+
+void fl_log_setup(FILE *to, fl_log_level level)
+{
+    pthread_once(&once, level_from_environment);
+    pthread_mutex_lock(&lock);
+    logger.to = to;
+    logger.level = level;
+    pthread_mutex_unlock(&lock);
+}
+
+bool fl_log_on(fl_log_level level)
+{
+    pthread_once(&once, level_from_environment);
+    pthread_mutex_lock(&lock);
+    bool on = level <= logger.level;
+    pthread_mutex_unlock(&lock);
+    return on;
+}
+
+/* A value from outside must not be able to forge a line or drive a terminal. */
+static void replace_controls(char *text)
+{
+    for (unsigned char *c = (unsigned char *)text; *c != '\0'; c++) {
+        if (*c < 0x20 || *c == 0x7f) {
+            *c = '?';
+        }
+    }
+}
+
+static void wipe_painted(void)
+{
+    if (logger.painted) {
+        fputs("\r\033[K", stream());
+        logger.painted = false;
+    }
+}
+
+void fl_log(fl_log_level level, const char *event, const char *fmt, ...)
+{
+    if (!fl_log_on(level)) {
+        return;
+    }
+    char line[LINE_BYTES];
+    char when[32];
+    fl_iso_time(when, sizeof when, fl_wall_ms());
+    int n = snprintf(line, sizeof line, "%s %s %s ", when, level_names[level], event);
+    if (n > 0 && (size_t)n < sizeof line) {
+        va_list args;
+        va_start(args, fmt);
+        vsnprintf(line + n, sizeof line - (size_t)n, fmt, args);
+        va_end(args);
+    }
+    replace_controls(line);
+
+    pthread_mutex_lock(&lock);
+    wipe_painted();
+    fprintf(stream(), "%s\n", line);
+    fflush(stream());
+    pthread_mutex_unlock(&lock);
+}
+
+static void show_progress(bool on_terminal)
+{
+    if (on_terminal) {
+        fprintf(stream(), "\r\033[K%s", logger.progress);
+        logger.painted = true;
+    } else {
+        fprintf(stream(), "%s\n", logger.progress);
+    }
+    fflush(stream());
+    logger.shown_ms = fl_now_ms();
+    logger.pending = false;
+}
+
+void fl_progress(const char *fmt, ...)
+{
+    pthread_mutex_lock(&lock);
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(logger.progress, sizeof logger.progress, fmt, args);
+    va_end(args);
+    replace_controls(logger.progress);
+
+    bool on_terminal = isatty(fileno(stream()));
+    int64_t interval_ms = on_terminal ? TERMINAL_INTERVAL_MS : PROGRESS_INTERVAL_MS;
+    logger.pending = true;
+    if (logger.shown_ms == 0 || fl_now_ms() - logger.shown_ms >= interval_ms) {
+        show_progress(on_terminal);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void fl_progress_end(void)
+{
+    pthread_mutex_lock(&lock);
+    if (logger.pending) {
+        show_progress(isatty(fileno(stream())));
+    }
+    if (logger.painted) {
+        fputc('\n', stream());
+        fflush(stream());
+        logger.painted = false;
+    }
+    logger.shown_ms = 0;
+    pthread_mutex_unlock(&lock);
+}

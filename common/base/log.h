@@ -1,0 +1,36 @@
+/*
+ * log.h - levelled lines of `event key=value`
+ *
+ * One line per event on stderr (or a file), with a UTC time stamp.  May be
+ * called from any thread.  Never logged: a patient's value, case or patient
+ * identifiers, paths inside a hospital's data set, any key.  A site's name, a round, a
+ * count, a digest may be.
+ */
+#ifndef FL_LOG_H
+#define FL_LOG_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/err.h"
+
+typedef enum { FL_LOG_ERROR, FL_LOG_WARN, FL_LOG_INFO, FL_LOG_DEBUG } fl_log_level;
+
+/* Default: stderr at FL_LOG_INFO; CONSILIUM_LOG=error|warn|info|debug changes
+ * the level at start. */
+void fl_log_setup(FILE *to, fl_log_level level);
+bool fl_log_on(fl_log_level level);
+
+/* fl_log(FL_LOG_INFO, "round.commit", "round=%d sites=%zu", r, n); */
+void fl_log(fl_log_level level, const char *event, const char *fmt, ...)
+    FL_PRINTF(3, 4);
+
+/*
+ * One line of progress.  On a terminal it overwrites itself (finish with
+ * fl_progress_end before other output); elsewhere it prints a plain line, at
+ * most one every min_interval_ms, the last one always.
+ */
+void fl_progress(const char *fmt, ...) FL_PRINTF(1, 2);
+void fl_progress_end(void);
+
+#endif
