@@ -1,0 +1,86 @@
+/*
+ * dataset.h - one hospital's cases: samples, splits by patient, batches
+ *
+ * A data set is opened from what FORMATS calls DATASET: a folder with
+ * dataset.yaml + manifest.csv over image files, a dataset.yaml with a table, a
+ * `.csv`, a MedMNIST-style `.npz`, or a dataset.yaml with `union: [...]` of
+ * several (standardised as one).  Whatever the format, what comes out is the
+ * same: an input array a case, a label, a patient, a split, attributes.
+ *
+ * A patient in two splits is an error.  A bad file stops the opening unless
+ * dataset.yaml says on_error: skip; then it is counted in the flow.
+ * Errors name file and line, never a patient.
+ * Threads: an opened data set is read-only and may be shared.
+ */
+#ifndef DATA_DATASET_H
+#define DATA_DATASET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "base/rng.h"
+#include "data/spec.h"
+
+typedef enum { DATA_TRAIN, DATA_VAL, DATA_TEST, DATA_N_SPLITS } data_split;
+const char *data_split_name(data_split split); // "train" "val" "test"
+bool data_split_parse(data_split *out, const char *name);
+
+typedef struct data_set data_set;
+
+typedef struct {
+    const char *case_id;   // borrowed from the set; stays in the hospital
+    const char *patient;   // likewise
+    int64_t patient_no;    // 0-based number of the patient within the set
+    data_split split;
+    int code;              // classify: class code; -1 unlabelled
+    const float *target;   // multilabel (K) in {0, 1, NaN = unlabelled}; regress (1); else NULL
+    const char *const *attributes; // as text, in spec's order; "" = unknown
+} data_case;
+
+/*
+ * Opens path.  expect: what the job asks for (shape, classes in the job's
+ * order, attributes), or NULL to take what the data set says of itself; the
+ * set's own spec is then data_set_spec().  Class codes are the expectation's.
+ * A mismatch is FL_ECONFIG with key, expected and found ("classes: the job has
+ * normal, opacity; this data set has normal, nodule").
+ */
+fl_status data_set_open(data_set **out, const char *path, const data_spec *expect, fl_err *err);
+void data_set_destroy(data_set **s);
+
+const data_spec *data_set_spec(const data_set *s);
+size_t data_set_n(const data_set *s);                        // cases in all splits
+size_t data_set_n_split(const data_set *s, data_split split);
+const size_t *data_set_split(const data_set *s, data_split split); // their indices, in manifest order
+data_case data_set_case(const data_set *s, size_t i);
+size_t data_set_n_features(const data_set *s);                // product of the input's shape
+/* Copies the inputs of n cases, in order, to x (n, input...): float32.  Images
+ * are in [0, 1] before `normalise`. */
+void data_set_batch(const data_set *s, const size_t *index, size_t n, float *x);
+
+/* Flow of cases as report.json's "flow": files, refused by reason, cases,
+ * patients, by split.  New reference. */
+json_t *data_set_flow(const data_set *s);
+/* "table1": per split n, patients, class counts, and attributes (counts of codes; n, mean, sd of numbers).
+ * Cells below min_cell patients are null with why.  New reference. */
+json_t *data_set_table1(const data_set *s, int64_t min_cell);
+/* What dataset.yaml says of itself, for reports: reference_standard ("not provided"), prevalence (NaN). */
+const char *data_set_reference_standard(const data_set *s);
+double data_set_prevalence(const data_set *s);
+/* SHA-256 over contents (inputs, labels, splits, in order): names a data set in local records. */
+void data_set_sha256(uint8_t out[static 32], const data_set *s);
+
+/* Warnings a person should see (disguised missing values, single-class split,
+ * duplicate images across splits, tiny splits): JSON list of {"what", "where", "n"}; no
+ * patient's data in it.  New reference. */
+json_t *data_set_problems(const data_set *s);
+
+/*
+ * The order in which one epoch of a split visits its cases, from the stream
+ * (seed, "shuffle", site, epoch).  order has data_set_n_split entries.
+ */
+void data_set_shuffle(const data_set *s, data_split split, uint64_t seed, const char *site, uint64_t epoch, size_t *order);
+
+#endif

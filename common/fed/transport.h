@@ -1,0 +1,76 @@
+/*
+ * transport.h - encrypted message passing with authenticated peers
+ *
+ * ROUTER/DEALER over TCP with CURVE (transport_zmq.c, the only file that
+ * includes zmq.h); an in-process twin that loses messages on request
+ * (transport_mem.c) for tests.  A message is a header and an optional payload.
+ * Every received message carries the public key that CURVE authenticated.
+ * Threads: a fed_link belongs to one thread, except fed_link_wake.
+ */
+#ifndef FED_TRANSPORT_H
+#define FED_TRANSPORT_H
+
+#include "fed/fed.h"
+#include "fed/identity.h"
+
+typedef struct fed_link fed_link;
+
+enum { FED_ROUTE_BYTES = 32 };
+/* Where an answer goes: one connection of one peer. */
+typedef struct { uint8_t n; uint8_t bytes[FED_ROUTE_BYTES]; } fed_route;
+
+typedef struct {
+    fed_public_key peer;    // who the transport authenticated; zeros on a client's link
+    fed_route route;        // to answer; unused on a client's link
+    const uint8_t *header;  // borrowed until the next receive on this link
+    size_t n_header;
+    const uint8_t *payload; // likewise; NULL when there is none
+    size_t n_payload;
+    void *hold;             // transport's own
+} fed_packet;
+
+/* A connection that was turned away, for the record. */
+typedef struct {
+    char address[64];       // peer's IP address, "" if not known
+    char reason[128];       // "key is not on the list", "no CURVE handshake", ...
+    fed_public_key key;     // zeros when it had none
+} fed_refusal;
+
+/* Asked for every handshake, from the transport's own thread: may this key
+ * talk to us?  Must not block. */
+typedef bool (*fed_allow_fn)(void *ctx, const fed_public_key *key);
+
+/* bind: "tcp://*:7700" (port 0: any; see fed_link_address).  FL_ECONFLICT with the port when it is in use. */
+fl_status fed_listen(fed_link **out, const char *bind, const fed_identity *id,
+                     fed_allow_fn allow, void *ctx, fl_err *err);
+/* Returns at once; connects and reconnects in the background. */
+fl_status fed_connect(fed_link **out, const char *address, const fed_public_key *server,
+                      const fed_identity *id, fl_err *err);
+void fed_link_close(fed_link **l); // drops what is not sent yet after 1 s
+const char *fed_link_address(const fed_link *l); // as bound, "tcp://127.0.0.1:40123"
+
+/* Queues one message; to: NULL on a client's link.  Never blocks: FL_ELIMIT
+ * when the peer's queue is full, FL_ENOTFOUND when the route is gone. header and payload are copied. */
+fl_status fed_send(fed_link *l, const fed_route *to, const void *header, size_t n_header,
+                   const void *payload, size_t n_payload, fl_err *err);
+/* The next message if there is one now: true and *out filled in. */
+bool fed_receive(fed_link *l, fed_packet *out);
+/* Server: the next refused connection, if any. */
+bool fed_link_refusal(fed_link *l, fed_refusal *out);
+
+/* Waits until one of the links has a message, fed_waker_wake was called, or timeout_ms passed. */
+typedef struct fed_waker fed_waker; // an eventfd: any thread may wake
+fed_waker *fed_waker_new(void);
+void fed_waker_destroy(fed_waker **w);
+void fed_waker_wake(fed_waker *w);
+void fed_wait(fed_link *const *links, size_t n, fed_waker *w, int timeout_ms);
+
+/* Client: state of the connection for people ("connected", "refused by the coordinator: key is not on the list", "connecting to ..."). */
+const char *fed_link_state(fed_link *l);
+
+/* In-process server and clients for tests: connect by the address that listen gave ("mem://1").
+ * drop: called per message with its direction; true loses it. */
+fl_status fed_listen_mem(fed_link **out, const fed_identity *id, fed_allow_fn allow, void *ctx, fl_err *err);
+void fed_link_set_drop(fed_link *server, bool (*drop)(void *ctx, bool to_server), void *ctx);
+
+#endif

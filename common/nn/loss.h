@@ -1,0 +1,38 @@
+/*
+ * loss.h - what training makes small
+ *
+ * Every loss is a mean over the labelled targets of the valid rows, summed in
+ * double.  An unlabelled target (-1 for codes, NaN for values) weighs nothing.
+ */
+#ifndef NN_LOSS_H
+#define NN_LOSS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum {
+    NN_LOSS_SOFTMAX_CE, // logits (N, K), target (N) class codes as float
+    NN_LOSS_SIGMOID_CE, // logits (N, K), target (N, K) in [0, 1]
+    NN_LOSS_MSE         // output (N, K), target (N, K)
+} nn_loss_kind;
+
+typedef struct {
+    nn_loss_kind kind;
+    /* softmax: weight of each class (K); sigmoid: weight of the positives of
+     * each output (K).  NULL = 1.  Copied by the plan.  As PyTorch: softmax
+     * divides by the sum of the weights of the rows. */
+    const float *class_weight;
+} nn_loss_config;
+
+/*
+ * The mean loss, and its gradient by the logits (same shape; rows from n_valid
+ * on are set to 0; may be NULL).  K >= 1.  Plain loops: this is the definition.
+ */
+double nn_loss_run(const nn_loss_config *cfg, const float *logits, const float *target,
+                   int64_t n_valid, int64_t n_rows, int64_t K, float *dlogits);
+
+/* Scores from logits: softmax over K, or sigmoid each.  In place is fine. */
+void nn_softmax(float *prob, const float *logits, int64_t N, int64_t K);
+void nn_sigmoid(float *prob, const float *logits, int64_t n);
+
+#endif

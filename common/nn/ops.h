@@ -1,0 +1,70 @@
+/*
+ * ops.h - what the engine knows of each ONNX operator
+ *
+ * One entry per operator: which inputs and attributes it takes, the shape of
+ * its output, how its forward and its reverse steps are planned.  graph.c asks
+ * for shapes, plan.c for steps; neither knows an operator by name.  The
+ * entries are in ops_conv.c, ops_math.c, ops_norm.c and ops_shape.c; the plain
+ * loops that define each of them in ref.c.
+ *
+ * Where ONNX passes constants as inputs (the shape of Reshape, the ratio of
+ * Dropout), a graph holds attributes of those names; ckpt/onnx.c translates.
+ * Internal to nn/.
+ */
+#ifndef NN_OPS_H
+#define NN_OPS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "nn/build.h"
+#include "nn/graph.h"
+
+enum { NN_MAX_OP_ATTRS = 10, NN_MAX_SPATIAL = 3 };
+
+typedef struct {
+    const char *name;                     // ONNX
+    int min_inputs, max_inputs;
+    const char *attrs[NN_MAX_OP_ATTRS];   // known attributes; any other is refused
+    /* Shape of the output, or why the inputs do not fit.  in[i] is NULL for an
+     * input that was left out. */
+    fl_status (*shape)(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err);
+    /* Multiply-adds for one row; NULL = none worth counting. */
+    int64_t (*macs)(const nn_node *node, const nn_shape *out, const nn_shape *const *in);
+    /* Appends the steps that compute the node's output. */
+    void (*plan)(nn_build *b, const nn_node *node);
+    /* Appends the steps from the output's gradient to those of the inputs that
+     * need one.  Called in reverse order, when there is such a gradient. */
+    void (*plan_grad)(nn_build *b, const nn_node *node);
+} nn_op;
+
+/* NULL when the engine does not know the operator. */
+const nn_op *nn_op_find(const char *name);
+/* "Add, AveragePool, ..." for complaints; out has room for n bytes. */
+void nn_op_list(char *out, size_t n);
+
+/* The entries of each file, ended by one without a name. */
+extern const nn_op nn_ops_conv[], nn_ops_math[], nn_ops_norm[], nn_ops_shape[];
+
+/* Attributes with ONNX's defaults. */
+int64_t nn_node_int(const nn_node *node, const char *name, int64_t dflt);
+double nn_node_float(const nn_node *node, const char *name, double dflt);
+
+/* A window that slides over D, H, W: convolutions and pools. */
+typedef struct {
+    int rank; // 1 to 3
+    int64_t kernel[NN_MAX_SPATIAL], stride[NN_MAX_SPATIAL], dilation[NN_MAX_SPATIAL];
+    int64_t pad_begin[NN_MAX_SPATIAL], pad_end[NN_MAX_SPATIAL];
+    int64_t out[NN_MAX_SPATIAL]; // positions of the window
+} nn_window;
+
+/* Reads kernel_shape (or takes it from weight, when that is not NULL), strides,
+ * pads, dilations, auto_pad and ceil_mode for an input of shape x.  pad_end is
+ * set so that out follows from it (ceil_mode makes it larger). */
+fl_status nn_window_read(nn_window *w, const nn_node *node, const nn_shape *x, const nn_shape *weight, fl_err *err);
+
+/* Broadcasting of two shapes as ONNX has it. */
+fl_status nn_shape_broadcast(nn_shape *out, const nn_shape *a, const nn_shape *b, fl_err *err);
+
+#endif
