@@ -1,0 +1,47 @@
+/*
+ * phantom.c - the registry of phantoms, and the patients they share
+ */
+#include "sim/phantom.h"
+
+#include <math.h>
+#include <string.h>
+
+extern const phantom_ops phantom_xray_opacity;
+
+static const phantom_ops *const phantoms[] = {
+    &phantom_xray_opacity,
+    NULL,
+};
+
+const phantom_ops *phantom_find(const char *name, const char *task)
+{
+    for (size_t i = 0; phantoms[i] != NULL; i++) {
+        if (strcmp(phantoms[i]->name, name) == 0 && strcmp(phantoms[i]->task, task) == 0) {
+            return phantoms[i];
+        }
+    }
+    return NULL;
+}
+
+const phantom_ops *phantom_at(size_t i)
+{
+    return i < sizeof phantoms / sizeof phantoms[0] ? phantoms[i] : NULL;
+}
+
+static double clamp(double x, double lo, double hi)
+{
+    return x < lo ? lo : x > hi ? hi : x;
+}
+
+void phantom_draw_patient(phantom_patient *out, const phantom_population *population, fl_rng *rng)
+{
+    out->sex = fl_rng_uniform(rng) < population->female ? 'F' : 'M';
+    out->age = floor(clamp(population->age_mean + population->age_sd * fl_rng_normal(rng), 18, 95));
+    out->body_size = clamp(1.0 + 0.12 * fl_rng_normal(rng), 0.7, 1.45);
+    double p = clamp(population->prevalence, 0.0, 1.0);
+    if (p > 0.0 && p < 1.0) {
+        double logit = log(p / (1.0 - p)) + log(2.0) * (out->age - population->age_mean) / 30.0;
+        p = 1.0 / (1.0 + exp(-logit));
+    }
+    out->code = fl_rng_uniform(rng) < p;
+}
