@@ -132,7 +132,7 @@ $(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c
 PROGRAMS := coordinator client sim
 
 # layers.txt gives `uses_F` for every folder F, lowest first.
-layers  := $(shell sed -n '/^library/d; s/ \{1,\}/$(comma)/g; s/^\([a-z]*\):/\1:/p' common/layers.txt)
+layers  := $(shell sed -n '/^library/d; s/ \{1,\}/$(comma)/g; /^[a-z]*:/p' common/layers.txt)
 FOLDERS := $(filter-out $(PROGRAMS),$(foreach l,$(layers),$(firstword $(subst :, ,$(l)))))
 $(foreach l,$(layers),$(eval uses_$(subst $(comma), ,$(subst :,:=,$(l)))))
 
