@@ -4,18 +4,26 @@
  * A task knows what the model's outputs mean (logits of which classes), which
  * loss trains them and which figures judge them.  It knows no federation: the
  * client, the simulator's baselines, `client train` and the tests use the same
- * code.  One const table a task, one line in the registry.
+ * code.  One const table a task (ops.h), one line in the registry (task.c).
+ *
+ *     task_model_new(&model, data_set_spec(set), &cfg, err);
+ *     nn_graph_init(task_model_graph(model), params, seed);
+ *     task_trainer_new(&trainer, model, set, &train, err);
+ *     task_trainer_run(trainer, params, seed, "", 1, false, NULL, &done, err);
+ *     task_predict(&scores, model, params, set, DATA_TEST, 1, err);
+ *
+ * Threads: a model is read-only once made and may be shared; a trainer belongs
+ * to one thread at a time.
  */
 #ifndef TASK_TASK_H
 #define TASK_TASK_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cfg.h"
 #include "base/err.h"
-#include "base/json.h"
 #include "data/dataset.h"
 #include "eval/eval.h"
 #include "model/model.h"
@@ -23,91 +31,152 @@
 #include "nn/optim.h"
 #include "nn/plan.h"
 
+// -------------------------------------------------------------------- models
+
 /* A model that fits a task: the graph and what its outputs mean. */
 typedef struct task_model task_model;
 
-/* Builds cfg's graph for spec (single logit or one a class; see model_ops).
- * FL_ECONFIG when they do not fit. */
-fl_status task_model_new(task_model **out, const data_spec *spec, const model_config *cfg, fl_err *err);
-/* From a file made by task_model_write or another tool; *data (P floats) is the caller's.  spec_out is filled
- * from the file's metadata (classes, input) where it has them. */
-fl_status task_model_read(task_model **out, float **data, data_spec *spec_out, const char *onnx_path, fl_err *err);
-/* ONNX with classes, positive class, input shape, threshold (NaN: none) and model name in its metadata. */
-fl_status task_model_write(const task_model *m, const float *data, double threshold, const char *onnx_path, fl_err *err);
-/* Threshold that came with a file that was read; NaN = none. */
-double task_model_threshold(const task_model *m);
-void task_model_destroy(task_model **m);
+/*
+ * Builds cfg's graph for spec (one logit or one a class, as the model says).
+ * Two classes whose positive one is not said: the second is.
+ * FL_ECONFIG when they do not fit.
+ */
+fl_status task_model_new(task_model **out, const data_spec *spec,
+                         const model_config *cfg, fl_err *err);
+
+/*
+ * From a file made by task_model_write or by another tool.
+ * data: the P numbers, the caller's.
+ * spec_out: optional; what the file says of classes and input.  n_classes == 0
+ * when it names none: see task_model_set_spec.
+ */
+fl_status task_model_read(task_model **out, float **data, data_spec *spec_out,
+                          const char *onnx_path, fl_err *err);
+
+/* Gives the outputs the meaning that spec has; FL_ECONFIG when input or number
+ * of outputs differ from the graph's. */
+fl_status task_model_set_spec(task_model *m, const data_spec *spec,
+                              fl_err *err);
+
+/* ONNX with task, classes, positive class, input shape, threshold (NaN: none)
+ * and the model's name in its metadata. */
+fl_status task_model_write(const task_model *m, const float *data,
+                           double threshold, const char *onnx_path,
+                           fl_err *err);
+
+void task_model_destroy(task_model **m);  // fine on NULL
 const nn_graph *task_model_graph(const task_model *m);
 const nn_table *task_model_table(const task_model *m);
 const data_spec *task_model_spec(const task_model *m);
-size_t task_model_n_scores(const task_model *m); // K: scores a case
+const char *task_model_name(const task_model *m);  // "cnn"
+size_t task_model_n_scores(const task_model *m);   // K: scores a case
+double task_model_threshold(const task_model *m);  // the file's; NaN = none
 
-/* ---- training ---- */
+// ------------------------------------------------------------------ training
+
 typedef struct {
-    int64_t epochs;        // > 0, or 0 when steps is given
-    int64_t steps;         // batches; > 0, or 0 when epochs is given
-    int64_t batch;
+    int64_t epochs;         // > 0, or 0 when steps is given
+    int64_t steps;          // batches; > 0, or 0 when epochs is given
+    int64_t batch;          // cases, >= 1
     nn_optim_config optim;
     nn_precision precision;
-    int threads;
-    bool class_weights;    // weigh classes by 1 / frequency in the training split
+    int threads;            // OpenMP threads, >= 1
+    bool class_weights;     // weigh classes by 1 / frequency in training
 } task_train_config;
-void task_train_defaults(task_train_config *cfg); // 1 epoch, batch 32, sgd .01 m .9, fp32, 1 thread
-/* Reads `local:`-like keys of a mapping; complaints go to the document. */
+
+/* 1 epoch, batch 32, sgd lr .01 momentum .9, fp32, 1 thread. */
+void task_train_defaults(task_train_config *cfg);
+
+/* Reads the keys of a job's `local:`; complaints go to the document. */
 void task_train_read(task_train_config *out, fl_node map);
 
 /* What a caller may put into a step.  All optional. */
 typedef struct {
     void *ctx;
-    /* After the gradient, before the optimiser: FedProx, control variates. P floats each. */
+    /* After the gradient, before the optimiser: FedProx, control variates.
+     * grad, params: P floats. */
     void (*adjust)(void *ctx, float *grad, const float *params, int64_t n);
-    /* After each step; false stops training early (FL_ESTOPPED). */
+    /* After each step, when the parameters are the step's; false stops
+     * training (FL_ESTOPPED). */
     bool (*step_done)(void *ctx, int64_t done, int64_t total, double loss);
 } task_hooks;
 
 typedef struct task_trainer task_trainer;
-/* Plan, optimiser and buffers for repeated training; m and set are borrowed. */
-fl_status task_trainer_new(task_trainer **out, const task_model *m, const data_set *set, const task_train_config *cfg, fl_err *err);
-void task_trainer_destroy(task_trainer **t);
+
+/*
+ * Plan, optimiser and buffers for repeated training on the labelled cases of
+ * the training split; m and set are borrowed until destroy.
+ * FL_ECONFIG when there is no such case, FL_EUNSUPPORTED when this CPU cannot
+ * run the precision.
+ */
+fl_status task_trainer_new(task_trainer **out, const task_model *m,
+                           const data_set *set, const task_train_config *cfg,
+                           fl_err *err);
+void task_trainer_destroy(task_trainer **t);  // fine on NULL
 
 typedef struct {
-    int64_t steps, samples; // done
-    double loss;            // mean over steps
+    int64_t steps, samples;  // done
+    double loss;             // mean over steps
 } task_train_result;
 
 /*
- * Trains params (P floats, in place) for cfg's epochs or steps on the training
- * split.  Everything random comes from (seed, purpose, site, round); with steps, batches go on through
- * reshuffled epochs.  The optimiser starts fresh each call unless keep_state.
- * FL_EFORMAT when the loss stops being finite (params are then unusable).
+ * Trains params (P floats, in place) for cfg's epochs or steps.
+ * round: from 1; everything random comes from (seed, purpose, site, round).
+ * With steps, a round goes on in the shuffled epochs where the round before
+ * it ended.  The optimiser starts fresh unless keep_state.
+ * FL_EFORMAT when loss or parameters stop being finite; they are then unusable.
  */
-fl_status task_trainer_run(task_trainer *t, float *params, uint64_t seed, const char *site, uint64_t round,
-                           bool keep_state, const task_hooks *hooks, task_train_result *result, fl_err *err);
-/* Steps that one call will do. */
-int64_t task_trainer_steps(const task_trainer *t);
+fl_status task_trainer_run(task_trainer *t, float *params, uint64_t seed,
+                           const char *site, uint64_t round, bool keep_state,
+                           const task_hooks *hooks, task_train_result *result,
+                           fl_err *err);
+int64_t task_trainer_steps(const task_trainer *t);        // of one run
+int64_t task_trainer_epoch_steps(const task_trainer *t);  // of one epoch
 
-/* ---- prediction and evaluation ---- */
+// ------------------------------------------------- prediction and evaluation
+
 typedef struct {
-    size_t n, K;
-    double *score;         // (n, K) probabilities
-    int *label;            // (n) codes, -1 unlabelled
-    int64_t *patient;      // (n)
-    size_t *index;         // (n) case in the data set
-    double loss;           // mean loss over labelled cases; NaN when there are none
+    size_t n, K;       // cases, scores a case
+    double *score;     // (n, K) probabilities; regress: the value
+    int *label;        // (n) codes, -1 unlabelled or not classify
+    double *target;    // (n, K) multilabel and regress, NaN unlabelled; else NULL
+    int64_t *patient;  // (n)
+    size_t *index;     // (n) case in the data set
+    double loss;       // mean over labelled targets; NaN when there are none
 } task_scores;
-/* Scores of a split; release with task_scores_clear. stop may be NULL. */
-fl_status task_predict(task_scores *out, const task_model *m, const float *params, const data_set *set,
+
+/* Scores of a split; release with task_scores_clear. */
+fl_status task_predict(task_scores *out, const task_model *m,
+                       const float *params, const data_set *set,
                        data_split split, int threads, fl_err *err);
 void task_scores_clear(task_scores *s);
-/* Borrowed view for eval_*. */
-eval_predictions task_predictions(const task_scores *s, const data_spec *spec, double threshold);
-/* Case, patient, label, score_0.. , attributes: the local predictions.csv. Atomic; mode 0600. */
-fl_status task_predictions_write(const task_scores *s, const data_set *set, const data_spec *spec, const char *path, fl_err *err);
 
-/* Quick validation figures of a round: loss, accuracy, auc (NaN when undefined), n, n_positive. */
-typedef struct { double loss, accuracy, auc; int64_t n, n_positive; } task_quick;
-void task_quick_of(task_quick *out, const task_scores *s, const data_spec *spec);
-/* The value of a job's select.metric in a quick ("auc", "accuracy", "loss"); NaN when undefined. */
+/* Borrowed view for eval_*; task classify. */
+eval_predictions task_predictions(const task_scores *s, const data_spec *spec,
+                                  double threshold);
+
+/* Every figure of the task.  threshold: two classes; NaN = 0.5. */
+void task_evaluate(eval_metrics *out, const task_scores *s,
+                   const data_spec *spec, double threshold, uint64_t seed);
+
+/*
+ * The local predictions.csv: case, patient, label, score_0 .. score_K-1,
+ * attributes (multilabel: label_0 .. label_K-1).  Scores read back as the same
+ * doubles.  Atomic; mode 0600: it names patients and stays in the hospital.
+ */
+fl_status task_predictions_write(const task_scores *s, const data_set *set,
+                                 const data_spec *spec, const char *path,
+                                 fl_err *err);
+
+/* Figures of a round's curve; NaN when undefined. */
+typedef struct {
+    double loss, accuracy, auc;
+    int64_t n, n_positive;  // labelled cases; two classes: positives
+} task_quick;
+void task_quick_of(task_quick *out, const task_scores *s,
+                   const data_spec *spec);
+/* "auc", "accuracy" or "loss"; NaN when undefined. */
 double task_quick_metric(const task_quick *q, const char *metric);
+bool task_quick_known(const char *metric);
 
 #endif

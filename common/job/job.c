@@ -1,0 +1,535 @@
+/*
+ * job.c - reads job.yaml, key by key as FORMATS lists them
+ */
+#include "job/job.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/sys.h"
+
+double job_strategy_param(const job_strategy *s, const char *key,
+                          double fallback)
+{
+    for (size_t i = 0; i < s->n_params; i++) {
+        if (strcmp(s->param[i].key, key) == 0) {
+            return s->param[i].value;
+        }
+    }
+    return fallback;
+}
+
+// ------------------------------------------------------------- small readers
+
+/* Copies text of less than size bytes, or complains. */
+static void take_text(char *out, size_t size, fl_node where, const char *key,
+                      const char *text)
+{
+    if (text == NULL) {
+        return;
+    }
+    if (strlen(text) >= size) {
+        fl_cfg_complain(where, "%s: expected at most %zu bytes, found %zu", key,
+                        size - 1, strlen(text));
+        return;
+    }
+    memcpy(out, text, strlen(text) + 1);
+}
+
+static bool is_plain_name(const char *text)
+{
+    return *text != '\0' &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-") ==
+               strlen(text);
+}
+
+static bool has_suffix(const char *text, const char *suffix)
+{
+    size_t n = strlen(text);
+    size_t k = strlen(suffix);
+    return n > k && strcmp(text + n - k, suffix) == 0;
+}
+
+static void read_head(job *out, fl_node root)
+{
+    const char *name = fl_cfg_text(root, "name", FL_CFG_REQUIRED_TEXT,
+                                   "of the job: a-z, 0-9, _ and -");
+    fl_node where = fl_cfg_get(root, "name", "");
+    take_text(out->name, sizeof out->name, where, "name", name);
+    if (fl_cfg_ok(root.cfg) && !is_plain_name(name)) {
+        fl_cfg_complain(where, "name: expected a-z, 0-9, _ and - only, found "
+                               "%.60s", name);
+    }
+    const char *use = fl_cfg_text(root, "intended_use", "not stated",
+                                  "printed on every report");
+    take_text(out->intended_use, sizeof out->intended_use,
+              fl_cfg_get(root, "intended_use", ""), "intended_use", use);
+}
+
+static void read_model(job *out, fl_node root)
+{
+    fl_node node = fl_cfg_get(root, "model", "architecture and its settings");
+    if (!fl_cfg_present(node)) {
+        fl_cfg_complain(root, "model: is required");
+        return;
+    }
+    model_config_read(&out->model, node);
+    if (out->model.onnx[0] != '\0') {
+        fl_cfg_complain(node, "model: a graph from an ONNX file cannot be "
+                              "federated yet; `client train` takes it");
+    }
+    const char *init = fl_cfg_path(root, "init", NULL,
+                                   "weights to start from, .safetensors or "
+                                   ".onnx");
+    fl_node where = fl_cfg_get(root, "init", "");
+    take_text(out->init, sizeof out->init, where, "init", init);
+    if (init != NULL && !has_suffix(init, ".safetensors") &&
+        !has_suffix(init, ".onnx")) {
+        fl_cfg_complain(where, "init: expected a .safetensors or .onnx file, "
+                               "found %s", fl_path_base(init));
+    }
+}
+
+// ------------------------------------------------------------------ strategy
+
+static void read_strategy_param(job_strategy *out, const char *key,
+                                fl_node value)
+{
+    if (out->n_params == JOB_MAX_PARAMS) {
+        fl_cfg_complain(value, "strategy: expected at most %d settings",
+                        JOB_MAX_PARAMS);
+        return;
+    }
+    if (strlen(key) >= sizeof out->param[0].key) {
+        fl_cfg_complain(value, "strategy: no setting has so long a name");
+        return;
+    }
+    size_t i = out->n_params++;
+    memcpy(out->param[i].key, key, strlen(key) + 1);
+    out->param[i].value = fl_node_num(value, -1e12, 1e12,
+                                      "a setting of the strategy, as mu of "
+                                      "fedprox");
+}
+
+static void read_strategy(job_strategy *out, fl_node root)
+{
+    static const char *const weights[] = {"samples", "uniform", NULL};
+    fl_node map = fl_cfg_map(root, "strategy", "how updates become a model");
+    const char *name = fl_cfg_text(map, "name", "fedavg",
+                                   "the coordinator lists them when it does "
+                                   "not know one");
+    take_text(out->name, sizeof out->name, map, "strategy.name", name);
+    out->uniform = fl_cfg_choice(map, "weights", weights, 0,
+                                 "a site counts by its training cases, or "
+                                 "each the same") == 1;
+    for (size_t i = 0; i < fl_cfg_count(map); i++) {
+        const char *key;
+        fl_node value = fl_cfg_pair(map, i, &key);
+        if (strcmp(key, "name") != 0 && strcmp(key, "weights") != 0) {
+            read_strategy_param(out, key, value);
+        }
+    }
+}
+
+// --------------------------------------------------------------------- sites
+
+static void read_sites(job_sites *out, fl_node root)
+{
+    static const char *const of[] = {"all", NULL};
+    static const char *const late[] = {"drop", "carry", "wait", NULL};
+    enum { SECOND_MS = 1000, DAY_MS = 24 * 3600 * SECOND_MS };
+    fl_node map = fl_cfg_map(root, "sites", "who takes part in a round");
+    out->quorum = fl_cfg_int(map, "quorum", 1, 100000, 1,
+                             "least contributions a round needs");
+    fl_cfg_choice(map, "of", of, 0, "sites that are asked");
+    out->of_all = true;
+    out->patience_ms = fl_cfg_duration_ms(map, "patience", 100,
+                                          (int64_t)30 * DAY_MS,
+                                          600 * SECOND_MS,
+                                          "the only timeout: silence longer "
+                                          "than this is an absence");
+    out->late = (job_late)fl_cfg_choice(map, "late", late, 0,
+                                        "what becomes of a site that is late");
+    if (out->late == JOB_LATE_CARRY) {
+        fl_cfg_complain(fl_cfg_get(map, "late", ""),
+                        "late: carry is not built yet; expected drop or wait");
+    }
+}
+
+static void read_select(job_select *out, fl_node root)
+{
+    static const char *const keep[] = {"best", "last", NULL};
+    fl_node map = fl_cfg_map(root, "select", "which round's model is kept");
+    const char *metric = fl_cfg_text(map, "metric", "auc",
+                                     "auc, accuracy or loss");
+    take_text(out->metric, sizeof out->metric, map, "metric", metric);
+    if (!task_quick_known(metric)) {
+        fl_cfg_complain(fl_cfg_get(map, "metric", ""),
+                        "select.metric: expected auc, accuracy or loss, found "
+                        "%.40s", metric);
+    }
+    const char *split = fl_cfg_text(map, "split", "val", "val");
+    if (strcmp(split, "test") == 0) {
+        fl_cfg_complain(fl_cfg_get(map, "split", ""),
+                        "select.split: the test split never chooses; expected "
+                        "val");
+    } else if (strcmp(split, "val") != 0) {
+        fl_cfg_complain(fl_cfg_get(map, "split", ""),
+                        "select.split: expected val, found %.40s", split);
+    }
+    out->split = DATA_VAL;
+    out->best = fl_cfg_choice(map, "keep", keep, 0,
+                              "the round that was best, or the last") == 0;
+}
+
+// ---------------------------------------------------------------- evaluation
+
+static void read_threshold(job_evaluation *out, const data_spec *data,
+                           fl_node map)
+{
+    static const char *const rules[] = {"fixed", "sensitivity", "youden", NULL};
+    static const char *const splits[] = {"val", NULL};
+    fl_node t = fl_cfg_map(map, "threshold",
+                           "score from which a case is called positive; "
+                           "frozen before the test split is opened");
+    out->rule = (eval_rule)fl_cfg_choice(t, "rule", rules, 0,
+                                         "a number, a sensitivity to reach, "
+                                         "or Youden's index");
+    bool has_at = fl_cfg_has(t, "at");
+    out->at = fl_cfg_num(t, "at", 0, 1, 0.5,
+                         "fixed: the threshold; sensitivity: the one to reach");
+    fl_cfg_choice(t, "split", splits, 0, "where the rule looks");
+    fl_node where = fl_cfg_get(t, "rule", "");
+    if (!fl_cfg_present(t)) {
+        return;
+    }
+    if (data->positive < 0) {
+        fl_cfg_complain(t, "evaluation.threshold: only for tasks with two "
+                           "classes");
+    } else if (out->rule == EVAL_RULE_SENSITIVITY && (!has_at || out->at <= 0)) {
+        fl_cfg_complain(where, "evaluation.threshold: rule sensitivity needs "
+                               "at: a number above 0, at most 1");
+    } else if (out->rule == EVAL_RULE_YOUDEN && has_at) {
+        fl_cfg_complain(where, "evaluation.threshold: rule youden has no at");
+    }
+}
+
+static void read_margins(job_evaluation *out, fl_node map)
+{
+    fl_node margins = fl_cfg_map(map, "margin",
+                                 "smallest difference that matters, by metric");
+    size_t n = fl_cfg_count(margins);
+    if (n > JOB_MAX_MARGINS) {
+        fl_cfg_complain(margins, "evaluation.margin: expected at most %d, found "
+                                 "%zu", JOB_MAX_MARGINS, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const char *metric;
+        fl_node value = fl_cfg_pair(margins, i, &metric);
+        if (!eval_metric_known(metric)) {
+            fl_cfg_complain(value, "evaluation.margin: unknown metric %.40s",
+                            metric);
+            continue;
+        }
+        job_margin *m = &out->margin[out->n_margins++];
+        take_text(m->metric, sizeof m->metric, value, "evaluation.margin",
+                  metric);
+        m->value = fl_node_num(value, 0, 1e6, "in the metric's unit");
+    }
+}
+
+static const data_attribute *find_attribute(const data_spec *data,
+                                            const char *name)
+{
+    for (size_t i = 0; i < data->n_attributes; i++) {
+        if (strcmp(data->attributes[i].name, name) == 0) {
+            return &data->attributes[i];
+        }
+    }
+    return NULL;
+}
+
+static void read_edges(job_subgroup *out, fl_node list)
+{
+    size_t n = fl_cfg_count(list);
+    if (!fl_cfg_is_list(list) || n < 1 || n > JOB_MAX_EDGES) {
+        fl_cfg_complain(list, "evaluation.subgroups: %s: expected a list of 1 "
+                              "to %d edges", out->name, JOB_MAX_EDGES);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        fl_node item = fl_cfg_item(list, i);
+        out->edges[i] = fl_node_num(item, -1e12, 1e12,
+                                    "edges that cut a number into groups");
+        if (i > 0 && out->edges[i] <= out->edges[i - 1]) {
+            fl_cfg_complain(item, "evaluation.subgroups: %s: expected edges "
+                                  "that increase", out->name);
+        }
+    }
+    out->n_edges = n;
+}
+
+/* sex, or age: [0, 40, 60] */
+static void read_subgroup(job_subgroup *out, const data_spec *data,
+                          fl_node item)
+{
+    const char *name;
+    fl_node edges = {item.cfg, 0};
+    bool has_edges = fl_cfg_is_map(item);
+    if (has_edges) {
+        if (fl_cfg_count(item) != 1) {
+            fl_cfg_complain(item, "evaluation.subgroups: expected one "
+                                  "attribute an item");
+            return;
+        }
+        edges = fl_cfg_pair(item, 0, &name);
+    } else {
+        name = fl_node_text(item, "attribute");
+    }
+    const data_attribute *a = find_attribute(data, name);
+    if (a == NULL) {
+        fl_cfg_complain(item, "evaluation.subgroups: data.attributes has no "
+                              "%.60s", name);
+    } else if (has_edges != (a->kind == DATA_ATTR_NUMBER)) {
+        fl_cfg_complain(item, has_edges
+                                  ? "evaluation.subgroups: %s is no number and "
+                                    "takes no edges"
+                                  : "evaluation.subgroups: %s is a number; say "
+                                    "where to cut it, as in {%s: [40, 60]}",
+                        name, name);
+    }
+    take_text(out->name, sizeof out->name, item, "evaluation.subgroups", name);
+    if (has_edges) {
+        read_edges(out, edges);
+    }
+}
+
+static void read_subgroups(job_evaluation *out, const data_spec *data,
+                           fl_node map)
+{
+    fl_node list = fl_cfg_list(map, "subgroups",
+                               "attributes; a number with the edges to cut it "
+                               "at, as in age: [40, 60]");
+    size_t n = fl_cfg_count(list);
+    if (n > JOB_MAX_SUBGROUPS) {
+        fl_cfg_complain(list, "evaluation.subgroups: expected at most %d, found "
+                              "%zu", JOB_MAX_SUBGROUPS, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        fl_node item = fl_cfg_item(list, i);
+        read_subgroup(&out->subgroups[i], data, item);
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(out->subgroups[j].name, out->subgroups[i].name) == 0) {
+                fl_cfg_complain(item, "evaluation.subgroups: %s is there twice",
+                                out->subgroups[i].name);
+            }
+        }
+    }
+    out->n_subgroups = n;
+}
+
+static void read_evaluation(job_evaluation *out, const data_spec *data,
+                            fl_node root)
+{
+    static const char *const budgets[] = {"same_steps", "none", NULL};
+    fl_node map = fl_cfg_map(root, "evaluation", "how the model is judged");
+    read_threshold(out, data, map);
+    read_margins(out, map);
+    read_subgroups(out, data, map);
+    out->min_cell = fl_cfg_int(map, "min_cell", 1, 100000, 10,
+                               "a cell of fewer patients is suppressed");
+    fl_node local = fl_cfg_map(map, "local_baseline",
+                               "each site's own model, to compare with");
+    out->local_baseline =
+        fl_cfg_choice(local, "budget", budgets, 0,
+                      "same_steps: rounds x local steps; none: no such "
+                      "model") == 0;
+    out->histogram_bins = fl_cfg_int(map, "histogram_bins", 2, 1000, 20,
+                                     "of scores that may leave a site");
+}
+
+static void read_privacy(job *out, fl_node root)
+{
+    static const char *const names[] = {"real", "codes", NULL};
+    fl_node map = fl_cfg_map(root, "privacy", "what protects an update");
+    out->privacy.secure_aggregation =
+        fl_cfg_bool(map, "secure_aggregation", false,
+                    "the coordinator sees sums only");
+    if (out->privacy.secure_aggregation) {
+        fl_cfg_complain(fl_cfg_get(map, "secure_aggregation", ""),
+                        "privacy.secure_aggregation: is not built yet; "
+                        "expected false");
+    }
+    const char *dp = "none";
+    fl_node node = fl_cfg_get(map, "dp", "differential privacy: none");
+    if (fl_cfg_is_scalar(node) && !fl_cfg_is_null(node)) {
+        dp = fl_node_text(node, "dp");
+    }
+    if (fl_cfg_is_map(node) || fl_cfg_is_list(node) || strcmp(dp, "none") != 0) {
+        fl_cfg_complain(node, "privacy.dp: differential privacy is not built "
+                              "yet; expected none");
+    }
+    memcpy(out->privacy.dp, "none", sizeof "none");
+    out->codes = fl_cfg_choice(root, "names", names, 0,
+                               "how other hospitals appear in a hospital's "
+                               "report") == 1;
+}
+
+// ----------------------------------------------------------------- the whole
+
+/* The architecture must take this input: found by building its graph. */
+static void check_model(const job *j, fl_node root)
+{
+    if (!fl_cfg_ok(root.cfg) || j->data.input.rank == 0) {
+        return;
+    }
+    fl_err why = FL_ERR_INIT;
+    task_model *model = NULL;
+    if (task_model_new(&model, &j->data, &j->model, &why) != FL_OK) {
+        fl_cfg_complain(fl_cfg_get(root, "model", ""), "%s", why.text);
+    }
+    task_model_destroy(&model);
+}
+
+void job_read_node(job *out, fl_node root)
+{
+    memset(out, 0, sizeof *out);
+    read_head(out, root);
+    data_spec_read(&out->data, root);
+    if (out->data.task != DATA_CLASSIFY) {
+        fl_cfg_complain(fl_cfg_get(root, "task", ""),
+                        "task: %s cannot be federated yet; expected classify",
+                        data_task_name(out->data.task));
+    }
+    if (out->data.input.rank == 0) {
+        fl_cfg_complain(fl_cfg_get(root, "data", ""),
+                        "data.input: is required");
+    }
+    read_model(out, root);
+    out->rounds = fl_cfg_int(root, "rounds", 1, 100000, FL_CFG_REQUIRED,
+                             "rounds of training");
+    out->seed = (uint64_t)fl_cfg_int(root, "seed", 0, INT64_MAX, 1,
+                                     "same seed, same bits");
+    read_strategy(&out->strategy, root);
+    task_train_read(&out->local, fl_cfg_map(root, "local",
+                                            "how a site trains in a round"));
+    read_sites(&out->sites, root);
+    read_select(&out->select, root);
+    read_evaluation(&out->evaluation, &out->data, root);
+    read_privacy(out, root);
+    check_model(out, root);
+}
+
+/* with_files: the files it names must be there. */
+static fl_status parse(job *out, const char *text, size_t n, const char *name,
+                       const char *dir, bool with_files, fl_err *err)
+{
+    fl_cfg *doc;
+    memset(out, 0, sizeof *out);
+    if (n > JOB_MAX_BYTES) {
+        return fl_fail(err, FL_ELIMIT, "%s: a job has at most %d bytes, found "
+                                       "%zu", name, JOB_MAX_BYTES, n);
+    }
+    fl_status st = fl_cfg_parse(&doc, text, n, name, dir, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    fl_node root = fl_cfg_root(doc);
+    job_read_node(out, root);
+    if (with_files && out->init[0] != '\0' && !fl_file_exists(out->init)) {
+        fl_cfg_complain(fl_cfg_get(root, "init", ""), "init: there is no %s",
+                        out->init);
+    }
+    st = fl_cfg_finish(doc, err);
+    fl_cfg_destroy(&doc);
+    if (st != FL_OK) {
+        memset(out, 0, sizeof *out);
+        return st;
+    }
+    out->text = fl_xstrndup(text, n);
+    out->n_text = n;
+    return FL_OK;
+}
+
+fl_status job_parse(job *out, const char *text, size_t n, const char *name,
+                    const char *dir, fl_err *err)
+{
+    return parse(out, text, n, name, dir, false, err);
+}
+
+fl_status job_read(job *out, const char *path, fl_err *err)
+{
+    char *text = NULL;
+    size_t n = 0;
+    memset(out, 0, sizeof *out);
+    fl_status st = fl_file_read(&text, &n, path, JOB_MAX_BYTES, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    char *dir = fl_path_dir(path);
+    st = parse(out, text, n, path, dir, true, err);
+    free(dir);
+    free(text);
+    return st;
+}
+
+void job_clear(job *j)
+{
+    free(j->text);
+    memset(j, 0, sizeof *j);
+}
+
+// ---------------------------------------------------------------- one's data
+
+static int64_t count_labelled(const data_set *set, data_split split)
+{
+    int64_t n = 0;
+    const size_t *index = data_set_split(set, split);
+    for (size_t i = 0; i < data_set_n_split(set, split); i++) {
+        n += data_set_case(set, index[i]).code >= 0;
+    }
+    return n;
+}
+
+/* Why a job needs a split; NULL when it does without. */
+static const char *need_of(const job *j, data_split split)
+{
+    switch (split) {
+    case DATA_TRAIN:
+        return "to train on";
+    case DATA_TEST:
+        return "to be judged on";
+    default:
+        break;
+    }
+    if (j->evaluation.rule != EVAL_RULE_FIXED) {
+        return "to set its threshold on (evaluation.threshold)";
+    }
+    return j->select.best ? "to choose the round by (select.keep: best)" : NULL;
+}
+
+fl_status job_check_data(const job *j, const data_set *set, fl_err *err)
+{
+    for (data_split split = 0; split < DATA_N_SPLITS; split++) {
+        const char *need = need_of(j, split);
+        if (need != NULL && count_labelled(set, split) == 0) {
+            return fl_fail(err, FL_ECONFIG,
+                           "the %s split has %zu cases and none with a label; "
+                           "the job needs some %s",
+                           data_split_name(split),
+                           data_set_n_split(set, split), need);
+        }
+    }
+    return FL_OK;
+}
+
+void job_describe(FILE *out)
+{
+    job j;
+    fl_cfg *doc = fl_cfg_describe(out);
+    job_read_node(&j, fl_cfg_root(doc));
+    fl_cfg_destroy(&doc);
+}

@@ -1,0 +1,189 @@
+/*
+ * classify.c - one class a case
+ *
+ * With one logit a class the scores are their softmax; with a single logit z
+ * for two classes they are sigmoid(z) for the positive class and 1 - that for
+ * the other.  Scores are worked out in double: in float, sure cases would all
+ * become 1.0 and tie.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "task/ops.h"
+
+static int64_t n_logits(const data_spec *spec, bool single)
+{
+    return single && spec->n_classes == 2 ? 1 : (int64_t)spec->n_classes;
+}
+
+static size_t n_scores(int64_t L)
+{
+    return L == 1 ? 2 : (size_t)L;
+}
+
+static nn_loss_kind loss(int64_t L)
+{
+    return L == 1 ? NN_LOSS_SIGMOID_CE : NN_LOSS_SOFTMAX_CE;
+}
+
+static int64_t target_width(int64_t L)
+{
+    (void)L;
+    return 1;
+}
+
+static int64_t target(float *row, const data_spec *spec, int64_t L,
+                      const data_case *c)
+{
+    if (c->code < 0) {
+        row[0] = L == 1 ? NAN : -1;
+        return 0;
+    }
+    row[0] = L == 1 ? (float)(c->code == spec->positive) : (float)c->code;
+    return 1;
+}
+
+/* w_k = n / (K n_k), so that a batch that is like the split weighs as much as
+ * it does without; single logit: n_negative / n_positive. */
+static void weigh(float *weight, const data_spec *spec, int64_t L,
+                  const data_set *set)
+{
+    double count[DATA_MAX_CLASSES] = {0};
+    double n = 0;
+    const size_t *index = data_set_split(set, DATA_TRAIN);
+    for (size_t i = 0; i < data_set_n_split(set, DATA_TRAIN); i++) {
+        int code = data_set_case(set, index[i]).code;
+        if (code >= 0) {
+            count[code]++;
+            n++;
+        }
+    }
+    if (L == 1) {
+        double positives = count[spec->positive];
+        bool both = positives > 0 && positives < n;
+        weight[0] = both ? (float)((n - positives) / positives) : 1;
+        return;
+    }
+    for (int64_t k = 0; k < L; k++) {
+        weight[k] = count[k] > 0 ? (float)(n / ((double)L * count[k])) : 1;
+    }
+}
+
+static void score(double *row, const data_spec *spec, int64_t L,
+                  const float *logits)
+{
+    if (L == 1) {
+        int positive = spec->positive >= 0 ? spec->positive : 1;
+        row[positive] = 1 / (1 + exp(-(double)logits[0]));
+        row[1 - positive] = 1 / (1 + exp((double)logits[0]));
+        return;
+    }
+    double top = logits[0];
+    for (int64_t k = 1; k < L; k++) {
+        top = fmax(top, logits[k]);
+    }
+    double sum = 0;
+    for (int64_t k = 0; k < L; k++) {
+        row[k] = exp(logits[k] - top);
+        sum += row[k];
+    }
+    for (int64_t k = 0; k < L; k++) {
+        row[k] /= sum;
+    }
+}
+
+static void evaluate(eval_metrics *out, const task_scores *s,
+                     const data_spec *spec, double threshold, uint64_t seed)
+{
+    eval_predictions p = task_predictions(s, spec, threshold);
+    eval_classify(out, &p, seed);
+}
+
+// --------------------------------------------------------- a round's figures
+
+static int best_class(const double *row, size_t K)
+{
+    size_t best = 0;
+    for (size_t k = 1; k < K; k++) {
+        if (row[k] > row[best]) {
+            best = k;
+        }
+    }
+    return (int)best;
+}
+
+/* AUC of class k against the rest, over the labelled cases. */
+static double class_auc(const task_scores *s, int k, double *column,
+                        int *is_positive)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        if (s->label[i] >= 0) {
+            column[n] = s->score[i * s->K + (size_t)k];
+            is_positive[n] = s->label[i] == k;
+            n++;
+        }
+    }
+    return eval_auc(column, is_positive, n);
+}
+
+/* Two classes: of the positive one.  More: mean over those that are there. */
+static double mean_auc(const task_scores *s, const data_spec *spec)
+{
+    double *column = fl_xcalloc(s->n, sizeof *column);
+    int *is_positive = fl_xcalloc(s->n, sizeof *is_positive);
+    double auc = NAN;
+    if (spec->positive >= 0) {
+        auc = class_auc(s, spec->positive, column, is_positive);
+    } else {
+        double sum = 0;
+        int n = 0;
+        for (int k = 0; k < (int)s->K; k++) {
+            double one = class_auc(s, k, column, is_positive);
+            if (isfinite(one)) {
+                sum += one;
+                n++;
+            }
+        }
+        auc = n > 0 ? sum / n : NAN;
+    }
+    free(column);
+    free(is_positive);
+    return auc;
+}
+
+static void quick(task_quick *out, const task_scores *s, const data_spec *spec)
+{
+    int64_t n_right = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        int label = s->label[i];
+        if (label < 0) {
+            continue;
+        }
+        const double *row = s->score + i * s->K;
+        int called = best_class(row, s->K);
+        if (spec->positive >= 0) {
+            out->n_positive += label == spec->positive;
+            called = row[spec->positive] >= 0.5 ? spec->positive
+                                                : 1 - spec->positive;
+        }
+        n_right += called == label;
+        out->n++;
+    }
+    out->accuracy = out->n > 0 ? (double)n_right / (double)out->n : NAN;
+    out->auc = mean_auc(s, spec);
+}
+
+const task_ops task_classify = {
+    .task = DATA_CLASSIFY,
+    .n_logits = n_logits,
+    .n_scores = n_scores,
+    .loss = loss,
+    .target_width = target_width,
+    .target = target,
+    .weigh = weigh,
+    .score = score,
+    .evaluate = evaluate,
+    .quick = quick,
+};

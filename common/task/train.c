@@ -1,0 +1,299 @@
+/*
+ * train.c - the one training loop
+ *
+ * Client, baselines and `client train` all train here, so that figures of a
+ * federated and of a local model differ by the federation alone.
+ *
+ * Epoch e of a site visits the labelled training cases in the order of the
+ * stream (seed, "shuffle", site, e); the last batch of an epoch is smaller.
+ * A run of S steps in round r does the batches (r-1) S .. r S - 1 of the
+ * endless row of such epochs, so a round goes on where the one before it
+ * ended.  FLamby's loaders do the same (du Terrail et al. 2022,
+ * DataLoaderWithMemory: 100 batches a round, reshuffled only when all cases
+ * were seen); here it follows from the round's number, and needs no memory
+ * that a restart could lose.  Runs of E epochs in round r do epochs (r-1) E ..
+ * r E - 1.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "task/ops.h"
+#include "task/task.h"
+
+struct task_trainer {
+    const task_model *model;
+    const data_set *set;
+    task_train_config cfg;
+    size_t n_cases;       // labelled, of the training split
+    int64_t batch;        // rows of a full batch: cfg.batch, at most n_cases
+    int64_t epoch_steps;  // batches of an epoch
+    nn_plan *plan;        // full batches
+    nn_plan *tail;        // an epoch's last, smaller batch
+    bool owns_tail;       // false: tail is plan, which pads
+    nn_optim *optim;
+    float *grad;          // (P)
+    size_t *order;        // (n_cases) the cases as the epoch visits them
+    size_t *shuffled;     // (n_split) the same, with those without a label
+    bool *labelled;       // (n) of each case of the set
+};
+
+// -------------------------------------------------------------------- making
+
+/* Marks the cases that can teach something. */
+static void find_labelled(task_trainer *t)
+{
+    const task_ops *ops = task_model_ops(t->model);
+    const data_spec *spec = task_model_spec(t->model);
+    int64_t L = task_model_n_logits(t->model);
+    float *row = fl_xcalloc((size_t)ops->target_width(L), sizeof *row);
+    const size_t *index = data_set_split(t->set, DATA_TRAIN);
+    size_t n = data_set_n_split(t->set, DATA_TRAIN);
+    for (size_t i = 0; i < n; i++) {
+        data_case c = data_set_case(t->set, index[i]);
+        t->labelled[index[i]] = ops->target(row, spec, L, &c) > 0;
+        t->n_cases += t->labelled[index[i]];
+    }
+    free(row);
+}
+
+static bool has_batch_norm(const nn_graph *g)
+{
+    const nn_table *table = nn_graph_table(g);
+    for (size_t i = 0; i < nn_table_n(table); i++) {
+        if (nn_table_at(table, i)->kind == NN_STAT) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Padded rows weigh nothing in a loss, but they would in the mean and
+ * variance of a batch: such graphs get a plan of the tail's own size. */
+static fl_status make_plans(task_trainer *t, fl_err *err)
+{
+    const nn_graph *graph = task_model_graph(t->model);
+    const task_ops *ops = task_model_ops(t->model);
+    const data_spec *spec = task_model_spec(t->model);
+    int64_t L = task_model_n_logits(t->model);
+    int64_t tail = (int64_t)t->n_cases % t->batch;
+    float *weight = NULL;
+    fl_status st;
+
+    if (t->cfg.class_weights) {
+        weight = fl_xcalloc((size_t)L, sizeof *weight);
+        ops->weigh(weight, spec, L, t->set);
+    }
+    nn_plan_config plan = {
+        .capacity = t->batch,
+        .train = true,
+        .precision = t->cfg.precision,
+        .threads = t->cfg.threads,
+        .loss = {.kind = ops->loss(L), .class_weight = weight},
+    };
+    st = nn_plan_new(&t->plan, graph, &plan, err);
+    t->tail = t->plan;
+    if (st == FL_OK && tail > 0 && has_batch_norm(graph)) {
+        plan.capacity = tail;
+        t->owns_tail = true;
+        st = nn_plan_new(&t->tail, graph, &plan, err);
+    }
+    free(weight);
+    return st;
+}
+
+fl_status task_trainer_new(task_trainer **out, const task_model *m,
+                           const data_set *set, const task_train_config *cfg,
+                           fl_err *err)
+{
+    FL_REQUIRE((cfg->epochs > 0) != (cfg->steps > 0) && cfg->batch > 0);
+    *out = NULL;
+    const char *why_not = nn_precision_why_not(cfg->precision);
+    if (why_not != NULL) {
+        return fl_fail(err, FL_EUNSUPPORTED, "precision: %s", why_not);
+    }
+
+    fl_status st;
+    size_t n_split = data_set_n_split(set, DATA_TRAIN);
+    size_t P = (size_t)nn_table_count(task_model_table(m));
+    task_trainer *t = fl_xcalloc(1, sizeof *t);
+    *t = (task_trainer){.model = m, .set = set, .cfg = *cfg};
+    t->labelled = fl_calloc(data_set_n(set), sizeof *t->labelled, "cases", err);
+    t->shuffled = fl_calloc(n_split, sizeof *t->shuffled, "cases", err);
+    t->order = fl_calloc(n_split, sizeof *t->order, "cases", err);
+    t->grad = fl_calloc_aligned(P, sizeof *t->grad, "gradient", err);
+    if (t->labelled == NULL || t->shuffled == NULL || t->order == NULL ||
+        t->grad == NULL) {
+        st = FL_ELIMIT;
+        goto done;
+    }
+    find_labelled(t);
+    if (t->n_cases == 0) {
+        st = fl_fail(err, FL_ECONFIG,
+                     "training: the training split has %zu cases, none with "
+                     "a label",
+                     n_split);
+        goto done;
+    }
+    t->batch = (int64_t)t->n_cases < cfg->batch ? (int64_t)t->n_cases
+                                                : cfg->batch;
+    t->epoch_steps = ((int64_t)t->n_cases + t->batch - 1) / t->batch;
+    if ((st = make_plans(t, err)) != FL_OK) {
+        goto done;
+    }
+    *out = t;
+    t = NULL;  // now the caller's
+done:
+    task_trainer_destroy(&t);
+    return st;
+}
+
+void task_trainer_destroy(task_trainer **trainer)
+{
+    task_trainer *t = *trainer;
+    if (t == NULL) {
+        return;
+    }
+    if (t->owns_tail) {
+        nn_plan_destroy(&t->tail);
+    }
+    nn_plan_destroy(&t->plan);
+    nn_optim_destroy(&t->optim);
+    free(t->grad);
+    free(t->order);
+    free(t->shuffled);
+    free(t->labelled);
+    FL_FREE(*trainer);
+}
+
+int64_t task_trainer_steps(const task_trainer *t)
+{
+    return t->cfg.steps > 0 ? t->cfg.steps : t->cfg.epochs * t->epoch_steps;
+}
+
+int64_t task_trainer_epoch_steps(const task_trainer *t)
+{
+    return t->epoch_steps;
+}
+
+// ------------------------------------------------------------------ the loop
+
+/* One batch of an epoch: the cases from `from` on. */
+typedef struct {
+    nn_plan *plan;
+    size_t from;
+    int64_t n;
+} step_batch;
+
+static step_batch batch_at(const task_trainer *t, int64_t position)
+{
+    size_t from = (size_t)position * (size_t)t->batch;
+    int64_t left = (int64_t)(t->n_cases - from);
+    bool full = left >= t->batch;
+    return (step_batch){
+        .plan = full ? t->plan : t->tail,
+        .from = from,
+        .n = full ? t->batch : left,
+    };
+}
+
+static void shuffle_epoch(task_trainer *t, uint64_t seed, const char *site,
+                          uint64_t epoch)
+{
+    size_t n_split = data_set_n_split(t->set, DATA_TRAIN);
+    data_set_shuffle(t->set, DATA_TRAIN, seed, site, epoch, t->shuffled);
+    size_t n = 0;
+    for (size_t i = 0; i < n_split; i++) {
+        if (t->labelled[t->shuffled[i]]) {
+            t->order[n++] = t->shuffled[i];
+        }
+    }
+    FL_REQUIRE(n == t->n_cases);
+}
+
+static void fill_batch(task_trainer *t, const step_batch *b)
+{
+    const task_ops *ops = task_model_ops(t->model);
+    const data_spec *spec = task_model_spec(t->model);
+    int64_t L = task_model_n_logits(t->model);
+    int64_t width = ops->target_width(L);
+    const size_t *index = t->order + b->from;
+    float *target = nn_plan_target(b->plan);
+    data_set_batch(t->set, index, (size_t)b->n, nn_plan_input(b->plan, 0));
+    for (int64_t i = 0; i < b->n; i++) {
+        data_case c = data_set_case(t->set, index[i]);
+        ops->target(target + i * width, spec, L, &c);
+    }
+}
+
+static fl_status not_finite(const char *what, int64_t step, fl_err *err)
+{
+    return fl_fail(err, FL_EFORMAT,
+                   "training: the %s stopped being finite at step %lld; a "
+                   "smaller learning rate or clip_norm helps",
+                   what, (long long)step);
+}
+
+static fl_status fresh_optimiser(task_trainer *t, bool keep_state, fl_err *err)
+{
+    if (keep_state && t->optim != NULL) {
+        return FL_OK;
+    }
+    nn_optim_destroy(&t->optim);
+    return nn_optim_new(&t->optim, &t->cfg.optim, task_model_table(t->model),
+                        err);
+}
+
+fl_status task_trainer_run(task_trainer *t, float *params, uint64_t seed,
+                           const char *site, uint64_t round, bool keep_state,
+                           const task_hooks *hooks, task_train_result *result,
+                           fl_err *err)
+{
+    static const task_hooks no_hooks = {0};
+    const task_hooks *hook = hooks != NULL ? hooks : &no_hooks;
+    int64_t P = nn_table_count(task_model_table(t->model));
+    int64_t total = task_trainer_steps(t);
+    uint64_t first = (round > 0 ? round - 1 : 0) * (uint64_t)total;
+    double loss_sum = 0;
+
+    *result = (task_train_result){.loss = NAN};
+    fl_status st = fresh_optimiser(t, keep_state, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    fl_rng dropout;
+    fl_rng_init(&dropout, seed, "dropout", site, round);
+    for (int64_t step = 0; step < total; step++) {
+        uint64_t at = first + (uint64_t)step;
+        int64_t position = (int64_t)(at % (uint64_t)t->epoch_steps);
+        if (step == 0 || position == 0) {
+            shuffle_epoch(t, seed, site, at / (uint64_t)t->epoch_steps);
+        }
+        step_batch b = batch_at(t, position);
+        fill_batch(t, &b);
+        double loss = nn_plan_step(b.plan, params, t->grad, b.n, &dropout);
+        if (!isfinite(loss)) {
+            return not_finite("loss", step + 1, err);
+        }
+        if (hook->adjust != NULL) {
+            hook->adjust(hook->ctx, t->grad, params, P);
+        }
+        nn_optim_step(t->optim, params, t->grad, 1);
+        loss_sum += loss;
+        result->steps = step + 1;
+        result->samples += b.n;
+        result->loss = loss_sum / (double)result->steps;
+        if (hook->step_done != NULL &&
+            !hook->step_done(hook->ctx, step + 1, total, loss)) {
+            return fl_fail(err, FL_ESTOPPED,
+                           "training: stopped after %lld of %lld steps",
+                           (long long)result->steps, (long long)total);
+        }
+    }
+    // A loss of the last step says nothing about the step's own result.
+    if (!nn_vec_is_finite(params, P)) {
+        return not_finite("parameters", total, err);
+    }
+    return FL_OK;
+}

@@ -1,0 +1,75 @@
+/*
+ * train_config.c - reads how a site trains: the `local:` part of a job
+ */
+#include "task/task.h"
+
+static const char *const optimizers[] = {"sgd", "adam", "adamw", NULL};
+static const char *const schedules[] = {"constant", NULL};
+static const char *const precisions[] = {"fp32", "bf16", NULL};
+
+void task_train_defaults(task_train_config *cfg)
+{
+    *cfg = (task_train_config){
+        .epochs = 1, .batch = 32, .precision = NN_FP32, .threads = 1,
+    };
+    nn_optim_defaults(&cfg->optim);
+}
+
+static void read_optimizer(nn_optim_config *o, fl_node map)
+{
+    o->kind = (nn_optim_kind)fl_cfg_choice(map, "optimizer", optimizers,
+                                           (int)o->kind,
+                                           "rule that turns gradients into "
+                                           "steps");
+    o->lr = fl_cfg_num(map, "lr", 1e-12, 1e3, o->lr, "learning rate");
+    o->momentum = fl_cfg_num(map, "momentum", 0, 0.9999, o->momentum,
+                             "of sgd; 0 = none");
+    o->nesterov = fl_cfg_bool(map, "nesterov", o->nesterov,
+                              "sgd looks ahead along its momentum");
+    o->weight_decay = fl_cfg_num(map, "weight_decay", 0, 10, o->weight_decay,
+                                 "pull towards 0: L2 term of the gradient; "
+                                 "adamw: apart from it");
+    o->beta1 = fl_cfg_num(map, "beta1", 0, 0.99999, o->beta1,
+                          "adam: memory of the mean gradient");
+    o->beta2 = fl_cfg_num(map, "beta2", 0, 0.9999999, o->beta2,
+                          "adam: memory of its square");
+    o->eps = fl_cfg_num(map, "eps", 0, 1, o->eps, "adam: added to the root");
+    o->clip_norm = fl_cfg_num(map, "clip_norm", 0, 1e9, o->clip_norm,
+                              "largest L2 norm of a batch's gradient; 0 = any");
+    if (o->nesterov && o->momentum == 0) {
+        fl_cfg_complain(fl_cfg_get(map, "nesterov", ""),
+                        "nesterov: needs a momentum above 0");
+    }
+}
+
+void task_train_read(task_train_config *out, fl_node map)
+{
+    task_train_defaults(out);
+    bool by_steps = fl_cfg_has(map, "steps");
+    bool by_epochs = fl_cfg_has(map, "epochs");
+    out->epochs = fl_cfg_int(map, "epochs", 1, 100000, out->epochs,
+                             "passes over the training split a round");
+    out->steps = fl_cfg_int(map, "steps", 1, 100000000, 0,
+                            "batches a round, instead of epochs");
+    if (by_steps && by_epochs) {
+        fl_cfg_complain(fl_cfg_get(map, "steps", ""),
+                        "steps: give either epochs or steps, not both");
+    }
+    if (out->steps > 0) {
+        out->epochs = 0;
+    }
+    out->batch = fl_cfg_int(map, "batch", 1, 65536, out->batch,
+                            "cases a step");
+    read_optimizer(&out->optim, map);
+    fl_cfg_choice(map, "schedule", schedules, 0,
+                  "learning rate over the rounds; only constant so far");
+    out->precision = (nn_precision)fl_cfg_choice(
+        map, "precision", precisions, (int)out->precision,
+        "bf16: half-width products, fp32 weights and sums");
+    out->threads = (int)fl_cfg_int(map, "threads", 1, 256, out->threads,
+                                   "OpenMP threads of a site; same bits need "
+                                   "the same number");
+    out->class_weights = fl_cfg_bool(map, "class_weights", false,
+                                     "weigh classes by 1 / frequency in the "
+                                     "site's training split");
+}
