@@ -47,7 +47,8 @@ typedef struct { uint8_t bytes[FED_SIGNATURE_BYTES]; } fed_signature;
 fl_status fed_site_id_parse(fed_site_id *out, const char *text, fl_err *err);
 bool fed_digest_equal(const fed_digest *a, const fed_digest *b);
 bool fed_digest_is_zero(const fed_digest *d);
-/* Digest of a job's bytes: label "job". */
+/* Names a job and is the object to fetch it by: the tree digest (update.h) of
+ * its n > 0 bytes. */
 void fed_job_digest(fed_digest *out, const char *yaml, size_t n);
 
 #endif

@@ -24,16 +24,17 @@ typedef struct {
     fed_route route;        // to answer; unused on a client's link
     const uint8_t *header;  // borrowed until the next receive on this link
     size_t n_header;
-    const uint8_t *payload; // likewise; NULL when there is none
+    const uint8_t *payload; // likewise, 8-byte aligned; NULL when there is none
     size_t n_payload;
     void *hold;             // transport's own
-} fed_packet;
+} fed_packet;               // n_header 0: the peer sent something that is no message
 
 /* A connection that was turned away, for the record. */
 typedef struct {
     char address[64];       // peer's IP address, "" if not known
     char reason[128];       // "key is not on the list", "no CURVE handshake", ...
     fed_public_key key;     // zeros when it had none
+    uint64_t n_attempts;    // this and the alike that followed before it was read
 } fed_refusal;
 
 /* Asked for every handshake, from the transport's own thread: may this key
@@ -46,19 +47,33 @@ fl_status fed_listen(fed_link **out, const char *bind, const fed_identity *id,
 /* Returns at once; connects and reconnects in the background. */
 fl_status fed_connect(fed_link **out, const char *address, const fed_public_key *server,
                       const fed_identity *id, fl_err *err);
-void fed_link_close(fed_link **l); // drops what is not sent yet after 1 s
-const char *fed_link_address(const fed_link *l); // as bound, "tcp://127.0.0.1:40123"
+void fed_link_close(fed_link **l); // drops what is not sent yet after 1 s; fine on NULL
+/* Server: as bound, "tcp://127.0.0.1:40123"; the loopback address stands for
+ * all addresses.  Client: where it connects. */
+const char *fed_link_address(const fed_link *l);
 
-/* Queues one message; to: NULL on a client's link.  Never blocks: FL_ELIMIT
- * when the peer's queue is full, FL_ENOTFOUND when the route is gone. header and payload are copied. */
+/*
+ * Queues one message; to: NULL on a client's link.  Never blocks: FL_ELIMIT
+ * when the peer's queue is full, FL_ENOTFOUND when the route is gone.  header
+ * and payload are copied.  On a client's link up to FED_QUEUE messages wait
+ * for the connection; what waited when it was lost arrives before Hello on the
+ * next one.
+ */
+enum { FED_QUEUE = 128 };
 fl_status fed_send(fed_link *l, const fed_route *to, const void *header, size_t n_header,
                    const void *payload, size_t n_payload, fl_err *err);
 /* The next message if there is one now: true and *out filled in. */
 bool fed_receive(fed_link *l, fed_packet *out);
-/* Server: the next refused connection, if any. */
+/*
+ * Server: the next refused connection, if any.  Equal ones are merged while
+ * they wait, at most 64 different ones wait (the rest is counted under
+ * "... and others"), and after a burst of 32 about ten a second come out; so a
+ * flood of strangers costs neither memory nor an endless record.
+ */
 bool fed_link_refusal(fed_link *l, fed_refusal *out);
 
-/* Waits until one of the links has a message, fed_waker_wake was called, or timeout_ms passed. */
+/* Waits until one of the links has a message, fed_waker_wake was called, or
+ * timeout_ms passed (-1: never).  w: optional. */
 typedef struct fed_waker fed_waker; // an eventfd: any thread may wake
 fed_waker *fed_waker_new(void);
 void fed_waker_destroy(fed_waker **w);
@@ -67,6 +82,12 @@ void fed_wait(fed_link *const *links, size_t n, fed_waker *w, int timeout_ms);
 
 /* Client: state of the connection for people ("connected", "refused by the coordinator: key is not on the list", "connecting to ..."). */
 const char *fed_link_state(fed_link *l);
+
+/* Client: true between a completed handshake and the loss of that connection. */
+bool fed_link_up(fed_link *l);
+/* Client: handshakes completed so far.  A change means a new connection, on
+ * which the coordinator has not heard Hello yet. */
+uint32_t fed_link_n_connected(fed_link *l);
 
 /* In-process server and clients for tests: connect by the address that listen gave ("mem://1").
  * drop: called per message with its direction; true loses it. */

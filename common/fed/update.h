@@ -19,7 +19,7 @@
 
 typedef enum { FED_ENC_BYTES = 0, FED_ENC_F32 = 1 } fed_encoding;
 
-/* Number of pieces and payload bytes for n values or bytes. */
+/* Number of pieces and payload bytes for n values or bytes; 0 for none. */
 uint32_t fed_pieces_of(fed_encoding enc, uint64_t n);
 uint64_t fed_piece_bytes_of(fed_encoding enc, uint64_t n);
 /* Writes piece index of an object of n items to out (room FED_PIECE_BYTES); returns its size. */
@@ -31,16 +31,20 @@ fl_status fed_piece_parse(const uint8_t *piece, size_t n_bytes, fed_encoding *en
 typedef struct { fl_blake2b tree; uint64_t n_bytes; uint32_t n_pieces, next; uint64_t seen; } fed_tree;
 void fed_tree_init(fed_tree *t, uint64_t n_bytes, uint32_t n_pieces);
 void fed_tree_add(fed_tree *t, const uint8_t *piece, size_t n);
+/* Zeros, which no object has, unless pieces and bytes came as announced. */
 void fed_tree_done(fed_tree *t, fed_digest *out);
 /* Of a whole object at once. */
 void fed_object_digest(fed_digest *out, fed_encoding enc, const void *items, uint64_t n, uint64_t *n_bytes, uint32_t *n_pieces);
 
-/* Receiving an object into memory under a limit. */
+/* Receiving an object into memory.  max_bytes: of its values, heads included. */
 typedef struct fed_inbox fed_inbox;
 fl_status fed_inbox_new(fed_inbox **out, const fed_digest *object, uint64_t max_bytes, fl_err *err);
 void fed_inbox_destroy(fed_inbox **b);
-/* The next piece in order (a repeat or a gap is ignored).  Fields as in the Piece message.  FL_EFORMAT: does not
- * fit; at the end FL_EFORMAT when the digest differs. */
+/*
+ * The next piece in order (a repeat or a gap is ignored).  Fields as in the
+ * Piece message.  FL_EFORMAT: does not fit; after the last one FL_EFORMAT when
+ * the digest differs, and the inbox is empty again.  FL_ELIMIT: too large.
+ */
 fl_status fed_inbox_add(fed_inbox *b, uint32_t index, uint32_t n_pieces, uint64_t n_bytes,
                         const uint8_t *piece, size_t n, fl_err *err);
 uint32_t fed_inbox_next(const fed_inbox *b);   // first piece still missing

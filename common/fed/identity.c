@@ -1,0 +1,343 @@
+/*
+ * identity.c - see identity.h
+ *
+ * A key file is two lines: what it is, and 64 hexadecimal digits.  sign.key
+ * holds the 32-byte seed of RFC 8032, from which the rest follows, so that no
+ * file can pair one key's halves with another's.  Secrets are read with read(2)
+ * straight into sodium_malloc memory, because stdio would leave a copy in its
+ * buffer.
+ */
+#include "fed/identity.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/sys.h"
+
+_Static_assert(FED_KEY_BYTES == crypto_box_SECRETKEYBYTES, "X25519");
+_Static_assert(FED_KEY_BYTES == crypto_box_PUBLICKEYBYTES, "X25519");
+_Static_assert(FED_KEY_BYTES == crypto_sign_PUBLICKEYBYTES, "Ed25519");
+_Static_assert(FED_KEY_BYTES == crypto_sign_SEEDBYTES, "Ed25519");
+_Static_assert(FED_SECRET_SIGN_BYTES == crypto_sign_SECRETKEYBYTES, "Ed25519");
+_Static_assert(FED_SIGNATURE_BYTES == crypto_sign_BYTES, "Ed25519");
+
+struct fed_identity {
+    uint8_t curve_secret[FED_KEY_BYTES];
+    uint8_t sign_seed[FED_KEY_BYTES];
+    uint8_t sign_secret[FED_SECRET_SIGN_BYTES]; // libsodium's: seed and public key
+    fed_public_key curve;
+    fed_verify_key sign;
+    bool can_sign; // false for a one-time key
+};
+
+static const char curve_title[] = "consilium curve secret key 1";
+static const char sign_title[] = "consilium signing secret key 1";
+
+void fed_init(void)
+{
+    FL_REQUIRE(sodium_init() >= 0);
+}
+
+// --------------------------------------------------------------------- keys
+
+static fed_identity *identity_alloc(void)
+{
+    fed_init();
+    fed_identity *id = sodium_malloc(sizeof *id);
+    FL_REQUIRE(id != NULL);
+    memset(id, 0, sizeof *id);
+    return id;
+}
+
+/* The public halves follow from the secrets. */
+static void derive_curve(fed_identity *id)
+{
+    FL_REQUIRE(crypto_scalarmult_base(id->curve.bytes, id->curve_secret) == 0);
+}
+
+static void derive_sign(fed_identity *id)
+{
+    FL_REQUIRE(crypto_sign_seed_keypair(id->sign.bytes, id->sign_secret,
+                                        id->sign_seed) == 0);
+    id->can_sign = true;
+}
+
+fed_identity *fed_identity_new(void)
+{
+    fed_identity *id = identity_alloc();
+    randombytes_buf(id->curve_secret, sizeof id->curve_secret);
+    randombytes_buf(id->sign_seed, sizeof id->sign_seed);
+    derive_curve(id);
+    derive_sign(id);
+    return id;
+}
+
+fed_identity *fed_identity_one_time(
+    const uint8_t curve_secret[static FED_KEY_BYTES])
+{
+    fed_identity *id = identity_alloc();
+    memcpy(id->curve_secret, curve_secret, sizeof id->curve_secret);
+    derive_curve(id);
+    return id;
+}
+
+void fed_identity_destroy(fed_identity **id)
+{
+    sodium_free(*id);  // wipes
+    *id = NULL;
+}
+
+fed_public_key fed_identity_public(const fed_identity *id)
+{
+    return id->curve;
+}
+
+fed_verify_key fed_identity_verify(const fed_identity *id)
+{
+    return id->sign;
+}
+
+const uint8_t *fed_identity_curve_secret(const fed_identity *id)
+{
+    return id->curve_secret;
+}
+
+void fed_fingerprint(char out[static FED_FINGERPRINT_BYTES],
+                     const fed_public_key *curve, const fed_verify_key *sign)
+{
+    enum { GROUPS = 8 };
+    uint8_t both[2 * FED_KEY_BYTES];
+    memcpy(both, curve->bytes, FED_KEY_BYTES);
+    memcpy(both + FED_KEY_BYTES, sign->bytes, FED_KEY_BYTES);
+    uint8_t digest[FL_DIGEST_BYTES];
+    fl_blake2b_of(digest, "consilium finger", both, sizeof both);
+    char hex[4 * GROUPS + 1];
+    fl_hex(hex, digest, 2 * GROUPS);
+    for (int i = 0; i < GROUPS; i++) {
+        memcpy(out + 5 * i, hex + 4 * i, 4);
+        out[5 * i + 4] = '-';
+    }
+    out[FED_FINGERPRINT_BYTES - 1] = '\0';  // in place of the last hyphen
+}
+
+// --------------------------------------------------------------- signatures
+
+/* What Ed25519 signs: a digest of (length of label, label, bytes), so a
+ * signature under one label is none under another. */
+static void signed_digest(uint8_t out[static FL_DIGEST_BYTES],
+                          const char *label, const void *bytes, size_t n)
+{
+    size_t n_label = strlen(label);
+    FL_REQUIRE(n_label > 0 && n_label < 256);
+    uint8_t length = (uint8_t)n_label;
+    fl_blake2b h;
+    fl_blake2b_init(&h, "consilium sign");
+    fl_blake2b_add(&h, &length, 1);
+    fl_blake2b_add(&h, label, n_label);
+    fl_blake2b_add(&h, bytes, n);
+    fl_blake2b_done(&h, out);
+}
+
+void fed_sign(fed_signature *out, const fed_identity *id, const char *label,
+              const void *bytes, size_t n)
+{
+    FL_REQUIRE(id->can_sign);
+    uint8_t digest[FL_DIGEST_BYTES];
+    signed_digest(digest, label, bytes, n);
+    crypto_sign_detached(out->bytes, NULL, digest, sizeof digest,
+                         id->sign_secret);
+}
+
+bool fed_verify(const fed_signature *s, const fed_verify_key *key,
+                const char *label, const void *bytes, size_t n)
+{
+    uint8_t digest[FL_DIGEST_BYTES];
+    signed_digest(digest, label, bytes, n);
+    return crypto_sign_verify_detached(s->bytes, digest, sizeof digest,
+                                       key->bytes) == 0;
+}
+
+// ---------------------------------------------------------------- key files
+
+enum { KEY_FILE_BYTES = 256 };  // more than the longest title and 64 digits
+
+static fl_status write_key(const char *dir, const char *name, const char *title,
+                           const uint8_t secret[static FED_KEY_BYTES],
+                           fl_err *err)
+{
+    char *path = fl_path_join(dir, name);
+    char *text = sodium_malloc(KEY_FILE_BYTES);
+    FL_REQUIRE(text != NULL);
+    char hex[2 * FED_KEY_BYTES + 1];
+    fl_hex(hex, secret, FED_KEY_BYTES);
+    int n = snprintf(text, KEY_FILE_BYTES, "%s\n%s\n", title, hex);
+    sodium_memzero(hex, sizeof hex);
+    fl_status st = fl_file_write(path, text, (size_t)n, 0600, err);
+    sodium_free(text);
+    free(path);
+    return st;
+}
+
+/* Reads at most size - 1 bytes and ends them with a NUL. */
+static fl_status read_private(char *text, size_t size, const char *path,
+                              fl_err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return fl_fail_errno(err, errno, path);
+    }
+    fl_status st = FL_OK;
+    struct stat info;
+    size_t n = 0;
+    if (fstat(fd, &info) != 0) {
+        st = fl_fail_errno(err, errno, path);
+        goto done;
+    }
+    if ((info.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+        st = fl_fail(err, FL_EDENIED,
+                     "%s: other users may read this key (mode %03o): run "
+                     "chmod 600 on it, and make new keys if somebody might "
+                     "have", path, (unsigned)(info.st_mode & 0777));
+        goto done;
+    }
+    for (;;) {
+        ssize_t got = read(fd, text + n, size - 1 - n);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            st = fl_fail_errno(err, errno, path);
+            goto done;
+        }
+        if (got == 0) {
+            break;
+        }
+        n += (size_t)got;
+    }
+    text[n] = '\0';
+done:
+    close(fd);
+    return st;
+}
+
+static fl_status read_key(uint8_t secret[static FED_KEY_BYTES], const char *dir,
+                          const char *name, const char *title, fl_err *err)
+{
+    char *path = fl_path_join(dir, name);
+    char *text = sodium_malloc(KEY_FILE_BYTES);
+    FL_REQUIRE(text != NULL);
+    fl_status st = read_private(text, KEY_FILE_BYTES, path, err);
+    if (st != FL_OK) {
+        goto done;
+    }
+    size_t n_title = strlen(title);
+    size_t n = strlen(text);
+    bool looks_right = n == n_title + 1 + 2 * FED_KEY_BYTES + 1 &&
+                       memcmp(text, title, n_title) == 0 &&
+                       text[n_title] == '\n' && text[n - 1] == '\n';
+    if (looks_right) {
+        text[n - 1] = '\0';
+        looks_right = fl_unhex(secret, FED_KEY_BYTES, text + n_title + 1,
+                               NULL) == FL_OK;
+    }
+    if (!looks_right) {
+        st = fl_fail(err, FL_EFORMAT,
+                     "%s: expected two lines, \"%s\" and %d hexadecimal digits",
+                     path, title, 2 * FED_KEY_BYTES);
+    }
+done:
+    sodium_free(text);
+    free(path);
+    return st;
+}
+
+/* For people and for handing to others; no program reads it. */
+static fl_status write_public(const fed_identity *id, const char *dir,
+                              fl_err *err)
+{
+    char curve[2 * FED_KEY_BYTES + 1];
+    char sign[2 * FED_KEY_BYTES + 1];
+    char fingerprint[FED_FINGERPRINT_BYTES];
+    fl_hex(curve, id->curve.bytes, FED_KEY_BYTES);
+    fl_hex(sign, id->sign.bytes, FED_KEY_BYTES);
+    fed_fingerprint(fingerprint, &id->curve, &id->sign);
+    fl_buf text = FL_BUF_INIT;
+    fl_buf_printf(&text,
+                  "format: consilium-public-keys-1\n"
+                  "transport_key: \"%s\"\n"
+                  "signing_key: \"%s\"\n"
+                  "fingerprint: \"%s\"\n", curve, sign, fingerprint);
+    char *path = fl_path_join(dir, "public.yaml");
+    fl_status st = fl_file_write(path, text.data, text.n, 0644, err);
+    free(path);
+    fl_buf_clear(&text);
+    return st;
+}
+
+/* FL_ECONFLICT when dir/name is there. */
+static fl_status must_be_absent(const char *dir, const char *name, fl_err *err)
+{
+    char *path = fl_path_join(dir, name);
+    fl_status st = FL_OK;
+    if (fl_file_exists(path)) {
+        st = fl_fail(err, FL_ECONFLICT,
+                     "%s: there is a key already; it is not overwritten", path);
+    }
+    free(path);
+    return st;
+}
+
+static void remove_file(const char *dir, const char *name)
+{
+    char *path = fl_path_join(dir, name);
+    unlink(path);
+    free(path);
+}
+
+fl_status fed_identity_write(const fed_identity *id, const char *dir,
+                             fl_err *err)
+{
+    FL_REQUIRE(id->can_sign);
+    fl_status st;
+    if ((st = must_be_absent(dir, "curve.key", err)) != FL_OK ||
+        (st = must_be_absent(dir, "sign.key", err)) != FL_OK ||
+        (st = fl_mkdirs(dir, 0700, err)) != FL_OK) {
+        return st;
+    }
+    if ((st = write_public(id, dir, err)) != FL_OK ||
+        (st = write_key(dir, "curve.key", curve_title, id->curve_secret,
+                        err)) != FL_OK ||
+        (st = write_key(dir, "sign.key", sign_title, id->sign_seed,
+                        err)) != FL_OK) {
+        // Half a pair would stand in the way of the next attempt.
+        remove_file(dir, "sign.key");
+        remove_file(dir, "curve.key");
+        remove_file(dir, "public.yaml");
+    }
+    return st;
+}
+
+fl_status fed_identity_read(fed_identity **out, const char *dir, fl_err *err)
+{
+    *out = NULL;
+    fed_identity *id = identity_alloc();
+    fl_status st;
+    if ((st = read_key(id->curve_secret, dir, "curve.key", curve_title,
+                       err)) != FL_OK ||
+        (st = read_key(id->sign_seed, dir, "sign.key", sign_title,
+                       err)) != FL_OK) {
+        fed_identity_destroy(&id);
+        return st;
+    }
+    derive_curve(id);
+    derive_sign(id);
+    *out = id;
+    return FL_OK;
+}

@@ -1,0 +1,127 @@
+/*
+ * offer.c - what an order and a contribution are called, and what a site signs
+ *
+ * See msg.h.  The signed bytes are written field by field in a fixed layout of
+ * our own, never protobuf's, whose encoding is not unique by definition.
+ * Numbers are little-endian; texts carry their length in front.
+ */
+#include "fed/msg.h"
+
+#include <math.h>
+
+const char *fed_order_name(fed_order_kind kind)
+{
+    static const char *const names[FED_N_ORDERS] = {
+        "wait", "check", "train", "score", "test", "done",
+    };
+    FL_REQUIRE((unsigned)kind < FED_N_ORDERS);
+    return names[kind];
+}
+
+const char *fed_phase_name(fed_phase phase)
+{
+    static const char *const names[] = {
+        "idle", "queued", "fetching", "working", "sending",
+    };
+    FL_REQUIRE((unsigned)phase < sizeof names / sizeof names[0]);
+    return names[phase];
+}
+
+bool fed_order_key_equal(const fed_order_key *a, const fed_order_key *b)
+{
+    return a->kind == b->kind && a->round.n == b->round.n &&
+           fed_digest_equal(&a->job, &b->job);
+}
+
+// -------------------------------------------------------------------- scalars
+
+/* Where name is, or where it belongs. */
+static size_t place_of(const fed_offer *o, const char *name)
+{
+    size_t i = 0;
+    while (i < o->n_scalars && strcmp(o->scalars[i].name, name) < 0) {
+        i++;
+    }
+    return i;
+}
+
+static bool is_at(const fed_offer *o, size_t i, const char *name)
+{
+    return i < o->n_scalars && strcmp(o->scalars[i].name, name) == 0;
+}
+
+void fed_offer_set(fed_offer *o, const char *name, double value)
+{
+    size_t n = strlen(name);
+    FL_REQUIRE(n > 0 && n < FED_SCALAR_NAME_BYTES);
+    FL_REQUIRE(strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_.") == n);
+    FL_REQUIRE(isfinite(value));
+    size_t i = place_of(o, name);
+    if (!is_at(o, i, name)) {
+        FL_REQUIRE(o->n_scalars < FED_MAX_SCALARS);
+        memmove(&o->scalars[i + 1], &o->scalars[i],
+                (o->n_scalars - i) * sizeof o->scalars[0]);
+        memset(&o->scalars[i], 0, sizeof o->scalars[i]);
+        memcpy(o->scalars[i].name, name, n);
+        o->n_scalars++;
+    }
+    o->scalars[i].value = value + 0.0;  // -0 becomes 0: protobuf keeps no sign of it
+}
+
+double fed_offer_get(const fed_offer *o, const char *name, double fallback)
+{
+    size_t i = place_of(o, name);
+    return is_at(o, i, name) ? o->scalars[i].value : fallback;
+}
+
+// ------------------------------------------------------------ canonical bytes
+
+static void add_uint(fl_buf *out, uint64_t x, int n_bytes)
+{
+    uint8_t bytes[8];
+    for (int i = 0; i < n_bytes; i++) {
+        bytes[i] = (uint8_t)(x >> (8 * i));
+    }
+    fl_buf_add(out, bytes, (size_t)n_bytes);
+}
+
+static void add_text(fl_buf *out, const char *text)
+{
+    size_t n = strlen(text);
+    FL_REQUIRE(n < 256);
+    add_uint(out, n, 1);
+    fl_buf_add(out, text, n);
+}
+
+static void add_double(fl_buf *out, double x)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    add_uint(out, bits, 8);
+}
+
+void fed_enrol_bytes(const fed_enrol *e, fl_buf *out)
+{
+    fl_buf_add(out, e->invitation, sizeof e->invitation);
+    add_text(out, e->site.text);
+    fl_buf_add(out, e->sign_key.bytes, sizeof e->sign_key.bytes);
+    fl_buf_add(out, e->curve_key.bytes, sizeof e->curve_key.bytes);
+}
+
+void fed_offer_bytes(const fed_offer *o, fl_buf *out)
+{
+    add_uint(out, o->key.kind, 4);
+    fl_buf_add(out, o->key.job.bytes, sizeof o->key.job.bytes);
+    add_uint(out, o->key.round.n, 4);
+    fl_buf_add(out, o->base_model.bytes, sizeof o->base_model.bytes);
+    add_text(out, o->site.text);
+    add_uint(out, o->n_scalars, 4);
+    for (size_t i = 0; i < o->n_scalars; i++) {
+        add_text(out, o->scalars[i].name);
+        add_double(out, o->scalars[i].value);
+    }
+    fl_buf_add(out, o->table_hash, sizeof o->table_hash);
+    add_uint(out, o->n_bytes, 8);
+    add_uint(out, o->n_pieces, 4);
+    fl_buf_add(out, o->digest.bytes, sizeof o->digest.bytes);
+}

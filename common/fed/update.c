@@ -1,0 +1,338 @@
+/*
+ * update.c - see update.h
+ */
+#include "fed/update.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+// Values travel as they lie in memory; a big-endian machine needs a swap here.
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "byte order");
+_Static_assert(sizeof(float) == 4, "float32");
+
+// ------------------------------------------------------------------ encodings
+
+static bool is_encoding(uint8_t code)
+{
+    return code == FED_ENC_BYTES || code == FED_ENC_F32;
+}
+
+static size_t item_bytes(fed_encoding enc)
+{
+    return enc == FED_ENC_F32 ? sizeof(float) : 1;
+}
+
+/* Items in every piece but the last. */
+static uint32_t items_per_piece(fed_encoding enc)
+{
+    return enc == FED_ENC_F32 ? FED_PIECE_VALUES : 4 * FED_PIECE_VALUES;
+}
+
+/* Items in piece index of an object of n. */
+static uint32_t items_in(fed_encoding enc, uint64_t n, uint32_t index)
+{
+    uint64_t first = (uint64_t)index * items_per_piece(enc);
+    FL_REQUIRE(first < n);
+    uint64_t left = n - first;
+    return left < items_per_piece(enc) ? (uint32_t)left : items_per_piece(enc);
+}
+
+uint32_t fed_pieces_of(fed_encoding enc, uint64_t n)
+{
+    uint64_t full = items_per_piece(enc);
+    uint64_t n_pieces = n / full + (n % full != 0);
+    FL_REQUIRE(n_pieces <= FED_MAX_PIECES);
+    return (uint32_t)n_pieces;
+}
+
+uint64_t fed_piece_bytes_of(fed_encoding enc, uint64_t n)
+{
+    return (uint64_t)fed_pieces_of(enc, n) * FED_PIECE_HEAD +
+           n * item_bytes(enc);
+}
+
+// ------------------------------------------------------------------ one piece
+
+static void put_u32(uint8_t out[static 4], uint32_t x)
+{
+    for (int i = 0; i < 4; i++) {
+        out[i] = (uint8_t)(x >> (8 * i));
+    }
+}
+
+static void put_u64(uint8_t out[static 8], uint64_t x)
+{
+    put_u32(out, (uint32_t)x);
+    put_u32(out + 4, (uint32_t)(x >> 32));
+}
+
+static uint32_t get_u32(const uint8_t in[static 4])
+{
+    return (uint32_t)in[0] | (uint32_t)in[1] << 8 | (uint32_t)in[2] << 16 |
+           (uint32_t)in[3] << 24;
+}
+
+size_t fed_piece_pack(uint8_t *out, fed_encoding enc, const void *items,
+                      uint64_t n, uint32_t index)
+{
+    uint32_t count = items_in(enc, n, index);
+    size_t size = item_bytes(enc);
+    size_t first = (size_t)index * items_per_piece(enc);
+    memset(out, 0, FED_PIECE_HEAD);
+    out[0] = (uint8_t)enc;
+    put_u32(out + 4, count);
+    memcpy(out + FED_PIECE_HEAD, (const uint8_t *)items + first * size,
+           count * size);
+    return FED_PIECE_HEAD + count * size;
+}
+
+fl_status fed_piece_parse(const uint8_t *piece, size_t n_bytes,
+                          fed_encoding *enc, const uint8_t **values,
+                          uint32_t *n, fl_err *err)
+{
+    *enc = FED_ENC_BYTES;
+    *values = NULL;
+    *n = 0;
+    if (n_bytes < FED_PIECE_HEAD || n_bytes > FED_PIECE_BYTES) {
+        return fl_fail(err, FL_EFORMAT,
+                       "a piece has %zu bytes, expected %d to %d", n_bytes,
+                       FED_PIECE_HEAD, FED_PIECE_BYTES);
+    }
+    if (!is_encoding(piece[0]) || piece[1] != 0 || piece[2] != 0 ||
+        piece[3] != 0) {
+        return fl_fail(err, FL_EFORMAT, "a piece's encoding %u is not known",
+                       get_u32(piece));
+    }
+    fed_encoding found = (fed_encoding)piece[0];
+    uint32_t count = get_u32(piece + 4);
+    if (count == 0 || count > items_per_piece(found) ||
+        n_bytes != FED_PIECE_HEAD + count * item_bytes(found)) {
+        return fl_fail(err, FL_EFORMAT,
+                       "a piece of %zu bytes says that it holds %u values",
+                       n_bytes, count);
+    }
+    *enc = found;
+    *values = piece + FED_PIECE_HEAD;
+    *n = count;
+    return FL_OK;
+}
+
+// ------------------------------------------------------------ the tree digest
+
+void fed_tree_init(fed_tree *t, uint64_t n_bytes, uint32_t n_pieces)
+{
+    memset(t, 0, sizeof *t);
+    t->n_bytes = n_bytes;
+    t->n_pieces = n_pieces;
+    uint8_t head[12];
+    put_u64(head, n_bytes);
+    put_u32(head + 8, n_pieces);
+    fl_blake2b_init(&t->tree, "consilium tree");
+    fl_blake2b_add(&t->tree, head, sizeof head);
+}
+
+void fed_tree_add(fed_tree *t, const uint8_t *piece, size_t n)
+{
+    uint8_t leaf[FL_DIGEST_BYTES];
+    fl_blake2b_of(leaf, "consilium piece", piece, n);
+    fl_blake2b_add(&t->tree, leaf, sizeof leaf);
+    t->next++;
+    t->seen += n;
+}
+
+void fed_tree_done(fed_tree *t, fed_digest *out)
+{
+    fl_blake2b_done(&t->tree, out->bytes);
+    if (t->next != t->n_pieces || t->seen != t->n_bytes) {
+        memset(out, 0, sizeof *out);
+    }
+}
+
+/* The head goes in first and the values from where they lie, so no piece is
+ * put together only to be hashed. */
+static void leaf_of(uint8_t leaf[static FL_DIGEST_BYTES], fed_encoding enc,
+                    const uint8_t *values, uint32_t count)
+{
+    uint8_t head[FED_PIECE_HEAD] = {(uint8_t)enc};
+    put_u32(head + 4, count);
+    fl_blake2b h;
+    fl_blake2b_init(&h, "consilium piece");
+    fl_blake2b_add(&h, head, sizeof head);
+    fl_blake2b_add(&h, values, count * item_bytes(enc));
+    fl_blake2b_done(&h, leaf);
+}
+
+void fed_object_digest(fed_digest *out, fed_encoding enc, const void *items,
+                       uint64_t n, uint64_t *n_bytes, uint32_t *n_pieces)
+{
+    *n_pieces = fed_pieces_of(enc, n);
+    *n_bytes = fed_piece_bytes_of(enc, n);
+    fed_tree t;
+    fed_tree_init(&t, *n_bytes, *n_pieces);
+    const uint8_t *at = items;
+    for (uint32_t i = 0; i < *n_pieces; i++) {
+        uint32_t count = items_in(enc, n, i);
+        uint8_t leaf[FL_DIGEST_BYTES];
+        leaf_of(leaf, enc, at, count);
+        fl_blake2b_add(&t.tree, leaf, sizeof leaf);
+        at += count * item_bytes(enc);
+    }
+    fl_blake2b_done(&t.tree, out->bytes);
+}
+
+// ------------------------------------------------------------------ receiving
+
+struct fed_inbox {
+    fed_digest object;   // what was asked for
+    uint64_t max_bytes;  // largest n_bytes that is accepted
+    uint64_t n_bytes;    // as announced; 0 before the first piece
+    uint32_t n_pieces;   // likewise
+    uint32_t next;       // first piece still missing
+    fed_encoding enc;    // of the first piece and so of all
+    uint64_t n;          // values or bytes in all
+    uint8_t *items;      // room for all of them, filled in order
+    fed_tree tree;       // over pieces 0 .. next - 1
+    bool verified;       // the digest was right
+};
+
+fl_status fed_inbox_new(fed_inbox **out, const fed_digest *object,
+                        uint64_t max_bytes, fl_err *err)
+{
+    *out = NULL;
+    if (fed_digest_is_zero(object)) {
+        return fl_fail(err, FL_EFORMAT, "no object has a digest of zeros");
+    }
+    fed_inbox *b = fl_xcalloc(1, sizeof *b);
+    b->object = *object;
+    b->max_bytes = max_bytes;
+    *out = b;
+    return FL_OK;
+}
+
+void fed_inbox_destroy(fed_inbox **b)
+{
+    if (*b != NULL) {
+        free((*b)->items);
+        FL_FREE(*b);
+    }
+}
+
+/* As after fed_inbox_new. */
+static void start_over(fed_inbox *b)
+{
+    FL_FREE(b->items);
+    b->n_bytes = 0;
+    b->n_pieces = 0;
+    b->next = 0;
+    b->n = 0;
+}
+
+/* Believes an announcement as far as it fits itself and the limit. */
+static fl_status open_inbox(fed_inbox *b, uint32_t n_pieces, uint64_t n_bytes,
+                            fed_encoding enc, fl_err *err)
+{
+    if (n_bytes > b->max_bytes) {
+        return fl_fail(err, FL_ELIMIT,
+                       "an object of %llu bytes, at most %llu are expected",
+                       (unsigned long long)n_bytes,
+                       (unsigned long long)b->max_bytes);
+    }
+    uint64_t heads = (uint64_t)n_pieces * FED_PIECE_HEAD;
+    uint64_t size = item_bytes(enc);
+    if (n_pieces == 0 || n_pieces > FED_MAX_PIECES || n_bytes <= heads ||
+        n_bytes > (uint64_t)n_pieces * FED_PIECE_BYTES ||
+        (n_bytes - heads) % size != 0 ||
+        fed_pieces_of(enc, (n_bytes - heads) / size) != n_pieces) {
+        return fl_fail(err, FL_EFORMAT,
+                       "an object cannot have %llu bytes in %u pieces",
+                       (unsigned long long)n_bytes, n_pieces);
+    }
+    b->items = fl_calloc_aligned(n_bytes - heads, 1, "an object", err);
+    if (b->items == NULL) {
+        return FL_ELIMIT;
+    }
+    b->n_bytes = n_bytes;
+    b->n_pieces = n_pieces;
+    b->enc = enc;
+    b->n = (n_bytes - heads) / size;
+    fed_tree_init(&b->tree, n_bytes, n_pieces);
+    return FL_OK;
+}
+
+fl_status fed_inbox_add(fed_inbox *b, uint32_t index, uint32_t n_pieces,
+                        uint64_t n_bytes, const uint8_t *piece, size_t n,
+                        fl_err *err)
+{
+    if (b->verified || index != b->next) {
+        return FL_OK;
+    }
+    if (b->n_pieces != 0 &&
+        (n_pieces != b->n_pieces || n_bytes != b->n_bytes)) {
+        return fl_fail(err, FL_EFORMAT,
+                       "piece %u announces %u pieces, the first one %u", index,
+                       n_pieces, b->n_pieces);
+    }
+    fed_encoding enc;
+    const uint8_t *values;
+    uint32_t count;
+    fl_status st = fed_piece_parse(piece, n, &enc, &values, &count, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    if (b->n_pieces == 0 &&
+        (st = open_inbox(b, n_pieces, n_bytes, enc, err)) != FL_OK) {
+        return st;
+    }
+    uint32_t expected = items_in(b->enc, b->n, index);
+    if (enc != b->enc || count != expected) {
+        fl_fail(err, FL_EFORMAT,
+                "piece %u holds %u values of encoding %d, expected %u of %d",
+                index, count, enc, expected, b->enc);
+        if (index == 0) {
+            start_over(b);
+        }
+        return FL_EFORMAT;
+    }
+    size_t size = item_bytes(enc);
+    memcpy(b->items + (size_t)index * items_per_piece(enc) * size, values,
+           count * size);
+    fed_tree_add(&b->tree, piece, n);
+    b->next++;
+    if (b->next < b->n_pieces) {
+        return FL_OK;
+    }
+    fed_digest found;
+    fed_tree_done(&b->tree, &found);
+    if (!fed_digest_equal(&found, &b->object)) {
+        start_over(b);
+        return fl_fail(err, FL_EFORMAT,
+                       "the pieces are not those of the object asked for: "
+                       "their digest differs");
+    }
+    b->verified = true;
+    return FL_OK;
+}
+
+uint32_t fed_inbox_next(const fed_inbox *b)
+{
+    return b->next;
+}
+
+uint32_t fed_inbox_n_pieces(const fed_inbox *b)
+{
+    return b->n_pieces;
+}
+
+bool fed_inbox_done(const fed_inbox *b)
+{
+    return b->verified;
+}
+
+const void *fed_inbox_items(const fed_inbox *b, fed_encoding *enc, uint64_t *n)
+{
+    FL_REQUIRE(b->verified);
+    *enc = b->enc;
+    *n = b->n;
+    return b->items;
+}
