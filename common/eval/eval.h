@@ -19,8 +19,10 @@
 typedef struct {
     double value;             // NaN = undefined
     double ci_low, ci_high;   // 95 %; NaN = no interval
-    int64_t n, n_positive, n_patients;
-    char method[48];          // "DeLong, logit scale", "Wilson", "bootstrap 2000" ...
+    int64_t n, n_positive, n_patients; // it rests on: sensitivity's n are the
+                              // positives, PPV's the cases called positive;
+                              // n_positive -1 (null) where there is no such class
+    char method[48];          // "DeLong, logit scale", "Wilson", "bootstrap 2000" ... or "none"
     char why[96];             // why undefined or without interval; "" otherwise
 } eval_figure;
 
@@ -44,8 +46,11 @@ typedef struct { eval_metric item[EVAL_MAX_METRICS]; size_t n; } eval_metrics;
 
 /*
  * accuracy balanced_accuracy auc auprc f1 sensitivity specificity ppv npv brier
- * nll ece.  Two classes: of the positive class.  More: macro over classes that
- * are there (auc: one versus rest).  seed: for bootstrap intervals.
+ * nll ece, always all twelve; the formulas are in cases.h.  Two classes: of the
+ * positive class.  More: macro over classes that are there (auc: one versus
+ * rest).  Intervals count patients where patient repeats.  Fewer than 10 cases
+ * of either class: the AUC has no interval; fewer than 200: there is no ECE.
+ * seed: for bootstrap intervals.
  */
 void eval_classify(eval_metrics *out, const eval_predictions *p, uint64_t seed);
 const eval_figure *eval_metrics_find(const eval_metrics *m, const char *name); // or NULL
@@ -81,18 +86,21 @@ typedef struct {
     int worst_site;             // index; -1 when none is defined
     double worst, best, mean, sd, gap, jain;
 } eval_fairness;
-/* value[i] NaN is left out.  higher_is_better tells worst from best. Jain 1984: (sum x)^2 / (n sum x^2). */
+/* value[i] NaN is left out.  higher_is_better tells worst from best.  sd: of
+ * the sample (n - 1), NaN for one site.  Jain 1984: (sum x)^2 / (n sum x^2). */
 void eval_fairness_of(eval_fairness *out, const double *value, size_t n, bool higher_is_better);
 
 /* --- subgroups --- */
 /*
  * Metrics of the cases with value[i] == v for each distinct value of an
- * attribute (numbers are cut at edges first: eval_band).  Cells of fewer than min_cell patients are
- * suppressed, and so is the next smallest when it could be worked out from the
- * total.  Appends {"attribute","value","n", METRIC: FIGURE ...} to list.
+ * attribute (numbers are cut at edges first: eval_band; NULL and "" are
+ * "unknown").  Cells of fewer than min_cell patients are suppressed, and so are
+ * the next smallest while they could be worked out from the total.  Appends
+ * {"attribute","value","n", METRIC: FIGURE ...} to list, or for a suppressed
+ * cell {"attribute","value","n": null,"why"}.
  */
 void eval_subgroups(json_t *list, const char *attribute, const char *const *value, const eval_predictions *p, int64_t min_cell, uint64_t seed);
-/* "40-60", "80+", "unknown" into out. */
+/* "40-60", "80+", "under 40", "unknown" (NaN) into out. */
 void eval_band(char *out, size_t n, double value, const double *edges, size_t n_edges);
 
 #endif

@@ -1,0 +1,83 @@
+/*
+ * figure.c - figures and their names, as in report.json
+ */
+#include <math.h>
+#include <string.h>
+
+#include "eval/eval.h"
+
+static const struct {
+    const char *name;
+    bool higher_is_better;
+} known[] = {
+    {"accuracy", true}, {"balanced_accuracy", true},
+    {"auc", true},      {"auprc", true},
+    {"f1", true},       {"sensitivity", true},
+    {"specificity", true}, {"ppv", true},
+    {"npv", true},      {"brier", false},
+    {"nll", false},     {"ece", false},
+    {"dice", true},     {"iou", true},
+    {"hd95", false},    {"map50", true},
+    {"map", true},      {"mae", false},
+    {"rmse", false},    {"cindex", true},
+};
+
+enum { N_KNOWN = sizeof known / sizeof known[0] };
+
+bool eval_metric_known(const char *name)
+{
+    for (int m = 0; m < N_KNOWN; m++) {
+        if (strcmp(known[m].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool eval_metric_higher_is_better(const char *name)
+{
+    for (int m = 0; m < N_KNOWN; m++) {
+        if (strcmp(known[m].name, name) == 0) {
+            return known[m].higher_is_better;
+        }
+    }
+    return true;
+}
+
+static json_t *count_json(int64_t count)
+{
+    return count < 0 ? json_null() : json_integer(count);
+}
+
+json_t *eval_figure_json(const eval_figure *f)
+{
+    json_t *json = json_object();
+    json_object_set_new(json, "value", fl_json_number(f->value));
+    json_object_set_new(json, "ci_low", fl_json_number(f->ci_low));
+    json_object_set_new(json, "ci_high", fl_json_number(f->ci_high));
+    json_object_set_new(json, "n", count_json(f->n));
+    json_object_set_new(json, "n_positive", count_json(f->n_positive));
+    json_object_set_new(json, "n_patients", count_json(f->n_patients));
+    json_object_set_new(json, "method", json_string(f->method));
+    json_object_set_new(json, "why", json_string(f->why));
+    return json;
+}
+
+const eval_figure *eval_metrics_find(const eval_metrics *m, const char *name)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        if (strcmp(m->item[i].name, name) == 0) {
+            return &m->item[i].figure;
+        }
+    }
+    return NULL;
+}
+
+json_t *eval_metrics_json(const eval_metrics *m)
+{
+    json_t *json = json_object();
+    for (size_t i = 0; i < m->n; i++) {
+        json_object_set_new(json, m->item[i].name, eval_figure_json(&m->item[i].figure));
+    }
+    return json;
+}

@@ -1,0 +1,64 @@
+/*
+ * stats.h - the intervals of eval/
+ *
+ * All intervals are two-sided 95 %.  What cannot be known from so few cases
+ * gets no interval, and a sentence that says so.
+ */
+#ifndef EVAL_STATS_H
+#define EVAL_STATS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "eval/eval.h"
+#include "eval/patients.h"
+
+#define EVAL_Z95 1.959963984540054  // 97.5 % point of the normal distribution
+
+enum {
+    EVAL_FEW = 10,  // fewer cases than this of a class: no interval for it
+};
+
+/* No value, and the reason.  Counts are kept. */
+void eval_figure_undefined(eval_figure *f, const char *why);
+/* The value stands, without interval, and the reason. */
+void eval_figure_no_interval(eval_figure *f, const char *why);
+
+/* Wilson's score interval (1927) of a proportion p seen in n trials; n need
+ * not be whole (an effective number of cases). */
+void eval_wilson(double *low, double *high, double p, double n);
+
+/*
+ * The share of the cases with in[i] (NULL = all) that have hit[i]: value,
+ * interval and counts of f; n_positive is left alone.  When patients repeat,
+ * Wilson's n is divided by the design effect (Rao & Scott 1992), which is
+ * taken as at least 1.  Undefined, with why_empty, when no case is in.
+ */
+void eval_proportion(eval_figure *f, const bool *in, const bool *hit,
+                     const eval_patients *patients, const char *why_empty);
+
+/*
+ * AUC with DeLong's interval (DeLong 1988; midranks after Sun & Xu 2014) on
+ * the logit scale.  When patients repeat the variance is Obuchowski's (1997),
+ * of which DeLong's is the case of one case a patient.  Where that variance
+ * is zero (AUC 0 or 1, all scores equal): Newcombe's score interval (2006,
+ * method 5).
+ */
+void eval_auc_figure(eval_figure *f, const double *score,
+                     const bool *is_positive, const eval_patients *patients);
+/* AUC of b minus AUC of a on the same cases, from the same components. */
+void eval_auc_difference(eval_figure *f, const double *score_a,
+                         const double *score_b, const bool *is_positive,
+                         const eval_patients *patients);
+
+/* How many bootstrap samples for n cases: 2000, fewer above 20,000 cases. */
+size_t eval_n_replicates(size_t n);
+/*
+ * Percentile interval of n replicates, which are sorted in place.  Replicates
+ * that are NaN do not count; f gets no interval when they are more than one
+ * in twenty, or when all replicates are equal.
+ */
+void eval_percentile(eval_figure *f, double *replicate, size_t n,
+                     bool by_patient);
+
+#endif

@@ -1,0 +1,211 @@
+/*
+ * subgroups.c - the same metrics for the cases that share an attribute
+ *
+ * A cell of few patients could tell about one of them, so it is suppressed.
+ * The total is public: if the suppressed cells together were still few, what
+ * is shown would reveal them.  So the smallest of the shown cells goes too,
+ * until those that are missing could be any of enough patients.
+ */
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "eval/eval.h"
+#include "eval/patients.h"
+
+static const char unknown[] = "unknown";
+
+enum { MAX_CELLS = 100 };  // a free text with more values makes no subgroups
+
+void eval_band(char *out, size_t n, double value, const double *edges, size_t n_edges)
+{
+    FL_REQUIRE(n_edges > 0);
+    if (isnan(value)) {
+        snprintf(out, n, "%s", unknown);
+    } else if (value < edges[0]) {
+        snprintf(out, n, "under %g", edges[0]);
+    } else if (value >= edges[n_edges - 1]) {
+        snprintf(out, n, "%g+", edges[n_edges - 1]);
+    } else {
+        size_t i = 0;
+        while (value >= edges[i + 1]) {
+            i++;
+        }
+        snprintf(out, n, "%g-%g", edges[i], edges[i + 1]);
+    }
+}
+
+typedef struct {
+    const char *value;  // borrowed from the caller's array
+    bool *in;           // (n) the cell's labelled cases
+    size_t n_cases, n_patients;
+    bool suppressed;
+} cell;
+
+/* Bands by their number ("under 40" first), then names, "unknown" last. */
+static int by_value(const void *a, const void *b)
+{
+    const char *x = ((const cell *)a)->value, *y = ((const cell *)b)->value;
+    bool last_x = strcmp(x, unknown) == 0, last_y = strcmp(y, unknown) == 0;
+    if (last_x != last_y) {
+        return last_x ? 1 : -1;
+    }
+    bool under_x = strncmp(x, "under ", 6) == 0, under_y = strncmp(y, "under ", 6) == 0;
+    if (under_x != under_y) {
+        return under_x ? -1 : 1;
+    }
+    if (isdigit((unsigned char)x[0]) && isdigit((unsigned char)y[0])) {
+        double number_x = strtod(x, NULL), number_y = strtod(y, NULL);
+        if (number_x != number_y) {
+            return number_x < number_y ? -1 : 1;
+        }
+    }
+    return strcmp(x, y);
+}
+
+static const char *text_of(const char *value)
+{
+    return value == NULL || value[0] == '\0' ? unknown : value;
+}
+
+/* One cell a distinct value, sorted; the caller's, with every in[].  Stops
+ * at MAX_CELLS + 1. */
+static size_t cells_find(cell **out, const char *const *value,
+                         const eval_predictions *p)
+{
+    cell *cells = NULL;
+    size_t n_cells = 0;
+    for (size_t i = 0; i < p->n && n_cells <= MAX_CELLS; i++) {
+        if (p->label[i] < 0) {
+            continue;
+        }
+        size_t at = 0;
+        while (at < n_cells && strcmp(cells[at].value, text_of(value[i])) != 0) {
+            at++;
+        }
+        if (at == n_cells) {
+            cells = fl_xrealloc(cells, ++n_cells, sizeof *cells);
+            cells[at] = (cell){.value = text_of(value[i])};
+            cells[at].in = fl_xcalloc(p->n, sizeof *cells[at].in);
+        }
+        cells[at].in[i] = true;
+        cells[at].n_cases++;
+    }
+    eval_patients patients;
+    eval_patients_init(&patients, p->patient, p->n);
+    for (size_t at = 0; at < n_cells; at++) {
+        cells[at].n_patients = eval_patients_count(&patients, cells[at].in);
+    }
+    eval_patients_clear(&patients);
+    if (n_cells > 0) {
+        qsort(cells, n_cells, sizeof *cells, by_value);
+    }
+    *out = cells;
+    return n_cells;
+}
+
+static void suppress(cell *cells, size_t n_cells, int64_t min_cell)
+{
+    size_t n_suppressed = 0, patients = 0;
+    for (size_t at = 0; at < n_cells; at++) {
+        if ((int64_t)cells[at].n_patients < min_cell) {
+            cells[at].suppressed = true;
+            patients += cells[at].n_patients;
+            n_suppressed++;
+        }
+    }
+    while (n_suppressed > 0 && n_suppressed < n_cells &&
+           (n_suppressed == 1 || (int64_t)patients < min_cell)) {
+        cell *smallest = NULL;
+        for (size_t at = 0; at < n_cells; at++) {
+            if (!cells[at].suppressed &&
+                (smallest == NULL || cells[at].n_patients < smallest->n_patients)) {
+                smallest = &cells[at];
+            }
+        }
+        smallest->suppressed = true;
+        patients += smallest->n_patients;
+        n_suppressed++;
+    }
+}
+
+static void add_metrics(json_t *entry, const cell *at, const eval_predictions *p,
+                        uint64_t seed)
+{
+    eval_metrics metrics;
+    int *label = fl_xcalloc(p->n, sizeof *label);
+    for (size_t i = 0; i < p->n; i++) {
+        label[i] = at->in[i] ? p->label[i] : -1;
+    }
+    eval_predictions part = *p;
+    part.label = label;
+    eval_classify(&metrics, &part, seed);
+    free(label);
+    for (size_t m = 0; m < metrics.n; m++) {
+        json_object_set_new(entry, metrics.item[m].name,
+                            eval_figure_json(&metrics.item[m].figure));
+    }
+}
+
+/* Text of a hospital's table as JSON; bytes that are no UTF-8 become '?'. */
+static json_t *text_json(const char *text)
+{
+    json_t *json = json_string(text);
+    if (json == NULL) {
+        char *plain = fl_xstrdup(text);
+        for (char *c = plain; *c != '\0'; c++) {
+            *c = (unsigned char)*c < 0x80 ? *c : '?';
+        }
+        json = json_string(plain);
+        free(plain);
+    }
+    return json;
+}
+
+static json_t *entry_new(const char *attribute, const char *value)
+{
+    json_t *entry = json_object();
+    json_object_set_new(entry, "attribute", text_json(attribute));
+    json_object_set_new(entry, "value", text_json(value));
+    return entry;
+}
+
+static void add_suppressed(json_t *list, const char *attribute, const char *value,
+                           const char *why)
+{
+    json_t *entry = entry_new(attribute, value);
+    json_object_set_new(entry, "n", json_null());
+    json_object_set_new(entry, "why", json_string(why));
+    json_array_append_new(list, entry);
+}
+
+void eval_subgroups(json_t *list, const char *attribute, const char *const *value,
+                    const eval_predictions *p, int64_t min_cell, uint64_t seed)
+{
+    cell *cells = NULL;
+    char why[96];
+    size_t n_cells = cells_find(&cells, value, p);
+    bool too_many = n_cells > MAX_CELLS;
+    snprintf(why, sizeof why, "under %lld patients, or hidden so that such a cell stays hidden",
+             (long long)min_cell);
+    if (too_many) {
+        add_suppressed(list, attribute, "any", "too many different values for subgroups");
+    } else {
+        suppress(cells, n_cells, min_cell);
+    }
+    for (size_t at = 0; at < n_cells; at++) {
+        if (!too_many && cells[at].suppressed) {
+            add_suppressed(list, attribute, cells[at].value, why);
+        } else if (!too_many) {
+            json_t *entry = entry_new(attribute, cells[at].value);
+            json_object_set_new(entry, "n", json_integer((json_int_t)cells[at].n_cases));
+            add_metrics(entry, &cells[at], p, seed);
+            json_array_append_new(list, entry);
+        }
+        free(cells[at].in);
+    }
+    free(cells);
+}

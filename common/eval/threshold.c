@@ -1,0 +1,113 @@
+/*
+ * threshold.c - score histograms, and what can be read from them alone
+ *
+ * A hospital's scores do not leave it; their counts in equal bins do.  Bins
+ * of all sites are added, so the threshold is one number for all, chosen on
+ * validation data before any test split is opened.
+ */
+#include <math.h>
+
+#include "eval/eval.h"
+
+/* Agrees with `score >= edge` for edge = b / n_bins, whatever the rounding. */
+static size_t bin_of(double score, size_t n_bins)
+{
+    if (!(score > 0)) {
+        return 0;
+    }
+    size_t b = score >= 1 ? n_bins - 1 : (size_t)(score * (double)n_bins);
+    if (b > n_bins - 1) {
+        b = n_bins - 1;
+    }
+    if (b + 1 < n_bins && score >= (double)(b + 1) / (double)n_bins) {
+        return b + 1;
+    }
+    return b > 0 && score < (double)b / (double)n_bins ? b - 1 : b;
+}
+
+void eval_histogram(int64_t *bins, size_t n_bins, const double *score, size_t n)
+{
+    FL_REQUIRE(n_bins > 0);
+    for (size_t i = 0; i < n; i++) {
+        if (!isnan(score[i])) {
+            bins[bin_of(score[i], n_bins)]++;
+        }
+    }
+}
+
+static double total(const int64_t *bins, size_t n_bins)
+{
+    double sum = 0;
+    for (size_t b = 0; b < n_bins; b++) {
+        sum += (double)bins[b];
+    }
+    return sum;
+}
+
+/* Largest edge that still calls a share `at` of the positives positive. */
+static double edge_of_sensitivity(double at, const int64_t *positives, size_t n_bins)
+{
+    double above = 0, all = total(positives, n_bins);
+    for (size_t b = n_bins; b > 0; b--) {
+        if (above >= at * all - 1e-9) {
+            return (double)b / (double)n_bins;
+        }
+        above += (double)positives[b - 1];
+    }
+    return 0;
+}
+
+/* Edge with the most sensitivity + specificity; of equals the lowest, which
+ * misses the fewest positives. */
+static double edge_of_youden(const int64_t *negatives, const int64_t *positives,
+                             size_t n_bins)
+{
+    double n_negative = total(negatives, n_bins), n_positive = total(positives, n_bins);
+    double tp = n_positive, tn = 0, best = -1, edge = 0;
+    for (size_t b = 0; b <= n_bins; b++) {
+        double youden = tp / n_positive + tn / n_negative - 1;
+        if (youden > best + 1e-12) {
+            best = youden;
+            edge = (double)b / (double)n_bins;
+        }
+        if (b < n_bins) {
+            tp -= (double)positives[b];
+            tn += (double)negatives[b];
+        }
+    }
+    return edge;
+}
+
+double eval_threshold(eval_rule rule, double at, const int64_t *negatives,
+                      const int64_t *positives, size_t n_bins)
+{
+    if (rule == EVAL_RULE_FIXED) {
+        return at;
+    }
+    FL_REQUIRE(n_bins > 0);
+    if (total(positives, n_bins) == 0) {
+        return NAN;
+    }
+    if (rule == EVAL_RULE_SENSITIVITY) {
+        return edge_of_sensitivity(at, positives, n_bins);
+    }
+    return total(negatives, n_bins) == 0 ? NAN
+                                         : edge_of_youden(negatives, positives, n_bins);
+}
+
+double eval_histogram_auc(const int64_t *negatives, const int64_t *positives,
+                          size_t n_bins, double *half_width)
+{
+    double below = 0, pairs = 0, tied = 0;
+    for (size_t b = 0; b < n_bins; b++) {
+        double p = (double)positives[b], q = (double)negatives[b];
+        pairs += p * (below + q / 2);
+        tied += p * q;
+        below += q;
+    }
+    double all = below * total(positives, n_bins);
+    if (half_width != NULL) {
+        *half_width = all > 0 ? tied / all / 2 : NAN;
+    }
+    return all > 0 ? pairs / all : NAN;
+}
