@@ -23,7 +23,7 @@ void fl_iso_time(char *out, size_t n, int64_t wall_ms);
  * max_bytes, before anything is allocated. */
 fl_status fl_file_read(char **out, size_t *n, const char *path, size_t max_bytes, fl_err *err);
 
-/* Writes path.tmp-PID, fsyncs, renames over path, fsyncs the folder.  On
+/* Writes path.tmp-PID-N, fsyncs, renames over path, fsyncs the folder.  On
  * failure path is as it was and no temporary file is left. mode: 0644, 0600 */
 fl_status fl_file_write(const char *path, const void *bytes, size_t n, unsigned mode, fl_err *err);
 fl_status fl_file_append(const char *path, const void *bytes, size_t n, fl_err *err); // fsyncs

@@ -1,0 +1,101 @@
+#include "check.h"
+
+#include "base/hash.h"
+
+static void a_digest_names_bytes(void **state)
+{
+    (void)state;
+    fl_sha256 h;
+    uint8_t digest[FL_SHA256_BYTES];
+    char hex[FL_HEX_DIGEST];
+    fl_sha256_init(&h);
+    fl_sha256_add(&h, "a", 1);
+    fl_sha256_add(&h, "bc", 2);
+    fl_sha256_done(&h, digest);
+    fl_hex(hex, digest, sizeof digest);
+    // FIPS 180-4, example "abc"
+    check_str(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+static void a_file_has_the_digest_of_its_bytes(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    char *path = fl_path_join(dir, "x");
+    size_t n = 200000;  // more than one piece
+    unsigned char *bytes = fl_xcalloc(n, 1);
+    for (size_t i = 0; i < n; i++) {
+        bytes[i] = (unsigned char)(i * 7);
+    }
+    uint8_t of_file[FL_SHA256_BYTES];
+    uint8_t of_bytes[FL_SHA256_BYTES];
+    check_fails(fl_sha256_file(of_file, path, &err), FL_ENOTFOUND);
+    check_fails(fl_sha256_file(of_file, dir, &err), FL_EIO);
+    check_ok(fl_file_write(path, bytes, n, 0644, &err), err);
+    check_ok(fl_sha256_file(of_file, path, &err), err);
+    fl_sha256 h;
+    fl_sha256_init(&h);
+    fl_sha256_add(&h, bytes, n);
+    fl_sha256_done(&h, of_bytes);
+    check_bytes(of_file, of_bytes, sizeof of_file);
+    free(bytes);
+    free(path);
+    check_rmdir(&dir);
+}
+
+static void blake2b_is_keyed_by_its_label(void **state)
+{
+    (void)state;
+    uint8_t whole[FL_DIGEST_BYTES];
+    uint8_t pieces[FL_DIGEST_BYTES];
+    uint8_t other[FL_DIGEST_BYTES];
+    char hex[FL_HEX_DIGEST];
+    fl_blake2b_of(whole, "test", "abc", 3);
+    fl_blake2b h;
+    fl_blake2b_init(&h, "test");
+    fl_blake2b_add(&h, "ab", 2);
+    fl_blake2b_add(&h, "c", 1);
+    fl_blake2b_done(&h, pieces);
+    check_bytes(pieces, whole, sizeof whole);
+    // Python: hashlib.blake2b(b"abc", digest_size=32, key=b"test".ljust(16, b"\0"))
+    fl_hex(hex, whole, sizeof whole);
+    check_str(hex, "0aef8bf7906f29aac023bb59117a26328e20b72e764516e0628d64e602a7a72d");
+    fl_blake2b_of(other, "tesu", "abc", 3);
+    check(memcmp(other, whole, sizeof whole) != 0);
+    fl_blake2b_of(other, "a-label-of-16-ch", "abc", 3);
+    check(memcmp(other, whole, sizeof whole) != 0);
+}
+
+static void hexadecimal_goes_both_ways(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    const uint8_t bytes[4] = {0x00, 0x9f, 0xff, 0x10};
+    uint8_t back[4];
+    char hex[9];
+    fl_hex(hex, bytes, sizeof bytes);
+    check_str(hex, "009fff10");
+    check_ok(fl_unhex(back, 4, hex, &err), err);
+    check_bytes(back, bytes, 4);
+    check_ok(fl_unhex(back, 4, "009FFF10", &err), err);
+    check_bytes(back, bytes, 4);
+    static const char *const bad[] = {"", "009fff1", "009fff100", "009fff1g", "009fff 1",
+                                      "00:9f:ff"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        check_fails(fl_unhex(back, 4, bad[i], &err), FL_EFORMAT);
+        check_bytes(back, "\0\0\0\0", 4);
+    }
+    check_str(err.text, "expected 8 hexadecimal digits");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_digest_names_bytes),
+        cmocka_unit_test(a_file_has_the_digest_of_its_bytes),
+        cmocka_unit_test(blake2b_is_keyed_by_its_label),
+        cmocka_unit_test(hexadecimal_goes_both_ways),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
