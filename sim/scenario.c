@@ -1,0 +1,343 @@
+/*
+ * scenario.c - see scenario.h
+ */
+#include "sim/scenario.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/sys.h"
+
+static const char *const split_keys[SCENARIO_SPLITS] = {"train", "val", "test"};
+
+/* patients: {n: 900} or {n: {train: 600, val: 100, test: 200}}.  A single number
+ * is divided 60 : 15 : 25, as dataset.yaml's default split does. */
+static void read_sizes(int64_t n[SCENARIO_SPLITS], fl_node patients)
+{
+    const int64_t most = 10000000;
+    fl_node sizes = fl_cfg_get(patients, "n", "patients: a number (60 % train, 15 % val, 25 % test) or {train, val, test}");
+    if (fl_cfg_is_map(sizes)) {
+        for (int s = 0; s < SCENARIO_SPLITS; s++) {
+            n[s] = fl_cfg_int(sizes, split_keys[s], 0, most, FL_CFG_REQUIRED, "patients of this split");
+        }
+        return;
+    }
+    if (!fl_cfg_present(sizes)) {
+        fl_cfg_complain(patients, "n: how many patients has this hospital?");
+        return;
+    }
+    int64_t all = fl_node_int(sizes, 4, most, "n");
+    n[2] = all / 4;
+    n[1] = all * 15 / 100;
+    n[0] = all - n[1] - n[2];
+}
+
+static void read_population(scenario_hospital *h, fl_node node)
+{
+    fl_node patients = fl_cfg_map(node, "patients", "whom the hospital sees");
+    read_sizes(h->n, patients);
+    h->population.female = fl_cfg_num(patients, "female", 0, 1, 0.5, "share of women");
+    fl_node age = fl_cfg_get(patients, "age", "[mean, standard deviation] in years");
+    h->population.age_mean = 55;
+    h->population.age_sd = 15;
+    if (fl_cfg_present(age)) {
+        if (fl_cfg_count(age) != 2) {
+            fl_cfg_complain(age, "age: expected [mean, standard deviation]");
+        }
+        h->population.age_mean = fl_node_num(fl_cfg_item(age, 0), 18, 95, "mean age");
+        h->population.age_sd = fl_node_num(fl_cfg_item(age, 1), 0, 40, "standard deviation of age");
+    }
+    h->population.prevalence = fl_cfg_num(patients, "prevalence", 0, 1, 0.5, "share of the positive class");
+    fl_node labels = fl_cfg_map(node, "labels", "how the cases were labelled");
+    h->label_noise = fl_cfg_num(labels, "noise", 0, 0.5, 0, "share of training labels that are wrong");
+}
+
+static char *emit(fl_node node, bool expand)
+{
+    fl_buf text = FL_BUF_INIT;
+    fl_err err = FL_ERR_INIT;
+    if (fl_cfg_emit(node, expand, &text, &err) != FL_OK) {
+        fl_cfg_complain(node, "%s", err.text);
+    }
+    return fl_buf_take(&text);
+}
+
+static void read_hospital(scenario_hospital *h, fl_node node, const scenario *s)
+{
+    fl_cfg_text(node, "like", NULL, "another hospital's name: what is not said here is as there");
+    h->shift_yaml = NULL;
+    const char *scanner = fl_cfg_text(node, "scanner", "", "name of the scanner, an attribute of every case");
+    snprintf(h->scanner, sizeof h->scanner, "%s", scanner);
+    fl_node shift = fl_cfg_get(node, "shift", "chain of shifts, severities 0 to 5: [blur: 1, noise: 2]");
+    if (fl_cfg_present(shift) && fl_cfg_count(shift) > 0) {
+        h->shift_yaml = emit(shift, false);
+        data_shift_read(&h->shift, shift);
+    } else {
+        h->shift_yaml = fl_xstrdup("[]");
+    }
+    fl_node dataset = fl_cfg_map(node, "dataset", "the hospital's own data set, written as its dataset.yaml");
+    if (fl_cfg_present(dataset)) {
+        h->dataset_yaml = emit(dataset, true);
+    }
+    const char *data = fl_cfg_path(node, "data", NULL, "a folder or file with the hospital's own data set");
+    h->data = fl_xstrdup(data);
+    if (h->dataset_yaml == NULL && h->data == NULL && s->kind == SCENARIO_GENERATE) {
+        read_population(h, node);
+    } else if (h->dataset_yaml == NULL && h->data == NULL && s->kind == SCENARIO_OWN) {
+        fl_cfg_complain(node, "hospital %s has no data: give it `dataset:` or `data:`, or the scenario `generate:` or `source:`", h->name);
+    }
+}
+
+/* Everything a `like:` hospital does not say is taken from the other. */
+static void inherit(fl_node list, size_t i)
+{
+    fl_node node = fl_cfg_item(list, i);
+    const char *like = fl_cfg_text(node, "like", NULL, "");
+    if (like == NULL) {
+        return;
+    }
+    for (size_t j = 0; j < i; j++) {
+        fl_node other = fl_cfg_item(list, j);
+        if (strcmp(fl_cfg_text(other, "name", "", ""), like) == 0) {
+            fl_cfg_inherit(node, other);
+            return;
+        }
+    }
+    fl_cfg_complain(node, "like: there is no hospital %s above this one", like);
+}
+
+static void read_hospitals(scenario *s, fl_node root)
+{
+    fl_node list = fl_cfg_list(root, "hospitals", "the hospitals, at least one");
+    s->n_hospitals = fl_cfg_count(list);
+    if (s->n_hospitals == 0 || s->n_hospitals > SCENARIO_MAX_HOSPITALS) {
+        fl_cfg_complain(root, "hospitals: expected 1 to %d, found %zu", SCENARIO_MAX_HOSPITALS, s->n_hospitals);
+        s->n_hospitals = 0;
+        return;
+    }
+    s->hospitals = fl_xcalloc(s->n_hospitals, sizeof *s->hospitals);
+    for (size_t i = 0; i < s->n_hospitals && fl_cfg_ok(root.cfg); i++) {
+        scenario_hospital *h = &s->hospitals[i];
+        fl_node node = fl_cfg_item(list, i);
+        inherit(list, i);
+        const char *name = fl_cfg_text(node, "name", FL_CFG_REQUIRED_TEXT, "name of the site: [a-z0-9_-], at most 48");
+        size_t length = strlen(name);
+        if (length == 0 || length > 48 || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") != length) {
+            fl_cfg_complain(node, "name: expected 1 to 48 of a-z, 0-9, _ and -, found %.60s", name);
+            return;
+        }
+        snprintf(h->name, sizeof h->name, "%s", name);
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(s->hospitals[j].name, h->name) == 0) {
+                fl_cfg_complain(node, "name: there are two hospitals %s", h->name);
+            }
+        }
+        read_hospital(h, node, s);
+    }
+}
+
+static void read_generate(scenario *s, fl_node generate)
+{
+    const char *name = fl_cfg_text(generate, "phantom", FL_CFG_REQUIRED_TEXT, "xray");
+    const char *task = fl_cfg_text(generate, "task", FL_CFG_REQUIRED_TEXT, "what is to be told: opacity");
+    s->generate.difficulty = fl_cfg_num(generate, "difficulty", 0, 1, 0.5, "0 plain to see .. 1 hardly to be told");
+    s->generate.size = fl_cfg_int(generate, "size", 16, 1024, 64, "pixels a side");
+    s->generate.phantom = phantom_find(name, task);
+    if (s->generate.phantom == NULL && fl_cfg_ok(generate.cfg)) {
+        fl_buf known = FL_BUF_INIT;
+        for (size_t i = 0; phantom_at(i) != NULL; i++) {
+            fl_buf_printf(&known, "%s%s/%s", i > 0 ? ", " : "", phantom_at(i)->name, phantom_at(i)->task);
+        }
+        fl_cfg_complain(generate, "there is no phantom %s/%s; known: %s", name, task, known.data);
+        fl_buf_clear(&known);
+    }
+}
+
+static void read_source(scenario *s, fl_node source)
+{
+    static const char *const splits[] = {"even", "dirichlet", NULL};
+    s->source.npz = fl_xstrdup(fl_cfg_path(source, "npz", FL_CFG_REQUIRED_TEXT, "MedMNIST-style file that the hospitals share out"));
+    fl_node classes = fl_cfg_map(source, "classes", "how the file codes the classes: {malignant: 0, benign: 1}");
+    if (!fl_cfg_present(classes)) {
+        fl_cfg_complain(source, "classes: how does the file code the classes? {malignant: 0, benign: 1}");
+        return;
+    }
+    s->source.classes_yaml = emit(classes, false);
+    s->source.dirichlet = fl_cfg_choice(source, "split", splits, 1, "how cases are shared out") == 1;
+    s->source.alpha = fl_cfg_num(source, "alpha", 0.01, 1000, 0.5, "of the Dirichlet distribution of each class over hospitals; small: more skew");
+    s->source.min_train = fl_cfg_int(source, "min_train", 1, 1000000, 10, "fewest training cases a hospital gets");
+}
+
+static void read_baselines(scenario *s, fl_node root)
+{
+    fl_node list = fl_cfg_get(root, "baselines", "[local, centralised]: what the global model is compared with");
+    for (size_t i = 0; i < fl_cfg_count(list); i++) {
+        const char *name = fl_node_text(fl_cfg_item(list, i), "baseline");
+        if (strcmp(name, "centralised") == 0) {
+            s->centralised = true;
+        } else if (strcmp(name, "local") != 0) {
+            fl_cfg_complain(list, "baselines: expected local or centralised, found %s", name);
+        }
+    }
+    s->central = s->job.local;
+    s->central_keep_best = s->job.select.best;
+    fl_node central = fl_cfg_map(root, "centralised", "how the centralised baseline is trained; default: as `local:` for rounds x its length, model chosen as the job selects");
+    if (fl_cfg_present(central)) {
+        task_train_read(&s->central, central);
+    } else if (s->job.local.steps > 0) {
+        s->central.steps *= s->job.rounds;
+    } else {
+        s->central.epochs *= s->job.rounds;
+    }
+}
+
+static void read_job(scenario *s, fl_node node, int64_t seed, fl_err *err)
+{
+    (void)seed;
+    s->job_yaml = emit(node, true);
+    if (!fl_cfg_ok(node.cfg)) {
+        return;
+    }
+    if (job_parse(&s->job, s->job_yaml, strlen(s->job_yaml), "job", fl_cfg_dir(node.cfg), err) != FL_OK) {
+        fl_cfg_complain(node, "%s", err->text);
+        return;
+    }
+    snprintf(s->name, sizeof s->name, "%s", s->job.name);
+}
+
+static void read_document(scenario *s, fl_node root, fl_err *err)
+{
+    fl_node job_node = fl_cfg_map(root, "job", "what the consortium trains; see job.yaml");
+    read_job(s, job_node, -1, err);
+    fl_node generate = fl_cfg_map(root, "generate", "hospitals are simulated patients");
+    fl_node source = fl_cfg_map(root, "source", "one real data set is shared out over the hospitals");
+    s->kind = fl_cfg_present(generate) ? SCENARIO_GENERATE : fl_cfg_present(source) ? SCENARIO_SOURCE : SCENARIO_OWN;
+    if (fl_cfg_present(generate) && fl_cfg_present(source)) {
+        fl_cfg_complain(source, "a scenario has generate: or source:, not both");
+    }
+    if (s->kind == SCENARIO_GENERATE) {
+        read_generate(s, generate);
+    } else if (s->kind == SCENARIO_SOURCE) {
+        read_source(s, source);
+    }
+    read_hospitals(s, root);
+    fl_node clients = fl_cfg_map(root, "clients", "the client processes");
+    int64_t most = s->n_hospitals > 0 ? (int64_t)s->n_hospitals : 1;
+    s->n_processes = fl_cfg_int(clients, "processes", 1, SCENARIO_MAX_HOSPITALS, most, "how many client processes host the sites");
+    read_baselines(s, root);
+}
+
+/* Does the job's `data:` fit what the phantom makes? */
+static fl_status check_generated(const scenario *s, const char *path, fl_err *err)
+{
+    if (s->kind != SCENARIO_GENERATE) {
+        return FL_OK;
+    }
+    const phantom_ops *p = s->generate.phantom;
+    const data_spec *spec = &s->job.data;
+    if (spec->input.rank != 3 || spec->input.dim[0] != 1 || spec->input.dim[1] != s->generate.size ||
+        spec->input.dim[2] != s->generate.size) {
+        char text[128];
+        nn_shape_text(text, sizeof text, &spec->input);
+        return fl_fail(err, FL_ECONFIG, "%s: job.data.input is %s, but generate makes 1x%lldx%lld images", path, text,
+                       (long long)s->generate.size, (long long)s->generate.size);
+    }
+    for (size_t c = 0; p->classes[c] != NULL; c++) {
+        bool found = false;
+        for (size_t i = 0; i < spec->n_classes; i++) {
+            found = found || strcmp(spec->classes[i], p->classes[c]) == 0;
+        }
+        if (!found) {
+            return fl_fail(err, FL_ECONFIG, "%s: job.data.classes lacks %s, which phantom %s/%s makes", path, p->classes[c],
+                           p->name, p->task);
+        }
+    }
+    return FL_OK;
+}
+
+static fl_status apply_settings(fl_cfg *c, const scenario_setting *set, size_t n_set, int64_t seed, fl_err *err)
+{
+    static const char *const own[] = {"hospitals", "generate", "source", "clients", "baselines", "centralised", "job"};
+    for (size_t i = 0; i < n_set; i++) {
+        bool is_own = false;
+        for (size_t k = 0; k < sizeof own / sizeof own[0]; k++) {
+            size_t n = strlen(own[k]);
+            is_own = is_own || (strncmp(set[i].path, own[k], n) == 0 && (set[i].path[n] == '.' || set[i].path[n] == '\0'));
+        }
+        char *full = is_own ? fl_xstrdup(set[i].path) : fl_xasprintf("job.%s", set[i].path);
+        fl_status st = fl_cfg_set(c, full, set[i].value, err);
+        free(full);
+        if (st != FL_OK) {
+            return fl_wrap(err, st, "--set %s", set[i].path);
+        }
+    }
+    if (seed >= 0) {
+        char text[32];
+        snprintf(text, sizeof text, "%lld", (long long)seed);
+        return fl_cfg_set(c, "job.seed", text, err);
+    }
+    return FL_OK;
+}
+
+fl_status scenario_read(scenario *out, const char *path, const scenario_setting *set, size_t n_set,
+                        int64_t seed, fl_err *err)
+{
+    memset(out, 0, sizeof *out);
+    fl_cfg *c = NULL;
+    fl_status st;
+    if ((st = fl_cfg_read(&c, path, err)) != FL_OK || (st = apply_settings(c, set, n_set, seed, err)) != FL_OK) {
+        goto done;
+    }
+    fl_err job_err = FL_ERR_INIT;
+    read_document(out, fl_cfg_root(c), &job_err);
+    if ((st = fl_cfg_finish(c, err)) == FL_OK) {
+        st = check_generated(out, path, err);
+    }
+done:
+    fl_cfg_destroy(&c);
+    if (st != FL_OK) {
+        scenario_clear(out);
+    }
+    return st;
+}
+
+void scenario_clear(scenario *s)
+{
+    for (size_t i = 0; i < s->n_hospitals; i++) {
+        free(s->hospitals[i].shift_yaml);
+        free(s->hospitals[i].dataset_yaml);
+        free(s->hospitals[i].data);
+    }
+    free(s->hospitals);
+    free(s->source.npz);
+    free(s->source.classes_yaml);
+    free(s->job_yaml);
+    job_clear(&s->job);
+    memset(s, 0, sizeof *s);
+}
+
+void scenario_describe(FILE *out)
+{
+    scenario s = {.kind = SCENARIO_GENERATE};
+    fl_cfg *c = fl_cfg_describe(out);
+    fl_node root = fl_cfg_root(c);
+    fl_cfg_map(root, "job", "what the consortium trains; the keys of job.yaml");
+    read_generate(&s, fl_cfg_map(root, "generate", "hospitals are simulated patients"));
+    read_source(&s, fl_cfg_map(root, "source", "one real data set is shared out over the hospitals"));
+    scenario_hospital h = {.name = "NAME"};
+    fl_node hospital = fl_cfg_item(fl_cfg_list(root, "hospitals", "the hospitals, at least one"), 0);
+    fl_cfg_text(hospital, "name", FL_CFG_REQUIRED_TEXT, "name of the site: [a-z0-9_-], at most 48");
+    read_hospital(&h, hospital, &s);
+    read_population(&h, hospital);
+    fl_cfg_int(fl_cfg_map(root, "clients", "the client processes"), "processes", 1, SCENARIO_MAX_HOSPITALS, 1,
+               "how many client processes host the sites; default: one a hospital");
+    read_baselines(&s, root);
+    free(h.shift_yaml);
+    free(h.dataset_yaml);
+    free(h.data);
+    free(s.source.npz);
+    free(s.source.classes_yaml);
+    fl_cfg_destroy(&c);
+}

@@ -1,0 +1,73 @@
+/*
+ * scenario.h - what the simulator plays: scenario.yaml as a struct
+ *
+ * A scenario is a job, hospitals and baselines.  The job is kept as YAML text, for
+ * the coordinator reads it as it would read a consortium's; the hospitals say
+ * whom they see, with which scanner, or which real files they have.
+ */
+#ifndef SIM_SCENARIO_H
+#define SIM_SCENARIO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/cfg.h"
+#include "base/err.h"
+#include "data/shift.h"
+#include "job/job.h"
+#include "sim/phantom.h"
+
+enum { SCENARIO_MAX_HOSPITALS = 10000, SCENARIO_TEXT = 512, SCENARIO_SPLITS = 3 };
+
+typedef struct {
+    char name[49];                    // [a-z0-9_-]; the site's name
+    phantom_population population;    // generated hospitals
+    int64_t n[SCENARIO_SPLITS];       // patients of train, val, test; generated hospitals
+    double label_noise;               // share of training labels that are flipped
+    char scanner[64];                 // attribute `scanner`; "" = the shift chain's text
+    data_shift shift;
+    char *shift_yaml;                 // the chain as written ("[]" for none), owned
+    char *dataset_yaml;               // `dataset:`, its own real data; NULL = none; owned
+    char *data;                       // `data:`, a data set as it is; NULL = none; owned
+} scenario_hospital;
+
+typedef enum { SCENARIO_GENERATE, SCENARIO_SOURCE, SCENARIO_OWN } scenario_kind;
+
+typedef struct {
+    char name[64];                    // the job's name
+    char *job_yaml;                   // as the coordinator reads it; owned
+    job job;                          // the same, read
+    scenario_kind kind;
+    struct {                          // generate:
+        const phantom_ops *phantom;
+        double difficulty;
+        int64_t size;                 // pixels a side
+    } generate;
+    struct {                          // source: one real data set over all hospitals
+        char *npz;                    // path; owned
+        char *classes_yaml;           // as dataset.yaml writes them; owned
+        bool dirichlet;               // label skew; else even shares
+        double alpha;
+        int64_t min_train;            // fewest training cases a hospital gets
+    } source;
+    scenario_hospital *hospitals;     // owned
+    size_t n_hospitals;
+    int64_t n_processes;              // client processes that host the sites
+    bool centralised;                 // baselines
+    task_train_config central;        // how the centralised baseline is trained
+    bool central_keep_best;           // by validation, else the last epoch
+} scenario;
+
+/* One `--set a.b=value`; the job's keys first, then hospitals.NAME.key. */
+typedef struct { const char *path, *value; } scenario_setting;
+
+/* FL_ECONFIG with file:line.  seed >= 0 replaces the job's. */
+fl_status scenario_read(scenario *out, const char *path, const scenario_setting *set, size_t n_set,
+                        int64_t seed, fl_err *err);
+void scenario_clear(scenario *s);
+/* Prints every key with type, range, default and help (make docs). */
+void scenario_describe(FILE *out);
+
+#endif
