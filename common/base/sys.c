@@ -60,7 +60,8 @@ fl_status fl_file_read(char **out, size_t *n, const char *path,
 {
     *out = NULL;
     *n = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    // Not waiting for the writer of a pipe, which is refused below.
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) {
         return fl_fail_errno(err, errno, path);
     }

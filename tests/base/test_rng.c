@@ -17,7 +17,7 @@ static void a_named_stream_repeats(void **state)
     }
 }
 
-/* tests/vectors/rng.py makes these with Python's hashlib and a plain
+/* tests/vectors/rng.py makes these numbers with Python's hashlib and a plain
  * ChaCha20. */
 static void the_stream_is_chacha20_under_the_digest_of_its_name(void **state)
 {
