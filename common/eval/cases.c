@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "eval/stats.h"
 
 const char *const eval_class_metric_names[EVAL_N_CLASS_METRICS] = {
     [EVAL_ACCURACY] = "accuracy",
@@ -249,7 +250,8 @@ static void calibration_values(double *value, const eval_cases *c,
 {
     double n[EVAL_ECE_BINS] = {0}, p[EVAL_ECE_BINS] = {0};
     double y[EVAL_ECE_BINS] = {0}, variance[EVAL_ECE_BINS] = {0};
-    double total = 0, raw = 0, debiased = 0;
+    double total = 0, raw = 0, debiased = 0, chance = 0, chance_variance = 0;
+    const double mean_abs = sqrt(2 / acos(-1));  // of a standard normal
     for (size_t i = 0; i < c->n; i++) {
         double at = c->confidence[i] * EVAL_ECE_BINS;
         int b = at >= EVAL_ECE_BINS ? EVAL_ECE_BINS - 1 : at > 0 ? (int)at : 0;
@@ -265,10 +267,14 @@ static void calibration_values(double *value, const eval_cases *c,
             double s = sqrt(fmax(0, variance[b])) / n[b];
             raw += n[b] / total * gap;
             debiased += n[b] / total * debiased_gap(gap, s);
+            chance += n[b] / total * s * mean_abs;
+            chance_variance += pow(n[b] / total * s, 2) * (1 - mean_abs * mean_abs);
         }
     }
     bool enough = total >= EVAL_ECE_CASES;
     value[EVAL_ECE_RAW] = enough ? raw : NAN;
+    value[EVAL_ECE_SIGNED] = enough ? debiased : NAN;
+    value[EVAL_ECE_CHANCE] = enough ? chance + EVAL_Z95 * sqrt(chance_variance) : NAN;
     value[EVAL_ECE] = enough ? fmax(0, debiased) : NAN;
 }
 

@@ -30,6 +30,8 @@ typedef enum {
     EVAL_ECE,
     EVAL_N_CLASS_METRICS,
     EVAL_ECE_RAW = EVAL_N_CLASS_METRICS,  // before the bias is taken off
+    EVAL_ECE_SIGNED,                      // after, before it is cut at 0
+    EVAL_ECE_CHANCE,                      // raw ones below this are 97.5 % of a calibrated model's
     EVAL_N_VALUES
 } eval_class_metric;
 

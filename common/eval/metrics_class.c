@@ -41,34 +41,56 @@ static double *bootstrap(const eval_cases *c, size_t n_replicates, uint64_t seed
 }
 
 /*
- * A resample of noise is noisier: replicates of the ECE scatter about the raw
- * value, not about the debiased one.  They are moved by the difference.
+ * Replicates of one metric, in its row of the table.  A resample of noise is
+ * noisier: debiased ECEs of resamples scatter about the raw value, not about
+ * the debiased one, so they are moved by the difference.
  */
-static void recentre_ece(double *replicate, size_t n, double debiased, double raw)
+static double *replicates_of(double *table, int metric, size_t n_replicates,
+                             const double *value)
 {
-    for (size_t r = 0; r < n; r++) {
-        replicate[r] = fmax(0, replicate[r] + debiased - raw);
+    if (metric != EVAL_ECE) {
+        return table + (size_t)metric * n_replicates;
     }
+    double *replicate = table + (size_t)EVAL_ECE_SIGNED * n_replicates;
+    for (size_t r = 0; r < n_replicates; r++) {
+        replicate[r] += value[EVAL_ECE_SIGNED] - value[EVAL_ECE_RAW];
+    }
+    return replicate;
+}
+
+/* No interval from fewer patients than EVAL_FEW, of the rarest class where
+ * the metric counts by class. */
+static bool too_few(eval_figure *f, const eval_cases *c, int metric)
+{
+    bool of_case = metric == EVAL_ACCURACY || metric >= EVAL_BRIER;
+    size_t fewest = of_case ? c->patients.n_patients : eval_cases_fewest(c);
+    if (fewest >= EVAL_FEW) {
+        return false;
+    }
+    char why[sizeof f->why];
+    snprintf(why, sizeof why, "too few %s: %zu%s; %d are needed",
+             c->patients.repeats ? "patients" : "cases", fewest,
+             of_case ? "" : " of one class", EVAL_FEW);
+    eval_figure_no_interval(f, why);
+    return true;
 }
 
 static void bootstrap_interval(eval_figure *f, const eval_cases *c, int metric,
                                double *table, size_t n_replicates,
                                const double *value)
 {
-    bool of_case = metric == EVAL_ACCURACY || metric >= EVAL_BRIER;
-    size_t fewest = of_case ? c->patients.n_patients : eval_cases_fewest(c);
-    if (fewest < EVAL_FEW) {
-        char why[sizeof f->why];
-        snprintf(why, sizeof why, "too few cases: %zu%s, %d are needed", fewest,
-                 of_case ? "" : " of one class", EVAL_FEW);
-        eval_figure_no_interval(f, why);
+    if (too_few(f, c, metric)) {
         return;
     }
-    double *replicate = table + (size_t)metric * n_replicates;
-    if (metric == EVAL_ECE) {
-        recentre_ece(replicate, n_replicates, value[EVAL_ECE], value[EVAL_ECE_RAW]);
+    eval_percentile(f, replicates_of(table, metric, n_replicates, value),
+                    n_replicates, c->patients.repeats);
+    if (metric == EVAL_ECE && f->why[0] == '\0') {
+        // At the edge of what can be: a raw ECE that a calibrated model could
+        // have does not exclude 0.
+        bool chance = value[EVAL_ECE_RAW] <= value[EVAL_ECE_CHANCE];
+        f->ci_low = chance ? 0 : fmax(0, fmin(f->value, f->ci_low));
+        f->ci_high = fmax(f->value, f->ci_high);
     }
-    eval_percentile(f, replicate, n_replicates, c->patients.repeats);
 }
 
 /* --------------------------------------------------- two classes, in closed form */
@@ -261,29 +283,28 @@ static int metric_index(const char *name)
 }
 
 /* Both models' replicates come from the same draws. */
-static void paired_bootstrap(eval_figure *f, const eval_cases *a,
-                             const eval_cases *b, int metric, uint64_t seed)
+static void paired_bootstrap(eval_figure *f, int metric, const eval_cases *a,
+                             const eval_cases *b, const double *value_a,
+                             const double *value_b, uint64_t seed)
 {
-    size_t n_replicates = eval_n_replicates(a->n);
-    bool of_case = metric == EVAL_ACCURACY || metric >= EVAL_BRIER;
-    size_t fewest = of_case ? a->patients.n_patients : eval_cases_fewest(a);
-    if (fewest < EVAL_FEW) {
-        eval_figure_no_interval(f, "too few cases: 10 are needed");
+    if (too_few(f, a, metric)) {
         return;
     }
-    double *from = bootstrap(a, n_replicates, seed);
-    double *to = bootstrap(b, n_replicates, seed);
-    double *replicate = to + (size_t)metric * n_replicates;
+    size_t n_replicates = eval_n_replicates(a->n);
+    double *table_a = bootstrap(a, n_replicates, seed);
+    double *table_b = bootstrap(b, n_replicates, seed);
+    const double *from = replicates_of(table_a, metric, n_replicates, value_a);
+    double *to = replicates_of(table_b, metric, n_replicates, value_b);
     for (size_t r = 0; r < n_replicates; r++) {
-        replicate[r] -= from[(size_t)metric * n_replicates + r];
+        to[r] -= from[r];
     }
-    eval_percentile(f, replicate, n_replicates, a->patients.repeats);
-    if (strncmp(f->method, "bootstrap", strlen("bootstrap")) == 0) {
+    eval_percentile(f, to, n_replicates, a->patients.repeats);
+    if (f->why[0] == '\0') {
         snprintf(f->method, sizeof f->method, "paired bootstrap %zu%s", n_replicates,
                  a->patients.repeats ? ", by patient" : "");
     }
-    free(from);
-    free(to);
+    free(table_a);
+    free(table_b);
 }
 
 static void auc_difference(eval_figure *f, const eval_cases *a, const eval_cases *b)
@@ -324,7 +345,7 @@ void eval_difference(eval_figure *out, const char *metric, const eval_prediction
     } else if (m == EVAL_AUC && from.binary) {
         auc_difference(out, &from, &to);
     } else {
-        paired_bootstrap(out, &from, &to, m, seed);
+        paired_bootstrap(out, m, &from, &to, value_from, value_to, seed);
     }
     eval_cases_clear(&from);
     eval_cases_clear(&to);

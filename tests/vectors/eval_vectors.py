@@ -109,7 +109,9 @@ def delong(score, y, group):
     if var < 1e-18:
         shrink = len(np.unique(group)) / len(group)
         return newcombe(auc, (y == 1).sum() * shrink, (y == 0).sum() * shrink)
-    x, h = np.log(auc / (1 - auc)), Z * np.sqrt(var) / (auc * (1 - auc))
+    few = min(len(np.unique(g10)), len(np.unique(g01)))
+    width = Z if few >= 25 else stats.t.ppf(0.975, few - 1)
+    x, h = np.log(auc / (1 - auc)), width * np.sqrt(var) / (auc * (1 - auc))
     return [1 / (1 + np.exp(h - x)), 1 / (1 + np.exp(-h - x))]
 
 
@@ -234,6 +236,7 @@ def class_cases():
                              np.repeat([0, 1], [20, 15])))
     cases.append(binary_case("auc 0", np.concatenate([np.linspace(.6, 1, 20), np.linspace(0, .4, 15)]),
                              np.repeat([0, 1], [20, 15])))
+    cases.append(binary_case("twelve positives", p[100:190], (np.arange(90) % 8 == 0).astype(int)))
     cases.append(binary_case("few positives", p[:30], (np.arange(30) % 5 == 0).astype(int)))
     cases.append(binary_case("one class", p[:25], np.zeros(25, int)))
     cases.append(binary_case("only positives", p[:25], np.ones(25, int)))
