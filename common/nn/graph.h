@@ -87,6 +87,7 @@ const nn_table *nn_graph_table(const nn_graph *g);      // borrowed until destro
 const nn_shape *nn_graph_shape(const nn_graph *g, nn_value v);
 nn_value nn_graph_input_at(const nn_graph *g, size_t i);
 nn_value nn_graph_output_at(const nn_graph *g, size_t i);
+size_t nn_graph_n_values(const nn_graph *g);          // values are 0 .. n - 1
 size_t nn_graph_n_inputs(const nn_graph *g);
 size_t nn_graph_n_outputs(const nn_graph *g);
 /* Multiply-adds of one forward pass of one row. */

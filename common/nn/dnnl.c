@@ -1,0 +1,731 @@
+/*
+ * dnnl.c - oneDNN 2.x and 3.x behind dnnl.h
+ *
+ * The two generations differ in two things.  2.x describes an operation in a
+ * struct that a second call turns into a primitive descriptor, 3.x does both
+ * at once; and a memory descriptor is a struct in 2.x, a handle in 3.x.  The
+ * first part of this file hides the second difference, the `describe_...`
+ * functions the first.
+ */
+#include "nn/dnnl.h"
+
+#include <dnnl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define IS_V2 (DNNL_VERSION_MAJOR < 3)
+
+struct nn_layout {
+    dnnl_memory_desc_t md;
+    nn_layout *next; // in the list of everything nn_dnnl owns
+};
+
+struct nn_mem {
+    dnnl_memory_t memory;
+    nn_mem *next;
+};
+
+struct nn_prim {
+    nn_dnnl *d;
+    dnnl_primitive_desc_t pd;
+    dnnl_primitive_t primitive;
+    const nn_layout *layouts[NN_N_ARGS]; // those asked for so far
+    dnnl_exec_arg_t args[NN_N_ARGS];
+    int n_args;
+    nn_prim *next;
+};
+
+struct nn_dnnl {
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    dnnl_primitive_attr_t attr;      // scratchpad is ours
+    dnnl_primitive_attr_t attr_relu; // the same, with ReLU behind the operation
+    int threads;
+    fl_err error;
+    nn_layout *layouts;
+    nn_mem *mems;
+    nn_prim *prims;
+};
+
+/* oneDNN brings its OpenMP runtime along, and which one is its packager's
+ * choice; with none at all there is nothing to set. */
+extern void omp_set_num_threads(int n) __attribute__((weak));
+
+static const struct {
+    int arg;            // DNNL_ARG_...
+    dnnl_query_t query; // of its memory descriptor
+    int index;
+} args[NN_N_ARGS] = {
+    [NN_SRC] = {DNNL_ARG_SRC, dnnl_query_src_md, 0},
+    [NN_SRC_1] = {DNNL_ARG_SRC_1, dnnl_query_src_md, 1},
+    [NN_DST] = {DNNL_ARG_DST, dnnl_query_dst_md, 0},
+    [NN_WEIGHTS] = {DNNL_ARG_WEIGHTS, dnnl_query_weights_md, 0},
+    [NN_BIAS_ARG] = {DNNL_ARG_BIAS, dnnl_query_weights_md, 1},
+    [NN_SCALE] = {DNNL_ARG_SCALE, dnnl_query_exec_arg_md, DNNL_ARG_SCALE},
+    [NN_SHIFT] = {DNNL_ARG_SHIFT, dnnl_query_exec_arg_md, DNNL_ARG_SHIFT},
+    [NN_MEAN] = {DNNL_ARG_MEAN, dnnl_query_exec_arg_md, DNNL_ARG_MEAN},
+    [NN_VARIANCE] = {DNNL_ARG_VARIANCE, dnnl_query_exec_arg_md, DNNL_ARG_VARIANCE},
+    [NN_DIFF_SRC] = {DNNL_ARG_DIFF_SRC, dnnl_query_diff_src_md, 0},
+    [NN_DIFF_DST] = {DNNL_ARG_DIFF_DST, dnnl_query_diff_dst_md, 0},
+    [NN_DIFF_WEIGHTS] = {DNNL_ARG_DIFF_WEIGHTS, dnnl_query_diff_weights_md, 0},
+    [NN_DIFF_BIAS] = {DNNL_ARG_DIFF_BIAS, dnnl_query_diff_weights_md, 1},
+    [NN_DIFF_SCALE] = {DNNL_ARG_DIFF_SCALE, dnnl_query_exec_arg_md, DNNL_ARG_DIFF_SCALE},
+    [NN_DIFF_SHIFT] = {DNNL_ARG_DIFF_SHIFT, dnnl_query_exec_arg_md, DNNL_ARG_DIFF_SHIFT},
+    [NN_WORKSPACE] = {DNNL_ARG_WORKSPACE, dnnl_query_workspace_md, 0},
+    [NN_SCRATCHPAD] = {DNNL_ARG_SCRATCHPAD, dnnl_query_scratchpad_md, 0},
+};
+
+/* ------------------------------------------- memory descriptors, 2.x and 3.x */
+
+#if IS_V2
+typedef const dnnl_memory_desc_t *md_ref;
+
+static md_ref md_of(const nn_layout *l)
+{
+    return l == NULL ? NULL : &l->md;
+}
+
+static void md_copy(dnnl_memory_desc_t *out, md_ref md)
+{
+    *out = *md;
+}
+
+static void md_destroy(dnnl_memory_desc_t *md)
+{
+    (void)md;
+}
+
+static dnnl_status_t md_strided(dnnl_memory_desc_t *out, int rank, const dnnl_dims_t dims, const dnnl_dims_t strides)
+{
+    return dnnl_memory_desc_init_by_strides(out, rank, dims, dnnl_f32, strides);
+}
+
+static dnnl_status_t md_tagged(dnnl_memory_desc_t *out, int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag)
+{
+    return dnnl_memory_desc_init_by_tag(out, rank, dims, dnnl_f32, tag);
+}
+
+static int md_dims(int64_t *dims, md_ref md)
+{
+    memcpy(dims, md->dims, (size_t)md->ndims * sizeof *dims);
+    return md->ndims;
+}
+#else
+typedef const_dnnl_memory_desc_t md_ref;
+
+static md_ref md_of(const nn_layout *l)
+{
+    return l == NULL ? NULL : l->md;
+}
+
+static void md_copy(dnnl_memory_desc_t *out, md_ref md)
+{
+    FL_REQUIRE(dnnl_memory_desc_clone(out, md) == dnnl_success);
+}
+
+static void md_destroy(dnnl_memory_desc_t *md)
+{
+    dnnl_memory_desc_destroy(*md);
+}
+
+static dnnl_status_t md_strided(dnnl_memory_desc_t *out, int rank, const dnnl_dims_t dims, const dnnl_dims_t strides)
+{
+    return dnnl_memory_desc_create_with_strides(out, rank, dims, dnnl_f32, strides);
+}
+
+static dnnl_status_t md_tagged(dnnl_memory_desc_t *out, int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag)
+{
+    return dnnl_memory_desc_create_with_tag(out, rank, dims, dnnl_f32, tag);
+}
+
+static int md_dims(int64_t *dims, md_ref md)
+{
+    int rank = 0;
+    dnnl_dims_t *found;
+
+    dnnl_memory_desc_query(md, dnnl_query_ndims_s32, &rank);
+    dnnl_memory_desc_query(md, dnnl_query_dims, &found);
+    memcpy(dims, *found, (size_t)rank * sizeof *dims);
+    return rank;
+}
+#endif
+
+/* ------------------------------------------------------ engine and ownership */
+
+/* Keeps the first failure; true when status says there is none. */
+static bool check(nn_dnnl *d, dnnl_status_t status, const char *what)
+{
+    if (status != dnnl_success && d->error.status == FL_OK) {
+        fl_status st = status == dnnl_out_of_memory ? FL_ELIMIT
+                       : status == dnnl_unimplemented ? FL_EUNSUPPORTED
+                                                      : FL_ECONFIG;
+        fl_fail(&d->error, st, "oneDNN cannot make %s (%s)", what,
+                status == dnnl_unimplemented      ? "not implemented for this shape"
+                : status == dnnl_out_of_memory    ? "out of memory"
+                : status == dnnl_invalid_arguments ? "shapes do not fit"
+                                                   : "internal error");
+    }
+    return d->error.status == FL_OK;
+}
+
+static void append_relu(dnnl_post_ops_t ops)
+{
+#if IS_V2
+    FL_REQUIRE(dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_relu, 0, 0) == dnnl_success);
+#else
+    FL_REQUIRE(dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_relu, 0, 0) == dnnl_success);
+#endif
+}
+
+nn_dnnl *nn_dnnl_new(int threads)
+{
+    nn_dnnl *d = fl_xcalloc(1, sizeof *d);
+    dnnl_post_ops_t ops;
+
+    d->threads = threads;
+    nn_dnnl_enter(d);
+    FL_REQUIRE(dnnl_engine_create(&d->engine, dnnl_cpu, 0) == dnnl_success);
+    FL_REQUIRE(dnnl_stream_create(&d->stream, d->engine, dnnl_stream_default_flags) == dnnl_success);
+    FL_REQUIRE(dnnl_primitive_attr_create(&d->attr) == dnnl_success);
+    FL_REQUIRE(dnnl_primitive_attr_set_scratchpad_mode(d->attr, dnnl_scratchpad_mode_user) == dnnl_success);
+    FL_REQUIRE(dnnl_primitive_attr_create(&d->attr_relu) == dnnl_success);
+    FL_REQUIRE(dnnl_primitive_attr_set_scratchpad_mode(d->attr_relu, dnnl_scratchpad_mode_user) == dnnl_success);
+    FL_REQUIRE(dnnl_post_ops_create(&ops) == dnnl_success);
+    append_relu(ops);
+    FL_REQUIRE(dnnl_primitive_attr_set_post_ops(d->attr_relu, ops) == dnnl_success);
+    dnnl_post_ops_destroy(ops);
+    return d;
+}
+
+void nn_dnnl_destroy(nn_dnnl **dp)
+{
+    nn_dnnl *d = *dp;
+
+    if (d == NULL) {
+        return;
+    }
+    while (d->prims != NULL) {
+        nn_prim *p = d->prims;
+        d->prims = p->next;
+        dnnl_primitive_destroy(p->primitive);
+        dnnl_primitive_desc_destroy(p->pd);
+        free(p);
+    }
+    while (d->mems != NULL) {
+        nn_mem *m = d->mems;
+        d->mems = m->next;
+        dnnl_memory_destroy(m->memory);
+        free(m);
+    }
+    while (d->layouts != NULL) {
+        nn_layout *l = d->layouts;
+        d->layouts = l->next;
+        md_destroy(&l->md);
+        free(l);
+    }
+    dnnl_primitive_attr_destroy(d->attr);
+    dnnl_primitive_attr_destroy(d->attr_relu);
+    dnnl_stream_destroy(d->stream);
+    dnnl_engine_destroy(d->engine);
+    FL_FREE(*dp);
+}
+
+const fl_err *nn_dnnl_error(const nn_dnnl *d)
+{
+    return &d->error;
+}
+
+void nn_dnnl_enter(const nn_dnnl *d)
+{
+    if (omp_set_num_threads != NULL) {
+        omp_set_num_threads(d->threads);
+    }
+}
+
+void nn_dnnl_version(char *out, size_t n)
+{
+    const dnnl_version_t *v = dnnl_version();
+
+    snprintf(out, n, "%d.%d.%d", v->major, v->minor, v->patch);
+}
+
+/* --------------------------------------------------------------- layouts */
+
+static nn_layout *own_layout(nn_dnnl *d, dnnl_memory_desc_t md)
+{
+    nn_layout *l = fl_xcalloc(1, sizeof *l);
+
+    l->md = md;
+    l->next = d->layouts;
+    d->layouts = l;
+    return l;
+}
+
+static const nn_layout *layout_copy(nn_dnnl *d, md_ref md)
+{
+    dnnl_memory_desc_t copy;
+
+    md_copy(&copy, md);
+    return own_layout(d, copy);
+}
+
+const nn_layout *nn_layout_permuted(nn_dnnl *d, int rank, const int64_t *dims, const int *order)
+{
+    dnnl_dims_t strides = {0};
+    int64_t stride = 1;
+    dnnl_memory_desc_t md;
+
+    for (int i = rank; i-- > 0;) {
+        strides[order[i]] = stride;
+        stride *= dims[order[i]];
+    }
+    if (!check(d, md_strided(&md, rank, dims, strides), "a layout")) {
+        return NULL;
+    }
+    return own_layout(d, md);
+}
+
+const nn_layout *nn_layout_plain(nn_dnnl *d, int rank, const int64_t *dims)
+{
+    static const int order[] = {0, 1, 2, 3, 4, 5};
+
+    return nn_layout_permuted(d, rank, dims, order);
+}
+
+const nn_layout *nn_layout_blocked(nn_dnnl *d, int rank, const int64_t *dims)
+{
+    static const dnnl_format_tag_t tags[] = {[3] = dnnl_aBc16b, [4] = dnnl_aBcd16b, [5] = dnnl_aBcde16b};
+    dnnl_memory_desc_t md;
+
+    FL_REQUIRE(rank >= 3 && rank <= 5);
+    if (!check(d, md_tagged(&md, rank, dims, tags[rank]), "a layout")) {
+        return NULL;
+    }
+    return own_layout(d, md);
+}
+
+size_t nn_layout_bytes(const nn_layout *l)
+{
+    return dnnl_memory_desc_get_size(md_of(l));
+}
+
+bool nn_layout_equal(const nn_layout *a, const nn_layout *b)
+{
+    return dnnl_memory_desc_equal(md_of(a), md_of(b)) != 0;
+}
+
+bool nn_layout_is_plain(nn_dnnl *d, const nn_layout *l)
+{
+    int64_t dims[DNNL_MAX_NDIMS];
+    int rank = md_dims(dims, md_of(l));
+
+    return rank <= NN_MAX_RANK && nn_layout_equal(l, nn_layout_plain(d, rank, dims));
+}
+
+/* A layout that the primitive is free to choose. */
+static const nn_layout *any(nn_dnnl *d, int rank, const int64_t *dims)
+{
+    dnnl_memory_desc_t md;
+
+    return check(d, md_tagged(&md, rank, dims, dnnl_format_tag_any), "a layout") ? own_layout(d, md) : NULL;
+}
+
+/* ------------------------------------------------------------ primitives */
+
+const nn_layout *nn_prim_layout(const nn_prim *prim, nn_arg arg)
+{
+    if (prim == NULL) {
+        return NULL;
+    }
+    nn_prim *p = (nn_prim *)prim; // the cache of answers may be filled
+    if (p->layouts[arg] == NULL) {
+#if IS_V2
+        const dnnl_memory_desc_t *md = dnnl_primitive_desc_query_md(p->pd, args[arg].query, args[arg].index);
+        bool there = md != NULL && md->ndims > 0;
+#else
+        md_ref md = dnnl_primitive_desc_query_md(p->pd, args[arg].query, args[arg].index);
+        bool there = md != NULL && dnnl_memory_desc_get_size(md) > 0;
+#endif
+        if (!there) {
+            return NULL;
+        }
+        p->layouts[arg] = layout_copy(p->d, md);
+    }
+    return p->layouts[arg];
+}
+
+/* Takes pd, the result of a describe_... call with this status. */
+static nn_prim *finish(nn_dnnl *d, dnnl_primitive_desc_t pd, dnnl_status_t status, const char *what)
+{
+    dnnl_primitive_t primitive = NULL;
+
+    if (!check(d, status, what)) {
+        return NULL;
+    }
+    if (!check(d, dnnl_primitive_create(&primitive, pd), what)) {
+        dnnl_primitive_desc_destroy(pd);
+        return NULL;
+    }
+    nn_prim *p = fl_xcalloc(1, sizeof *p);
+    p->d = d;
+    p->pd = pd;
+    p->primitive = primitive;
+    p->next = d->prims;
+    d->prims = p;
+    return p;
+}
+
+static dnnl_prop_kind_t prop_of(nn_pass pass)
+{
+    return pass == NN_PASS_TRAIN ? dnnl_forward_training : dnnl_forward_inference;
+}
+
+#if IS_V2
+/* What is left to do in 2.x when the struct is filled in. */
+static dnnl_status_t describe(dnnl_primitive_desc_t *pd, dnnl_status_t filled, const void *desc,
+                              dnnl_primitive_attr_t attr, nn_dnnl *d, const nn_prim *hint)
+{
+    return filled != dnnl_success
+               ? filled
+               : dnnl_primitive_desc_create(pd, desc, attr, d->engine, hint == NULL ? NULL : hint->pd);
+}
+#endif
+
+static bool is_broken(const nn_dnnl *d)
+{
+    return d->error.status != FL_OK;
+}
+
+nn_prim *nn_dnnl_reorder(nn_dnnl *d, const nn_layout *from, const nn_layout *to)
+{
+    dnnl_primitive_desc_t pd = NULL;
+
+    if (is_broken(d)) {
+        return NULL;
+    }
+    dnnl_status_t status = dnnl_reorder_primitive_desc_create(&pd, md_of(from), d->engine, md_of(to), d->engine,
+                                                              d->attr);
+    return finish(d, pd, status, "a reorder");
+}
+
+typedef struct {
+    md_ref src, weights, bias, dst;
+    dnnl_dims_t stride, dilation, pad_begin, pad_end;
+} conv_args;
+
+static dnnl_status_t describe_conv(dnnl_primitive_desc_t *pd, nn_dnnl *d, const conv_args *a, nn_pass pass,
+                                   dnnl_alg_kind_t alg, dnnl_primitive_attr_t attr, const nn_prim *hint)
+{
+#if IS_V2
+    dnnl_convolution_desc_t c;
+    switch (pass) {
+    case NN_PASS_DATA_GRAD:
+        return describe(pd, dnnl_dilated_convolution_backward_data_desc_init(&c, alg, a->src, a->weights, a->dst,
+                            a->stride, a->dilation, a->pad_begin, a->pad_end), &c, attr, d, hint);
+    case NN_PASS_WEIGHT_GRAD:
+        return describe(pd, dnnl_dilated_convolution_backward_weights_desc_init(&c, alg, a->src, a->weights, a->bias,
+                            a->dst, a->stride, a->dilation, a->pad_begin, a->pad_end), &c, attr, d, hint);
+    default:
+        return describe(pd, dnnl_dilated_convolution_forward_desc_init(&c, prop_of(pass), alg, a->src, a->weights,
+                            a->bias, a->dst, a->stride, a->dilation, a->pad_begin, a->pad_end), &c, attr, d, NULL);
+    }
+#else
+    switch (pass) {
+    case NN_PASS_DATA_GRAD:
+        return dnnl_convolution_backward_data_primitive_desc_create(pd, d->engine, alg, a->src, a->weights, a->dst,
+                   a->stride, a->dilation, a->pad_begin, a->pad_end, hint->pd, attr);
+    case NN_PASS_WEIGHT_GRAD:
+        return dnnl_convolution_backward_weights_primitive_desc_create(pd, d->engine, alg, a->src, a->weights, a->bias,
+                   a->dst, a->stride, a->dilation, a->pad_begin, a->pad_end, hint->pd, attr);
+    default:
+        return dnnl_convolution_forward_primitive_desc_create(pd, d->engine, prop_of(pass), alg, a->src, a->weights,
+                   a->bias, a->dst, a->stride, a->dilation, a->pad_begin, a->pad_end, attr);
+    }
+#endif
+}
+
+nn_prim *nn_dnnl_conv(nn_dnnl *d, const nn_conv_spec *spec, nn_pass pass, const nn_layout *src, const nn_prim *hint)
+{
+    int rank = spec->n_spatial + 2, grouped = spec->group > 1;
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_status_t status = dnnl_unimplemented;
+    const nn_layout *weights, *dst, *bias = NULL;
+    conv_args a = {0};
+
+    if (is_broken(d) || ((pass == NN_PASS_DATA_GRAD || pass == NN_PASS_WEIGHT_GRAD) && hint == NULL)) {
+        return NULL;
+    }
+    src = src != NULL ? src : any(d, rank, spec->src);
+    weights = any(d, rank + grouped, spec->weight);
+    dst = any(d, rank, spec->dst);
+    if (spec->bias && pass != NN_PASS_DATA_GRAD) {
+        bias = nn_layout_plain(d, 1, &spec->dst[1]);
+    }
+    if (is_broken(d)) {
+        return NULL;
+    }
+    a = (conv_args){md_of(src), md_of(weights), md_of(bias), md_of(dst), {0}, {0}, {0}, {0}};
+    for (int i = 0; i < spec->n_spatial; i++) {
+        a.stride[i] = spec->stride[i];
+        a.dilation[i] = spec->dilation[i] - 1; // oneDNN counts the gaps
+        a.pad_begin[i] = spec->pad_begin[i];
+        a.pad_end[i] = spec->pad_end[i];
+    }
+    bool forward = pass == NN_PASS_TRAIN || pass == NN_PASS_INFER;
+    dnnl_primitive_attr_t attr = forward && spec->relu ? d->attr_relu : d->attr;
+    if (spec->winograd) {
+        status = describe_conv(&pd, d, &a, pass, dnnl_convolution_winograd, attr, hint);
+    }
+    if (status != dnnl_success) {
+        status = describe_conv(&pd, d, &a, pass, dnnl_convolution_direct, attr, hint);
+    }
+    return finish(d, pd, status, "a convolution");
+}
+
+static dnnl_status_t describe_dense(dnnl_primitive_desc_t *pd, nn_dnnl *d, const conv_args *a, nn_pass pass,
+                                    dnnl_primitive_attr_t attr, const nn_prim *hint)
+{
+#if IS_V2
+    dnnl_inner_product_desc_t c;
+    switch (pass) {
+    case NN_PASS_DATA_GRAD:
+        return describe(pd, dnnl_inner_product_backward_data_desc_init(&c, a->src, a->weights, a->dst), &c, attr, d, hint);
+    case NN_PASS_WEIGHT_GRAD:
+        return describe(pd, dnnl_inner_product_backward_weights_desc_init(&c, a->src, a->weights, a->bias, a->dst), &c,
+                        attr, d, hint);
+    default:
+        return describe(pd, dnnl_inner_product_forward_desc_init(&c, prop_of(pass), a->src, a->weights, a->bias, a->dst),
+                        &c, attr, d, NULL);
+    }
+#else
+    switch (pass) {
+    case NN_PASS_DATA_GRAD:
+        return dnnl_inner_product_backward_data_primitive_desc_create(pd, d->engine, a->src, a->weights, a->dst,
+                   hint->pd, attr);
+    case NN_PASS_WEIGHT_GRAD:
+        return dnnl_inner_product_backward_weights_primitive_desc_create(pd, d->engine, a->src, a->weights, a->bias,
+                   a->dst, hint->pd, attr);
+    default:
+        return dnnl_inner_product_forward_primitive_desc_create(pd, d->engine, prop_of(pass), a->src, a->weights,
+                   a->bias, a->dst, attr);
+    }
+#endif
+}
+
+nn_prim *nn_dnnl_dense(nn_dnnl *d, const nn_dense_spec *spec, nn_pass pass, const nn_prim *hint)
+{
+    int64_t src[] = {spec->N, spec->C}, weights[] = {spec->K, spec->C}, dst[] = {spec->N, spec->K};
+    dnnl_primitive_desc_t pd = NULL;
+
+    if (is_broken(d)) {
+        return NULL;
+    }
+    bool forward = pass == NN_PASS_TRAIN || pass == NN_PASS_INFER;
+    const nn_layout *bias = spec->bias && pass != NN_PASS_DATA_GRAD ? nn_layout_plain(d, 1, &spec->K) : NULL;
+    conv_args a = {.src = md_of(nn_layout_plain(d, 2, src)), .weights = md_of(any(d, 2, weights)),
+                   .bias = md_of(bias), .dst = md_of(nn_layout_plain(d, 2, dst))};
+    if (is_broken(d) || (!forward && hint == NULL)) {
+        return NULL;
+    }
+    dnnl_primitive_attr_t attr = forward && spec->relu ? d->attr_relu : d->attr;
+    dnnl_status_t status = describe_dense(&pd, d, &a, pass, attr, hint);
+    return finish(d, pd, status, "a matrix product");
+}
+
+nn_prim *nn_dnnl_pool(nn_dnnl *d, const nn_pool_spec *spec, nn_pass pass, const nn_layout *src, const nn_prim *hint)
+{
+    static const dnnl_alg_kind_t algs[] = {dnnl_pooling_max, dnnl_pooling_avg_exclude_padding,
+                                           dnnl_pooling_avg_include_padding};
+    dnnl_alg_kind_t alg = algs[spec->kind];
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_status_t status;
+    dnnl_dims_t stride = {0}, kernel = {0}, dilation = {0}, begin = {0}, end = {0};
+    bool dilated = false;
+
+    if (is_broken(d) || (pass == NN_PASS_DATA_GRAD && hint == NULL)) {
+        return NULL;
+    }
+    const nn_layout *dst = any(d, spec->n_spatial + 2, spec->dst);
+    if (is_broken(d)) {
+        return NULL;
+    }
+    for (int i = 0; i < spec->n_spatial; i++) {
+        stride[i] = spec->stride[i];
+        kernel[i] = spec->kernel[i];
+        dilation[i] = spec->dilation[i] - 1;
+        dilated |= dilation[i] != 0;
+        begin[i] = spec->pad_begin[i];
+        end[i] = spec->pad_end[i];
+    }
+#if IS_V2
+    dnnl_pooling_desc_t c;
+    dnnl_pooling_v2_desc_t c2; // the one with dilation
+    if (pass == NN_PASS_DATA_GRAD) {
+        status = dilated ? describe(&pd, dnnl_pooling_v2_backward_desc_init(&c2, alg, md_of(src), md_of(dst), stride,
+                                             kernel, dilation, begin, end), &c2, d->attr, d, hint)
+                         : describe(&pd, dnnl_pooling_backward_desc_init(&c, alg, md_of(src), md_of(dst), stride,
+                                             kernel, begin, end), &c, d->attr, d, hint);
+    } else {
+        status = dilated ? describe(&pd, dnnl_pooling_v2_forward_desc_init(&c2, prop_of(pass), alg, md_of(src),
+                                             md_of(dst), stride, kernel, dilation, begin, end), &c2, d->attr, d, NULL)
+                         : describe(&pd, dnnl_pooling_forward_desc_init(&c, prop_of(pass), alg, md_of(src), md_of(dst),
+                                             stride, kernel, begin, end), &c, d->attr, d, NULL);
+    }
+#else
+    (void)dilated;
+    status = pass == NN_PASS_DATA_GRAD
+                 ? dnnl_pooling_backward_primitive_desc_create(&pd, d->engine, alg, md_of(src), md_of(dst), stride,
+                       kernel, dilation, begin, end, hint->pd, d->attr)
+                 : dnnl_pooling_forward_primitive_desc_create(&pd, d->engine, prop_of(pass), alg, md_of(src),
+                       md_of(dst), stride, kernel, dilation, begin, end, d->attr);
+#endif
+    return finish(d, pd, status, "a pooling");
+}
+
+nn_prim *nn_dnnl_map(nn_dnnl *d, nn_function f, nn_pass pass, const nn_layout *src, const nn_prim *hint)
+{
+    static const dnnl_alg_kind_t algs[] = {dnnl_eltwise_relu_use_dst_for_bwd, dnnl_eltwise_logistic_use_dst_for_bwd};
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_status_t status;
+
+    if (is_broken(d)) {
+        return NULL;
+    }
+#if IS_V2
+    dnnl_eltwise_desc_t c;
+    status = pass == NN_PASS_DATA_GRAD
+                 ? describe(&pd, dnnl_eltwise_backward_desc_init(&c, algs[f], md_of(src), md_of(src), 0, 0), &c, d->attr,
+                            d, hint)
+                 : describe(&pd, dnnl_eltwise_forward_desc_init(&c, dnnl_forward_training, algs[f], md_of(src), 0, 0),
+                            &c, d->attr, d, NULL);
+#else
+    status = pass == NN_PASS_DATA_GRAD
+                 ? dnnl_eltwise_backward_primitive_desc_create(&pd, d->engine, algs[f], md_of(src), md_of(src),
+                       md_of(src), 0, 0, hint->pd, d->attr)
+                 : dnnl_eltwise_forward_primitive_desc_create(&pd, d->engine, dnnl_forward_training, algs[f],
+                       md_of(src), md_of(src), 0, 0, d->attr);
+#endif
+    return finish(d, pd, status, "an activation function");
+}
+
+nn_prim *nn_dnnl_batch_norm(nn_dnnl *d, const nn_norm_spec *spec, nn_pass pass, const nn_layout *src, const nn_prim *hint)
+{
+    unsigned flags = (unsigned)dnnl_use_scale | (unsigned)dnnl_use_shift |
+                     (spec->relu ? (unsigned)dnnl_fuse_norm_relu : 0) |
+                     (pass == NN_PASS_INFER ? (unsigned)dnnl_use_global_stats : 0);
+    float epsilon = (float)spec->epsilon;
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_status_t status;
+
+    if (is_broken(d) || (pass == NN_PASS_DATA_GRAD && hint == NULL)) {
+        return NULL;
+    }
+#if IS_V2
+    dnnl_batch_normalization_desc_t c;
+    status = pass == NN_PASS_DATA_GRAD
+                 ? describe(&pd, dnnl_batch_normalization_backward_desc_init(&c, dnnl_backward, md_of(src), md_of(src),
+                                     epsilon, flags), &c, d->attr, d, hint)
+                 : describe(&pd, dnnl_batch_normalization_forward_desc_init(&c, prop_of(pass), md_of(src), epsilon,
+                                     flags), &c, d->attr, d, NULL);
+#else
+    status = pass == NN_PASS_DATA_GRAD
+                 ? dnnl_batch_normalization_backward_primitive_desc_create(&pd, d->engine, dnnl_backward, md_of(src),
+                       md_of(src), md_of(src), epsilon, flags, hint->pd, d->attr)
+                 : dnnl_batch_normalization_forward_primitive_desc_create(&pd, d->engine, prop_of(pass), md_of(src),
+                       md_of(src), epsilon, flags, d->attr);
+#endif
+    return finish(d, pd, status, "a batch normalisation");
+}
+
+nn_prim *nn_dnnl_softmax(nn_dnnl *d, int axis, nn_pass pass, const nn_layout *src, const nn_prim *hint)
+{
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_status_t status;
+
+    if (is_broken(d) || (pass == NN_PASS_DATA_GRAD && hint == NULL)) {
+        return NULL;
+    }
+#if IS_V2
+    dnnl_softmax_desc_t c;
+    status = pass == NN_PASS_DATA_GRAD
+                 ? describe(&pd, dnnl_softmax_backward_desc_init(&c, md_of(src), md_of(src), axis), &c, d->attr, d, hint)
+                 : describe(&pd, dnnl_softmax_forward_desc_init(&c, prop_of(pass), md_of(src), axis), &c, d->attr, d,
+                            NULL);
+#else
+    status = pass == NN_PASS_DATA_GRAD
+                 ? dnnl_softmax_backward_primitive_desc_create(&pd, d->engine, dnnl_softmax_accurate, md_of(src),
+                       md_of(src), md_of(src), axis, hint->pd, d->attr)
+                 : dnnl_softmax_forward_primitive_desc_create(&pd, d->engine, prop_of(pass), dnnl_softmax_accurate,
+                       md_of(src), md_of(src), axis, d->attr);
+#endif
+    return finish(d, pd, status, "a softmax");
+}
+
+nn_prim *nn_dnnl_add(nn_dnnl *d, const nn_layout *src, const nn_layout *src_1, const nn_layout *dst)
+{
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_status_t status;
+
+    if (is_broken(d)) {
+        return NULL;
+    }
+#if IS_V2
+    dnnl_binary_desc_t c;
+    status = describe(&pd, dnnl_binary_desc_init(&c, dnnl_binary_add, md_of(src), md_of(src_1), md_of(dst)), &c, d->attr,
+                      d, NULL);
+#else
+    status = dnnl_binary_primitive_desc_create(&pd, d->engine, dnnl_binary_add, md_of(src), md_of(src_1), md_of(dst),
+                                               d->attr);
+#endif
+    return finish(d, pd, status, "an addition");
+}
+
+nn_prim *nn_dnnl_sum_over(nn_dnnl *d, const nn_layout *src, const nn_layout *dst)
+{
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_status_t status;
+
+    if (is_broken(d)) {
+        return NULL;
+    }
+#if IS_V2
+    dnnl_reduction_desc_t c;
+    status = describe(&pd, dnnl_reduction_desc_init(&c, dnnl_reduction_sum, md_of(src), md_of(dst), 0, 0), &c, d->attr, d,
+                      NULL);
+#else
+    status = dnnl_reduction_primitive_desc_create(&pd, d->engine, dnnl_reduction_sum, md_of(src), md_of(dst), 0, 0,
+                                                  d->attr);
+#endif
+    return finish(d, pd, status, "a sum");
+}
+
+/* --------------------------------------------------------------- running */
+
+nn_mem *nn_mem_new(nn_dnnl *d, const nn_layout *l, void *data)
+{
+    nn_mem *m = fl_xcalloc(1, sizeof *m);
+
+    FL_REQUIRE(dnnl_memory_create(&m->memory, md_of(l), d->engine, data) == dnnl_success);
+    m->next = d->mems;
+    d->mems = m;
+    return m;
+}
+
+void nn_mem_point(nn_mem *m, void *data)
+{
+    FL_REQUIRE(dnnl_memory_set_data_handle(m->memory, data) == dnnl_success);
+}
+
+void nn_prim_bind(nn_prim *prim, nn_arg arg, nn_mem *m)
+{
+    FL_REQUIRE(prim->n_args < NN_N_ARGS);
+    prim->args[prim->n_args++] = (dnnl_exec_arg_t){args[arg].arg, m->memory};
+}
+
+void nn_prim_run(const nn_prim *prim)
+{
+    FL_REQUIRE(dnnl_primitive_execute(prim->primitive, prim->d->stream, prim->n_args, prim->args) == dnnl_success);
+}

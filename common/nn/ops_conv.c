@@ -1,0 +1,295 @@
+/*
+ * ops_conv.c - operators that slide a window: convolutions and pools
+ */
+#include <string.h>
+
+#include "nn/ops.h"
+
+/* The window of a node that the graph has accepted. */
+static nn_window window_of(nn_build *b, const nn_node *node, nn_value weight)
+{
+    nn_window w;
+    nn_shape x, k;
+
+    nn_build_dims(b, node->in[0], &x);
+    if (weight >= 0) {
+        nn_build_dims(b, weight, &k);
+    }
+    FL_REQUIRE(nn_window_read(&w, node, &x, weight >= 0 ? &k : NULL, NULL) == FL_OK);
+    return w;
+}
+
+static void shape_from_window(nn_shape *out, const nn_shape *x, int64_t channels, const nn_window *w)
+{
+    *out = *x;
+    out->dim[1] = channels;
+    memcpy(&out->dim[2], w->out, (size_t)w->rank * sizeof *w->out);
+}
+
+/* ------------------------------------------------------------------- Conv */
+
+static fl_status conv_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err)
+{
+    const nn_shape *x = in[0], *weight = in[1], *bias = in[2];
+    int64_t group = nn_node_int(node, "group", 1);
+    char text[128];
+    nn_window w;
+
+    if (x->rank < 3 || weight->rank != x->rank) {
+        return fl_fail(err, FL_ECONFIG, "input (N, C, H, W) and weight (K, C, kernel, kernel) must have as many dimensions");
+    }
+    if (group < 1 || weight->dim[1] * group != x->dim[1] || weight->dim[0] % group != 0) {
+        nn_shape_text(text, sizeof text, weight);
+        return fl_fail(err, FL_ECONFIG, "a weight of %s does not fit %lld channels in %lld groups", text,
+                       (long long)x->dim[1], (long long)group);
+    }
+    if (bias != NULL && (bias->rank != 1 || bias->dim[0] != weight->dim[0])) {
+        return fl_fail(err, FL_ECONFIG, "the bias must have %lld numbers", (long long)weight->dim[0]);
+    }
+    fl_status st = nn_window_read(&w, node, x, weight, err);
+    if (st == FL_OK) {
+        shape_from_window(out, x, weight->dim[0], &w);
+    }
+    return st;
+}
+
+static int64_t conv_macs(const nn_node *node, const nn_shape *out, const nn_shape *const *in)
+{
+    (void)node;
+    int64_t per_position = nn_shape_count(in[1], 1) / in[1]->dim[0]; // of one output channel
+    return nn_shape_count(out, 1) * per_position;
+}
+
+/*
+ * Winograd's F(4x4, 3x3) does a third of the multiplications and pays with two
+ * transforms of the data (Lavin & Gray 2016).  It is chosen by shape, never by
+ * timing, so that a seed gives the same bits everywhere; the limits are those
+ * measured on AVX-512, and on few channels it is ten times slower than direct.
+ */
+static bool is_good_for_winograd(const nn_conv_spec *s)
+{
+    for (int i = 0; i < s->n_spatial; i++) {
+        if (s->weight[2 + i] != 3 || s->stride[i] != 1 || s->dilation[i] != 1) {
+            return false;
+        }
+    }
+    return s->n_spatial == 2 && s->group == 1 && s->src[1] % 16 == 0 && s->dst[1] % 16 == 0;
+}
+
+static nn_conv_spec conv_spec(nn_build *b, const nn_node *node)
+{
+    nn_conv_spec s = {0};
+    nn_shape x, y, k;
+    nn_window w = window_of(b, node, node->in[1]);
+
+    nn_build_dims(b, node->in[0], &x);
+    nn_build_dims(b, node->in[1], &k);
+    nn_build_dims(b, node->out[0], &y);
+    s.n_spatial = w.rank;
+    s.group = nn_node_int(node, "group", 1);
+    s.bias = node->n_in > 2 && node->in[2] >= 0;
+    memcpy(s.src, x.dim, sizeof s.src);
+    memcpy(s.dst, y.dim, sizeof s.dst);
+    if (s.group > 1) {
+        s.weight[0] = s.group;
+        s.weight[1] = k.dim[0] / s.group;
+        memcpy(&s.weight[2], &k.dim[1], (size_t)(k.rank - 1) * sizeof *k.dim);
+    } else {
+        memcpy(s.weight, k.dim, (size_t)k.rank * sizeof *k.dim);
+    }
+    memcpy(s.stride, w.stride, sizeof s.stride);
+    memcpy(s.dilation, w.dilation, sizeof s.dilation);
+    memcpy(s.pad_begin, w.pad_begin, sizeof s.pad_begin);
+    memcpy(s.pad_end, w.pad_end, sizeof s.pad_end);
+    s.winograd = is_good_for_winograd(&s);
+    return s;
+}
+
+static const nn_layout *conv_plain_weight(nn_build *b, const nn_conv_spec *s)
+{
+    return nn_layout_plain(nn_build_dnnl(b), s->n_spatial + 2 + (s->group > 1), s->weight);
+}
+
+static void conv_plan(nn_build *b, const nn_node *node)
+{
+    nn_conv_spec s = conv_spec(b, node);
+    nn_pass pass = nn_build_is_training(b) ? NN_PASS_TRAIN : NN_PASS_INFER;
+    const nn_node *reader = nn_build_sole_reader(b, node->out[0]);
+
+    s.relu = reader != NULL && strcmp(reader->op, "Relu") == 0;
+    nn_slot x = nn_build_value(b, node->in[0]);
+    nn_prim *prim = nn_dnnl_conv(nn_build_dnnl(b), &s, pass, NULL, NULL);
+    nn_slot src = nn_build_in_layout(b, x, nn_prim_layout(prim, NN_SRC));
+    nn_slot weights = nn_build_param(b, node->in[1], conv_plain_weight(b, &s), nn_prim_layout(prim, NN_WEIGHTS));
+    nn_slot y = nn_build_slot(b, nn_prim_layout(prim, NN_DST));
+    nn_slot bias = -1;
+    if (s.bias) {
+        const nn_layout *plain = nn_layout_plain(nn_build_dnnl(b), 1, &s.dst[1]);
+        bias = nn_build_param(b, node->in[2], plain, plain);
+    }
+    nn_build_prim(b, prim,
+                  (nn_use[]){{NN_SRC, src}, {NN_WEIGHTS, weights}, {NN_BIAS_ARG, bias}, {NN_DST, y}}, 4);
+    nn_build_set_value(b, node->out[0], y);
+    *nn_build_memo(b, node) = (nn_memo){prim, {src, weights, -1, -1}};
+    if (s.relu) {
+        nn_build_mark_forward_done(b, reader);
+    }
+}
+
+static void conv_plan_weight_grad(nn_build *b, const nn_node *node, const nn_conv_spec *s, const nn_memo *memo)
+{
+    nn_dnnl *d = nn_build_dnnl(b);
+    const nn_layout *plain = conv_plain_weight(b, s), *plain_bias = nn_layout_plain(d, 1, &s->dst[1]);
+
+    nn_prim *prim = nn_dnnl_conv(d, s, NN_PASS_WEIGHT_GRAD, NULL, memo->prim);
+    nn_slot src = nn_build_in_layout(b, memo->slot[0], nn_prim_layout(prim, NN_SRC));
+    nn_slot dy = nn_build_in_layout(b, nn_build_grad(b, node->out[0]), nn_prim_layout(prim, NN_DIFF_DST));
+    nn_slot dw = nn_build_param_grad(b, node->in[1], plain, nn_prim_layout(prim, NN_DIFF_WEIGHTS));
+    nn_slot db = s->bias ? nn_build_param_grad(b, node->in[2], plain_bias, plain_bias) : -1;
+    nn_build_prim(b, prim, (nn_use[]){{NN_SRC, src}, {NN_DIFF_DST, dy}, {NN_DIFF_WEIGHTS, dw}, {NN_DIFF_BIAS, db}}, 4);
+    nn_build_param_grad_done(b, node->in[1], plain, dw);
+    if (s->bias) {
+        nn_build_param_grad_done(b, node->in[2], plain_bias, db);
+    }
+}
+
+static void conv_plan_grad(nn_build *b, const nn_node *node)
+{
+    nn_conv_spec s = conv_spec(b, node);
+    const nn_memo *memo = nn_build_memo(b, node);
+
+    conv_plan_weight_grad(b, node, &s, memo);
+    if (!nn_build_wants_grad(b, node->in[0])) {
+        return; // the first layer: nobody needs the gradient by the image
+    }
+    nn_prim *prim = nn_dnnl_conv(nn_build_dnnl(b), &s, NN_PASS_DATA_GRAD, NULL, memo->prim);
+    nn_slot dy = nn_build_in_layout(b, nn_build_grad(b, node->out[0]), nn_prim_layout(prim, NN_DIFF_DST));
+    nn_slot weights = nn_build_param(b, node->in[1], conv_plain_weight(b, &s), nn_prim_layout(prim, NN_WEIGHTS));
+    nn_slot dx = nn_build_slot(b, nn_prim_layout(prim, NN_DIFF_SRC));
+    nn_build_prim(b, prim, (nn_use[]){{NN_DIFF_DST, dy}, {NN_WEIGHTS, weights}, {NN_DIFF_SRC, dx}}, 3);
+    nn_build_add_grad(b, node->in[0], dx);
+}
+
+/* ------------------------------------------------------------------ pools */
+
+static fl_status pool_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err)
+{
+    nn_window w;
+
+    if (nn_node_int(node, "storage_order", 0) != 0) {
+        return fl_fail(err, FL_EUNSUPPORTED, "storage_order must be 0");
+    }
+    if (nn_node_int(node, "ceil_mode", 0) != 0 && nn_node_int(node, "count_include_pad", 0) != 0) {
+        return fl_fail(err, FL_EUNSUPPORTED, "ceil_mode together with count_include_pad");
+    }
+    fl_status st = nn_window_read(&w, node, in[0], NULL, err);
+    if (st == FL_OK) {
+        shape_from_window(out, in[0], in[0]->dim[1], &w);
+    }
+    return st;
+}
+
+static fl_status global_pool_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err)
+{
+    (void)node;
+    if (in[0]->rank < 3 || in[0]->rank > 5) {
+        return fl_fail(err, FL_ECONFIG, "the input must be (N, C, H, W)");
+    }
+    *out = *in[0];
+    for (int i = 2; i < out->rank; i++) {
+        out->dim[i] = 1;
+    }
+    return FL_OK;
+}
+
+static nn_pool_spec pool_spec(nn_build *b, const nn_node *node)
+{
+    nn_pool_spec s = {0};
+    nn_shape x, y;
+
+    nn_build_dims(b, node->in[0], &x);
+    nn_build_dims(b, node->out[0], &y);
+    s.n_spatial = x.rank - 2;
+    memcpy(s.dst, y.dim, sizeof s.dst);
+    s.kind = strcmp(node->op, "MaxPool") == 0                  ? NN_POOL_MAX
+             : nn_node_int(node, "count_include_pad", 0) != 0 ? NN_POOL_AVERAGE_PADDED
+                                                               : NN_POOL_AVERAGE;
+    if (strcmp(node->op, "GlobalAveragePool") == 0) {
+        for (int i = 0; i < s.n_spatial; i++) {
+            s.kernel[i] = x.dim[2 + i];
+            s.stride[i] = s.dilation[i] = 1;
+        }
+        return s;
+    }
+    nn_window w = window_of(b, node, -1);
+    memcpy(s.kernel, w.kernel, sizeof s.kernel);
+    memcpy(s.stride, w.stride, sizeof s.stride);
+    memcpy(s.dilation, w.dilation, sizeof s.dilation);
+    memcpy(s.pad_begin, w.pad_begin, sizeof s.pad_begin);
+    memcpy(s.pad_end, w.pad_end, sizeof s.pad_end);
+    return s;
+}
+
+static void pool_plan(nn_build *b, const nn_node *node)
+{
+    nn_pool_spec s = pool_spec(b, node);
+    nn_slot x = nn_build_value(b, node->in[0]);
+
+    /* Only the gradient needs to know where each maximum was. */
+    nn_pass pass = nn_build_wants_grad(b, node->in[0]) ? NN_PASS_TRAIN : NN_PASS_INFER;
+    nn_prim *prim = nn_dnnl_pool(nn_build_dnnl(b), &s, pass, nn_build_layout(b, x), NULL);
+    nn_slot y = nn_build_slot(b, nn_prim_layout(prim, NN_DST));
+    const nn_layout *workspace = nn_prim_layout(prim, NN_WORKSPACE);
+    nn_slot where = workspace != NULL ? nn_build_slot(b, workspace) : -1;
+    nn_build_prim(b, prim, (nn_use[]){{NN_SRC, x}, {NN_DST, y}, {NN_WORKSPACE, where}}, 3);
+    nn_build_set_value(b, node->out[0], y);
+    *nn_build_memo(b, node) = (nn_memo){prim, {x, where, y, -1}};
+}
+
+/*
+ * When the pool alone reads a ReLU, the ReLU's gradient is taken here, on the
+ * pooled side, which is a quarter of the size: where the largest of a window
+ * is 0, all of the window was <= 0, and otherwise the largest itself was > 0.
+ */
+static nn_slot pool_plan_relu_grad(nn_build *b, const nn_node *node, nn_slot dy, nn_slot y)
+{
+    const nn_node *producer = nn_build_producer(b, node->in[0]);
+
+    if (strcmp(node->op, "MaxPool") != 0 || producer == NULL || strcmp(producer->op, "Relu") != 0 ||
+        nn_build_sole_reader(b, node->in[0]) != node) {
+        return dy;
+    }
+    const nn_layout *l = nn_build_layout(b, y);
+    nn_slot masked = nn_build_owns_grad(b, dy) ? dy : nn_build_slot(b, l);
+    nn_prim *hint = nn_dnnl_map(nn_build_dnnl(b), NN_RELU, NN_PASS_TRAIN, l, NULL);
+    nn_build_prim(b, nn_dnnl_map(nn_build_dnnl(b), NN_RELU, NN_PASS_DATA_GRAD, l, hint),
+                  (nn_use[]){{NN_DST, y}, {NN_DIFF_DST, dy}, {NN_DIFF_SRC, masked}}, 3);
+    nn_build_mark_grad_done(b, producer);
+    return masked;
+}
+
+static void pool_plan_grad(nn_build *b, const nn_node *node)
+{
+    nn_pool_spec s = pool_spec(b, node);
+    const nn_memo *memo = nn_build_memo(b, node);
+    const nn_layout *l = nn_build_layout(b, memo->slot[0]); // dx lies as x does
+
+    nn_slot dy = nn_build_in_layout(b, nn_build_grad(b, node->out[0]), nn_prim_layout(memo->prim, NN_DST));
+    dy = pool_plan_relu_grad(b, node, dy, memo->slot[2]);
+    nn_prim *prim = nn_dnnl_pool(nn_build_dnnl(b), &s, NN_PASS_DATA_GRAD, l, memo->prim);
+    dy = nn_build_in_layout(b, dy, nn_prim_layout(prim, NN_DIFF_DST));
+    nn_slot dx = nn_build_slot(b, nn_prim_layout(prim, NN_DIFF_SRC));
+    nn_build_prim(b, prim, (nn_use[]){{NN_DIFF_DST, dy}, {NN_WORKSPACE, memo->slot[1]}, {NN_DIFF_SRC, dx}}, 3);
+    nn_build_add_grad(b, node->in[0], dx);
+}
+
+const nn_op nn_ops_conv[] = {
+    {"Conv", 2, 3, {"kernel_shape", "strides", "pads", "dilations", "group", "auto_pad"},
+     conv_shape, conv_macs, conv_plan, conv_plan_grad},
+    {"MaxPool", 1, 1, {"kernel_shape", "strides", "pads", "dilations", "auto_pad", "ceil_mode", "storage_order"},
+     pool_shape, NULL, pool_plan, pool_plan_grad},
+    {"AveragePool", 1, 1, {"kernel_shape", "strides", "pads", "dilations", "auto_pad", "ceil_mode", "count_include_pad"},
+     pool_shape, NULL, pool_plan, pool_plan_grad},
+    {"GlobalAveragePool", 1, 1, {NULL}, global_pool_shape, NULL, pool_plan, pool_plan_grad},
+    {0},
+};

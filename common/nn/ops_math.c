@@ -1,0 +1,460 @@
+/*
+ * ops_math.c - matrix products and functions of each number
+ */
+#include <string.h>
+
+#include "nn/ops.h"
+
+static fl_status same_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err)
+{
+    (void)node;
+    (void)err;
+    *out = *in[0];
+    return FL_OK;
+}
+
+/* ---------------------------------------------------------- Gemm and MatMul */
+
+static fl_status product_shape(nn_shape *out, const nn_shape *x, const nn_shape *weight, bool transposed, fl_err *err)
+{
+    char text_x[128], text_w[128];
+
+    if (x->rank != 2 || weight->rank != 2 || x->dim[1] != weight->dim[transposed ? 1 : 0]) {
+        nn_shape_text(text_x, sizeof text_x, x);
+        nn_shape_text(text_w, sizeof text_w, weight);
+        return fl_fail(err, FL_ECONFIG, "cannot multiply %s by %s%s", text_x, text_w, transposed ? " transposed" : "");
+    }
+    *out = (nn_shape){2, {x->dim[0], weight->dim[transposed ? 0 : 1]}};
+    return FL_OK;
+}
+
+static fl_status gemm_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err)
+{
+    if (nn_node_int(node, "transA", 0) != 0 || nn_node_float(node, "alpha", 1) != 1 ||
+        nn_node_float(node, "beta", 1) != 1) {
+        return fl_fail(err, FL_EUNSUPPORTED, "only transA = 0, alpha = 1 and beta = 1");
+    }
+    fl_status st = product_shape(out, in[0], in[1], nn_node_int(node, "transB", 0) != 0, err);
+    if (st == FL_OK && in[2] != NULL && (in[2]->rank != 1 || in[2]->dim[0] != out->dim[1])) {
+        return fl_fail(err, FL_ECONFIG, "the bias must have %lld numbers", (long long)out->dim[1]);
+    }
+    return st;
+}
+
+static fl_status matmul_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err)
+{
+    (void)node;
+    return product_shape(out, in[0], in[1], false, err);
+}
+
+static int64_t product_macs(const nn_node *node, const nn_shape *out, const nn_shape *const *in)
+{
+    (void)node;
+    (void)out;
+    return nn_shape_count(in[1], 1);
+}
+
+typedef struct {
+    nn_dense_spec dense;
+    bool transposed;         // W is stored as (K, C)
+    const nn_layout *weight; // W as it lies in the parameters, taken as (K, C)
+    const nn_layout *bias;
+} product;
+
+static product product_of(nn_build *b, const nn_node *node)
+{
+    static const int as_is[] = {0, 1}, swapped[] = {1, 0};
+    product p = {0};
+    nn_shape x, y;
+
+    nn_build_dims(b, node->in[0], &x);
+    nn_build_dims(b, node->out[0], &y);
+    p.dense = (nn_dense_spec){x.dim[0], x.dim[1], y.dim[1], node->n_in > 2 && node->in[2] >= 0, false};
+    p.transposed = strcmp(node->op, "Gemm") == 0 && nn_node_int(node, "transB", 0) != 0;
+    p.weight = nn_layout_permuted(nn_build_dnnl(b), 2, (int64_t[]){p.dense.K, p.dense.C},
+                                  p.transposed ? as_is : swapped);
+    p.bias = nn_layout_plain(nn_build_dnnl(b), 1, &p.dense.K);
+    return p;
+}
+
+/*
+ * A few thousand multiplications are done before oneDNN has looked at its
+ * arguments: logistic regression on 13 features takes this way.
+ */
+enum { SMALL_PRODUCT = 16384 };
+
+static bool is_small(const product *p)
+{
+    return p->transposed && p->dense.N * p->dense.C * p->dense.K <= SMALL_PRODUCT;
+}
+
+/* a . b in four partial sums, in a fixed order. */
+static float dot(const float *a, const float *b, int64_t n)
+{
+    float sum[4] = {0};
+    int64_t i = 0;
+
+    for (; i + 4 <= n; i += 4) {
+        for (int k = 0; k < 4; k++) {
+            sum[k] += a[i + k] * b[i + k];
+        }
+    }
+    for (; i < n; i++) {
+        sum[0] += a[i] * b[i];
+    }
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+/* y[n,k] = x[n,:] . W[k,:] + b[k], then ReLU if wanted.  data: x W b y */
+static void small_product(const nn_call *call)
+{
+    const nn_dense_spec *s = call->spec;
+    const float *x = call->data[0], *W = call->data[1], *bias = call->data[2];
+    float *y = call->data[3];
+
+    for (int64_t n = 0; n < s->N; n++) {
+        for (int64_t k = 0; k < s->K; k++) {
+            float sum = dot(x + n * s->C, W + k * s->C, s->C) + (bias != NULL ? bias[k] : 0);
+            y[n * s->K + k] = s->relu && sum < 0 ? 0 : sum;
+        }
+    }
+}
+
+/* dW[k,:] = sum over n of dy[n,k] x[n,:];  db[k] = sum over n of dy[n,k].
+ * data: x dy dW db */
+static void small_product_weight_grad(const nn_call *call)
+{
+    const nn_dense_spec *s = call->spec;
+    const float *x = call->data[0], *dy = call->data[1];
+    float *dW = call->data[2], *db = call->data[3];
+
+    for (int64_t k = 0; k < s->K; k++) {
+        float *row = dW + k * s->C, sum = 0;
+        for (int64_t c = 0; c < s->C; c++) {
+            row[c] = 0;
+        }
+        for (int64_t n = 0; n < s->N; n++) {
+            float g = dy[n * s->K + k];
+            for (int64_t c = 0; c < s->C; c++) {
+                row[c] += g * x[n * s->C + c];
+            }
+            sum += g;
+        }
+        if (db != NULL) {
+            db[k] = sum;
+        }
+    }
+}
+
+/* dx[n,:] = sum over k of dy[n,k] W[k,:].  data: dy W dx */
+static void small_product_data_grad(const nn_call *call)
+{
+    const nn_dense_spec *s = call->spec;
+    const float *dy = call->data[0], *W = call->data[1];
+    float *dx = call->data[2];
+
+    for (int64_t n = 0; n < s->N; n++) {
+        float *row = dx + n * s->C;
+        for (int64_t c = 0; c < s->C; c++) {
+            row[c] = 0;
+        }
+        for (int64_t k = 0; k < s->K; k++) {
+            float g = dy[n * s->K + k];
+            for (int64_t c = 0; c < s->C; c++) {
+                row[c] += g * W[k * s->C + c];
+            }
+        }
+    }
+}
+
+static void product_plan(nn_build *b, const nn_node *node)
+{
+    product p = product_of(b, node);
+    nn_dnnl *d = nn_build_dnnl(b);
+    const nn_node *reader = nn_build_sole_reader(b, node->out[0]);
+    nn_shape dims;
+
+    p.dense.relu = reader != NULL && strcmp(reader->op, "Relu") == 0;
+    nn_build_dims(b, node->in[0], &dims);
+    nn_slot x = nn_build_in_plain(b, nn_build_value(b, node->in[0]), &dims);
+    nn_slot bias = p.dense.bias ? nn_build_param(b, node->in[2], p.bias, p.bias) : -1;
+    nn_slot y = nn_build_slot(b, nn_layout_plain(d, 2, (int64_t[]){p.dense.N, p.dense.K}));
+    if (is_small(&p)) {
+        nn_slot weights = nn_build_param(b, node->in[1], p.weight, p.weight);
+        nn_build_kernel(b, small_product, (nn_use[]){{NN_SRC, x}, {NN_WEIGHTS, weights}, {NN_BIAS_ARG, bias}, {NN_DST, y}},
+                        4, &p.dense, sizeof p.dense);
+        *nn_build_memo(b, node) = (nn_memo){NULL, {x, weights, -1, -1}};
+    } else {
+        nn_pass pass = nn_build_is_training(b) ? NN_PASS_TRAIN : NN_PASS_INFER;
+        nn_prim *prim = nn_dnnl_dense(d, &p.dense, pass, NULL);
+        nn_slot weights = nn_build_param(b, node->in[1], p.weight, nn_prim_layout(prim, NN_WEIGHTS));
+        nn_build_prim(b, prim, (nn_use[]){{NN_SRC, x}, {NN_WEIGHTS, weights}, {NN_BIAS_ARG, bias}, {NN_DST, y}}, 4);
+        *nn_build_memo(b, node) = (nn_memo){prim, {x, weights, -1, -1}};
+    }
+    nn_build_set_value(b, node->out[0], y);
+    if (p.dense.relu) {
+        nn_build_mark_forward_done(b, reader);
+    }
+}
+
+static void small_plan_grad(nn_build *b, const nn_node *node, const product *p)
+{
+    const nn_memo *memo = nn_build_memo(b, node);
+    nn_slot dy = nn_build_grad(b, node->out[0]);
+
+    nn_slot dW = nn_build_param_grad(b, node->in[1], p->weight, p->weight);
+    nn_slot db = p->dense.bias ? nn_build_param_grad(b, node->in[2], p->bias, p->bias) : -1;
+    nn_build_kernel(b, small_product_weight_grad,
+                    (nn_use[]){{NN_SRC, memo->slot[0]}, {NN_DIFF_DST, dy}, {NN_DIFF_WEIGHTS, dW}, {NN_DIFF_BIAS, db}}, 4,
+                    &p->dense, sizeof p->dense);
+    nn_build_param_grad_done(b, node->in[1], p->weight, dW);
+    if (p->dense.bias) {
+        nn_build_param_grad_done(b, node->in[2], p->bias, db);
+    }
+    if (nn_build_wants_grad(b, node->in[0])) {
+        nn_slot dx = nn_build_slot(b, nn_build_layout(b, memo->slot[0]));
+        nn_build_kernel(b, small_product_data_grad,
+                        (nn_use[]){{NN_DIFF_DST, dy}, {NN_WEIGHTS, memo->slot[1]}, {NN_DIFF_SRC, dx}}, 3, &p->dense,
+                        sizeof p->dense);
+        nn_build_add_grad(b, node->in[0], dx);
+    }
+}
+
+static void product_plan_grad(nn_build *b, const nn_node *node)
+{
+    product p = product_of(b, node);
+    nn_dnnl *d = nn_build_dnnl(b);
+    const nn_memo *memo = nn_build_memo(b, node);
+    nn_shape dims;
+
+    if (is_small(&p)) {
+        small_plan_grad(b, node, &p);
+        return;
+    }
+    nn_build_dims(b, node->out[0], &dims);
+    nn_slot dy = nn_build_in_plain(b, nn_build_grad(b, node->out[0]), &dims);
+    nn_prim *prim = nn_dnnl_dense(d, &p.dense, NN_PASS_WEIGHT_GRAD, memo->prim);
+    nn_slot dW = nn_build_param_grad(b, node->in[1], p.weight, nn_prim_layout(prim, NN_DIFF_WEIGHTS));
+    nn_slot db = p.dense.bias ? nn_build_param_grad(b, node->in[2], p.bias, p.bias) : -1;
+    nn_build_prim(b, prim,
+                  (nn_use[]){{NN_SRC, memo->slot[0]}, {NN_DIFF_DST, dy}, {NN_DIFF_WEIGHTS, dW}, {NN_DIFF_BIAS, db}}, 4);
+    nn_build_param_grad_done(b, node->in[1], p.weight, dW);
+    if (p.dense.bias) {
+        nn_build_param_grad_done(b, node->in[2], p.bias, db);
+    }
+    if (nn_build_wants_grad(b, node->in[0])) {
+        prim = nn_dnnl_dense(d, &p.dense, NN_PASS_DATA_GRAD, memo->prim);
+        nn_slot weights = nn_build_param(b, node->in[1], p.weight, nn_prim_layout(prim, NN_WEIGHTS));
+        nn_slot dx = nn_build_slot(b, nn_prim_layout(prim, NN_DIFF_SRC));
+        nn_build_prim(b, prim, (nn_use[]){{NN_DIFF_DST, dy}, {NN_WEIGHTS, weights}, {NN_DIFF_SRC, dx}}, 3);
+        nn_build_add_grad(b, node->in[0], dx);
+    }
+}
+
+/* ------------------------------------------------- functions of one number */
+
+static nn_function function_of(const nn_node *node)
+{
+    return strcmp(node->op, "Relu") == 0 ? NN_RELU : NN_SIGMOID;
+}
+
+static void map_plan(nn_build *b, const nn_node *node)
+{
+    nn_slot x = nn_build_value(b, node->in[0]);
+
+    if (nn_build_is_forward_done(b, node)) {
+        nn_build_set_value(b, node->out[0], x);
+        return;
+    }
+    const nn_layout *l = nn_build_layout(b, x);
+    nn_slot y = nn_build_slot(b, l);
+    nn_build_prim(b, nn_dnnl_map(nn_build_dnnl(b), function_of(node), NN_PASS_TRAIN, l, NULL),
+                  (nn_use[]){{NN_SRC, x}, {NN_DST, y}}, 2);
+    nn_build_set_value(b, node->out[0], y);
+}
+
+/* The gradient of each of them follows from y alone, so x need not be kept. */
+static void map_plan_grad(nn_build *b, const nn_node *node)
+{
+    nn_slot y = nn_build_value(b, node->out[0]), dy = nn_build_grad(b, node->out[0]);
+
+    if (nn_build_is_grad_done(b, node)) {
+        nn_build_add_grad(b, node->in[0], dy);
+        return;
+    }
+    const nn_layout *l = nn_build_layout(b, y);
+    dy = nn_build_in_layout(b, dy, l);
+    nn_slot dx = nn_build_owns_grad(b, dy) ? dy : nn_build_slot(b, l);
+    nn_prim *hint = nn_dnnl_map(nn_build_dnnl(b), function_of(node), NN_PASS_TRAIN, l, NULL);
+    nn_build_prim(b, nn_dnnl_map(nn_build_dnnl(b), function_of(node), NN_PASS_DATA_GRAD, l, hint),
+                  (nn_use[]){{NN_DST, y}, {NN_DIFF_DST, dy}, {NN_DIFF_SRC, dx}}, 3);
+    nn_build_add_grad(b, node->in[0], dx);
+}
+
+/* ---------------------------------------------------------------- Softmax */
+
+static int softmax_axis(const nn_node *node, int rank)
+{
+    int64_t axis = nn_node_int(node, "axis", -1);
+
+    return (int)(axis < 0 ? axis + rank : axis);
+}
+
+static fl_status softmax_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err)
+{
+    int axis = softmax_axis(node, in[0]->rank);
+
+    if (axis < 0 || axis >= in[0]->rank) {
+        return fl_fail(err, FL_ECONFIG, "axis is out of range");
+    }
+    *out = *in[0];
+    return FL_OK;
+}
+
+static void softmax_plan(nn_build *b, const nn_node *node)
+{
+    nn_shape dims;
+
+    nn_build_dims(b, node->in[0], &dims);
+    nn_slot x = nn_build_in_plain(b, nn_build_value(b, node->in[0]), &dims);
+    const nn_layout *l = nn_build_layout(b, x);
+    nn_slot y = nn_build_slot(b, l);
+    nn_prim *prim = nn_dnnl_softmax(nn_build_dnnl(b), softmax_axis(node, dims.rank), NN_PASS_TRAIN, l, NULL);
+    nn_build_prim(b, prim, (nn_use[]){{NN_SRC, x}, {NN_DST, y}}, 2);
+    nn_build_set_value(b, node->out[0], y);
+    nn_build_memo(b, node)->prim = prim;
+}
+
+static void softmax_plan_grad(nn_build *b, const nn_node *node)
+{
+    nn_shape dims;
+    nn_slot y = nn_build_value(b, node->out[0]);
+    const nn_layout *l = nn_build_layout(b, y);
+
+    nn_build_dims(b, node->in[0], &dims);
+    nn_slot dy = nn_build_in_layout(b, nn_build_grad(b, node->out[0]), l);
+    nn_slot dx = nn_build_slot(b, l);
+    nn_prim *prim = nn_dnnl_softmax(nn_build_dnnl(b), softmax_axis(node, dims.rank), NN_PASS_DATA_GRAD, l,
+                                    nn_build_memo(b, node)->prim);
+    nn_build_prim(b, prim, (nn_use[]){{NN_DST, y}, {NN_DIFF_DST, dy}, {NN_DIFF_SRC, dx}}, 3);
+    nn_build_add_grad(b, node->in[0], dx);
+}
+
+/* -------------------------------------------------------------------- Add */
+
+static fl_status add_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err)
+{
+    nn_shape a = *in[0], b = *in[1];
+
+    (void)node;
+    if (a.rank > 0 && b.rank > 0 && (a.dim[0] == NN_BATCH) != (b.dim[0] == NN_BATCH)) {
+        /* Only one of them has a batch: its dimension stays the first. */
+        int rank_with = a.dim[0] == NN_BATCH ? a.rank : b.rank;
+        const nn_shape *without = a.dim[0] == NN_BATCH ? &b : &a;
+        if (without->rank > rank_with || (without->rank == rank_with && without->dim[0] != 1)) {
+            return fl_fail(err, FL_EUNSUPPORTED, "what is added to a batch must be the same for each row");
+        }
+    }
+    return nn_shape_broadcast(out, &a, &b, err);
+}
+
+/* v's dimensions with ones in front, up to the rank of the result. */
+static const nn_layout *extended_layout(nn_build *b, nn_value v, int rank)
+{
+    nn_shape dims;
+    int64_t extended[NN_MAX_RANK];
+
+    nn_build_dims(b, v, &dims);
+    for (int i = 0; i < rank; i++) {
+        int k = i - (rank - dims.rank);
+        extended[i] = k < 0 ? 1 : dims.dim[k];
+    }
+    return nn_layout_plain(nn_build_dnnl(b), rank, extended);
+}
+
+static bool has_shape_of(nn_build *b, nn_value v, const nn_shape *out)
+{
+    nn_shape dims;
+
+    nn_build_dims(b, v, &dims);
+    return nn_shape_equal(&dims, out);
+}
+
+static void add_plan(nn_build *b, const nn_node *node)
+{
+    nn_value left = node->in[0], right = node->in[1];
+    nn_shape out, dims;
+
+    nn_build_dims(b, node->out[0], &out);
+    if (!has_shape_of(b, left, &out)) {
+        left = node->in[1];
+        right = node->in[0];
+    }
+    if (!has_shape_of(b, left, &out)) {
+        nn_build_fail(b, FL_EUNSUPPORTED, "one of the summands must have the shape of the sum");
+        return;
+    }
+    nn_slot x = nn_build_value(b, left), y = nn_build_value(b, right);
+    const nn_layout *l = nn_build_layout(b, x);
+    if (has_shape_of(b, right, &out)) {
+        y = nn_build_in_layout(b, y, l);
+    } else {
+        nn_build_dims(b, right, &dims);
+        y = nn_build_view(b, nn_build_in_plain(b, y, &dims), extended_layout(b, right, out.rank));
+    }
+    nn_slot sum = nn_build_slot(b, l);
+    nn_build_prim(b, nn_dnnl_add(nn_build_dnnl(b), l, nn_build_layout(b, y), l),
+                  (nn_use[]){{NN_SRC, x}, {NN_SRC_1, y}, {NN_DST, sum}}, 3);
+    nn_build_set_value(b, node->out[0], sum);
+}
+
+/* The gradient by a summand that was broadcast is the sum over its copies. */
+static void add_plan_summed_grad(nn_build *b, nn_value v, nn_slot dy, const nn_shape *out)
+{
+    const nn_layout *extended = extended_layout(b, v, out->rank);
+    nn_shape dims;
+
+    dy = nn_build_in_plain(b, dy, out);
+    nn_prim *prim = nn_dnnl_sum_over(nn_build_dnnl(b), nn_build_layout(b, dy), extended);
+    if (nn_build_is_param(b, v)) {
+        nn_slot dv = nn_build_param_grad(b, v, extended, extended);
+        nn_build_prim(b, prim, (nn_use[]){{NN_SRC, dy}, {NN_DST, dv}}, 2);
+        nn_build_param_grad_done(b, v, extended, dv);
+        return;
+    }
+    nn_slot dv = nn_build_slot(b, extended);
+    nn_build_prim(b, prim, (nn_use[]){{NN_SRC, dy}, {NN_DST, dv}}, 2);
+    nn_build_dims(b, v, &dims);
+    nn_build_add_grad(b, v, nn_build_view(b, dv, nn_layout_plain(nn_build_dnnl(b), dims.rank, dims.dim)));
+}
+
+static void add_plan_grad(nn_build *b, const nn_node *node)
+{
+    nn_slot dy = nn_build_grad(b, node->out[0]);
+    nn_shape out;
+
+    nn_build_dims(b, node->out[0], &out);
+    for (size_t i = 0; i < 2; i++) {
+        nn_value v = node->in[i];
+        if (!nn_build_wants_grad(b, v)) {
+            continue;
+        }
+        if (!has_shape_of(b, v, &out)) {
+            add_plan_summed_grad(b, v, dy, &out);
+        } else if (nn_build_is_param(b, v)) {
+            nn_build_fail(b, FL_EUNSUPPORTED, "a sum of parameters alone");
+        } else {
+            nn_build_add_grad(b, v, dy);
+        }
+    }
+}
+
+const nn_op nn_ops_math[] = {
+    {"Gemm", 2, 3, {"transA", "transB", "alpha", "beta"}, gemm_shape, product_macs, product_plan, product_plan_grad},
+    {"MatMul", 2, 2, {NULL}, matmul_shape, product_macs, product_plan, product_plan_grad},
+    {"Add", 2, 2, {NULL}, add_shape, NULL, add_plan, add_plan_grad},
+    {"Relu", 1, 1, {NULL}, same_shape, NULL, map_plan, map_plan_grad},
+    {"Sigmoid", 1, 1, {NULL}, same_shape, NULL, map_plan, map_plan_grad},
+    {"Softmax", 1, 1, {"axis"}, softmax_shape, NULL, softmax_plan, softmax_plan_grad},
+    {0},
+};
