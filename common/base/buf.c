@@ -27,8 +27,7 @@ void fl_buf_reset(fl_buf *b)
 void fl_buf_reserve(fl_buf *b, size_t extra)
 {
     size_t wanted = 0;
-    FL_REQUIRE(fl_size_add(&wanted, b->n, extra) &&
-               fl_size_add(&wanted, wanted, 1));  // the NUL
+    FL_REQUIRE(fl_size_add(&wanted, b->n, extra) && fl_size_add(&wanted, wanted, 1));  // the NUL
     if (wanted <= b->cap) {
         return;
     }

@@ -30,8 +30,7 @@ const char *cfg_scalar(const yaml_node_t *node)
 bool cfg_plain_null(const yaml_node_t *node)
 {
     static const char *const nulls[] = {"", "~", "null", "Null", "NULL"};
-    if (node->type != YAML_SCALAR_NODE ||
-        node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE) {
+    if (node->type != YAML_SCALAR_NODE || node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE) {
         return false;
     }
     for (size_t i = 0; i < sizeof nulls / sizeof *nulls; i++) {
@@ -76,16 +75,15 @@ void cfg_add_path(fl_cfg *c, int id, fl_buf *out)
     cfg_add_path(c, parent, out);
     yaml_node_t *in = yaml_document_get_node(&c->doc, parent);
     if (in->type == YAML_SEQUENCE_NODE) {
-        for (yaml_node_item_t *i = in->data.sequence.items.start;
-             i < in->data.sequence.items.top; i++) {
+        for (yaml_node_item_t *i = in->data.sequence.items.start; i < in->data.sequence.items.top;
+             i++) {
             if (*i == id) {
                 fl_buf_printf(out, "[%td]", i - in->data.sequence.items.start);
             }
         }
         return;
     }
-    for (yaml_node_pair_t *p = in->data.mapping.pairs.start;
-         p < in->data.mapping.pairs.top; p++) {
+    for (yaml_node_pair_t *p = in->data.mapping.pairs.start; p < in->data.mapping.pairs.top; p++) {
         if (p->key == id || p->value == id) {
             const yaml_node_t *key = yaml_document_get_node(&c->doc, p->key);
             fl_buf_printf(out, "%s%s", out->n > 0 ? "." : "", cfg_scalar(key));
@@ -118,8 +116,8 @@ void cfg_complain_at(fl_cfg *c, int id, const char *text)
     if (at > 0 && c->info[at].origin != NULL) {
         fl_fail(&c->complaint, FL_ECONFIG, "%s: %s", c->info[at].origin, text);
     } else if (at > 0) {
-        fl_fail(&c->complaint, FL_ECONFIG, "%s:%d: %s", c->name,
-                fl_cfg_line((fl_node){c, at}), text);
+        fl_fail(&c->complaint, FL_ECONFIG, "%s:%d: %s", c->name, fl_cfg_line((fl_node){c, at}),
+                text);
     } else {
         fl_fail(&c->complaint, FL_ECONFIG, "%s: %s", c->name, text);
     }
@@ -235,8 +233,8 @@ static fl_node missing_node(fl_node parent, const char *key)
 yaml_node_pair_t *cfg_find_pair(fl_cfg *c, int map, const char *key)
 {
     const yaml_node_t *node = yaml_document_get_node(&c->doc, map);
-    for (yaml_node_pair_t *p = node->data.mapping.pairs.start;
-         p < node->data.mapping.pairs.top; p++) {
+    for (yaml_node_pair_t *p = node->data.mapping.pairs.start; p < node->data.mapping.pairs.top;
+         p++) {
         if (strcmp(cfg_scalar(yaml_document_get_node(&c->doc, p->key)), key) == 0) {
             return p;
         }

@@ -11,23 +11,24 @@
 /* A copy of a node of this or another document; the new node's number. */
 static int copy_node(fl_cfg *c, yaml_document_t *from, int id, const char *origin)
 {
-    const yaml_node_t node = *yaml_document_get_node(from, id);  // by value: adding nodes moves them
+    // By value: adding nodes moves them.
+    const yaml_node_t node = *yaml_document_get_node(from, id);
     int copy = 0;
     if (node.type == YAML_SCALAR_NODE) {
         copy = yaml_document_add_scalar(&c->doc, NULL, node.data.scalar.value,
                                         (int)node.data.scalar.length, node.data.scalar.style);
     } else if (node.type == YAML_SEQUENCE_NODE) {
         copy = yaml_document_add_sequence(&c->doc, NULL, YAML_FLOW_SEQUENCE_STYLE);
-        for (yaml_node_item_t *i = node.data.sequence.items.start;
-             i < node.data.sequence.items.top; i++) {
+        for (yaml_node_item_t *i = node.data.sequence.items.start; i < node.data.sequence.items.top;
+             i++) {
             int item = copy_node(c, from, *i, origin);
             FL_REQUIRE(yaml_document_append_sequence_item(&c->doc, copy, item));
             c->info[item].parent = copy;
         }
     } else {
         copy = yaml_document_add_mapping(&c->doc, NULL, YAML_FLOW_MAPPING_STYLE);
-        for (yaml_node_pair_t *p = node.data.mapping.pairs.start;
-             p < node.data.mapping.pairs.top; p++) {
+        for (yaml_node_pair_t *p = node.data.mapping.pairs.start; p < node.data.mapping.pairs.top;
+             p++) {
             int key = copy_node(c, from, p->key, origin);
             int value = copy_node(c, from, p->value, origin);
             FL_REQUIRE(yaml_document_append_mapping_pair(&c->doc, copy, key, value));
@@ -44,8 +45,7 @@ static int copy_node(fl_cfg *c, yaml_document_t *from, int id, const char *origi
     return copy;
 }
 
-static int add_scalar(fl_cfg *c, const char *text, yaml_scalar_style_t style,
-                      const char *origin)
+static int add_scalar(fl_cfg *c, const char *text, yaml_scalar_style_t style, const char *origin)
 {
     int id = yaml_document_add_scalar(&c->doc, NULL, (const yaml_char_t *)text, -1, style);
     FL_REQUIRE(id > 0);
@@ -87,8 +87,7 @@ static yaml_node_item_t *find_item(fl_cfg *c, int list, const char *word)
 
 /* Goes one step down from *at, making a mapping where there is nothing; with
  * value > 0 puts that node there instead.  NULL, or what is wrong. */
-static const char *step_down(fl_cfg *c, int *at, const char *word, int value,
-                             const char *origin)
+static const char *step_down(fl_cfg *c, int *at, const char *word, int value, const char *origin)
 {
     const yaml_node_t *node = yaml_document_get_node(&c->doc, *at);
     if (node->type == YAML_SCALAR_NODE) {
@@ -127,8 +126,7 @@ static const char *step_down(fl_cfg *c, int *at, const char *word, int value,
     return NULL;
 }
 
-static fl_status set_value(fl_cfg *c, const char *path, int value, const char *origin,
-                           fl_err *err)
+static fl_status set_value(fl_cfg *c, const char *path, int value, const char *origin, fl_err *err)
 {
     char *words = fl_xstrdup(path);
     fl_status st = FL_OK;
@@ -211,8 +209,7 @@ static fl_status emit_node(yaml_emitter_t *emitter, fl_cfg *c, int id, bool expa
     fl_status st = FL_OK;
     if (node->type == YAML_SCALAR_NODE) {
         st = emit_scalar(emitter, node, expand, err);
-        return st == FL_OK ? st
-                           : fl_wrap(err, st, "%s:%d", c->name, fl_cfg_line((fl_node){c, id}));
+        return st == FL_OK ? st : fl_wrap(err, st, "%s:%d", c->name, fl_cfg_line((fl_node){c, id}));
     }
     if (node->type == YAML_SEQUENCE_NODE) {
         FL_REQUIRE(yaml_sequence_start_event_initialize(&event, NULL, NULL, 1,
@@ -226,9 +223,9 @@ static fl_status emit_node(yaml_emitter_t *emitter, fl_cfg *c, int id, bool expa
                                    yaml_emitter_emit(emitter, &event)));
         return st;
     }
-    FL_REQUIRE(yaml_mapping_start_event_initialize(&event, NULL, NULL, 1,
-                                                   node->data.mapping.style) &&
-               yaml_emitter_emit(emitter, &event));
+    FL_REQUIRE(
+        yaml_mapping_start_event_initialize(&event, NULL, NULL, 1, node->data.mapping.style) &&
+        yaml_emitter_emit(emitter, &event));
     for (yaml_node_pair_t *p = node->data.mapping.pairs.start;
          p < node->data.mapping.pairs.top && st == FL_OK; p++) {
         c->info[p->key].known = true;
@@ -236,8 +233,8 @@ static fl_status emit_node(yaml_emitter_t *emitter, fl_cfg *c, int id, bool expa
             st = emit_node(emitter, c, p->value, expand, err);
         }
     }
-    FL_REQUIRE(st != FL_OK || (yaml_mapping_end_event_initialize(&event) &&
-                               yaml_emitter_emit(emitter, &event)));
+    FL_REQUIRE(st != FL_OK ||
+               (yaml_mapping_end_event_initialize(&event) && yaml_emitter_emit(emitter, &event)));
     return st;
 }
 
@@ -261,8 +258,7 @@ fl_status fl_cfg_emit(fl_node n, bool expand, fl_buf *out, fl_err *err)
     if (st == FL_OK) {
         FL_REQUIRE(yaml_document_end_event_initialize(&event, 1) &&
                    yaml_emitter_emit(&emitter, &event));
-        FL_REQUIRE(yaml_stream_end_event_initialize(&event) &&
-                   yaml_emitter_emit(&emitter, &event));
+        FL_REQUIRE(yaml_stream_end_event_initialize(&event) && yaml_emitter_emit(&emitter, &event));
     }
     yaml_emitter_delete(&emitter);
     return st;
@@ -302,7 +298,8 @@ static void inherit(fl_cfg *c, int into, int from)
 
 void fl_cfg_inherit(fl_node into, fl_node from)
 {
-    if (into.id > 0 && from.id > 0 && into.cfg == from.cfg && fl_cfg_is_map(into) && fl_cfg_is_map(from)) {
+    if (into.id > 0 && from.id > 0 && into.cfg == from.cfg && fl_cfg_is_map(into) &&
+        fl_cfg_is_map(from)) {
         inherit(into.cfg, into.id, from.id);
     }
 }

@@ -14,7 +14,7 @@
 
 /* Prints one line of the reference, once a path. */
 void cfg_describe(fl_node n, const char *type, const char *range, const char *dflt,
-                     const char *help)
+                  const char *help)
 {
     fl_cfg *c = n.cfg;
     fl_buf path = FL_BUF_INIT;
@@ -118,7 +118,8 @@ static bool read_int(int64_t *out, fl_node n, int64_t min, int64_t max)
     }
     char range[RANGE_TEXT];
     int_range(range, min, max);
-    cfg_complain(n, "expected a whole number%s%s, found %s", space_before(range), range, cfg_found(n));
+    cfg_complain(n, "expected a whole number%s%s, found %s", space_before(range), range,
+                 cfg_found(n));
     return false;
 }
 
@@ -368,7 +369,7 @@ int64_t fl_cfg_duration_ms(fl_node map, const char *key, int64_t min, int64_t ma
     int64_t ms;
     if (!parse_duration(&ms, plain_text(n)) || ms < min || ms > max) {
         cfg_complain(n, "expected a duration such as 90s, 10m or 2h from %s to %s, found %s", low,
-                 high, cfg_found(n));
+                     high, cfg_found(n));
         return fallback;
     }
     return ms;

@@ -20,13 +20,12 @@ static fl_status yaml_problem(const fl_cfg *c, const yaml_parser_t *parser, fl_e
                        parser->problem_offset, problem);
     }
     return fl_fail(err, FL_ECONFIG, "%s:%zu: not YAML: %s%s%s", c->name,
-                   parser->problem_mark.line + 1, problem,
-                   parser->context != NULL ? " " : "",
+                   parser->problem_mark.line + 1, problem, parser->context != NULL ? " " : "",
                    parser->context != NULL ? parser->context : "");
 }
 
 typedef struct {
-    int depth;        // of open mappings and lists
+    int depth;  // of open mappings and lists
     int n_documents;
 } event_state;
 
@@ -84,8 +83,8 @@ static fl_status check_events(const fl_cfg *c, const char *text, size_t n, fl_er
         }
         const char *problem = event_problem(&state, &event);
         if (problem != NULL) {
-            st = fl_fail(err, FL_ECONFIG, "%s:%zu: %s", c->name,
-                         event.start_mark.line + 1, problem);
+            st = fl_fail(err, FL_ECONFIG, "%s:%zu: %s", c->name, event.start_mark.line + 1,
+                         problem);
         }
         over = event.type == YAML_STREAM_END_EVENT;
         yaml_event_delete(&event);
@@ -157,7 +156,7 @@ static void check_keys(fl_cfg *c, int map)
     for (size_t i = 1; i < n; i++) {
         if (strcmp(keys[i - 1].text, keys[i].text) == 0) {
             cfg_complain((fl_node){c, keys[i].id}, "is there twice, first on line %d",
-                     fl_cfg_line((fl_node){c, keys[i - 1].id}));
+                         fl_cfg_line((fl_node){c, keys[i - 1].id}));
             break;
         }
     }
@@ -201,8 +200,8 @@ static fl_cfg *cfg_new(const char *name, const char *dir)
     return c;
 }
 
-fl_status fl_cfg_parse(fl_cfg **out, const char *text, size_t n, const char *name,
-                       const char *dir, fl_err *err)
+fl_status fl_cfg_parse(fl_cfg **out, const char *text, size_t n, const char *name, const char *dir,
+                       fl_err *err)
 {
     *out = NULL;
     if (n > CFG_MAX_BYTES) {

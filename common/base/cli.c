@@ -29,11 +29,10 @@ static fl_status bad_value(const fl_opt *o, const char *value, fl_err *err)
 {
     const char *kind = o->kind == FL_OPT_INT ? "a whole number" : "a number";
     if (o->min == 0 && o->max == 0) {
-        return fl_fail(err, FL_EUSAGE, "--%s: expected %s, found %s", o->name,
-                       kind, value);
+        return fl_fail(err, FL_EUSAGE, "--%s: expected %s, found %s", o->name, kind, value);
     }
-    return fl_fail(err, FL_EUSAGE, "--%s: expected %s from %.15g to %.15g, found %s",
-                   o->name, kind, o->min, o->max, value);
+    return fl_fail(err, FL_EUSAGE, "--%s: expected %s from %.15g to %.15g, found %s", o->name, kind,
+                   o->min, o->max, value);
 }
 
 static void append(fl_texts *list, const char *text)
@@ -55,8 +54,7 @@ static fl_status store_value(const fl_opt *o, const char *value, fl_err *err)
         return FL_OK;
     case FL_OPT_INT: {
         long long number = strtoll(value, &end, 10);
-        if (*value == '\0' || *end != '\0' || errno != 0 ||
-            !in_range(o, (double)number)) {
+        if (*value == '\0' || *end != '\0' || errno != 0 || !in_range(o, (double)number)) {
             return bad_value(o, value, err);
         }
         *(int64_t *)o->out = number;
@@ -64,8 +62,7 @@ static fl_status store_value(const fl_opt *o, const char *value, fl_err *err)
     }
     case FL_OPT_NUM: {
         double number = strtod(value, &end);
-        if (*value == '\0' || *end != '\0' || !isfinite(number) ||
-            !in_range(o, number)) {
+        if (*value == '\0' || *end != '\0' || !isfinite(number) || !in_range(o, number)) {
             return bad_value(o, value, err);
         }
         *(double *)o->out = number;
@@ -79,8 +76,8 @@ static fl_status store_value(const fl_opt *o, const char *value, fl_err *err)
 }
 
 /* argv[*i] is "--name" or "--name=value"; *i moves on past a separate value. */
-static fl_status take_option(int argc, char **argv, int *i, const fl_opt *opts,
-                             bool *given, fl_err *err)
+static fl_status take_option(int argc, char **argv, int *i, const fl_opt *opts, bool *given,
+                             fl_err *err)
 {
     const char *name = argv[*i] + 2;
     const char *equals = strchr(name, '=');
@@ -109,8 +106,8 @@ static fl_status take_option(int argc, char **argv, int *i, const fl_opt *opts,
     return store_value(o, argv[++*i], err);
 }
 
-fl_status fl_cli_parse(int argc, char **argv, const fl_opt *opts, size_t min_pos,
-                       size_t max_pos, fl_texts *pos, fl_err *err)
+fl_status fl_cli_parse(int argc, char **argv, const fl_opt *opts, size_t min_pos, size_t max_pos,
+                       fl_texts *pos, fl_err *err)
 {
     fl_texts found = {NULL, 0};
     size_t n_opts = 0;
@@ -176,8 +173,8 @@ static void print_usage(FILE *to, const fl_program *p)
 
 static void print_command(FILE *to, const fl_program *p, const fl_command *c)
 {
-    fprintf(to, "usage: %s %s %s\n\n%s\n", p->name, c->name,
-            c->args != NULL ? c->args : "", c->help);
+    fprintf(to, "usage: %s %s %s\n\n%s\n", p->name, c->name, c->args != NULL ? c->args : "",
+            c->help);
     const fl_opt *opts = c->options != NULL ? c->options() : NULL;
     if (opts != NULL && opts->name != NULL) {
         fprintf(to, "\noptions:\n");
@@ -262,8 +259,7 @@ static bool wants_help(int argc, char **argv)
 
 static int unknown_command(const fl_program *p, const char *name)
 {
-    fprintf(stderr, "%s: no command '%s'; `%s --help` lists them\n", p->name,
-            name, p->name);
+    fprintf(stderr, "%s: no command '%s'; `%s --help` lists them\n", p->name, name, p->name);
     return fl_exit_code(FL_EUSAGE);
 }
 
@@ -277,8 +273,7 @@ static int run_command(const fl_program *p, const fl_command *c, int argc, char 
     const char *text = err.text[0] != '\0' ? err.text : fl_status_text(st);
     fprintf(stderr, "%s %s: %s\n", p->name, c->name, text);
     if (st == FL_EUSAGE) {
-        fprintf(stderr, "usage: %s %s %s\n", p->name, c->name,
-                c->args != NULL ? c->args : "");
+        fprintf(stderr, "usage: %s %s %s\n", p->name, c->name, c->args != NULL ? c->args : "");
     }
     return fl_exit_code(st);
 }

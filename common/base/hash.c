@@ -13,10 +13,8 @@
 
 _Static_assert(sizeof(crypto_hash_sha256_state) <= sizeof(fl_sha256), "size");
 _Static_assert(sizeof(crypto_generichash_state) <= sizeof(fl_blake2b), "size");
-_Static_assert(_Alignof(crypto_hash_sha256_state) <= _Alignof(fl_sha256),
-               "alignment");
-_Static_assert(_Alignof(crypto_generichash_state) <= _Alignof(fl_blake2b),
-               "alignment");
+_Static_assert(_Alignof(crypto_hash_sha256_state) <= _Alignof(fl_sha256), "alignment");
+_Static_assert(_Alignof(crypto_generichash_state) <= _Alignof(fl_blake2b), "alignment");
 _Static_assert(FL_SHA256_BYTES == crypto_hash_sha256_BYTES, "size");
 
 enum { FILE_PIECE = 64 * 1024 };  // bytes read at a time
@@ -46,8 +44,7 @@ void fl_sha256_done(fl_sha256 *h, uint8_t out[static FL_SHA256_BYTES])
     crypto_hash_sha256_final(sha256_of(h), out);
 }
 
-fl_status fl_sha256_file(uint8_t out[static FL_SHA256_BYTES], const char *path,
-                         fl_err *err)
+fl_status fl_sha256_file(uint8_t out[static FL_SHA256_BYTES], const char *path, fl_err *err)
 {
     memset(out, 0, FL_SHA256_BYTES);
     FILE *file = fopen(path, "rb");
@@ -94,8 +91,8 @@ void fl_blake2b_done(fl_blake2b *h, uint8_t out[static FL_DIGEST_BYTES])
     crypto_generichash_final(blake2b_of(h), out, FL_DIGEST_BYTES);
 }
 
-void fl_blake2b_of(uint8_t out[static FL_DIGEST_BYTES], const char *label,
-                   const void *bytes, size_t n)
+void fl_blake2b_of(uint8_t out[static FL_DIGEST_BYTES], const char *label, const void *bytes,
+                   size_t n)
 {
     fl_blake2b h;
     fl_blake2b_init(&h, label);
@@ -113,8 +110,7 @@ fl_status fl_unhex(void *bytes, size_t n, const char *hex, fl_err *err)
     const char *end = NULL;
     size_t written = 0;
     memset(bytes, 0, n);
-    if (strlen(hex) != 2 * n ||
-        sodium_hex2bin(bytes, n, hex, 2 * n, NULL, &written, &end) != 0 ||
+    if (strlen(hex) != 2 * n || sodium_hex2bin(bytes, n, hex, 2 * n, NULL, &written, &end) != 0 ||
         written != n || *end != '\0') {
         memset(bytes, 0, n);
         return fl_fail(err, FL_EFORMAT, "expected %zu hexadecimal digits", 2 * n);

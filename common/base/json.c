@@ -24,8 +24,7 @@ double fl_json_get_number(const json_t *object, const char *key)
     return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
-const char *fl_json_get_string(const json_t *object, const char *key,
-                               const char *fallback)
+const char *fl_json_get_string(const json_t *object, const char *key, const char *fallback)
 {
     const json_t *value = json_object_get(object, key);
     return json_is_string(value) ? json_string_value(value) : fallback;
@@ -37,13 +36,12 @@ int64_t fl_json_get_int(const json_t *object, const char *key, int64_t fallback)
     return json_is_integer(value) ? json_integer_value(value) : fallback;
 }
 
-fl_status fl_json_parse(json_t **out, const char *text, size_t n,
-                        size_t max_bytes, const char *name, fl_err *err)
+fl_status fl_json_parse(json_t **out, const char *text, size_t n, size_t max_bytes,
+                        const char *name, fl_err *err)
 {
     *out = NULL;
     if (n > max_bytes) {
-        return fl_fail(err, FL_ELIMIT, "%s: %zu bytes, at most %zu are read",
-                       name, n, max_bytes);
+        return fl_fail(err, FL_ELIMIT, "%s: %zu bytes, at most %zu are read", name, n, max_bytes);
     }
     json_error_t why;
     json_t *json = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
@@ -54,8 +52,7 @@ fl_status fl_json_parse(json_t **out, const char *text, size_t n,
     return FL_OK;
 }
 
-fl_status fl_json_read(json_t **out, const char *path, size_t max_bytes,
-                       fl_err *err)
+fl_status fl_json_read(json_t **out, const char *path, size_t max_bytes, fl_err *err)
 {
     char *text = NULL;
     size_t n = 0;

@@ -26,11 +26,11 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static struct {
-    FILE *to;                 // NULL: stderr
+    FILE *to;  // NULL: stderr
     fl_log_level level;
-    bool painted;             // an unfinished progress line is on the terminal
-    bool pending;             // progress text not shown yet
-    int64_t shown_ms;         // when progress was last shown
+    bool painted;      // an unfinished progress line is on the terminal
+    bool pending;      // progress text not shown yet
+    int64_t shown_ms;  // when progress was last shown
     char progress[512];
 } logger = {.level = FL_LOG_INFO};
 

@@ -97,8 +97,7 @@ void *fl_calloc(size_t n, size_t size, const char *what, fl_err *err)
         p = calloc(1, bytes > 0 ? bytes : 1);
     }
     if (p == NULL) {
-        fl_fail(err, FL_ELIMIT, "%s: %zu x %zu bytes do not fit in memory",
-                what, n, size);
+        fl_fail(err, FL_ELIMIT, "%s: %zu x %zu bytes do not fit in memory", what, n, size);
     }
     return p;
 }
@@ -108,14 +107,12 @@ void *fl_calloc_aligned(size_t n, size_t size, const char *what, fl_err *err)
     size_t bytes;
     size_t padded;
     void *p = NULL;
-    if (fl_size_mul(&bytes, n, size) &&
-        fl_size_add(&padded, bytes > 0 ? bytes : 1, FL_ALIGN - 1)) {
+    if (fl_size_mul(&bytes, n, size) && fl_size_add(&padded, bytes > 0 ? bytes : 1, FL_ALIGN - 1)) {
         padded -= padded % FL_ALIGN;
         p = aligned_alloc(FL_ALIGN, padded);
     }
     if (p == NULL) {
-        fl_fail(err, FL_ELIMIT, "%s: %zu x %zu bytes do not fit in memory",
-                what, n, size);
+        fl_fail(err, FL_ELIMIT, "%s: %zu x %zu bytes do not fit in memory", what, n, size);
         return NULL;
     }
     memset(p, 0, padded);

@@ -35,8 +35,7 @@ static void add_text(fl_blake2b *h, const char *text)
     fl_blake2b_add(h, text, strlen(text));
 }
 
-void fl_rng_init(fl_rng *r, uint64_t seed, const char *purpose,
-                 const char *site, uint64_t round)
+void fl_rng_init(fl_rng *r, uint64_t seed, const char *purpose, const char *site, uint64_t round)
 {
     fl_blake2b name;
     memset(r, 0, sizeof *r);
@@ -54,8 +53,7 @@ static void refill(fl_rng *r)
     static const unsigned char nonce[crypto_stream_chacha20_NONCEBYTES];
     memset(r->buf, 0, sizeof r->buf);
     crypto_stream_chacha20_xor_ic(r->buf, r->buf, sizeof r->buf, nonce,
-                                  r->block * (sizeof r->buf / CHACHA_BLOCK),
-                                  r->key);
+                                  r->block * (sizeof r->buf / CHACHA_BLOCK), r->key);
     r->block++;
     r->used = 0;
 }

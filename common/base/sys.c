@@ -55,8 +55,7 @@ void fl_iso_time(char *out, size_t n, int64_t wall_ms)
 
 // -------------------------------------------------------------------- files
 
-fl_status fl_file_read(char **out, size_t *n, const char *path,
-                       size_t max_bytes, fl_err *err)
+fl_status fl_file_read(char **out, size_t *n, const char *path, size_t max_bytes, fl_err *err)
 {
     *out = NULL;
     *n = 0;
@@ -78,8 +77,7 @@ fl_status fl_file_read(char **out, size_t *n, const char *path,
     }
     size_t size = (size_t)info.st_size;
     if (size > max_bytes) {
-        st = fl_fail(err, FL_ELIMIT, "%s: %zu bytes, at most %zu are read",
-                     path, size, max_bytes);
+        st = fl_fail(err, FL_ELIMIT, "%s: %zu bytes, at most %zu are read", path, size, max_bytes);
         goto done;
     }
     bytes = fl_calloc(size + 1, 1, path, err);
@@ -137,12 +135,11 @@ static fl_status fsync_parent(const char *path, fl_err *err)
     return st;
 }
 
-fl_status fl_file_write(const char *path, const void *bytes, size_t n,
-                        unsigned mode, fl_err *err)
+fl_status fl_file_write(const char *path, const void *bytes, size_t n, unsigned mode, fl_err *err)
 {
     static atomic_uint serial;  // threads of one process differ as well
-    char *temporary = fl_xasprintf("%s.tmp-%ld-%u", path, (long)getpid(),
-                                   atomic_fetch_add(&serial, 1));
+    char *temporary =
+        fl_xasprintf("%s.tmp-%ld-%u", path, (long)getpid(), atomic_fetch_add(&serial, 1));
     fl_status st = FL_OK;
     unlink(temporary);  // of an earlier process with our number
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, (mode_t)mode);
@@ -388,8 +385,7 @@ static void *take_items(void *arg)
     return NULL;
 }
 
-void fl_parallel(int n_threads, size_t n_items,
-                 void (*fn)(void *ctx, size_t item), void *ctx)
+void fl_parallel(int n_threads, size_t n_items, void (*fn)(void *ctx, size_t item), void *ctx)
 {
     enum { MAX_THREADS = 256 };
     parallel_work work = {.n_items = n_items, .fn = fn, .ctx = ctx};
@@ -438,8 +434,7 @@ void fl_catch_signals(void)
 {
     // The second signal kills, as people expect; no SA_RESTART, so that waits
     // end early and look at the flag.
-    struct sigaction action = {.sa_handler = on_stop_signal,
-                               .sa_flags = (int)SA_RESETHAND};
+    struct sigaction action = {.sa_handler = on_stop_signal, .sa_flags = (int)SA_RESETHAND};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);

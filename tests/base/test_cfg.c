@@ -66,9 +66,10 @@ static void an_unknown_key_is_named_with_its_line(void **state)
 static void whole_numbers_are_whole(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"3.7", "nan", ".nan", "inf", "1e3", "0x10", "ten", "\"3\"",
-                                      "0", "11", "-3", "99999999999999999999", "[3]", "{a: 3}",
-                                      "3 4", "true", "+", "3-"};
+    static const char *const bad[] = {
+        "3.7", "nan",    ".nan", "inf",  "1e3", "0x10",
+        "ten", "\"3\"",  "0",    "11",   "-3",  "99999999999999999999",
+        "[3]", "{a: 3}", "3 4",  "true", "+",   "3-"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char text[80];
         snprintf(text, sizeof text, "n: %s\n", bad[i]);
@@ -90,8 +91,8 @@ static void whole_numbers_are_whole(void **state)
 static void numbers_are_decimal_and_finite(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"nan", ".nan", "inf", "-.inf", "1e999", "0x1p3", "1,5",
-                                      "\"1\"", "true", "1.5x", "-1", "2.1", "[1]"};
+    static const char *const bad[] = {"nan",   ".nan", "inf",  "-.inf", "1e999", "0x1p3", "1,5",
+                                      "\"1\"", "true", "1.5x", "-1",    "2.1",   "[1]"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char text[80];
         snprintf(text, sizeof text, "x: %s\n", bad[i]);
@@ -133,7 +134,7 @@ static void a_required_key_must_be_there(void **state)
 static void absent_and_null_give_the_default(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"", "---\n", "# only a comment\n", "init: null\n",
+    static const char *const texts[] = {"",          "---\n",  "# only a comment\n", "init: null\n",
                                         "init: ~\n", "init:\n"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         fl_cfg *c = parse(texts[i]);
@@ -221,8 +222,8 @@ static void durations_have_units(void **state)
     static const struct {
         const char *text;
         int64_t ms;
-    } good[] = {{"10m", 600000}, {"90s", 90000}, {"250ms", 250}, {"2h", 7200000},
-                {"1d", 86400000}, {"5", 5000}, {"1.5h", 5400000}, {"0", 0}};
+    } good[] = {{"10m", 600000},  {"90s", 90000}, {"250ms", 250},    {"2h", 7200000},
+                {"1d", 86400000}, {"5", 5000},    {"1.5h", 5400000}, {"0", 0}};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         char text[64];
         snprintf(text, sizeof text, "t: %s\n", good[i].text);
@@ -230,8 +231,9 @@ static void durations_have_units(void **state)
         check_int(fl_cfg_duration_ms(fl_cfg_root(c), "t", 0, 86400000, 1, ""), good[i].ms);
         finish_says(c, NULL);
     }
-    static const char *const bad[] = {"10 m", "m", "-1s", "1e3s", "10min", "1.2.3s", "999999d",
-                                      "\"10m\"", "2d", "99999999999999999999999999999999999s"};
+    static const char *const bad[] = {
+        "10 m",   "m",       "-1s",     "1e3s", "10min",
+        "1.2.3s", "999999d", "\"10m\"", "2d",   "99999999999999999999999999999999999s"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char text[64];
         snprintf(text, sizeof text, "t: %s\n", bad[i]);
@@ -356,6 +358,33 @@ static void set_changes_what_the_file_says(void **state)
                          "init: null\n");
     fl_buf_clear(&text);
     finish_says(c, NULL);
+}
+
+static void a_mapping_inherits_what_it_lacks(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    fl_cfg *c = parse("- name: nord\n"
+                      "  patients: {n: 900, age: [62, 14]}\n"
+                      "  shift: [noise: 2]\n"
+                      "  bad: 1\n"
+                      "- name: sud\n"
+                      "  patients: {n: 150}\n");
+    fl_node nord = fl_cfg_item(fl_cfg_root(c), 0);
+    fl_node sud = fl_cfg_item(fl_cfg_root(c), 1);
+    fl_cfg_inherit(sud, nord);
+    fl_buf out = FL_BUF_INIT;
+    check_str(fl_cfg_text(sud, "name", NULL, ""), "sud");
+    fl_node patients = fl_cfg_map(sud, "patients", "");
+    check_int(fl_cfg_int(patients, "n", 0, 1000, 0, ""), 150);
+    fl_node age = fl_cfg_list(patients, "age", "");
+    check_int(fl_node_int(fl_cfg_item(age, 1), 0, 99, "sd"), 14);
+    // A complaint about an inherited value names the line it was written on.
+    fl_node shift = fl_cfg_item(fl_cfg_list(sud, "shift", ""), 0);
+    check_int(fl_cfg_int(shift, "noise", 0, 1, 0, ""), 0);
+    check_ok(fl_cfg_emit(nord, false, &out, &err), err);
+    fl_buf_clear(&out);
+    finish_says(c, "job.yaml:3: [1].shift[0].noise: expected a whole number from 0 to 1, found 2");
 }
 
 static void set_works_on_an_empty_document(void **state)
@@ -569,6 +598,7 @@ int main(void)
         cmocka_unit_test(what_we_do_not_want_in_a_file_is_refused),
         cmocka_unit_test(depth_and_size_have_limits),
         cmocka_unit_test(set_changes_what_the_file_says),
+        cmocka_unit_test(a_mapping_inherits_what_it_lacks),
         cmocka_unit_test(set_works_on_an_empty_document),
         cmocka_unit_test(complaints_about_set_values_name_the_option),
         cmocka_unit_test(set_says_where_a_path_ends),

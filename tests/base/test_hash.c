@@ -80,8 +80,8 @@ static void hexadecimal_goes_both_ways(void **state)
     check_bytes(back, bytes, 4);
     check_ok(fl_unhex(back, 4, "009FFF10", &err), err);
     check_bytes(back, bytes, 4);
-    static const char *const bad[] = {"", "009fff1", "009fff100", "009fff1g", "009fff 1",
-                                      "00:9f:ff"};
+    static const char *const bad[] = {"",         "009fff1",  "009fff100",
+                                      "009fff1g", "009fff 1", "00:9f:ff"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         check_fails(fl_unhex(back, 4, bad[i], &err), FL_EFORMAT);
         check_bytes(back, "\0\0\0\0", 4);

@@ -78,15 +78,14 @@ static void malformed_text_is_refused_with_its_line(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "",          "{",           "{\"a\": 1,}",  "{\"a\": 1} x", "{\"a\": 1, \"a\": 2}",
-        "[1, NaN]",  "{'a': 1}",    "[1e999]",      "[\"\\u0000\"]", "[\"\xff\"]",
-        "[01]",      "nul",
+        "",         "{",        "{\"a\": 1,}", "{\"a\": 1} x",  "{\"a\": 1, \"a\": 2}",
+        "[1, NaN]", "{'a': 1}", "[1e999]",     "[\"\\u0000\"]", "[\"\xff\"]",
+        "[01]",     "nul",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         fl_err err = FL_ERR_INIT;
         json_t *doc = NULL;
-        check_fails(fl_json_parse(&doc, bad[i], strlen(bad[i]), 100, "x.json", &err),
-                    FL_EFORMAT);
+        check_fails(fl_json_parse(&doc, bad[i], strlen(bad[i]), 100, "x.json", &err), FL_EFORMAT);
         check(doc == NULL);
         check_has(err.text, "x.json:");
     }

@@ -23,8 +23,10 @@ static void the_stream_is_chacha20_under_the_digest_of_its_name(void **state)
 {
     (void)state;
     static const uint64_t expected[] = {
-        0x60eceb9e1c00ba16, 0x8af4360be7e49645,
-        0xd74c7cb09e2decad, 0x4c6dc6a3ef32ad9a,
+        0x60eceb9e1c00ba16,
+        0x8af4360be7e49645,
+        0xd74c7cb09e2decad,
+        0x4c6dc6a3ef32ad9a,
     };
     static const uint64_t expected_at_64 = 0x6d7784df924b8a5c;  // first of the second block
     fl_rng r;
@@ -46,9 +48,9 @@ static void different_names_are_different_streams(void **state)
         const char *purpose;
         const char *site;
         uint64_t round;
-    } names[] = {{1, "init", "", 0},    {2, "init", "", 0},   {1, "inis", "", 0},
-                 {1, "init", "a", 0},   {1, "init", "", 1},   {1, "in", "it", 0},
-                 {1, "ini", "t", 0},    {256, "init", "", 0}, {1, "init", "", 256},
+    } names[] = {{1, "init", "", 0},         {2, "init", "", 0},   {1, "inis", "", 0},
+                 {1, "init", "a", 0},        {1, "init", "", 1},   {1, "in", "it", 0},
+                 {1, "ini", "t", 0},         {256, "init", "", 0}, {1, "init", "", 256},
                  {0, "init", "", 1ULL << 56}};
     enum { N = sizeof names / sizeof *names };
     uint64_t first[N];
