@@ -29,9 +29,7 @@ struct task_trainer {
     size_t n_cases;       // labelled, of the training split
     int64_t batch;        // rows of a full batch: cfg.batch, at most n_cases
     int64_t epoch_steps;  // batches of an epoch
-    nn_plan *plan;        // full batches
-    nn_plan *tail;        // an epoch's last, smaller batch
-    bool owns_tail;       // false: tail is plan, which pads
+    nn_plan *plan;        // of `batch` rows
     nn_optim *optim;
     float *grad;          // (P)
     size_t *order;        // (n_cases) the cases as the epoch visits them
@@ -58,29 +56,12 @@ static void find_labelled(task_trainer *t)
     free(row);
 }
 
-static bool has_batch_norm(const nn_graph *g)
+static fl_status make_plan(task_trainer *t, fl_err *err)
 {
-    const nn_table *table = nn_graph_table(g);
-    for (size_t i = 0; i < nn_table_n(table); i++) {
-        if (nn_table_at(table, i)->kind == NN_STAT) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Padded rows weigh nothing in a loss, but they would in the mean and
- * variance of a batch: such graphs get a plan of the tail's own size. */
-static fl_status make_plans(task_trainer *t, fl_err *err)
-{
-    const nn_graph *graph = task_model_graph(t->model);
     const task_ops *ops = task_model_ops(t->model);
     const data_spec *spec = task_model_spec(t->model);
     int64_t L = task_model_n_logits(t->model);
-    int64_t tail = (int64_t)t->n_cases % t->batch;
     float *weight = NULL;
-    fl_status st;
-
     if (t->cfg.class_weights) {
         weight = fl_xcalloc((size_t)L, sizeof *weight);
         ops->weigh(weight, spec, L, t->set);
@@ -92,13 +73,8 @@ static fl_status make_plans(task_trainer *t, fl_err *err)
         .threads = t->cfg.threads,
         .loss = {.kind = ops->loss(L), .class_weight = weight},
     };
-    st = nn_plan_new(&t->plan, graph, &plan, err);
-    t->tail = t->plan;
-    if (st == FL_OK && tail > 0 && has_batch_norm(graph)) {
-        plan.capacity = tail;
-        t->owns_tail = true;
-        st = nn_plan_new(&t->tail, graph, &plan, err);
-    }
+    fl_status st = nn_plan_new(&t->plan, task_model_graph(t->model), &plan,
+                               err);
     free(weight);
     return st;
 }
@@ -139,7 +115,7 @@ fl_status task_trainer_new(task_trainer **out, const task_model *m,
     t->batch = (int64_t)t->n_cases < cfg->batch ? (int64_t)t->n_cases
                                                 : cfg->batch;
     t->epoch_steps = ((int64_t)t->n_cases + t->batch - 1) / t->batch;
-    if ((st = make_plans(t, err)) != FL_OK) {
+    if ((st = make_plan(t, err)) != FL_OK) {
         goto done;
     }
     *out = t;
@@ -154,9 +130,6 @@ void task_trainer_destroy(task_trainer **trainer)
     task_trainer *t = *trainer;
     if (t == NULL) {
         return;
-    }
-    if (t->owns_tail) {
-        nn_plan_destroy(&t->tail);
     }
     nn_plan_destroy(&t->plan);
     nn_optim_destroy(&t->optim);
@@ -179,25 +152,6 @@ int64_t task_trainer_epoch_steps(const task_trainer *t)
 
 // ------------------------------------------------------------------ the loop
 
-/* One batch of an epoch: the cases from `from` on. */
-typedef struct {
-    nn_plan *plan;
-    size_t from;
-    int64_t n;
-} step_batch;
-
-static step_batch batch_at(const task_trainer *t, int64_t position)
-{
-    size_t from = (size_t)position * (size_t)t->batch;
-    int64_t left = (int64_t)(t->n_cases - from);
-    bool full = left >= t->batch;
-    return (step_batch){
-        .plan = full ? t->plan : t->tail,
-        .from = from,
-        .n = full ? t->batch : left,
-    };
-}
-
 static void shuffle_epoch(task_trainer *t, uint64_t seed, const char *site,
                           uint64_t epoch)
 {
@@ -212,19 +166,24 @@ static void shuffle_epoch(task_trainer *t, uint64_t seed, const char *site,
     FL_REQUIRE(n == t->n_cases);
 }
 
-static void fill_batch(task_trainer *t, const step_batch *b)
+/* Batch number `position` of the epoch; returns its cases, fewer in the last. */
+static int64_t fill_batch(task_trainer *t, int64_t position)
 {
     const task_ops *ops = task_model_ops(t->model);
     const data_spec *spec = task_model_spec(t->model);
     int64_t L = task_model_n_logits(t->model);
     int64_t width = ops->target_width(L);
-    const size_t *index = t->order + b->from;
-    float *target = nn_plan_target(b->plan);
-    data_set_batch(t->set, index, (size_t)b->n, nn_plan_input(b->plan, 0));
-    for (int64_t i = 0; i < b->n; i++) {
+    int64_t from = position * t->batch;
+    int64_t left = (int64_t)t->n_cases - from;
+    int64_t n = left < t->batch ? left : t->batch;
+    const size_t *index = t->order + from;
+    float *target = nn_plan_target(t->plan);
+    data_set_batch(t->set, index, (size_t)n, nn_plan_input(t->plan, 0));
+    for (int64_t i = 0; i < n; i++) {
         data_case c = data_set_case(t->set, index[i]);
         ops->target(target + i * width, spec, L, &c);
     }
+    return n;
 }
 
 static fl_status not_finite(const char *what, int64_t step, fl_err *err)
@@ -270,9 +229,8 @@ fl_status task_trainer_run(task_trainer *t, float *params, uint64_t seed,
         if (step == 0 || position == 0) {
             shuffle_epoch(t, seed, site, at / (uint64_t)t->epoch_steps);
         }
-        step_batch b = batch_at(t, position);
-        fill_batch(t, &b);
-        double loss = nn_plan_step(b.plan, params, t->grad, b.n, &dropout);
+        int64_t n = fill_batch(t, position);
+        double loss = nn_plan_step(t->plan, params, t->grad, n, &dropout);
         if (!isfinite(loss)) {
             return not_finite("loss", step + 1, err);
         }
@@ -282,7 +240,7 @@ fl_status task_trainer_run(task_trainer *t, float *params, uint64_t seed,
         nn_optim_step(t->optim, params, t->grad, 1);
         loss_sum += loss;
         result->steps = step + 1;
-        result->samples += b.n;
+        result->samples += n;
         result->loss = loss_sum / (double)result->steps;
         if (hook->step_done != NULL &&
             !hook->step_done(hook->ctx, step + 1, total, loss)) {

@@ -1,0 +1,328 @@
+#include "check.h"
+
+#include "job/job.h"
+
+static const char example[] =
+    "name: chest-opacity\n"
+    "intended_use: triage of adult chest X-rays, second reader\n"
+    "task: classify\n"
+    "data:\n"
+    "  input: [1, 16, 16]\n"
+    "  classes: [normal, opacity]\n"
+    "  positive: opacity\n"
+    "  attributes: {sex: [F, M], age: years, scanner: text}\n"
+    "model: {name: mlp}\n"
+    "init: null\n"
+    "rounds: 20\n"
+    "seed: 7\n"
+    "strategy: {name: fedprox, mu: 0.01}\n"
+    "local: {epochs: 2, batch: 32, optimizer: sgd, lr: 0.01, momentum: 0.9}\n"
+    "sites: {quorum: 4, of: all, patience: 10m, late: drop}\n"
+    "select: {metric: auc, split: val, keep: best}\n"
+    "evaluation:\n"
+    "  threshold: {rule: sensitivity, at: 0.90, split: val}\n"
+    "  margin: {auc: 0.02}\n"
+    "  subgroups: [sex, age: [0, 40, 60, 80], scanner]\n"
+    "  min_cell: 10\n"
+    "  local_baseline: {budget: same_steps}\n"
+    "  histogram_bins: 20\n"
+    "privacy: {secure_aggregation: false, dp: none}\n"
+    "names: codes\n";
+
+static void a_job_is_read_as_written(void **state)
+{
+    (void)state;
+    job j;
+    fl_err err = FL_ERR_INIT;
+    check_ok(job_parse(&j, example, sizeof example - 1, "job.yaml", ".", &err),
+             err);
+    check_str(j.name, "chest-opacity");
+    check_str(j.intended_use, "triage of adult chest X-rays, second reader");
+    check_int(j.data.task, DATA_CLASSIFY);
+    check_int(j.data.input.rank, 3);
+    check_int(j.data.n_classes, 2);
+    check_int(j.data.positive, 1);
+    check_int(j.data.n_attributes, 3);
+    check_str(j.model.name, "mlp");
+    check_str(j.init, "");
+    check_int(j.rounds, 20);
+    check_int(j.seed, 7);
+    check_str(j.strategy.name, "fedprox");
+    check(!j.strategy.uniform);
+    check_int(j.strategy.n_params, 1);
+    check_near(job_strategy_param(&j.strategy, "mu", 9), 0.01, 0);
+    check_near(job_strategy_param(&j.strategy, "beta", 9), 9, 0);
+    check_int(j.local.epochs, 2);
+    check_int(j.local.steps, 0);
+    check_int(j.local.batch, 32);
+    check_near(j.local.optim.momentum, 0.9, 0);
+    check_int(j.sites.quorum, 4);
+    check(j.sites.of_all);
+    check_int(j.sites.patience_ms, 600000);
+    check_int(j.sites.late, JOB_LATE_DROP);
+    check_str(j.select.metric, "auc");
+    check(j.select.best);
+    check_int(j.evaluation.rule, EVAL_RULE_SENSITIVITY);
+    check_near(j.evaluation.at, 0.9, 0);
+    check_int(j.evaluation.n_margins, 1);
+    check_str(j.evaluation.margin[0].metric, "auc");
+    check_int(j.evaluation.n_subgroups, 3);
+    check_str(j.evaluation.subgroups[1].name, "age");
+    check_int(j.evaluation.subgroups[1].n_edges, 4);
+    check_near(j.evaluation.subgroups[1].edges[2], 60, 0);
+    check_int(j.evaluation.min_cell, 10);
+    check(j.evaluation.local_baseline);
+    check_int(j.evaluation.histogram_bins, 20);
+    check_str(j.privacy.dp, "none");
+    check(j.codes);
+    check_int(j.n_text, sizeof example - 1);
+    check_str(j.text, example);
+    job_clear(&j);
+    job_clear(&j);
+}
+
+static void what_is_left_out_has_its_default(void **state)
+{
+    (void)state;
+    static const char least[] =
+        "name: heart\n"
+        "task: classify\n"
+        "data: {input: [13], classes: [no, yes], positive: yes}\n"
+        "model: {name: logistic}\n"
+        "rounds: 15\n"
+        "local: {steps: 100, batch: 4}\n";
+    job j;
+    fl_err err = FL_ERR_INIT;
+    check_ok(job_parse(&j, least, sizeof least - 1, "job.yaml", ".", &err), err);
+    check_str(j.intended_use, "not stated");
+    check_str(j.strategy.name, "fedavg");
+    check_int(j.seed, 1);
+    check_int(j.local.steps, 100);
+    check_int(j.local.epochs, 0);
+    check_int(j.sites.quorum, 1);
+    check_int(j.sites.patience_ms, 600000);
+    check_int(j.evaluation.rule, EVAL_RULE_FIXED);
+    check_near(j.evaluation.at, 0.5, 0);
+    check(j.evaluation.local_baseline);
+    check(!j.codes);
+    job_clear(&j);
+}
+
+/* The example with its line that starts with `start` replaced. */
+static char *with_line(const char *start, const char *line)
+{
+    const char *at = strstr(example, start);
+    check(at != NULL);
+    const char *end = strchr(at, '\n');
+    return fl_xasprintf("%.*s%s%s", (int)(at - example), example, line, end);
+}
+
+static void bad_jobs_are_refused_in_one_sentence_with_file_and_line(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *start, *line, *text;
+    } cases[] = {
+        {"name:", "name: Chest Opacity",
+         "job.yaml:1: name: expected a-z, 0-9, _ and - only, found Chest"},
+        {"task:", "task: detect", "job.yaml:3: task: expected classify"},
+        {"  input:", "  input: [1, 16]", "job.yaml:5: input: expected"},
+        {"  input:", "  input: [1, 16, 0]",
+         "expected a whole number from 1 to 1048576, found 0"},
+        {"  classes:", "  classes: [normal]", "needs two or more, found 1"},
+        {"  positive:", "  positive: nodule",
+         "job.yaml:7: positive: expected normal or opacity, found nodule"},
+        {"  positive:", "  # nothing", "positive: expected one of the two"},
+        {"model:", "model: {name: resnet9000}", "job.yaml:9:"},
+        {"model:", "model: {onnx: net.onnx}",
+         "job.yaml:9: model: a graph from an ONNX file cannot be federated "
+         "yet"},
+        {"init:", "init: weights.pt",
+         "job.yaml:10: init: expected a .safetensors or .onnx file, found "
+         "weights.pt"},
+        {"rounds:", "rounds: 3.7",
+         "job.yaml:11: rounds: expected a whole number from 1 to 100000, "
+         "found 3.7"},
+        {"rounds:", "rounds: nan",
+         "job.yaml:11: rounds: expected a whole number from 1 to 100000, "
+         "found nan"},
+        {"rounds:", "rounds: 0", "rounds: expected a whole number from 1"},
+        {"rounds:", "rounds: -5", "rounds: expected a whole number from 1"},
+        {"rounds:", "rounds: '20'", "rounds: expected a whole number"},
+        {"rounds:", "runds: 20", "rounds: is required"},
+        {"seed:", "seeds: 7",
+         "job.yaml:12: seeds: unknown key; did you mean seed?"},
+        {"strategy:", "strategy: {name: fedprox, mu: inf}",
+         "job.yaml:13: strategy.mu: expected a number"},
+        {"strategy:", "strategy: fedavg",
+         "job.yaml:13: strategy: expected a mapping, found fedavg"},
+        {"local:", "local: {epochs: 1, steps: 100}",
+         "job.yaml:14: steps: give either epochs or steps, not both"},
+        {"local:", "local: {lr: nan}",
+         "job.yaml:14: local.lr: expected a number"},
+        {"local:", "local: {lr: 0}", "local.lr: expected a number"},
+        {"local:", "local: {optimizer: lion}",
+         "local.optimizer: expected sgd, adam or adamw, found lion"},
+        {"local:", "local: {schedule: cosine}",
+         "local.schedule: expected constant, found cosine"},
+        {"local:", "local: {momentum: 0, nesterov: true}",
+         "nesterov: needs a momentum"},
+        {"sites:", "sites: {quorum: 0}",
+         "job.yaml:15: sites.quorum: expected a whole number from 1 to 100000, "
+         "found 0"},
+        {"sites:", "sites: {patience: soon}",
+         "job.yaml:15: sites.patience: expected a duration"},
+        {"sites:", "sites: {late: carry}",
+         "job.yaml:15: late: carry is not built yet"},
+        {"sites:", "sites: {of: some}", "sites.of: expected all, found some"},
+        {"select:", "select: {metric: f1}",
+         "job.yaml:16: select.metric: expected auc, accuracy or loss, found f1"},
+        {"select:", "select: {split: test}",
+         "job.yaml:16: select.split: the test split never chooses"},
+        {"  threshold:", "  threshold: {rule: sensitivity}",
+         "job.yaml:18: evaluation.threshold: rule sensitivity needs at"},
+        {"  threshold:", "  threshold: {rule: youden, at: 0.5}",
+         "job.yaml:18: evaluation.threshold: rule youden has no at"},
+        {"  threshold:", "  threshold: {rule: fixed, at: 1.5}",
+         "evaluation.threshold.at: expected a number from 0 to 1, found 1.5"},
+        {"  margin:", "  margin: {aux: 0.02}",
+         "job.yaml:19: evaluation.margin: unknown metric aux"},
+        {"  subgroups:", "  subgroups: [gender]",
+         "job.yaml:20: evaluation.subgroups: data.attributes has no gender"},
+        {"  subgroups:", "  subgroups: [age]",
+         "evaluation.subgroups: age is a number; say where to cut it"},
+        {"  subgroups:", "  subgroups: [sex: [0, 1]]",
+         "evaluation.subgroups: sex is no number"},
+        {"  subgroups:", "  subgroups: [age: [60, 40]]",
+         "evaluation.subgroups: age: expected edges that increase"},
+        {"  subgroups:", "  subgroups: [sex, sex]",
+         "evaluation.subgroups: sex is there twice"},
+        {"  local_baseline:", "  local_baseline: {budget: none, x: 1}",
+         "job.yaml:22: evaluation.local_baseline.x: unknown key"},
+        {"  histogram_bins:", "  histogram_bins: 1",
+         "evaluation.histogram_bins: expected a whole number from 2 to 1000"},
+        {"privacy:", "privacy: {secure_aggregation: true}",
+         "job.yaml:24: privacy.secure_aggregation: is not built yet"},
+        {"privacy:", "privacy: {dp: {epsilon: 3}}",
+         "job.yaml:24: privacy.dp: differential privacy is not built yet"},
+        {"names:", "names: secret",
+         "job.yaml:25: names: expected real or codes, found secret"},
+        {"names:", "names: real\nevaluations: {}",
+         "job.yaml:26: evaluations: unknown key; did you mean evaluation?"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *text = with_line(cases[i].start, cases[i].line);
+        job j;
+        fl_err err = FL_ERR_INIT;
+        fl_status st = job_parse(&j, text, strlen(text), "job.yaml", ".", &err);
+        if (st != FL_ECONFIG) {
+            print_error("case %s\n", cases[i].line);
+        }
+        check_int(st, FL_ECONFIG);
+        check_has(err.text, cases[i].text);
+        check(strchr(err.text, '\n') == NULL);
+        check(j.text == NULL);
+        free(text);
+    }
+}
+
+static void a_model_that_does_not_fit_the_data_is_refused(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "name: x\n"
+        "task: classify\n"
+        "data: {input: [13], classes: [no, yes], positive: yes}\n"
+        "model: {name: cnn}\n"
+        "rounds: 1\n";
+    job j;
+    fl_err err = FL_ERR_INIT;
+    check_fails(job_parse(&j, text, sizeof text - 1, "job.yaml", ".", &err),
+                FL_ECONFIG);
+    check_has(err.text, "job.yaml:4: model: ");
+}
+
+static void a_task_that_is_not_built_yet_is_refused(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "name: x\n"
+        "task: segment\n"
+        "data: {input: [1, 64, 64], classes: [lung, heart]}\n"
+        "model: {name: cnn}\n"
+        "rounds: 1\n";
+    job j;
+    fl_err err = FL_ERR_INIT;
+    check_fails(job_parse(&j, text, sizeof text - 1, "job.yaml", ".", &err),
+                FL_ECONFIG);
+    check_str(err.text, "job.yaml:2: task: segment cannot be federated yet; "
+                        "expected classify");
+}
+
+static void a_job_is_read_from_its_file_and_init_must_be_there(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    char *path = fl_path_join(dir, "job.yaml");
+    char *text = with_line("init:", "init: start.safetensors");
+    char *init = fl_path_join(dir, "start.safetensors");
+    job j;
+    check_fails(job_read(&j, path, &err), FL_ENOTFOUND);
+    check_has(err.text, "job.yaml");
+    check_ok(fl_file_write(path, text, strlen(text), 0644, &err), err);
+    check_fails(job_read(&j, path, &err), FL_ECONFIG);
+    check_has(err.text, "job.yaml:10: init: there is no ");
+    check_ok(fl_file_write(init, "", 0, 0644, &err), err);
+    check_ok(job_read(&j, path, &err), err);
+    check_str(j.init, init);  // beside the job, wherever we are
+    check_str(j.text, text);
+    job_clear(&j);
+    free(init);
+    free(text);
+    free(path);
+    check_rmdir(&dir);
+}
+
+static void every_key_of_the_example_is_in_the_reference(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {
+        "name ", "intended_use ", "task ", "data.input ", "data.classes ",
+        "data.positive ", "data.attributes ", "model", "init ", "rounds ",
+        "seed ", "strategy.name ", "strategy.weights ", "local.epochs ",
+        "local.steps ", "local.batch ", "local.optimizer ", "local.lr ",
+        "local.momentum ", "local.schedule ", "local.precision ",
+        "local.threads ", "sites.quorum ", "sites.of ", "sites.patience ",
+        "sites.late ", "select.metric ", "select.split ", "select.keep ",
+        "evaluation.threshold.rule ", "evaluation.threshold.at ",
+        "evaluation.margin ", "evaluation.subgroups ", "evaluation.min_cell ",
+        "evaluation.local_baseline.budget ", "evaluation.histogram_bins ",
+        "privacy.secure_aggregation ", "privacy.dp ", "names ",
+    };
+    char *text = NULL;
+    size_t n = 0;
+    FILE *to = open_memstream(&text, &n);
+    check(to != NULL);
+    job_describe(to);
+    fclose(to);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        check_has(text, keys[i]);
+    }
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_job_is_read_as_written),
+        cmocka_unit_test(what_is_left_out_has_its_default),
+        cmocka_unit_test(
+            bad_jobs_are_refused_in_one_sentence_with_file_and_line),
+        cmocka_unit_test(a_model_that_does_not_fit_the_data_is_refused),
+        cmocka_unit_test(a_task_that_is_not_built_yet_is_refused),
+        cmocka_unit_test(a_job_is_read_from_its_file_and_init_must_be_there),
+        cmocka_unit_test(every_key_of_the_example_is_in_the_reference),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
