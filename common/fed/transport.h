@@ -5,7 +5,7 @@
  * includes zmq.h); an in-process twin that loses messages on request
  * (transport_mem.c) for tests.  A message is a header and an optional payload.
  * Every received message carries the public key that CURVE authenticated.
- * Threads: a fed_link belongs to one thread, except fed_link_wake.
+ * Threads: a fed_link belongs to one thread; fed_waker_wake may be called from any.
  */
 #ifndef FED_TRANSPORT_H
 #define FED_TRANSPORT_H
@@ -41,7 +41,8 @@ typedef struct {
  * talk to us?  Must not block. */
 typedef bool (*fed_allow_fn)(void *ctx, const fed_public_key *key);
 
-/* bind: "tcp://*:7700" (port 0: any; see fed_link_address).  FL_ECONFLICT with the port when it is in use. */
+// bind: "tcp://*:7700" (port 0: any; see fed_link_address).  FL_ECONFLICT with
+// the port when it is in use.
 fl_status fed_listen(fed_link **out, const char *bind, const fed_identity *id,
                      fed_allow_fn allow, void *ctx, fl_err *err);
 /* Returns at once; connects and reconnects in the background. */
@@ -72,8 +73,9 @@ bool fed_receive(fed_link *l, fed_packet *out);
  */
 bool fed_link_refusal(fed_link *l, fed_refusal *out);
 
-/* Waits until one of the links has a message, fed_waker_wake was called, or
- * timeout_ms passed (-1: never).  w: optional. */
+/* Waits until one of the links has a message, a client's connection came or
+ * went, fed_waker_wake was called, a signal came, or timeout_ms passed (-1:
+ * never).  w: optional. */
 typedef struct fed_waker fed_waker; // an eventfd: any thread may wake
 fed_waker *fed_waker_new(void);
 void fed_waker_destroy(fed_waker **w);

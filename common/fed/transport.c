@@ -1,0 +1,191 @@
+/*
+ * transport.c - what all transports share: dispatch, waiting, waking
+ *
+ * See transport.h.  Waiting is poll(2) over each link's descriptors and works
+ * for any transport.  Both of ZeroMQ's descriptors tell of changes only, so
+ * before sleeping every link that may have something is asked (see `quiet`).
+ */
+#include "fed/transport_ops.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/sys.h"
+
+fl_status fed_listen(fed_link **out, const char *bind, const fed_identity *id,
+                     fed_allow_fn allow, void *ctx, fl_err *err)
+{
+    *out = NULL;
+    return fed_listen_zmq(out, bind, id, allow, ctx, err);
+}
+
+fl_status fed_connect(fed_link **out, const char *address,
+                      const fed_public_key *server, const fed_identity *id,
+                      fl_err *err)
+{
+    *out = NULL;
+    if (strncmp(address, "mem://", 6) == 0) {
+        return fed_connect_mem(out, address, server, id, err);
+    }
+    return fed_connect_zmq(out, address, server, id, err);
+}
+
+void fed_link_close(fed_link **l)
+{
+    if (*l != NULL) {
+        (*l)->ops->close(*l);
+        *l = NULL;
+    }
+}
+
+const char *fed_link_address(const fed_link *l)
+{
+    return l->address;
+}
+
+fl_status fed_send(fed_link *l, const fed_route *to, const void *header,
+                   size_t n_header, const void *payload, size_t n_payload,
+                   fl_err *err)
+{
+    FL_REQUIRE(n_header > 0 && n_header <= FED_MAX_HEADER_BYTES);
+    FL_REQUIRE(n_payload <= FED_PIECE_BYTES);
+    return l->ops->send(l, to, header, n_header, payload, n_payload, err);
+}
+
+bool fed_receive(fed_link *l, fed_packet *out)
+{
+    memset(out, 0, sizeof *out);
+    return l->ops->receive(l, out);
+}
+
+bool fed_link_refusal(fed_link *l, fed_refusal *out)
+{
+    memset(out, 0, sizeof *out);
+    return l->ops->refusal(l, out);
+}
+
+static void look(fed_link *l)
+{
+    l->calm = false;  // its descriptor was not asked
+    int64_t unused = INT64_MAX;
+    l->ops->look(l, &unused);
+}
+
+const char *fed_link_state(fed_link *l)
+{
+    look(l);
+    return l->state;
+}
+
+bool fed_link_up(fed_link *l)
+{
+    look(l);
+    return l->is_up;
+}
+
+uint32_t fed_link_n_connected(fed_link *l)
+{
+    look(l);
+    return l->n_connected;
+}
+
+// ------------------------------------------------------------------ waiting
+
+struct fed_waker {
+    int fd;  // eventfd
+};
+
+fed_waker *fed_waker_new(void)
+{
+    fed_waker *w = fl_xcalloc(1, sizeof *w);
+    w->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    FL_REQUIRE(w->fd >= 0);
+    return w;
+}
+
+void fed_waker_destroy(fed_waker **w)
+{
+    if (*w != NULL) {
+        close((*w)->fd);
+        FL_FREE(*w);
+    }
+}
+
+void fed_waker_wake(fed_waker *w)
+{
+    uint64_t one = 1;
+    ssize_t n;
+    do {
+        n = write(w->fd, &one, sizeof one);
+    } while (n < 0 && errno == EINTR);
+    // EAGAIN: it has been woken 2^64 - 2 times and is awake.
+}
+
+static void sleep_again(fed_waker *w)
+{
+    uint64_t count;
+    ssize_t n;
+    do {
+        n = read(w->fd, &count, sizeof count);
+    } while (n < 0 && errno == EINTR);
+}
+
+/* Is there anything to do on one of the links? */
+static bool any_ready(fed_link *const *links, size_t n, int64_t *wake_ms)
+{
+    bool ready = false;
+    for (size_t i = 0; i < n; i++) {
+        ready |= links[i]->ops->look(links[i], wake_ms);
+        ready |= !links[i]->quiet && links[i]->ops->has_message(links[i]);
+    }
+    return ready;
+}
+
+static int poll_timeout(int64_t wake_ms)
+{
+    if (wake_ms == INT64_MAX) {
+        return -1;
+    }
+    int64_t left = wake_ms - fl_now_ms();
+    return left <= 0 ? 0 : left > INT32_MAX ? INT32_MAX : (int)left;
+}
+
+void fed_wait(fed_link *const *links, size_t n, fed_waker *w, int timeout_ms)
+{
+    int64_t deadline = timeout_ms < 0 ? INT64_MAX : fl_now_ms() + timeout_ms;
+    struct pollfd *fds = fl_xcalloc(2 * n + 1, sizeof *fds);
+    for (size_t i = 0; i < 2 * n; i++) {
+        fds[i] = (struct pollfd){links[i / 2]->fds[i % 2], POLLIN, 0};
+    }
+    fds[2 * n] = (struct pollfd){w == NULL ? -1 : w->fd, POLLIN, 0};
+
+    for (;;) {
+        int64_t wake_ms = deadline;
+        if (any_ready(links, n, &wake_ms)) {
+            break;
+        }
+        int n_readable = poll(fds, 2 * n + 1, poll_timeout(wake_ms));
+        if (n_readable < 0) {
+            break;  // a signal: the caller looks whether to stop
+        }
+        for (size_t i = 0; i < 2 * n; i++) {
+            if (fds[i].revents != 0 && i % 2 == 0) {
+                links[i / 2]->quiet = false;
+            } else if (fds[i].revents != 0) {
+                links[i / 2]->calm = false;
+            }
+        }
+        if (fds[2 * n].revents != 0) {
+            sleep_again(w);
+            break;
+        }
+        if (n_readable == 0 && fl_now_ms() >= deadline) {
+            break;
+        }
+    }
+    free(fds);
+}

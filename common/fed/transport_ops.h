@@ -1,0 +1,52 @@
+/*
+ * transport_ops.h - what every transport provides behind transport.h
+ *
+ * Included by transport*.c only.  A transport's own struct begins with a
+ * fed_link and hangs one const table into it.
+ */
+#ifndef FED_TRANSPORT_OPS_H
+#define FED_TRANSPORT_OPS_H
+
+#include "fed/transport.h"
+
+enum { FED_ADDRESS_BYTES = 256 };
+
+typedef struct {
+    void (*close)(fed_link *l);  // frees l
+    /* As fed_send, fed_receive, fed_link_refusal. */
+    fl_status (*send)(fed_link *l, const fed_route *to, const void *header,
+                      size_t n_header, const void *payload, size_t n_payload,
+                      fl_err *err);
+    bool (*receive)(fed_link *l, fed_packet *out);
+    bool (*refusal)(fed_link *l, fed_refusal *out);
+    /* Takes note of what happened to the connection unless l->calm; true: it
+     * came or went.  Lowers *wake_ms (fl_now_ms) to when it must be asked
+     * again. */
+    bool (*look)(fed_link *l, int64_t *wake_ms);
+    /* Is there a message?  Sets l->quiet when there is none. */
+    bool (*has_message)(fed_link *l);
+} fed_link_ops;
+
+struct fed_link {
+    const fed_link_ops *ops;
+    char address[FED_ADDRESS_BYTES];
+    int fds[2];  // readable: has_message, look are worth a call; -1 = none
+    bool quiet;  // there is no message unless fds[0] is readable
+    bool calm;   // nothing happened to the connection unless fds[1] is readable
+    bool is_up;            // client: as fed_link_up
+    uint32_t n_connected;  // client: as fed_link_n_connected
+    char state[FED_ADDRESS_BYTES + 256];  // client: as fed_link_state
+};
+
+/* Behind fed_connect and fed_listen. */
+fl_status fed_listen_zmq(fed_link **out, const char *bind,
+                         const fed_identity *id, fed_allow_fn allow, void *ctx,
+                         fl_err *err);
+fl_status fed_connect_zmq(fed_link **out, const char *address,
+                          const fed_public_key *server, const fed_identity *id,
+                          fl_err *err);
+fl_status fed_connect_mem(fed_link **out, const char *address,
+                          const fed_public_key *server, const fed_identity *id,
+                          fl_err *err);
+
+#endif
