@@ -30,7 +30,7 @@ typedef struct {
     float full_scale;          // what counts as 1.0 (255, 65535; 0 = unknown, use min..max)
     double spacing_mm[3];      // depth, row, column; 0 = unknown
     char format[32];           // "PNG", "JPEG", "npy"
-    char photometric[32];      // "gray", "RGB", "palette" ...
+    char photometric[32];      // "gray" "RGB" "palette"; ", alpha" behind it: the last channel is alpha
     uint8_t sha256[32];        // of the array of stored samples: frames, rows, cols, channels order, little-endian
 } data_image;
 
@@ -55,24 +55,30 @@ typedef struct {
     char name[128];       // member without ".npy"
     int rank;
     int64_t dim[6];
-    char type;            // 'u' 'i' 'f' 'b'
-    int item_bytes;       // 1 2 4 8
+    char type;            // 'u' 'i' 'f' 'b' (bool)
+    int item_bytes;       // 1 2 4 8; 2 with 'f' is IEEE half precision
     uint8_t *bytes;       // C order, this machine's byte order; owned
 } data_array;
 void data_array_clear(data_array *a);
 fl_status data_npy_parse(data_array *out, const uint8_t *bytes, size_t n, const char *name, fl_err *err);
 typedef struct { data_array *items; size_t n; } data_npz; // owned
 fl_status data_npz_read(data_npz *out, const char *path, fl_err *err);
+fl_status data_npz_parse(data_npz *out, const uint8_t *bytes, size_t n, const char *name, fl_err *err);
+size_t data_array_count(const data_array *a);  // elements
 const data_array *data_npz_find(const data_npz *z, const char *name); // or NULL
 void data_npz_clear(data_npz *z);
 double data_array_at(const data_array *a, size_t i); // element i as double
 
-/* --- CSV tables (RFC 4180: quotes, doubled quotes, CRLF) --- */
+/* --- CSV tables (RFC 4180: quotes, doubled quotes, CRLF) ---
+ * Blanks around an unquoted cell do not count, empty lines are skipped. */
+enum { DATA_MAX_COLUMNS = 4096, DATA_MAX_CELLS = 1 << 26 };
+
 typedef struct {
     char ***cell;         // [row][column] text; owned
     int *line;            // 1-based line each row begins at
     char **header;        // column names; NULL when the file has none
     size_t n_rows, n_cols;
+    char *text;           // where all cells lie; private
 } data_csv;
 /* Every row must have as many cells as the first; FL_EFORMAT names file:line. */
 fl_status data_csv_read(data_csv *out, const char *path, bool has_header, fl_err *err);
