@@ -18,10 +18,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/err.h"
 #include "base/json.h"
 #include "base/rng.h"
+#include "data/shift.h"
 #include "data/spec.h"
 
 typedef enum { DATA_TRAIN, DATA_VAL, DATA_TEST, DATA_N_SPLITS } data_split;
@@ -59,6 +61,14 @@ size_t data_set_n_features(const data_set *s);                // product of the 
 /* Copies the inputs of n cases, in order, to x (n, input...): float32.  Images
  * are in [0, 1] before `normalise`. */
 void data_set_batch(const data_set *s, const size_t *index, size_t n, float *x);
+/* As data_set_batch, the images seen by another scanner: chain is applied to
+ * the image in [0, 1], then `normalise`.  The random part comes from the
+ * stream (seed, "shift", case), so a case looks the same in every batch.
+ * FL_EUNSUPPORTED for tables and volumes of several channels. */
+fl_status data_set_batch_shifted(const data_set *s, const data_shift *chain, uint64_t seed,
+                                 const size_t *index, size_t n, float *x, fl_err *err);
+/* Name of feature i of a table ("age", "cp=2"), borrowed; NULL for images. */
+const char *data_set_feature_name(const data_set *s, size_t i);
 
 /* Flow of cases as report.json's "flow": files, refused by reason, cases,
  * patients, by split.  New reference. */
@@ -76,6 +86,9 @@ void data_set_sha256(uint8_t out[static 32], const data_set *s);
  * duplicate images across splits, tiny splits): JSON list of {"what", "where", "n"}; no
  * patient's data in it.  New reference. */
 json_t *data_set_problems(const data_set *s);
+
+/* Prints every key of dataset.yaml with type, default and range (make docs). */
+void data_set_keys(FILE *out);
 
 /*
  * The order in which one epoch of a split visits its cases, from the stream

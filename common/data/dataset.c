@@ -1,0 +1,466 @@
+/*
+ * dataset.c - opening a data set, and giving out its cases
+ *
+ * Opening is: read the recipe, let a source fill the set (manifest.c, table.c,
+ * medmnist.c, or the members of a union), standardise tables, index the
+ * splits.  Copying a batch is the only way to the pixels, so that where they
+ * are kept can change.
+ */
+#include "data/dataset.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "data/set.h"
+
+enum { MAX_UNION_DEPTH = 4 };
+
+static const char *const split_names[] = {"train", "val", "test"};
+
+const char *data_split_name(data_split split)
+{
+    FL_REQUIRE((unsigned)split < DATA_N_SPLITS);
+    return split_names[split];
+}
+
+bool data_split_parse(data_split *out, const char *name)
+{
+    for (int i = 0; i < DATA_N_SPLITS; i++) {
+        if (strcmp(split_names[i], name) == 0) {
+            *out = (data_split)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- filling --- */
+
+data_entry *data_set_add(data_set *s)
+{
+    if (s->n == s->capacity) {
+        s->capacity = s->capacity == 0 ? 64 : 2 * s->capacity;
+        s->entries = fl_xrealloc(s->entries, s->capacity, sizeof *s->entries);
+    }
+    data_entry *e = &s->entries[s->n++];
+    *e = (data_entry){.code = -1, .split = DATA_NO_SPLIT};
+    return e;
+}
+
+void data_set_own(data_set *s, void *memory)
+{
+    if (memory == NULL) {
+        return;
+    }
+    if ((s->n_blocks & (s->n_blocks - 1)) == 0) { // full at powers of two
+        size_t room = s->n_blocks == 0 ? 1 : 2 * s->n_blocks;
+        s->blocks = fl_xrealloc(s->blocks, room, sizeof *s->blocks);
+    }
+    s->blocks[s->n_blocks++] = memory;
+}
+
+void data_set_refuse(data_set *s, const char *reason, size_t n)
+{
+    if (n == 0) {
+        return;
+    }
+    for (size_t i = 0; i < s->n_refusals; i++) {
+        if (strcmp(s->refusals[i].reason, reason) == 0) {
+            s->refusals[i].n += n;
+            return;
+        }
+    }
+    s->refusals = fl_xrealloc(s->refusals, s->n_refusals + 1,
+                              sizeof *s->refusals);
+    s->refusals[s->n_refusals++] = (data_refusal){fl_xstrdup(reason), n};
+}
+
+void data_set_note(data_set *s, const char *what, const char *where, size_t n)
+{
+    json_array_append_new(s->notes,
+                          json_pack("{s:s, s:s, s:I}", "what", what, "where",
+                                    where, "n", (json_int_t)n));
+}
+
+/* --- opening --- */
+
+static fl_status load(data_set **out, const char *path,
+                      const data_spec *expect, int depth, fl_err *err);
+
+/* A .csv without a dataset.yaml is a manifest if it names files. */
+static fl_status is_manifest(bool *out, const data_recipe *r, fl_err *err)
+{
+    data_csv csv;
+
+    *out = false;
+    if (r->cfg != NULL || r->origin != DATA_FROM_TABLE) {
+        return FL_OK;
+    }
+    fl_status st = data_csv_read(&csv, r->table.file, true, err);
+    for (size_t i = 0; st == FL_OK && i < csv.n_cols; i++) {
+        *out = *out || strcmp(csv.header[i], "file") == 0 ||
+               strncmp(csv.header[i], "file:", 5) == 0;
+    }
+    data_csv_clear(&csv);
+    return st;
+}
+
+/* "2/case" : names of different members cannot meet. */
+static const char *prefixed(data_set *s, size_t member, const char *name)
+{
+    char *text = fl_xasprintf("%zu/%s", member, name);
+    const char *kept = fl_arena_strdup(s->arena, text);
+    free(text);
+    return kept;
+}
+
+/* Takes a member into a union; the member goes on owning texts and inputs. */
+static fl_status add_member(data_set *s, data_set *member, const char *name,
+                            fl_err *err)
+{
+    size_t k = s->n_members;
+
+    s->members = fl_xrealloc(s->members, k + 1, sizeof *s->members);
+    s->members[s->n_members++] = member;
+    if (k == 0) {
+        s->spec = member->spec;
+        s->standardise = member->standardise;
+        s->features = member->features;
+    }
+    if (member->standardise != s->standardise) {
+        return fl_fail(err, FL_ECONFIG,
+                       "%s: standardise is not as in the first member of the "
+                       "union", name);
+    }
+    for (size_t i = 0; i < member->n; i++) {
+        data_entry *e = data_set_add(s);
+        *e = member->entries[i];
+        e->case_id = prefixed(s, k, e->case_id);
+        e->patient = prefixed(s, k, e->patient);
+    }
+    s->n_files += member->n_files;
+    s->n_rows += member->n_rows;
+    for (size_t i = 0; i < member->n_refusals; i++) {
+        data_set_refuse(s, member->refusals[i].reason, member->refusals[i].n);
+    }
+    json_array_extend(s->notes, member->notes);
+    return FL_OK;
+}
+
+static fl_status load_union(data_set *s, const data_recipe *r,
+                            const data_spec *expect, int depth, fl_err *err)
+{
+    if (depth == MAX_UNION_DEPTH) {
+        return fl_fail(err, FL_ELIMIT, "%s: unions within unions within "
+                                       "unions: more than %d deep", r->name,
+                       MAX_UNION_DEPTH);
+    }
+    for (size_t i = 0; i < r->members.n; i++) {
+        data_set *member = NULL;
+        const data_spec *wants = i == 0 ? expect : &s->spec;
+        fl_status st = load(&member, r->members.item[i], wants, depth + 1,
+                            err);
+        if (st == FL_OK) {
+            st = add_member(s, member, r->members.item[i], err);
+        }
+        if (st != FL_OK) {
+            return fl_wrap(err, st, "%s: union", r->name);
+        }
+    }
+    return FL_OK;
+}
+
+static data_set *set_new(const data_recipe *r)
+{
+    data_set *s = fl_xcalloc(1, sizeof *s);
+    s->arena = fl_arena_new(1 << 16);
+    s->spec.positive = -1;
+    s->notes = json_array();
+    s->reference_standard = fl_xstrdup(r->reference_standard);
+    s->prevalence = r->prevalence;
+    return s;
+}
+
+/* Everything but what is done once over the whole: standardising, indexing. */
+static fl_status load(data_set **out, const char *path,
+                      const data_spec *expect, int depth, fl_err *err)
+{
+    data_recipe r;
+    bool images = false;
+
+    *out = NULL;
+    fl_status st = data_recipe_read(&r, path, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    data_set *s = set_new(&r);
+    if ((st = is_manifest(&images, &r, err)) == FL_OK) {
+        data_origin origin = images ? DATA_FROM_MANIFEST : r.origin;
+        switch (origin) {
+        case DATA_FROM_MANIFEST:
+            st = data_manifest_load(s, &r, expect, err);
+            break;
+        case DATA_FROM_TABLE:
+            st = data_table_load(s, &r, expect, err);
+            break;
+        case DATA_FROM_NPZ:
+            st = data_medmnist_load(s, &r, expect, err);
+            break;
+        case DATA_FROM_UNION:
+            st = load_union(s, &r, expect, depth, err);
+            break;
+        }
+    }
+    if (st == FL_OK && s->n == 0) {
+        st = fl_fail(err, FL_ECONFIG, "%s: there is no case left in it",
+                     r.name);
+    }
+    if (st == FL_OK) {
+        st = data_split_check(s, r.name, err);
+    }
+    if (st == FL_OK) {
+        *out = s;
+        s = NULL; // now the caller's
+    }
+    data_set_destroy(&s);
+    data_recipe_clear(&r);
+    return st;
+}
+
+/* --- standardising a table --- */
+
+/*
+ * Each feature minus its mean, divided by its standard deviation (n - 1),
+ * over the training rows, as FLamby does (Ogier du Terrail et al. 2022).  A
+ * feature that is constant there is centred and left unscaled.
+ */
+static fl_status standardise(data_set *s, const char *path, fl_err *err)
+{
+    size_t F = data_set_n_features(s);
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->n; i++) {
+        n += s->entries[i].split == DATA_TRAIN;
+    }
+    if (n == 0) {
+        return fl_fail(err, FL_ECONFIG,
+                       "%s: standardise: site needs training rows; there are "
+                       "none", path);
+    }
+    for (size_t f = 0; f < F; f++) {
+        double sum = 0;
+        double squares = 0;
+        for (size_t i = 0; i < s->n; i++) {
+            const float *x = s->entries[i].input.samples;
+            sum += s->entries[i].split == DATA_TRAIN ? (double)x[f] : 0;
+        }
+        double mean = sum / (double)n;
+        for (size_t i = 0; i < s->n; i++) {
+            const float *x = s->entries[i].input.samples;
+            double d = (double)x[f] - mean;
+            squares += s->entries[i].split == DATA_TRAIN ? d * d : 0;
+        }
+        double sd = n > 1 ? sqrt(squares / (double)(n - 1)) : 0;
+        double factor = sd > 0 ? 1 / sd : 1;
+        for (size_t i = 0; i < s->n; i++) {
+            float *x = s->entries[i].input.samples;
+            x[f] = (float)(((double)x[f] - mean) * factor);
+        }
+    }
+    return FL_OK;
+}
+
+static void index_splits(data_set *s)
+{
+    for (int k = 0; k < DATA_N_SPLITS; k++) {
+        s->by_split[k] = fl_xcalloc(s->n, sizeof *s->by_split[k]);
+    }
+    for (size_t i = 0; i < s->n; i++) {
+        int k = s->entries[i].split;
+        s->by_split[k][s->n_split[k]++] = i;
+    }
+}
+
+fl_status data_set_open(data_set **out, const char *path,
+                        const data_spec *expect, fl_err *err)
+{
+    fl_status st = load(out, path, expect, 0, err);
+    if (st == FL_OK && (*out)->standardise) {
+        st = standardise(*out, path, err);
+    }
+    if (st != FL_OK) {
+        data_set_destroy(out);
+        return st;
+    }
+    index_splits(*out);
+    return FL_OK;
+}
+
+void data_set_destroy(data_set **set)
+{
+    data_set *s = *set;
+    if (s == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < s->n_members; i++) {
+        data_set_destroy(&s->members[i]);
+    }
+    free(s->members);
+    for (size_t i = 0; i < s->n_blocks; i++) {
+        free(s->blocks[i]);
+    }
+    free(s->blocks);
+    for (int k = 0; k < DATA_N_SPLITS; k++) {
+        free(s->by_split[k]);
+    }
+    for (size_t i = 0; i < s->n_refusals; i++) {
+        free(s->refusals[i].reason);
+    }
+    free(s->refusals);
+    json_decref(s->notes);
+    free(s->reference_standard);
+    free(s->entries);
+    fl_arena_destroy(&s->arena);
+    FL_FREE(*set);
+}
+
+/* --- giving out --- */
+
+const data_spec *data_set_spec(const data_set *s)
+{
+    return &s->spec;
+}
+
+size_t data_set_n(const data_set *s)
+{
+    return s->n;
+}
+
+size_t data_set_n_split(const data_set *s, data_split split)
+{
+    FL_REQUIRE((unsigned)split < DATA_N_SPLITS);
+    return s->n_split[split];
+}
+
+const size_t *data_set_split(const data_set *s, data_split split)
+{
+    FL_REQUIRE((unsigned)split < DATA_N_SPLITS);
+    return s->by_split[split];
+}
+
+data_case data_set_case(const data_set *s, size_t i)
+{
+    FL_REQUIRE(i < s->n);
+    const data_entry *e = &s->entries[i];
+    return (data_case){
+        .case_id = e->case_id,
+        .patient = e->patient,
+        .patient_no = e->patient_no,
+        .split = (data_split)e->split,
+        .code = e->code,
+        .target = e->target,
+        .attributes = e->attributes,
+    };
+}
+
+size_t data_set_n_features(const data_set *s)
+{
+    return (size_t)nn_shape_count(&s->spec.input, 1);
+}
+
+const char *data_set_feature_name(const data_set *s, size_t i)
+{
+    FL_REQUIRE(i < data_set_n_features(s));
+    return s->features != NULL ? s->features[i] : NULL;
+}
+
+void data_set_batch(const data_set *s, const size_t *index, size_t n, float *x)
+{
+    size_t F = data_set_n_features(s);
+    for (size_t i = 0; i < n; i++) {
+        FL_REQUIRE(index[i] < s->n);
+        data_input_copy(x + i * F, &s->entries[index[i]].input, F);
+    }
+}
+
+/* One image of (C, H, W), or a volume of one channel slice by slice. */
+static fl_status shift_image(const data_shift *chain, float *x,
+                             const nn_shape *shape, fl_rng *rng, fl_err *err)
+{
+    fl_status st = FL_OK;
+    bool volume = shape->rank == 4;
+    int64_t rows = shape->dim[shape->rank - 2];
+    int64_t cols = shape->dim[shape->rank - 1];
+    int64_t n_images = volume ? shape->dim[1] : 1;
+    int64_t channels = volume ? 1 : shape->dim[0];
+
+    for (int64_t d = 0; d < n_images && st == FL_OK; d++) {
+        st = data_shift_apply(chain, x + d * channels * rows * cols, channels,
+                              rows, cols, rng, err);
+    }
+    return st;
+}
+
+fl_status data_set_batch_shifted(const data_set *s, const data_shift *chain,
+                                 uint64_t seed, const size_t *index, size_t n,
+                                 float *x, fl_err *err)
+{
+    size_t F = data_set_n_features(s);
+    const nn_shape *shape = &s->spec.input;
+
+    if (shape->rank < 3 || (shape->rank == 4 && shape->dim[0] > 1)) {
+        return fl_fail(err, FL_EUNSUPPORTED,
+                       "shift: only for images, and volumes of one channel");
+    }
+    for (size_t i = 0; i < n; i++) {
+        FL_REQUIRE(index[i] < s->n);
+        const data_entry *e = &s->entries[index[i]];
+        float *image = x + i * F;
+        fl_rng rng;
+        fl_rng_init(&rng, seed, "shift", e->case_id, 0);
+        data_input_copy_raw(image, &e->input, F);
+        fl_status st = shift_image(chain, image, shape, &rng, err);
+        if (st != FL_OK) {
+            return st;
+        }
+        float mean;
+        float factor;
+        data_normalise_of(e->input.normalise, image, F, &mean, &factor);
+        for (size_t f = 0; f < F; f++) {
+            image[f] = (image[f] - mean) * factor;
+        }
+    }
+    return FL_OK;
+}
+
+void data_set_shuffle(const data_set *s, data_split split, uint64_t seed,
+                      const char *site, uint64_t epoch, size_t *order)
+{
+    fl_rng rng;
+    size_t n = data_set_n_split(s, split);
+
+    memcpy(order, s->by_split[split], n * sizeof *order);
+    fl_rng_init(&rng, seed, "shuffle", site, epoch);
+    fl_rng_shuffle(&rng, order, n);
+}
+
+const char *data_set_reference_standard(const data_set *s)
+{
+    return s->reference_standard;
+}
+
+double data_set_prevalence(const data_set *s)
+{
+    return s->prevalence;
+}
+
+void data_set_keys(FILE *out)
+{
+    data_recipe r;
+    fl_cfg *cfg = fl_cfg_describe(out);
+    data_recipe_read_keys(&r, fl_cfg_root(cfg));
+    data_recipe_clear(&r);
+    fl_cfg_destroy(&cfg);
+}

@@ -1,0 +1,41 @@
+/*
+ * input.h - what a case gives a model; known to this folder only
+ *
+ * Kept as small as it came (a byte a pixel where no step changed it) and
+ * turned into float32 when a batch is copied.
+ */
+#ifndef DATA_INPUT_H
+#define DATA_INPUT_H
+
+#include "data/formats.h"
+#include "data/recipe.h"
+
+typedef enum { DATA_SAMPLE_U8, DATA_SAMPLE_U16, DATA_SAMPLE_F32 } data_sample;
+
+typedef struct {
+    void *samples;            // (channels, ...), from malloc
+    data_sample sample;
+    float full;               // sample / full is the input before normalising
+    data_normalise normalise;
+    float mean, factor;       // (sample / full - mean) * factor is the input
+    nn_shape shape;           // without the batch
+    uint8_t digest[32];       // of the content, to find the same image twice
+} data_input;
+
+/*
+ * Takes a decoded image through the recipe's preprocess, shift and normalise;
+ * image->data is used up.
+ * expect: the job's input, rank 0 when it does not say.
+ * name: the case's, which with the recipe's seed names the shift's stream.
+ * where: for the sentence.
+ */
+fl_status data_input_make(data_input *out, data_image *image,
+                          const data_recipe *r, const nn_shape *expect,
+                          const char *name, const char *where, fl_err *err);
+
+/* x = (sample / full - mean) * factor; n values. */
+void data_input_copy(float *x, const data_input *in, size_t n);
+/* x = sample / full, in [0, 1]. */
+void data_input_copy_raw(float *x, const data_input *in, size_t n);
+
+#endif

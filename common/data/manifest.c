@@ -1,0 +1,463 @@
+/*
+ * manifest.c - manifest.csv: one row a case, its files, label and patient
+ *
+ * Rows are read and split first, then the files are decoded on all cores; a
+ * bad file so never changes which patients are in the test.  Messages name
+ * the manifest's line and not the image's path, which may hold a name.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/sys.h"
+#include "data/set.h"
+
+typedef struct {
+    const data_csv *csv;
+    const data_recipe *r;
+    const char *dir;                 // files are relative to it
+    int case_id, patient, split;     // columns; -1 = none
+    int label;
+    int file[DATA_MAX_STEPS];        // one a channel group
+    size_t n_files;
+    int labels[DATA_MAX_CLASSES];    // multilabel: column of each class
+    int attribute[DATA_MAX_ATTRIBUTES];
+    data_coding coding;
+} manifest_columns;
+
+static fl_status find_files(manifest_columns *m, fl_err *err)
+{
+    for (size_t i = 0; i < m->csv->n_cols; i++) {
+        const char *name = m->csv->header[i];
+        if (strcmp(name, "file") != 0 && strncmp(name, "file:", 5) != 0) {
+            continue;
+        }
+        if (m->n_files == DATA_MAX_STEPS) {
+            return fl_fail(err, FL_ELIMIT, "%s:1: more than %d file columns",
+                           m->r->manifest, DATA_MAX_STEPS);
+        }
+        m->file[m->n_files++] = (int)i;
+    }
+    return m->n_files > 0
+               ? FL_OK
+               : fl_fail(err, FL_ECONFIG, "%s:1: there is no column file",
+                         m->r->manifest);
+}
+
+static fl_status find_columns(manifest_columns *m, fl_err *err)
+{
+    const data_csv *t = m->csv;
+
+    m->case_id = data_csv_column(t, "case");
+    m->patient = data_csv_column(t, "patient");
+    m->label = data_csv_column(t, "label");
+    m->split = data_csv_column(t, m->r->split.column);
+    if (m->patient < 0) {
+        return fl_fail(err, FL_ECONFIG,
+                       "%s:1: there is no column patient; splits are made by "
+                       "patient", m->r->manifest);
+    }
+    return find_files(m, err);
+}
+
+/* multilabel: a column label:NAME for every class. */
+static fl_status find_labels(manifest_columns *m, data_spec *spec, fl_err *err)
+{
+    const data_csv *t = m->csv;
+    if (spec->task != DATA_MULTILABEL) {
+        return m->label >= 0 ? FL_OK
+                             : fl_fail(err, FL_ECONFIG,
+                                       "%s:1: there is no column label",
+                                       m->r->manifest);
+    }
+    bool named = spec->n_classes > 0;
+    for (size_t i = 0; i < t->n_cols && !named; i++) {
+        const char *name = t->header[i] + 6;
+        if (strncmp(t->header[i], "label:", 6) == 0 &&
+            strlen(name) < DATA_NAME_BYTES &&
+            spec->n_classes < DATA_MAX_CLASSES) {
+            strcpy(spec->classes[spec->n_classes++], name);
+        }
+    }
+    if (spec->n_classes == 0) {
+        return fl_fail(err, FL_ECONFIG,
+                       "%s:1: task multilabel: there is no column label:NAME",
+                       m->r->manifest);
+    }
+    for (size_t k = 0; k < spec->n_classes; k++) {
+        char *name = fl_xasprintf("label:%s", spec->classes[k]);
+        m->labels[k] = data_csv_column(t, name);
+        free(name);
+        if (m->labels[k] < 0) {
+            return fl_fail(err, FL_ECONFIG,
+                           "%s:1: there is no column label:%s",
+                           m->r->manifest, spec->classes[k]);
+        }
+    }
+    return FL_OK;
+}
+
+/* --- labels of a row --- */
+
+static fl_status read_class(data_entry *e, const manifest_columns *m,
+                            size_t row, fl_err *err)
+{
+    const char *text = m->csv->cell[row][m->label];
+    if (data_coding_label(&e->code, &m->coding, text)) {
+        return FL_OK;
+    }
+    if (text[0] == '\0' || data_same_text(text, "-1")) {
+        e->code = -1;
+        return FL_OK;
+    }
+    char labels[512];
+    data_coding_labels_text(labels, sizeof labels, &m->coding);
+    return fl_fail(err, FL_ECONFIG, "%s:%d: label: expected %s, found %s",
+                   m->r->manifest, e->line, labels, text);
+}
+
+static fl_status read_flags(data_entry *e, const manifest_columns *m,
+                            size_t row, fl_arena *arena, fl_err *err)
+{
+    static const float uncertain[] = {NAN, 1.0f, 0.0f};
+    size_t K = m->coding.spec->n_classes;
+
+    e->target = fl_arena_alloc(arena, K, sizeof *e->target);
+    for (size_t k = 0; k < K; k++) {
+        const char *text = m->csv->cell[row][m->labels[k]];
+        if (text[0] == '\0') {
+            e->target[k] = NAN;
+        } else if (data_same_text(text, "-1")) {
+            e->target[k] = uncertain[m->r->uncertain];
+        } else if (data_same_text(text, "0") || data_same_text(text, "1")) {
+            e->target[k] = (float)atof(text);
+        } else {
+            return fl_fail(err, FL_ECONFIG,
+                           "%s:%d: label:%s: expected 0, 1, -1 or nothing, "
+                           "found %s", m->r->manifest, e->line,
+                           m->coding.spec->classes[k], text);
+        }
+    }
+    return FL_OK;
+}
+
+static fl_status read_number(data_entry *e, const manifest_columns *m,
+                             size_t row, fl_arena *arena, fl_err *err)
+{
+    const char *text = m->csv->cell[row][m->label];
+    double value = NAN;
+    if (text[0] != '\0' && !data_parse_number(&value, text)) {
+        return fl_fail(err, FL_ECONFIG,
+                       "%s:%d: label: expected a number, found %s",
+                       m->r->manifest, e->line, text);
+    }
+    e->target = fl_arena_alloc(arena, 1, sizeof *e->target);
+    e->target[0] = (float)value;
+    return FL_OK;
+}
+
+static fl_status read_row(data_set *s, const manifest_columns *m, size_t row,
+                          fl_err *err)
+{
+    char **cell = m->csv->cell[row];
+    data_entry *e = data_set_add(s);
+
+    e->row = row;
+    e->line = m->csv->line[row];
+    if (cell[m->patient][0] == '\0') {
+        return fl_fail(err, FL_ECONFIG, "%s:%d: patient: expected a name, "
+                                        "found nothing", m->r->manifest,
+                       e->line);
+    }
+    e->patient = fl_arena_strdup(s->arena, cell[m->patient]);
+    if (m->case_id >= 0) {
+        e->case_id = fl_arena_strdup(s->arena, cell[m->case_id]);
+    } else {
+        char *name = fl_xasprintf("row-%zu", row + 1);
+        e->case_id = fl_arena_strdup(s->arena, name);
+        free(name);
+    }
+    fl_status st = s->spec.task == DATA_MULTILABEL
+                       ? read_flags(e, m, row, s->arena, err)
+                   : s->spec.task == DATA_REGRESS
+                       ? read_number(e, m, row, s->arena, err)
+                       : read_class(e, m, row, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    return data_attributes_read(&e->attributes, s->arena, m->attribute,
+                                &s->spec, m->r, m->csv, row, m->r->manifest,
+                                err);
+}
+
+static fl_status assign_splits(data_set *s, const manifest_columns *m,
+                               fl_err *err)
+{
+    const char **column = NULL;
+    if (m->split >= 0) {
+        column = fl_xcalloc(s->n, sizeof *column);
+        for (size_t i = 0; i < s->n; i++) {
+            column[i] = m->csv->cell[s->entries[i].row][m->split];
+        }
+    }
+    fl_status st = data_split_assign(s, &m->r->split, m->r->manifest, column,
+                                     err);
+    free(column);
+    return st == FL_OK ? data_split_check(s, m->r->manifest, err) : st;
+}
+
+/* --- files --- */
+
+typedef struct {
+    const data_set *set;
+    const manifest_columns *columns;
+    const nn_shape *expect;
+    data_input *inputs;   // [entry]
+    fl_err **errors;      // [entry], NULL where all went well
+} decoding;
+
+/* Appends a further file's image, on the first one's grid, as channels. */
+static fl_status stack(data_image *to, data_image *more, const char *where,
+                       fl_err *err)
+{
+    if (to->frames != 1 || more->frames != 1) {
+        return fl_fail(err, FL_EUNSUPPORTED,
+                       "%s: several files of one case must be flat images",
+                       where);
+    }
+    if (to->full_scale != more->full_scale) {
+        return fl_fail(err, FL_EUNSUPPORTED,
+                       "%s: several files of one case must have the same "
+                       "depth", where);
+    }
+    size_t plane = (size_t)(to->rows * to->cols);
+    size_t has = (size_t)to->channels * plane;
+    size_t adds = (size_t)more->channels * plane;
+    float *all = fl_calloc(has + adds, sizeof *all, where, err);
+    if (all == NULL) {
+        return FL_ELIMIT;
+    }
+    memcpy(all, to->data, has * sizeof *all);
+    if (to->rows == more->rows && to->cols == more->cols) {
+        memcpy(all + has, more->data, adds * sizeof *all);
+    } else {
+        data_resize(all + has, to->rows, to->cols, more->data, more->channels,
+                    more->rows, more->cols);
+    }
+    free(to->data);
+    to->data = all;
+    to->channels += more->channels;
+    return FL_OK;
+}
+
+static fl_status read_one_file(data_image *out, const char *dir,
+                               const char *file, const char *where,
+                               fl_err *err)
+{
+    char *bytes = NULL;
+    size_t n = 0;
+    fl_err why = FL_ERR_INIT;
+
+    *out = (data_image){0};
+    if (file[0] == '\0') {
+        return fl_fail(err, FL_ENOTFOUND, "%s: file: expected a file's name, "
+                                          "found nothing", where);
+    }
+    char *path = fl_path_join(dir, file);
+    fl_status st = fl_file_read(&bytes, &n, path, DATA_MAX_FILE_BYTES, &why);
+    if (st == FL_ENOTFOUND) {
+        fl_fail(err, st, "%s: the file named in this line does not exist",
+                where);
+    } else if (st != FL_OK) {
+        fl_fail(err, st, "%s: the file named in this line: %s", where,
+                fl_status_text(st));
+    } else {
+        st = data_image_parse(out, (const uint8_t *)bytes, n, where, err);
+    }
+    free(path);
+    free(bytes);
+    return st;
+}
+
+static fl_status read_files(data_image *out, const manifest_columns *m,
+                            char *const *cell, const char *where, fl_err *err)
+{
+    uint8_t digests[DATA_MAX_STEPS][FL_SHA256_BYTES];
+    fl_status st = FL_OK;
+
+    *out = (data_image){0};
+    for (size_t i = 0; i < m->n_files && st == FL_OK; i++) {
+        data_image image;
+        st = read_one_file(&image, m->dir, cell[m->file[i]], where, err);
+        memcpy(digests[i], image.sha256, sizeof digests[i]);
+        if (st == FL_OK && i == 0) {
+            *out = image;
+            continue;
+        }
+        if (st == FL_OK) {
+            st = stack(out, &image, where, err);
+        }
+        data_image_clear(&image);
+    }
+    if (st == FL_OK && m->n_files > 1) {
+        fl_sha256 hash;
+        fl_sha256_init(&hash);
+        fl_sha256_add(&hash, digests, m->n_files * sizeof digests[0]);
+        fl_sha256_done(&hash, out->sha256);
+    }
+    return st;
+}
+
+static void decode(void *context, size_t i)
+{
+    decoding *d = context;
+    const data_entry *e = &d->set->entries[i];
+    const manifest_columns *m = d->columns;
+    fl_err err = FL_ERR_INIT;
+    data_image image;
+
+    char *where = fl_xasprintf("%s:%d", m->r->manifest, e->line);
+    fl_status st = read_files(&image, m, m->csv->cell[e->row], where, &err);
+    if (st == FL_OK) {
+        st = data_input_make(&d->inputs[i], &image, m->r, d->expect,
+                             e->case_id, where, &err);
+    }
+    if (st != FL_OK) {
+        d->errors[i] = fl_xcalloc(1, sizeof err);
+        *d->errors[i] = err;
+    }
+    data_image_clear(&image);
+    free(where);
+}
+
+static const char *reason_of(fl_status status)
+{
+    switch (status) {
+    case FL_ENOTFOUND: return "missing file";
+    case FL_EFORMAT: return "damaged file";
+    case FL_ELIMIT: return "over a limit";
+    case FL_EUNSUPPORTED: return "unknown format";
+    case FL_ECONFIG: return "another shape";
+    default: return "unreadable file";
+    }
+}
+
+/* Without an expectation the first good image says what the others must be. */
+static void expect_first_shape(decoding *d, data_set *s)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        if (d->errors[i] != NULL) {
+            continue;
+        }
+        if (s->spec.input.rank == 0) {
+            s->spec.input = d->inputs[i].shape;
+        }
+        if (!nn_shape_equal(&d->inputs[i].shape, &s->spec.input)) {
+            char ours[128];
+            char theirs[128];
+            nn_shape_text(ours, sizeof ours, &d->inputs[i].shape);
+            nn_shape_text(theirs, sizeof theirs, &s->spec.input);
+            d->errors[i] = fl_xcalloc(1, sizeof *d->errors[i]);
+            fl_fail(d->errors[i], FL_ECONFIG,
+                    "%s:%d: input: expected %s as the first image, found %s "
+                    "(preprocess can change channels and resize)",
+                    d->columns->r->manifest, s->entries[i].line, theirs, ours);
+        }
+    }
+}
+
+/* Keeps the entries whose files were good, or stops at the first bad one. */
+static fl_status take_inputs(data_set *s, decoding *d, bool skip, fl_err *err)
+{
+    fl_status st = FL_OK;
+    size_t kept = 0;
+
+    expect_first_shape(d, s);
+    for (size_t i = 0; i < s->n; i++) {
+        if (d->errors[i] == NULL && st == FL_OK) {
+            s->entries[i].input = d->inputs[i];
+            data_set_own(s, d->inputs[i].samples);
+            s->entries[kept++] = s->entries[i];
+            continue;
+        }
+        free(d->inputs[i].samples);
+        if (d->errors[i] != NULL && skip) {
+            data_set_refuse(s, reason_of(d->errors[i]->status), 1);
+        } else if (d->errors[i] != NULL && st == FL_OK) {
+            st = fl_fail(err, d->errors[i]->status, "%s", d->errors[i]->text);
+        }
+    }
+    s->n = kept;
+    return st;
+}
+
+static fl_status decode_all(data_set *s, const manifest_columns *m,
+                            fl_err *err)
+{
+    decoding d = {.set = s, .columns = m, .expect = &s->spec.input};
+
+    d.inputs = fl_xcalloc(s->n, sizeof *d.inputs);
+    d.errors = fl_xcalloc(s->n, sizeof *d.errors);
+    s->n_files = s->n * m->n_files;
+    fl_parallel(fl_n_cores(), s->n, decode, &d);
+
+    size_t n = s->n;
+    fl_status st = take_inputs(s, &d, m->r->skip_bad_files, err);
+    for (size_t i = 0; i < n; i++) {
+        free(d.errors[i]);
+    }
+    free(d.errors);
+    free(d.inputs);
+    return st;
+}
+
+static fl_status load(data_set *s, manifest_columns *m,
+                      const data_spec *expect, fl_err *err)
+{
+    fl_status st;
+    const data_csv *t = m->csv;
+
+    if ((st = find_columns(m, err)) != FL_OK) {
+        return st;
+    }
+    const char **labels = fl_xcalloc(t->n_rows, sizeof *labels);
+    size_t n_labels = m->label >= 0 ? t->n_rows : 0;
+    for (size_t i = 0; i < n_labels; i++) {
+        labels[i] = t->cell[i][m->label];
+    }
+    st = data_coding_init(&m->coding, &s->spec, m->r, expect, labels, n_labels,
+                          err);
+    free(labels);
+    if (st != FL_OK || (st = find_labels(m, &s->spec, err)) != FL_OK ||
+        (st = data_attributes_find(m->attribute, &s->spec, m->r, expect, t,
+                                   err)) != FL_OK) {
+        return st;
+    }
+    for (size_t i = 0; i < t->n_rows; i++) {
+        if ((st = read_row(s, m, i, err)) != FL_OK) {
+            return st;
+        }
+    }
+    if ((st = assign_splits(s, m, err)) != FL_OK) {
+        return st;
+    }
+    return decode_all(s, m, err);
+}
+
+fl_status data_manifest_load(data_set *s, const data_recipe *r,
+                             const data_spec *expect, fl_err *err)
+{
+    data_csv csv;
+    fl_status st = data_csv_read(&csv, r->manifest, true, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    char *dir = fl_path_dir(r->manifest);
+    manifest_columns m = {.csv = &csv, .r = r, .dir = dir};
+    st = load(s, &m, expect, err);
+    data_coding_clear(&m.coding);
+    free(dir);
+    data_csv_clear(&csv);
+    return st;
+}

@@ -1,0 +1,70 @@
+/*
+ * fixture.h - small files that the tests of data/ make for themselves
+ */
+#ifndef TESTS_DATA_FIXTURE_H
+#define TESTS_DATA_FIXTURE_H
+
+#include <stdarg.h>
+
+#include "check.h"
+#include "base/buf.h"
+#include "data/formats.h"
+
+/* dir/name, caller's. */
+static inline char *fixture_path(const char *dir, const char *name)
+{
+    return fl_path_join(dir, name);
+}
+
+static inline void fixture_text(const char *dir, const char *name,
+                                const char *text)
+{
+    fl_err err = FL_ERR_INIT;
+    char *path = fl_path_join(dir, name);
+    check_ok(fl_file_write(path, text, strlen(text), 0644, &err), err);
+    free(path);
+}
+
+/* A gray PNG of side x side whose pixels are (seed + 3 i) mod 256. */
+static inline void fixture_png(const char *dir, const char *name, int side,
+                               unsigned seed)
+{
+    fl_err err = FL_ERR_INIT;
+    char *path = fl_path_join(dir, name);
+    float *x = fl_xcalloc((size_t)(side * side), sizeof *x);
+    for (int i = 0; i < side * side; i++) {
+        x[i] = (float)((seed + 3u * (unsigned)i) % 256u) / 255.0f;
+    }
+    check_ok(data_png_write(path, x, side, side, 1, 8, &err), err);
+    free(x);
+    free(path);
+}
+
+/*
+ * A folder with n PNGs of 8 x 8: two a patient, labels 0 and 1 in turn, sex
+ * F M by patient, age 40 + patient.  yaml is its dataset.yaml.
+ */
+static inline void fixture_images(const char *dir, int n, const char *yaml)
+{
+    fl_buf b = FL_BUF_INIT;
+    fl_buf_puts(&b, "case,patient,file,label,sex,age\n");
+    for (int i = 0; i < n; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "i%d.png", i);
+        fixture_png(dir, name, 8, (unsigned)(7 * i));
+        fl_buf_printf(&b, "c%d,p%d,%s,%d,%s,%d\n", i, i / 2, name, i % 2,
+                      i / 2 % 2 == 0 ? "F" : "M", 40 + i / 2);
+    }
+    fixture_text(dir, "manifest.csv", b.data);
+    fixture_text(dir, "dataset.yaml", yaml);
+    fl_buf_clear(&b);
+}
+
+/* The folder of real data sets, or NULL. */
+static inline const char *fixture_real_data(void)
+{
+    const char *dir = getenv("CONSILIUM_DATA");
+    return dir != NULL && dir[0] != '\0' && fl_is_dir(dir) ? dir : NULL;
+}
+
+#endif
