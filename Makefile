@@ -33,7 +33,7 @@ submake = $(MAKE) --no-print-directory $(jobs)
 # ---------------------------------------------------------------- packages
 
 # What a bare Debian 12 lacks: to build and run, to test, to test everything.
-DEPS := gcc libc6-dev pkg-config libdnnl-dev libopenblas-pthread-dev \
+DEPS := gcc libc6-dev libdnnl-dev libopenblas-pthread-dev \
     liblapacke-dev libzmq3-dev libsodium-dev libprotobuf-c-dev \
     protobuf-c-compiler libonnx-dev libsqlite3-dev libyaml-dev \
     libjansson-dev libpng-dev libjpeg-dev libzip-dev zlib1g-dev gnuplot-nox
@@ -195,8 +195,8 @@ $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 bins := $(foreach p,$(PROGRAMS),$(if $(wildcard $(p)/main.c),$(BUILD)/bin/$(p)))
 
 .PHONY: all libs
-all: libs $(bins)
-libs: $(call archives,$(FOLDERS))
+all: libs $(bins) ; @:
+libs: $(call archives,$(FOLDERS)) ; @:
 
 # ------------------------------------------------------------------- tests
 
@@ -227,7 +227,7 @@ long_tests := $(foreach f,$(FOLDERS) $(PROGRAMS),$(long_$(f))) $(e2e_long) \
 built = $(filter $(BUILD)/%,$(1))
 
 .PHONY: check check-unit check-long tests
-tests: $(call built,$(unit_tests) $(end_tests))
+tests: $(call built,$(unit_tests) $(end_tests)) ; @:
 
 check: deps-check
 	$(Q)$(submake) all tests
