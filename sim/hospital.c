@@ -163,7 +163,7 @@ static fl_status share_out(const scenario *s, const char *dir, fl_err *err)
         fl_buf yaml = FL_BUF_INIT;
         fl_buf_printf(&yaml, "task: classify\nnpz: \"%s\"\nrows: rows.csv\nclasses: %s\n", source, s->source.classes_yaml);
         if (h->shift.n > 0) {
-            fl_buf_printf(&yaml, "shift: %s\nseed: %llu\n", h->shift_yaml, (unsigned long long)s->job.seed);
+            fl_buf_printf(&yaml, "shift: %s\nshift_seed: %llu\n", h->shift_yaml, (unsigned long long)s->job.seed);
         }
         if ((st = fl_mkdirs(own, 0755, err)) == FL_OK && (st = write_rows(rows, n, i, own, err)) == FL_OK) {
             st = write_dataset_yaml(own, yaml.data, err);
@@ -192,7 +192,7 @@ static fl_status refer_to_own(const scenario *s, const scenario_hospital *h, con
         free(where);
     }
     if (h->shift.n > 0) {
-        fl_buf_printf(&yaml, "\nshift: %s\nseed: %llu\n", h->shift_yaml, (unsigned long long)s->job.seed);
+        fl_buf_printf(&yaml, "\nshift: %s\nshift_seed: %llu\n", h->shift_yaml, (unsigned long long)s->job.seed);
     }
     fl_status st = fl_mkdirs(dir, 0755, err);
     if (st == FL_OK) {

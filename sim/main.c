@@ -23,7 +23,7 @@ static struct {
     const char *scenario, *out, *gallery, *seeds;
     int64_t seed;
     fl_texts set, sweep;
-    bool quiet;
+    bool quiet, reverse;
 } opt = {.seed = -1};
 
 static const fl_opt *hospital_options(void)
@@ -47,6 +47,7 @@ static const fl_opt *run_options(void)
         {.name = "sweep", .kind = FL_OPT_LIST, .arg = "a.b=V,W", .help = "runs every value (several: their product) into results.csv", .out = &opt.sweep},
         {.name = "seeds", .kind = FL_OPT_TEXT, .arg = "1-10", .help = "runs every seed", .out = &opt.seeds},
         {.name = "quiet", .kind = FL_OPT_FLAG, .help = "the coordinator's lines go to OUT/logs", .out = &opt.quiet},
+        {.name = "reverse", .kind = FL_OPT_FLAG, .help = "starts the clients in reverse order: the model must not care", .out = &opt.reverse},
         {0}};
     return options;
 }
@@ -128,7 +129,7 @@ static fl_status run_once(const char *path, const scenario_setting *settings, fl
     if (st != FL_OK) {
         return st;
     }
-    st = play_run(&s, &(play_options){.out = opt.out, .quiet = opt.quiet}, err);
+    st = play_run(&s, &(play_options){.out = opt.out, .quiet = opt.quiet, .reverse = opt.reverse}, err);
     scenario_clear(&s);
     return st == FL_OK ? print_report(opt.out, err) : st;
 }

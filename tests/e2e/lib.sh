@@ -1,0 +1,80 @@
+# lib.sh - what the end-to-end scripts share; sourced, never run
+#
+# A script does things with the real programs and says `ok`, `not_ok` or
+# `skip` for each sentence it set out to show.  Folders live under $work, which is removed
+# at the end; so are processes started with `start`.
+set -u
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+BUILD=${BUILD:-$top/build}
+bin=$BUILD/bin
+work=$(mktemp -d "${TMPDIR:-/tmp}/consilium-e2e.XXXXXX")
+started=()
+failures=0
+
+finish() {
+    local pid
+    for pid in "${started[@]:-}"; do
+        [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null
+    done
+    [ -n "${KEEP:-}" ] || rm -rf "$work"
+    [ "$failures" = 0 ] || exit 1
+}
+trap finish EXIT
+
+ok()     { echo "ok - $1"; }
+not_ok() { echo "not ok - $1"; shift; [ $# = 0 ] || printf '%s\n' "$@" | sed 's/^/#   /'; failures=$((failures + 1)); }
+skip()   { echo "skipped - $1: $2"; }
+
+# check NAME COMMAND...: ok when the command succeeds.
+check() {
+    local name=$1 out; shift
+    if out=$("$@" 2>&1); then ok "$name"; else not_ok "$name" "$out"; fi
+}
+
+# refuses NAME CODE PATTERN COMMAND...: the command exits with CODE and says, in one line, PATTERN (a regular
+# expression of grep -E).
+refuses() {
+    local name=$1 code=$2 pattern=$3 out rc; shift 3
+    out=$("$@" 2>&1 </dev/null); rc=$?
+    if [ "$rc" != "$code" ]; then
+        not_ok "$name" "exit code $rc instead of $code; it said: $out"
+    elif ! grep -qE -- "$pattern" <<<"$out"; then
+        not_ok "$name" "expected /$pattern/; it said: $out"
+    elif [ "$(grep -cE '^(error|consilium-[a-z]+):' <<<"$out")" -gt 1 ]; then
+        not_ok "$name" "more than one sentence: $out"
+    else
+        ok "$name"
+    fi
+}
+
+# start NAME COMMAND...: in the background, output to $work/NAME.log; its pid is in $last.
+start() {
+    local name=$1; shift
+    "$@" >"$work/$name.log" 2>&1 </dev/null &
+    last=$!
+    started+=("$last")
+}
+
+# wait_until SECONDS COMMAND...: polls; false when the time is over.
+wait_until() {
+    local until=$((SECONDS + $1)); shift
+    while ! "$@" >/dev/null 2>&1; do
+        [ "$SECONDS" -lt "$until" ] || return 1
+        sleep 0.05
+    done
+}
+
+# A value of a JSON file: json FILE .model.sha256 (python3, which the tests need anyway for jsonschema).
+json() { /usr/bin/python3 -c '
+import json, sys
+v = json.load(open(sys.argv[1]))
+for k in sys.argv[2].strip(".").split("."):
+    v = v[int(k)] if isinstance(v, list) else v[k]
+print(json.dumps(v) if isinstance(v, (dict, list)) else v)' "$1" "$2"; }
+
+free_port() { /usr/bin/python3 -c 'import socket
+s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+# report of a folder made by sim run
+report_of() { echo "$1/report/report.json"; }

@@ -1,0 +1,23 @@
+#!/bin/bash
+# test_report_pages.sh - a real run's report keeps to its schema and opens in a browser
+. "$(dirname "$0")/lib.sh"
+
+"$bin/sim" run "$top/tests/e2e/tiny.yaml" --out "$work/run" --quiet --set 'baselines=[local, centralised]' >"$work/log" 2>&1 ||
+    { not_ok "the run" "$(cat "$work/log")"; exit 1; }
+report=$work/run/report
+if /usr/bin/python3 -c 'import jsonschema' 2>/dev/null; then
+    check "report.json validates against its schema" /usr/bin/python3 -c '
+import json, jsonschema, sys
+jsonschema.validate(json.load(open(sys.argv[1])), json.load(open(sys.argv[2])))' "$report/report.json" "$top/proto/report.schema.json"
+else
+    skip "report.json validates against its schema" "python3-jsonschema is not installed"
+fi
+check "every site has its page" test -s "$report/sites/nord.html" -a -s "$report/sites/sud.html" -a -s "$report/sites/est.html"
+check "rounds.csv has a line a round" eval '[ "$(wc -l <"$report/rounds.csv")" = 4 ]'
+check "sites.csv has global and local AUC of every site" eval '[ "$(grep -cE "^(nord|sud|est),(global|local),auc," "$report/sites.csv")" = 6 ]'
+if [ -x "$(command -v chromium)" ]; then
+    check "every page opens in headless Chromium without an error or a request" \
+        "$top/tests/report/page_check.sh" "$report/index.html" "$report"/sites/*.html "$work"/run/homes/*/runs/tiny/report.html
+else
+    skip "pages in headless Chromium" "chromium is not installed"
+fi
