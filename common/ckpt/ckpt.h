@@ -25,24 +25,38 @@ typedef struct {
     char **keys, **values;
     size_t n;
 } ckpt_meta;
-void ckpt_meta_add(ckpt_meta *m, const char *key, const char *value); // copies; replaces a key
-const char *ckpt_meta_get(const ckpt_meta *m, const char *key);       // or NULL
+void ckpt_meta_add(ckpt_meta *m, const char *key, const char *value);  // copies; replaces a key
+const char *ckpt_meta_get(const ckpt_meta *m, const char *key);        // or NULL
 void ckpt_meta_clear(ckpt_meta *m);
 
 /* meta may be NULL. */
-fl_status ckpt_safetensors_write(const char *path, const nn_table *table, const float *data, const ckpt_meta *meta, fl_err *err);
+fl_status ckpt_safetensors_write(const char *path, const nn_table *table, const float *data,
+                                 const ckpt_meta *meta, fl_err *err);
 /* As file bytes in memory, caller's to free. */
-fl_status ckpt_safetensors_pack(char **out, size_t *n, const nn_table *table, const float *data, const ckpt_meta *meta, fl_err *err);
-/* *table and *data are the caller's (nn_table_destroy, free). Kinds come from the metadata, else from
+fl_status ckpt_safetensors_pack(char **out, size_t *n, const nn_table *table, const float *data,
+                                const ckpt_meta *meta, fl_err *err);
+/* *table and *data are the caller's (nn_table_destroy, free).  Kinds come from the metadata, else from
  * the names (running_mean, running_var: stat; bias; the rest weight). */
-fl_status ckpt_safetensors_read(nn_table **table, float **data, ckpt_meta *meta, const char *path, fl_err *err);
+fl_status ckpt_safetensors_read(nn_table **table, float **data, ckpt_meta *meta, const char *path,
+                                fl_err *err);
 
-fl_status ckpt_onnx_write(const char *path, const nn_graph *g, const float *data, const ckpt_meta *meta, fl_err *err);
+/* The same from file bytes in memory. */
+fl_status ckpt_safetensors_unpack(nn_table **table, float **data, ckpt_meta *meta, const char *file,
+                                  size_t n, fl_err *err);
+
+fl_status ckpt_onnx_write(const char *path, const nn_graph *g, const float *data,
+                          const ckpt_meta *meta, fl_err *err);
 /* The graph as trainable operators, and its numbers (P floats, caller's). */
-fl_status ckpt_onnx_read(nn_graph **g, float **data, ckpt_meta *meta, const char *path, fl_err *err);
+fl_status ckpt_onnx_read(nn_graph **g, float **data, ckpt_meta *meta, const char *path,
+                         fl_err *err);
+
+/* The same from file bytes in memory. */
+fl_status ckpt_onnx_unpack(nn_graph **g, float **data, ckpt_meta *meta, const char *file, size_t n,
+                           fl_err *err);
 
 /* Copies by name what path (.safetensors or .onnx) holds into data; n_matched entries
  * matched; FL_ECONFIG when a name matches with another shape or nothing matches. */
-fl_status ckpt_load_into(const char *path, const nn_table *table, float *data, size_t *n_matched, fl_err *err);
+fl_status ckpt_load_into(const char *path, const nn_table *table, float *data, size_t *n_matched,
+                         fl_err *err);
 
 #endif

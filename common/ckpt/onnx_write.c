@@ -1,0 +1,268 @@
+/*
+ * onnx_write.c - a graph and its numbers as an ONNX file; see ckpt.h
+ *
+ * The messages are made in an arena and point at the graph's texts and at the
+ * parameters; protobuf-c packs them in one go.
+ */
+#include <onnx.pb-c.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/sys.h"
+#include "ckpt/ckpt.h"
+#include "ckpt/onnx.h"
+
+enum { MAX_NODE_CONSTANTS = 4 };
+#define MAX_FILE ((size_t)INT32_MAX)  // protobuf's own limit
+
+typedef struct {
+    fl_arena *arena;  // of everything but the numbers
+    const nn_graph *g;
+    Onnx__GraphProto *graph;
+} writer;
+
+#define NEW(w, type, init) \
+    memcpy(fl_arena_alloc((w)->arena, 1, sizeof(type)), &(type)init, sizeof(type))
+
+/* ------------------------------------------------------------------ tensors */
+
+static Onnx__TensorProto *new_tensor(writer *w, const char *name, int32_t type, size_t rank)
+{
+    Onnx__TensorProto *t = NEW(w, Onnx__TensorProto, ONNX__TENSOR_PROTO__INIT);
+
+    t->name = fl_arena_strdup(w->arena, name);
+    t->has_data_type = 1;
+    t->data_type = type;
+    t->n_dims = rank;
+    t->dims = fl_arena_alloc(w->arena, rank, sizeof *t->dims);
+    w->graph->initializer[w->graph->n_initializer++] = t;
+    return t;
+}
+
+static void set_raw(Onnx__TensorProto *t, const void *bytes, size_t n)
+{
+    t->has_raw_data = 1;
+    t->raw_data = (ProtobufCBinaryData){n, (uint8_t *)bytes};
+}
+
+static void add_params(writer *w, const float *data)
+{
+    const nn_table *table = nn_graph_table(w->g);
+
+    for (size_t i = 0; i < nn_table_n(table); i++) {
+        const nn_param *p = nn_table_at(table, i);
+        Onnx__TensorProto *t = new_tensor(w, p->name, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT,
+                                          (size_t)p->shape.rank);
+        memcpy(t->dims, p->shape.dim, (size_t)p->shape.rank * sizeof *t->dims);
+        set_raw(t, data + p->offset, (size_t)p->count * sizeof *data);
+    }
+}
+
+/* An attribute that ONNX wants as an input; returns the input's name. */
+static char *add_constant(writer *w, const nn_node *node, const nn_attr *attr)
+{
+    char *name = fl_arena_alloc(w->arena, strlen(node->name) + strlen(attr->name) + 2, 1);
+
+    sprintf(name, "%s.%s", node->name, attr->name);
+    if (attr->kind == NN_ATTR_FLOAT) {
+        float *value = fl_arena_alloc(w->arena, 1, sizeof *value);
+        *value = (float)attr->f;
+        set_raw(new_tensor(w, name, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, 0), value, sizeof *value);
+    } else {
+        Onnx__TensorProto *t = new_tensor(w, name, ONNX__TENSOR_PROTO__DATA_TYPE__INT64, 1);
+        t->dims[0] = (int64_t)attr->n_ints;
+        set_raw(t, attr->ints, attr->n_ints * sizeof *attr->ints);
+    }
+    return name;
+}
+
+/* -------------------------------------------------------------------- nodes */
+
+static void add_attribute(writer *w, Onnx__NodeProto *out, const nn_attr *attr)
+{
+    Onnx__AttributeProto *a = NEW(w, Onnx__AttributeProto, ONNX__ATTRIBUTE_PROTO__INIT);
+
+    a->name = (char *)attr->name;
+    a->has_type = 1;
+    switch (attr->kind) {
+    case NN_ATTR_INT:
+        a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT;
+        a->has_i = 1;
+        a->i = attr->i;
+        break;
+    case NN_ATTR_FLOAT:
+        a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT;
+        a->has_f = 1;
+        a->f = (float)attr->f;
+        break;
+    case NN_ATTR_INTS:
+        a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS;
+        a->n_ints = attr->n_ints;
+        a->ints = (int64_t *)attr->ints;
+        break;
+    case NN_ATTR_TEXT:
+        a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING;
+        a->has_s = 1;
+        a->s = (ProtobufCBinaryData){strlen(attr->text), (uint8_t *)attr->text};
+        break;
+    }
+    out->attribute[out->n_attribute++] = a;
+}
+
+static void add_node(writer *w, const nn_node *node)
+{
+    Onnx__NodeProto *out = NEW(w, Onnx__NodeProto, ONNX__NODE_PROTO__INIT);
+
+    out->name = (char *)node->name;
+    out->op_type = (char *)node->op;
+    out->input = fl_arena_alloc(w->arena, node->n_in + MAX_NODE_CONSTANTS, sizeof *out->input);
+    out->output = fl_arena_alloc(w->arena, node->n_out, sizeof *out->output);
+    out->attribute = fl_arena_alloc(w->arena, node->n_attrs, sizeof *out->attribute);
+    for (size_t i = 0; i < node->n_in; i++) {
+        bool is_there = node->in[i] >= 0;
+        out->input[out->n_input++] = is_there ? (char *)nn_graph_value_name(w->g, node->in[i])
+                                              : (char *)"";
+    }
+    for (size_t i = 0; i < node->n_out; i++) {
+        out->output[out->n_output++] = (char *)nn_graph_value_name(w->g, node->out[i]);
+    }
+    for (size_t i = 0; i < node->n_attrs; i++) {
+        const onnx_constant *c = onnx_constant_find(node->op, node->n_in);
+        if (c != NULL && c->attr != NULL && strcmp(c->attr, node->attrs[i].name) == 0) {
+            out->input[out->n_input++] = add_constant(w, node, &node->attrs[i]);
+        } else {
+            add_attribute(w, out, &node->attrs[i]);
+        }
+    }
+    w->graph->node[w->graph->n_node++] = out;
+}
+
+/* A value's name, type and shape; the batch is called N. */
+static Onnx__ValueInfoProto *new_value_info(writer *w, nn_value v)
+{
+    const nn_shape *shape = nn_graph_shape(w->g, v);
+    Onnx__ValueInfoProto *info = NEW(w, Onnx__ValueInfoProto, ONNX__VALUE_INFO_PROTO__INIT);
+    Onnx__TypeProto *type = NEW(w, Onnx__TypeProto, ONNX__TYPE_PROTO__INIT);
+    Onnx__TypeProto__Tensor *tensor = NEW(w, Onnx__TypeProto__Tensor,
+                                          ONNX__TYPE_PROTO__TENSOR__INIT);
+    Onnx__TensorShapeProto *dims = NEW(w, Onnx__TensorShapeProto, ONNX__TENSOR_SHAPE_PROTO__INIT);
+
+    dims->dim = fl_arena_alloc(w->arena, (size_t)shape->rank, sizeof *dims->dim);
+    for (int i = 0; i < shape->rank; i++) {
+        Onnx__TensorShapeProto__Dimension *dim = NEW(w, Onnx__TensorShapeProto__Dimension,
+                                                     ONNX__TENSOR_SHAPE_PROTO__DIMENSION__INIT);
+        if (shape->dim[i] == NN_BATCH) {
+            dim->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
+            dim->dim_param = (char *)"N";
+        } else {
+            dim->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+            dim->dim_value = shape->dim[i];
+        }
+        dims->dim[dims->n_dim++] = dim;
+    }
+    tensor->has_elem_type = 1;
+    tensor->elem_type = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
+    tensor->shape = dims;
+    type->value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
+    type->tensor_type = tensor;
+    info->name = (char *)nn_graph_value_name(w->g, v);
+    info->type = type;
+    return info;
+}
+
+/* -------------------------------------------------------------------- model */
+
+static void fill_graph(writer *w, const float *data)
+{
+    Onnx__GraphProto *graph = w->graph;
+    const nn_graph *g = w->g;
+    size_t n_nodes = nn_graph_n_nodes(g);
+
+    graph->name = (char *)nn_graph_name(g);
+    graph->node = fl_arena_alloc(w->arena, n_nodes, sizeof *graph->node);
+    graph->initializer = fl_arena_alloc(
+        w->arena, nn_table_n(nn_graph_table(g)) + n_nodes * MAX_NODE_CONSTANTS,
+        sizeof *graph->initializer);
+    graph->input = fl_arena_alloc(w->arena, nn_graph_n_inputs(g), sizeof *graph->input);
+    graph->output = fl_arena_alloc(w->arena, nn_graph_n_outputs(g), sizeof *graph->output);
+    add_params(w, data);
+    for (size_t i = 0; i < n_nodes; i++) {
+        add_node(w, nn_graph_node(g, i));
+    }
+    for (size_t i = 0; i < nn_graph_n_inputs(g); i++) {
+        graph->input[graph->n_input++] = new_value_info(w, nn_graph_input_at(g, i));
+    }
+    for (size_t i = 0; i < nn_graph_n_outputs(g); i++) {
+        graph->output[graph->n_output++] = new_value_info(w, nn_graph_output_at(g, i));
+    }
+}
+
+static void fill_model(writer *w, Onnx__ModelProto *model, const ckpt_meta *meta)
+{
+    Onnx__OperatorSetIdProto *opset = NEW(w, Onnx__OperatorSetIdProto,
+                                          ONNX__OPERATOR_SET_ID_PROTO__INIT);
+    size_t n_notes = meta != NULL ? meta->n : 0;
+
+    opset->domain = (char *)"";
+    opset->has_version = 1;
+    opset->version = ONNX_OPSET;
+    model->has_ir_version = 1;
+    model->ir_version = ONNX_IR_VERSION;
+    model->producer_name = (char *)"consilium";
+    model->producer_version = (char *)FL_VERSION;
+    model->graph = w->graph;
+    model->opset_import = fl_arena_alloc(w->arena, 1, sizeof *model->opset_import);
+    model->opset_import[model->n_opset_import++] = opset;
+    model->metadata_props = fl_arena_alloc(w->arena, n_notes, sizeof *model->metadata_props);
+    for (size_t i = 0; i < n_notes; i++) {
+        Onnx__StringStringEntryProto *note = NEW(w, Onnx__StringStringEntryProto,
+                                                 ONNX__STRING_STRING_ENTRY_PROTO__INIT);
+        note->key = meta->keys[i];
+        note->value = meta->values[i];
+        model->metadata_props[model->n_metadata_props++] = note;
+    }
+}
+
+/* Refuses what this operator set cannot say. */
+static fl_status check_nodes(const nn_graph *g, fl_err *err)
+{
+    for (size_t i = 0; i < nn_graph_n_nodes(g); i++) {
+        const nn_node *node = nn_graph_node(g, i);
+        if (strcmp(node->op, "AveragePool") == 0 && nn_node_attr(node, "dilations") != NULL) {
+            return fl_fail(err, FL_EUNSUPPORTED,
+                           "node %s: opset %d has no AveragePool with dilations", node->name,
+                           ONNX_OPSET);
+        }
+    }
+    return FL_OK;
+}
+
+fl_status ckpt_onnx_write(const char *path, const nn_graph *g, const float *data,
+                          const ckpt_meta *meta, fl_err *err)
+{
+    Onnx__ModelProto model = ONNX__MODEL_PROTO__INIT;
+    uint8_t *file = NULL;
+    fl_status st = check_nodes(g, err);
+
+    if (st != FL_OK) {
+        return fl_wrap(err, st, "%s", path);
+    }
+    writer w = {fl_arena_new(65536), g, NULL};
+    w.graph = NEW(&w, Onnx__GraphProto, ONNX__GRAPH_PROTO__INIT);
+    fill_graph(&w, data);
+    fill_model(&w, &model, meta);
+    size_t n = onnx__model_proto__get_packed_size(&model);
+    if (n > MAX_FILE) {
+        st = fl_fail(err, FL_ELIMIT, "%s: an ONNX file holds at most 2 GiB", path);
+    } else if ((file = fl_calloc(n, 1, path, err)) == NULL) {
+        st = FL_ELIMIT;
+    } else {
+        onnx__model_proto__pack(&model, file);
+        st = fl_file_write(path, file, n, 0644, err);
+    }
+    free(file);
+    fl_arena_destroy(&w.arena);
+    return st;
+}
