@@ -33,7 +33,8 @@ static nn_value flat_input(nn_graph *g, const model_io *io)
 
 /* Features -> outputs: logistic regression (Cox 1958) when followed by a
  * sigmoid or softmax. */
-static fl_status build_logistic(nn_graph **out, const model_config *cfg, const model_io *io, fl_err *err)
+static fl_status build_logistic(nn_graph **out, const model_config *cfg, const model_io *io,
+                                fl_err *err)
 {
     nn_graph *g = nn_graph_new("logistic");
 
@@ -76,12 +77,15 @@ static fl_status build_cnn(nn_graph **out, const model_config *cfg, const model_
 
     *out = NULL;
     if (io->input.rank < 4 || io->input.rank > 5) {
-        return fl_fail(err, FL_ECONFIG, "model cnn needs images (channels, height, width), not a table");
+        return fl_fail(err, FL_ECONFIG,
+                       "model cnn needs images (channels, height, width), not a table");
     }
     for (int i = 2; i < io->input.rank; i++) {
         if (io->input.dim[i] >> n == 0) {
-            return fl_fail(err, FL_ECONFIG, "model cnn halves its input %d times: %lld pixels are too few, at least %d",
-                           n, (long long)io->input.dim[i], 1 << n);
+            return fl_fail(
+                err, FL_ECONFIG,
+                "model cnn halves its input %d times: %lld pixels are too few, at least %d", n,
+                (long long)io->input.dim[i], 1 << n);
         }
     }
     nn_graph *g = nn_graph_new("cnn");
@@ -106,7 +110,8 @@ const model_ops model_logistic = {
 
 const model_ops model_mlp = {
     .name = "mlp",
-    .paper = "Rumelhart, Hinton, Williams, Learning representations by back-propagating errors, 1986",
+    .paper =
+        "Rumelhart, Hinton, Williams, Learning representations by back-propagating errors, 1986",
     .help = "multilayer perceptron: hidden layers with ReLU and dropout",
     .single_logit = false,
     .build = build_mlp,

@@ -32,7 +32,8 @@ static void known_models(char *out, size_t n)
     size_t used = 0;
 
     for (size_t i = 0; i < N_MODELS && used < n; i++) {
-        used += (size_t)snprintf(out + used, n - used, "%s%s", i > 0 ? ", " : "", registry[i]->name);
+        used += (size_t)snprintf(out + used, n - used, "%s%s", i > 0 ? ", " : "",
+                                 registry[i]->name);
     }
 }
 
@@ -65,11 +66,16 @@ void model_config_read(model_config *out, fl_node node)
         name = fl_node_text(node, "model");
     } else {
         name = fl_cfg_text(node, "name", NULL, "architecture");
-        const char *onnx = fl_cfg_path(node, "onnx", NULL, "ONNX file to read the architecture from");
-        out->dropout = fl_cfg_num(node, "dropout", 0, 0.95, 0, "dropout rate before the output (mlp: behind each layer)");
-        out->n_hidden = read_widths(out->hidden, node, "hidden", "mlp: width of each hidden layer; [64, 32]");
-        out->n_channels = read_widths(out->channels, node, "channels", "cnn: channels of each block; [16, 32, 64]");
-        out->fc = fl_cfg_int(node, "fc", 0, 65536, 0, "cnn: width of the layer before the output; 0 = 128");
+        const char *onnx = fl_cfg_path(node, "onnx", NULL,
+                                       "ONNX file to read the architecture from");
+        out->dropout = fl_cfg_num(node, "dropout", 0, 0.95, 0,
+                                  "dropout rate before the output (mlp: behind each layer)");
+        out->n_hidden = read_widths(out->hidden, node, "hidden",
+                                    "mlp: width of each hidden layer; [64, 32]");
+        out->n_channels = read_widths(out->channels, node, "channels",
+                                      "cnn: channels of each block; [16, 32, 64]");
+        out->fc = fl_cfg_int(node, "fc", 0, 65536, 0,
+                             "cnn: width of the layer before the output; 0 = 128");
         if ((name == NULL) == (onnx == NULL)) {
             fl_cfg_complain(node, "model: give either a name or an onnx file");
         }
@@ -107,7 +113,7 @@ fl_status model_build(nn_graph **out, const model_config *cfg, const model_io *i
     char known[256];
 
     *out = NULL;
-    FL_REQUIRE(cfg->onnx[0] == '\0'); // such a graph is read by ckpt_onnx_read
+    FL_REQUIRE(cfg->onnx[0] == '\0');  // such a graph is read by ckpt_onnx_read
     const model_ops *ops = model_find(cfg->name);
     if (ops == NULL) {
         known_models(known, sizeof known);

@@ -26,7 +26,7 @@ struct nn_build {
     /* by value of the graph */
     nn_slot *value, *grad;
     bool *wants_grad;
-    int *n_readers, *reader, *producer; // nodes; outputs of the graph count as readers
+    int *n_readers, *reader, *producer;  // nodes; outputs of the graph count as readers
     /* by node */
     bool *forward_done, *grad_done;
     nn_memo *memo;
@@ -52,7 +52,8 @@ static void find_wanted_gradients(nn_build *b)
 
     for (nn_value v = 0; v < (nn_value)nn_graph_n_values(b->g); v++) {
         int64_t i = nn_graph_param_index(b->g, v);
-        b->wants_grad[v] = b->training && i >= 0 && nn_kind_trainable(nn_table_at(table, (size_t)i)->kind);
+        b->wants_grad[v] = b->training && i >= 0 &&
+                           nn_kind_trainable(nn_table_at(table, (size_t)i)->kind);
     }
     for (size_t i = 0; i < nn_graph_n_nodes(b->g); i++) {
         const nn_node *node = nn_graph_node(b->g, i);
@@ -83,7 +84,8 @@ static void find_readers(nn_build *b)
     }
 }
 
-nn_build *nn_build_new(const nn_graph *g, nn_dnnl *d, struct nn_steps *steps, int64_t capacity, bool training)
+nn_build *nn_build_new(const nn_graph *g, nn_dnnl *d, struct nn_steps *steps, int64_t capacity,
+                       bool training)
 {
     nn_build *b = fl_xcalloc(1, sizeof *b);
     size_t n = nn_graph_n_values(g), n_nodes = nn_graph_n_nodes(g);
@@ -160,7 +162,7 @@ void nn_build_backward(nn_build *b)
             continue;
         }
         nn_op_find(node->op)->plan_grad(b, node);
-        b->n_holders[nn_steps_root(b->steps, dy)]--; // the output's gradient has done its work
+        b->n_holders[nn_steps_root(b->steps, dy)]--;  // the output's gradient has done its work
         blame_node(b, node);
     }
 }
@@ -172,7 +174,9 @@ bool nn_build_has_param_grad(const nn_build *b, size_t i)
 
 fl_status nn_build_status(const nn_build *b, fl_err *err)
 {
-    return is_broken(b) ? fl_fail(err, b->error.status, "model %s: %s", nn_graph_name(b->g), b->error.text) : FL_OK;
+    return is_broken(b)
+               ? fl_fail(err, b->error.status, "model %s: %s", nn_graph_name(b->g), b->error.text)
+               : FL_OK;
 }
 
 nn_dnnl *nn_build_dnnl(nn_build *b)
@@ -215,7 +219,8 @@ bool nn_build_is_param(const nn_build *b, nn_value v)
 
 const nn_node *nn_build_sole_reader(const nn_build *b, nn_value v)
 {
-    return b->n_readers[v] == 1 && b->reader[v] >= 0 ? nn_graph_node(b->g, (size_t)b->reader[v]) : NULL;
+    return b->n_readers[v] == 1 && b->reader[v] >= 0 ? nn_graph_node(b->g, (size_t)b->reader[v])
+                                                     : NULL;
 }
 
 const nn_node *nn_build_producer(const nn_build *b, nn_value v)
@@ -280,7 +285,7 @@ nn_slot nn_build_slot(nn_build *b, const nn_layout *l)
 {
     if (l == NULL && !is_broken(b)) {
         b->error = *nn_dnnl_error(b->d);
-        FL_REQUIRE(is_broken(b)); // a primitive without the argument that was asked for
+        FL_REQUIRE(is_broken(b));  // a primitive without the argument that was asked for
     }
     return is_broken(b) ? -1 : nn_steps_slot(b->steps, l, NN_HOME_ARENA, 0);
 }
@@ -373,7 +378,8 @@ void nn_build_add_grad(nn_build *b, nn_value v, nn_slot slot)
     const nn_layout *l = nn_steps_layout(b->steps, so_far);
     nn_slot other = nn_build_in_layout(b, slot, l);
     nn_slot sum = nn_build_owns_grad(b, so_far) ? so_far : nn_build_slot(b, l);
-    nn_build_prim(b, nn_dnnl_add(b->d, l, l, l), (nn_use[]){{NN_SRC, so_far}, {NN_SRC_1, other}, {NN_DST, sum}}, 3);
+    nn_build_prim(b, nn_dnnl_add(b->d, l, l, l),
+                  (nn_use[]){{NN_SRC, so_far}, {NN_SRC_1, other}, {NN_DST, sum}}, 3);
     if (sum != so_far && !is_broken(b)) {
         --*holders(b, so_far);
         ++*holders(b, sum);
@@ -413,8 +419,9 @@ void nn_build_param_grad_done(nn_build *b, nn_value v, const nn_layout *plain, n
     bool *written = &b->param_written[nn_graph_param_index(b->g, v)];
     if (nn_steps_home(b->steps, slot) != NN_HOME_GRAD) {
         nn_slot total = grad_vector_slot(b, v, plain);
-        if (*written) { // a parameter that is used twice
-            int64_t n = nn_table_at(nn_graph_table(b->g), (size_t)nn_graph_param_index(b->g, v))->count;
+        if (*written) {  // a parameter that is used twice
+            int64_t n = nn_table_at(nn_graph_table(b->g), (size_t)nn_graph_param_index(b->g, v))
+                            ->count;
             nn_slot more = nn_build_in_layout(b, slot, plain);
             nn_build_kernel(b, add_kernel, (nn_use[]){{0, total}, {0, more}}, 2, &n, sizeof n);
         } else {
@@ -447,12 +454,14 @@ void nn_build_prim(nn_build *b, nn_prim *prim, const nn_use *uses, size_t n)
     }
     const nn_layout *scratchpad = nn_prim_layout(prim, NN_SCRATCHPAD);
     if (scratchpad != NULL) {
-        all[n_all++] = (nn_use){NN_SCRATCHPAD, nn_steps_slot(b->steps, scratchpad, NN_HOME_ARENA, 0)};
+        all[n_all++] = (nn_use){NN_SCRATCHPAD,
+                                nn_steps_slot(b->steps, scratchpad, NN_HOME_ARENA, 0)};
     }
     nn_steps_add_prim(b->steps, prim, all, n_all);
 }
 
-void nn_build_kernel(nn_build *b, nn_kernel kernel, const nn_use *uses, size_t n, const void *spec, size_t spec_bytes)
+void nn_build_kernel(nn_build *b, nn_kernel kernel, const nn_use *uses, size_t n, const void *spec,
+                     size_t spec_bytes)
 {
     if (!is_broken(b)) {
         nn_steps_add_kernel(b->steps, kernel, uses, n, spec, spec_bytes);

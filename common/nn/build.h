@@ -22,29 +22,30 @@
 
 struct nn_steps;
 typedef struct nn_build nn_build;
-typedef int nn_slot; // -1 after a failure
+typedef int nn_slot;  // -1 after a failure
 
 enum { NN_MAX_STEP_SLOTS = 12 };
 
 /* What a step of our own gets when it runs. */
 typedef struct {
-    float *data[NN_MAX_STEP_SLOTS]; // the slots it named, in that order
-    const void *spec;               // what it was made with
-    int64_t n_valid, capacity;      // rows of this batch, rows of the plan
-    fl_rng *rng;                    // NULL: no randomness, as in inference
-    bool advance;                   // running statistics may change
+    float *data[NN_MAX_STEP_SLOTS];  // the slots it named, in that order
+    const void *spec;                // what it was made with
+    int64_t n_valid, capacity;       // rows of this batch, rows of the plan
+    fl_rng *rng;                     // NULL: no randomness, as in inference
+    bool advance;                    // running statistics may change
 } nn_call;
 typedef void (*nn_kernel)(const nn_call *call);
 
 typedef struct {
-    nn_arg arg;   // of a primitive; a kernel of ours knows its slots by their order
-    nn_slot slot; // -1: this argument is left out
+    nn_arg arg;    // of a primitive; a kernel of ours knows its slots by their order
+    nn_slot slot;  // -1: this argument is left out
 } nn_use;
 
 /* --- the whole, for plan.c */
 
 /* g and d are borrowed until destroy. */
-nn_build *nn_build_new(const nn_graph *g, nn_dnnl *d, struct nn_steps *steps, int64_t capacity, bool training);
+nn_build *nn_build_new(const nn_graph *g, nn_dnnl *d, struct nn_steps *steps, int64_t capacity,
+                       bool training);
 void nn_build_destroy(nn_build **b);
 /* Appends the steps of every node in order; then, from the gradients that were
  * added for outputs, those of every node in reverse order. */
@@ -79,7 +80,7 @@ bool nn_build_is_grad_done(const nn_build *b, const nn_node *node);
 /* What a node's forward planner leaves for its reverse planner. */
 typedef struct {
     nn_prim *prim;
-    nn_slot slot[4]; // -1 until set
+    nn_slot slot[4];  // -1 until set
 } nn_memo;
 nn_memo *nn_build_memo(nn_build *b, const nn_node *node);
 /* Whether the loss's gradient by v is wanted: some parameter lies behind it. */
@@ -125,6 +126,7 @@ void nn_build_param_grad_done(nn_build *b, nn_value v, const nn_layout *plain, n
 /* Appends a primitive.  Its scratchpad is added here; a NULL prim is a failure. */
 void nn_build_prim(nn_build *b, nn_prim *prim, const nn_use *uses, size_t n);
 /* Appends a kernel of our own; spec is copied. */
-void nn_build_kernel(nn_build *b, nn_kernel kernel, const nn_use *uses, size_t n, const void *spec, size_t spec_bytes);
+void nn_build_kernel(nn_build *b, nn_kernel kernel, const nn_use *uses, size_t n, const void *spec,
+                     size_t spec_bytes);
 
 #endif

@@ -20,7 +20,7 @@
 
 struct nn_layout {
     dnnl_memory_desc_t md;
-    nn_layout *next; // in the list of everything nn_dnnl owns
+    nn_layout *next;  // in the list of everything nn_dnnl owns
 };
 
 struct nn_mem {
@@ -32,7 +32,7 @@ struct nn_prim {
     nn_dnnl *d;
     dnnl_primitive_desc_t pd;
     dnnl_primitive_t primitive;
-    const nn_layout *layouts[NN_N_ARGS]; // those asked for so far
+    const nn_layout *layouts[NN_N_ARGS];  // those asked for so far
     dnnl_exec_arg_t args[NN_N_ARGS];
     int n_args;
     nn_prim *next;
@@ -41,8 +41,8 @@ struct nn_prim {
 struct nn_dnnl {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
-    dnnl_primitive_attr_t attr;      // scratchpad is ours
-    dnnl_primitive_attr_t attr_relu; // the same, with ReLU behind the operation
+    dnnl_primitive_attr_t attr;       // scratchpad is ours
+    dnnl_primitive_attr_t attr_relu;  // the same, with ReLU behind the operation
     int threads;
     fl_err error;
     nn_layout *layouts;
@@ -55,8 +55,8 @@ struct nn_dnnl {
 extern void omp_set_num_threads(int n) __attribute__((weak));
 
 static const struct {
-    int arg;            // DNNL_ARG_...
-    dnnl_query_t query; // of its memory descriptor
+    int arg;             // DNNL_ARG_...
+    dnnl_query_t query;  // of its memory descriptor
     int index;
 } args[NN_N_ARGS] = {
     [NN_SRC] = {DNNL_ARG_SRC, dnnl_query_src_md, 0},
@@ -98,12 +98,14 @@ static void md_destroy(dnnl_memory_desc_t *md)
     (void)md;
 }
 
-static dnnl_status_t md_strided(dnnl_memory_desc_t *out, int rank, const dnnl_dims_t dims, const dnnl_dims_t strides)
+static dnnl_status_t md_strided(dnnl_memory_desc_t *out, int rank, const dnnl_dims_t dims,
+                                const dnnl_dims_t strides)
 {
     return dnnl_memory_desc_init_by_strides(out, rank, dims, dnnl_f32, strides);
 }
 
-static dnnl_status_t md_tagged(dnnl_memory_desc_t *out, int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag)
+static dnnl_status_t md_tagged(dnnl_memory_desc_t *out, int rank, const dnnl_dims_t dims,
+                               dnnl_format_tag_t tag)
 {
     return dnnl_memory_desc_init_by_tag(out, rank, dims, dnnl_f32, tag);
 }
@@ -131,12 +133,14 @@ static void md_destroy(dnnl_memory_desc_t *md)
     dnnl_memory_desc_destroy(*md);
 }
 
-static dnnl_status_t md_strided(dnnl_memory_desc_t *out, int rank, const dnnl_dims_t dims, const dnnl_dims_t strides)
+static dnnl_status_t md_strided(dnnl_memory_desc_t *out, int rank, const dnnl_dims_t dims,
+                                const dnnl_dims_t strides)
 {
     return dnnl_memory_desc_create_with_strides(out, rank, dims, dnnl_f32, strides);
 }
 
-static dnnl_status_t md_tagged(dnnl_memory_desc_t *out, int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag)
+static dnnl_status_t md_tagged(dnnl_memory_desc_t *out, int rank, const dnnl_dims_t dims,
+                               dnnl_format_tag_t tag)
 {
     return dnnl_memory_desc_create_with_tag(out, rank, dims, dnnl_f32, tag);
 }
@@ -159,12 +163,12 @@ static int md_dims(int64_t *dims, md_ref md)
 static bool check(nn_dnnl *d, dnnl_status_t status, const char *what)
 {
     if (status != dnnl_success && d->error.status == FL_OK) {
-        fl_status st = status == dnnl_out_of_memory ? FL_ELIMIT
+        fl_status st = status == dnnl_out_of_memory   ? FL_ELIMIT
                        : status == dnnl_unimplemented ? FL_EUNSUPPORTED
                                                       : FL_ECONFIG;
         fl_fail(&d->error, st, "oneDNN cannot make %s (%s)", what,
-                status == dnnl_unimplemented      ? "not implemented for this shape"
-                : status == dnnl_out_of_memory    ? "out of memory"
+                status == dnnl_unimplemented       ? "not implemented for this shape"
+                : status == dnnl_out_of_memory     ? "out of memory"
                 : status == dnnl_invalid_arguments ? "shapes do not fit"
                                                    : "internal error");
     }
@@ -188,11 +192,14 @@ nn_dnnl *nn_dnnl_new(int threads)
     d->threads = threads;
     nn_dnnl_enter(d);
     FL_REQUIRE(dnnl_engine_create(&d->engine, dnnl_cpu, 0) == dnnl_success);
-    FL_REQUIRE(dnnl_stream_create(&d->stream, d->engine, dnnl_stream_default_flags) == dnnl_success);
+    FL_REQUIRE(dnnl_stream_create(&d->stream, d->engine, dnnl_stream_default_flags) ==
+               dnnl_success);
     FL_REQUIRE(dnnl_primitive_attr_create(&d->attr) == dnnl_success);
-    FL_REQUIRE(dnnl_primitive_attr_set_scratchpad_mode(d->attr, dnnl_scratchpad_mode_user) == dnnl_success);
+    FL_REQUIRE(dnnl_primitive_attr_set_scratchpad_mode(d->attr, dnnl_scratchpad_mode_user) ==
+               dnnl_success);
     FL_REQUIRE(dnnl_primitive_attr_create(&d->attr_relu) == dnnl_success);
-    FL_REQUIRE(dnnl_primitive_attr_set_scratchpad_mode(d->attr_relu, dnnl_scratchpad_mode_user) == dnnl_success);
+    FL_REQUIRE(dnnl_primitive_attr_set_scratchpad_mode(d->attr_relu, dnnl_scratchpad_mode_user) ==
+               dnnl_success);
     FL_REQUIRE(dnnl_post_ops_create(&ops) == dnnl_success);
     append_relu(ops);
     FL_REQUIRE(dnnl_primitive_attr_set_post_ops(d->attr_relu, ops) == dnnl_success);
@@ -297,7 +304,8 @@ const nn_layout *nn_layout_plain(nn_dnnl *d, int rank, const int64_t *dims)
 
 const nn_layout *nn_layout_blocked(nn_dnnl *d, int rank, const int64_t *dims)
 {
-    static const dnnl_format_tag_t tags[] = {[3] = dnnl_aBc16b, [4] = dnnl_aBcd16b, [5] = dnnl_aBcde16b};
+    static const dnnl_format_tag_t tags[] = {
+        [3] = dnnl_aBc16b, [4] = dnnl_aBcd16b, [5] = dnnl_aBcde16b};
     dnnl_memory_desc_t md;
 
     FL_REQUIRE(rank >= 3 && rank <= 5);
@@ -330,7 +338,8 @@ static const nn_layout *any(nn_dnnl *d, int rank, const int64_t *dims)
 {
     dnnl_memory_desc_t md;
 
-    return check(d, md_tagged(&md, rank, dims, dnnl_format_tag_any), "a layout") ? own_layout(d, md) : NULL;
+    return check(d, md_tagged(&md, rank, dims, dnnl_format_tag_any), "a layout") ? own_layout(d, md)
+                                                                                 : NULL;
 }
 
 /* ------------------------------------------------------------ primitives */
@@ -340,10 +349,11 @@ const nn_layout *nn_prim_layout(const nn_prim *prim, nn_arg arg)
     if (prim == NULL) {
         return NULL;
     }
-    nn_prim *p = (nn_prim *)prim; // the cache of answers may be filled
+    nn_prim *p = (nn_prim *)prim;  // the cache of answers may be filled
     if (p->layouts[arg] == NULL) {
 #if IS_V2
-        const dnnl_memory_desc_t *md = dnnl_primitive_desc_query_md(p->pd, args[arg].query, args[arg].index);
+        const dnnl_memory_desc_t *md = dnnl_primitive_desc_query_md(p->pd, args[arg].query,
+                                                                    args[arg].index);
         bool there = md != NULL && md->ndims > 0;
 #else
         md_ref md = dnnl_primitive_desc_query_md(p->pd, args[arg].query, args[arg].index);
@@ -388,9 +398,9 @@ static dnnl_prop_kind_t prop_of(nn_pass pass)
 static dnnl_status_t describe(dnnl_primitive_desc_t *pd, dnnl_status_t filled, const void *desc,
                               dnnl_primitive_attr_t attr, nn_dnnl *d, const nn_prim *hint)
 {
-    return filled != dnnl_success
-               ? filled
-               : dnnl_primitive_desc_create(pd, desc, attr, d->engine, hint == NULL ? NULL : hint->pd);
+    return filled != dnnl_success ? filled
+                                  : dnnl_primitive_desc_create(pd, desc, attr, d->engine,
+                                                               hint == NULL ? NULL : hint->pd);
 }
 #endif
 
@@ -406,8 +416,8 @@ nn_prim *nn_dnnl_reorder(nn_dnnl *d, const nn_layout *from, const nn_layout *to)
     if (is_broken(d)) {
         return NULL;
     }
-    dnnl_status_t status = dnnl_reorder_primitive_desc_create(&pd, md_of(from), d->engine, md_of(to), d->engine,
-                                                              d->attr);
+    dnnl_status_t status = dnnl_reorder_primitive_desc_create(&pd, md_of(from), d->engine,
+                                                              md_of(to), d->engine, d->attr);
     return finish(d, pd, status, "a reorder");
 }
 
@@ -416,38 +426,52 @@ typedef struct {
     dnnl_dims_t stride, dilation, pad_begin, pad_end;
 } conv_args;
 
-static dnnl_status_t describe_conv(dnnl_primitive_desc_t *pd, nn_dnnl *d, const conv_args *a, nn_pass pass,
-                                   dnnl_alg_kind_t alg, dnnl_primitive_attr_t attr, const nn_prim *hint)
+static dnnl_status_t describe_conv(dnnl_primitive_desc_t *pd, nn_dnnl *d, const conv_args *a,
+                                   nn_pass pass, dnnl_alg_kind_t alg, dnnl_primitive_attr_t attr,
+                                   const nn_prim *hint)
 {
 #if IS_V2
     dnnl_convolution_desc_t c;
     switch (pass) {
     case NN_PASS_DATA_GRAD:
-        return describe(pd, dnnl_dilated_convolution_backward_data_desc_init(&c, alg, a->src, a->weights, a->dst,
-                            a->stride, a->dilation, a->pad_begin, a->pad_end), &c, attr, d, hint);
+        return describe(pd,
+                        dnnl_dilated_convolution_backward_data_desc_init(
+                            &c, alg, a->src, a->weights, a->dst, a->stride, a->dilation,
+                            a->pad_begin, a->pad_end),
+                        &c, attr, d, hint);
     case NN_PASS_WEIGHT_GRAD:
-        return describe(pd, dnnl_dilated_convolution_backward_weights_desc_init(&c, alg, a->src, a->weights, a->bias,
-                            a->dst, a->stride, a->dilation, a->pad_begin, a->pad_end), &c, attr, d, hint);
+        return describe(pd,
+                        dnnl_dilated_convolution_backward_weights_desc_init(
+                            &c, alg, a->src, a->weights, a->bias, a->dst, a->stride, a->dilation,
+                            a->pad_begin, a->pad_end),
+                        &c, attr, d, hint);
     default:
-        return describe(pd, dnnl_dilated_convolution_forward_desc_init(&c, prop_of(pass), alg, a->src, a->weights,
-                            a->bias, a->dst, a->stride, a->dilation, a->pad_begin, a->pad_end), &c, attr, d, NULL);
+        return describe(pd,
+                        dnnl_dilated_convolution_forward_desc_init(
+                            &c, prop_of(pass), alg, a->src, a->weights, a->bias, a->dst, a->stride,
+                            a->dilation, a->pad_begin, a->pad_end),
+                        &c, attr, d, NULL);
     }
 #else
     switch (pass) {
     case NN_PASS_DATA_GRAD:
-        return dnnl_convolution_backward_data_primitive_desc_create(pd, d->engine, alg, a->src, a->weights, a->dst,
-                   a->stride, a->dilation, a->pad_begin, a->pad_end, hint->pd, attr);
+        return dnnl_convolution_backward_data_primitive_desc_create(
+            pd, d->engine, alg, a->src, a->weights, a->dst, a->stride, a->dilation, a->pad_begin,
+            a->pad_end, hint->pd, attr);
     case NN_PASS_WEIGHT_GRAD:
-        return dnnl_convolution_backward_weights_primitive_desc_create(pd, d->engine, alg, a->src, a->weights, a->bias,
-                   a->dst, a->stride, a->dilation, a->pad_begin, a->pad_end, hint->pd, attr);
+        return dnnl_convolution_backward_weights_primitive_desc_create(
+            pd, d->engine, alg, a->src, a->weights, a->bias, a->dst, a->stride, a->dilation,
+            a->pad_begin, a->pad_end, hint->pd, attr);
     default:
-        return dnnl_convolution_forward_primitive_desc_create(pd, d->engine, prop_of(pass), alg, a->src, a->weights,
-                   a->bias, a->dst, a->stride, a->dilation, a->pad_begin, a->pad_end, attr);
+        return dnnl_convolution_forward_primitive_desc_create(
+            pd, d->engine, prop_of(pass), alg, a->src, a->weights, a->bias, a->dst, a->stride,
+            a->dilation, a->pad_begin, a->pad_end, attr);
     }
 #endif
 }
 
-nn_prim *nn_dnnl_conv(nn_dnnl *d, const nn_conv_spec *spec, nn_pass pass, const nn_layout *src, const nn_prim *hint)
+nn_prim *nn_dnnl_conv(nn_dnnl *d, const nn_conv_spec *spec, nn_pass pass, const nn_layout *src,
+                      const nn_prim *hint)
 {
     int rank = spec->n_spatial + 2, grouped = spec->group > 1;
     dnnl_primitive_desc_t pd = NULL;
@@ -455,7 +479,8 @@ nn_prim *nn_dnnl_conv(nn_dnnl *d, const nn_conv_spec *spec, nn_pass pass, const 
     const nn_layout *weights, *dst, *bias = NULL;
     conv_args a = {0};
 
-    if (is_broken(d) || ((pass == NN_PASS_DATA_GRAD || pass == NN_PASS_WEIGHT_GRAD) && hint == NULL)) {
+    if (is_broken(d) ||
+        ((pass == NN_PASS_DATA_GRAD || pass == NN_PASS_WEIGHT_GRAD) && hint == NULL)) {
         return NULL;
     }
     src = src != NULL ? src : any(d, rank, spec->src);
@@ -470,7 +495,7 @@ nn_prim *nn_dnnl_conv(nn_dnnl *d, const nn_conv_spec *spec, nn_pass pass, const 
     a = (conv_args){md_of(src), md_of(weights), md_of(bias), md_of(dst), {0}, {0}, {0}, {0}};
     for (int i = 0; i < spec->n_spatial; i++) {
         a.stride[i] = spec->stride[i];
-        a.dilation[i] = spec->dilation[i] - 1; // oneDNN counts the gaps
+        a.dilation[i] = spec->dilation[i] - 1;  // oneDNN counts the gaps
         a.pad_begin[i] = spec->pad_begin[i];
         a.pad_end[i] = spec->pad_end[i];
     }
@@ -485,32 +510,38 @@ nn_prim *nn_dnnl_conv(nn_dnnl *d, const nn_conv_spec *spec, nn_pass pass, const 
     return finish(d, pd, status, "a convolution");
 }
 
-static dnnl_status_t describe_dense(dnnl_primitive_desc_t *pd, nn_dnnl *d, const conv_args *a, nn_pass pass,
-                                    dnnl_primitive_attr_t attr, const nn_prim *hint)
+static dnnl_status_t describe_dense(dnnl_primitive_desc_t *pd, nn_dnnl *d, const conv_args *a,
+                                    nn_pass pass, dnnl_primitive_attr_t attr, const nn_prim *hint)
 {
 #if IS_V2
     dnnl_inner_product_desc_t c;
     switch (pass) {
     case NN_PASS_DATA_GRAD:
-        return describe(pd, dnnl_inner_product_backward_data_desc_init(&c, a->src, a->weights, a->dst), &c, attr, d, hint);
+        return describe(pd,
+                        dnnl_inner_product_backward_data_desc_init(&c, a->src, a->weights, a->dst),
+                        &c, attr, d, hint);
     case NN_PASS_WEIGHT_GRAD:
-        return describe(pd, dnnl_inner_product_backward_weights_desc_init(&c, a->src, a->weights, a->bias, a->dst), &c,
-                        attr, d, hint);
+        return describe(
+            pd,
+            dnnl_inner_product_backward_weights_desc_init(&c, a->src, a->weights, a->bias, a->dst),
+            &c, attr, d, hint);
     default:
-        return describe(pd, dnnl_inner_product_forward_desc_init(&c, prop_of(pass), a->src, a->weights, a->bias, a->dst),
+        return describe(pd,
+                        dnnl_inner_product_forward_desc_init(&c, prop_of(pass), a->src, a->weights,
+                                                             a->bias, a->dst),
                         &c, attr, d, NULL);
     }
 #else
     switch (pass) {
     case NN_PASS_DATA_GRAD:
-        return dnnl_inner_product_backward_data_primitive_desc_create(pd, d->engine, a->src, a->weights, a->dst,
-                   hint->pd, attr);
+        return dnnl_inner_product_backward_data_primitive_desc_create(
+            pd, d->engine, a->src, a->weights, a->dst, hint->pd, attr);
     case NN_PASS_WEIGHT_GRAD:
-        return dnnl_inner_product_backward_weights_primitive_desc_create(pd, d->engine, a->src, a->weights, a->bias,
-                   a->dst, hint->pd, attr);
+        return dnnl_inner_product_backward_weights_primitive_desc_create(
+            pd, d->engine, a->src, a->weights, a->bias, a->dst, hint->pd, attr);
     default:
-        return dnnl_inner_product_forward_primitive_desc_create(pd, d->engine, prop_of(pass), a->src, a->weights,
-                   a->bias, a->dst, attr);
+        return dnnl_inner_product_forward_primitive_desc_create(
+            pd, d->engine, prop_of(pass), a->src, a->weights, a->bias, a->dst, attr);
     }
 #endif
 }
@@ -524,9 +555,13 @@ nn_prim *nn_dnnl_dense(nn_dnnl *d, const nn_dense_spec *spec, nn_pass pass, cons
         return NULL;
     }
     bool forward = pass == NN_PASS_TRAIN || pass == NN_PASS_INFER;
-    const nn_layout *bias = spec->bias && pass != NN_PASS_DATA_GRAD ? nn_layout_plain(d, 1, &spec->K) : NULL;
-    conv_args a = {.src = md_of(nn_layout_plain(d, 2, src)), .weights = md_of(any(d, 2, weights)),
-                   .bias = md_of(bias), .dst = md_of(nn_layout_plain(d, 2, dst))};
+    const nn_layout *bias = spec->bias && pass != NN_PASS_DATA_GRAD
+                                ? nn_layout_plain(d, 1, &spec->K)
+                                : NULL;
+    conv_args a = {.src = md_of(nn_layout_plain(d, 2, src)),
+                   .weights = md_of(any(d, 2, weights)),
+                   .bias = md_of(bias),
+                   .dst = md_of(nn_layout_plain(d, 2, dst))};
     if (is_broken(d) || (!forward && hint == NULL)) {
         return NULL;
     }
@@ -535,7 +570,8 @@ nn_prim *nn_dnnl_dense(nn_dnnl *d, const nn_dense_spec *spec, nn_pass pass, cons
     return finish(d, pd, status, "a matrix product");
 }
 
-nn_prim *nn_dnnl_pool(nn_dnnl *d, const nn_pool_spec *spec, nn_pass pass, const nn_layout *src, const nn_prim *hint)
+nn_prim *nn_dnnl_pool(nn_dnnl *d, const nn_pool_spec *spec, nn_pass pass, const nn_layout *src,
+                      const nn_prim *hint)
 {
     static const dnnl_alg_kind_t algs[] = {dnnl_pooling_max, dnnl_pooling_avg_exclude_padding,
                                            dnnl_pooling_avg_include_padding};
@@ -562,32 +598,48 @@ nn_prim *nn_dnnl_pool(nn_dnnl *d, const nn_pool_spec *spec, nn_pass pass, const 
     }
 #if IS_V2
     dnnl_pooling_desc_t c;
-    dnnl_pooling_v2_desc_t c2; // the one with dilation
+    dnnl_pooling_v2_desc_t c2;  // the one with dilation
     if (pass == NN_PASS_DATA_GRAD) {
-        status = dilated ? describe(&pd, dnnl_pooling_v2_backward_desc_init(&c2, alg, md_of(src), md_of(dst), stride,
-                                             kernel, dilation, begin, end), &c2, d->attr, d, hint)
-                         : describe(&pd, dnnl_pooling_backward_desc_init(&c, alg, md_of(src), md_of(dst), stride,
-                                             kernel, begin, end), &c, d->attr, d, hint);
+        status = dilated ? describe(&pd,
+                                    dnnl_pooling_v2_backward_desc_init(&c2, alg, md_of(src),
+                                                                       md_of(dst), stride, kernel,
+                                                                       dilation, begin, end),
+                                    &c2, d->attr, d, hint)
+                         : describe(&pd,
+                                    dnnl_pooling_backward_desc_init(&c, alg, md_of(src), md_of(dst),
+                                                                    stride, kernel, begin, end),
+                                    &c, d->attr, d, hint);
     } else {
-        status = dilated ? describe(&pd, dnnl_pooling_v2_forward_desc_init(&c2, prop_of(pass), alg, md_of(src),
-                                             md_of(dst), stride, kernel, dilation, begin, end), &c2, d->attr, d, NULL)
-                         : describe(&pd, dnnl_pooling_forward_desc_init(&c, prop_of(pass), alg, md_of(src), md_of(dst),
-                                             stride, kernel, begin, end), &c, d->attr, d, NULL);
+        status = dilated
+                     ? describe(&pd,
+                                dnnl_pooling_v2_forward_desc_init(&c2, prop_of(pass), alg,
+                                                                  md_of(src), md_of(dst), stride,
+                                                                  kernel, dilation, begin, end),
+                                &c2, d->attr, d, NULL)
+                     : describe(&pd,
+                                dnnl_pooling_forward_desc_init(&c, prop_of(pass), alg, md_of(src),
+                                                               md_of(dst), stride, kernel, begin,
+                                                               end),
+                                &c, d->attr, d, NULL);
     }
 #else
     (void)dilated;
     status = pass == NN_PASS_DATA_GRAD
-                 ? dnnl_pooling_backward_primitive_desc_create(&pd, d->engine, alg, md_of(src), md_of(dst), stride,
-                       kernel, dilation, begin, end, hint->pd, d->attr)
-                 : dnnl_pooling_forward_primitive_desc_create(&pd, d->engine, prop_of(pass), alg, md_of(src),
-                       md_of(dst), stride, kernel, dilation, begin, end, d->attr);
+                 ? dnnl_pooling_backward_primitive_desc_create(&pd, d->engine, alg, md_of(src),
+                                                               md_of(dst), stride, kernel, dilation,
+                                                               begin, end, hint->pd, d->attr)
+                 : dnnl_pooling_forward_primitive_desc_create(
+                       &pd, d->engine, prop_of(pass), alg, md_of(src), md_of(dst), stride, kernel,
+                       dilation, begin, end, d->attr);
 #endif
     return finish(d, pd, status, "a pooling");
 }
 
-nn_prim *nn_dnnl_map(nn_dnnl *d, nn_function f, nn_pass pass, const nn_layout *src, const nn_prim *hint)
+nn_prim *nn_dnnl_map(nn_dnnl *d, nn_function f, nn_pass pass, const nn_layout *src,
+                     const nn_prim *hint)
 {
-    static const dnnl_alg_kind_t algs[] = {dnnl_eltwise_relu_use_dst_for_bwd, dnnl_eltwise_logistic_use_dst_for_bwd};
+    static const dnnl_alg_kind_t algs[] = {dnnl_eltwise_relu_use_dst_for_bwd,
+                                           dnnl_eltwise_logistic_use_dst_for_bwd};
     dnnl_primitive_desc_t pd = NULL;
     dnnl_status_t status;
 
@@ -597,21 +649,28 @@ nn_prim *nn_dnnl_map(nn_dnnl *d, nn_function f, nn_pass pass, const nn_layout *s
 #if IS_V2
     dnnl_eltwise_desc_t c;
     status = pass == NN_PASS_DATA_GRAD
-                 ? describe(&pd, dnnl_eltwise_backward_desc_init(&c, algs[f], md_of(src), md_of(src), 0, 0), &c, d->attr,
-                            d, hint)
-                 : describe(&pd, dnnl_eltwise_forward_desc_init(&c, dnnl_forward_training, algs[f], md_of(src), 0, 0),
+                 ? describe(
+                       &pd,
+                       dnnl_eltwise_backward_desc_init(&c, algs[f], md_of(src), md_of(src), 0, 0),
+                       &c, d->attr, d, hint)
+                 : describe(&pd,
+                            dnnl_eltwise_forward_desc_init(&c, dnnl_forward_training, algs[f],
+                                                           md_of(src), 0, 0),
                             &c, d->attr, d, NULL);
 #else
     status = pass == NN_PASS_DATA_GRAD
-                 ? dnnl_eltwise_backward_primitive_desc_create(&pd, d->engine, algs[f], md_of(src), md_of(src),
-                       md_of(src), 0, 0, hint->pd, d->attr)
-                 : dnnl_eltwise_forward_primitive_desc_create(&pd, d->engine, dnnl_forward_training, algs[f],
-                       md_of(src), md_of(src), 0, 0, d->attr);
+                 ? dnnl_eltwise_backward_primitive_desc_create(&pd, d->engine, algs[f], md_of(src),
+                                                               md_of(src), md_of(src), 0, 0,
+                                                               hint->pd, d->attr)
+                 : dnnl_eltwise_forward_primitive_desc_create(&pd, d->engine, dnnl_forward_training,
+                                                              algs[f], md_of(src), md_of(src), 0, 0,
+                                                              d->attr);
 #endif
     return finish(d, pd, status, "an activation function");
 }
 
-nn_prim *nn_dnnl_batch_norm(nn_dnnl *d, const nn_norm_spec *spec, nn_pass pass, const nn_layout *src, const nn_prim *hint)
+nn_prim *nn_dnnl_batch_norm(nn_dnnl *d, const nn_norm_spec *spec, nn_pass pass,
+                            const nn_layout *src, const nn_prim *hint)
 {
     unsigned flags = (unsigned)dnnl_use_scale | (unsigned)dnnl_use_shift |
                      (spec->relu ? (unsigned)dnnl_fuse_norm_relu : 0) |
@@ -626,21 +685,27 @@ nn_prim *nn_dnnl_batch_norm(nn_dnnl *d, const nn_norm_spec *spec, nn_pass pass, 
 #if IS_V2
     dnnl_batch_normalization_desc_t c;
     status = pass == NN_PASS_DATA_GRAD
-                 ? describe(&pd, dnnl_batch_normalization_backward_desc_init(&c, dnnl_backward, md_of(src), md_of(src),
-                                     epsilon, flags), &c, d->attr, d, hint)
-                 : describe(&pd, dnnl_batch_normalization_forward_desc_init(&c, prop_of(pass), md_of(src), epsilon,
-                                     flags), &c, d->attr, d, NULL);
+                 ? describe(&pd,
+                            dnnl_batch_normalization_backward_desc_init(
+                                &c, dnnl_backward, md_of(src), md_of(src), epsilon, flags),
+                            &c, d->attr, d, hint)
+                 : describe(&pd,
+                            dnnl_batch_normalization_forward_desc_init(&c, prop_of(pass),
+                                                                       md_of(src), epsilon, flags),
+                            &c, d->attr, d, NULL);
 #else
-    status = pass == NN_PASS_DATA_GRAD
-                 ? dnnl_batch_normalization_backward_primitive_desc_create(&pd, d->engine, dnnl_backward, md_of(src),
-                       md_of(src), md_of(src), epsilon, flags, hint->pd, d->attr)
-                 : dnnl_batch_normalization_forward_primitive_desc_create(&pd, d->engine, prop_of(pass), md_of(src),
-                       md_of(src), epsilon, flags, d->attr);
+    status = pass == NN_PASS_DATA_GRAD ? dnnl_batch_normalization_backward_primitive_desc_create(
+                                             &pd, d->engine, dnnl_backward, md_of(src), md_of(src),
+                                             md_of(src), epsilon, flags, hint->pd, d->attr)
+                                       : dnnl_batch_normalization_forward_primitive_desc_create(
+                                             &pd, d->engine, prop_of(pass), md_of(src), md_of(src),
+                                             epsilon, flags, d->attr);
 #endif
     return finish(d, pd, status, "a batch normalisation");
 }
 
-nn_prim *nn_dnnl_softmax(nn_dnnl *d, int axis, nn_pass pass, const nn_layout *src, const nn_prim *hint)
+nn_prim *nn_dnnl_softmax(nn_dnnl *d, int axis, nn_pass pass, const nn_layout *src,
+                         const nn_prim *hint)
 {
     dnnl_primitive_desc_t pd = NULL;
     dnnl_status_t status;
@@ -651,15 +716,19 @@ nn_prim *nn_dnnl_softmax(nn_dnnl *d, int axis, nn_pass pass, const nn_layout *sr
 #if IS_V2
     dnnl_softmax_desc_t c;
     status = pass == NN_PASS_DATA_GRAD
-                 ? describe(&pd, dnnl_softmax_backward_desc_init(&c, md_of(src), md_of(src), axis), &c, d->attr, d, hint)
-                 : describe(&pd, dnnl_softmax_forward_desc_init(&c, prop_of(pass), md_of(src), axis), &c, d->attr, d,
-                            NULL);
+                 ? describe(&pd, dnnl_softmax_backward_desc_init(&c, md_of(src), md_of(src), axis),
+                            &c, d->attr, d, hint)
+                 : describe(&pd,
+                            dnnl_softmax_forward_desc_init(&c, prop_of(pass), md_of(src), axis), &c,
+                            d->attr, d, NULL);
 #else
     status = pass == NN_PASS_DATA_GRAD
-                 ? dnnl_softmax_backward_primitive_desc_create(&pd, d->engine, dnnl_softmax_accurate, md_of(src),
-                       md_of(src), md_of(src), axis, hint->pd, d->attr)
-                 : dnnl_softmax_forward_primitive_desc_create(&pd, d->engine, prop_of(pass), dnnl_softmax_accurate,
-                       md_of(src), md_of(src), axis, d->attr);
+                 ? dnnl_softmax_backward_primitive_desc_create(
+                       &pd, d->engine, dnnl_softmax_accurate, md_of(src), md_of(src), md_of(src),
+                       axis, hint->pd, d->attr)
+                 : dnnl_softmax_forward_primitive_desc_create(&pd, d->engine, prop_of(pass),
+                                                              dnnl_softmax_accurate, md_of(src),
+                                                              md_of(src), axis, d->attr);
 #endif
     return finish(d, pd, status, "a softmax");
 }
@@ -674,11 +743,12 @@ nn_prim *nn_dnnl_add(nn_dnnl *d, const nn_layout *src, const nn_layout *src_1, c
     }
 #if IS_V2
     dnnl_binary_desc_t c;
-    status = describe(&pd, dnnl_binary_desc_init(&c, dnnl_binary_add, md_of(src), md_of(src_1), md_of(dst)), &c, d->attr,
-                      d, NULL);
+    status = describe(
+        &pd, dnnl_binary_desc_init(&c, dnnl_binary_add, md_of(src), md_of(src_1), md_of(dst)), &c,
+        d->attr, d, NULL);
 #else
-    status = dnnl_binary_primitive_desc_create(&pd, d->engine, dnnl_binary_add, md_of(src), md_of(src_1), md_of(dst),
-                                               d->attr);
+    status = dnnl_binary_primitive_desc_create(&pd, d->engine, dnnl_binary_add, md_of(src),
+                                               md_of(src_1), md_of(dst), d->attr);
 #endif
     return finish(d, pd, status, "an addition");
 }
@@ -693,11 +763,12 @@ nn_prim *nn_dnnl_sum_over(nn_dnnl *d, const nn_layout *src, const nn_layout *dst
     }
 #if IS_V2
     dnnl_reduction_desc_t c;
-    status = describe(&pd, dnnl_reduction_desc_init(&c, dnnl_reduction_sum, md_of(src), md_of(dst), 0, 0), &c, d->attr, d,
-                      NULL);
+    status = describe(
+        &pd, dnnl_reduction_desc_init(&c, dnnl_reduction_sum, md_of(src), md_of(dst), 0, 0), &c,
+        d->attr, d, NULL);
 #else
-    status = dnnl_reduction_primitive_desc_create(&pd, d->engine, dnnl_reduction_sum, md_of(src), md_of(dst), 0, 0,
-                                                  d->attr);
+    status = dnnl_reduction_primitive_desc_create(&pd, d->engine, dnnl_reduction_sum, md_of(src),
+                                                  md_of(dst), 0, 0, d->attr);
 #endif
     return finish(d, pd, status, "a sum");
 }
@@ -727,5 +798,6 @@ void nn_prim_bind(nn_prim *prim, nn_arg arg, nn_mem *m)
 
 void nn_prim_run(const nn_prim *prim)
 {
-    FL_REQUIRE(dnnl_primitive_execute(prim->primitive, prim->d->stream, prim->n_args, prim->args) == dnnl_success);
+    FL_REQUIRE(dnnl_primitive_execute(prim->primitive, prim->d->stream, prim->n_args, prim->args) ==
+               dnnl_success);
 }

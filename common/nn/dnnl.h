@@ -19,16 +19,30 @@
 #include "base/err.h"
 #include "nn/tensor.h"
 
-typedef struct nn_dnnl nn_dnnl;   // engine, stream, and everything made with them
-typedef struct nn_layout nn_layout; // dimensions and how they lie in memory
-typedef struct nn_prim nn_prim;   // an operation for given shapes and layouts
-typedef struct nn_mem nn_mem;     // a layout at an address
+typedef struct nn_dnnl nn_dnnl;      // engine, stream, and everything made with them
+typedef struct nn_layout nn_layout;  // dimensions and how they lie in memory
+typedef struct nn_prim nn_prim;      // an operation for given shapes and layouts
+typedef struct nn_mem nn_mem;        // a layout at an address
 
 /* The arguments of primitives. */
 typedef enum {
-    NN_SRC, NN_SRC_1, NN_DST, NN_WEIGHTS, NN_BIAS_ARG, NN_SCALE, NN_SHIFT, NN_MEAN, NN_VARIANCE,
-    NN_DIFF_SRC, NN_DIFF_DST, NN_DIFF_WEIGHTS, NN_DIFF_BIAS, NN_DIFF_SCALE, NN_DIFF_SHIFT,
-    NN_WORKSPACE, NN_SCRATCHPAD,
+    NN_SRC,
+    NN_SRC_1,
+    NN_DST,
+    NN_WEIGHTS,
+    NN_BIAS_ARG,
+    NN_SCALE,
+    NN_SHIFT,
+    NN_MEAN,
+    NN_VARIANCE,
+    NN_DIFF_SRC,
+    NN_DIFF_DST,
+    NN_DIFF_WEIGHTS,
+    NN_DIFF_BIAS,
+    NN_DIFF_SCALE,
+    NN_DIFF_SHIFT,
+    NN_WORKSPACE,
+    NN_SCRATCHPAD,
     NN_N_ARGS
 } nn_arg;
 
@@ -51,7 +65,7 @@ const nn_layout *nn_layout_plain(nn_dnnl *d, int rank, const int64_t *dims);
 const nn_layout *nn_layout_permuted(nn_dnnl *d, int rank, const int64_t *dims, const int *order);
 /* Channels in blocks of 16 (nChw16c), as most primitives like them. */
 const nn_layout *nn_layout_blocked(nn_dnnl *d, int rank, const int64_t *dims);
-size_t nn_layout_bytes(const nn_layout *l); // padding included
+size_t nn_layout_bytes(const nn_layout *l);  // padding included
 bool nn_layout_equal(const nn_layout *a, const nn_layout *b);
 bool nn_layout_is_plain(nn_dnnl *d, const nn_layout *l);
 
@@ -66,16 +80,17 @@ nn_prim *nn_dnnl_reorder(nn_dnnl *d, const nn_layout *from, const nn_layout *to)
 /* Convolution.  weight: (K, C/group, kernel...), or with group > 1
  * (group, K/group, C/group, kernel...). */
 typedef struct {
-    int n_spatial;           // 1 to 3
+    int n_spatial;  // 1 to 3
     int64_t src[5], weight[6], dst[5];
     int64_t group;
-    int64_t stride[3], dilation[3], pad_begin[3], pad_end[3]; // dilation 1 = dense
+    int64_t stride[3], dilation[3], pad_begin[3], pad_end[3];  // dilation 1 = dense
     bool bias;
-    bool relu;               // forward passes: y = max(0, conv + bias)
-    bool winograd;           // try it; falls back to direct convolution
+    bool relu;      // forward passes: y = max(0, conv + bias)
+    bool winograd;  // try it; falls back to direct convolution
 } nn_conv_spec;
 /* src: its layout, or NULL = any.  hint: the forward primitive, for gradients. */
-nn_prim *nn_dnnl_conv(nn_dnnl *d, const nn_conv_spec *spec, nn_pass pass, const nn_layout *src, const nn_prim *hint);
+nn_prim *nn_dnnl_conv(nn_dnnl *d, const nn_conv_spec *spec, nn_pass pass, const nn_layout *src,
+                      const nn_prim *hint);
 
 /* y = x W' + b; x (N, C) row-major, W (K, C), y (N, K) row-major. */
 typedef struct {
@@ -92,11 +107,13 @@ typedef struct {
     int64_t kernel[3], stride[3], dilation[3], pad_begin[3], pad_end[3];
 } nn_pool_spec;
 /* src: layout of the input, or with NN_PASS_DATA_GRAD of its gradient. */
-nn_prim *nn_dnnl_pool(nn_dnnl *d, const nn_pool_spec *spec, nn_pass pass, const nn_layout *src, const nn_prim *hint);
+nn_prim *nn_dnnl_pool(nn_dnnl *d, const nn_pool_spec *spec, nn_pass pass, const nn_layout *src,
+                      const nn_prim *hint);
 
 /* Functions of one number whose gradient follows from the result. */
 typedef enum { NN_RELU, NN_SIGMOID } nn_function;
-nn_prim *nn_dnnl_map(nn_dnnl *d, nn_function f, nn_pass pass, const nn_layout *src, const nn_prim *hint);
+nn_prim *nn_dnnl_map(nn_dnnl *d, nn_function f, nn_pass pass, const nn_layout *src,
+                     const nn_prim *hint);
 
 /* Batch normalisation, optionally with ReLU behind it.  INFER uses running
  * statistics given as MEAN and VARIANCE; TRAIN computes them.  The gradient
@@ -105,12 +122,15 @@ typedef struct {
     double epsilon;
     bool relu;
 } nn_norm_spec;
-nn_prim *nn_dnnl_batch_norm(nn_dnnl *d, const nn_norm_spec *spec, nn_pass pass, const nn_layout *src, const nn_prim *hint);
+nn_prim *nn_dnnl_batch_norm(nn_dnnl *d, const nn_norm_spec *spec, nn_pass pass,
+                            const nn_layout *src, const nn_prim *hint);
 
-nn_prim *nn_dnnl_softmax(nn_dnnl *d, int axis, nn_pass pass, const nn_layout *src, const nn_prim *hint);
+nn_prim *nn_dnnl_softmax(nn_dnnl *d, int axis, nn_pass pass, const nn_layout *src,
+                         const nn_prim *hint);
 
 /* dst = src + src_1, of dst's shape or broadcast to it. */
-nn_prim *nn_dnnl_add(nn_dnnl *d, const nn_layout *src, const nn_layout *src_1, const nn_layout *dst);
+nn_prim *nn_dnnl_add(nn_dnnl *d, const nn_layout *src, const nn_layout *src_1,
+                     const nn_layout *dst);
 /* dst = src summed over the dimensions where dst has 1. */
 nn_prim *nn_dnnl_sum_over(nn_dnnl *d, const nn_layout *src, const nn_layout *dst);
 

@@ -11,21 +11,23 @@
 #include "base/mem.h"
 #include "nn/ops.h"
 
-enum { MAX_ENDS = 16, MAX_ATTRS = 16 }; // inputs or outputs of a graph; attributes of a node
+enum { MAX_ENDS = 16, MAX_ATTRS = 16 };  // inputs or outputs of a graph; attributes of a node
+
+#define MAX_ROW (INT64_C(1) << 31)  // numbers of one row of a value
 
 typedef struct {
     const char *name;
     nn_shape shape;
-    int producer;         // node, or -1 for inputs and parameters
+    int producer;  // node, or -1 for inputs and parameters
     bool is_param;
-    nn_kind kind;         // the rest is for parameters
+    nn_kind kind;  // the rest is for parameters
     nn_init init;
     int64_t fan;
     int64_t table_index;  // -1 while the graph is not finished or it is unused
 } value;
 
 struct nn_graph {
-    fl_arena *arena; // texts and attributes, as long as the graph
+    fl_arena *arena;  // texts and attributes, as long as the graph
     const char *name;
     value *values;
     size_t n_values, cap_values;
@@ -33,8 +35,8 @@ struct nn_graph {
     size_t n_nodes, cap_nodes;
     nn_value inputs[MAX_ENDS], outputs[MAX_ENDS];
     size_t n_inputs, n_outputs;
-    nn_table *table; // made by finish
-    fl_err mistake;  // the first one
+    nn_table *table;  // made by finish
+    fl_err mistake;   // the first one
     bool finished;
 };
 
@@ -82,7 +84,8 @@ static nn_value add_value(nn_graph *g, const char *name, const nn_shape *shape)
     return (nn_value)g->n_values++;
 }
 
-/* dim[0] may be the batch where that is allowed; the others are at least 1. */
+/* dim[0] may be the batch where that is allowed; the others are at least 1.
+ * The limit keeps products of shapes far from overflow. */
 static bool is_good_shape(const nn_shape *s, bool may_have_batch)
 {
     if (s->rank < 0 || s->rank > NN_MAX_RANK) {
@@ -93,7 +96,8 @@ static bool is_good_shape(const nn_shape *s, bool may_have_batch)
             return false;
         }
     }
-    return nn_shape_count(s, 1) >= 0;
+    int64_t count = nn_shape_count(s, 1);
+    return count >= 0 && count <= MAX_ROW;
 }
 
 nn_value nn_graph_input(nn_graph *g, const char *name, const nn_shape *shape)
@@ -112,7 +116,8 @@ nn_value nn_graph_input(nn_graph *g, const char *name, const nn_shape *shape)
     return g->inputs[g->n_inputs++] = add_value(g, name, shape);
 }
 
-nn_value nn_graph_param(nn_graph *g, const char *name, nn_kind kind, const nn_shape *shape, nn_init init, int64_t fan)
+nn_value nn_graph_param(nn_graph *g, const char *name, nn_kind kind, const nn_shape *shape,
+                        nn_init init, int64_t fan)
 {
     if (is_broken(g)) {
         return -1;
@@ -154,7 +159,8 @@ static const nn_attr *copy_attrs(nn_graph *g, const nn_attr *attrs, size_t n)
 static fl_status check_call(const nn_graph *g, const nn_op *op, const nn_node *node, fl_err *err)
 {
     if ((int)node->n_in < op->min_inputs || (int)node->n_in > op->max_inputs) {
-        return fl_fail(err, FL_ECONFIG, "takes %d to %d inputs, not %zu", op->min_inputs, op->max_inputs, node->n_in);
+        return fl_fail(err, FL_ECONFIG, "takes %d to %d inputs, not %zu", op->min_inputs,
+                       op->max_inputs, node->n_in);
     }
     for (size_t i = 0; i < node->n_in; i++) {
         FL_REQUIRE(node->in[i] < (nn_value)g->n_values);
@@ -164,11 +170,13 @@ static fl_status check_call(const nn_graph *g, const nn_op *op, const nn_node *n
     }
     for (size_t i = 0; i < node->n_attrs; i++) {
         int k = 0;
-        while (k < NN_MAX_OP_ATTRS && op->attrs[k] != NULL && strcmp(op->attrs[k], node->attrs[i].name) != 0) {
+        while (k < NN_MAX_OP_ATTRS && op->attrs[k] != NULL &&
+               strcmp(op->attrs[k], node->attrs[i].name) != 0) {
             k++;
         }
         if (k == NN_MAX_OP_ATTRS || op->attrs[k] == NULL) {
-            return fl_fail(err, FL_EUNSUPPORTED, "attribute %s is not supported", node->attrs[i].name);
+            return fl_fail(err, FL_EUNSUPPORTED, "attribute %s is not supported",
+                           node->attrs[i].name);
         }
     }
     return FL_OK;
@@ -199,24 +207,30 @@ nn_value nn_graph_op(nn_graph *g, const char *op_name, const char *name, const n
     const nn_op *op = nn_op_find(op_name);
     if (op == NULL) {
         nn_op_list(known, sizeof known);
-        fl_fail(&g->mistake, FL_EUNSUPPORTED, "node %.80s: operator %.40s is not supported; supported are %.600s",
-                name, op_name, known);
+        fl_fail(&g->mistake, FL_EUNSUPPORTED,
+                "node %.80s: operator %.40s is not supported; supported are %.600s", name, op_name,
+                known);
         return -1;
     }
     if (n_inputs > NN_MAX_INPUTS || n_attrs > MAX_ATTRS || g->n_nodes >= NN_MAX_NODES) {
-        fl_fail(&g->mistake, FL_ELIMIT, "node %.80s (%s): more than %d inputs, %d attributes or %d nodes", name,
-                op_name, NN_MAX_INPUTS, MAX_ATTRS, NN_MAX_NODES);
+        fl_fail(&g->mistake, FL_ELIMIT,
+                "node %.80s (%s): more than %d inputs, %d attributes or %d nodes", name, op_name,
+                NN_MAX_INPUTS, MAX_ATTRS, NN_MAX_NODES);
         return -1;
     }
     while (n_inputs > 0 && inputs[n_inputs - 1] < 0) {
-        n_inputs--; // optional ones left out at the end
+        n_inputs--;  // optional ones left out at the end
     }
     nn_value *ins = fl_arena_alloc(g->arena, n_inputs, sizeof *ins);
     for (size_t i = 0; i < n_inputs; i++) {
         ins[i] = inputs[i];
     }
-    nn_node node = {.op = op->name, .name = fl_arena_strdup(g->arena, name), .in = ins, .n_in = n_inputs,
-                    .attrs = copy_attrs(g, attrs, n_attrs), .n_attrs = n_attrs};
+    nn_node node = {.op = op->name,
+                    .name = fl_arena_strdup(g->arena, name),
+                    .in = ins,
+                    .n_in = n_inputs,
+                    .attrs = copy_attrs(g, attrs, n_attrs),
+                    .n_attrs = n_attrs};
     if ((st = check_call(g, op, &node, &g->mistake)) == FL_OK) {
         shapes_of_inputs(in, g, &node);
         st = op->shape(&shape, &node, in, &g->mistake);
@@ -250,11 +264,12 @@ void nn_graph_output(nn_graph *g, const char *name, nn_value v)
     FL_REQUIRE(v >= 0 && v < (nn_value)g->n_values);
     for (size_t i = 0; i < g->n_outputs; i++) {
         if (g->outputs[i] == v) {
-            v = nn_graph_op(g, "Identity", NULL, &v, 1, NULL, 0); // the same value under a second name
+            v = nn_graph_op(g, "Identity", NULL, &v, 1, NULL,
+                            0);  // the same value under a second name
         }
     }
     if (g->values[v].producer < 0) {
-        v = nn_graph_op(g, "Identity", NULL, &v, 1, NULL, 0); // an input keeps its own name
+        v = nn_graph_op(g, "Identity", NULL, &v, 1, NULL, 0);  // an input keeps its own name
     }
     if (g->n_outputs == MAX_ENDS) {
         fl_fail(&g->mistake, FL_ELIMIT, "output %s: more than %d outputs", name, MAX_ENDS);
@@ -292,7 +307,7 @@ static void drop_unused_nodes(nn_graph *g)
     g->n_nodes = kept;
     for (size_t i = 0; i < g->n_values; i++) {
         if (g->values[i].is_param && !used[i]) {
-            g->values[i].table_index = -2; // stays out of the table
+            g->values[i].table_index = -2;  // stays out of the table
         }
     }
     free(used);
@@ -324,8 +339,8 @@ fl_status nn_graph_finish(nn_graph *g, fl_err *err)
 
 /* ------------------------------------------------------- layers by name */
 
-static nn_value layer_param(nn_graph *g, const char *layer, const char *what, nn_kind kind, const nn_shape *shape,
-                            nn_init init, int64_t fan)
+static nn_value layer_param(nn_graph *g, const char *layer, const char *what, nn_kind kind,
+                            const nn_shape *shape, nn_init init, int64_t fan)
 {
     char name[NN_NAME_BYTES + 32];
 
@@ -333,7 +348,8 @@ static nn_value layer_param(nn_graph *g, const char *layer, const char *what, nn
     return nn_graph_param(g, name, kind, shape, init, fan);
 }
 
-nn_value nn_conv(nn_graph *g, const char *name, nn_value x, int64_t channels, int64_t kernel, int64_t stride, int64_t pad)
+nn_value nn_conv(nn_graph *g, const char *name, nn_value x, int64_t channels, int64_t kernel,
+                 int64_t stride, int64_t pad)
 {
     if (is_broken(g)) {
         return -1;
@@ -372,8 +388,9 @@ nn_value nn_gemm(nn_graph *g, const char *name, nn_value x, int64_t features)
         return -1;
     }
     nn_shape weight = {2, {features, in->dim[1]}}, bias = {1, {features}};
-    nn_value inputs[] = {x, layer_param(g, name, "weight", NN_WEIGHT, &weight, NN_INIT_FAN_IN, 0),
-                         layer_param(g, name, "bias", NN_BIAS, &bias, NN_INIT_FAN_IN, weight.dim[1])};
+    nn_value inputs[] = {
+        x, layer_param(g, name, "weight", NN_WEIGHT, &weight, NN_INIT_FAN_IN, 0),
+        layer_param(g, name, "bias", NN_BIAS, &bias, NN_INIT_FAN_IN, weight.dim[1])};
     nn_attr attrs[] = {NN_INT("transB", 1)};
     return nn_graph_op(g, "Gemm", name, inputs, 3, attrs, 1);
 }
@@ -385,7 +402,8 @@ nn_value nn_relu(nn_graph *g, nn_value x)
 
 nn_value nn_max_pool(nn_graph *g, nn_value x, int64_t kernel, int64_t stride)
 {
-    int64_t kernels[NN_MAX_SPATIAL] = {kernel, kernel, kernel}, strides[NN_MAX_SPATIAL] = {stride, stride, stride};
+    int64_t kernels[NN_MAX_SPATIAL] = {kernel, kernel, kernel},
+            strides[NN_MAX_SPATIAL] = {stride, stride, stride};
 
     if (is_broken(g)) {
         return -1;
@@ -412,7 +430,9 @@ nn_value nn_flatten(nn_graph *g, nn_value x)
 
 nn_value nn_dropout(nn_graph *g, nn_value x, double rate)
 {
-    return rate == 0 ? x : nn_graph_op(g, "Dropout", NULL, &x, 1, (nn_attr[]){NN_FLOAT("ratio", rate)}, 1);
+    return rate == 0
+               ? x
+               : nn_graph_op(g, "Dropout", NULL, &x, 1, (nn_attr[]){NN_FLOAT("ratio", rate)}, 1);
 }
 
 nn_value nn_add(nn_graph *g, nn_value a, nn_value b)
@@ -493,7 +513,10 @@ int64_t nn_graph_macs(const nn_graph *g)
         const nn_op *op = nn_op_find(node->op);
         const nn_shape *in[NN_MAX_INPUTS];
         shapes_of_inputs(in, g, node);
-        macs += op->macs != NULL ? op->macs(node, &g->values[node->out[0]].shape, in) : 0;
+        int64_t more = op->macs != NULL ? op->macs(node, &g->values[node->out[0]].shape, in) : 0;
+        if (__builtin_add_overflow(macs, more, &macs)) {
+            return INT64_MAX;
+        }
     }
     return macs;
 }
@@ -551,11 +574,19 @@ static void init_param(float *x, const value *v, fl_rng *rng)
 
     for (int64_t i = 0; i < n; i++) {
         switch (v->init) {
-        case NN_INIT_ZERO: x[i] = 0; break;
-        case NN_INIT_ONE: x[i] = 1; break;
-        case NN_INIT_FAN_IN: x[i] = (float)fl_rng_range(rng, -bound, bound); break;
+        case NN_INIT_ZERO:
+            x[i] = 0;
+            break;
+        case NN_INIT_ONE:
+            x[i] = 1;
+            break;
+        case NN_INIT_FAN_IN:
+            x[i] = (float)fl_rng_range(rng, -bound, bound);
+            break;
         case NN_INIT_HE_NORMAL:
-        case NN_INIT_HE_FAN_OUT: x[i] = (float)(sd * fl_rng_normal(rng)); break;
+        case NN_INIT_HE_FAN_OUT:
+            x[i] = (float)(sd * fl_rng_normal(rng));
+            break;
         }
     }
 }

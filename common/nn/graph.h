@@ -27,14 +27,14 @@
 #include "nn/tensor.h"
 
 typedef struct nn_graph nn_graph;
-typedef int nn_value; // a named tensor of the graph; -1 after a mistake
+typedef int nn_value;  // a named tensor of the graph; -1 after a mistake
 
 enum { NN_MAX_INPUTS = 8, NN_MAX_NODES = 20000 };
 
 /* An ONNX attribute. */
 typedef enum { NN_ATTR_INT, NN_ATTR_FLOAT, NN_ATTR_INTS, NN_ATTR_TEXT } nn_attr_kind;
 typedef struct {
-    const char *name;      // "kernel_shape"
+    const char *name;  // "kernel_shape"
     nn_attr_kind kind;
     int64_t i;
     double f;
@@ -42,9 +42,10 @@ typedef struct {
     size_t n_ints;
     const char *text;
 } nn_attr;
-#define NN_INT(key, value) ((nn_attr){.name = key, .kind = NN_ATTR_INT, .i = (value)})
+#define NN_INT(key, value)   ((nn_attr){.name = key, .kind = NN_ATTR_INT, .i = (value)})
 #define NN_FLOAT(key, value) ((nn_attr){.name = key, .kind = NN_ATTR_FLOAT, .f = (value)})
-#define NN_INTS(key, array, n) ((nn_attr){.name = key, .kind = NN_ATTR_INTS, .ints = (array), .n_ints = (n)})
+#define NN_INTS(key, array, n) \
+    ((nn_attr){.name = key, .kind = NN_ATTR_INTS, .ints = (array), .n_ints = (n)})
 
 /* How a parameter starts (the stream is "init", by the parameter's name). */
 typedef enum {
@@ -60,7 +61,8 @@ void nn_graph_destroy(nn_graph **g);
 
 nn_value nn_graph_input(nn_graph *g, const char *name, const nn_shape *shape);
 /* fan: what NN_INIT_* uses (fan_in or fan_out); 0 = from the shape. */
-nn_value nn_graph_param(nn_graph *g, const char *name, nn_kind kind, const nn_shape *shape, nn_init init, int64_t fan);
+nn_value nn_graph_param(nn_graph *g, const char *name, nn_kind kind, const nn_shape *shape,
+                        nn_init init, int64_t fan);
 /* Adds an operator by its ONNX name; returns its first output.  inputs may hold
  * -1 for an optional input that is left out at the end. */
 nn_value nn_graph_op(nn_graph *g, const char *op, const char *name, const nn_value *inputs,
@@ -71,23 +73,26 @@ void nn_graph_output(nn_graph *g, const char *name, nn_value v);
 fl_status nn_graph_finish(nn_graph *g, fl_err *err) FL_MUST_CHECK;
 
 /* Layers of the common kinds; parameters are called NAME.weight and NAME.bias. */
-nn_value nn_conv(nn_graph *g, const char *name, nn_value x, int64_t channels, int64_t kernel, int64_t stride, int64_t pad);
-nn_value nn_gemm(nn_graph *g, const char *name, nn_value x, int64_t features); // y = x W' + b, W (features, in)
+nn_value nn_conv(nn_graph *g, const char *name, nn_value x, int64_t channels, int64_t kernel,
+                 int64_t stride, int64_t pad);
+nn_value nn_gemm(nn_graph *g, const char *name, nn_value x,
+                 int64_t features);  // y = x W' + b, W (features, in)
 nn_value nn_relu(nn_graph *g, nn_value x);
 nn_value nn_max_pool(nn_graph *g, nn_value x, int64_t kernel, int64_t stride);
 nn_value nn_global_average_pool(nn_graph *g, nn_value x);
-nn_value nn_flatten(nn_graph *g, nn_value x);             // (N, everything else)
-nn_value nn_dropout(nn_graph *g, nn_value x, double rate); // rate 0: x itself
+nn_value nn_flatten(nn_graph *g, nn_value x);               // (N, everything else)
+nn_value nn_dropout(nn_graph *g, nn_value x, double rate);  // rate 0: x itself
 nn_value nn_add(nn_graph *g, nn_value a, nn_value b);
-nn_value nn_batch_norm(nn_graph *g, const char *name, nn_value x); // + running_mean, running_var (NN_STAT)
+nn_value nn_batch_norm(nn_graph *g, const char *name,
+                       nn_value x);  // + running_mean, running_var (NN_STAT)
 
 /* What a finished graph says of itself. */
 const char *nn_graph_name(const nn_graph *g);
-const nn_table *nn_graph_table(const nn_graph *g);      // borrowed until destroy
+const nn_table *nn_graph_table(const nn_graph *g);  // borrowed until destroy
 const nn_shape *nn_graph_shape(const nn_graph *g, nn_value v);
 nn_value nn_graph_input_at(const nn_graph *g, size_t i);
 nn_value nn_graph_output_at(const nn_graph *g, size_t i);
-size_t nn_graph_n_values(const nn_graph *g);          // values are 0 .. n - 1
+size_t nn_graph_n_values(const nn_graph *g);  // values are 0 .. n - 1
 size_t nn_graph_n_inputs(const nn_graph *g);
 size_t nn_graph_n_outputs(const nn_graph *g);
 /* Multiply-adds of one forward pass of one row. */
@@ -101,8 +106,8 @@ typedef struct {
     size_t n_attrs;
 } nn_node;
 size_t nn_graph_n_nodes(const nn_graph *g);
-const nn_node *nn_graph_node(const nn_graph *g, size_t i); // borrowed
-const nn_attr *nn_node_attr(const nn_node *node, const char *name); // or NULL
+const nn_node *nn_graph_node(const nn_graph *g, size_t i);           // borrowed
+const nn_attr *nn_node_attr(const nn_node *node, const char *name);  // or NULL
 const char *nn_graph_value_name(const nn_graph *g, nn_value v);
 /* Index into the parameter table, or -1 when v is no parameter. */
 int64_t nn_graph_param_index(const nn_graph *g, nn_value v);

@@ -39,8 +39,8 @@ static double weight_of(const nn_loss_config *cfg, int64_t k)
 }
 
 /* sum of w[t] (log sum exp(x) - x[t]) over sum of w[t] */
-static double softmax_ce(const nn_loss_config *cfg, const float *logits, const float *target, int64_t N, int64_t K,
-                         float *dlogits)
+static double softmax_ce(const nn_loss_config *cfg, const float *logits, const float *target,
+                         int64_t N, int64_t K, float *dlogits)
 {
     double loss = 0, total = 0;
 
@@ -64,8 +64,8 @@ static double softmax_ce(const nn_loss_config *cfg, const float *logits, const f
 }
 
 /* mean of w t softplus(-x) + (1 - t) softplus(x) */
-static double sigmoid_ce(const nn_loss_config *cfg, const float *logits, const float *target, int64_t N, int64_t K,
-                         int64_t n_labelled, float *dlogits)
+static double sigmoid_ce(const nn_loss_config *cfg, const float *logits, const float *target,
+                         int64_t N, int64_t K, int64_t n_labelled, float *dlogits)
 {
     double loss = 0;
 
@@ -84,7 +84,8 @@ static double sigmoid_ce(const nn_loss_config *cfg, const float *logits, const f
 }
 
 /* mean of (x - t)^2 */
-static double mse(const float *output, const float *target, int64_t n, int64_t n_labelled, float *doutput)
+static double mse(const float *output, const float *target, int64_t n, int64_t n_labelled,
+                  float *doutput)
 {
     double loss = 0;
 
@@ -101,8 +102,8 @@ static double mse(const float *output, const float *target, int64_t n, int64_t n
     return n_labelled > 0 ? loss / (double)n_labelled : 0;
 }
 
-double nn_loss_run(const nn_loss_config *cfg, const float *logits, const float *target, int64_t n_valid, int64_t n_rows,
-                   int64_t K, float *dlogits)
+double nn_loss_run(const nn_loss_config *cfg, const float *logits, const float *target,
+                   int64_t n_valid, int64_t n_rows, int64_t K, float *dlogits)
 {
     int64_t n_labelled = 0;
 
@@ -115,8 +116,9 @@ double nn_loss_run(const nn_loss_config *cfg, const float *logits, const float *
     for (int64_t i = 0; i < n_valid * K; i++) {
         n_labelled += !isnan(target[i]);
     }
-    return cfg->kind == NN_LOSS_SIGMOID_CE ? sigmoid_ce(cfg, logits, target, n_valid, K, n_labelled, dlogits)
-                                           : mse(logits, target, n_valid * K, n_labelled, dlogits);
+    return cfg->kind == NN_LOSS_SIGMOID_CE
+               ? sigmoid_ce(cfg, logits, target, n_valid, K, n_labelled, dlogits)
+               : mse(logits, target, n_valid * K, n_labelled, dlogits);
 }
 
 void nn_softmax(float *prob, const float *logits, int64_t N, int64_t K)

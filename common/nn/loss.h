@@ -11,9 +11,9 @@
 #include <stdint.h>
 
 typedef enum {
-    NN_LOSS_SOFTMAX_CE, // logits (N, K), target (N) class codes as float
-    NN_LOSS_SIGMOID_CE, // logits (N, K), target (N, K) in [0, 1]
-    NN_LOSS_MSE         // output (N, K), target (N, K)
+    NN_LOSS_SOFTMAX_CE,  // logits (N, K), target (N) class codes as float
+    NN_LOSS_SIGMOID_CE,  // logits (N, K), target (N, K) in [0, 1]
+    NN_LOSS_MSE          // output (N, K), target (N, K)
 } nn_loss_kind;
 
 typedef struct {

@@ -52,7 +52,7 @@ fl_status nn_shape_broadcast(nn_shape *out, const nn_shape *a, const nn_shape *b
 
     memset(out, 0, sizeof *out);
     out->rank = a->rank > b->rank ? a->rank : b->rank;
-    for (int i = 1; i <= out->rank; i++) { // aligned at the last dimension
+    for (int i = 1; i <= out->rank; i++) {  // aligned at the last dimension
         int64_t da = i <= a->rank ? a->dim[a->rank - i] : 1;
         int64_t db = i <= b->rank ? b->dim[b->rank - i] : 1;
         if (da != db && da != 1 && db != 1) {
@@ -68,8 +68,8 @@ fl_status nn_shape_broadcast(nn_shape *out, const nn_shape *a, const nn_shape *b
 /* ---------------------------------------------------------------- windows */
 
 /* Reads an INTS attribute of n values into out; each at least min. */
-static fl_status read_ints(int64_t *out, const nn_node *node, const char *name, size_t n, int64_t min, int64_t dflt,
-                           fl_err *err)
+static fl_status read_ints(int64_t *out, const nn_node *node, const char *name, size_t n,
+                           int64_t min, int64_t dflt, fl_err *err)
 {
     const nn_attr *a = nn_node_attr(node, name);
 
@@ -105,38 +105,44 @@ static fl_status place_window(nn_window *w, int i, int64_t x, bool ceil_mode, fl
     int64_t room = x + w->pad_begin[i] + w->pad_end[i] - reach;
 
     if (room < 0) {
-        return fl_fail(err, FL_ECONFIG, "a window of %lld does not fit into %lld with padding %lld and %lld",
-                       (long long)reach, (long long)x, (long long)w->pad_begin[i], (long long)w->pad_end[i]);
+        return fl_fail(
+            err, FL_ECONFIG, "a window of %lld does not fit into %lld with padding %lld and %lld",
+            (long long)reach, (long long)x, (long long)w->pad_begin[i], (long long)w->pad_end[i]);
     }
     if (w->pad_begin[i] >= reach || w->pad_end[i] >= reach) {
-        return fl_fail(err, FL_EUNSUPPORTED, "padding must be smaller than the window of %lld", (long long)reach);
+        return fl_fail(err, FL_EUNSUPPORTED, "padding must be smaller than the window of %lld",
+                       (long long)reach);
     }
     w->out[i] = (room + (ceil_mode ? w->stride[i] - 1 : 0)) / w->stride[i] + 1;
     if (ceil_mode && (w->out[i] - 1) * w->stride[i] >= x + w->pad_begin[i]) {
-        w->out[i]--; // a window that starts in the padding behind x is left out
+        w->out[i]--;  // a window that starts in the padding behind x is left out
     }
     int64_t end = (w->out[i] - 1) * w->stride[i] + reach - x - w->pad_begin[i];
     w->pad_end[i] = ceil_mode ? end : w->pad_end[i];
     return FL_OK;
 }
 
-fl_status nn_window_read(nn_window *w, const nn_node *node, const nn_shape *x, const nn_shape *weight, fl_err *err)
+fl_status nn_window_read(nn_window *w, const nn_node *node, const nn_shape *x,
+                         const nn_shape *weight, fl_err *err)
 {
     fl_status st;
     int64_t pads[2 * NN_MAX_SPATIAL] = {0};
     const nn_attr *auto_pad = nn_node_attr(node, "auto_pad");
-    const char *mode = auto_pad != NULL && auto_pad->kind == NN_ATTR_TEXT ? auto_pad->text : "NOTSET";
+    const char *mode = auto_pad != NULL && auto_pad->kind == NN_ATTR_TEXT ? auto_pad->text
+                                                                          : "NOTSET";
 
     memset(w, 0, sizeof *w);
     w->rank = x->rank - 2;
     if (w->rank < 1 || w->rank > NN_MAX_SPATIAL) {
-        return fl_fail(err, FL_ECONFIG, "the input must be (N, C, H, W), with one to three dimensions of space");
+        return fl_fail(err, FL_ECONFIG,
+                       "the input must be (N, C, H, W), with one to three dimensions of space");
     }
     if (weight == NULL && nn_node_attr(node, "kernel_shape") == NULL) {
         return fl_fail(err, FL_ECONFIG, "kernel_shape is missing");
     }
     size_t n = (size_t)w->rank;
-    if ((st = read_ints(w->kernel, node, "kernel_shape", n, 1, 0 + (weight != NULL), err)) != FL_OK ||
+    if ((st = read_ints(w->kernel, node, "kernel_shape", n, 1, 0 + (weight != NULL), err)) !=
+            FL_OK ||
         (st = read_ints(w->stride, node, "strides", n, 1, 1, err)) != FL_OK ||
         (st = read_ints(w->dilation, node, "dilations", n, 1, 1, err)) != FL_OK ||
         (st = read_ints(pads, node, "pads", 2 * n, 0, 0, err)) != FL_OK) {

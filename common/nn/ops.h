@@ -24,9 +24,9 @@
 enum { NN_MAX_OP_ATTRS = 10, NN_MAX_SPATIAL = 3 };
 
 typedef struct {
-    const char *name;                     // ONNX
+    const char *name;  // ONNX
     int min_inputs, max_inputs;
-    const char *attrs[NN_MAX_OP_ATTRS];   // known attributes; any other is refused
+    const char *attrs[NN_MAX_OP_ATTRS];  // known attributes; any other is refused
     /* Shape of the output, or why the inputs do not fit.  in[i] is NULL for an
      * input that was left out. */
     fl_status (*shape)(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err);
@@ -53,16 +53,17 @@ double nn_node_float(const nn_node *node, const char *name, double dflt);
 
 /* A window that slides over D, H, W: convolutions and pools. */
 typedef struct {
-    int rank; // 1 to 3
+    int rank;  // 1 to 3
     int64_t kernel[NN_MAX_SPATIAL], stride[NN_MAX_SPATIAL], dilation[NN_MAX_SPATIAL];
     int64_t pad_begin[NN_MAX_SPATIAL], pad_end[NN_MAX_SPATIAL];
-    int64_t out[NN_MAX_SPATIAL]; // positions of the window
+    int64_t out[NN_MAX_SPATIAL];  // positions of the window
 } nn_window;
 
 /* Reads kernel_shape (or takes it from weight, when that is not NULL), strides,
  * pads, dilations, auto_pad and ceil_mode for an input of shape x.  pad_end is
  * set so that out follows from it (ceil_mode makes it larger). */
-fl_status nn_window_read(nn_window *w, const nn_node *node, const nn_shape *x, const nn_shape *weight, fl_err *err);
+fl_status nn_window_read(nn_window *w, const nn_node *node, const nn_shape *x,
+                         const nn_shape *weight, fl_err *err);
 
 /* Broadcasting of two shapes as ONNX has it. */
 fl_status nn_shape_broadcast(nn_shape *out, const nn_shape *a, const nn_shape *b, fl_err *err);

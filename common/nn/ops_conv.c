@@ -19,7 +19,8 @@ static nn_window window_of(nn_build *b, const nn_node *node, nn_value weight)
     return w;
 }
 
-static void shape_from_window(nn_shape *out, const nn_shape *x, int64_t channels, const nn_window *w)
+static void shape_from_window(nn_shape *out, const nn_shape *x, int64_t channels,
+                              const nn_window *w)
 {
     *out = *x;
     out->dim[1] = channels;
@@ -28,7 +29,8 @@ static void shape_from_window(nn_shape *out, const nn_shape *x, int64_t channels
 
 /* ------------------------------------------------------------------- Conv */
 
-static fl_status conv_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err)
+static fl_status conv_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
+                            fl_err *err)
 {
     const nn_shape *x = in[0], *weight = in[1], *bias = in[2];
     int64_t group = nn_node_int(node, "group", 1);
@@ -36,15 +38,18 @@ static fl_status conv_shape(nn_shape *out, const nn_node *node, const nn_shape *
     nn_window w;
 
     if (x->rank < 3 || weight->rank != x->rank) {
-        return fl_fail(err, FL_ECONFIG, "input (N, C, H, W) and weight (K, C, kernel, kernel) must have as many dimensions");
+        return fl_fail(
+            err, FL_ECONFIG,
+            "input (N, C, H, W) and weight (K, C, kernel, kernel) must have as many dimensions");
     }
     if (group < 1 || weight->dim[1] * group != x->dim[1] || weight->dim[0] % group != 0) {
         nn_shape_text(text, sizeof text, weight);
-        return fl_fail(err, FL_ECONFIG, "a weight of %s does not fit %lld channels in %lld groups", text,
-                       (long long)x->dim[1], (long long)group);
+        return fl_fail(err, FL_ECONFIG, "a weight of %s does not fit %lld channels in %lld groups",
+                       text, (long long)x->dim[1], (long long)group);
     }
     if (bias != NULL && (bias->rank != 1 || bias->dim[0] != weight->dim[0])) {
-        return fl_fail(err, FL_ECONFIG, "the bias must have %lld numbers", (long long)weight->dim[0]);
+        return fl_fail(err, FL_ECONFIG, "the bias must have %lld numbers",
+                       (long long)weight->dim[0]);
     }
     fl_status st = nn_window_read(&w, node, x, weight, err);
     if (st == FL_OK) {
@@ -56,7 +61,7 @@ static fl_status conv_shape(nn_shape *out, const nn_node *node, const nn_shape *
 static int64_t conv_macs(const nn_node *node, const nn_shape *out, const nn_shape *const *in)
 {
     (void)node;
-    int64_t per_position = nn_shape_count(in[1], 1) / in[1]->dim[0]; // of one output channel
+    int64_t per_position = nn_shape_count(in[1], 1) / in[1]->dim[0];  // of one output channel
     return nn_shape_count(out, 1) * per_position;
 }
 
@@ -120,15 +125,17 @@ static void conv_plan(nn_build *b, const nn_node *node)
     nn_slot x = nn_build_value(b, node->in[0]);
     nn_prim *prim = nn_dnnl_conv(nn_build_dnnl(b), &s, pass, NULL, NULL);
     nn_slot src = nn_build_in_layout(b, x, nn_prim_layout(prim, NN_SRC));
-    nn_slot weights = nn_build_param(b, node->in[1], conv_plain_weight(b, &s), nn_prim_layout(prim, NN_WEIGHTS));
+    nn_slot weights = nn_build_param(b, node->in[1], conv_plain_weight(b, &s),
+                                     nn_prim_layout(prim, NN_WEIGHTS));
     nn_slot y = nn_build_slot(b, nn_prim_layout(prim, NN_DST));
     nn_slot bias = -1;
     if (s.bias) {
         const nn_layout *plain = nn_layout_plain(nn_build_dnnl(b), 1, &s.dst[1]);
         bias = nn_build_param(b, node->in[2], plain, plain);
     }
-    nn_build_prim(b, prim,
-                  (nn_use[]){{NN_SRC, src}, {NN_WEIGHTS, weights}, {NN_BIAS_ARG, bias}, {NN_DST, y}}, 4);
+    nn_build_prim(
+        b, prim, (nn_use[]){{NN_SRC, src}, {NN_WEIGHTS, weights}, {NN_BIAS_ARG, bias}, {NN_DST, y}},
+        4);
     nn_build_set_value(b, node->out[0], y);
     *nn_build_memo(b, node) = (nn_memo){prim, {src, weights, -1, -1}};
     if (s.relu) {
@@ -136,17 +143,22 @@ static void conv_plan(nn_build *b, const nn_node *node)
     }
 }
 
-static void conv_plan_weight_grad(nn_build *b, const nn_node *node, const nn_conv_spec *s, const nn_memo *memo)
+static void conv_plan_weight_grad(nn_build *b, const nn_node *node, const nn_conv_spec *s,
+                                  const nn_memo *memo)
 {
     nn_dnnl *d = nn_build_dnnl(b);
-    const nn_layout *plain = conv_plain_weight(b, s), *plain_bias = nn_layout_plain(d, 1, &s->dst[1]);
+    const nn_layout *plain = conv_plain_weight(b, s),
+                    *plain_bias = nn_layout_plain(d, 1, &s->dst[1]);
 
     nn_prim *prim = nn_dnnl_conv(d, s, NN_PASS_WEIGHT_GRAD, NULL, memo->prim);
     nn_slot src = nn_build_in_layout(b, memo->slot[0], nn_prim_layout(prim, NN_SRC));
-    nn_slot dy = nn_build_in_layout(b, nn_build_grad(b, node->out[0]), nn_prim_layout(prim, NN_DIFF_DST));
+    nn_slot dy = nn_build_in_layout(b, nn_build_grad(b, node->out[0]),
+                                    nn_prim_layout(prim, NN_DIFF_DST));
     nn_slot dw = nn_build_param_grad(b, node->in[1], plain, nn_prim_layout(prim, NN_DIFF_WEIGHTS));
     nn_slot db = s->bias ? nn_build_param_grad(b, node->in[2], plain_bias, plain_bias) : -1;
-    nn_build_prim(b, prim, (nn_use[]){{NN_SRC, src}, {NN_DIFF_DST, dy}, {NN_DIFF_WEIGHTS, dw}, {NN_DIFF_BIAS, db}}, 4);
+    nn_build_prim(
+        b, prim,
+        (nn_use[]){{NN_SRC, src}, {NN_DIFF_DST, dy}, {NN_DIFF_WEIGHTS, dw}, {NN_DIFF_BIAS, db}}, 4);
     nn_build_param_grad_done(b, node->in[1], plain, dw);
     if (s->bias) {
         nn_build_param_grad_done(b, node->in[2], plain_bias, db);
@@ -160,19 +172,23 @@ static void conv_plan_grad(nn_build *b, const nn_node *node)
 
     conv_plan_weight_grad(b, node, &s, memo);
     if (!nn_build_wants_grad(b, node->in[0])) {
-        return; // the first layer: nobody needs the gradient by the image
+        return;  // the first layer: nobody needs the gradient by the image
     }
     nn_prim *prim = nn_dnnl_conv(nn_build_dnnl(b), &s, NN_PASS_DATA_GRAD, NULL, memo->prim);
-    nn_slot dy = nn_build_in_layout(b, nn_build_grad(b, node->out[0]), nn_prim_layout(prim, NN_DIFF_DST));
-    nn_slot weights = nn_build_param(b, node->in[1], conv_plain_weight(b, &s), nn_prim_layout(prim, NN_WEIGHTS));
+    nn_slot dy = nn_build_in_layout(b, nn_build_grad(b, node->out[0]),
+                                    nn_prim_layout(prim, NN_DIFF_DST));
+    nn_slot weights = nn_build_param(b, node->in[1], conv_plain_weight(b, &s),
+                                     nn_prim_layout(prim, NN_WEIGHTS));
     nn_slot dx = nn_build_slot(b, nn_prim_layout(prim, NN_DIFF_SRC));
-    nn_build_prim(b, prim, (nn_use[]){{NN_DIFF_DST, dy}, {NN_WEIGHTS, weights}, {NN_DIFF_SRC, dx}}, 3);
+    nn_build_prim(b, prim, (nn_use[]){{NN_DIFF_DST, dy}, {NN_WEIGHTS, weights}, {NN_DIFF_SRC, dx}},
+                  3);
     nn_build_add_grad(b, node->in[0], dx);
 }
 
 /* ------------------------------------------------------------------ pools */
 
-static fl_status pool_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err)
+static fl_status pool_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
+                            fl_err *err)
 {
     nn_window w;
 
@@ -189,7 +205,8 @@ static fl_status pool_shape(nn_shape *out, const nn_node *node, const nn_shape *
     return st;
 }
 
-static fl_status global_pool_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err)
+static fl_status global_pool_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
+                                   fl_err *err)
 {
     (void)node;
     if (in[0]->rank < 3 || in[0]->rank > 5) {
@@ -211,9 +228,9 @@ static nn_pool_spec pool_spec(nn_build *b, const nn_node *node)
     nn_build_dims(b, node->out[0], &y);
     s.n_spatial = x.rank - 2;
     memcpy(s.dst, y.dim, sizeof s.dst);
-    s.kind = strcmp(node->op, "MaxPool") == 0                  ? NN_POOL_MAX
+    s.kind = strcmp(node->op, "MaxPool") == 0                 ? NN_POOL_MAX
              : nn_node_int(node, "count_include_pad", 0) != 0 ? NN_POOL_AVERAGE_PADDED
-                                                               : NN_POOL_AVERAGE;
+                                                              : NN_POOL_AVERAGE;
     if (strcmp(node->op, "GlobalAveragePool") == 0) {
         for (int i = 0; i < s.n_spatial; i++) {
             s.kernel[i] = x.dim[2 + i];
@@ -272,24 +289,58 @@ static void pool_plan_grad(nn_build *b, const nn_node *node)
 {
     nn_pool_spec s = pool_spec(b, node);
     const nn_memo *memo = nn_build_memo(b, node);
-    const nn_layout *l = nn_build_layout(b, memo->slot[0]); // dx lies as x does
+    const nn_layout *l = nn_build_layout(b, memo->slot[0]);  // dx lies as x does
 
-    nn_slot dy = nn_build_in_layout(b, nn_build_grad(b, node->out[0]), nn_prim_layout(memo->prim, NN_DST));
+    nn_slot dy = nn_build_in_layout(b, nn_build_grad(b, node->out[0]),
+                                    nn_prim_layout(memo->prim, NN_DST));
     dy = pool_plan_relu_grad(b, node, dy, memo->slot[2]);
     nn_prim *prim = nn_dnnl_pool(nn_build_dnnl(b), &s, NN_PASS_DATA_GRAD, l, memo->prim);
     dy = nn_build_in_layout(b, dy, nn_prim_layout(prim, NN_DIFF_DST));
     nn_slot dx = nn_build_slot(b, nn_prim_layout(prim, NN_DIFF_SRC));
-    nn_build_prim(b, prim, (nn_use[]){{NN_DIFF_DST, dy}, {NN_WORKSPACE, memo->slot[1]}, {NN_DIFF_SRC, dx}}, 3);
+    nn_build_prim(b, prim,
+                  (nn_use[]){{NN_DIFF_DST, dy}, {NN_WORKSPACE, memo->slot[1]}, {NN_DIFF_SRC, dx}},
+                  3);
     nn_build_add_grad(b, node->in[0], dx);
 }
 
 const nn_op nn_ops_conv[] = {
-    {"Conv", 2, 3, {"kernel_shape", "strides", "pads", "dilations", "group", "auto_pad"},
-     conv_shape, conv_macs, conv_plan, conv_plan_grad},
-    {"MaxPool", 1, 1, {"kernel_shape", "strides", "pads", "dilations", "auto_pad", "ceil_mode", "storage_order"},
-     pool_shape, NULL, pool_plan, pool_plan_grad},
-    {"AveragePool", 1, 1, {"kernel_shape", "strides", "pads", "dilations", "auto_pad", "ceil_mode", "count_include_pad"},
-     pool_shape, NULL, pool_plan, pool_plan_grad},
-    {"GlobalAveragePool", 1, 1, {NULL}, global_pool_shape, NULL, pool_plan, pool_plan_grad},
+    {
+        .name = "Conv",
+        .min_inputs = 2,
+        .max_inputs = 3,
+        .attrs = {"kernel_shape", "strides", "pads", "dilations", "group", "auto_pad"},
+        .shape = conv_shape,
+        .macs = conv_macs,
+        .plan = conv_plan,
+        .plan_grad = conv_plan_grad,
+    },
+    {
+        .name = "MaxPool",
+        .min_inputs = 1,
+        .max_inputs = 1,
+        .attrs = {"kernel_shape", "strides", "pads", "dilations", "auto_pad", "ceil_mode",
+                  "storage_order"},
+        .shape = pool_shape,
+        .plan = pool_plan,
+        .plan_grad = pool_plan_grad,
+    },
+    {
+        .name = "AveragePool",
+        .min_inputs = 1,
+        .max_inputs = 1,
+        .attrs = {"kernel_shape", "strides", "pads", "dilations", "auto_pad", "ceil_mode",
+                  "count_include_pad"},
+        .shape = pool_shape,
+        .plan = pool_plan,
+        .plan_grad = pool_plan_grad,
+    },
+    {
+        .name = "GlobalAveragePool",
+        .min_inputs = 1,
+        .max_inputs = 1,
+        .shape = global_pool_shape,
+        .plan = pool_plan,
+        .plan_grad = pool_plan_grad,
+    },
     {0},
 };

@@ -5,7 +5,8 @@
 
 #include "nn/ops.h"
 
-static fl_status same_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err)
+static fl_status same_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
+                            fl_err *err)
 {
     (void)node;
     (void)err;
@@ -15,20 +16,23 @@ static fl_status same_shape(nn_shape *out, const nn_node *node, const nn_shape *
 
 /* ---------------------------------------------------------- Gemm and MatMul */
 
-static fl_status product_shape(nn_shape *out, const nn_shape *x, const nn_shape *weight, bool transposed, fl_err *err)
+static fl_status product_shape(nn_shape *out, const nn_shape *x, const nn_shape *weight,
+                               bool transposed, fl_err *err)
 {
     char text_x[128], text_w[128];
 
     if (x->rank != 2 || weight->rank != 2 || x->dim[1] != weight->dim[transposed ? 1 : 0]) {
         nn_shape_text(text_x, sizeof text_x, x);
         nn_shape_text(text_w, sizeof text_w, weight);
-        return fl_fail(err, FL_ECONFIG, "cannot multiply %s by %s%s", text_x, text_w, transposed ? " transposed" : "");
+        return fl_fail(err, FL_ECONFIG, "cannot multiply %s by %s%s", text_x, text_w,
+                       transposed ? " transposed" : "");
     }
     *out = (nn_shape){2, {x->dim[0], weight->dim[transposed ? 0 : 1]}};
     return FL_OK;
 }
 
-static fl_status gemm_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err)
+static fl_status gemm_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
+                            fl_err *err)
 {
     if (nn_node_int(node, "transA", 0) != 0 || nn_node_float(node, "alpha", 1) != 1 ||
         nn_node_float(node, "beta", 1) != 1) {
@@ -41,7 +45,8 @@ static fl_status gemm_shape(nn_shape *out, const nn_node *node, const nn_shape *
     return st;
 }
 
-static fl_status matmul_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err)
+static fl_status matmul_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
+                              fl_err *err)
 {
     (void)node;
     return product_shape(out, in[0], in[1], false, err);
@@ -56,8 +61,8 @@ static int64_t product_macs(const nn_node *node, const nn_shape *out, const nn_s
 
 typedef struct {
     nn_dense_spec dense;
-    bool transposed;         // W is stored as (K, C)
-    const nn_layout *weight; // W as it lies in the parameters, taken as (K, C)
+    bool transposed;          // W is stored as (K, C)
+    const nn_layout *weight;  // W as it lies in the parameters, taken as (K, C)
     const nn_layout *bias;
 } product;
 
@@ -69,7 +74,8 @@ static product product_of(nn_build *b, const nn_node *node)
 
     nn_build_dims(b, node->in[0], &x);
     nn_build_dims(b, node->out[0], &y);
-    p.dense = (nn_dense_spec){x.dim[0], x.dim[1], y.dim[1], node->n_in > 2 && node->in[2] >= 0, false};
+    p.dense = (nn_dense_spec){x.dim[0], x.dim[1], y.dim[1], node->n_in > 2 && node->in[2] >= 0,
+                              false};
     p.transposed = strcmp(node->op, "Gemm") == 0 && nn_node_int(node, "transB", 0) != 0;
     p.weight = nn_layout_permuted(nn_build_dnnl(b), 2, (int64_t[]){p.dense.K, p.dense.C},
                                   p.transposed ? as_is : swapped);
@@ -181,14 +187,19 @@ static void product_plan(nn_build *b, const nn_node *node)
     nn_slot y = nn_build_slot(b, nn_layout_plain(d, 2, (int64_t[]){p.dense.N, p.dense.K}));
     if (is_small(&p)) {
         nn_slot weights = nn_build_param(b, node->in[1], p.weight, p.weight);
-        nn_build_kernel(b, small_product, (nn_use[]){{NN_SRC, x}, {NN_WEIGHTS, weights}, {NN_BIAS_ARG, bias}, {NN_DST, y}},
-                        4, &p.dense, sizeof p.dense);
+        nn_build_kernel(
+            b, small_product,
+            (nn_use[]){{NN_SRC, x}, {NN_WEIGHTS, weights}, {NN_BIAS_ARG, bias}, {NN_DST, y}}, 4,
+            &p.dense, sizeof p.dense);
         *nn_build_memo(b, node) = (nn_memo){NULL, {x, weights, -1, -1}};
     } else {
         nn_pass pass = nn_build_is_training(b) ? NN_PASS_TRAIN : NN_PASS_INFER;
         nn_prim *prim = nn_dnnl_dense(d, &p.dense, pass, NULL);
-        nn_slot weights = nn_build_param(b, node->in[1], p.weight, nn_prim_layout(prim, NN_WEIGHTS));
-        nn_build_prim(b, prim, (nn_use[]){{NN_SRC, x}, {NN_WEIGHTS, weights}, {NN_BIAS_ARG, bias}, {NN_DST, y}}, 4);
+        nn_slot weights = nn_build_param(b, node->in[1], p.weight,
+                                         nn_prim_layout(prim, NN_WEIGHTS));
+        nn_build_prim(
+            b, prim,
+            (nn_use[]){{NN_SRC, x}, {NN_WEIGHTS, weights}, {NN_BIAS_ARG, bias}, {NN_DST, y}}, 4);
         *nn_build_memo(b, node) = (nn_memo){prim, {x, weights, -1, -1}};
     }
     nn_build_set_value(b, node->out[0], y);
@@ -204,18 +215,21 @@ static void small_plan_grad(nn_build *b, const nn_node *node, const product *p)
 
     nn_slot dW = nn_build_param_grad(b, node->in[1], p->weight, p->weight);
     nn_slot db = p->dense.bias ? nn_build_param_grad(b, node->in[2], p->bias, p->bias) : -1;
-    nn_build_kernel(b, small_product_weight_grad,
-                    (nn_use[]){{NN_SRC, memo->slot[0]}, {NN_DIFF_DST, dy}, {NN_DIFF_WEIGHTS, dW}, {NN_DIFF_BIAS, db}}, 4,
-                    &p->dense, sizeof p->dense);
+    nn_build_kernel(
+        b, small_product_weight_grad,
+        (nn_use[]){
+            {NN_SRC, memo->slot[0]}, {NN_DIFF_DST, dy}, {NN_DIFF_WEIGHTS, dW}, {NN_DIFF_BIAS, db}},
+        4, &p->dense, sizeof p->dense);
     nn_build_param_grad_done(b, node->in[1], p->weight, dW);
     if (p->dense.bias) {
         nn_build_param_grad_done(b, node->in[2], p->bias, db);
     }
     if (nn_build_wants_grad(b, node->in[0])) {
         nn_slot dx = nn_build_slot(b, nn_build_layout(b, memo->slot[0]));
-        nn_build_kernel(b, small_product_data_grad,
-                        (nn_use[]){{NN_DIFF_DST, dy}, {NN_WEIGHTS, memo->slot[1]}, {NN_DIFF_SRC, dx}}, 3, &p->dense,
-                        sizeof p->dense);
+        nn_build_kernel(
+            b, small_product_data_grad,
+            (nn_use[]){{NN_DIFF_DST, dy}, {NN_WEIGHTS, memo->slot[1]}, {NN_DIFF_SRC, dx}}, 3,
+            &p->dense, sizeof p->dense);
         nn_build_add_grad(b, node->in[0], dx);
     }
 }
@@ -234,19 +248,25 @@ static void product_plan_grad(nn_build *b, const nn_node *node)
     nn_build_dims(b, node->out[0], &dims);
     nn_slot dy = nn_build_in_plain(b, nn_build_grad(b, node->out[0]), &dims);
     nn_prim *prim = nn_dnnl_dense(d, &p.dense, NN_PASS_WEIGHT_GRAD, memo->prim);
-    nn_slot dW = nn_build_param_grad(b, node->in[1], p.weight, nn_prim_layout(prim, NN_DIFF_WEIGHTS));
+    nn_slot dW = nn_build_param_grad(b, node->in[1], p.weight,
+                                     nn_prim_layout(prim, NN_DIFF_WEIGHTS));
     nn_slot db = p.dense.bias ? nn_build_param_grad(b, node->in[2], p.bias, p.bias) : -1;
-    nn_build_prim(b, prim,
-                  (nn_use[]){{NN_SRC, memo->slot[0]}, {NN_DIFF_DST, dy}, {NN_DIFF_WEIGHTS, dW}, {NN_DIFF_BIAS, db}}, 4);
+    nn_build_prim(
+        b, prim,
+        (nn_use[]){
+            {NN_SRC, memo->slot[0]}, {NN_DIFF_DST, dy}, {NN_DIFF_WEIGHTS, dW}, {NN_DIFF_BIAS, db}},
+        4);
     nn_build_param_grad_done(b, node->in[1], p.weight, dW);
     if (p.dense.bias) {
         nn_build_param_grad_done(b, node->in[2], p.bias, db);
     }
     if (nn_build_wants_grad(b, node->in[0])) {
         prim = nn_dnnl_dense(d, &p.dense, NN_PASS_DATA_GRAD, memo->prim);
-        nn_slot weights = nn_build_param(b, node->in[1], p.weight, nn_prim_layout(prim, NN_WEIGHTS));
+        nn_slot weights = nn_build_param(b, node->in[1], p.weight,
+                                         nn_prim_layout(prim, NN_WEIGHTS));
         nn_slot dx = nn_build_slot(b, nn_prim_layout(prim, NN_DIFF_SRC));
-        nn_build_prim(b, prim, (nn_use[]){{NN_DIFF_DST, dy}, {NN_WEIGHTS, weights}, {NN_DIFF_SRC, dx}}, 3);
+        nn_build_prim(b, prim,
+                      (nn_use[]){{NN_DIFF_DST, dy}, {NN_WEIGHTS, weights}, {NN_DIFF_SRC, dx}}, 3);
         nn_build_add_grad(b, node->in[0], dx);
     }
 }
@@ -300,7 +320,8 @@ static int softmax_axis(const nn_node *node, int rank)
     return (int)(axis < 0 ? axis + rank : axis);
 }
 
-static fl_status softmax_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err)
+static fl_status softmax_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
+                               fl_err *err)
 {
     int axis = softmax_axis(node, in[0]->rank);
 
@@ -319,7 +340,8 @@ static void softmax_plan(nn_build *b, const nn_node *node)
     nn_slot x = nn_build_in_plain(b, nn_build_value(b, node->in[0]), &dims);
     const nn_layout *l = nn_build_layout(b, x);
     nn_slot y = nn_build_slot(b, l);
-    nn_prim *prim = nn_dnnl_softmax(nn_build_dnnl(b), softmax_axis(node, dims.rank), NN_PASS_TRAIN, l, NULL);
+    nn_prim *prim = nn_dnnl_softmax(nn_build_dnnl(b), softmax_axis(node, dims.rank), NN_PASS_TRAIN,
+                                    l, NULL);
     nn_build_prim(b, prim, (nn_use[]){{NN_SRC, x}, {NN_DST, y}}, 2);
     nn_build_set_value(b, node->out[0], y);
     nn_build_memo(b, node)->prim = prim;
@@ -334,15 +356,16 @@ static void softmax_plan_grad(nn_build *b, const nn_node *node)
     nn_build_dims(b, node->in[0], &dims);
     nn_slot dy = nn_build_in_layout(b, nn_build_grad(b, node->out[0]), l);
     nn_slot dx = nn_build_slot(b, l);
-    nn_prim *prim = nn_dnnl_softmax(nn_build_dnnl(b), softmax_axis(node, dims.rank), NN_PASS_DATA_GRAD, l,
-                                    nn_build_memo(b, node)->prim);
+    nn_prim *prim = nn_dnnl_softmax(nn_build_dnnl(b), softmax_axis(node, dims.rank),
+                                    NN_PASS_DATA_GRAD, l, nn_build_memo(b, node)->prim);
     nn_build_prim(b, prim, (nn_use[]){{NN_DST, y}, {NN_DIFF_DST, dy}, {NN_DIFF_SRC, dx}}, 3);
     nn_build_add_grad(b, node->in[0], dx);
 }
 
 /* -------------------------------------------------------------------- Add */
 
-static fl_status add_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err)
+static fl_status add_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
+                           fl_err *err)
 {
     nn_shape a = *in[0], b = *in[1];
 
@@ -352,7 +375,8 @@ static fl_status add_shape(nn_shape *out, const nn_node *node, const nn_shape *c
         int rank_with = a.dim[0] == NN_BATCH ? a.rank : b.rank;
         const nn_shape *without = a.dim[0] == NN_BATCH ? &b : &a;
         if (without->rank > rank_with || (without->rank == rank_with && without->dim[0] != 1)) {
-            return fl_fail(err, FL_EUNSUPPORTED, "what is added to a batch must be the same for each row");
+            return fl_fail(err, FL_EUNSUPPORTED,
+                           "what is added to a batch must be the same for each row");
         }
     }
     return nn_shape_broadcast(out, &a, &b, err);
@@ -425,7 +449,8 @@ static void add_plan_summed_grad(nn_build *b, nn_value v, nn_slot dy, const nn_s
     nn_slot dv = nn_build_slot(b, extended);
     nn_build_prim(b, prim, (nn_use[]){{NN_SRC, dy}, {NN_DST, dv}}, 2);
     nn_build_dims(b, v, &dims);
-    nn_build_add_grad(b, v, nn_build_view(b, dv, nn_layout_plain(nn_build_dnnl(b), dims.rank, dims.dim)));
+    nn_build_add_grad(b, v,
+                      nn_build_view(b, dv, nn_layout_plain(nn_build_dnnl(b), dims.rank, dims.dim)));
 }
 
 static void add_plan_grad(nn_build *b, const nn_node *node)
@@ -450,11 +475,57 @@ static void add_plan_grad(nn_build *b, const nn_node *node)
 }
 
 const nn_op nn_ops_math[] = {
-    {"Gemm", 2, 3, {"transA", "transB", "alpha", "beta"}, gemm_shape, product_macs, product_plan, product_plan_grad},
-    {"MatMul", 2, 2, {NULL}, matmul_shape, product_macs, product_plan, product_plan_grad},
-    {"Add", 2, 2, {NULL}, add_shape, NULL, add_plan, add_plan_grad},
-    {"Relu", 1, 1, {NULL}, same_shape, NULL, map_plan, map_plan_grad},
-    {"Sigmoid", 1, 1, {NULL}, same_shape, NULL, map_plan, map_plan_grad},
-    {"Softmax", 1, 1, {"axis"}, softmax_shape, NULL, softmax_plan, softmax_plan_grad},
+    {
+        .name = "Gemm",
+        .min_inputs = 2,
+        .max_inputs = 3,
+        .attrs = {"transA", "transB", "alpha", "beta"},
+        .shape = gemm_shape,
+        .macs = product_macs,
+        .plan = product_plan,
+        .plan_grad = product_plan_grad,
+    },
+    {
+        .name = "MatMul",
+        .min_inputs = 2,
+        .max_inputs = 2,
+        .shape = matmul_shape,
+        .macs = product_macs,
+        .plan = product_plan,
+        .plan_grad = product_plan_grad,
+    },
+    {
+        .name = "Add",
+        .min_inputs = 2,
+        .max_inputs = 2,
+        .shape = add_shape,
+        .plan = add_plan,
+        .plan_grad = add_plan_grad,
+    },
+    {
+        .name = "Relu",
+        .min_inputs = 1,
+        .max_inputs = 1,
+        .shape = same_shape,
+        .plan = map_plan,
+        .plan_grad = map_plan_grad,
+    },
+    {
+        .name = "Sigmoid",
+        .min_inputs = 1,
+        .max_inputs = 1,
+        .shape = same_shape,
+        .plan = map_plan,
+        .plan_grad = map_plan_grad,
+    },
+    {
+        .name = "Softmax",
+        .min_inputs = 1,
+        .max_inputs = 1,
+        .attrs = {"axis"},
+        .shape = softmax_shape,
+        .plan = softmax_plan,
+        .plan_grad = softmax_plan_grad,
+    },
     {0},
 };

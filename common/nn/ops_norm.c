@@ -10,7 +10,8 @@
 /* ------------------------------------------------------ BatchNormalization */
 
 /* Inputs: x, scale, shift, running mean, running variance. */
-static fl_status batch_norm_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err)
+static fl_status batch_norm_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
+                                  fl_err *err)
 {
     (void)node;
     if (in[0]->rank < 2 || in[0]->rank > 5) {
@@ -18,7 +19,8 @@ static fl_status batch_norm_shape(nn_shape *out, const nn_node *node, const nn_s
     }
     for (int i = 1; i < 5; i++) {
         if (in[i]->rank != 1 || in[i]->dim[0] != in[0]->dim[1]) {
-            return fl_fail(err, FL_ECONFIG, "scale, shift, mean and variance must have %lld numbers each",
+            return fl_fail(err, FL_ECONFIG,
+                           "scale, shift, mean and variance must have %lld numbers each",
                            (long long)in[0]->dim[1]);
         }
     }
@@ -27,9 +29,9 @@ static fl_status batch_norm_shape(nn_shape *out, const nn_node *node, const nn_s
 }
 
 typedef struct {
-    double keep;     // of the running value, in a step
+    double keep;  // of the running value, in a step
     int64_t C;
-    double unbias;   // n / (n - 1), n numbers a channel
+    double unbias;  // n / (n - 1), n numbers a channel
 } advance_spec;
 
 /*
@@ -70,11 +72,14 @@ static void batch_norm_plan(nn_build *b, const nn_node *node)
     int64_t C = dims.dim[1];
     const nn_layout *channels = nn_layout_plain(d, 1, &C);
     const nn_node *reader = nn_build_sole_reader(b, node->out[0]);
-    nn_norm_spec s = {nn_node_float(node, "epsilon", 1e-5), reader != NULL && strcmp(reader->op, "Relu") == 0};
+    nn_norm_spec s = {nn_node_float(node, "epsilon", 1e-5),
+                      reader != NULL && strcmp(reader->op, "Relu") == 0};
     nn_slot x = nn_build_value(b, node->in[0]);
     x = nn_build_in_layout(b, x, batch_norm_layout(b, node, x));
     const nn_layout *l = nn_build_layout(b, x);
-    nn_prim *prim = l == NULL ? NULL : nn_dnnl_batch_norm(d, &s, train ? NN_PASS_TRAIN : NN_PASS_INFER, l, NULL);
+    nn_prim *prim = l == NULL
+                        ? NULL
+                        : nn_dnnl_batch_norm(d, &s, train ? NN_PASS_TRAIN : NN_PASS_INFER, l, NULL);
     nn_slot param[5] = {-1, -1, -1, -1, -1};
     for (int i = 1; i < 5; i++) {
         param[i] = nn_build_param(b, node->in[i], channels, channels);
@@ -85,14 +90,21 @@ static void batch_norm_plan(nn_build *b, const nn_node *node)
     const nn_layout *workspace = nn_prim_layout(prim, NN_WORKSPACE);
     nn_slot mask = workspace != NULL ? nn_build_slot(b, workspace) : -1;
     nn_build_prim(b, prim,
-                  (nn_use[]){{NN_SRC, x}, {NN_SCALE, param[1]}, {NN_SHIFT, param[2]}, {NN_MEAN, mean},
-                             {NN_VARIANCE, var}, {NN_WORKSPACE, mask}, {NN_DST, y}}, 7);
+                  (nn_use[]){{NN_SRC, x},
+                             {NN_SCALE, param[1]},
+                             {NN_SHIFT, param[2]},
+                             {NN_MEAN, mean},
+                             {NN_VARIANCE, var},
+                             {NN_WORKSPACE, mask},
+                             {NN_DST, y}},
+                  7);
     if (train) {
         double n = (double)(nn_shape_count(&dims, 0) / C);
         advance_spec advance = {nn_node_float(node, "momentum", 0.9), C, n > 1 ? n / (n - 1) : 1};
-        nn_build_kernel(b, advance_statistics,
-                        (nn_use[]){{NN_SRC, param[3]}, {NN_SRC, param[4]}, {NN_MEAN, mean}, {NN_VARIANCE, var}}, 4,
-                        &advance, sizeof advance);
+        nn_build_kernel(
+            b, advance_statistics,
+            (nn_use[]){{NN_SRC, param[3]}, {NN_SRC, param[4]}, {NN_MEAN, mean}, {NN_VARIANCE, var}},
+            4, &advance, sizeof advance);
     }
     nn_build_set_value(b, node->out[0], y);
     *nn_build_memo(b, node) = (nn_memo){prim, {x, mean, var, mask}};
@@ -108,7 +120,8 @@ static void batch_norm_plan_grad(nn_build *b, const nn_node *node)
     const nn_memo *memo = nn_build_memo(b, node);
     const nn_layout *l = nn_build_layout(b, memo->slot[0]);
     const nn_node *reader = nn_build_sole_reader(b, node->out[0]);
-    nn_norm_spec s = {nn_node_float(node, "epsilon", 1e-5), reader != NULL && strcmp(reader->op, "Relu") == 0};
+    nn_norm_spec s = {nn_node_float(node, "epsilon", 1e-5),
+                      reader != NULL && strcmp(reader->op, "Relu") == 0};
     nn_shape dims;
 
     nn_build_dims(b, node->in[0], &dims);
@@ -121,10 +134,16 @@ static void batch_norm_plan_grad(nn_build *b, const nn_node *node)
     nn_slot dscale = nn_build_param_grad(b, node->in[1], channels, channels);
     nn_slot dshift = nn_build_param_grad(b, node->in[2], channels, channels);
     nn_build_prim(b, prim,
-                  (nn_use[]){{NN_SRC, memo->slot[0]}, {NN_MEAN, memo->slot[1]}, {NN_VARIANCE, memo->slot[2]},
-                             {NN_WORKSPACE, memo->slot[3]}, {NN_SCALE, scale}, {NN_DIFF_DST, dy}, {NN_DIFF_SRC, dx},
+                  (nn_use[]){{NN_SRC, memo->slot[0]},
+                             {NN_MEAN, memo->slot[1]},
+                             {NN_VARIANCE, memo->slot[2]},
+                             {NN_WORKSPACE, memo->slot[3]},
+                             {NN_SCALE, scale},
+                             {NN_DIFF_DST, dy},
+                             {NN_DIFF_SRC, dx},
                              {NN_DIFF_SCALE, dscale >= 0 ? dscale : nn_build_slot(b, channels)},
-                             {NN_DIFF_SHIFT, dshift >= 0 ? dshift : nn_build_slot(b, channels)}}, 9);
+                             {NN_DIFF_SHIFT, dshift >= 0 ? dshift : nn_build_slot(b, channels)}},
+                  9);
     nn_build_param_grad_done(b, node->in[1], channels, dscale);
     nn_build_param_grad_done(b, node->in[2], channels, dshift);
     nn_build_add_grad(b, node->in[0], dx);
@@ -132,19 +151,21 @@ static void batch_norm_plan_grad(nn_build *b, const nn_node *node)
 
 /* ----------------------------------------------------------------- Dropout */
 
-static fl_status dropout_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err)
+static fl_status dropout_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
+                               fl_err *err)
 {
     double rate = nn_node_float(node, "ratio", 0.5);
 
     if (!(rate >= 0 && rate < 1)) {
-        return fl_fail(err, FL_ECONFIG, "the dropout rate must be at least 0 and below 1, not %g", rate);
+        return fl_fail(err, FL_ECONFIG, "the dropout rate must be at least 0 and below 1, not %g",
+                       rate);
     }
     *out = *in[0];
     return FL_OK;
 }
 
 typedef struct {
-    int64_t row; // numbers of one row of the batch, padding included
+    int64_t row;  // numbers of one row of the batch, padding included
     double rate;
 } dropout_spec;
 
@@ -205,8 +226,10 @@ static void dropout_plan(nn_build *b, const nn_node *node)
         return;
     }
     dropout_spec s = dropout_spec_of(b, node, x);
-    nn_slot mask = nn_build_slot(b, nn_build_layout(b, x)), y = nn_build_slot(b, nn_build_layout(b, x));
-    nn_build_kernel(b, dropout_forward, (nn_use[]){{NN_SRC, x}, {NN_WORKSPACE, mask}, {NN_DST, y}}, 3, &s, sizeof s);
+    nn_slot mask = nn_build_slot(b, nn_build_layout(b, x)),
+            y = nn_build_slot(b, nn_build_layout(b, x));
+    nn_build_kernel(b, dropout_forward, (nn_use[]){{NN_SRC, x}, {NN_WORKSPACE, mask}, {NN_DST, y}},
+                    3, &s, sizeof s);
     nn_build_set_value(b, node->out[0], y);
     nn_build_memo(b, node)->slot[0] = mask;
 }
@@ -218,13 +241,30 @@ static void dropout_plan_grad(nn_build *b, const nn_node *node)
     dropout_spec s = dropout_spec_of(b, node, mask);
 
     nn_slot dx = nn_build_owns_grad(b, dy) ? dy : nn_build_slot(b, nn_build_layout(b, mask));
-    nn_build_kernel(b, dropout_backward, (nn_use[]){{NN_DIFF_DST, dy}, {NN_WORKSPACE, mask}, {NN_DIFF_SRC, dx}}, 3, &s,
+    nn_build_kernel(b, dropout_backward,
+                    (nn_use[]){{NN_DIFF_DST, dy}, {NN_WORKSPACE, mask}, {NN_DIFF_SRC, dx}}, 3, &s,
                     sizeof s);
     nn_build_add_grad(b, node->in[0], dx);
 }
 
 const nn_op nn_ops_norm[] = {
-    {"BatchNormalization", 5, 5, {"epsilon", "momentum"}, batch_norm_shape, NULL, batch_norm_plan, batch_norm_plan_grad},
-    {"Dropout", 1, 1, {"ratio"}, dropout_shape, NULL, dropout_plan, dropout_plan_grad},
+    {
+        .name = "BatchNormalization",
+        .min_inputs = 5,
+        .max_inputs = 5,
+        .attrs = {"epsilon", "momentum"},
+        .shape = batch_norm_shape,
+        .plan = batch_norm_plan,
+        .plan_grad = batch_norm_plan_grad,
+    },
+    {
+        .name = "Dropout",
+        .min_inputs = 1,
+        .max_inputs = 1,
+        .attrs = {"ratio"},
+        .shape = dropout_shape,
+        .plan = dropout_plan,
+        .plan_grad = dropout_plan_grad,
+    },
     {0},
 };

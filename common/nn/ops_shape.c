@@ -8,7 +8,8 @@
 
 #include "nn/ops.h"
 
-static fl_status flatten_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err)
+static fl_status flatten_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
+                               fl_err *err)
 {
     int64_t axis = nn_node_int(node, "axis", 1);
     nn_shape rest = *in[0];
@@ -23,7 +24,8 @@ static fl_status flatten_shape(nn_shape *out, const nn_node *node, const nn_shap
 
 /* shape as in ONNX: 0 = as in the input, one -1 = whatever is left.  The batch
  * stays the first dimension. */
-static fl_status reshape_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err)
+static fl_status reshape_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
+                               fl_err *err)
 {
     const nn_attr *a = nn_node_attr(node, "shape");
     bool batch = in[0]->rank > 0 && in[0]->dim[0] == NN_BATCH;
@@ -31,7 +33,8 @@ static fl_status reshape_shape(nn_shape *out, const nn_node *node, const nn_shap
     int open = -1;
 
     if (a == NULL || a->kind != NN_ATTR_INTS || a->n_ints < 1 || a->n_ints > NN_MAX_RANK) {
-        return fl_fail(err, FL_EUNSUPPORTED, "shape must be a constant of 1 to %d numbers", NN_MAX_RANK);
+        return fl_fail(err, FL_EUNSUPPORTED, "shape must be a constant of 1 to %d numbers",
+                       NN_MAX_RANK);
     }
     if (batch && nn_node_int(node, "allowzero", 0) != 0) {
         return fl_fail(err, FL_EUNSUPPORTED, "allowzero");
@@ -52,23 +55,28 @@ static fl_status reshape_shape(nn_shape *out, const nn_node *node, const nn_shap
             continue;
         }
         if (dim < 1 || __builtin_mul_overflow(known, dim, &known)) {
-            return fl_fail(err, FL_ECONFIG, "shape has a number that is not allowed at place %d", i + 1);
+            return fl_fail(err, FL_ECONFIG, "shape has a number that is not allowed at place %d",
+                           i + 1);
         }
         out->dim[i] = dim;
     }
     if (batch && out->dim[0] != NN_BATCH) {
-        return fl_fail(err, FL_EUNSUPPORTED, "the batch must stay the first dimension (0 or -1), not become %lld",
+        return fl_fail(err, FL_EUNSUPPORTED,
+                       "the batch must stay the first dimension (0 or -1), not become %lld",
                        (long long)a->ints[0]);
     }
     if (open >= 0) {
         out->dim[open] = count / known;
         known *= out->dim[open];
     }
-    return known == count ? FL_OK : fl_fail(err, FL_ECONFIG, "shape asks for %lld numbers a row, the input has %lld",
-                                            (long long)known, (long long)count);
+    return known == count
+               ? FL_OK
+               : fl_fail(err, FL_ECONFIG, "shape asks for %lld numbers a row, the input has %lld",
+                         (long long)known, (long long)count);
 }
 
-static fl_status identity_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err)
+static fl_status identity_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
+                                fl_err *err)
 {
     (void)node;
     (void)err;
@@ -89,12 +97,14 @@ static nn_slot seen_as(nn_build *b, nn_slot slot, nn_value from, nn_value to)
 
 static void view_plan(nn_build *b, const nn_node *node)
 {
-    nn_build_set_value(b, node->out[0], seen_as(b, nn_build_value(b, node->in[0]), node->in[0], node->out[0]));
+    nn_build_set_value(b, node->out[0],
+                       seen_as(b, nn_build_value(b, node->in[0]), node->in[0], node->out[0]));
 }
 
 static void view_plan_grad(nn_build *b, const nn_node *node)
 {
-    nn_build_add_grad(b, node->in[0], seen_as(b, nn_build_grad(b, node->out[0]), node->out[0], node->in[0]));
+    nn_build_add_grad(b, node->in[0],
+                      seen_as(b, nn_build_grad(b, node->out[0]), node->out[0], node->in[0]));
 }
 
 static void identity_plan(nn_build *b, const nn_node *node)
@@ -108,8 +118,31 @@ static void identity_plan_grad(nn_build *b, const nn_node *node)
 }
 
 const nn_op nn_ops_shape[] = {
-    {"Flatten", 1, 1, {"axis"}, flatten_shape, NULL, view_plan, view_plan_grad},
-    {"Reshape", 1, 1, {"shape", "allowzero"}, reshape_shape, NULL, view_plan, view_plan_grad},
-    {"Identity", 1, 1, {NULL}, identity_shape, NULL, identity_plan, identity_plan_grad},
+    {
+        .name = "Flatten",
+        .min_inputs = 1,
+        .max_inputs = 1,
+        .attrs = {"axis"},
+        .shape = flatten_shape,
+        .plan = view_plan,
+        .plan_grad = view_plan_grad,
+    },
+    {
+        .name = "Reshape",
+        .min_inputs = 1,
+        .max_inputs = 1,
+        .attrs = {"shape", "allowzero"},
+        .shape = reshape_shape,
+        .plan = view_plan,
+        .plan_grad = view_plan_grad,
+    },
+    {
+        .name = "Identity",
+        .min_inputs = 1,
+        .max_inputs = 1,
+        .shape = identity_shape,
+        .plan = identity_plan,
+        .plan_grad = identity_plan_grad,
+    },
     {0},
 };

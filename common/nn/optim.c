@@ -16,15 +16,16 @@ typedef struct {
 
 struct nn_optim {
     nn_optim_config cfg;
-    stretch *stretches; // trainable ones, neighbours joined
+    stretch *stretches;  // trainable ones, neighbours joined
     size_t n_stretches;
-    float *first, *second; // SGD: velocity and nothing; Adam: moments.  (P) each
+    float *first, *second;  // SGD: velocity and nothing; Adam: moments.  (P) each
     int64_t n_steps;
 };
 
 void nn_optim_defaults(nn_optim_config *cfg)
 {
-    *cfg = (nn_optim_config){.kind = NN_SGD, .lr = 0.01, .momentum = 0.9, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
+    *cfg = (nn_optim_config){
+        .kind = NN_SGD, .lr = 0.01, .momentum = 0.9, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
 }
 
 static void find_stretches(nn_optim *o, const nn_table *table)
@@ -44,16 +45,19 @@ static void find_stretches(nn_optim *o, const nn_table *table)
     }
 }
 
-fl_status nn_optim_new(nn_optim **out, const nn_optim_config *cfg, const nn_table *table, fl_err *err)
+fl_status nn_optim_new(nn_optim **out, const nn_optim_config *cfg, const nn_table *table,
+                       fl_err *err)
 {
     bool is_adam = cfg->kind != NN_SGD;
     size_t P = (size_t)nn_table_count(table);
 
     *out = NULL;
     if (!(cfg->lr > 0) || !(cfg->weight_decay >= 0) || !(cfg->momentum >= 0 && cfg->momentum < 1) ||
-        (is_adam && !(cfg->beta1 >= 0 && cfg->beta1 < 1 && cfg->beta2 >= 0 && cfg->beta2 < 1 && cfg->eps > 0))) {
-        return fl_fail(err, FL_ECONFIG, "optimiser: lr and eps must be above 0, weight_decay at least 0, "
-                                        "momentum and betas in [0, 1)");
+        (is_adam && !(cfg->beta1 >= 0 && cfg->beta1 < 1 && cfg->beta2 >= 0 && cfg->beta2 < 1 &&
+                      cfg->eps > 0))) {
+        return fl_fail(err, FL_ECONFIG,
+                       "optimiser: lr and eps must be above 0, weight_decay at least 0, "
+                       "momentum and betas in [0, 1)");
     }
     if (cfg->nesterov && cfg->momentum == 0) {
         return fl_fail(err, FL_ECONFIG, "optimiser: nesterov needs momentum above 0");
@@ -63,7 +67,8 @@ fl_status nn_optim_new(nn_optim **out, const nn_optim_config *cfg, const nn_tabl
     find_stretches(o, table);
     if (is_adam || cfg->momentum > 0) {
         o->first = fl_calloc_aligned(P, sizeof(float), "the optimiser's state", err);
-        o->second = is_adam ? fl_calloc_aligned(P, sizeof(float), "the optimiser's state", err) : NULL;
+        o->second = is_adam ? fl_calloc_aligned(P, sizeof(float), "the optimiser's state", err)
+                            : NULL;
         if (o->first == NULL || (is_adam && o->second == NULL)) {
             nn_optim_destroy(&o);
             return FL_ELIMIT;
@@ -100,8 +105,8 @@ static void clip(const nn_optim *o, float *grad)
 }
 
 /* g = grad + decay p;  v = m v + g;  p -= lr (nesterov ? g + m v : v) */
-static void sgd(const nn_optim_config *cfg, float *restrict p, const float *restrict grad, float *restrict v, int64_t n,
-                float lr)
+static void sgd(const nn_optim_config *cfg, float *restrict p, const float *restrict grad,
+                float *restrict v, int64_t n, float lr)
 {
     float m = (float)cfg->momentum, decay = (float)cfg->weight_decay;
 
@@ -120,8 +125,8 @@ static void sgd(const nn_optim_config *cfg, float *restrict p, const float *rest
 
 /* Kingma & Ba 2015, algorithm 1; decay into the gradient (Adam) or straight
  * off the parameter (AdamW). */
-static void adam(const nn_optim_config *cfg, float *restrict p, const float *restrict grad, float *restrict m1,
-                 float *restrict m2, int64_t n, double lr, int64_t t)
+static void adam(const nn_optim_config *cfg, float *restrict p, const float *restrict grad,
+                 float *restrict m1, float *restrict m2, int64_t n, double lr, int64_t t)
 {
     float b1 = (float)cfg->beta1, b2 = (float)cfg->beta2, eps = (float)cfg->eps;
     float c1 = (float)(1 - cfg->beta1), c2 = (float)(1 - cfg->beta2);
@@ -149,7 +154,8 @@ void nn_optim_step(nn_optim *o, float *params, float *grad, double lr_scale)
     for (size_t i = 0; i < o->n_stretches; i++) {
         int64_t at = o->stretches[i].offset, n = o->stretches[i].count;
         if (o->cfg.kind == NN_SGD) {
-            sgd(&o->cfg, params + at, grad + at, o->first == NULL ? NULL : o->first + at, n, (float)lr);
+            sgd(&o->cfg, params + at, grad + at, o->first == NULL ? NULL : o->first + at, n,
+                (float)lr);
         } else {
             adam(&o->cfg, params + at, grad + at, o->first + at, o->second + at, n, lr, o->n_steps);
         }

@@ -19,8 +19,8 @@ typedef enum { NN_SGD, NN_ADAM, NN_ADAMW } nn_optim_kind;
 
 typedef struct {
     nn_optim_kind kind;
-    double lr;            // > 0
-    double momentum;      // SGD, [0, 1)
+    double lr;        // > 0
+    double momentum;  // SGD, [0, 1)
     bool nesterov;
     double weight_decay;  // >= 0; SGD and Adam: L2 term in the gradient
     double beta1, beta2;  // Adam
@@ -28,11 +28,12 @@ typedef struct {
     double clip_norm;     // gradient's L2 norm at most this; 0 = off
 } nn_optim_config;
 
-void nn_optim_defaults(nn_optim_config *cfg); // sgd, lr .01, m .9, betas .9/.999, eps 1e-8
+void nn_optim_defaults(nn_optim_config *cfg);  // sgd, lr .01, m .9, betas .9/.999, eps 1e-8
 
 typedef struct nn_optim nn_optim;
 /* table is borrowed.  State starts at zero. */
-fl_status nn_optim_new(nn_optim **out, const nn_optim_config *cfg, const nn_table *table, fl_err *err);
+fl_status nn_optim_new(nn_optim **out, const nn_optim_config *cfg, const nn_table *table,
+                       fl_err *err);
 void nn_optim_destroy(nn_optim **o);
 /* lr_scale multiplies cfg.lr (schedules). grad may be changed (clipping). */
 void nn_optim_step(nn_optim *o, float *params, float *grad, double lr_scale);

@@ -25,9 +25,9 @@ enum { MAX_ENTRIES = 100000, N_PARTIAL = 8 };
 struct nn_table {
     nn_param *entries;
     size_t n, cap;
-    int64_t count;     // elements of all entries
-    uint32_t *buckets; // name -> entry + 1, open addressing; 0 = empty
-    size_t n_buckets;  // a power of two, at least twice n
+    int64_t count;      // elements of all entries
+    uint32_t *buckets;  // name -> entry + 1, open addressing; 0 = empty
+    size_t n_buckets;   // a power of two, at least twice n
 };
 
 static const char *const kind_names[] = {"weight", "bias", "norm", "stat"};
@@ -50,7 +50,7 @@ void nn_table_destroy(nn_table **t)
 
 static uint32_t *bucket_of(const nn_table *t, const char *name)
 {
-    uint64_t hash = UINT64_C(14695981039346656037); // FNV-1a
+    uint64_t hash = UINT64_C(14695981039346656037);  // FNV-1a
 
     for (const char *c = name; *c != '\0'; c++) {
         hash = (hash ^ (unsigned char)*c) * UINT64_C(1099511628211);
@@ -73,7 +73,8 @@ static void rehash(nn_table *t)
     }
 }
 
-fl_status nn_table_add(nn_table *t, const char *name, nn_kind kind, const nn_shape *shape, fl_err *err)
+fl_status nn_table_add(nn_table *t, const char *name, nn_kind kind, const nn_shape *shape,
+                       fl_err *err)
 {
     int64_t count = nn_shape_count(shape, -1);
 
@@ -82,7 +83,8 @@ fl_status nn_table_add(nn_table *t, const char *name, nn_kind kind, const nn_sha
                        NN_NAME_BYTES - 1);
     }
     if (count < 1 || count > MAX_ELEMENTS - t->count) {
-        return fl_fail(err, FL_ELIMIT, "parameter %s: more than 2^31 numbers in one model, or an empty shape",
+        return fl_fail(err, FL_ELIMIT,
+                       "parameter %s: more than 2^31 numbers in one model, or an empty shape",
                        name);
     }
     if (t->n >= MAX_ENTRIES) {
@@ -170,7 +172,8 @@ bool nn_table_equal(const nn_table *a, const nn_table *b)
     }
     for (size_t i = 0; i < a->n; i++) {
         const nn_param *p = &a->entries[i], *q = &b->entries[i];
-        if (strcmp(p->name, q->name) != 0 || p->kind != q->kind || !nn_shape_equal(&p->shape, &q->shape)) {
+        if (strcmp(p->name, q->name) != 0 || p->kind != q->kind ||
+            !nn_shape_equal(&p->shape, &q->shape)) {
             return false;
         }
     }
@@ -223,7 +226,8 @@ static bool matches(const char *pattern, const char *text)
     return *pattern == '\0';
 }
 
-nn_table *nn_table_filter(const nn_table *t, const char *const *patterns, size_t n, unsigned kinds, size_t **index)
+nn_table *nn_table_filter(const nn_table *t, const char *const *patterns, size_t n, unsigned kinds,
+                          size_t **index)
 {
     nn_table *out = nn_table_new();
 

@@ -21,34 +21,35 @@
 typedef enum {
     NN_WEIGHT,  // matrix or kernel
     NN_BIAS,
-    NN_NORM,    // scale and shift of a normalisation
-    NN_STAT     // running mean or variance: not trained by gradients
+    NN_NORM,  // scale and shift of a normalisation
+    NN_STAT   // running mean or variance: not trained by gradients
 } nn_kind;
 
-enum { NN_NAME_BYTES = 128 }; // longest parameter name, terminator included
+enum { NN_NAME_BYTES = 128 };  // longest parameter name, terminator included
 
 typedef struct {
-    char name[NN_NAME_BYTES]; // "conv1.weight": PyTorch's style of names
+    char name[NN_NAME_BYTES];  // "conv1.weight": PyTorch's style of names
     nn_kind kind;
     nn_shape shape;
-    int64_t offset;           // first element in the vector
-    int64_t count;            // elements
+    int64_t offset;  // first element in the vector
+    int64_t count;   // elements
 } nn_param;
 
-typedef struct nn_table nn_table; // immutable once shared
+typedef struct nn_table nn_table;  // immutable once shared
 
 nn_table *nn_table_new(void);
 void nn_table_destroy(nn_table **t);
 nn_table *nn_table_copy(const nn_table *t);
 /* Appends; FL_ECONFLICT for a name that is there already, FL_ELIMIT above
  * 2^31 elements in all or 100,000 entries. */
-fl_status nn_table_add(nn_table *t, const char *name, nn_kind kind, const nn_shape *shape, fl_err *err);
+fl_status nn_table_add(nn_table *t, const char *name, nn_kind kind, const nn_shape *shape,
+                       fl_err *err);
 size_t nn_table_n(const nn_table *t);
-const nn_param *nn_table_at(const nn_table *t, size_t i);          // borrowed
-const nn_param *nn_table_find(const nn_table *t, const char *name); // or NULL
-int64_t nn_table_count(const nn_table *t);                          // P
+const nn_param *nn_table_at(const nn_table *t, size_t i);            // borrowed
+const nn_param *nn_table_find(const nn_table *t, const char *name);  // or NULL
+int64_t nn_table_count(const nn_table *t);                           // P
 bool nn_kind_trainable(nn_kind kind);
-const char *nn_kind_name(nn_kind kind); // "weight" "bias" "norm" "stat"
+const char *nn_kind_name(nn_kind kind);  // "weight" "bias" "norm" "stat"
 bool nn_kind_parse(nn_kind *out, const char *name);
 bool nn_table_equal(const nn_table *a, const nn_table *b);
 /* SHA-256 over a canonical text of the table: "name kind 3x4x5\n" ... */
@@ -56,15 +57,16 @@ void nn_table_hash(uint8_t out[static 32], const nn_table *t);
 /* The sub-table of entries whose name matches a pattern ('*' any run) and that
  * the kinds mask (1 << kind, 0 = all) lets through; index[i] is the entry of t
  * behind entry i.  Both the caller's. */
-nn_table *nn_table_filter(const nn_table *t, const char *const *patterns, size_t n, unsigned kinds, size_t **index);
+nn_table *nn_table_filter(const nn_table *t, const char *const *patterns, size_t n, unsigned kinds,
+                          size_t **index);
 
 /* A vector with its table. */
 typedef struct {
-    const nn_table *table; // borrowed
-    float *data;           // P floats, owned
+    const nn_table *table;  // borrowed
+    float *data;            // P floats, owned
 } nn_params;
 
-fl_status nn_params_init(nn_params *p, const nn_table *table, fl_err *err); // zeros
+fl_status nn_params_init(nn_params *p, const nn_table *table, fl_err *err);  // zeros
 void nn_params_clear(nn_params *p);
 /* model.sha256: SHA-256 of the table's canonical text, then the values as
  * little-endian float32.  Of table and values, not of a file. */

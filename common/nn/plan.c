@@ -20,18 +20,18 @@ enum { MAX_CAPACITY = 65536 };
 struct nn_plan {
     const nn_graph *g;
     nn_plan_config cfg;
-    float *class_weight;      // cfg.loss's, ours
+    float *class_weight;  // cfg.loss's, ours
     nn_dnnl *d;
     nn_steps *steps;
-    size_t n_forward;         // steps before the loss
+    size_t n_forward;  // steps before the loss
     nn_slot *inputs, *outputs;
-    int64_t *row;             // numbers of one row of each input
+    int64_t *row;  // numbers of one row of each input
     nn_slot target, dlogits;
     int64_t K;
-    size_t *ungraded;         // parameters that no step writes a gradient of
+    size_t *ungraded;  // parameters that no step writes a gradient of
     size_t n_ungraded;
-    bool sees_batch;          // a row's result depends on the other rows
-    nn_plan *tail;            // for a smaller batch, when sees_batch
+    bool sees_batch;  // a row's result depends on the other rows
+    nn_plan *tail;    // for a smaller batch, when sees_batch
 };
 
 /* ----------------------------------------------------------------- making */
@@ -70,15 +70,19 @@ static void add_loss(nn_plan *p, nn_build *b)
 
     nn_build_dims(b, v, &dims);
     if (dims.rank != 2) {
-        nn_build_fail(b, FL_EUNSUPPORTED, "the first output must be (N, K) to be trained, not of %d dimensions", dims.rank);
+        nn_build_fail(b, FL_EUNSUPPORTED,
+                      "the first output must be (N, K) to be trained, not of %d dimensions",
+                      dims.rank);
         return;
     }
     if (!nn_build_wants_grad(b, v)) {
-        nn_build_fail(b, FL_ECONFIG, "the first output depends on no parameter that can be trained");
+        nn_build_fail(b, FL_ECONFIG,
+                      "the first output depends on no parameter that can be trained");
         return;
     }
     p->K = dims.dim[1];
-    p->target = nn_build_flat(b, p->cfg.loss.kind == NN_LOSS_SOFTMAX_CE ? dims.dim[0] : dims.dim[0] * p->K);
+    p->target = nn_build_flat(b, p->cfg.loss.kind == NN_LOSS_SOFTMAX_CE ? dims.dim[0]
+                                                                        : dims.dim[0] * p->K);
     p->dlogits = nn_build_slot(b, nn_layout_plain(p->d, 2, dims.dim));
     nn_steps_pin(p->steps, p->target);
     nn_steps_pin(p->steps, p->dlogits);
@@ -138,7 +142,8 @@ fl_status nn_plan_new(nn_plan **out, const nn_graph *g, const nn_plan_config *cf
         return fl_fail(err, FL_EUNSUPPORTED, "%s", why_not);
     }
     if (cfg->capacity < 1 || cfg->capacity > MAX_CAPACITY || cfg->threads < 1) {
-        return fl_fail(err, FL_ECONFIG, "a batch has 1 to %d rows and a plan at least one thread", MAX_CAPACITY);
+        return fl_fail(err, FL_ECONFIG, "a batch has 1 to %d rows and a plan at least one thread",
+                       MAX_CAPACITY);
     }
     nn_plan *p = fl_xcalloc(1, sizeof *p);
     p->g = g;
@@ -202,7 +207,8 @@ const float *nn_plan_output(const nn_plan *p, size_t i)
 static void clear_unused_rows(nn_plan *p, int64_t n_valid)
 {
     for (size_t i = 0; n_valid < p->cfg.capacity && i < nn_graph_n_inputs(p->g); i++) {
-        nn_vec_zero(nn_plan_input(p, i) + n_valid * p->row[i], (p->cfg.capacity - n_valid) * p->row[i]);
+        nn_vec_zero(nn_plan_input(p, i) + n_valid * p->row[i],
+                    (p->cfg.capacity - n_valid) * p->row[i]);
     }
 }
 
@@ -211,7 +217,7 @@ static void forward(nn_plan *p, const float *params, const nn_call *run)
     FL_REQUIRE(run->n_valid >= 1 && run->n_valid <= p->cfg.capacity);
     nn_dnnl_enter(p->d);
     clear_unused_rows(p, run->n_valid);
-    nn_steps_point(p->steps, NN_HOME_PARAMS, (float *)params); // written only when run->advance
+    nn_steps_point(p->steps, NN_HOME_PARAMS, (float *)params);  // written only when run->advance
     nn_steps_run(p->steps, 0, p->n_forward, run);
 }
 
@@ -230,8 +236,8 @@ double nn_plan_step(nn_plan *p, float *params, float *grad, int64_t n_valid, fl_
     }
     nn_call run = {.n_valid = n_valid, .capacity = p->cfg.capacity, .rng = rng, .advance = true};
     forward(p, params, &run);
-    double loss = nn_loss_run(&p->cfg.loss, nn_plan_output(p, 0), nn_plan_target(p), n_valid, p->cfg.capacity, p->K,
-                              nn_steps_data(p->steps, p->dlogits));
+    double loss = nn_loss_run(&p->cfg.loss, nn_plan_output(p, 0), nn_plan_target(p), n_valid,
+                              p->cfg.capacity, p->K, nn_steps_data(p->steps, p->dlogits));
     nn_steps_point(p->steps, NN_HOME_GRAD, grad);
     nn_steps_run(p->steps, p->n_forward, nn_steps_count(p->steps), &run);
     for (size_t i = 0; i < p->n_ungraded; i++) {
@@ -255,7 +261,7 @@ static double step_in_tail(nn_plan *p, float *params, float *grad, int64_t n_val
         cfg.capacity = n_valid;
         nn_plan_destroy(&p->tail);
         fl_status st = nn_plan_new(&p->tail, p->g, &cfg, &err);
-        FL_REQUIRE(st == FL_OK); // the larger one could be made
+        FL_REQUIRE(st == FL_OK);  // the larger one could be made
     }
     for (size_t i = 0; i < nn_graph_n_inputs(p->g); i++) {
         nn_vec_copy(nn_plan_input(p->tail, i), nn_plan_input(p, i), n_valid * p->row[i]);

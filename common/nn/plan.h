@@ -28,11 +28,11 @@
 typedef enum { NN_FP32, NN_BF16 } nn_precision;
 
 typedef struct {
-    int64_t capacity;        // rows of a batch, >= 1
-    bool train;              // with loss and gradients
+    int64_t capacity;  // rows of a batch, >= 1
+    bool train;        // with loss and gradients
     nn_precision precision;
-    int threads;             // >= 1
-    nn_loss_config loss;     // when train
+    int threads;          // >= 1
+    nn_loss_config loss;  // when train
 } nn_plan_config;
 
 typedef struct nn_plan nn_plan;

@@ -11,22 +11,22 @@
 typedef struct {
     const nn_layout *layout;
     nn_home home;
-    nn_slot root;      // itself, or the slot it is a view of
+    nn_slot root;  // itself, or the slot it is a view of
     size_t bytes;
-    size_t offset;     // bytes from the start of its home; planned for the arena
-    size_t first, last; // steps that use it; first > last: none
+    size_t offset;       // bytes from the start of its home; planned for the arena
+    size_t first, last;  // steps that use it; first > last: none
     bool pinned;
     nn_mem *mem;
-    float *data;       // once there is memory
+    float *data;  // once there is memory
 } slot_info;
 
 typedef struct {
-    nn_prim *prim;     // or NULL:
+    nn_prim *prim;  // or NULL:
     nn_kernel kernel;
     nn_use uses[NN_MAX_STEP_SLOTS];
     size_t n_uses;
-    nn_call call;      // of the kernel
-    void *spec;        // owned
+    nn_call call;  // of the kernel
+    void *spec;    // owned
 } step;
 
 struct nn_steps {
@@ -37,7 +37,7 @@ struct nn_steps {
     size_t n_steps, cap_steps;
     unsigned char *arena;
     size_t arena_bytes;
-    float *base[NN_N_HOMES]; // of the caller's vectors, as pointed last
+    float *base[NN_N_HOMES];  // of the caller's vectors, as pointed last
     bool finished;
 };
 
@@ -86,9 +86,13 @@ static nn_slot add_slot(nn_steps *s, const slot_info *info)
 
 nn_slot nn_steps_slot(nn_steps *s, const nn_layout *l, nn_home home, int64_t offset)
 {
-    return add_slot(s, &(slot_info){.layout = l, .home = home, .root = (nn_slot)s->n_slots,
-                                    .bytes = nn_layout_bytes(l), .offset = (size_t)offset * sizeof(float),
-                                    .first = SIZE_MAX, .last = 0});
+    return add_slot(s, &(slot_info){.layout = l,
+                                    .home = home,
+                                    .root = (nn_slot)s->n_slots,
+                                    .bytes = nn_layout_bytes(l),
+                                    .offset = (size_t)offset * sizeof(float),
+                                    .first = SIZE_MAX,
+                                    .last = 0});
 }
 
 nn_slot nn_steps_view(nn_steps *s, nn_slot slot, const nn_layout *l)
@@ -146,8 +150,8 @@ void nn_steps_add_prim(nn_steps *s, nn_prim *prim, const nn_use *uses, size_t n)
     add_step(s, uses, n)->prim = prim;
 }
 
-void nn_steps_add_kernel(nn_steps *s, nn_kernel kernel, const nn_use *uses, size_t n, const void *spec,
-                         size_t spec_bytes)
+void nn_steps_add_kernel(nn_steps *s, nn_kernel kernel, const nn_use *uses, size_t n,
+                         const void *spec, size_t spec_bytes)
 {
     step *st = add_step(s, uses, n);
 
@@ -170,7 +174,8 @@ static int by_size(const void *a, const void *b)
 {
     const slot_info *x = *(slot_info *const *)a, *y = *(slot_info *const *)b;
 
-    return x->bytes != y->bytes ? (x->bytes < y->bytes ? 1 : -1) : (x->root > y->root) - (x->root < y->root);
+    return x->bytes != y->bytes ? (x->bytes < y->bytes ? 1 : -1)
+                                : (x->root > y->root) - (x->root < y->root);
 }
 
 static bool lives_overlap(const slot_info *a, const slot_info *b)
@@ -186,7 +191,7 @@ static bool lives_overlap(const slot_info *a, const slot_info *b)
 static size_t place_slots(nn_steps *s)
 {
     slot_info **wanted = fl_xcalloc(s->n_slots, sizeof *wanted);
-    slot_info **placed = fl_xcalloc(s->n_slots, sizeof *placed); // by offset
+    slot_info **placed = fl_xcalloc(s->n_slots, sizeof *placed);  // by offset
     size_t n_wanted = 0, n_placed = 0, total = 0;
 
     for (size_t i = 0; i < s->n_slots; i++) {
@@ -207,7 +212,7 @@ static size_t place_slots(nn_steps *s)
                 continue;
             }
             if (other->offset >= at + bytes) {
-                break; // it fits before this one, and those behind are further on
+                break;  // it fits before this one, and those behind are further on
             }
             at = end > at ? end : at;
         }
@@ -245,7 +250,7 @@ fl_status nn_steps_finish(nn_steps *s, fl_err *err)
     for (size_t i = 0; i < s->n_slots; i++) {
         slot_info *slot = &s->slots[i];
         if (slot->home == NN_HOME_ARENA) {
-            slot->offset = s->slots[slot->root].offset; // a view lies where its root lies
+            slot->offset = s->slots[slot->root].offset;  // a view lies where its root lies
             slot->data = (float *)(void *)(s->arena + slot->offset);
         }
     }

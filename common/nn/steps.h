@@ -40,8 +40,8 @@ nn_slot nn_steps_root(const nn_steps *s, nn_slot slot);
 nn_home nn_steps_home(const nn_steps *s, nn_slot slot);
 
 void nn_steps_add_prim(nn_steps *s, nn_prim *prim, const nn_use *uses, size_t n);
-void nn_steps_add_kernel(nn_steps *s, nn_kernel kernel, const nn_use *uses, size_t n, const void *spec,
-                         size_t spec_bytes);
+void nn_steps_add_kernel(nn_steps *s, nn_kernel kernel, const nn_use *uses, size_t n,
+                         const void *spec, size_t spec_bytes);
 size_t nn_steps_count(const nn_steps *s);
 
 /* Plans and allocates the arena.  No slot or step may be added any more. */

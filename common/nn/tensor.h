@@ -21,7 +21,7 @@ typedef struct {
     int64_t dim[NN_MAX_RANK];  // each >= 1; dim[0] == NN_BATCH: the batch
 } nn_shape;
 
-enum { NN_BATCH = -1 }; // "as many rows as the plan has", only in dim[0]
+enum { NN_BATCH = -1 };  // "as many rows as the plan has", only in dim[0]
 
 /* Product of the dimensions, the batch counting as n; -1 on overflow. */
 int64_t nn_shape_count(const nn_shape *s, int64_t n);
