@@ -1,0 +1,81 @@
+/*
+ * read.h - small questions to a report, shared by pages, tables and text
+ *
+ * Everything here takes NULL for "not in the report" and answers with an
+ * absence: NAN, NULL, 0.
+ */
+#ifndef REPORT_READ_H
+#define REPORT_READ_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/json.h"
+
+enum { REPORT_NUMBER_BYTES = 96 };
+
+/* The value behind keys, the last one NULL; NULL when one is missing. */
+const json_t *report_at(const json_t *json, ...) __attribute__((sentinel));
+
+/* json_object_foreach on what is only borrowed. */
+#define report_each_member(object, key, value)                                \
+    json_object_foreach((json_t *)(uintptr_t)(object), key, value)
+
+/* An element of "sites"; NULL when there is none of that name. */
+const json_t *report_site(const json_t *report, const char *name);
+const char *report_site_name(const json_t *site);
+
+/* The metric that the run is judged by: the one it selected with, if it has
+ * figures, else auc, else accuracy ... (the order of report_metrics). */
+const char *report_main_metric(const json_t *report);
+/* "AUC", "sensitivity", "Brier score"; the name itself when unknown. */
+const char *report_metric_label(const char *metric);
+/* Names of all metrics in the order of pages; NULL at the end. */
+extern const char *const report_metrics[];
+bool report_metric_known(const char *metric);
+/* Lower is better for errors. */
+bool report_higher_is_better(const char *metric);
+/* Largest value a metric can have; INFINITY when there is no limit. */
+double report_metric_most(const char *metric);
+
+/* FIGURE of a site: model is "global" or "local"; "centralised" looks into
+ * the run's baselines; "benefit" is global minus local. */
+const json_t *report_figure(const json_t *report, const json_t *site,
+                            const char *model, const char *metric);
+double report_value(const json_t *figure);  // NAN when undefined
+/* Smallest difference of the metric that was declared to matter; 0 when none. */
+double report_margin(const json_t *report, const char *metric);
+
+/* What joining did for a site, by the declared margin and the paired interval. */
+typedef enum {
+    REPORT_HELPS,      // interval above 0, value at least the margin
+    REPORT_HURTS,      // the mirror image
+    REPORT_SAME,       // interval within the margin on both sides
+    REPORT_UNSURE,     // neither: the interval holds both
+    REPORT_NO_VERDICT, // no figure, or no interval
+} report_verdict;
+report_verdict report_verdict_of(const json_t *report, const json_t *site,
+                                 const char *metric);
+const char *report_verdict_word(report_verdict v);  // "helps", "cannot tell" ...
+
+/* One hospital's absences for one reason. */
+typedef struct {
+    const char *site, *reason;  // borrowed from the report
+    char rounds[64];            // "3", "7-8, 12", "1-20"; "never there" for the whole run
+    int64_t n_rounds;
+} report_absence;
+/* Absences of all rounds and of the whole run, in order of first appearance;
+ * the caller's, free with free(). */
+report_absence *report_absences(const json_t *report, size_t *n);
+
+/* Numbers as people read them; all return out, of REPORT_NUMBER_BYTES. */
+char *report_number(char *out, double value, int digits);       // "-" for NAN
+char *report_signed(char *out, double value, int digits);       // "+0.06"
+char *report_figure_text(char *out, const json_t *figure, int digits,
+                         bool with_sign);                       // "0.84 [0.80, 0.88]"
+char *report_count(char *out, int64_t count);                   // "12 345"
+char *report_bytes(char *out, double bytes);                    // "1.4 MB"
+char *report_duration(char *out, double seconds);               // "2 min 05 s"
+
+#endif

@@ -1,0 +1,263 @@
+/*
+ * report.c - all files of a run's report, and the report as one site sees it
+ */
+#include "report/report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "report/read.h"
+
+/* ------------------------------------------------------------- every file */
+
+static fl_status write_site_page(const json_t *report, const char *site,
+                                 const char *dir, fl_err *err)
+{
+    char *path = fl_xasprintf("%s/sites/%s.html", dir, site);
+    fl_status st = report_write_site(report, site, path, err);
+    free(path);
+    return st;
+}
+
+fl_status report_write_all(const json_t *report, const char *dir, fl_err *err)
+{
+    fl_status st = report_check(report, err);
+    if (st != FL_OK) {
+        return fl_wrap(err, st, "report of %s", dir);
+    }
+    char *json = fl_path_join(dir, "report.json"), *index = fl_path_join(dir, "index.html");
+    char *rounds = fl_path_join(dir, "rounds.csv"), *figures = fl_path_join(dir, "sites.csv");
+    char *sites = fl_path_join(dir, "sites");
+    if ((st = fl_mkdirs(sites, 0755, err)) == FL_OK &&
+        (st = fl_json_write(report, json, err)) == FL_OK &&
+        (st = report_write_rounds_csv(report, rounds, err)) == FL_OK &&
+        (st = report_write_sites_csv(report, figures, err)) == FL_OK &&
+        (st = report_write_index(report, index, err)) == FL_OK) {
+        size_t i;
+        const json_t *site;
+        json_array_foreach(json_object_get(report, "sites"), i, site) {
+            if ((st = write_site_page(report, report_site_name(site), dir, err)) != FL_OK) {
+                break;
+            }
+        }
+    }
+    free(json);
+    free(index);
+    free(rounds);
+    free(figures);
+    free(sites);
+    return st;
+}
+
+/* ------------------------------------------------------- names and codes */
+
+typedef struct {
+    char **name;  // sorted; the code of name[i] is H<i + 1>
+    size_t n;
+    const char *own;  // keeps its name
+} codes;
+
+static void codes_add(codes *c, const char *name)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        if (strcmp(c->name[i], name) == 0) {
+            return;
+        }
+    }
+    c->name = fl_xrealloc(c->name, ++c->n, sizeof *c->name);
+    c->name[c->n - 1] = fl_xstrdup(name);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Every hospital that a report can name. */
+static codes codes_new(const json_t *report, const char *own)
+{
+    codes c = {.own = own};
+    size_t i, k;
+    const json_t *item, *part;
+    json_array_foreach(json_object_get(report, "sites"), i, item) {
+        codes_add(&c, report_site_name(item));
+    }
+    json_array_foreach(json_object_get(report, "absent"), i, item) {
+        codes_add(&c, fl_json_get_string(item, "site", ""));
+    }
+    json_array_foreach(json_object_get(report, "rounds"), i, item) {
+        json_array_foreach(json_object_get(item, "participants"), k, part) {
+            codes_add(&c, json_string_value(part));
+        }
+        json_array_foreach(json_object_get(item, "absent"), k, part) {
+            codes_add(&c, fl_json_get_string(part, "site", ""));
+        }
+    }
+    const char *name;
+    json_t *text;
+    report_each_member(report_at(report, "environment", "sites", NULL), name, text) {
+        codes_add(&c, name);
+    }
+    if (c.n > 0) {
+        qsort(c.name, c.n, sizeof *c.name, by_text);
+    }
+    return c;
+}
+
+static void codes_clear(codes *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        free(c->name[i]);
+    }
+    free(c->name);
+}
+
+static void code_of(char out[static 32], const codes *c, const char *name)
+{
+    snprintf(out, 32, "H?");
+    for (size_t i = 0; i < c->n; i++) {
+        if (strcmp(c->name[i], name) == 0) {
+            snprintf(out, 32, "H%zu", i + 1);
+        }
+    }
+}
+
+static json_t *coded(const codes *c, const char *name)
+{
+    char code[32];
+    code_of(code, c, name);
+    return json_string(strcmp(name, c->own) == 0 ? name : code);
+}
+
+static void code_member(json_t *object, const char *key, const codes *c)
+{
+    const json_t *name = json_object_get(object, key);
+    if (json_is_string(name)) {
+        json_object_set_new(object, key, coded(c, json_string_value(name)));
+    }
+}
+
+static void code_list(json_t *list, const codes *c)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *name = json_array_get(list, i);
+        if (json_is_string(name)) {
+            json_array_set_new(list, i, coded(c, json_string_value(name)));
+        }
+    }
+}
+
+static void code_keys(json_t *parent, const char *key, const codes *c)
+{
+    const json_t *object = json_object_get(parent, key);
+    if (!json_is_object(object)) {
+        return;
+    }
+    json_t *renamed = json_object();
+    const char *name;
+    json_t *value;
+    report_each_member(object, name, value) {
+        json_t *code = coded(c, name);
+        json_object_set(renamed, json_string_value(code), value);
+        json_decref(code);
+    }
+    json_object_set_new(parent, key, renamed);
+}
+
+static bool in_name(char c)
+{
+    return c != '\0' && strchr("abcdefghijklmnopqrstuvwxyz0123456789_-", c) != NULL;
+}
+
+/* Whole words that are another hospital's name, in a sentence. */
+static void code_words(json_t *object, const char *key, const codes *c)
+{
+    const char *text = fl_json_get_string(object, key, NULL);
+    if (text == NULL) {
+        return;
+    }
+    fl_buf out = FL_BUF_INIT;
+    while (*text != '\0') {
+        size_t n = 0;
+        while (in_name(text[n])) {
+            n++;
+        }
+        char *word = fl_xstrndup(text, n > 0 ? n : 1), code[32];
+        code_of(code, c, word);
+        bool name = n > 0 && strcmp(code, "H?") != 0 && strcmp(word, c->own) != 0;
+        fl_buf_puts(&out, name ? code : word);
+        free(word);
+        text += n > 0 ? n : 1;
+    }
+    json_object_set_new(object, key, json_string(out.n > 0 ? out.data : ""));
+    fl_buf_clear(&out);
+}
+
+static void code_absences(json_t *list, const codes *c)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(list, i, item) {
+        code_member(item, "site", c);
+        code_words(item, "reason", c);
+    }
+}
+
+/* Another hospital's figures stay; its own words and population do not. */
+static void code_site(json_t *site, const codes *c)
+{
+    static const char *const own_words[] = {"problems", "reference_standard", "table1", "flow"};
+    if (strcmp(report_site_name(site), c->own) != 0) {
+        for (size_t i = 0; i < sizeof own_words / sizeof own_words[0]; i++) {
+            json_object_del(site, own_words[i]);
+        }
+    }
+    code_member(site, "name", c);
+}
+
+static void code_environment(json_t *environment, const codes *c)
+{
+    const json_t *own = report_at(environment, "sites", c->own, NULL);
+    if (json_object_get(environment, "sites") != NULL) {
+        json_t *sites = json_object();
+        if (own != NULL) {
+            json_object_set(sites, c->own, (json_t *)(uintptr_t)own);
+        }
+        json_object_set_new(environment, "sites", sites);
+    }
+}
+
+json_t *report_for_site(const json_t *report, const char *site)
+{
+    json_t *copy = json_deep_copy(report);
+    if (strcmp(fl_json_get_string(report, "names", "real"), "codes") != 0) {
+        return copy;
+    }
+    codes c = codes_new(report, site);
+    size_t i;
+    json_t *item;
+    json_array_foreach(json_object_get(copy, "sites"), i, item) {
+        code_site(item, &c);
+    }
+    json_array_foreach(json_object_get(copy, "rounds"), i, item) {
+        code_list(json_object_get(item, "participants"), &c);
+        code_absences(json_object_get(item, "absent"), &c);
+        code_keys(json_object_get(item, "validation"), "sites", &c);
+    }
+    code_absences(json_object_get(copy, "absent"), &c);
+    code_list(json_object_get(json_object_get(copy, "pooled"), "missing"), &c);
+    code_keys(json_object_get(json_object_get(copy, "baselines"), "centralised"), "sites", &c);
+    code_member(json_object_get(copy, "fairness"), "worst_site", &c);
+    code_environment(json_object_get(copy, "environment"), &c);
+    json_array_foreach(json_object_get(json_object_get(copy, "security"), "refusals"), i, item) {
+        json_object_del(item, "address");
+        code_words(item, "what", &c);
+        code_words(item, "reason", &c);
+    }
+    codes_clear(&c);
+    return copy;
+}
