@@ -1,0 +1,417 @@
+/*
+ * fed_commands.c - see fed_commands.h
+ */
+#include "client/fed_commands.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "client/home.h"
+#include "client/policy.h"
+#include "client/pool.h"
+#include "client/receipts.h"
+#include "client/session.h"
+#include "fed/identity.h"
+#include "fed/transport.h"
+#include "job/job.h"
+
+enum { MAX_WORKERS = 64 };
+
+// ----------------------------------------------------------------------- join
+
+static struct {
+    const char *home, *data, *approve;
+    int64_t histogram_bins, min_other_sites, min_cell;
+} join;
+
+static const fl_opt join_options[] = {
+    {.name = "home", .kind = FL_OPT_TEXT, .arg = "DIR", .out = &join.home, .required = true,
+     .help = "folder to make for this hospital"},
+    {.name = "data", .kind = FL_OPT_TEXT, .arg = "DATASET", .out = &join.data, .required = true,
+     .help = "the hospital's data set: folder, .csv or .npz"},
+    {.name = "approve", .kind = FL_OPT_TEXT, .arg = "each|all", .out = &join.approve,
+     .help = "each: a person looks at every job (default)"},
+    {.name = "histogram-bins", .kind = FL_OPT_INT, .arg = "N", .out = &join.histogram_bins,
+     .min = 0, .max = 100000, .help = "finest score histogram that may leave (default 20)"},
+    {.name = "min-other-sites", .kind = FL_OPT_INT, .arg = "N", .out = &join.min_other_sites,
+     .min = 0, .max = 100000, .help = "fewest other hospitals in a sum (default 2)"},
+    {.name = "min-cell", .kind = FL_OPT_INT, .arg = "N", .out = &join.min_cell,
+     .min = 1, .max = 1000000, .help = "fewest patients in a cell that may leave (default 10)"},
+    {0},
+};
+
+const fl_opt *client_join_options(void)
+{
+    return join_options;
+}
+
+static fl_status chosen_policy(policy *p, fl_err *err)
+{
+    if (strcmp(join.approve, "all") != 0 && strcmp(join.approve, "each") != 0) {
+        return fl_fail(err, FL_EUSAGE, "--approve: expected each or all, found %s", join.approve);
+    }
+    p->approve_all = strcmp(join.approve, "all") == 0;
+    p->histogram_bins = join.histogram_bins;
+    p->min_other_sites = join.min_other_sites;
+    p->min_cell = join.min_cell;
+    return FL_OK;
+}
+
+static fl_status print_joined(const char *dir, fl_err *err)
+{
+    home *h = NULL;
+    fl_status st = home_open(&h, dir, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    char own[FED_FINGERPRINT_BYTES], other[FED_FINGERPRINT_BYTES];
+    fed_public_key curve = fed_identity_public(h->id);
+    fed_verify_key sign = fed_identity_verify(h->id);
+    fed_fingerprint(own, &curve, &sign);
+    fed_fingerprint(other, &h->coordinator_curve, &h->coordinator_sign);
+    printf("site         %s of federation %s\n"
+           "home         %s\n"
+           "fingerprint  %s\n"
+           "coordinator  %s\n"
+           "             at %s\n"
+           "Compare both fingerprints with the coordinator's people, by telephone say.\n"
+           "Look at %s/policy.yaml, then: client run --home %s\n",
+           h->site.text, h->federation, h->dir, own, other, h->address, h->dir, h->dir);
+    if (!fl_file_exists(h->data)) {
+        printf("warning: there is no %s yet; the client needs it when a job comes\n", h->data);
+    }
+    home_close(&h);
+    return FL_OK;
+}
+
+fl_status client_join(int argc, char **argv, fl_err *err)
+{
+    policy p;
+    fl_texts pos = {NULL, 0};
+    fl_buf text = FL_BUF_INIT;
+    policy_defaults(&p);
+    join.approve = "each";
+    join.histogram_bins = p.histogram_bins;
+    join.min_other_sites = p.min_other_sites;
+    join.min_cell = p.min_cell;
+    fl_status st = fl_cli_parse(argc, argv, join_options, 1, 1, &pos, err);
+    if (st != FL_OK || (st = chosen_policy(&p, err)) != FL_OK) {
+        goto done;
+    }
+    policy_text(&p, &text);
+    home_plan plan = {.invitation = pos.items[0], .dir = join.home, .data = join.data,
+                      .policy = text.data};
+    if ((st = home_join(&plan, err)) == FL_OK) {
+        st = print_joined(join.home, err);
+    }
+done:
+    fl_buf_clear(&text);
+    free(pos.items);
+    return st;
+}
+
+// ------------------------------------------------------------------------ run
+
+static struct {
+    fl_texts homes;
+    bool once;
+    int64_t workers;
+} run;
+
+static const fl_opt run_options[] = {
+    {.name = "home", .kind = FL_OPT_LIST, .arg = "DIR", .out = &run.homes, .required = true,
+     .help = "a hospital's home"},
+    {.name = "once", .kind = FL_OPT_FLAG, .out = &run.once,
+     .help = "end after the first job of every home"},
+    {.name = "workers", .kind = FL_OPT_INT, .arg = "W", .out = &run.workers,
+     .min = 1, .max = MAX_WORKERS, .help = "sites that work at a time (default: as many as cores)"},
+    {0},
+};
+
+const fl_opt *client_run_options(void)
+{
+    return run_options;
+}
+
+/* All sites of this process. */
+typedef struct {
+    size_t n;
+    home **home;
+    session **session;
+    fed_link **link;     // of the sessions that have one now
+    fed_waker *waker;
+    pool *pool;
+} sites;
+
+static fl_status open_homes(sites *s, fl_err *err)
+{
+    s->n = run.homes.n;
+    s->home = fl_xcalloc(s->n, sizeof *s->home);
+    s->session = fl_xcalloc(s->n, sizeof *s->session);
+    s->link = fl_xcalloc(s->n, sizeof *s->link);
+    for (size_t i = 0; i < s->n; i++) {
+        policy p;
+        fl_status st = home_open(&s->home[i], run.homes.items[i], err);
+        if (st != FL_OK || (st = home_lock(s->home[i], err)) != FL_OK ||
+            (st = policy_read(&p, s->home[i], err)) != FL_OK) {
+            return st;
+        }
+    }
+    return FL_OK;
+}
+
+static void start_sessions(sites *s)
+{
+    int64_t workers = run.workers;
+    if (workers == 0) {
+        int cores = fl_n_cores();
+        workers = s->n < (size_t)cores ? (int64_t)s->n : cores;
+    }
+    s->waker = fed_waker_new();
+    s->pool = pool_new((int)workers, s->waker);
+    for (size_t i = 0; i < s->n; i++) {
+        s->session[i] = session_new(s->home[i], s->pool);
+    }
+}
+
+static bool all_over(const sites *s)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        if (session_first_job(s->session[i]) == SESSION_SERVES) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* One turn of the network thread: everything there is to do, then sleep. */
+static void turn(sites *s)
+{
+    int64_t wait_ms = INT32_MAX;
+    size_t n_links = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        int64_t now_ms = fl_now_ms();
+        session_step(s->session[i], now_ms);
+        int64_t next_ms = session_next_ms(s->session[i], now_ms);
+        wait_ms = next_ms < wait_ms ? next_ms : wait_ms;
+        fed_link *link = session_link(s->session[i]);
+        if (link != NULL) {
+            s->link[n_links++] = link;
+        }
+    }
+    if (!(run.once && all_over(s)) && !fl_stop_requested()) {
+        fed_wait(s->link, n_links, s->waker, (int)wait_ms);
+    }
+}
+
+static fl_status outcome(const sites *s, fl_err *err)
+{
+    size_t n_failed = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        if (session_first_job(s->session[i]) == SESSION_FAILED) {
+            fl_fail(err, FL_EDENIED, "site %s: %s", s->home[i]->site.text,
+                    session_why(s->session[i]));
+            n_failed++;
+        }
+    }
+    if (n_failed > 1) {
+        fl_wrap(err, FL_EDENIED, "the job failed at %zu of %zu sites; the last one", n_failed, s->n);
+    }
+    return n_failed > 0 ? FL_EDENIED : FL_OK;
+}
+
+static void close_sites(sites *s)
+{
+    for (size_t i = 0; i < s->n && s->session != NULL; i++) {
+        if (s->session[i] != NULL) {
+            session_leave(s->session[i], "the client was stopped");
+        }
+    }
+    pool_destroy(&s->pool);
+    for (size_t i = 0; i < s->n; i++) {
+        session_destroy(&s->session[i]);
+        home_close(&s->home[i]);
+    }
+    fed_waker_destroy(&s->waker);
+    free(s->link);
+    free(s->session);
+    free(s->home);
+}
+
+fl_status client_run(int argc, char **argv, fl_err *err)
+{
+    sites s = {0};
+    fl_texts pos = {NULL, 0};
+    fl_status st = fl_cli_parse(argc, argv, run_options, 0, 0, &pos, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    fed_init();
+    fl_catch_signals();
+    if ((st = open_homes(&s, err)) == FL_OK) {
+        start_sessions(&s);
+        while (!fl_stop_requested() && !(run.once && all_over(&s))) {
+            turn(&s);
+        }
+        if (run.once) {
+            st = all_over(&s) ? outcome(&s, err)
+                              : fl_fail(err, FL_ESTOPPED, "stopped before the job was done");
+        }
+    }
+    close_sites(&s);
+    free(run.homes.items);
+    return st;
+}
+
+// -------------------------------------------------------------------- approve
+
+static const char *approve_home;
+
+static const fl_opt approve_options[] = {
+    {.name = "home", .kind = FL_OPT_TEXT, .arg = "DIR", .out = &approve_home, .required = true,
+     .help = "the hospital's home"},
+    {0},
+};
+
+const fl_opt *client_approve_options(void)
+{
+    return approve_options;
+}
+
+/* What a person needs to decide. */
+static void print_job(const home *h, const fed_digest *digest)
+{
+    char hex[FL_HEX_DIGEST];
+    char *text = NULL;
+    size_t n = 0;
+    job j;
+    fl_err err = FL_ERR_INIT;
+    fl_hex(hex, digest->bytes, sizeof digest->bytes);
+    printf("job           %s%s\n", hex, policy_approved(h, digest) ? "   (approved)" : "");
+    if (policy_held_text(h, digest, &text, &n, &err) != FL_OK ||
+        job_parse(&j, text, n, "job.yaml", h->dir, &err) != FL_OK) {
+        printf("              %s\n", err.text);
+        free(text);
+        return;
+    }
+    printf("  name          %s\n"
+           "  intended use  %s\n"
+           "  task          %s\n"
+           "  model         %s\n"
+           "  rounds        %" PRId64 "\n"
+           "  strategy      %s\n"
+           "  whole text    %s/pending/%s.yaml\n",
+           j.name, j.intended_use, data_task_name(j.data.task), j.model.name, j.rounds,
+           j.strategy.name, h->dir, hex);
+    job_clear(&j);
+    free(text);
+}
+
+static fl_status list_waiting(const home *h, fl_err *err)
+{
+    fed_digest *waiting = NULL;
+    size_t n = 0;
+    fl_status st = policy_waiting(h, &waiting, &n, err);
+    for (size_t i = 0; i < n && st == FL_OK; i++) {
+        print_job(h, &waiting[i]);
+    }
+    if (st == FL_OK && n == 0) {
+        printf("no job waits for an approval\n");
+    } else if (st == FL_OK) {
+        printf("approve one with: client approve --home %s DIGEST\n", h->dir);
+    }
+    free(waiting);
+    return st;
+}
+
+fl_status client_approve(int argc, char **argv, fl_err *err)
+{
+    home *h = NULL;
+    fl_texts pos = {NULL, 0};
+    fl_status st = fl_cli_parse(argc, argv, approve_options, 0, 1, &pos, err);
+    if (st != FL_OK || (st = home_open(&h, approve_home, err)) != FL_OK) {
+        goto done;
+    }
+    if (pos.n == 0) {
+        st = list_waiting(h, err);
+        goto done;
+    }
+    fed_digest digest;
+    if ((st = policy_approve(h, pos.items[0], &digest, err)) == FL_OK) {
+        print_job(h, &digest);
+    }
+done:
+    home_close(&h);
+    free(pos.items);
+    return st;
+}
+
+// ----------------------------------------------------------------------- sent
+
+static struct {
+    const char *home, *run;
+    bool json;
+} sent;
+
+static const fl_opt sent_options[] = {
+    {.name = "home", .kind = FL_OPT_TEXT, .arg = "DIR", .out = &sent.home, .required = true,
+     .help = "the hospital's home"},
+    {.name = "run", .kind = FL_OPT_TEXT, .arg = "R", .out = &sent.run,
+     .help = "only what left for this run"},
+    {.name = "json", .kind = FL_OPT_FLAG, .out = &sent.json, .help = "as a JSON list"},
+    {0},
+};
+
+const fl_opt *client_sent_options(void)
+{
+    return sent_options;
+}
+
+static void print_sent(const json_t *list)
+{
+    printf("%-20s  %-7s  %5s  %10s  %-16s  %s\n", "time", "kind", "round", "bytes", "digest",
+           "fields");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *entry = json_array_get(list, i);
+        const json_t *fields = json_object_get(entry, "fields");
+        printf("%-20s  %-7s  %5" PRId64 "  %10" PRId64 "  %-16.16s  ",
+               fl_json_get_string(entry, "time", ""), fl_json_get_string(entry, "kind", ""),
+               fl_json_get_int(entry, "round", 0) & 0x7fffffff, fl_json_get_int(entry, "bytes", 0),
+               fl_json_get_string(entry, "digest", "-"));
+        for (size_t k = 0; k < json_array_size(fields); k++) {
+            printf("%s%s", k == 0 ? "" : ", ", json_string_value(json_array_get(fields, k)));
+        }
+        printf("\n");
+    }
+}
+
+fl_status client_sent(int argc, char **argv, fl_err *err)
+{
+    home *h = NULL;
+    json_t *list = NULL;
+    fl_texts pos = {NULL, 0};
+    fl_status st = fl_cli_parse(argc, argv, sent_options, 0, 0, &pos, err);
+    if (st != FL_OK || (st = home_open(&h, sent.home, err)) != FL_OK ||
+        (st = receipts_sent(&list, h, sent.run, err)) != FL_OK) {
+        goto done;
+    }
+    if (sent.json) {
+        char *text = fl_json_text(list);
+        fputs(text, stdout);
+        free(text);
+    } else {
+        print_sent(list);
+    }
+done:
+    json_decref(list);
+    home_close(&h);
+    return st;
+}

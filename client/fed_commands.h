@@ -1,0 +1,24 @@
+/*
+ * fed_commands.h - join, run, approve and sent: the client in a federation
+ *
+ * Each is a subcommand of main.c's table; argv[0] is its name.
+ */
+#ifndef CLIENT_FED_COMMANDS_H
+#define CLIENT_FED_COMMANDS_H
+
+#include "base/cli.h"
+#include "base/err.h"
+
+fl_status client_join(int argc, char **argv, fl_err *err);
+const fl_opt *client_join_options(void);
+
+fl_status client_run(int argc, char **argv, fl_err *err);
+const fl_opt *client_run_options(void);
+
+fl_status client_approve(int argc, char **argv, fl_err *err);
+const fl_opt *client_approve_options(void);
+
+fl_status client_sent(int argc, char **argv, fl_err *err);
+const fl_opt *client_sent_options(void);
+
+#endif

@@ -1,0 +1,349 @@
+/*
+ * home.c - see home.h
+ */
+#include "client/home.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/cfg.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/sys.h"
+
+enum { MAX_THREADS = 256 };
+
+// ------------------------------------------------------------------- joining
+
+/* A YAML scalar that reads back as text whatever is in it: JSON's quotes are
+ * YAML's double quotes. */
+static void add_text(fl_buf *b, const char *text)
+{
+    json_t *json = json_string(text);
+    char *quoted = json == NULL ? NULL : json_dumps(json, JSON_ENCODE_ANY);
+    fl_buf_puts(b, quoted == NULL ? "\"\"" : quoted);
+    free(quoted);
+    json_decref(json);
+}
+
+/* Where the data are must not depend on where the client is started. */
+static char *absolute_path(const char *path)
+{
+    char *real = realpath(path, NULL);
+    if (real != NULL) {
+        return real;
+    }
+    char here[4096];
+    if (getcwd(here, sizeof here) == NULL) {
+        return fl_xstrdup(path);
+    }
+    return fl_path_join(here, path);
+}
+
+static void config_text(fl_buf *out, const fed_invitation *inv, const char *data)
+{
+    char curve[2 * FED_KEY_BYTES + 1], sign[2 * FED_KEY_BYTES + 1];
+    char *path = absolute_path(data);
+
+    fl_hex(curve, inv->coordinator_curve.bytes, FED_KEY_BYTES);
+    fl_hex(sign, inv->coordinator_sign.bytes, FED_KEY_BYTES);
+    fl_buf_puts(out, "# client.yaml - made by `client join` from the invitation\n\nsite: ");
+    add_text(out, inv->site.text);
+    fl_buf_puts(out, "\nfederation: ");
+    add_text(out, inv->federation);
+    fl_buf_puts(out, "\ncoordinator:\n  address: ");
+    add_text(out, inv->address);
+    fl_buf_printf(out, "\n  curve_key: \"%s\"\n  sign_key: \"%s\"\n", curve, sign);
+    fl_buf_puts(out, "\n# The hospital's data set.  It is read here and nowhere else.\ndata: ");
+    add_text(out, path);
+    fl_buf_puts(out, "\n\n# Most threads of one training; 0 = as the job says.\nthreads: 0\n");
+    free(path);
+}
+
+static fl_status write_in(const char *dir, const char *name, const char *text,
+                          unsigned mode, fl_err *err)
+{
+    char *path = fl_path_join(dir, name);
+    fl_status st = fl_file_write(path, text, strlen(text), mode, err);
+    free(path);
+    return st;
+}
+
+static fl_status make_dir_in(const char *dir, const char *name, fl_err *err)
+{
+    char *path = fl_path_join(dir, name);
+    fl_status st = fl_mkdirs(path, 0700, err);
+    free(path);
+    return st;
+}
+
+/* Everything of a home, into a folder that is renamed when it is whole. */
+static fl_status fill(const char *dir, const home_plan *plan,
+                      const fed_invitation *inv, fl_err *err)
+{
+    static const char *const folders[] = {"keys", "outbox", "pending", "runs"};
+    fl_status st = FL_OK;
+    fl_buf config = FL_BUF_INIT;
+    char *keys = fl_path_join(dir, "keys");
+    char *copy = fl_path_join(keys, "invitation.yaml");
+    fed_identity *id = fed_identity_new();
+
+    for (size_t i = 0; i < sizeof folders / sizeof *folders && st == FL_OK; i++) {
+        st = make_dir_in(dir, folders[i], err);
+    }
+    config_text(&config, inv, plan->data);
+    if (st != FL_OK ||
+        (st = fed_identity_write(id, keys, err)) != FL_OK ||
+        (st = fed_invitation_write(inv, copy, err)) != FL_OK ||
+        (st = write_in(dir, "policy.yaml", plan->policy, 0644, err)) != FL_OK ||
+        (st = write_in(dir, "receipts.jsonl", "", 0600, err)) != FL_OK ||
+        (st = write_in(dir, "client.yaml", config.data, 0644, err)) != FL_OK) {
+        goto done;
+    }
+    st = fl_fsync_dir(dir, err);
+done:
+    fed_identity_destroy(&id);
+    fl_buf_clear(&config);
+    free(copy);
+    free(keys);
+    return st;
+}
+
+static fl_status check_free(const char *dir, fl_err *err)
+{
+    char *config = fl_path_join(dir, "client.yaml");
+    bool is_home = fl_file_exists(config);
+    free(config);
+    if (is_home) {
+        return fl_fail(err, FL_ECONFLICT,
+                       "%s is a hospital's home already; join with another "
+                       "--home, or go on with `client run --home %s`", dir, dir);
+    }
+    char **names = NULL;
+    size_t n = 0;
+    if (fl_file_exists(dir) && !fl_is_dir(dir)) {
+        return fl_fail(err, FL_ECONFLICT, "%s is there and is no folder", dir);
+    }
+    if (fl_is_dir(dir)) {
+        fl_status st = fl_list_dir(&names, &n, dir, err);
+        fl_names_free(&names, n);
+        if (st != FL_OK) {
+            return st;
+        }
+    }
+    if (n > 0) {
+        return fl_fail(err, FL_ECONFLICT,
+                       "%s is there and is not empty; name a new folder", dir);
+    }
+    return FL_OK;
+}
+
+fl_status home_join(const home_plan *plan, fl_err *err)
+{
+    fed_invitation inv;
+    fl_status st = fed_invitation_read(&inv, plan->invitation, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    char *plain = fl_xstrdup(plan->dir);
+    for (size_t n = strlen(plain); n > 1 && plain[n - 1] == '/'; n--) {
+        plain[n - 1] = '\0';
+    }
+    char *partial = fl_xasprintf("%s.tmp-%ld", plain, (long)getpid());
+    if (inv.expires_ms <= fl_wall_ms()) {
+        char when[32];
+        fl_iso_time(when, sizeof when, inv.expires_ms);
+        st = fl_fail(err, FL_EDENIED,
+                     "%s: the invitation expired on %s; ask the coordinator for "
+                     "a new one", plan->invitation, when);
+        goto done;
+    }
+    if ((st = check_free(plain, err)) != FL_OK ||
+        (st = fl_mkdirs(partial, 0700, err)) != FL_OK ||
+        (st = fill(partial, plan, &inv, err)) != FL_OK) {
+        goto done;
+    }
+    if (rename(partial, plain) != 0) {
+        st = fl_fail_errno(err, errno, plain);
+        goto done;
+    }
+    char *parent = fl_path_dir(plain);
+    st = fl_fsync_dir(parent, err);
+    free(parent);
+done:
+    if (st != FL_OK) {
+        (void)fl_remove_tree(partial, NULL);
+    }
+    fed_invitation_clear(&inv);
+    free(partial);
+    free(plain);
+    return st;
+}
+
+// ------------------------------------------------------------------- opening
+
+static void read_key(uint8_t key[static FED_KEY_BYTES], fl_node map, const char *name)
+{
+    const char *hex = fl_cfg_text(map, name, FL_CFG_REQUIRED_TEXT,
+                                  "the coordinator's public key, 64 hexadecimal digits");
+    if (fl_unhex(key, FED_KEY_BYTES, hex, NULL) != FL_OK) {
+        fl_cfg_complain(map, "%s: expected 64 hexadecimal digits", name);
+    }
+}
+
+static void read_short(char *out, size_t size, fl_node map, const char *key, const char *help)
+{
+    const char *text = fl_cfg_text(map, key, FL_CFG_REQUIRED_TEXT, help);
+    if (strlen(text) >= size) {
+        fl_cfg_complain(map, "%s: longer than %zu bytes", key, size - 1);
+        return;
+    }
+    memcpy(out, text, strlen(text) + 1);
+}
+
+static fl_status read_config(home *h, const char *path, fl_err *err)
+{
+    fl_cfg *cfg = NULL;
+    fl_status st = fl_cfg_read(&cfg, path, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    fl_node root = fl_cfg_root(cfg);
+    char site[FED_SITE_BYTES] = "";
+    read_short(site, sizeof site, root, "site", "this hospital's name in the federation");
+    read_short(h->federation, sizeof h->federation, root, "federation", "name of the federation");
+    fl_node peer = fl_cfg_map(root, "coordinator", "who this hospital talks to");
+    read_short(h->address, sizeof h->address, peer, "address", "tcp://HOST:PORT");
+    read_key(h->coordinator_curve.bytes, peer, "curve_key");
+    read_key(h->coordinator_sign.bytes, peer, "sign_key");
+    h->data = fl_xstrdup(fl_cfg_path(root, "data", FL_CFG_REQUIRED_TEXT, "the data set"));
+    h->max_threads = (int)fl_cfg_int(root, "threads", 0, MAX_THREADS, 0,
+                                     "most threads of one training; 0 = as the job says");
+    if ((st = fl_cfg_finish(cfg, err)) == FL_OK &&
+        (st = fed_site_id_parse(&h->site, site, err)) != FL_OK) {
+        st = fl_wrap(err, st, "%s: site", path);
+    }
+    fl_cfg_destroy(&cfg);
+    return st;
+}
+
+fl_status home_open(home **out, const char *dir, fl_err *err)
+{
+    *out = NULL;
+    home *h = fl_xcalloc(1, sizeof *h);
+    h->lock_fd = -1;
+    h->dir = fl_xstrdup(dir);
+    char *config = home_path(h, "client.yaml");
+    char *keys = home_path(h, "keys");
+    fl_status st = FL_OK;
+
+    if (!fl_file_exists(config)) {
+        st = fl_fail(err, FL_ENOTFOUND,
+                     "%s is no hospital's home: it has no client.yaml; make one "
+                     "with `client join INVITATION --home %s --data DATASET`", dir, dir);
+        goto done;
+    }
+    if ((st = read_config(h, config, err)) != FL_OK ||
+        (st = fed_identity_read(&h->id, keys, err)) != FL_OK) {
+        goto done;
+    }
+    *out = h;
+    h = NULL;  // now the caller's
+done:
+    home_close(&h);
+    free(keys);
+    free(config);
+    return st;
+}
+
+void home_close(home **h)
+{
+    if (*h == NULL) {
+        return;
+    }
+    fed_identity_destroy(&(*h)->id);
+    if ((*h)->lock_fd >= 0) {
+        close((*h)->lock_fd);
+    }
+    free((*h)->data);
+    free((*h)->dir);
+    FL_FREE(*h);
+}
+
+fl_status home_lock(home *h, fl_err *err)
+{
+    FL_REQUIRE(h->lock_fd < 0);
+    char *path = home_path(h, "lock");
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int why = errno;
+    if (fd < 0) {
+        fl_status st = fl_fail_errno(err, why, path);
+        free(path);
+        return st;
+    }
+    free(path);
+    // The lock goes with the process, however it ends.
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        close(fd);
+        return fl_fail(err, FL_ECONFLICT,
+                       "%s is served by another process already", h->dir);
+    }
+    h->lock_fd = fd;
+    return FL_OK;
+}
+
+// ----------------------------------------------------------------- enrolment
+
+bool home_invitation(const home *h, fed_invitation *out, fl_err *err)
+{
+    char *path = home_path(h, "keys/invitation.yaml");
+    bool there = fl_file_exists(path) && fed_invitation_read(out, path, err) == FL_OK;
+    free(path);
+    return there;
+}
+
+fl_status home_enrolled(const home *h, fl_err *err)
+{
+    char *path = home_path(h, "keys/invitation.yaml");
+    char *keys = home_path(h, "keys");
+    fl_status st = FL_OK;
+    if (unlink(path) != 0 && errno != ENOENT) {
+        st = fl_fail_errno(err, errno, path);
+    } else {
+        st = fl_fsync_dir(keys, err);
+    }
+    free(keys);
+    free(path);
+    return st;
+}
+
+// --------------------------------------------------------------------- paths
+
+char *home_path(const home *h, const char *name)
+{
+    return fl_path_join(h->dir, name);
+}
+
+fl_status home_run_path(char **out, const home *h, const char *run, fl_err *err)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
+                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    *out = NULL;
+    if (run[0] == '\0' || run[0] == '.' || run[strspn(run, allowed)] != '\0') {
+        return fl_fail(err, FL_EFORMAT,
+                       "the coordinator named the run in a way that is no file "
+                       "name: letters, digits, '.', '_' and '-' are expected");
+    }
+    char *runs = home_path(h, "runs");
+    *out = fl_path_join(runs, run);
+    free(runs);
+    return FL_OK;
+}

@@ -1,0 +1,71 @@
+/*
+ * home.h - the folder that is one hospital in one federation
+ *
+ *     client.yaml       where the coordinator is, where the data are
+ *     policy.yaml       what this hospital allows            (policy.h)
+ *     approved.jsonl    jobs that a person approved          (policy.h)
+ *     pending/          jobs that wait for a person          (policy.h)
+ *     keys/             own keys, 0600; invitation.yaml until enrolled
+ *     outbox/           contributions until committed        (outbox.h)
+ *     receipts.jsonl    every message that left              (outbox.h)
+ *     runs/R/           what the hospital keeps of a run     (keep.h)
+ *     lock              held by the one process that serves this home
+ *
+ * A home is made whole or not at all.  It moves to another disk or machine as
+ * it is: nothing in it but the path of the data names a place.
+ * Threads: an open home is read-only and may be shared.
+ */
+#ifndef CLIENT_HOME_H
+#define CLIENT_HOME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "fed/fed.h"
+#include "fed/identity.h"
+
+typedef struct {
+    const char *invitation;   // file from the coordinator
+    const char *dir;          // the home to make; must not be there
+    const char *data;         // DATASET as given; not opened
+    const char *policy;       // text of policy.yaml
+} home_plan;
+
+/* Makes a home; needs no network.  FL_ECONFLICT when there is one already,
+ * FL_EDENIED when the invitation has expired. */
+fl_status home_join(const home_plan *plan, fl_err *err);
+
+typedef struct {
+    char *dir;                         // as given to home_open
+    fed_site_id site;
+    char federation[FED_NAME_BYTES];
+    char address[256];                 // "tcp://host:7700"
+    fed_public_key coordinator_curve;
+    fed_verify_key coordinator_sign;
+    char *data;                        // DATASET, absolute; never leaves
+    int max_threads;                   // of one training; 0 = as the job says
+    fed_identity *id;
+    int lock_fd;                       // -1: not served by this process
+} home;
+
+/* FL_ENOTFOUND when dir is no home. */
+fl_status home_open(home **out, const char *dir, fl_err *err);
+void home_close(home **h);  // wipes the keys, lets go of the lock; fine on NULL
+
+/* Takes the home for this process; FL_ECONFLICT when another one serves it. */
+fl_status home_lock(home *h, fl_err *err);
+
+/* The invitation while the site is not enrolled: true and *out filled in
+ * (fed_invitation_clear it).  false once enrolled. */
+bool home_invitation(const home *h, fed_invitation *out, fl_err *err);
+/* The coordinator knows our keys: forgets the one-time key. */
+fl_status home_enrolled(const home *h, fl_err *err);
+
+/* DIR/NAME; caller's. */
+char *home_path(const home *h, const char *name);
+/* DIR/runs/RUN, caller's.  FL_EFORMAT unless run is [A-Za-z0-9._-]+ and does
+ * not begin with a dot: it comes from outside. */
+fl_status home_run_path(char **out, const home *h, const char *run, fl_err *err);
+
+#endif

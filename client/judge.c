@@ -1,0 +1,328 @@
+/*
+ * judge.c - see judge.h
+ */
+#include "client/judge.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "eval/eval.h"
+
+enum {
+    THRESHOLD_BINS = 1000,           // of the site's own scores, which stay here
+    MAX_LOOKS_BYTES = 1 << 20
+};
+
+/* One model on the test split. */
+typedef struct {
+    bool there;
+    task_scores scores;
+    double threshold;
+    eval_metrics metrics;
+} judged;
+
+static bool is_two_class(const data_spec *spec)
+{
+    return spec->task == DATA_CLASSIFY && spec->positive >= 0;
+}
+
+// ---------------------------------------------------------------------- looks
+
+/* Writes the look down and counts the different ones so far. */
+static fl_status open_test(int64_t *n_looks, const char *run_dir, const fed_model_id *id,
+                           double threshold, fl_err *err)
+{
+    char hex[2 * FL_SHA256_BYTES + 1];
+    fl_hex(hex, id->bytes, sizeof id->bytes);
+    char *line = fl_xasprintf("%s %.17g\n", hex, threshold);
+    char *path = fl_path_join(run_dir, "test_opened");
+    char *text = NULL;
+    size_t n = 0;
+    fl_status st = FL_OK;
+    if (fl_file_exists(path) &&
+        (st = fl_file_read(&text, &n, path, MAX_LOOKS_BYTES, err)) != FL_OK) {
+        goto done;
+    }
+    bool is_new = text == NULL || strstr(text, line) == NULL;
+    if (is_new && (st = fl_file_append(path, line, strlen(line), err)) != FL_OK) {
+        goto done;
+    }
+    *n_looks = is_new;
+    for (const char *c = text; c != NULL && *c != '\0'; c++) {
+        *n_looks += *c == '\n';
+    }
+done:
+    free(text);
+    free(path);
+    free(line);
+    return st;
+}
+
+// ----------------------------------------------------------------- thresholds
+
+/* The job's rule on the site's own validation scores of its own model. */
+static fl_status own_threshold(const local *l, const float *params, double *out, fl_err *err)
+{
+    const job_evaluation *e = &l->job.evaluation;
+    *out = e->rule == EVAL_RULE_FIXED ? e->at : 0.5;
+    if (!is_two_class(&l->job.data) || e->rule == EVAL_RULE_FIXED ||
+        data_set_n_split(l->set, DATA_VAL) == 0) {
+        return FL_OK;
+    }
+    task_scores s;
+    fl_status st = task_predict(&s, l->model, params, l->set, DATA_VAL, l->threads, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    int64_t count[2][THRESHOLD_BINS] = {{0}};
+    size_t positive = (size_t)l->job.data.positive;
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.label[i] >= 0) {
+            eval_histogram(count[s.label[i] == (int)positive], THRESHOLD_BINS,
+                           &s.score[i * s.K + positive], 1);
+        }
+    }
+    task_scores_clear(&s);
+    double t = eval_threshold(e->rule, e->at, count[0], count[1], THRESHOLD_BINS);
+    *out = isnan(t) ? 0.5 : t;
+    return FL_OK;
+}
+
+// -------------------------------------------------------------------- figures
+
+static json_t *confusion_json(const judged *m, int positive)
+{
+    int64_t count[2][2] = {{0}};  // [is positive][called positive]
+    const task_scores *s = &m->scores;
+    for (size_t i = 0; i < s->n; i++) {
+        if (s->label[i] >= 0) {
+            bool called = s->score[i * s->K + (size_t)positive] >= m->threshold;
+            count[s->label[i] == positive][called]++;
+        }
+    }
+    return json_pack("{s:I, s:I, s:I, s:I}", "tp", (json_int_t)count[1][1],
+                     "fp", (json_int_t)count[0][1], "tn", (json_int_t)count[0][0],
+                     "fn", (json_int_t)count[1][0]);
+}
+
+static json_t *benefit_json(const local *l, const judged *global, const judged *own)
+{
+    json_t *json = json_object();
+    if (!own->there || l->job.data.task != DATA_CLASSIFY) {
+        return json;
+    }
+    eval_predictions a = task_predictions(&own->scores, &l->job.data, own->threshold);
+    eval_predictions b = task_predictions(&global->scores, &l->job.data, global->threshold);
+    for (size_t i = 0; i < global->metrics.n; i++) {
+        const char *metric = global->metrics.item[i].name;
+        eval_figure difference;
+        eval_difference(&difference, metric, &a, &b, l->job.seed);
+        json_object_set_new(json, metric, eval_figure_json(&difference));
+    }
+    return json;
+}
+
+/* A value of a free-text attribute may be a name; a cell that is too small to
+ * be shown does not show it either. */
+static void hide_small_values(json_t *groups)
+{
+    for (size_t i = 0; i < json_array_size(groups); i++) {
+        json_t *group = json_array_get(groups, i);
+        if (json_is_null(json_object_get(group, "n"))) {
+            json_object_set_new(group, "value", json_string("(suppressed)"));
+        }
+    }
+}
+
+static void add_subgroup(json_t *list, const local *l, const judged *global,
+                         const job_subgroup *group, size_t attribute)
+{
+    enum { BAND_BYTES = 64 };
+    const data_attribute *a = &l->job.data.attributes[attribute];
+    const task_scores *s = &global->scores;
+    const char **value = fl_xcalloc(s->n, sizeof *value);
+    char (*band)[BAND_BYTES] = fl_xcalloc(s->n, sizeof *band);
+    for (size_t i = 0; i < s->n; i++) {
+        value[i] = data_set_case(l->set, s->index[i]).attributes[attribute];
+        if (a->kind == DATA_ATTR_NUMBER) {
+            double number = value[i][0] == '\0' ? NAN : strtod(value[i], NULL);
+            eval_band(band[i], BAND_BYTES, number, group->edges, group->n_edges);
+            value[i] = band[i];
+        }
+    }
+    eval_predictions p = task_predictions(s, &l->job.data, global->threshold);
+    json_t *cells = json_array();
+    eval_subgroups(cells, group->name, value, &p, l->job.evaluation.min_cell, l->job.seed);
+    if (a->kind == DATA_ATTR_TEXT) {
+        hide_small_values(cells);
+    }
+    json_array_extend(list, cells);
+    json_decref(cells);
+    free(band);
+    free(value);
+}
+
+static json_t *subgroups_json(const local *l, const judged *global)
+{
+    const data_spec *spec = &l->job.data;
+    json_t *list = json_array();
+    for (size_t g = 0; g < l->job.evaluation.n_subgroups && spec->task == DATA_CLASSIFY; g++) {
+        const job_subgroup *group = &l->job.evaluation.subgroups[g];
+        for (size_t a = 0; a < spec->n_attributes; a++) {
+            if (strcmp(spec->attributes[a].name, group->name) == 0) {
+                add_subgroup(list, l, global, group, a);
+            }
+        }
+    }
+    return list;
+}
+
+// ----------------------------------------------------------------- the element
+
+static fl_status judge_model(judged *out, const local *l, const float *params, double threshold,
+                             fl_err *err)
+{
+    fl_status st = task_predict(&out->scores, l->model, params, l->set, DATA_TEST, l->threads, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    out->there = true;
+    out->threshold = threshold;
+    task_evaluate(&out->metrics, &out->scores, &l->job.data, threshold, l->job.seed);
+    return FL_OK;
+}
+
+static json_t *count_of(const local *l, data_split split)
+{
+    return json_integer((json_int_t)data_set_n_split(l->set, split));
+}
+
+/* {"global": ..., "local": ...}, each left out when it is NULL. */
+static json_t *pair(json_t *global, json_t *own)
+{
+    json_t *json = json_object();
+    if (global != NULL) {
+        json_object_set_new(json, "global", global);
+    }
+    if (own != NULL) {
+        json_object_set_new(json, "local", own);
+    }
+    return json;
+}
+
+static void put_figures(json_t *site, const local *l, const judged *global, const judged *own,
+                        int64_t bins)
+{
+    const data_spec *spec = &l->job.data;
+    json_object_set_new(site, "models",
+                        pair(eval_metrics_json(&global->metrics),
+                             own->there ? eval_metrics_json(&own->metrics) : NULL));
+    if (is_two_class(spec)) {
+        json_object_set_new(site, "thresholds",
+                            pair(fl_json_number(global->threshold),
+                                 own->there ? fl_json_number(own->threshold) : NULL));
+        json_object_set_new(site, "confusion",
+                            pair(confusion_json(global, spec->positive),
+                                 own->there ? confusion_json(own, spec->positive) : NULL));
+        json_t *histogram = local_histogram(&global->scores, spec, bins,
+                                            l->job.evaluation.min_cell);
+        if (histogram != NULL) {
+            json_object_set_new(site, "histogram", histogram);
+        }
+    }
+    json_object_set_new(site, "subgroups", subgroups_json(l, global));
+    json_object_set_new(site, "benefit", benefit_json(l, global, own));
+}
+
+static json_t *site_json(const local *l, const judged *global, const judged *own,
+                         const local_baseline_result *baseline, int64_t bins, int64_t n_looks)
+{
+    int64_t min_cell = l->job.evaluation.min_cell;
+    json_t *site = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:I}",
+        "name", l->site,
+        "n_train", count_of(l, DATA_TRAIN),
+        "n_val", count_of(l, DATA_VAL),
+        "n_test", count_of(l, DATA_TEST),
+        "flow", data_set_flow(l->set),
+        "table1", data_set_table1(l->set, min_cell),
+        "reference_standard", data_set_reference_standard(l->set),
+        "prevalence", fl_json_number(data_set_prevalence(l->set)),
+        "problems", data_set_problems(l->set),
+        "test_opened", (json_int_t)n_looks);
+    FL_REQUIRE(site != NULL);
+    put_figures(site, l, global, own, bins);
+    if (own->there) {
+        json_object_set_new(site, "local",
+                            json_pack("{s:I, s:I}", "best_step", (json_int_t)baseline->best_step,
+                                      "steps", (json_int_t)baseline->steps));
+    }
+    return site;
+}
+
+/* A local-only model that diverges is a finding, not a failure of the run. */
+static fl_status make_own(local *l, float *params, bool *there, local_progress *progress,
+                          local_baseline_result *result, fl_err *err)
+{
+    *there = false;
+    if (!l->job.evaluation.local_baseline) {
+        return FL_OK;
+    }
+    fl_err why = FL_ERR_INIT;
+    fl_status st = local_baseline(l, params, progress, result, &why);
+    if (st == FL_EFORMAT) {
+        return FL_OK;
+    }
+    if (st != FL_OK) {
+        *err = why;
+        return st;
+    }
+    *there = true;
+    return FL_OK;
+}
+
+static fl_status keep_predictions(const local *l, const task_scores *s, const char *run_dir,
+                                  fl_err *err)
+{
+    char *path = fl_path_join(run_dir, "predictions.csv");
+    fl_status st = task_predictions_write(s, l->set, &l->job.data, path, err);
+    free(path);
+    return st;
+}
+
+fl_status judge_site(json_t **out, local *l, const float *global, const fed_model_id *id,
+                     double threshold, int64_t bins, const char *run_dir,
+                     local_progress *progress, fl_err *err)
+{
+    judged on_global = {0}, on_own = {0};
+    local_baseline_result baseline = {0};
+    bool has_own = false;
+    double local_threshold = 0.5;
+    int64_t n_looks = 0;
+    fl_status st = FL_ELIMIT;
+
+    *out = NULL;
+    float *own = fl_calloc_aligned((size_t)local_n_parameters(l), sizeof *own,
+                                   "the local-only model", err);
+    // Everything is decided before the test split is looked at.
+    if (own == NULL ||
+        (st = make_own(l, own, &has_own, progress, &baseline, err)) != FL_OK ||
+        (has_own && (st = own_threshold(l, own, &local_threshold, err)) != FL_OK) ||
+        (st = open_test(&n_looks, run_dir, id, threshold, err)) != FL_OK ||
+        (st = judge_model(&on_global, l, global, threshold, err)) != FL_OK ||
+        (has_own && (st = judge_model(&on_own, l, own, local_threshold, err)) != FL_OK) ||
+        (st = keep_predictions(l, &on_global.scores, run_dir, err)) != FL_OK) {
+        goto done;
+    }
+    *out = site_json(l, &on_global, &on_own, &baseline, bins, n_looks);
+done:
+    task_scores_clear(&on_global.scores);
+    task_scores_clear(&on_own.scores);
+    free(own);
+    return st;
+}

@@ -1,0 +1,29 @@
+/*
+ * judge.h - the hospital opens its test split, once
+ *
+ * For the selected model and the frozen threshold: trains the local-only model
+ * to compare with, scores the test cases with both, keeps predictions.csv in
+ * the hospital and makes the site's element of report.json (proto/REPORT.md).
+ * Every look at the test split is written down before it is taken; looking
+ * again with the same model and threshold, as after a power cut, tells nothing
+ * new and is the same look.
+ */
+#ifndef CLIENT_JUDGE_H
+#define CLIENT_JUDGE_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "client/local.h"
+
+/*
+ * l: with its data loaded.  global: (P) the selected model, named by id.
+ * bins: of a score histogram that may leave; 0 = none.  run_dir: where
+ * predictions.csv and the record of looks lie; must exist.  *out: new reference.
+ */
+fl_status judge_site(json_t **out, local *l, const float *global, const fed_model_id *id,
+                     double threshold, int64_t bins, const char *run_dir,
+                     local_progress *progress, fl_err *err);
+
+#endif

@@ -1,0 +1,306 @@
+/*
+ * local.c - see local.h
+ */
+#include "client/local.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "client/drift.h"
+#include "nn/params.h"
+
+// ------------------------------------------------------------- job and model
+
+fl_status local_new(local **out, const home *h, const fed_digest *digest, const char *text,
+                    size_t n, fl_err *err)
+{
+    *out = NULL;
+    local *l = fl_xcalloc(1, sizeof *l);
+    l->digest = *digest;
+    memcpy(l->site, h->site.text, sizeof l->site);
+    fl_status st = job_parse(&l->job, text, n, "job.yaml", h->dir, err);
+    if (st != FL_OK) {
+        free(l);
+        return st;
+    }
+    if ((st = task_model_new(&l->model, &l->job.data, &l->job.model, err)) != FL_OK) {
+        local_destroy(&l);
+        return st;
+    }
+    l->threads = l->job.local.threads;
+    if (h->max_threads > 0 && l->threads > h->max_threads) {
+        l->threads = h->max_threads;
+    }
+    l->job.local.threads = l->threads;
+    *out = l;
+    return FL_OK;
+}
+
+void local_destroy(local **l)
+{
+    if (*l == NULL) {
+        return;
+    }
+    task_trainer_destroy(&(*l)->trainer);
+    task_model_destroy(&(*l)->model);
+    data_set_destroy(&(*l)->set);
+    job_clear(&(*l)->job);
+    FL_FREE(*l);
+}
+
+int64_t local_n_parameters(const local *l)
+{
+    return nn_table_count(task_model_table(l->model));
+}
+
+fl_status local_load(local *l, const home *h, fl_err *err)
+{
+    if (l->set != NULL) {
+        return FL_OK;
+    }
+    data_set *set = NULL;
+    fl_status st = data_set_open(&set, h->data, &l->job.data, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    static const data_split needed[] = {DATA_TRAIN, DATA_TEST};
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
+        if (data_set_n_split(set, needed[i]) == 0) {
+            data_set_destroy(&set);
+            return fl_fail(err, FL_ECONFIG,
+                           "split: expected cases in the %s split, found none",
+                           data_split_name(needed[i]));
+        }
+    }
+    l->set = set;
+    return FL_OK;
+}
+
+static bool is_labelled(const data_case *c)
+{
+    return c->code >= 0 || (c->target != NULL && !isnan(c->target[0]));
+}
+
+int64_t local_n_labelled(const local *l)
+{
+    const size_t *index = data_set_split(l->set, DATA_TRAIN);
+    int64_t n = 0;
+    for (size_t i = 0; i < data_set_n_split(l->set, DATA_TRAIN); i++) {
+        data_case c = data_set_case(l->set, index[i]);
+        n += is_labelled(&c);
+    }
+    return n;
+}
+
+// ------------------------------------------------------------------- training
+
+typedef struct {
+    local_progress *progress;
+    drift *drift;
+    drift_adjust *adjust;
+} step_context;
+
+static void after_gradient(void *ctx, float *grad, const float *params, int64_t n)
+{
+    const step_context *s = ctx;
+    s->adjust(s->drift, grad, params, n);
+}
+
+static bool after_step(void *ctx, int64_t done, int64_t total, double loss)
+{
+    (void)done;
+    (void)total;
+    (void)loss;
+    local_progress *p = ((const step_context *)ctx)->progress;
+    atomic_fetch_add(&p->done, 1);
+    if (p->all != NULL) {
+        atomic_fetch_add(p->all, 1);
+    }
+    return !atomic_load(&p->cancel);
+}
+
+static fl_status need_trainer(local *l, fl_err *err)
+{
+    return l->trainer != NULL
+               ? FL_OK
+               : task_trainer_new(&l->trainer, l->model, l->set, &l->job.local, err);
+}
+
+fl_status local_train(local *l, float *params, const float *base, fed_round_no round,
+                      local_progress *progress, task_train_result *result, fl_err *err)
+{
+    fl_status st = need_trainer(l, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    drift d;
+    step_context step = {.progress = progress, .drift = &d};
+    step.adjust = drift_of(&d, &l->job.strategy, task_model_table(l->model), base);
+    task_hooks hooks = {.ctx = &step,
+                        .adjust = step.adjust == NULL ? NULL : after_gradient,
+                        .step_done = after_step};
+    atomic_store(&progress->total, (uint64_t)task_trainer_steps(l->trainer));
+    nn_vec_copy(params, base, local_n_parameters(l));
+    return task_trainer_run(l->trainer, params, l->job.seed, l->site, round.n, false, &hooks,
+                            result, err);
+}
+
+/* Higher is better, whatever the metric; NaN without validation cases. */
+static fl_status validation_merit(const local *l, const float *params, double *merit, fl_err *err)
+{
+    const char *metric = l->job.select.metric;
+    *merit = NAN;
+    if (data_set_n_split(l->set, DATA_VAL) == 0) {
+        return FL_OK;
+    }
+    task_scores scores;
+    fl_status st = task_predict(&scores, l->model, params, l->set, DATA_VAL, l->threads, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    task_quick quick;
+    task_quick_of(&quick, &scores, &l->job.data);
+    task_scores_clear(&scores);
+    double value = task_quick_metric(&quick, metric);
+    *merit = strcmp(metric, "loss") == 0 ? -value : value;
+    return FL_OK;
+}
+
+fl_status local_baseline(local *l, float *params, local_progress *progress,
+                         local_baseline_result *result, fl_err *err)
+{
+    fl_status st = need_trainer(l, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    int64_t P = local_n_parameters(l);
+    int64_t steps = task_trainer_steps(l->trainer);
+    step_context step = {.progress = progress};
+    task_hooks hooks = {.ctx = &step, .step_done = after_step};
+    double best = NAN;
+    float *now = fl_calloc_aligned((size_t)P, sizeof *now, "the local-only model", err);
+    if (now == NULL) {
+        return FL_ELIMIT;
+    }
+    *result = (local_baseline_result){.steps = l->job.rounds * steps};
+    atomic_store(&progress->total, (uint64_t)result->steps);
+    nn_graph_init(task_model_graph(l->model), now, l->job.seed);
+    for (int64_t r = 1; r <= l->job.rounds && st == FL_OK; r++) {
+        task_train_result done;
+        double merit = NAN;
+        // One long training in stretches: the optimiser keeps its state.
+        st = task_trainer_run(l->trainer, now, l->job.seed, l->site, (uint64_t)r, r > 1, &hooks,
+                              &done, err);
+        if (st == FL_OK) {
+            st = validation_merit(l, now, &merit, err);
+        }
+        bool is_best = isnan(merit) ? isnan(best) : isnan(best) || merit > best;
+        if (st == FL_OK && is_best) {
+            best = merit;
+            result->best_step = r * steps;
+            nn_vec_copy(params, now, P);
+        }
+    }
+    free(now);
+    return st;
+}
+
+// ------------------------------------------------------------------ histogram
+
+typedef struct {
+    int64_t cell;     // 2 * bin + is positive
+    int64_t patient;
+} placed;
+
+static int by_cell(const void *a, const void *b)
+{
+    const placed *x = a, *y = b;
+    if (x->cell != y->cell) {
+        return x->cell < y->cell ? -1 : 1;
+    }
+    return x->patient == y->patient ? 0 : x->patient < y->patient ? -1 : 1;
+}
+
+static int64_t bin_of(double score, int64_t bins)
+{
+    int64_t bin = (int64_t)(score * (double)bins);
+    return bin < 0 ? 0 : bin >= bins ? bins - 1 : bin;
+}
+
+/* Does every cell that is not empty hold min_cell patients? */
+static bool cells_are_large(placed *at, size_t n, int64_t min_cell)
+{
+    qsort(at, n, sizeof *at, by_cell);
+    int64_t patients = 0;
+    for (size_t i = 0; i < n; i++) {
+        bool new_cell = i == 0 || at[i].cell != at[i - 1].cell;
+        if (new_cell && i > 0 && patients < min_cell) {
+            return false;
+        }
+        patients = new_cell ? 1 : patients + (at[i].patient != at[i - 1].patient);
+    }
+    return n > 0 && patients >= min_cell;
+}
+
+static json_t *counts_json(const int64_t *count, int64_t bins)
+{
+    json_t *list = json_array();
+    for (int64_t b = 0; b < bins; b++) {
+        json_array_append_new(list, json_integer((json_int_t)count[b]));
+    }
+    return list;
+}
+
+static json_t *counted(const task_scores *s, int positive, int64_t bins)
+{
+    int64_t *count[2];
+    for (int c = 0; c < 2; c++) {
+        count[c] = fl_xcalloc((size_t)bins, sizeof *count[c]);
+    }
+    for (size_t i = 0; i < s->n; i++) {
+        if (s->label[i] >= 0) {
+            eval_histogram(count[s->label[i] == positive], (size_t)bins,
+                           &s->score[i * s->K + (size_t)positive], 1);
+        }
+    }
+    json_t *json = json_pack("{s:I, s:o, s:o}", "bins", (json_int_t)bins,
+                             "negatives", counts_json(count[0], bins),
+                             "positives", counts_json(count[1], bins));
+    FL_REQUIRE(json != NULL);
+    free(count[0]);
+    free(count[1]);
+    return json;
+}
+
+json_t *local_histogram(const task_scores *s, const data_spec *spec, int64_t bins,
+                        int64_t min_cell)
+{
+    if (spec->task != DATA_CLASSIFY || spec->positive < 0 || bins < 1 || s->n == 0) {
+        return NULL;
+    }
+    if (bins > LOCAL_FINE_BINS) {
+        return counted(s, spec->positive, bins);
+    }
+    placed *at = fl_xcalloc(s->n, sizeof *at);
+    int64_t wanted = bins;
+    for (; bins >= LOCAL_MIN_BINS; bins--) {
+        if (wanted % bins != 0) {
+            continue;  // a coarser one must be a sum of the finer one's bins
+        }
+        size_t n = 0;
+        for (size_t i = 0; i < s->n; i++) {
+            if (s->label[i] >= 0) {
+                double score = s->score[i * s->K + (size_t)spec->positive];
+                at[n].cell = 2 * bin_of(score, bins) + (s->label[i] == spec->positive);
+                at[n++].patient = s->patient[i];
+            }
+        }
+        if (cells_are_large(at, n, min_cell)) {
+            break;
+        }
+    }
+    free(at);
+    return bins >= LOCAL_MIN_BINS ? counted(s, spec->positive, bins) : NULL;
+}

@@ -1,0 +1,88 @@
+/*
+ * local.h - one job at one hospital: its data, its model, its training
+ *
+ * What a site does between receiving a model and having something to send:
+ * compare its data with the job's, train a round, score the validation split.
+ * Knows no network and no policy; what comes out of here has not left yet
+ * (outbox.h).  The test split is not touched here (judge.h).
+ * Threads: a local belongs to one worker at a time.  A local_progress is
+ * written by that worker and read, or told to cancel, by any thread.
+ */
+#ifndef CLIENT_LOCAL_H
+#define CLIENT_LOCAL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "client/home.h"
+#include "data/dataset.h"
+#include "fed/fed.h"
+#include "job/job.h"
+#include "task/task.h"
+
+typedef struct {
+    atomic_bool started;           // a worker has taken it up
+    atomic_bool cancel;            // stop after the step
+    atomic_uint_least64_t done;    // optimiser steps
+    atomic_uint_least64_t total;   // 0 = not known
+    atomic_uint_least64_t *all;    // steps of the whole process; may be NULL
+} local_progress;
+
+typedef struct {
+    fed_digest digest;             // names the job
+    job job;
+    char site[FED_SITE_BYTES];
+    int threads;
+    task_model *model;
+    data_set *set;                 // NULL until local_load
+    task_trainer *trainer;         // NULL until the first training
+} local;
+
+/* Reads a job's text and builds its model; the data are not opened. */
+fl_status local_new(local **out, const home *h, const fed_digest *digest, const char *text,
+                    size_t n, fl_err *err);
+void local_destroy(local **l);  // fine on NULL
+
+/* Opens the hospital's data set against the job, once.  FL_ECONFIG says what
+ * does not fit. */
+fl_status local_load(local *l, const home *h, fl_err *err);
+
+int64_t local_n_parameters(const local *l);  // P
+/* Labelled training cases: the site's weight. */
+int64_t local_n_labelled(const local *l);
+
+/*
+ * One round.  base: (P) the round's model.  params: (P) receives the trained
+ * one.  Everything random is named by (job's seed, site, round), so the same
+ * round gives the same bits.  FL_ESTOPPED when cancelled.
+ */
+fl_status local_train(local *l, float *params, const float *base, fed_round_no round,
+                      local_progress *progress, task_train_result *result, fl_err *err);
+
+/*
+ * Training from the job's seed alone, as many steps as the federated model
+ * had at this site: the model the hospital could have made by itself.  params:
+ * (P) receives the parameters after the round-long stretch that was best on
+ * the own validation split by the job's metric; without one, the last.
+ */
+typedef struct {
+    int64_t steps, best_step;
+} local_baseline_result;
+fl_status local_baseline(local *l, float *params, local_progress *progress,
+                         local_baseline_result *result, fl_err *err);
+
+/*
+ * Histogram of a two-class model's scores: {"bins", "negatives", "positives"},
+ * or NULL when there is nothing that may be said.  With FINE_BINS or fewer,
+ * bins are joined until every bin that is not empty holds min_cell patients;
+ * a finer one was allowed by name and is left as it is.  New reference.
+ */
+enum { LOCAL_FINE_BINS = 20, LOCAL_MIN_BINS = 4 };
+json_t *local_histogram(const task_scores *s, const data_spec *spec, int64_t bins,
+                        int64_t min_cell);
+
+#endif

@@ -1,0 +1,297 @@
+/*
+ * order.c - see order.h
+ */
+#include "client/order.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/sys.h"
+#include "client/judge.h"
+#include "client/keep.h"
+#include "client/policy.h"
+#include "nn/params.h"
+
+/* What every order's own work is given. */
+typedef struct {
+    order_work *work;
+    local *local;
+    const policy *policy;
+    fed_offer draft;     // key and base model are filled in
+} errand;
+
+// ------------------------------------------------------------- the five errands
+
+static fl_status put_json(errand *e, const json_t *payload, fl_err *err)
+{
+    order_work *w = e->work;
+    return outbox_put_json(&w->item, w->home, e->policy, w->order.run, &e->draft, payload, err);
+}
+
+static fl_status check_job(errand *e, fl_err *err)
+{
+    const local *l = e->local;
+    char environment[257];
+    outbox_environment(environment, sizeof environment);
+    fed_offer_set(&e->draft, "n_train", (double)data_set_n_split(l->set, DATA_TRAIN));
+    fed_offer_set(&e->draft, "n_val", (double)data_set_n_split(l->set, DATA_VAL));
+    fed_offer_set(&e->draft, "n_test", (double)data_set_n_split(l->set, DATA_TEST));
+    fed_offer_set(&e->draft, "parameters", (double)local_n_parameters(l));
+    json_t *document = json_pack("{s:o, s:o, s:o, s:s, s:s}",
+        "flow", data_set_flow(l->set),
+        "table1", data_set_table1(l->set, l->job.evaluation.min_cell),
+        "policy", policy_json(e->policy),
+        "environment", environment,
+        "reference_standard", data_set_reference_standard(l->set));
+    FL_REQUIRE(document != NULL);
+    fl_status st = put_json(e, document, err);
+    json_decref(document);
+    return st;
+}
+
+static fl_status train_round(errand *e, fl_err *err)
+{
+    order_work *w = e->work;
+    local *l = e->local;
+    int64_t P = local_n_parameters(l);
+    task_train_result result = {0};
+    double start = fl_now();
+    float *params = fl_calloc_aligned((size_t)P, sizeof *params, "the model in training", err);
+    if (params == NULL) {
+        return FL_ELIMIT;
+    }
+    fl_status st = local_train(l, params, w->model, w->order.key.round, &w->progress, &result, err);
+    if (st != FL_OK) {
+        goto done;
+    }
+    int64_t weight = local_n_labelled(l);
+    nn_vec_sub(params, params, w->model, P);  // now the update
+    fed_offer_set(&e->draft, "weight", (double)weight);
+    fed_offer_set(&e->draft, "n", (double)weight);
+    fed_offer_set(&e->draft, "steps", (double)result.steps);
+    fed_offer_set(&e->draft, "seconds", fl_now() - start);
+    if (isfinite(result.loss)) {
+        fed_offer_set(&e->draft, "loss", result.loss);
+    }
+    nn_table_hash(e->draft.table_hash, task_model_table(l->model));
+    st = outbox_put_update(&w->item, w->home, e->policy, w->order.run, &e->draft,
+                           task_model_table(l->model), params, err);
+done:
+    free(params);
+    return st == FL_EFORMAT ? fl_wrap(err, st, "training failed") : st;
+}
+
+/* A figure that is undefined is left out. */
+static void set_defined(fed_offer *draft, const char *name, double value)
+{
+    if (isfinite(value)) {
+        fed_offer_set(draft, name, value);
+    }
+}
+
+static fl_status score_model(errand *e, fl_err *err)
+{
+    order_work *w = e->work;
+    local *l = e->local;
+    json_t *histogram = NULL;
+    task_scores scores = {0};
+
+    fed_offer_set(&e->draft, "n", 0);
+    if (!e->policy->figures || data_set_n_split(l->set, DATA_VAL) == 0) {
+        return put_json(e, NULL, err);
+    }
+    fl_status st = task_predict(&scores, l->model, w->model, l->set, DATA_VAL, l->threads, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    task_quick quick;
+    task_quick_of(&quick, &scores, &l->job.data);
+    fed_offer_set(&e->draft, "n", (double)quick.n);
+    fed_offer_set(&e->draft, "n_positive", (double)quick.n_positive);
+    set_defined(&e->draft, "loss", quick.loss);
+    set_defined(&e->draft, "accuracy", quick.accuracy);
+    set_defined(&e->draft, "auc", quick.auc);
+    if (w->order.histogram_bins > 0) {
+        histogram = local_histogram(&scores, &l->job.data,
+                                    policy_bins(e->policy, w->order.histogram_bins),
+                                    l->job.evaluation.min_cell);
+    }
+    st = put_json(e, histogram, err);
+    json_decref(histogram);
+    task_scores_clear(&scores);
+    return st;
+}
+
+static fl_status run_dir(char **out, const order_work *w, fl_err *err)
+{
+    fl_status st = home_run_path(out, w->home, w->order.run, err);
+    if (st == FL_OK && (st = fl_mkdirs(*out, 0700, err)) != FL_OK) {
+        FL_FREE(*out);
+    }
+    return st;
+}
+
+static fl_status test_model(errand *e, fl_err *err)
+{
+    order_work *w = e->work;
+    json_t *site = NULL;
+    char *dir = NULL;
+    if (!e->policy->figures) {
+        return fl_fail(err, FL_EDENIED, "this hospital's policy does not let figures leave");
+    }
+    fl_status st = run_dir(&dir, w, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    int64_t bins = policy_bins(e->policy, e->local->job.evaluation.histogram_bins);
+    if ((st = judge_site(&site, e->local, w->model, &w->order.model_id, w->order.threshold, bins,
+                         dir, &w->progress, err)) == FL_OK) {
+        st = put_json(e, site, err);
+    }
+    json_decref(site);
+    free(dir);
+    return st;
+}
+
+static fl_status keep_results(errand *e, fl_err *err)
+{
+    order_work *w = e->work;
+    char *dir = NULL;
+    fl_status st = run_dir(&dir, w, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    if ((st = keep_run(e->local, dir, w->model, w->report, w->n_report, err)) == FL_OK) {
+        st = put_json(e, NULL, err);
+    }
+    free(dir);
+    return st;
+}
+
+static fl_status (*const errands[FED_N_ORDERS])(errand *e, fl_err *err) = {
+    [FED_CHECK] = check_job,
+    [FED_TRAIN] = train_round,
+    [FED_SCORE] = score_model,
+    [FED_TEST] = test_model,
+    [FED_DONE] = keep_results,
+};
+
+// ---------------------------------------------------- what comes before them
+
+/* Keeps the job that is open when it is the order's, else opens the order's. */
+static fl_status need_job(order_work *w, fl_err *err)
+{
+    if (*w->local != NULL && fed_digest_equal(&(*w->local)->digest, &w->order.key.job)) {
+        return FL_OK;
+    }
+    local_destroy(w->local);
+    return local_new(w->local, w->home, &w->order.key.job, w->job_text, w->n_job, err);
+}
+
+static fl_status check_model(const order_work *w, const local *l, fl_err *err)
+{
+    const nn_table *table = task_model_table(l->model);
+    uint8_t hash[32];
+    nn_table_hash(hash, table);
+    if (memcmp(hash, w->order.table_hash, sizeof hash) != 0) {
+        return fl_fail(err, FL_ECONFIG,
+                       "the coordinator's model has another table of parameters than the one "
+                       "built here; do both run the same version?");
+    }
+    if (w->n_model != (uint64_t)nn_table_count(table)) {
+        return fl_fail(err, FL_EFORMAT,
+                       "the model has %" PRIu64 " parameters, the job's has %" PRId64, w->n_model,
+                       nn_table_count(table));
+    }
+    fed_model_id id;
+    nn_params_sha256(id.bytes, table, w->model);
+    if (memcmp(id.bytes, w->order.model_id.bytes, sizeof id.bytes) != 0) {
+        return fl_fail(err, FL_EFORMAT, "the model is not the one that the order names");
+    }
+    return FL_OK;
+}
+
+static order_outcome settle_policy(order_work *w, const policy *p, fl_err *err)
+{
+    const fed_digest *digest = &w->order.key.job;
+    bool is_check = w->order.key.kind == FED_CHECK;
+    char why[FED_TEXT_BYTES];
+    policy_verdict verdict = policy_judge(p, &(*w->local)->job, local_n_parameters(*w->local),
+                                          policy_approved(w->home, digest), why);
+    if (verdict == POLICY_ALLOWS) {
+        policy_drop(w->home, digest);
+        return ORDER_CONTRIBUTED;
+    }
+    fl_fail(err, FL_EDENIED, "%s", why);
+    if (verdict == POLICY_REFUSES || !is_check) {
+        policy_drop(w->home, digest);
+        return ORDER_REFUSED;
+    }
+    if (policy_hold(w->home, digest, w->job_text, w->n_job, err) != FL_OK) {
+        return ORDER_LATER;
+    }
+    return ORDER_PENDING;
+}
+
+static order_outcome outcome_of(fl_status st)
+{
+    switch (st) {
+    case FL_OK:
+        return ORDER_CONTRIBUTED;
+    case FL_ESTOPPED:
+        return ORDER_STOPPED;
+    case FL_EFULL:
+    case FL_EIO:
+        return ORDER_LATER;
+    default:
+        return ORDER_REFUSED;
+    }
+}
+
+static order_outcome carry_out(order_work *w, fl_err *err)
+{
+    bool is_check = w->order.key.kind == FED_CHECK;
+    policy p;
+    if (need_job(w, err) != FL_OK) {
+        return is_check ? ORDER_MISMATCH : ORDER_REFUSED;
+    }
+    if (policy_read(&p, w->home, err) != FL_OK) {
+        return is_check ? ORDER_PENDING : ORDER_REFUSED;  // somebody may be editing it
+    }
+    order_outcome outcome = settle_policy(w, &p, err);
+    if (outcome != ORDER_CONTRIBUTED) {
+        return outcome;
+    }
+    // DONE needs no data: a hospital that has lost them still gets the model.
+    if (w->order.key.kind != FED_DONE && local_load(*w->local, w->home, err) != FL_OK) {
+        return is_check ? ORDER_MISMATCH : ORDER_REFUSED;
+    }
+    if (!is_check && check_model(w, *w->local, err) != FL_OK) {
+        return ORDER_REFUSED;
+    }
+    errand e = {.work = w, .local = *w->local, .policy = &p};
+    e.draft.key = w->order.key;
+    e.draft.base_model = w->order.model_id;
+    outcome = outcome_of(errands[w->order.key.kind](&e, err));
+    if (is_check && outcome == ORDER_REFUSED) {
+        // A later try shall see the data as they are then.
+        local_destroy(w->local);
+    }
+    return outcome;
+}
+
+void order_carry_out(order_work *w)
+{
+    fl_err err = FL_ERR_INIT;
+    FL_REQUIRE(w->order.key.kind > FED_WAIT && w->order.key.kind < FED_N_ORDERS);
+    w->item.fd = -1;
+    w->text[0] = '\0';
+    w->outcome = carry_out(w, &err);
+    if (w->outcome != ORDER_CONTRIBUTED) {
+        memcpy(w->text, err.text, sizeof w->text);
+    }
+}

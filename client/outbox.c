@@ -1,0 +1,647 @@
+/*
+ * outbox.c - see outbox.h
+ */
+#include "client/outbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "client/receipts.h"
+#include "client/scrub.h"
+#include "fed/accum.h"
+#include "fed/update.h"
+#include "nn/plan.h"
+#include "report/report.h"
+
+enum {
+    MAX_NAMES = 8,
+    TAIL_BYTES = 12  // offer's length, mark
+};
+
+static const char mark[8] = {'f', 'e', 'd', '-', 'o', 'u', 't', '1'};
+static const char contribution_label[] = "consilium contribution 1";
+static const char enrol_label[] = "consilium enrol 1";
+
+// ------------------------------------------------------- what each kind holds
+
+/* The whole of what may leave in a contribution. */
+typedef struct {
+    const char *scalars[MAX_NAMES];  // names, NULL behind the last
+    const char *keys[MAX_NAMES];     // of a JSON payload's object
+    bool update;                     // payload is the difference of the parameters
+    bool site;                       // payload is the site's element of the report
+    bool figures;                    // metrics: policy's statistics.figures
+} contents;
+
+static const contents allowed[FED_N_ORDERS] = {
+    [FED_CHECK] = {.scalars = {"n_train", "n_val", "n_test", "parameters"},
+                   .keys = {"flow", "table1", "policy", "environment", "reference_standard"}},
+    [FED_TRAIN] = {.scalars = {"weight", "n", "steps", "loss", "seconds"}, .update = true},
+    [FED_SCORE] = {.scalars = {"n", "n_positive", "loss", "accuracy", "auc"},
+                   .keys = {"bins", "negatives", "positives"}, .figures = true},
+    [FED_TEST] = {.site = true, .figures = true},
+    [FED_DONE] = {.scalars = {NULL}},
+};
+
+static bool is_among(const char *name, const char *const *names)
+{
+    for (size_t i = 0; i < MAX_NAMES && names[i] != NULL; i++) {
+        if (strcmp(names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static fl_status check_scalars(const contents *c, const policy *p, const fed_offer *o, fl_err *err)
+{
+    for (size_t i = 0; i < o->n_scalars; i++) {
+        const char *name = o->scalars[i].name;
+        bool is_count = strcmp(name, "n") == 0;
+        if (!is_among(name, c->scalars)) {
+            return fl_fail(err, FL_EDENIED, "%s may not hold %s", fed_order_name(o->key.kind), name);
+        }
+        if (c->figures && !p->figures && !(is_count && o->scalars[i].value == 0)) {
+            return fl_fail(err, FL_EDENIED,
+                           "this hospital's policy does not let figures leave (%s)", name);
+        }
+        if (!isfinite(o->scalars[i].value)) {
+            return fl_fail(err, FL_EFORMAT, "%s is not a finite number", name);
+        }
+    }
+    return FL_OK;
+}
+
+static fl_status check_histogram(const policy *p, const json_t *histogram, fl_err *err)
+{
+    if (!json_is_object(histogram)) {
+        return FL_OK;
+    }
+    int64_t bins = fl_json_get_int(histogram, "bins", -1);
+    if (bins < 1 || bins > p->histogram_bins) {
+        return fl_fail(err, FL_EDENIED,
+                       "this hospital's policy lets histograms of at most %" PRId64
+                       " bins leave, this one has %" PRId64, p->histogram_bins, bins);
+    }
+    return FL_OK;
+}
+
+/* Small cells were suppressed where they were made; nothing leaves on trust. */
+static fl_status check_cells(const policy *p, const json_t *site, fl_err *err)
+{
+    const json_t *groups = json_object_get(site, "subgroups");
+    for (size_t i = 0; i < json_array_size(groups); i++) {
+        const json_t *n = json_object_get(json_array_get(groups, i), "n");
+        if (json_is_integer(n) && json_integer_value(n) < p->min_cell) {
+            return fl_fail(err, FL_EDENIED,
+                           "a subgroup of %lld cases is below the policy's min_cell",
+                           (long long)json_integer_value(n));
+        }
+    }
+    return FL_OK;
+}
+
+static fl_status check_document(const contents *c, const policy *p, fed_order_kind kind,
+                                const json_t *payload, fl_err *err)
+{
+    if (c->figures && !p->figures) {
+        return fl_fail(err, FL_EDENIED, "this hospital's policy does not let figures leave");
+    }
+    fl_status st = FL_OK;
+    if (c->site) {
+        if ((st = report_check_site(payload, err)) != FL_OK ||
+            (st = check_histogram(p, json_object_get(payload, "histogram"), err)) != FL_OK) {
+            return st;
+        }
+        return check_cells(p, payload, err);
+    }
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)payload, key, value) {
+        if (!is_among(key, c->keys)) {
+            return fl_fail(err, FL_EDENIED, "%s may not hold %s", fed_order_name(kind), key);
+        }
+    }
+    return kind == FED_SCORE ? check_histogram(p, payload, err) : FL_OK;
+}
+
+static fl_status check_update(const policy *p, const nn_table *table, const float *update, fl_err *err)
+{
+    int64_t P = nn_table_count(table);
+    if (P > p->max_parameters) {
+        return fl_fail(err, FL_EDENIED, "this hospital's policy allows models of %" PRId64
+                       " parameters, this one has %" PRId64, p->max_parameters, P);
+    }
+    for (size_t i = 0; i < nn_table_n(table); i++) {
+        const nn_param *entry = nn_table_at(table, i);
+        fed_scale scale = nn_kind_trainable(entry->kind) ? FED_SCALE_TRAINED : FED_SCALE_STAT;
+        fl_status st = fed_accum_check(update + entry->offset, entry->count, scale, err);
+        if (st != FL_OK) {
+            return fl_wrap(err, st, "update of %s", entry->name);
+        }
+    }
+    return FL_OK;
+}
+
+// -------------------------------------------------------------------- records
+
+static json_t *fields_of(const fed_offer *o, const nn_table *table, const json_t *payload)
+{
+    json_t *fields = json_array();
+    for (size_t i = 0; i < o->n_scalars; i++) {
+        json_array_append_new(fields, json_string(o->scalars[i].name));
+    }
+    if (table != NULL) {
+        char *text = fl_xasprintf("difference of %" PRId64 " parameters", nn_table_count(table));
+        json_array_append_new(fields, json_string(text));
+        free(text);
+    }
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)payload, key, value) {
+        json_array_append_new(fields, json_string(key));
+    }
+    return fields;
+}
+
+static fl_status record_sent(const home *h, const char *run, const fed_offer *o, json_t *fields,
+                             fl_err *err)
+{
+    char signature[2 * FED_SIGNATURE_BYTES + 1];
+    fl_hex(signature, o->signature.bytes, sizeof o->signature.bytes);
+    json_t *line = receipts_of("sent", run, o);
+    json_object_set_new(line, "fields", fields);
+    json_object_set_new(line, "signature", json_string(signature));
+    return receipts_add(h, line, err);
+}
+
+// ------------------------------------------------------------ the outbox's files
+
+static char *item_path(const home *h, const fed_order_key *key)
+{
+    char hex[FL_HEX_DIGEST];
+    fl_hex(hex, key->job.bytes, sizeof key->job.bytes);
+    return fl_xasprintf("%s/outbox/%.16s-%s-%010" PRIu32 ".out", h->dir, hex, receipts_kind(key->kind),
+                        key->round.n);
+}
+
+static fl_status put_bytes(int fd, const void *bytes, size_t n, const char *path, fl_err *err)
+{
+    const char *at = bytes;
+    while (n > 0) {
+        ssize_t put = write(fd, at, n);
+        if (put < 0 && errno != EINTR) {
+            return fl_fail_errno(err, errno, path);
+        }
+        if (put > 0) {
+            at += put;
+            n -= (size_t)put;
+        }
+    }
+    return FL_OK;
+}
+
+/* Payload, piece after piece; the offer's sizes and digest come out of it. */
+static fl_status put_payload(int fd, fed_offer *o, fed_encoding enc, const void *items, uint64_t n,
+                             const char *path, fl_err *err)
+{
+    o->n_pieces = fed_pieces_of(enc, n);
+    o->n_bytes = fed_piece_bytes_of(enc, n);
+    fed_tree tree;
+    fed_tree_init(&tree, o->n_bytes, o->n_pieces);
+    uint8_t *piece = fl_xcalloc(1, FED_PIECE_BYTES);
+    fl_status st = FL_OK;
+    for (uint32_t i = 0; i < o->n_pieces && st == FL_OK; i++) {
+        size_t size = fed_piece_pack(piece, enc, items, n, i);
+        fed_tree_add(&tree, piece, size);
+        st = put_bytes(fd, piece, size, path, err);
+    }
+    fed_tree_done(&tree, &o->digest);
+    free(piece);
+    return st;
+}
+
+static void sign(fed_offer *o, const home *h)
+{
+    fl_buf bytes = FL_BUF_INIT;
+    fed_offer_bytes(o, &bytes);
+    fed_sign(&o->signature, h->id, contribution_label, bytes.data, bytes.n);
+    fl_buf_clear(&bytes);
+}
+
+static bool is_signed_by(const fed_offer *o, const home *h)
+{
+    fl_buf bytes = FL_BUF_INIT;
+    fed_verify_key key = fed_identity_verify(h->id);
+    fed_offer_bytes(o, &bytes);
+    bool good = fed_verify(&o->signature, &key, contribution_label, bytes.data, bytes.n);
+    fl_buf_clear(&bytes);
+    return good;
+}
+
+static fl_status put_tail(int fd, const fed_offer *o, const char *path, fl_err *err)
+{
+    fed_msg *m = fl_xcalloc(1, sizeof *m);
+    m->type = FED_MSG_OFFER;
+    m->u.offer = *o;
+    fl_buf tail = FL_BUF_INIT;
+    fed_msg_pack(m, &tail);
+    uint32_t n = (uint32_t)tail.n;
+    uint8_t length[4] = {(uint8_t)n, (uint8_t)(n >> 8), (uint8_t)(n >> 16), (uint8_t)(n >> 24)};
+    fl_buf_add(&tail, length, sizeof length);
+    fl_buf_add(&tail, mark, sizeof mark);
+    fl_status st = put_bytes(fd, tail.data, tail.n, path, err);
+    fl_buf_clear(&tail);
+    free(m);
+    return st;
+}
+
+/* Writes the file beside its place, flushes it and moves it there. */
+static fl_status put(outbox_item *out, const home *h, const fed_offer *draft, fed_encoding enc,
+                     const void *items, uint64_t n, fl_err *err)
+{
+    char *path = item_path(h, &draft->key);
+    char *partial = fl_xasprintf("%s.tmp", path);
+    char *dir = home_path(h, "outbox");
+    fed_offer *o = &out->offer;
+    fl_status st = FL_OK;
+
+    *o = *draft;
+    o->site = h->site;
+    out->fd = open(partial, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (out->fd < 0) {
+        st = fl_fail_errno(err, errno, path);
+        goto done;
+    }
+    if ((st = put_payload(out->fd, o, enc, items, n, path, err)) != FL_OK) {
+        goto done;
+    }
+    sign(o, h);
+    if ((st = put_tail(out->fd, o, path, err)) != FL_OK) {
+        goto done;
+    }
+    if (fsync(out->fd) != 0 || rename(partial, path) != 0) {
+        st = fl_fail_errno(err, errno, path);
+        goto done;
+    }
+    st = fl_fsync_dir(dir, err);
+done:
+    if (st != FL_OK) {
+        unlink(partial);
+        outbox_item_close(out);
+    }
+    free(dir);
+    free(partial);
+    free(path);
+    return st;
+}
+
+static fl_status put_and_record(outbox_item *out, const home *h, const char *run,
+                                const fed_offer *draft, fed_encoding enc, const void *items,
+                                uint64_t n, json_t *fields, fl_err *err)
+{
+    fl_status st = put(out, h, draft, enc, items, n, err);
+    if (st != FL_OK) {
+        json_decref(fields);
+        return st;
+    }
+    st = record_sent(h, run, &out->offer, fields, err);
+    if (st != FL_OK) {
+        outbox_item_close(out);
+    }
+    return st;
+}
+
+fl_status outbox_put_update(outbox_item *out, const home *h, const policy *p, const char *run,
+                            const fed_offer *draft, const nn_table *table, const float *update,
+                            fl_err *err)
+{
+    const contents *c = &allowed[draft->key.kind];
+    out->fd = -1;
+    FL_REQUIRE(c->update);
+    fl_status st = check_scalars(c, p, draft, err);
+    if (st != FL_OK || (st = check_update(p, table, update, err)) != FL_OK) {
+        return st;
+    }
+    return put_and_record(out, h, run, draft, FED_ENC_F32, update, (uint64_t)nn_table_count(table),
+                          fields_of(draft, table, NULL), err);
+}
+
+fl_status outbox_put_json(outbox_item *out, const home *h, const policy *p, const char *run,
+                          const fed_offer *draft, const json_t *payload, fl_err *err)
+{
+    const contents *c = &allowed[draft->key.kind];
+    out->fd = -1;
+    FL_REQUIRE(!c->update && draft->key.kind != FED_WAIT);
+    fl_status st = check_scalars(c, p, draft, err);
+    if (st == FL_OK && payload != NULL) {
+        st = check_document(c, p, draft->key.kind, payload, err);
+    }
+    if (st != FL_OK) {
+        return st;
+    }
+    char *text = payload == NULL ? NULL : fl_json_text(payload);
+    st = put_and_record(out, h, run, draft, FED_ENC_BYTES, text, text == NULL ? 0 : strlen(text),
+                        fields_of(draft, NULL, payload), err);
+    free(text);
+    return st;
+}
+
+void outbox_item_close(outbox_item *item)
+{
+    if (item->fd >= 0) {
+        close(item->fd);
+    }
+    item->fd = -1;
+}
+
+// ------------------------------------------------------- reading what was put
+
+static bool get_bytes(int fd, void *bytes, size_t n, int64_t at)
+{
+    char *to = bytes;
+    while (n > 0) {
+        ssize_t got = pread(fd, to, n, (off_t)at);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got <= 0) {
+            return false;
+        }
+        to += got;
+        at += got;
+        n -= (size_t)got;
+    }
+    return true;
+}
+
+static bool get_offer(fed_offer *out, int fd)
+{
+    struct stat info;
+    uint8_t tail[TAIL_BYTES];
+    if (fstat(fd, &info) != 0 || info.st_size < TAIL_BYTES ||
+        !get_bytes(fd, tail, sizeof tail, info.st_size - TAIL_BYTES) ||
+        memcmp(tail + 4, mark, sizeof mark) != 0) {
+        return false;
+    }
+    uint32_t n = (uint32_t)tail[0] | (uint32_t)tail[1] << 8 | (uint32_t)tail[2] << 16 |
+                 (uint32_t)tail[3] << 24;
+    if (n > FED_MAX_HEADER_BYTES || info.st_size < TAIL_BYTES + (int64_t)n) {
+        return false;
+    }
+    uint8_t *header = fl_xcalloc(n, 1);
+    fed_msg *m = fl_xcalloc(1, sizeof *m);
+    int64_t payload = info.st_size - TAIL_BYTES - (int64_t)n;
+    bool good = get_bytes(fd, header, n, payload) &&
+                fed_msg_unpack(m, header, n, NULL) == FL_OK && m->type == FED_MSG_OFFER &&
+                m->u.offer.n_bytes == (uint64_t)payload;
+    if (good) {
+        *out = m->u.offer;
+    }
+    free(m);
+    free(header);
+    return good;
+}
+
+fl_status outbox_piece(const outbox_item *item, uint32_t index, uint8_t *piece, size_t *n,
+                       fl_err *err)
+{
+    uint64_t at = (uint64_t)index * FED_PIECE_BYTES;
+    FL_REQUIRE(item->fd >= 0 && index < item->offer.n_pieces && at < item->offer.n_bytes);
+    uint64_t rest = item->offer.n_bytes - at;
+    *n = rest < FED_PIECE_BYTES ? (size_t)rest : FED_PIECE_BYTES;
+    if (!get_bytes(item->fd, piece, *n, (int64_t)at)) {
+        return fl_fail(err, FL_EIO, "the outbox's file of %s %" PRIu32 " cannot be read",
+                       receipts_kind(item->offer.key.kind), item->offer.key.round.n);
+    }
+    return FL_OK;
+}
+
+static bool payload_is_whole(const outbox_item *item)
+{
+    const fed_offer *o = &item->offer;
+    fed_tree tree;
+    fed_digest digest;
+    fed_tree_init(&tree, o->n_bytes, o->n_pieces);
+    uint8_t *piece = fl_xcalloc(1, FED_PIECE_BYTES);
+    bool good = true;
+    for (uint32_t i = 0; i < o->n_pieces && good; i++) {
+        size_t n = 0;
+        good = (uint64_t)i * FED_PIECE_BYTES < o->n_bytes &&
+               outbox_piece(item, i, piece, &n, NULL) == FL_OK;
+        if (good) {
+            fed_tree_add(&tree, piece, n);
+        }
+    }
+    free(piece);
+    fed_tree_done(&tree, &digest);
+    return good && fed_digest_equal(&digest, &o->digest);
+}
+
+/* A process may have been killed between the file and its line. */
+static fl_status record_if_missing(const home *h, const char *run, const fed_offer *o, fl_err *err)
+{
+    char signature[2 * FED_SIGNATURE_BYTES + 1];
+    bool found = false;
+    fl_hex(signature, o->signature.bytes, sizeof o->signature.bytes);
+    fl_status st = receipts_find(h, signature, &found, err);
+    if (st == FL_OK && !found) {
+        st = record_sent(h, run, o, fields_of(o, NULL, NULL), err);
+    }
+    return st;
+}
+
+fl_status outbox_open(outbox_item *out, const home *h, const char *run, const fed_order_key *key,
+                      fl_err *err)
+{
+    char *path = item_path(h, key);
+    fl_status st = FL_OK;
+    out->fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (out->fd < 0) {
+        st = fl_fail_errno(err, errno, path);
+        goto done;
+    }
+    if (!get_offer(&out->offer, out->fd) || !fed_order_key_equal(&out->offer.key, key) ||
+        !is_signed_by(&out->offer, h) || !payload_is_whole(out)) {
+        fl_log(FL_LOG_WARN, "outbox.damaged", "site=%s kind=%s round=%" PRIu32, h->site.text,
+               receipts_kind(key->kind), key->round.n);
+        unlink(path);
+        st = fl_fail(err, FL_ENOTFOUND, "%s: damaged", path);
+        goto done;
+    }
+    st = record_if_missing(h, run, &out->offer, err);
+done:
+    if (st != FL_OK) {
+        outbox_item_close(out);
+    }
+    free(path);
+    return st;
+}
+
+// ------------------------------------------------------------------ forgetting
+
+void outbox_drop(const home *h, const fed_order_key *key)
+{
+    char *path = item_path(h, key);
+    unlink(path);
+    free(path);
+}
+
+/* Calls fn for every file of the outbox. */
+static void each_file(const home *h, void (*fn)(const char *path, const char *name, void *ctx),
+                      void *ctx)
+{
+    char *dir = home_path(h, "outbox");
+    char **names = NULL;
+    size_t n = 0;
+    if (fl_list_dir(&names, &n, dir, NULL) == FL_OK) {
+        for (size_t i = 0; i < n; i++) {
+            char *path = fl_path_join(dir, names[i]);
+            fn(path, names[i], ctx);
+            free(path);
+        }
+    }
+    fl_names_free(&names, n);
+    free(dir);
+}
+
+typedef struct {
+    const char *now;      // file that answers the current order
+    char job[17];         // its job, as file names begin
+    uint32_t committed;
+} settling;
+
+static void settle_file(const char *path, const char *name, void *ctx)
+{
+    const settling *s = ctx;
+    char kind[16];
+    uint32_t round = 0;
+    if (strncmp(name, s->job, 16) != 0 || strcmp(name, s->now) == 0 ||
+        sscanf(name + 16, "-%15[a-z]-%" SCNu32 ".out", kind, &round) != 2) {
+        return;
+    }
+    bool is_update = strcmp(kind, receipts_kind(FED_TRAIN)) == 0;
+    if (!is_update || round <= s->committed) {
+        unlink(path);
+    }
+}
+
+void outbox_settle(const home *h, const fed_order_key *now, fed_round_no committed)
+{
+    char *path = item_path(h, now);
+    settling s = {.now = fl_path_base(path), .committed = committed.n};
+    memcpy(s.job, s.now, 16);
+    each_file(h, settle_file, &s);
+    free(path);
+}
+
+static void sweep_file(const char *path, const char *name, void *ctx)
+{
+    (void)ctx;
+    const char *dot = strrchr(name, '.');
+    if (dot != NULL && strcmp(dot, ".tmp") == 0) {
+        unlink(path);
+    }
+}
+
+void outbox_sweep(const home *h)
+{
+    each_file(h, sweep_file, NULL);
+    receipts_mend(h);
+}
+
+void outbox_verdict(const home *h, const char *run, const fed_offer *offer, bool accepted,
+                    const char *text)
+{
+    json_t *line = receipts_of(accepted ? "accepted" : "refused", run, offer);
+    if (text[0] != '\0') {
+        json_object_set_new(line, "text", json_string(text));
+    }
+    (void)receipts_add(h, line, NULL);  // nothing leaves: a full disk may lose the line
+}
+
+// ------------------------------------------------- messages without a payload
+
+void outbox_reply(fed_msg *out, const home *h, const char *run, const fed_order_key *key,
+                  fed_answer answer, bool mismatch, const char *text)
+{
+    memset(out, 0, sizeof *out);
+    out->type = FED_MSG_REPLY;
+    out->u.reply.key = *key;
+    out->u.reply.answer = answer;
+    out->u.reply.mismatch = mismatch;
+    scrub_text(out->u.reply.text, sizeof out->u.reply.text, text);
+    json_t *line = receipts_new("sent", "reply", run, key);
+    json_object_set_new(line, "fields", json_pack("[s, s]", "answer", "text"));
+    json_object_set_new(line, "bytes", json_integer((json_int_t)strlen(out->u.reply.text)));
+    json_object_set_new(line, "text", json_string(out->u.reply.text));
+    fl_err err = FL_ERR_INIT;
+    if (receipts_add(h, line, &err) != FL_OK) {
+        out->u.reply.text[0] = '\0';  // what cannot be recorded does not leave
+        fl_log(FL_LOG_ERROR, "outbox.record", "site=%s %s", h->site.text, err.text);
+    }
+}
+
+void outbox_environment(char *out, size_t n)
+{
+    char backend[192], text[256];
+    nn_backend_text(backend, sizeof backend);
+    snprintf(text, sizeof text, "consilium %s; %s", FL_VERSION, backend);
+    scrub_text(out, n, text);
+}
+
+void outbox_hello(fed_msg *out, const home *h, const fed_digest *digest,
+                  fed_round_no committed, bool record_it)
+{
+    memset(out, 0, sizeof *out);
+    out->type = FED_MSG_HELLO;
+    snprintf(out->u.hello.software, sizeof out->u.hello.software, "consilium %s", FL_VERSION);
+    out->u.hello.job = *digest;
+    out->u.hello.committed = committed;
+    outbox_environment(out->u.hello.environment, sizeof out->u.hello.environment);
+    if (record_it) {
+        fed_order_key none = {.kind = FED_WAIT};
+        json_t *line = receipts_new("sent", "hello", "", &none);
+        size_t bytes = strlen(out->u.hello.software) + strlen(out->u.hello.environment);
+        json_object_set_new(line, "fields", json_pack("[s, s]", "software", "environment"));
+        json_object_set_new(line, "bytes", json_integer((json_int_t)bytes));
+        json_object_set_new(line, "text", json_string(out->u.hello.environment));
+        if (receipts_add(h, line, NULL) != FL_OK) {
+            out->u.hello.environment[0] = '\0';
+        }
+    }
+}
+
+void outbox_enrol(fed_msg *out, const home *h, const fed_invitation *inv, bool record_it)
+{
+    memset(out, 0, sizeof *out);
+    fed_enrol *e = &out->u.enrol;
+    out->type = FED_MSG_ENROL;
+    memcpy(e->invitation, inv->id, sizeof e->invitation);
+    e->site = inv->site;
+    e->sign_key = fed_identity_verify(h->id);
+    e->curve_key = fed_identity_public(h->id);
+    fl_buf bytes = FL_BUF_INIT;
+    fed_enrol_bytes(e, &bytes);
+    fed_sign(&e->signature, h->id, enrol_label, bytes.data, bytes.n);
+    fl_buf_clear(&bytes);
+    if (record_it) {
+        fed_order_key none = {.kind = FED_WAIT};
+        json_t *line = receipts_new("sent", "enrol", "", &none);
+        json_object_set_new(line, "fields", json_pack("[s, s, s]", "site", "sign_key", "curve_key"));
+        json_object_set_new(line, "bytes", json_integer(2 * FED_KEY_BYTES));
+        (void)receipts_add(h, line, NULL);
+    }
+}

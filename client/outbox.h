@@ -1,0 +1,87 @@
+/*
+ * outbox.h - the only door out of the hospital
+ *
+ * Every byte with content that leaves passes this file: contributions (check,
+ * update, score, test, done), the sentences of replies, the environment text,
+ * the keys of an enrolment.  It
+ *   - checks a contribution against what its kind may hold and against the
+ *     hospital's policy; what does not pass stays;
+ *   - signs it, writes it to outbox/ and records it in receipts.jsonl, both
+ *     flushed to the disk, before byte one can be sent;
+ *   - keeps the exact bytes until the coordinator has committed the round, so
+ *     that what is sent again is what was sent before;
+ *   - takes folders and file names out of sentences (scrub.h).
+ * Fetches and heartbeats hold a digest and counters, and need no door.
+ *
+ * A contribution's file is its payload, then the packed offer, then the
+ * offer's length and a mark; it is there whole or not at all.
+ * Threads: files are the only state.  A worker puts, the network thread does
+ * the rest.
+ */
+#ifndef CLIENT_OUTBOX_H
+#define CLIENT_OUTBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "client/home.h"
+#include "client/policy.h"
+#include "fed/fed.h"
+#include "fed/msg.h"
+#include "nn/params.h"
+
+/* A contribution on its way. */
+typedef struct {
+    fed_offer offer;  // signed
+    int fd;           // its file; -1 when closed
+} outbox_item;
+
+void outbox_item_close(outbox_item *item);  // the file stays; fine when closed
+
+/*
+ * Puts a contribution into the outbox.  draft: key, base model and scalars are
+ * filled in (for an update the table hash too); the rest is made here.
+ * FL_EDENIED: policy or kind forbid it; FL_EFORMAT: not finite or out of range;
+ * nothing was written then.  FL_EFULL, FL_EIO: try again later.
+ */
+fl_status outbox_put_update(outbox_item *out, const home *h, const policy *p, const char *run,
+                            const fed_offer *draft, const nn_table *table, const float *update,
+                            fl_err *err);
+/* payload: an object, or NULL for none; borrowed. */
+fl_status outbox_put_json(outbox_item *out, const home *h, const policy *p, const char *run,
+                          const fed_offer *draft, const json_t *payload, fl_err *err);
+
+/* What was put earlier, by this or an earlier process: FL_ENOTFOUND when there
+ * is nothing.  A damaged file, or one signed by other keys, counts as nothing and is removed. */
+fl_status outbox_open(outbox_item *out, const home *h, const char *run, const fed_order_key *key,
+                      fl_err *err);
+/* Piece index of the payload to piece (room FED_PIECE_BYTES). */
+fl_status outbox_piece(const outbox_item *item, uint32_t index, uint8_t *piece, size_t *n,
+                       fl_err *err);
+
+/* Forgets contributions to now's job that the coordinator has moved past:
+ * updates of committed rounds, and every other that does not answer now. */
+void outbox_settle(const home *h, const fed_order_key *now, fed_round_no committed);
+/* Forgets one: it was refused, or nobody will ask for it again. */
+void outbox_drop(const home *h, const fed_order_key *key);
+/* Removes what a killed process left half-written.  Call with the home locked. */
+void outbox_sweep(const home *h);
+/* Records the coordinator's answer to a contribution. */
+void outbox_verdict(const home *h, const char *run, const fed_offer *offer, bool accepted,
+                    const char *text);
+
+// ------------------------------------------------- messages without a payload
+
+void outbox_reply(fed_msg *out, const home *h, const char *run, const fed_order_key *key,
+                  fed_answer answer, bool mismatch, const char *text);
+/* record: the first time in a process; later ones say the same again. */
+void outbox_hello(fed_msg *out, const home *h, const fed_digest *digest,
+                  fed_round_no committed, bool record);
+void outbox_enrol(fed_msg *out, const home *h, const fed_invitation *inv, bool record);
+/* Library versions and CPU features, at most 256 bytes. */
+void outbox_environment(char *out, size_t n);
+
+#endif

@@ -1,0 +1,125 @@
+/*
+ * receipts.c - see receipts.h
+ */
+#include "client/receipts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/sys.h"
+
+enum { MAX_BYTES = 256 << 20 };
+
+const char *receipts_kind(fed_order_kind kind)
+{
+    return kind == FED_TRAIN ? "update" : fed_order_name(kind);
+}
+
+json_t *receipts_new(const char *what, const char *kind, const char *run,
+                     const fed_order_key *key)
+{
+    char hex[FL_HEX_DIGEST];
+    fl_hex(hex, key->job.bytes, sizeof key->job.bytes);
+    return json_pack("{s:s, s:s, s:s, s:s, s:I}", "what", what, "kind", kind, "run", run,
+                     "job", hex, "round", (json_int_t)key->round.n);
+}
+
+json_t *receipts_of(const char *what, const char *run, const fed_offer *offer)
+{
+    char digest[FL_HEX_DIGEST];
+    fl_hex(digest, offer->digest.bytes, sizeof offer->digest.bytes);
+    json_t *line = receipts_new(what, receipts_kind(offer->key.kind), run, &offer->key);
+    json_object_set_new(line, "bytes", json_integer((json_int_t)offer->n_bytes));
+    json_object_set_new(line, "digest", json_string(digest));
+    return line;
+}
+
+fl_status receipts_add(const home *h, json_t *line, fl_err *err)
+{
+    FL_REQUIRE(line != NULL);
+    char when[32];
+    fl_iso_time(when, sizeof when, fl_wall_ms());
+    json_object_set_new(line, "time", json_string(when));
+    char *json = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(10));
+    FL_REQUIRE(json != NULL);
+    char *text = fl_xasprintf("%s\n", json);
+    char *path = home_path(h, "receipts.jsonl");
+    fl_status st = fl_file_append(path, text, strlen(text), err);
+    free(path);
+    free(text);
+    free(json);
+    json_decref(line);
+    return st;
+}
+
+static fl_status read_all(char **text, size_t *n, const home *h, fl_err *err)
+{
+    char *path = home_path(h, "receipts.jsonl");
+    fl_status st = fl_file_read(text, n, path, MAX_BYTES, err);
+    if (st == FL_ENOTFOUND) {
+        *text = fl_xstrdup("");
+        *n = 0;
+        st = FL_OK;
+    }
+    free(path);
+    return st;
+}
+
+fl_status receipts_find(const home *h, const char *text, bool *found, fl_err *err)
+{
+    char *all = NULL;
+    size_t n = 0;
+    *found = false;
+    fl_status st = read_all(&all, &n, h, err);
+    if (st == FL_OK) {
+        *found = strstr(all, text) != NULL;
+    }
+    free(all);
+    return st;
+}
+
+void receipts_mend(const home *h)
+{
+    char *all = NULL;
+    size_t n = 0;
+    if (read_all(&all, &n, h, NULL) == FL_OK && n > 0 && all[n - 1] != '\n') {
+        char *path = home_path(h, "receipts.jsonl");
+        (void)fl_file_append(path, "\n", 1, NULL);
+        free(path);
+    }
+    free(all);
+}
+
+static bool is_wanted(const json_t *line, const char *run)
+{
+    return json_is_object(line) && strcmp(fl_json_get_string(line, "what", ""), "sent") == 0 &&
+           (run == NULL || strcmp(fl_json_get_string(line, "run", ""), run) == 0);
+}
+
+fl_status receipts_sent(json_t **out, const home *h, const char *run, fl_err *err)
+{
+    char *all = NULL;
+    size_t n = 0;
+    *out = NULL;
+    fl_status st = read_all(&all, &n, h, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    char *rest = NULL;
+    *out = json_array();
+    for (char *text = strtok_r(all, "\n", &rest); text != NULL;
+         text = strtok_r(NULL, "\n", &rest)) {
+        // A line that a power cut tore is no JSON; it was never sent.
+        json_t *line = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+        if (is_wanted(line, run)) {
+            json_object_del(line, "what");
+            json_array_append(*out, line);
+        }
+        json_decref(line);
+    }
+    free(all);
+    return FL_OK;
+}

@@ -1,0 +1,777 @@
+/*
+ * session.c - see session.h
+ *
+ * Two things go on side by side.  The connection:
+ *
+ *   one-time key --Enrolled--> own keys --Hello--> --Welcome--> heard
+ *                                  ^                              |
+ *                                  +------- new connection -------+
+ *
+ * and the order, which a lost connection does not disturb:
+ *
+ *        Order                objects in             put in the outbox
+ *   IDLE ------> FETCH -----------------------> WORK -----------------> OFFER
+ *    ^   |                                      | ^ |                    ^ |
+ *    |   |                   pending, disk full | | | refused            | |
+ *    |   |                                      v | |                    | |
+ *    |   |                                      WAIT| Reply              | |
+ *    |   +------------- it is in the outbox ----|---|--------------------+ |
+ *    +------------------------------------------+---+------ Verdict -------+
+ *
+ * IDLE    nothing to do, or the order is carried out.
+ * FETCH   objects come in, piece by piece; they are kept for the next order.
+ * WORK    a worker has the order.  Another order cancels it; the new one
+ *         starts when the worker has let go.
+ * WAIT    a person must approve, or the disk is full: tried again.
+ * OFFER   the contribution is in the outbox.  Offer is said again while nothing
+ *         moves; pieces go as granted.
+ * On disk is what the outbox and runs/ hold, so a process that was killed in
+ * any state starts in IDLE and is given the same order again.
+ */
+#include "client/session.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "client/fetch.h"
+#include "client/order.h"
+#include "client/outbox.h"
+#include "client/policy.h"
+#include "fed/update.h"
+
+enum {
+    GREET_EVERY_MS = 3000,     // Hello and Enrol, while unanswered
+    OFFER_EVERY_MS = 5000,     // an Offer on which nothing moves
+    SETTLED_EVERY_MS = 20000,  // an accepted one that is still asked for
+    APPROVAL_EVERY_MS = 3000,  // has a person approved?
+    DISK_EVERY_MS = 10000,     // is there space again?
+    CONNECT_EVERY_MS = 30000,  // after the coordinator sent us away
+    FULL_QUEUE_MS = 5,         // the transport takes no more for the moment
+    LOOK_EVERY_MS = 1000,      // at the link's state and at silent fetches
+    BEAT_MS = 2000,            // until Welcome says otherwise
+    MAX_REPORT_BYTES = 64 << 20
+};
+
+typedef enum { IDLE, FETCH, WORK, WAIT, OFFER } stage;
+
+struct session {
+    home *home;
+    pool *pool;
+
+    fed_link *link;              // NULL: sent away, connects again at greet_at_ms
+    fed_identity *one_time;      // while enrolling
+    fed_invitation invitation;   // likewise
+    uint32_t n_connected;        // the connection that Hello was said on
+    bool heard;                  // Welcome came on it
+    char link_state[160];        // as last logged
+    int64_t greet_at_ms, beat_at_ms, beat_ms;
+    bool said_hello, said_enrol; // and recorded
+
+    stage stage;
+    int64_t due_ms;              // WAIT, OFFER and settled: when to try again
+    fed_order order;             // the current one; kind WAIT: none
+    fed_order next;              // came while a worker has another one
+    bool has_next;
+    bool said_pending;           // to the current order
+    fetch job, model, report;
+    local *local;                // the workers' between orders
+    order_work work;
+    bool at_work;                // work is the pool's
+
+    outbox_item item;            // OFFER, and IDLE after the Verdict
+    bool settled;                // it was accepted
+    uint32_t piece, granted;     // next to send; behind the last that may be sent
+    uint8_t *buffer;             // FED_PIECE_BYTES
+
+    session_outcome outcome;
+    char why[FED_TEXT_BYTES];
+    fed_msg msg;                 // in the making
+};
+
+// -------------------------------------------------------------- the connection
+
+static bool say(session *s, const fed_msg *m, const void *payload, size_t n)
+{
+    if (s->link == NULL) {
+        return false;
+    }
+    fl_buf header = FL_BUF_INIT;
+    fed_msg_pack(m, &header);
+    bool sent = fed_send(s->link, NULL, header.data, header.n, payload, n, NULL) == FL_OK;
+    fl_buf_clear(&header);
+    return sent;
+}
+
+static void close_link(session *s)
+{
+    fed_link_close(&s->link);
+    if (s->one_time != NULL) {
+        fed_identity_destroy(&s->one_time);
+        fed_invitation_clear(&s->invitation);
+    }
+    s->n_connected = 0;
+    s->heard = false;
+}
+
+/* With the one-time key while there is an invitation, else with our own. */
+static void open_link(session *s, int64_t now_ms)
+{
+    fl_err err = FL_ERR_INIT;
+    if (home_invitation(s->home, &s->invitation, &err)) {
+        s->one_time = fed_identity_one_time(s->invitation.curve_secret);
+    } else if (err.status != FL_OK) {
+        fl_log(FL_LOG_ERROR, "session.invitation", "site=%s %s", s->home->site.text, err.text);
+    }
+    s->greet_at_ms = now_ms;
+    if (fed_connect(&s->link, s->home->address, &s->home->coordinator_curve,
+                    s->one_time != NULL ? s->one_time : s->home->id, &err) != FL_OK) {
+        fl_log(FL_LOG_ERROR, "session.connect", "site=%s %s", s->home->site.text, err.text);
+        close_link(s);
+        s->greet_at_ms = now_ms + CONNECT_EVERY_MS;
+    }
+}
+
+static void log_link(session *s)
+{
+    const char *state = fed_link_state(s->link);
+    if (strncmp(state, s->link_state, sizeof s->link_state - 1) != 0) {
+        snprintf(s->link_state, sizeof s->link_state, "%s", state);
+        fl_log(FL_LOG_INFO, "session.link", "site=%s %s", s->home->site.text, state);
+    }
+}
+
+static void greet(session *s, int64_t now_ms)
+{
+    if (s->one_time != NULL) {
+        outbox_enrol(&s->msg, s->home, &s->invitation, !s->said_enrol);
+        s->said_enrol = true;
+    } else {
+        outbox_hello(&s->msg, s->home, &s->order.key.job, s->order.committed, !s->said_hello);
+        s->said_hello = true;
+    }
+    say(s, &s->msg, NULL, 0);
+    s->greet_at_ms = now_ms + GREET_EVERY_MS;
+}
+
+/* Opens the link when it is time to, and greets on a new connection. */
+static void tend_link(session *s, int64_t now_ms)
+{
+    if (s->link == NULL && now_ms >= s->greet_at_ms) {
+        open_link(s, now_ms);
+    }
+    if (s->link == NULL) {
+        return;
+    }
+    log_link(s);
+    uint32_t n = fed_link_n_connected(s->link);
+    if (n != s->n_connected) {
+        s->n_connected = n;
+        s->heard = false;
+        s->greet_at_ms = now_ms;
+    }
+    if (!s->heard && fed_link_up(s->link) && now_ms >= s->greet_at_ms) {
+        greet(s, now_ms);
+    }
+}
+
+static void on_enrolled(session *s, const fed_msg *m, int64_t now_ms)
+{
+    fl_err err = FL_ERR_INIT;
+    if (s->one_time == NULL) {
+        return;
+    }
+    if (home_enrolled(s->home, &err) != FL_OK) {
+        fl_log(FL_LOG_ERROR, "session.enrolled", "site=%s %s", s->home->site.text, err.text);
+        return;  // said again, answered again
+    }
+    fl_log(FL_LOG_INFO, "session.enrolled", "site=%s federation=%s%s", s->home->site.text,
+           m->u.enrolled.federation,
+           m->u.enrolled.confirmed ? "" : "; a person at the coordinator must confirm it");
+    close_link(s);
+    s->greet_at_ms = now_ms;
+}
+
+static void on_welcome(session *s, const fed_msg *m, int64_t now_ms)
+{
+    if (strcmp(m->u.welcome.site.text, s->home->site.text) != 0) {
+        fl_log(FL_LOG_ERROR, "session.site", "site=%s the coordinator knows this key as %s",
+               s->home->site.text, m->u.welcome.site.text);
+    }
+    s->beat_ms = m->u.welcome.beat_ms;
+    if (s->heard) {
+        return;  // an answer to a Hello that was said twice
+    }
+    s->heard = true;
+    s->beat_at_ms = now_ms + s->beat_ms;
+    fetch_again(&s->job);
+    fetch_again(&s->model);
+    fetch_again(&s->report);
+    if (s->stage == OFFER) {
+        s->due_ms = now_ms;
+    }
+}
+
+/* The coordinator does not want us; perhaps later. */
+static void on_refused(session *s, const fed_msg *m, int64_t now_ms)
+{
+    fl_log(FL_LOG_ERROR, "session.refused", "site=%s %s", s->home->site.text, m->u.refused.text);
+    if (m->u.refused.code == FL_ENOTFOUND) {
+        return;  // an object it does not have any more; another order will come
+    }
+    if (s->outcome == SESSION_SERVES) {
+        s->outcome = SESSION_FAILED;
+        snprintf(s->why, sizeof s->why, "the coordinator refused: %.400s", m->u.refused.text);
+    }
+    close_link(s);
+    s->greet_at_ms = now_ms + CONNECT_EVERY_MS;
+}
+
+// -------------------------------------------------------------------- replies
+
+static void reply(session *s, fed_answer answer, bool mismatch, const char *text)
+{
+    const fed_order_key *key = &s->order.key;
+    outbox_reply(&s->msg, s->home, s->order.run, key, answer, mismatch, text);
+    fl_log(FL_LOG_WARN, answer == FED_PENDING ? "order.waits" : "order.refused",
+           "site=%s order=%s round=%" PRIu32 " %s", s->home->site.text, fed_order_name(key->kind),
+           key->round.n, s->msg.u.reply.text);
+    say(s, &s->msg, NULL, 0);
+    bool ends_job = key->kind == FED_CHECK || key->kind == FED_DONE;
+    if (answer == FED_REFUSE && ends_job && s->outcome == SESSION_SERVES) {
+        s->outcome = SESSION_FAILED;
+        memcpy(s->why, s->msg.u.reply.text, sizeof s->why);
+    }
+}
+
+static void refuse(session *s, bool mismatch, const char *text)
+{
+    s->stage = IDLE;
+    reply(s, FED_REFUSE, mismatch, text);
+}
+
+// ---------------------------------------------------------- OFFER: sending out
+
+static void offer(session *s, int64_t now_ms)
+{
+    s->msg.type = FED_MSG_OFFER;
+    s->msg.u.offer = s->item.offer;
+    s->piece = s->granted = 0;
+    s->due_ms = now_ms + OFFER_EVERY_MS;
+    if (s->heard) {
+        say(s, &s->msg, NULL, 0);
+    }
+}
+
+static void begin_offer(session *s, int64_t now_ms)
+{
+    s->stage = OFFER;
+    s->settled = false;
+    offer(s, now_ms);
+}
+
+/* As many pieces as were granted and as the transport takes. */
+static void send_pieces(session *s, int64_t now_ms)
+{
+    const fed_offer *o = &s->item.offer;
+    while (s->stage == OFFER && s->heard && s->piece < s->granted) {
+        fl_err err = FL_ERR_INIT;
+        size_t n = 0;
+        if (outbox_piece(&s->item, s->piece, s->buffer, &n, &err) != FL_OK) {
+            fl_log(FL_LOG_ERROR, "outbox.read", "site=%s %s", s->home->site.text, err.text);
+            s->granted = s->piece;
+            return;  // offered again after a while
+        }
+        memset(&s->msg, 0, sizeof s->msg);
+        s->msg.type = FED_MSG_PIECE;
+        s->msg.u.piece.object = o->digest;
+        s->msg.u.piece.index = s->piece;
+        s->msg.u.piece.n_pieces = o->n_pieces;
+        s->msg.u.piece.n_bytes = o->n_bytes;
+        if (!say(s, &s->msg, s->buffer, n)) {
+            return;  // session_next_ms is short while pieces are left
+        }
+        s->piece++;
+        s->due_ms = now_ms + OFFER_EVERY_MS;
+    }
+}
+
+static bool is_offered(const session *s, const fed_digest *digest)
+{
+    return s->stage == OFFER && fed_digest_equal(digest, &s->item.offer.digest);
+}
+
+static void on_grant(session *s, const fed_msg *m, int64_t now_ms)
+{
+    uint32_t n_pieces = s->item.offer.n_pieces;
+    uint32_t next = m->u.grant.next;
+    if (!is_offered(s, &m->u.grant.digest) || next > n_pieces) {
+        return;
+    }
+    uint32_t rest = n_pieces - next;
+    s->piece = next;
+    s->granted = next + (m->u.grant.credits < rest ? m->u.grant.credits : rest);
+    s->due_ms = now_ms + OFFER_EVERY_MS;
+    send_pieces(s, now_ms);
+}
+
+static void on_verdict(session *s, const fed_msg *m, int64_t now_ms)
+{
+    if (!is_offered(s, &m->u.verdict.digest)) {
+        return;
+    }
+    const fed_offer *o = &s->item.offer;
+    bool accepted = m->u.verdict.accepted;
+    s->stage = IDLE;
+    fl_log(accepted ? FL_LOG_INFO : FL_LOG_WARN, accepted ? "order.accepted" : "order.not_accepted",
+           "site=%s order=%s round=%" PRIu32 " %s", s->home->site.text,
+           fed_order_name(o->key.kind), o->key.round.n, m->u.verdict.text);
+    if (!s->settled) {
+        outbox_verdict(s->home, s->order.run, o, accepted, m->u.verdict.text);
+    }
+    s->settled = accepted;
+    s->due_ms = now_ms + SETTLED_EVERY_MS;
+    if (!accepted) {
+        outbox_drop(s->home, &o->key);
+        outbox_item_close(&s->item);
+    } else if (o->key.kind == FED_DONE) {
+        outbox_drop(s->home, &o->key);  // the open file can be offered again, a new process redoes it
+        if (s->outcome == SESSION_SERVES) {
+            s->outcome = SESSION_DONE;
+        }
+    }
+}
+
+// ------------------------------------------------------- FETCH, WORK and WAIT
+
+/* The first object of the order that is not whole yet. */
+static fetch *missing(session *s)
+{
+    if (!fetch_is_done(&s->job)) {
+        return &s->job;
+    }
+    if (s->order.has_model && !fetch_is_done(&s->model)) {
+        return &s->model;
+    }
+    if (s->order.has_report && !fetch_is_done(&s->report)) {
+        return &s->report;
+    }
+    return NULL;
+}
+
+static fl_status start_fetches(session *s, fl_err *err)
+{
+    const fed_order *o = &s->order;
+    policy p;
+    if (policy_read(&p, s->home, NULL) != FL_OK) {
+        policy_defaults(&p);  // the worker says what is wrong with it
+    }
+    uint64_t model_bytes = fed_piece_bytes_of(FED_ENC_F32, (uint64_t)p.max_parameters);
+    fl_status st = fetch_start(&s->job, &o->key.job,
+                               fed_piece_bytes_of(FED_ENC_BYTES, JOB_MAX_BYTES), err);
+    if (st == FL_OK && o->has_model) {
+        st = fetch_start(&s->model, &o->model, model_bytes, err);
+    }
+    if (st == FL_OK && o->has_report) {
+        st = fetch_start(&s->report, &o->report, MAX_REPORT_BYTES, err);
+    }
+    return st;
+}
+
+static fl_status fill_work(session *s, fl_err *err)
+{
+    order_work *w = &s->work;
+    const void *items = NULL;
+    uint64_t n = 0;
+    fl_status st = fetch_items(&s->job, FED_ENC_BYTES, &items, &n, err);
+    *w = (order_work){.home = s->home, .order = s->order, .local = &s->local};
+    w->item.fd = -1;
+    w->job_text = items;
+    w->n_job = (size_t)n;
+    if (st == FL_OK && s->order.has_model) {
+        st = fetch_items(&s->model, FED_ENC_F32, &items, &n, err);
+        w->model = items;
+        w->n_model = n;
+    }
+    if (st == FL_OK && s->order.has_report) {
+        st = fetch_items(&s->report, FED_ENC_BYTES, &items, &n, err);
+        w->report = items;
+        w->n_report = (size_t)n;
+    }
+    return st;
+}
+
+static void begin_work(session *s)
+{
+    fl_err err = FL_ERR_INIT;
+    if (fill_work(s, &err) != FL_OK) {
+        refuse(s, false, err.text);
+        return;
+    }
+    s->stage = WORK;
+    s->at_work = true;
+    pool_submit(s->pool, &s->work);
+}
+
+static void continue_fetch(session *s, int64_t now_ms)
+{
+    while (s->stage == FETCH && s->heard) {
+        fetch *f = missing(s);
+        if (f == NULL) {
+            begin_work(s);
+            return;
+        }
+        if (!fetch_next(f, now_ms, &s->msg) || !say(s, &s->msg, NULL, 0)) {
+            return;
+        }
+    }
+}
+
+static void on_piece(session *s, const fed_msg *m, const uint8_t *payload, size_t n, int64_t now_ms)
+{
+    fl_err err = FL_ERR_INIT;
+    fetch *f = s->stage == FETCH ? missing(s) : NULL;
+    if (f == NULL) {
+        return;
+    }
+    fl_status st = fetch_piece(f, m, payload, n, now_ms, &err);
+    if (st == FL_ELIMIT) {
+        refuse(s, false, err.text);
+    } else if (st != FL_OK) {
+        fl_log(FL_LOG_WARN, "session.piece", "site=%s %s", s->home->site.text, err.text);
+    }
+}
+
+static void start(session *s, const fed_order *o, int64_t now_ms);
+
+static void finish_work(session *s, int64_t now_ms)
+{
+    s->at_work = false;
+    if (s->has_next) {
+        outbox_item_close(&s->work.item);
+        s->has_next = false;
+        fed_order next = s->next;
+        start(s, &next, now_ms);
+        return;
+    }
+    switch (s->work.outcome) {
+    case ORDER_CONTRIBUTED:
+        s->item = s->work.item;  // its file is ours now
+        s->work.item.fd = -1;
+        begin_offer(s, now_ms);
+        return;
+    case ORDER_PENDING:
+        s->stage = WAIT;
+        s->due_ms = now_ms + APPROVAL_EVERY_MS;
+        if (!s->said_pending) {
+            s->said_pending = true;
+            reply(s, FED_PENDING, false, s->work.text);
+        }
+        return;
+    case ORDER_LATER:
+        s->stage = WAIT;
+        s->due_ms = now_ms + DISK_EVERY_MS;
+        fl_log(FL_LOG_ERROR, "order.disk", "site=%s order=%s %s; tried again", s->home->site.text,
+               fed_order_name(s->order.key.kind), s->work.text);
+        return;
+    case ORDER_REFUSED:
+        refuse(s, false, s->work.text);
+        return;
+    case ORDER_MISMATCH:
+        refuse(s, true, s->work.text);
+        return;
+    case ORDER_STOPPED:
+        s->stage = IDLE;
+        return;
+    }
+}
+
+// --------------------------------------------------------------------- orders
+
+/* The contribution is in the outbox already: nothing is done twice. */
+static bool is_in_outbox(session *s)
+{
+    const fed_order *o = &s->order;
+    if (outbox_open(&s->item, s->home, o->run, &o->key, NULL) != FL_OK) {
+        return false;
+    }
+    if (memcmp(&s->item.offer.base_model, &o->model_id, sizeof o->model_id) != 0) {
+        outbox_item_close(&s->item);
+        outbox_drop(s->home, &o->key);
+        return false;
+    }
+    return true;
+}
+
+/* No worker has anything of this session. */
+static void start(session *s, const fed_order *o, int64_t now_ms)
+{
+    FL_REQUIRE(!s->at_work);
+    outbox_item_close(&s->item);
+    s->order = *o;
+    s->settled = false;
+    s->said_pending = false;
+    if (o->key.kind == FED_WAIT) {
+        s->stage = IDLE;
+        fl_log(FL_LOG_INFO, "order.wait", "site=%s %s", s->home->site.text, o->text);
+        return;
+    }
+    fl_log(FL_LOG_INFO, "order", "site=%s order=%s round=%" PRIu32 " run=%s", s->home->site.text,
+           fed_order_name(o->key.kind), o->key.round.n, o->run);
+    if (is_in_outbox(s)) {
+        begin_offer(s, now_ms);
+        return;
+    }
+    fl_err err = FL_ERR_INIT;
+    if (start_fetches(s, &err) != FL_OK) {
+        refuse(s, false, err.text);
+        return;
+    }
+    s->stage = FETCH;
+}
+
+/* The same order again: it, or our answer, may have been lost. */
+static void on_same_order(session *s, int64_t now_ms)
+{
+    switch (s->stage) {
+    case FETCH:
+    case WORK:
+        return;
+    case WAIT:
+        if (s->said_pending) {
+            reply(s, FED_PENDING, false, s->work.text);
+        }
+        return;
+    case OFFER:
+        offer(s, now_ms);
+        return;
+    case IDLE:
+        if (s->settled && s->item.fd >= 0) {
+            s->stage = OFFER;
+            offer(s, now_ms);
+        } else if (s->order.key.kind != FED_WAIT) {
+            fed_order again = s->order;
+            start(s, &again, now_ms);
+        }
+        return;
+    }
+}
+
+static void on_order(session *s, const fed_msg *m, int64_t now_ms)
+{
+    const fed_order *o = &m->u.order;
+    outbox_settle(s->home, &o->key, o->committed);
+    if (s->at_work && s->has_next) {
+        s->next = *o;
+        return;
+    }
+    if (fed_order_key_equal(&o->key, &s->order.key)) {
+        on_same_order(s, now_ms);
+        return;
+    }
+    if (s->at_work) {
+        atomic_store(&s->work.progress.cancel, true);
+        s->next = *o;
+        s->has_next = true;
+        return;
+    }
+    start(s, o, now_ms);
+}
+
+// ---------------------------------------------------------------------- beats
+
+static void progress_of(session *s, fed_phase *phase, uint64_t *done, uint64_t *total)
+{
+    const local_progress *p = &s->work.progress;
+    fetch *f;
+    *done = *total = 0;
+    switch (s->stage) {
+    case IDLE:
+        *phase = FED_IDLE;
+        return;
+    case FETCH:
+        *phase = FED_FETCHING;
+        f = missing(s);
+        if (f != NULL) {
+            *done = fed_inbox_next(f->inbox);
+            *total = fed_inbox_n_pieces(f->inbox);
+        }
+        return;
+    case WORK:
+        if (s->has_next || !atomic_load(&p->started)) {
+            *phase = FED_QUEUED;
+            *done = pool_steps(s->pool);  // others' progress is ours: we are next
+            return;
+        }
+        *phase = FED_WORKING;
+        *done = atomic_load(&p->done);
+        *total = atomic_load(&p->total);
+        return;
+    case WAIT:
+        *phase = FED_QUEUED;
+        return;
+    case OFFER:
+        *phase = FED_SENDING;
+        *done = s->piece;
+        *total = s->item.offer.n_pieces;
+        return;
+    }
+}
+
+static void beat(session *s, int64_t now_ms)
+{
+    memset(&s->msg, 0, sizeof s->msg);
+    s->msg.type = FED_MSG_BEAT;
+    s->msg.u.beat.key = s->has_next ? s->next.key : s->order.key;
+    progress_of(s, &s->msg.u.beat.phase, &s->msg.u.beat.steps_done, &s->msg.u.beat.steps_total);
+    say(s, &s->msg, NULL, 0);
+    s->beat_at_ms = now_ms + s->beat_ms;
+}
+
+// ------------------------------------------------------------------- the step
+
+static void on_message(session *s, const fed_packet *packet, int64_t now_ms)
+{
+    fed_msg *m = fl_xcalloc(1, sizeof *m);
+    fl_err err = FL_ERR_INIT;
+    if (fed_msg_unpack(m, packet->header, packet->n_header, &err) != FL_OK) {
+        fl_log(FL_LOG_WARN, "session.message", "site=%s %s", s->home->site.text, err.text);
+        free(m);
+        return;
+    }
+    switch (m->type) {
+    case FED_MSG_ENROLLED:
+        on_enrolled(s, m, now_ms);
+        break;
+    case FED_MSG_WELCOME:
+        on_welcome(s, m, now_ms);
+        break;
+    case FED_MSG_ORDER:
+        on_order(s, m, now_ms);
+        break;
+    case FED_MSG_GRANT:
+        on_grant(s, m, now_ms);
+        break;
+    case FED_MSG_PIECE:
+        on_piece(s, m, packet->payload, packet->n_payload, now_ms);
+        break;
+    case FED_MSG_VERDICT:
+        on_verdict(s, m, now_ms);
+        break;
+    case FED_MSG_REFUSED:
+        on_refused(s, m, now_ms);
+        break;
+    default:
+        break;  // what only a coordinator is told
+    }
+    free(m);
+}
+
+static void on_due(session *s, int64_t now_ms)
+{
+    if (s->stage == WAIT) {
+        begin_work(s);
+    } else if (s->stage == OFFER) {
+        offer(s, now_ms);
+    } else if (s->stage == IDLE && s->settled && s->item.fd >= 0) {
+        // Still the current order: the Verdict may have been an older one's.
+        s->stage = OFFER;
+        offer(s, now_ms);
+    }
+}
+
+void session_step(session *s, int64_t now_ms)
+{
+    fed_packet packet;
+    tend_link(s, now_ms);
+    while (s->link != NULL && fed_receive(s->link, &packet)) {
+        on_message(s, &packet, now_ms);
+    }
+    if (s->at_work && pool_collect(s->pool, s->home) != NULL) {
+        finish_work(s, now_ms);
+    }
+    if (now_ms >= s->due_ms) {
+        on_due(s, now_ms);
+    }
+    send_pieces(s, now_ms);
+    continue_fetch(s, now_ms);
+    if (s->heard && now_ms >= s->beat_at_ms) {
+        beat(s, now_ms);
+    }
+}
+
+int64_t session_next_ms(const session *s, int64_t now_ms)
+{
+    bool pieces_left = s->stage == OFFER && s->heard && s->piece < s->granted;
+    int64_t at = now_ms + (pieces_left ? FULL_QUEUE_MS : LOOK_EVERY_MS);
+    bool has_due = s->stage == WAIT || s->stage == OFFER || s->settled;
+    if (has_due && s->due_ms < at) {
+        at = s->due_ms;
+    }
+    if (s->heard ? s->beat_at_ms < at : s->greet_at_ms > now_ms && s->greet_at_ms < at) {
+        at = s->heard ? s->beat_at_ms : s->greet_at_ms;
+    }
+    return at > now_ms ? at - now_ms : 0;
+}
+
+// ------------------------------------------------------------- life of a session
+
+session *session_new(home *h, pool *p)
+{
+    session *s = fl_xcalloc(1, sizeof *s);
+    s->home = h;
+    s->pool = p;
+    s->beat_ms = BEAT_MS;
+    s->item.fd = -1;
+    s->work.item.fd = -1;
+    s->buffer = fl_xcalloc(1, FED_PIECE_BYTES);
+    outbox_sweep(h);
+    return s;
+}
+
+void session_destroy(session **sp)
+{
+    session *s = *sp;
+    if (s == NULL) {
+        return;
+    }
+    close_link(s);
+    outbox_item_close(&s->item);
+    outbox_item_close(&s->work.item);
+    fetch_clear(&s->job);
+    fetch_clear(&s->model);
+    fetch_clear(&s->report);
+    local_destroy(&s->local);
+    free(s->buffer);
+    FL_FREE(*sp);
+}
+
+fed_link *session_link(const session *s)
+{
+    return s->link;
+}
+
+session_outcome session_first_job(const session *s)
+{
+    return s->outcome;
+}
+
+const char *session_why(const session *s)
+{
+    return s->why;
+}
+
+void session_leave(session *s, const char *text)
+{
+    atomic_store(&s->work.progress.cancel, true);
+    if (s->heard) {
+        memset(&s->msg, 0, sizeof s->msg);
+        s->msg.type = FED_MSG_BYE;
+        snprintf(s->msg.u.bye.text, sizeof s->msg.u.bye.text, "%s", text);
+        say(s, &s->msg, NULL, 0);
+    }
+}
