@@ -209,7 +209,7 @@ typedef struct {
 
 static json_t *moments_json(const moments *m, int64_t min_cell)
 {
-    if (m->patients < min_cell) {
+    if (m->patients > 0 && m->patients < min_cell) {
         char *why = fl_xasprintf("fewer than %lld patients",
                                  (long long)min_cell);
         json_t *out = json_pack("{s:n, s:n, s:n, s:s}", "n", "mean", "sd",

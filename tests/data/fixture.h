@@ -4,16 +4,30 @@
 #ifndef TESTS_DATA_FIXTURE_H
 #define TESTS_DATA_FIXTURE_H
 
-#include <stdarg.h>
-
 #include "check.h"
+
 #include "base/buf.h"
+#include "base/json.h"
 #include "data/formats.h"
 
-/* dir/name, caller's. */
-static inline char *fixture_path(const char *dir, const char *name)
+/* tests/vectors/name; decref. */
+static inline json_t *fixture_vectors(const char *name)
 {
-    return fl_path_join(dir, name);
+    fl_err err = FL_ERR_INIT;
+    json_t *json = NULL;
+    char *path = fl_path_join("tests/vectors", name);
+    check_ok(fl_json_read(&json, path, 1 << 20, &err), err);
+    free(path);
+    return json;
+}
+
+/* The bytes of a file, caller's. */
+static inline uint8_t *fixture_bytes(const char *path, size_t *n)
+{
+    fl_err err = FL_ERR_INIT;
+    char *bytes = NULL;
+    check_ok(fl_file_read(&bytes, n, path, 1 << 24, &err), err);
+    return (uint8_t *)bytes;
 }
 
 static inline void fixture_text(const char *dir, const char *name,

@@ -1,0 +1,289 @@
+/*
+ * test_shift.c - what makes one hospital's images differ from another's
+ */
+#include "data/shift.h"
+#include "fixture.h"
+
+enum { SIDE = 48, N = SIDE * SIDE };
+
+/* Smooth anatomy with an edge and a fine texture, in [0, 1]. */
+static void make_image(float *x, int channels)
+{
+    for (int c = 0; c < channels; c++) {
+        for (int r = 0; r < SIDE; r++) {
+            for (int k = 0; k < SIDE; k++) {
+                double v = 0.35 + 0.2 * sin(0.13 * r + c) +
+                           0.1 * cos(0.9 * k) + (k > SIDE / 3 ? 0.2 : 0);
+                x[c * N + r * SIDE + k] = (float)v;
+            }
+        }
+    }
+}
+
+static double distance(const float *x, const float *y, int n)
+{
+    double sum = 0;
+    for (int i = 0; i < n; i++) {
+        double d = (double)x[i] - (double)y[i];
+        sum += d * d;
+    }
+    return sqrt(sum / n);
+}
+
+static data_shift read_chain(const char *yaml, fl_status *st, fl_err *err)
+{
+    fl_cfg *c = NULL;
+    data_shift chain;
+    check_ok(fl_cfg_parse(&c, yaml, strlen(yaml), "s.yaml", ".", err), *err);
+    data_shift_read(&chain, fl_cfg_list(fl_cfg_root(c), "shift", ""));
+    *st = fl_cfg_finish(c, err);
+    fl_cfg_destroy(&c);
+    return chain;
+}
+
+static void apply(float *x, int channels, const char *name, double severity,
+                  uint64_t seed)
+{
+    fl_err err = FL_ERR_INIT;
+    fl_rng rng;
+    data_shift chain = {.ops = {data_shift_find(name)},
+                        .severity = {severity}, .n = 1};
+    check(chain.ops[0] != NULL);
+    fl_rng_init(&rng, seed, "shift", "case", 0);
+    check_ok(data_shift_apply(&chain, x, channels, SIDE, SIDE, &rng, &err),
+             err);
+}
+
+static void a_chain_is_read_and_applied(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    fl_status st;
+    fl_rng rng;
+    float x[N];
+    float y[N];
+    data_shift chain = read_chain("shift: [blur: 1, noise: 2.5, gamma: 1]",
+                                  &st, &err);
+    check_ok(st, err);
+    check_int(chain.n, 3);
+    check_str(chain.ops[1]->name, "noise");
+    check_near(chain.severity[1], 2.5, 0);
+
+    make_image(x, 1);
+    make_image(y, 1);
+    fl_rng_init(&rng, 1, "shift", "case", 0);
+    check_ok(data_shift_apply(&chain, x, 1, SIDE, SIDE, &rng, &err), err);
+    check(distance(x, y, N) > 0.02);
+}
+
+static void severity_zero_changes_nothing(void **state)
+{
+    (void)state;
+    const data_shift_ops *ops;
+    for (size_t i = 0; (ops = data_shift_at(i)) != NULL; i++) {
+        float x[N];
+        float y[N];
+        make_image(x, 1);
+        make_image(y, 1);
+        apply(x, 1, ops->name, 0, 1);
+        check_bytes(x, y, sizeof x);
+    }
+}
+
+/* The mean over seeds, because noise is random. */
+static double mean_distance(const char *name, double severity, int channels)
+{
+    double sum = 0;
+    for (uint64_t seed = 0; seed < 4; seed++) {
+        float x[3 * N];
+        float y[3 * N];
+        make_image(x, channels);
+        make_image(y, channels);
+        apply(x, channels, name, severity, seed);
+        for (int i = 0; i < channels * N; i++) {
+            check(x[i] >= 0 && x[i] <= 1);
+        }
+        sum += distance(x, y, channels * N) / 4;
+    }
+    return sum;
+}
+
+static void more_severity_is_further_away(void **state)
+{
+    (void)state;
+    const data_shift_ops *ops;
+    for (size_t i = 0; (ops = data_shift_at(i)) != NULL; i++) {
+        for (int channels = 1; channels <= 3; channels += 2) {
+            double last = 0;
+            for (int severity = 1; severity <= 5; severity++) {
+                double d = mean_distance(ops->name, severity, channels);
+                if (d <= last) {
+                    check_fail("%s: severity %d is %g away, %d was %g",
+                               ops->name, severity, d, severity - 1, last);
+                }
+                last = d;
+            }
+            check(last > 0.03); // visible
+        }
+    }
+}
+
+static void the_same_seed_gives_the_same_image(void **state)
+{
+    (void)state;
+    const data_shift_ops *ops;
+    for (size_t i = 0; (ops = data_shift_at(i)) != NULL; i++) {
+        float x[N];
+        float y[N];
+        make_image(x, 1);
+        make_image(y, 1);
+        apply(x, 1, ops->name, 3, 5);
+        apply(y, 1, ops->name, 3, 5);
+        check_bytes(x, y, sizeof x);
+    }
+}
+
+static void one_severity_leaves_the_others_noise_alone(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    fl_status st;
+    float x[N];
+    float y[N];
+    /* Rician first uses many random numbers, or none at severity 0. */
+    data_shift with = read_chain("shift: [rician: 0, bias: 3]", &st, &err);
+    data_shift few = read_chain("shift: [rician: 1.0e-9, bias: 3]", &st, &err);
+    fl_rng rng;
+    make_image(x, 1);
+    make_image(y, 1);
+    fl_rng_init(&rng, 1, "shift", "case", 0);
+    check_ok(data_shift_apply(&with, x, 1, SIDE, SIDE, &rng, &err), err);
+    fl_rng_init(&rng, 1, "shift", "case", 0);
+    check_ok(data_shift_apply(&few, y, 1, SIDE, SIDE, &rng, &err), err);
+    check_near(distance(x, y, N), 0, 1e-6);
+}
+
+static void quantum_noise_has_the_physics_variance(void **state)
+{
+    (void)state;
+    enum { SEVERITY = 2 };
+    float x[N];
+    double sum = 0;
+    double squares = 0;
+    for (int i = 0; i < N; i++) {
+        x[i] = 0.5f;
+    }
+    apply(x, 1, "noise", SEVERITY, 3);
+    for (int i = 0; i < N; i++) {
+        sum += (double)x[i];
+        squares += (double)x[i] * (double)x[i];
+    }
+    double mean = sum / N;
+    double variance = squares / N - mean * mean;
+    double expected = 0.5 * 0.06 * 0.06 + 0.01 * 0.01; // x / N + e^2
+    /* standard errors with 2304 pixels: 0.001 and 3 % */
+    check_near(mean, 0.5, 0.005);
+    check_near(variance / expected, 1, 0.12);
+}
+
+static void rician_noise_lifts_the_dark(void **state)
+{
+    (void)state;
+    float x[N] = {0};
+    double sum = 0;
+    apply(x, 1, "rician", 2, 3);
+    for (int i = 0; i < N; i++) {
+        sum += (double)x[i] / N;
+    }
+    check_near(sum, 0.06 * sqrt(3.14159265 / 2), 0.003); // Rayleigh's mean
+}
+
+static void blur_keeps_the_mean_and_a_turn_keeps_the_centre(void **state)
+{
+    (void)state;
+    float x[N] = {0};
+    double sum = 0;
+    x[(SIDE / 2) * SIDE + SIDE / 2] = 1.0f;
+    apply(x, 1, "blur", 3, 1);
+    for (int i = 0; i < N; i++) {
+        sum += (double)x[i];
+    }
+    check_near(sum, 1, 1e-5);
+    double sigma = 0.008 * 3 * SIDE; // cut off at 3 sigma
+    check_near(x[(SIDE / 2) * SIDE + SIDE / 2],
+               1 / (2 * 3.14159265 * sigma * sigma), 0.01);
+
+    float y[N];
+    for (int i = 0; i < N; i++) {
+        y[i] = 0.7f;
+    }
+    apply(y, 1, "rotation", 5, 1);
+    for (int i = 0; i < N; i++) {
+        check_near(y[i], 0.7, 1e-6);
+    }
+}
+
+static void odd_sizes_are_fine(void **state)
+{
+    (void)state;
+    static const int64_t sizes[][3] = {{1, 1, 1}, {3, 1, 7}, {2, 5, 3}, {1, 2, 9}};
+    const data_shift_ops *ops;
+    for (size_t i = 0; (ops = data_shift_at(i)) != NULL; i++) {
+        for (int k = 0; k < 4; k++) {
+            fl_err err = FL_ERR_INIT;
+            fl_rng rng;
+            data_shift chain = {.ops = {ops}, .severity = {5}, .n = 1};
+            int64_t n = sizes[k][0] * sizes[k][1] * sizes[k][2];
+            float *x = malloc((size_t)n * sizeof *x);
+            for (int64_t j = 0; j < n; j++) {
+                x[j] = (float)(j % 5) / 4;
+            }
+            fl_rng_init(&rng, 1, "shift", "case", 0);
+            check_ok(data_shift_apply(&chain, x, sizes[k][0], sizes[k][1],
+                                      sizes[k][2], &rng, &err), err);
+            for (int64_t j = 0; j < n; j++) {
+                check(x[j] >= 0 && x[j] <= 1);
+            }
+            free(x);
+        }
+    }
+}
+
+static void wrong_chains_are_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *yaml;
+        const char *says;
+    } cases[] = {
+        {"shift: [fog: 1]", "fog"},
+        {"shift: [blur: 6]", "s.yaml:1: shift[0].blur: expected a number from 0 "
+                             "to 5, found 6"},
+        {"shift: [blur: nan]", "found nan"},
+        {"shift: [blur]", "one transform an item"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fl_err err = FL_ERR_INIT;
+        fl_status st;
+        read_chain(cases[i].yaml, &st, &err);
+        check_fails(st, FL_ECONFIG);
+        check_has(err.text, cases[i].says);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_chain_is_read_and_applied),
+        cmocka_unit_test(severity_zero_changes_nothing),
+        cmocka_unit_test(more_severity_is_further_away),
+        cmocka_unit_test(the_same_seed_gives_the_same_image),
+        cmocka_unit_test(one_severity_leaves_the_others_noise_alone),
+        cmocka_unit_test(quantum_noise_has_the_physics_variance),
+        cmocka_unit_test(rician_noise_lifts_the_dark),
+        cmocka_unit_test(blur_keeps_the_mean_and_a_turn_keeps_the_centre),
+        cmocka_unit_test(odd_sizes_are_fine),
+        cmocka_unit_test(wrong_chains_are_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
