@@ -51,7 +51,10 @@ typedef struct {
 } fed_invitation;
 
 fl_status fed_invitation_write(const fed_invitation *inv, const char *path, fl_err *err); // 0600
+/* FL_ECONFIG with file:line for anything odd; out is then wiped. */
 fl_status fed_invitation_read(fed_invitation *out, const char *path, fl_err *err);
+/* From text; name stands for the file in messages. */
+fl_status fed_invitation_parse(fed_invitation *out, const char *text, size_t n, const char *name, fl_err *err);
 void fed_invitation_clear(fed_invitation *inv);
 
 #endif

@@ -84,7 +84,7 @@ static void take_hex(void *out, size_t n, fl_node map, const char *key,
     const char *hex = fl_cfg_text(map, key, FL_CFG_REQUIRED_TEXT, help);
     if (fl_cfg_ok(map.cfg) && fl_unhex(out, n, hex, NULL) != FL_OK) {
         fl_cfg_complain(fl_cfg_get(map, key, help),
-                        "expected %zu hexadecimal digits", 2 * n);
+                        "%s: expected %zu hexadecimal digits", key, 2 * n);
     }
 }
 
@@ -99,7 +99,8 @@ static void take_text(char *out, size_t size, fl_node map, const char *key,
     }
     if (fl_cfg_ok(map.cfg) && !printable) {
         fl_cfg_complain(fl_cfg_get(map, key, help),
-                        "expected 1 to %zu printable characters", size - 1);
+                        "%s: expected 1 to %zu printable characters", key,
+                        size - 1);
         return;
     }
     if (printable) {
@@ -146,7 +147,7 @@ static void take_time(int64_t *out_ms, fl_node map, const char *key,
     const char *text = fl_cfg_text(map, key, FL_CFG_REQUIRED_TEXT, help);
     if (fl_cfg_ok(map.cfg) && !parse_time(out_ms, text)) {
         fl_cfg_complain(fl_cfg_get(map, key, help),
-                        "expected a time like 2026-01-31T12:00:00Z");
+                        "%s: expected a time like 2026-01-31T12:00:00Z", key);
     }
 }
 
@@ -173,7 +174,8 @@ static void take_address(fed_invitation *out, fl_node root)
     take_text(out->address, sizeof out->address, root, "address", help);
     if (fl_cfg_ok(root.cfg) && !is_address(out->address)) {
         fl_cfg_complain(fl_cfg_get(root, "address", help),
-                        "expected tcp://HOST:PORT, found %s", out->address);
+                        "address: expected tcp://HOST:PORT, found %s",
+                        out->address);
     }
 }
 
@@ -196,7 +198,7 @@ static void take_invitation(fed_invitation *out, fl_node root)
                                    "this hospital's name in it");
     fl_err why = FL_ERR_INIT;
     if (fl_cfg_ok(root.cfg) && fed_site_id_parse(&out->site, name, &why) != FL_OK) {
-        fl_cfg_complain(site, "%s", why.text);
+        fl_cfg_complain(site, "site: %s", why.text);
     }
     take_address(out, root);
 
@@ -215,8 +217,21 @@ static void take_invitation(fed_invitation *out, fl_node root)
     take_time(&out->expires_ms, one_time, "expires", "when it becomes useless, UTC");
     if (fl_cfg_ok(root.cfg) && !keys_match(out)) {
         fl_cfg_complain(fl_cfg_get(one_time, "public", "X25519 public key"),
-                        "does not belong to the secret key");
+                        "public: does not belong to the secret key");
     }
+}
+
+/* Reads the document and takes it away. */
+static fl_status finish(fed_invitation *out, fl_cfg *cfg, fl_err *err)
+{
+    memset(out, 0, sizeof *out);
+    take_invitation(out, fl_cfg_root(cfg));
+    fl_status st = fl_cfg_finish(cfg, err);
+    fl_cfg_destroy(&cfg);
+    if (st != FL_OK) {
+        fed_invitation_clear(out);
+    }
+    return st;
 }
 
 fl_status fed_invitation_read(fed_invitation *out, const char *path, fl_err *err)
@@ -225,14 +240,15 @@ fl_status fed_invitation_read(fed_invitation *out, const char *path, fl_err *err
     memset(out, 0, sizeof *out);
     fl_cfg *cfg;
     fl_status st = fl_cfg_read(&cfg, path, err);
-    if (st != FL_OK) {
-        return st;
-    }
-    take_invitation(out, fl_cfg_root(cfg));
-    st = fl_cfg_finish(cfg, err);
-    fl_cfg_destroy(&cfg);
-    if (st != FL_OK) {
-        fed_invitation_clear(out);
-    }
-    return st;
+    return st == FL_OK ? finish(out, cfg, err) : st;
+}
+
+fl_status fed_invitation_parse(fed_invitation *out, const char *text, size_t n,
+                               const char *name, fl_err *err)
+{
+    fed_init();
+    memset(out, 0, sizeof *out);
+    fl_cfg *cfg;
+    fl_status st = fl_cfg_parse(&cfg, text, n, name, ".", err);
+    return st == FL_OK ? finish(out, cfg, err) : st;
 }

@@ -1,0 +1,309 @@
+/*
+ * test_update.c - objects in pieces, their digest, and receiving them
+ */
+#include "fed/update.h"
+
+#include "base/rng.h"
+#include "check.h"
+#include "fed/golden.h"
+
+/* An object in memory and what its owner says about it. */
+typedef struct {
+    fed_encoding enc;
+    uint64_t n;
+    void *items;
+    fed_digest digest;
+    uint64_t n_bytes;
+    uint32_t n_pieces;
+} object;
+
+/* The values of tests/vectors/fed_vectors.py. */
+static object object_new(fed_encoding enc, uint64_t n)
+{
+    object o = {.enc = enc, .n = n};
+    o.items = fl_xcalloc(n, enc == FED_ENC_F32 ? 4 : 1);
+    for (uint64_t i = 0; i < n; i++) {
+        if (enc == FED_ENC_F32) {
+            ((float *)o.items)[i] =
+                ((float)(i % 1000) + 0.5f) * (i % 2 == 1 ? -1.0f : 1.0f);
+        } else {
+            ((uint8_t *)o.items)[i] = (uint8_t)(i * 7 % 256);
+        }
+    }
+    fed_object_digest(&o.digest, enc, o.items, n, &o.n_bytes, &o.n_pieces);
+    return o;
+}
+
+static uint8_t piece[FED_PIECE_BYTES] __attribute__((aligned(8)));
+
+/* Sends piece index of o into the inbox. */
+static fl_status send_piece(fed_inbox *b, const object *o, uint32_t index,
+                            fl_err *err)
+{
+    size_t n = fed_piece_pack(piece, o->enc, o->items, o->n, index);
+    return fed_inbox_add(b, index, o->n_pieces, o->n_bytes, piece, n, err);
+}
+
+static void a_vector_travels_in_pieces_and_arrives_whole(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    object model = object_new(FED_ENC_F32, 2 * FED_PIECE_VALUES + 5);
+    check_int(model.n_pieces, 3);
+
+    fed_inbox *inbox = NULL;
+    check_ok(fed_inbox_new(&inbox, &model.digest, 1 << 20, &err), err);
+    while (!fed_inbox_done(inbox)) {
+        check_ok(send_piece(inbox, &model, fed_inbox_next(inbox), &err), err);
+    }
+
+    fed_encoding enc;
+    uint64_t n;
+    const float *values = fed_inbox_items(inbox, &enc, &n);
+    check_int(enc, FED_ENC_F32);
+    check_int(n, model.n);
+    check_bytes(values, model.items, n * sizeof(float));
+    fed_inbox_destroy(&inbox);
+    free(model.items);
+}
+
+static void digests_are_those_of_an_independent_program(void **state)
+{
+    (void)state;
+    json_t *golden = golden_read();
+    const json_t *cases = json_object_get(golden, "tree");
+    check(json_array_size(cases) >= 6);
+    for (size_t k = 0; k < json_array_size(cases); k++) {
+        const json_t *c = json_array_get(cases, k);
+        fed_encoding enc =
+            (fed_encoding)json_integer_value(json_object_get(c, "encoding"));
+        object o = object_new(
+            enc, (uint64_t)json_integer_value(json_object_get(c, "n")));
+        fed_digest expected;
+        golden_bytes(expected.bytes, sizeof expected.bytes, c, "digest");
+        check_int(o.n_bytes, json_integer_value(json_object_get(c, "n_bytes")));
+        check_int(o.n_pieces, json_integer_value(json_object_get(c, "n_pieces")));
+        check_bytes(o.digest.bytes, expected.bytes, sizeof expected.bytes);
+
+        // Piece after piece gives the same as all at once.
+        fed_tree t;
+        fed_tree_init(&t, o.n_bytes, o.n_pieces);
+        for (uint32_t i = 0; i < o.n_pieces; i++) {
+            fed_tree_add(&t, piece, fed_piece_pack(piece, enc, o.items, o.n, i));
+        }
+        fed_digest found;
+        fed_tree_done(&t, &found);
+        check_bytes(found.bytes, expected.bytes, sizeof expected.bytes);
+        free(o.items);
+    }
+    json_decref(golden);
+}
+
+static void a_job_is_named_by_the_digest_it_is_fetched_by(void **state)
+{
+    (void)state;
+    const char yaml[] = "name: chest-opacity\n";
+    fed_digest job, object_digest;
+    uint64_t n_bytes;
+    uint32_t n_pieces;
+    fed_job_digest(&job, yaml, sizeof yaml - 1);
+    fed_object_digest(&object_digest, FED_ENC_BYTES, yaml, sizeof yaml - 1,
+                      &n_bytes, &n_pieces);
+    check(fed_digest_equal(&job, &object_digest));
+    check(!fed_digest_is_zero(&job));
+}
+
+static void a_tree_that_did_not_come_as_announced_has_no_digest(void **state)
+{
+    (void)state;
+    object o = object_new(FED_ENC_BYTES, 300000);
+    size_t first = fed_piece_pack(piece, o.enc, o.items, o.n, 0);
+    fed_digest found;
+
+    fed_tree t;  // a piece too few
+    fed_tree_init(&t, o.n_bytes, o.n_pieces);
+    fed_tree_add(&t, piece, first);
+    fed_tree_done(&t, &found);
+    check(fed_digest_is_zero(&found));
+
+    fed_tree_init(&t, o.n_bytes, o.n_pieces);  // bytes too many
+    fed_tree_add(&t, piece, first);
+    fed_tree_add(&t, piece, first);
+    fed_tree_done(&t, &found);
+    check(fed_digest_is_zero(&found));
+    free(o.items);
+}
+
+// ---------------------------------------------------------------- the inbox
+
+static void repeats_and_gaps_are_ignored(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    object o = object_new(FED_ENC_BYTES, 4 * 4 * FED_PIECE_VALUES - 3);
+    check_int(o.n_pieces, 4);
+    fed_inbox *b = NULL;
+    check_ok(fed_inbox_new(&b, &o.digest, UINT64_MAX, &err), err);
+    check_int(fed_inbox_n_pieces(b), 0);
+    static const uint32_t arrivals[] = {2, 0, 0, 3, 1, 1, 0, 2, 3, 3};
+    static const uint32_t next[] = {0, 1, 1, 1, 2, 2, 2, 3, 4, 4};
+    for (size_t i = 0; i < sizeof arrivals / sizeof arrivals[0]; i++) {
+        check_ok(send_piece(b, &o, arrivals[i], &err), err);
+        check_int(fed_inbox_next(b), next[i]);
+    }
+    check(fed_inbox_done(b));
+    check_int(fed_inbox_n_pieces(b), 4);
+    fed_inbox_destroy(&b);
+    fed_inbox_destroy(&b);  // twice is fine
+    free(o.items);
+}
+
+static void other_bytes_than_asked_for_are_refused_at_the_end(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    object o = object_new(FED_ENC_F32, FED_PIECE_VALUES + 10);
+    fed_inbox *b = NULL;
+    check_ok(fed_inbox_new(&b, &o.digest, 1 << 20, &err), err);
+    check_ok(send_piece(b, &o, 0, &err), err);
+    ((float *)o.items)[FED_PIECE_VALUES + 3] += 1;
+    check_fails(send_piece(b, &o, 1, &err), FL_EFORMAT);
+    check_has(err.text, "digest differs");
+    check(!fed_inbox_done(b));
+    check_int(fed_inbox_next(b), 0);  // all over again
+
+    ((float *)o.items)[FED_PIECE_VALUES + 3] -= 1;
+    check_ok(send_piece(b, &o, 0, &err), err);
+    check_ok(send_piece(b, &o, 1, &err), err);
+    check(fed_inbox_done(b));
+    fed_inbox_destroy(&b);
+    free(o.items);
+}
+
+static void lies_about_the_size_are_refused_before_memory_is_taken(void **state)
+{
+    (void)state;
+    object o = object_new(FED_ENC_F32, FED_PIECE_VALUES + 10);
+    size_t n = fed_piece_pack(piece, o.enc, o.items, o.n, 0);
+    static const struct {
+        uint32_t n_pieces;
+        uint64_t n_bytes;
+        fl_status wanted;
+    } lies[] = {
+        {0, 262152, FL_EFORMAT},
+        {1, 262152 + 48, FL_EFORMAT},         // does not fit one piece
+        {3, 262152 + 48, FL_EFORMAT},         // fits two
+        {2, 262152 + 47, FL_EFORMAT},         // no whole values
+        {2, 16, FL_EFORMAT},                  // heads only
+        {65537, 262152 + 48, FL_EFORMAT},
+        {2, UINT64_C(10737418240), FL_ELIMIT}, // ten gigabytes
+        {65536, UINT64_MAX, FL_ELIMIT},
+    };
+    for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
+        fl_err err = FL_ERR_INIT;
+        fed_inbox *b = NULL;
+        check_ok(fed_inbox_new(&b, &o.digest, 1 << 20, &err), err);
+        check_fails(fed_inbox_add(b, 0, lies[i].n_pieces, lies[i].n_bytes, piece,
+                                  n, &err), lies[i].wanted);
+        check(err.text[0] != '\0');
+        check_int(fed_inbox_next(b), 0);
+        fed_inbox_destroy(&b);
+    }
+
+    // A first piece that is shorter than its announcement makes it.
+    fl_err err = FL_ERR_INIT;
+    fed_inbox *b = NULL;
+    check_ok(fed_inbox_new(&b, &o.digest, 1 << 20, &err), err);
+    float few[4] = {0};
+    n = fed_piece_pack(piece, FED_ENC_F32, few, 4, 0);
+    check_fails(fed_inbox_add(b, 0, o.n_pieces, o.n_bytes, piece, n, &err),
+                FL_EFORMAT);
+    // And one that changes its mind half-way.
+    check_ok(send_piece(b, &o, 0, &err), err);
+    n = fed_piece_pack(piece, o.enc, o.items, o.n, 1);
+    check_fails(fed_inbox_add(b, 1, o.n_pieces + 1, o.n_bytes, piece, n, &err),
+                FL_EFORMAT);
+    fed_inbox_destroy(&b);
+    free(o.items);
+}
+
+static void an_object_has_one_encoding(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    object o = object_new(FED_ENC_F32, 2 * FED_PIECE_VALUES);
+    fed_inbox *b = NULL;
+    check_ok(fed_inbox_new(&b, &o.digest, 1 << 20, &err), err);
+    check_ok(send_piece(b, &o, 0, &err), err);
+    size_t n = fed_piece_pack(piece, FED_ENC_BYTES, o.items,
+                              4 * FED_PIECE_VALUES, 0);
+    check_fails(fed_inbox_add(b, 1, o.n_pieces, o.n_bytes, piece, n, &err),
+                FL_EFORMAT);
+    fed_inbox_destroy(&b);
+    free(o.items);
+}
+
+// ---------------------------------------------------------------- one piece
+
+static void a_piece_says_what_it_holds(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    const float few[3] = {1, 2, 3};
+    size_t size = fed_piece_pack(piece, FED_ENC_F32, few, 3, 0);
+    check_int(size, 8 + 12);
+    fed_encoding enc;
+    const uint8_t *values;
+    uint32_t n;
+    check_ok(fed_piece_parse(piece, size, &enc, &values, &n, &err), err);
+    check_int(enc, FED_ENC_F32);
+    check_int(n, 3);
+    check_bytes(values, few, sizeof few);
+
+    // Every head but the right one is refused, whatever bit is wrong.
+    for (int bit = 0; bit < 64; bit++) {
+        piece[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        check_fails(fed_piece_parse(piece, size, &enc, &values, &n, &err),
+                    FL_EFORMAT);
+        piece[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    for (size_t cut = 0; cut < size; cut++) {
+        check_fails(fed_piece_parse(piece, cut, &enc, &values, &n, &err),
+                    FL_EFORMAT);
+    }
+    check_fails(fed_piece_parse(piece, FED_PIECE_BYTES + 4, &enc, &values, &n,
+                                &err), FL_EFORMAT);
+    memset(piece, 0, 8);  // no values at all
+    check_fails(fed_piece_parse(piece, 8, &enc, &values, &n, &err), FL_EFORMAT);
+}
+
+static void sizes_follow_from_the_number_of_items(void **state)
+{
+    (void)state;
+    check_int(fed_pieces_of(FED_ENC_F32, 0), 0);
+    check_int(fed_pieces_of(FED_ENC_F32, 1), 1);
+    check_int(fed_pieces_of(FED_ENC_F32, FED_PIECE_VALUES), 1);
+    check_int(fed_pieces_of(FED_ENC_F32, FED_PIECE_VALUES + 1), 2);
+    check_int(fed_pieces_of(FED_ENC_BYTES, 4 * FED_PIECE_VALUES), 1);
+    check_int(fed_piece_bytes_of(FED_ENC_F32, 0), 0);
+    check_int(fed_piece_bytes_of(FED_ENC_F32, FED_PIECE_VALUES + 1),
+              2 * 8 + 4 * (FED_PIECE_VALUES + 1));
+    check_int(fed_piece_bytes_of(FED_ENC_BYTES, 10), 18);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_vector_travels_in_pieces_and_arrives_whole),
+        cmocka_unit_test(digests_are_those_of_an_independent_program),
+        cmocka_unit_test(a_job_is_named_by_the_digest_it_is_fetched_by),
+        cmocka_unit_test(a_tree_that_did_not_come_as_announced_has_no_digest),
+        cmocka_unit_test(repeats_and_gaps_are_ignored),
+        cmocka_unit_test(other_bytes_than_asked_for_are_refused_at_the_end),
+        cmocka_unit_test(lies_about_the_size_are_refused_before_memory_is_taken),
+        cmocka_unit_test(an_object_has_one_encoding),
+        cmocka_unit_test(a_piece_says_what_it_holds),
+        cmocka_unit_test(sizes_follow_from_the_number_of_items),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
