@@ -109,12 +109,6 @@ static dnnl_status_t md_tagged(dnnl_memory_desc_t *out, int rank, const dnnl_dim
 {
     return dnnl_memory_desc_init_by_tag(out, rank, dims, dnnl_f32, tag);
 }
-
-static int md_dims(int64_t *dims, md_ref md)
-{
-    memcpy(dims, md->dims, (size_t)md->ndims * sizeof *dims);
-    return md->ndims;
-}
 #else
 typedef const_dnnl_memory_desc_t md_ref;
 
@@ -143,17 +137,6 @@ static dnnl_status_t md_tagged(dnnl_memory_desc_t *out, int rank, const dnnl_dim
                                dnnl_format_tag_t tag)
 {
     return dnnl_memory_desc_create_with_tag(out, rank, dims, dnnl_f32, tag);
-}
-
-static int md_dims(int64_t *dims, md_ref md)
-{
-    int rank = 0;
-    dnnl_dims_t *found;
-
-    dnnl_memory_desc_query(md, dnnl_query_ndims_s32, &rank);
-    dnnl_memory_desc_query(md, dnnl_query_dims, &found);
-    memcpy(dims, *found, (size_t)rank * sizeof *dims);
-    return rank;
 }
 #endif
 
@@ -304,12 +287,15 @@ const nn_layout *nn_layout_plain(nn_dnnl *d, int rank, const int64_t *dims)
 
 const nn_layout *nn_layout_blocked(nn_dnnl *d, int rank, const int64_t *dims)
 {
-    static const dnnl_format_tag_t tags[] = {
-        [3] = dnnl_aBc16b, [4] = dnnl_aBcd16b, [5] = dnnl_aBcde16b};
+    static const dnnl_format_tag_t by_16[] = {[3] = dnnl_aBc16b, dnnl_aBcd16b, dnnl_aBcde16b};
+    static const dnnl_format_tag_t by_8[] = {[3] = dnnl_aBc8b, dnnl_aBcd8b, dnnl_aBcde8b};
+    unsigned isa = (unsigned)dnnl_get_effective_cpu_isa(),
+             wide = (unsigned)dnnl_cpu_isa_avx512_core;
     dnnl_memory_desc_t md;
 
     FL_REQUIRE(rank >= 3 && rank <= 5);
-    if (!check(d, md_tagged(&md, rank, dims, tags[rank]), "a layout")) {
+    if (!check(d, md_tagged(&md, rank, dims, (isa & wide) == wide ? by_16[rank] : by_8[rank]),
+               "a layout")) {
         return NULL;
     }
     return own_layout(d, md);
@@ -323,14 +309,6 @@ size_t nn_layout_bytes(const nn_layout *l)
 bool nn_layout_equal(const nn_layout *a, const nn_layout *b)
 {
     return dnnl_memory_desc_equal(md_of(a), md_of(b)) != 0;
-}
-
-bool nn_layout_is_plain(nn_dnnl *d, const nn_layout *l)
-{
-    int64_t dims[DNNL_MAX_NDIMS];
-    int rank = md_dims(dims, md_of(l));
-
-    return rank <= NN_MAX_RANK && nn_layout_equal(l, nn_layout_plain(d, rank, dims));
 }
 
 /* A layout that the primitive is free to choose. */

@@ -63,11 +63,10 @@ void nn_dnnl_version(char *out, size_t n);
 const nn_layout *nn_layout_plain(nn_dnnl *d, int rank, const int64_t *dims);
 /* Row-major for the dimensions in this order: {1, 0} is a transposed matrix. */
 const nn_layout *nn_layout_permuted(nn_dnnl *d, int rank, const int64_t *dims, const int *order);
-/* Channels in blocks of 16 (nChw16c), as most primitives like them. */
+/* Channels in blocks as wide as a register (nChw16c), as most primitives like them. */
 const nn_layout *nn_layout_blocked(nn_dnnl *d, int rank, const int64_t *dims);
 size_t nn_layout_bytes(const nn_layout *l);  // padding included
 bool nn_layout_equal(const nn_layout *a, const nn_layout *b);
-bool nn_layout_is_plain(nn_dnnl *d, const nn_layout *l);
 
 /* --- primitives */
 

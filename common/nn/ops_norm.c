@@ -50,16 +50,16 @@ static void advance_statistics(const nn_call *call)
     }
 }
 
-/* The layout in which the primitive is fast: channels in blocks. */
-static const nn_layout *batch_norm_layout(nn_build *b, const nn_node *node, nn_slot x)
+/* x with channels in blocks: in other layouts the primitive is not compiled. */
+static nn_slot batch_norm_input(nn_build *b, const nn_node *node)
 {
-    const nn_layout *l = nn_build_layout(b, x);
+    nn_slot x = nn_build_value(b, node->in[0]);
     nn_shape dims;
 
     nn_build_dims(b, node->in[0], &dims);
-    return l != NULL && dims.rank > 2 && nn_layout_is_plain(nn_build_dnnl(b), l)
-               ? nn_layout_blocked(nn_build_dnnl(b), dims.rank, dims.dim)
-               : l;
+    return dims.rank == 2
+               ? x
+               : nn_build_in_layout(b, x, nn_layout_blocked(nn_build_dnnl(b), dims.rank, dims.dim));
 }
 
 static void batch_norm_plan(nn_build *b, const nn_node *node)
@@ -74,8 +74,7 @@ static void batch_norm_plan(nn_build *b, const nn_node *node)
     const nn_node *reader = nn_build_sole_reader(b, node->out[0]);
     nn_norm_spec s = {nn_node_float(node, "epsilon", 1e-5),
                       reader != NULL && strcmp(reader->op, "Relu") == 0};
-    nn_slot x = nn_build_value(b, node->in[0]);
-    x = nn_build_in_layout(b, x, batch_norm_layout(b, node, x));
+    nn_slot x = batch_norm_input(b, node);
     const nn_layout *l = nn_build_layout(b, x);
     nn_prim *prim = l == NULL
                         ? NULL
@@ -129,6 +128,7 @@ static void batch_norm_plan_grad(nn_build *b, const nn_node *node)
     nn_prim *prim = l == NULL ? NULL : nn_dnnl_batch_norm(d, &s, NN_PASS_DATA_GRAD, l, memo->prim);
     nn_slot dy = nn_build_in_layout(b, nn_build_grad(b, node->out[0]), l);
     nn_slot scale = nn_build_param(b, node->in[1], channels, channels);
+    nn_slot shift = nn_build_param(b, node->in[2], channels, channels);
     nn_slot dx = nn_build_slot(b, l);
     /* The primitive always writes both; for a frozen one into scratch. */
     nn_slot dscale = nn_build_param_grad(b, node->in[1], channels, channels);
@@ -139,11 +139,12 @@ static void batch_norm_plan_grad(nn_build *b, const nn_node *node)
                              {NN_VARIANCE, memo->slot[2]},
                              {NN_WORKSPACE, memo->slot[3]},
                              {NN_SCALE, scale},
+                             {NN_SHIFT, shift},
                              {NN_DIFF_DST, dy},
                              {NN_DIFF_SRC, dx},
                              {NN_DIFF_SCALE, dscale >= 0 ? dscale : nn_build_slot(b, channels)},
                              {NN_DIFF_SHIFT, dshift >= 0 ? dshift : nn_build_slot(b, channels)}},
-                  9);
+                  10);
     nn_build_param_grad_done(b, node->in[1], channels, dscale);
     nn_build_param_grad_done(b, node->in[2], channels, dshift);
     nn_build_add_grad(b, node->in[0], dx);
