@@ -1,0 +1,97 @@
+/*
+ * main.c - the hospital's program: federated work and local work, by name
+ */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/cli.h"
+#include "client/fed_commands.h"
+#include "client/tools.h"
+
+static const fl_command commands[] = {
+    {"join", "INVITATION --home DIR --data DATASET",
+     "make this hospital's home for a federation; works offline", NULL,
+     client_join, client_join_options},
+    {"run", "--home DIR [--home DIR ...] [--once]",
+     "serve jobs of the federations that were joined", NULL,
+     client_run, client_run_options},
+    {"approve", "--home DIR JOB-DIGEST",
+     "let a job begin that waits for a person", NULL,
+     client_approve, client_approve_options},
+    {"sent", "--home DIR [--run R]",
+     "list every message that left this hospital", NULL,
+     client_sent, client_sent_options},
+    {"check-data", "DATASET [--job JOB.yaml]",
+     "show what a data set holds and whether it fits a job",
+     "Prints how many files, cases and patients were read and left out, the "
+     "classes\nand attributes of each split, and what looks odd.  Exit code 1 "
+     "when the data do\nnot fit the job.",
+     client_check_data, client_check_data_options},
+    {"inspect", "FILE",
+     "show what an image file holds",
+     "Stored values are those in the file; the others are after rescale.  The "
+     "SHA-256\nis of the stored samples, so that two files with the same image "
+     "agree.",
+     client_inspect, client_inspect_options},
+    {"train", "--model SPEC --data DATASET --out MODEL.onnx [OPTION]...",
+     "train a model on this hospital's data alone",
+     "The model that was best on the validation split is written; the test "
+     "split is\nnot looked at.  An interrupted training writes nothing.",
+     client_train, client_train_options},
+    {"evaluate", "--model MODEL.onnx --data DATASET [--split test] [OPTION]...",
+     "figures of models with 95 % intervals, also by subgroup", NULL,
+     client_evaluate, client_evaluate_options},
+    {"predict", "--model MODEL.onnx --data DATASET --out DIR",
+     "write a model's scores to DIR/predictions.csv",
+     "The file names patients: it is readable by its owner only and stays in "
+     "the\nhospital.",
+     client_predict, client_predict_options},
+    {"metrics", "PREDICTIONS.csv",
+     "figures of a table of predictions, also by subgroup",
+     "Columns: case, patient, label, score_0 .. score_K-1; every other column "
+     "is an\nattribute.  An empty label or -1 is none.",
+     client_metrics, client_metrics_options},
+    {"keys", "", "the reference of the keys in files that people write", NULL,
+     client_keys, NULL},
+    {0},
+};
+
+static const fl_program program = {
+    "consilium-client", "one hospital's part of a federation, and local work",
+    commands,
+};
+
+/*
+ * OpenMP and OpenBLAS read their settings when they are loaded, before main:
+ * waiting threads must sleep, or more threads than cores collapse by 20 to 100
+ * times, and OpenBLAS must not start a thread a core beside them.  So the
+ * program starts itself again, once, with what is not set yet.
+ */
+static void set_thread_environment(char **argv)
+{
+    static const struct {
+        const char *name, *value;
+    } wanted[] = {
+        {"OMP_WAIT_POLICY", "passive"},
+        {"OPENBLAS_NUM_THREADS", "1"},
+    };
+    int n_set = 0;
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        if (getenv(wanted[i].name) == NULL &&
+            setenv(wanted[i].name, wanted[i].value, 0) == 0) {
+            n_set++;
+        }
+    }
+    if (n_set > 0) {
+        execvp(argv[0], argv);
+        // Not found again by its name: slower, not wrong.
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 0) {
+        set_thread_environment(argv);
+    }
+    return fl_cli_main(&program, argc, argv);
+}

@@ -1,0 +1,225 @@
+/*
+ * tool_evaluate.c - `client evaluate`: how good models are on one's own cases
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "client/tools.h"
+
+static struct {
+    fl_texts models;
+    const char *data;
+    const char *split;
+    double threshold;
+    fl_texts by;
+    int64_t min_cell, threads, seed;
+    bool json;
+    const char *uncertainty, *shift, *reference, *label_map;  // later
+} options = {
+    .split = "test", .threshold = NAN, .min_cell = 1, .threads = 1, .seed = 1,
+};
+
+const fl_opt *client_evaluate_options(void)
+{
+    static const fl_opt table[] = {
+        {.name = "model", .kind = FL_OPT_LIST, .arg = "MODEL.onnx",
+         .help = "model to judge", .out = &options.models, .required = true},
+        {.name = "data", .kind = FL_OPT_TEXT, .arg = "DATASET",
+         .help = "folder, dataset.yaml, .csv or .npz", .out = &options.data,
+         .required = true},
+        {.name = "split", .kind = FL_OPT_TEXT, .arg = "SPLIT",
+         .help = "train, val or test; default test", .out = &options.split},
+        {.name = "threshold", .kind = FL_OPT_NUM, .arg = "T",
+         .help = "score from which a case is called positive; default: the "
+                 "model's own, else 0.5",
+         .out = &options.threshold, .min = 0, .max = 1},
+        {.name = "by", .kind = FL_OPT_LIST, .arg = "NAME[:EDGE,..]",
+         .help = "subgroups by this attribute; default: all attributes",
+         .out = &options.by},
+        {.name = "min-cell", .kind = FL_OPT_INT, .arg = "N",
+         .help = "suppress subgroups of fewer patients; default 1: none",
+         .out = &options.min_cell, .min = 1, .max = 1e9},
+        {.name = "threads", .kind = FL_OPT_INT, .arg = "N",
+         .help = "default 1", .out = &options.threads, .min = 1, .max = 256},
+        {.name = "seed", .kind = FL_OPT_INT, .arg = "N",
+         .help = "of the bootstrap; default 1", .out = &options.seed,
+         .min = 0, .max = 9e15},
+        {.name = "json", .kind = FL_OPT_FLAG, .help = "print JSON",
+         .out = &options.json},
+        {.name = "uncertainty", .kind = FL_OPT_TEXT, .arg = "HOW",
+         .help = "not built yet", .out = &options.uncertainty},
+        {.name = "shift", .kind = FL_OPT_TEXT, .arg = "CHAIN",
+         .help = "not built yet", .out = &options.shift},
+        {.name = "reference", .kind = FL_OPT_TEXT, .arg = "DATASET",
+         .help = "not built yet", .out = &options.reference},
+        {.name = "label-map", .kind = FL_OPT_TEXT, .arg = "FILE",
+         .help = "not built yet", .out = &options.label_map},
+        {0},
+    };
+    return table;
+}
+
+static fl_status refuse_what_comes_later(fl_err *err)
+{
+    const char *given = options.uncertainty != NULL ? "uncertainty"
+                        : options.shift != NULL     ? "shift"
+                        : options.reference != NULL ? "reference"
+                        : options.label_map != NULL ? "label-map"
+                                                    : NULL;
+    if (given != NULL) {
+        return fl_fail(err, FL_EUNSUPPORTED, "--%s is not built yet", given);
+    }
+    return FL_OK;
+}
+
+/* The set's attributes of the cases that were scored; the caller's. */
+static tool_column *columns_of(const task_scores *s, const data_set *set,
+                               const data_spec *spec)
+{
+    tool_column *columns = fl_xcalloc(spec->n_attributes, sizeof *columns);
+    for (size_t a = 0; a < spec->n_attributes; a++) {
+        columns[a].name = spec->attributes[a].name;
+        columns[a].value = fl_xcalloc(s->n, sizeof *columns[a].value);
+        for (size_t i = 0; i < s->n; i++) {
+            columns[a].value[i] = data_set_case(set, s->index[i]).attributes[a];
+        }
+    }
+    return columns;
+}
+
+static fl_status subgroups_of(json_t **out, const task_scores *s,
+                              const data_set *set, const data_spec *spec,
+                              double threshold, fl_err *err)
+{
+    if (spec->task != DATA_CLASSIFY) {
+        *out = json_array();
+        return FL_OK;
+    }
+    tool_column *columns = columns_of(s, set, spec);
+    eval_predictions p = task_predictions(s, spec, threshold);
+    fl_status st = tool_subgroups(out, columns, spec->n_attributes, &p,
+                                  &options.by, options.min_cell,
+                                  (uint64_t)options.seed, err);
+    for (size_t a = 0; a < spec->n_attributes; a++) {
+        free(columns[a].value);
+    }
+    free(columns);
+    return st;
+}
+
+static void print_text(const char *path, const task_scores *s,
+                       const data_spec *spec, double threshold,
+                       const eval_metrics *metrics, const json_t *subgroups)
+{
+    printf("%s: %zu cases of the %s split", path, s->n, options.split);
+    if (spec->positive >= 0) {
+        printf(", positive: %s at %g or more", spec->classes[spec->positive],
+               threshold);
+    }
+    printf("\n\n");
+    tool_print_metrics(metrics);
+    tool_print_subgroups(subgroups);
+    printf("\n");
+}
+
+/* Judges one model; *out: its figures as JSON. */
+static fl_status judge(json_t **out, const char *path, data_split split,
+                       fl_err *err)
+{
+    fl_status st;
+    task_model *model = NULL;
+    data_set *set = NULL;
+    float *params = NULL;
+    task_scores scores = {0};
+    data_spec spec;
+    eval_metrics metrics;
+    json_t *subgroups = NULL;
+
+    *out = NULL;
+    if ((st = task_model_read(&model, &params, NULL, path, err)) != FL_OK ||
+        (st = tool_open_for_model(&set, &spec, model, options.data, err)) !=
+            FL_OK ||
+        (st = task_predict(&scores, model, params, set, split,
+                           (int)options.threads, err)) != FL_OK) {
+        goto done;
+    }
+    if (scores.n == 0) {
+        st = fl_fail(err, FL_ENOTFOUND, "%s: the %s split is empty",
+                     options.data, options.split);
+        goto done;
+    }
+    double threshold = !isnan(options.threshold) ? options.threshold
+                                                 : task_model_threshold(model);
+    threshold = isnan(threshold) ? 0.5 : threshold;
+    spec.positive = task_model_spec(model)->positive;
+    task_evaluate(&metrics, &scores, &spec, threshold, (uint64_t)options.seed);
+    st = subgroups_of(&subgroups, &scores, set, &spec, threshold, err);
+    if (st != FL_OK) {
+        goto done;
+    }
+    if (!options.json) {
+        print_text(path, &scores, &spec, threshold, &metrics, subgroups);
+    }
+    json_t *json = json_object();
+    json_object_set_new(json, "model", json_string(path));
+    json_object_set_new(json, "split", json_string(options.split));
+    json_object_set_new(json, "n", json_integer((json_int_t)scores.n));
+    json_object_set_new(json, "threshold", fl_json_number(threshold));
+    json_object_set_new(json, "loss", fl_json_number(scores.loss));
+    json_object_set_new(json, "metrics", eval_metrics_json(&metrics));
+    json_object_set(json, "subgroups", subgroups);
+    *out = json;
+done:
+    json_decref(subgroups);
+    task_scores_clear(&scores);
+    free(params);
+    data_set_destroy(&set);
+    task_model_destroy(&model);
+    return st;
+}
+
+/* One model: its object; several: a list under "models". */
+static void print_all(json_t *list)
+{
+    if (json_array_size(list) == 1) {
+        tool_print_json(json_incref(json_array_get(list, 0)));
+        json_decref(list);
+        return;
+    }
+    json_t *json = json_object();
+    json_object_set_new(json, "models", list);
+    tool_print_json(json);
+}
+
+fl_status client_evaluate(int argc, char **argv, fl_err *err)
+{
+    fl_texts none = {0};
+    data_split split;
+    fl_status st;
+    if ((st = fl_cli_parse(argc, argv, client_evaluate_options(), 0, 0, &none,
+                           err)) != FL_OK) {
+        return st;
+    }
+    json_t *list = json_array();
+    if ((st = refuse_what_comes_later(err)) != FL_OK ||
+        (st = tool_find_split(&split, options.split, err)) != FL_OK) {
+        goto done;
+    }
+    for (size_t i = 0; i < options.models.n && st == FL_OK; i++) {
+        json_t *one;
+        st = judge(&one, options.models.items[i], split, err);
+        json_array_append_new(list, one);
+    }
+    if (st == FL_OK && options.json) {
+        print_all(list);
+        list = NULL;  // printed and released
+    }
+done:
+    json_decref(list);
+    free(options.models.items);
+    free(options.by.items);
+    free(none.items);
+    return st;
+}

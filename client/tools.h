@@ -1,0 +1,96 @@
+/*
+ * tools.h - the client's local work: no federation, nothing leaves
+ *
+ * Each command has a run function and its options for --help.  What they
+ * share (opening data and models, figures as text) is at the end.
+ * Threads: commands run on the main thread, one a process.
+ */
+#ifndef CLIENT_TOOLS_H
+#define CLIENT_TOOLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cli.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "data/dataset.h"
+#include "eval/eval.h"
+#include "task/task.h"
+
+fl_status client_check_data(int argc, char **argv, fl_err *err);
+fl_status client_inspect(int argc, char **argv, fl_err *err);
+fl_status client_train(int argc, char **argv, fl_err *err);
+fl_status client_evaluate(int argc, char **argv, fl_err *err);
+fl_status client_predict(int argc, char **argv, fl_err *err);
+fl_status client_metrics(int argc, char **argv, fl_err *err);
+fl_status client_keys(int argc, char **argv, fl_err *err);
+
+const fl_opt *client_check_data_options(void);
+const fl_opt *client_inspect_options(void);
+const fl_opt *client_train_options(void);
+const fl_opt *client_evaluate_options(void);
+const fl_opt *client_predict_options(void);
+const fl_opt *client_metrics_options(void);
+
+// ------------------------------------------------------ tool_open.c: opening
+
+/* What a bare .npz does not say of itself, as on the command line. */
+typedef struct {
+    const char *task;      // "classify"; NULL = not said
+    const char *classes;   // "malignant,benign"; NULL = not said
+    const char *positive;  // a class's name or code; NULL = not said
+} tool_naming;
+
+/* Opens DATASET.  spec: what it is, with the positive class that was named.
+ * FL_EUSAGE when the naming itself is odd. */
+fl_status tool_open_data(data_set **out, data_spec *spec, const char *path,
+                         const tool_naming *naming, fl_err *err);
+
+/*
+ * Opens DATASET for a model: class codes are the model's, attributes the data
+ * set's.  A model whose file names no classes takes the data set's.
+ */
+fl_status tool_open_for_model(data_set **out, data_spec *spec, task_model *m,
+                              const char *path, fl_err *err);
+
+/* The class called text, or whose code it is; FL_EUSAGE names the classes. */
+fl_status tool_find_class(int *out, const data_spec *spec, const char *text,
+                          fl_err *err);
+
+/* FL_EUSAGE unless text is train, val or test. */
+fl_status tool_find_split(data_split *out, const char *text, fl_err *err);
+
+/* The folder that path will be written to exists: asked before an hour of
+ * training, not after. */
+fl_status tool_can_write(const char *path, fl_err *err);
+
+// --------------------------------------------------- tool_groups.c: subgroups
+
+/* An attribute of n cases, as text; "" = unknown. */
+typedef struct {
+    const char *name;
+    const char **value;  // (n), the array is owned, the texts borrowed
+} tool_column;
+
+/*
+ * Metrics by subgroup, as report.json's "subgroups"; new reference in *out.
+ * by: "sex" or "age:40,60,80" each; none = every column.  A number with many
+ * values that has no edges is cut at its quartiles.
+ */
+fl_status tool_subgroups(json_t **out, const tool_column *columns,
+                         size_t n_columns, const eval_predictions *p,
+                         const fl_texts *by, int64_t min_cell, uint64_t seed,
+                         fl_err *err);
+
+// ----------------------------------------------- tool_print.c: text for people
+
+/* A line a metric: value, interval, n, method; or why there is none. */
+void tool_print_metrics(const eval_metrics *m);
+/* A line a subgroup, with the figures that matter first. */
+void tool_print_subgroups(const json_t *subgroups);
+/* Prints and releases. */
+void tool_print_json(json_t *json);
+
+#endif
