@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
+#include "base/sys.h"
 #include "data/set.h"
 
 enum { MAX_UNION_DEPTH = 4 };
@@ -107,7 +107,7 @@ static fl_status is_manifest(bool *out, const data_recipe *r, fl_err *err)
     return st;
 }
 
-/* "2/case" : names of different members cannot meet. */
+/* "2/case": names of different members cannot meet. */
 static const char *prefixed(data_set *s, size_t member, const char *name)
 {
     char *text = fl_xasprintf("%zu/%s", member, name);
@@ -116,9 +116,10 @@ static const char *prefixed(data_set *s, size_t member, const char *name)
     return kept;
 }
 
-/* Takes a member into a union; the member goes on owning texts and inputs. */
-static fl_status add_member(data_set *s, data_set *member, const char *name,
-                            fl_err *err)
+/* Takes a member into a union; the member goes on owning texts and inputs.
+ * alone: it is the only one, and its names stay. */
+static fl_status add_member(data_set *s, data_set *member, bool alone,
+                            const char *name, fl_err *err)
 {
     size_t k = s->n_members;
 
@@ -137,8 +138,10 @@ static fl_status add_member(data_set *s, data_set *member, const char *name,
     for (size_t i = 0; i < member->n; i++) {
         data_entry *e = data_set_add(s);
         *e = member->entries[i];
-        e->case_id = prefixed(s, k, e->case_id);
-        e->patient = prefixed(s, k, e->patient);
+        if (!alone) {
+            e->case_id = prefixed(s, k, e->case_id);
+            e->patient = prefixed(s, k, e->patient);
+        }
     }
     s->n_files += member->n_files;
     s->n_rows += member->n_rows;
@@ -147,6 +150,48 @@ static fl_status add_member(data_set *s, data_set *member, const char *name,
     }
     json_array_extend(s->notes, member->notes);
     return FL_OK;
+}
+
+typedef struct {
+    data_set *set;
+    const data_recipe *r;
+    fl_err **errors; // [entry], NULL where all went well
+} shifting;
+
+static void shift_entry(void *context, size_t i)
+{
+    shifting *w = context;
+    data_entry *e = &w->set->entries[i];
+    fl_err err = FL_ERR_INIT;
+    if (data_input_shift(&e->input, &w->r->shift, w->r->shift_seed, e->case_id,
+                         &err) != FL_OK) {
+        w->errors[i] = fl_xcalloc(1, sizeof err);
+        *w->errors[i] = err;
+    }
+}
+
+/* Another scanner's look for a data set that is used where it lies. */
+static fl_status shift_all(data_set *s, const data_recipe *r, fl_err *err)
+{
+    fl_status st = FL_OK;
+    shifting w = {.set = s, .r = r};
+
+    if (r->shift.n == 0) {
+        return FL_OK;
+    }
+    w.errors = fl_xcalloc(s->n + 1, sizeof *w.errors);
+    fl_parallel(fl_n_cores(), s->n, shift_entry, &w);
+    for (size_t i = 0; i < s->n; i++) {
+        if (w.errors[i] == NULL) {
+            data_set_own(s, s->entries[i].input.samples);
+        } else if (st == FL_OK) {
+            st = fl_fail(err, w.errors[i]->status, "%s: %s", r->name,
+                         w.errors[i]->text);
+        }
+        free(w.errors[i]);
+    }
+    free(w.errors);
+    return st;
 }
 
 static fl_status load_union(data_set *s, const data_recipe *r,
@@ -163,13 +208,14 @@ static fl_status load_union(data_set *s, const data_recipe *r,
         fl_status st = load(&member, r->members.item[i], wants, depth + 1,
                             err);
         if (st == FL_OK) {
-            st = add_member(s, member, r->members.item[i], err);
+            st = add_member(s, member, r->members.n == 1, r->members.item[i],
+                            err);
         }
         if (st != FL_OK) {
             return fl_wrap(err, st, "%s: union", r->name);
         }
     }
-    return FL_OK;
+    return shift_all(s, r, err);
 }
 
 static data_set *set_new(const data_recipe *r)
@@ -385,43 +431,19 @@ void data_set_batch(const data_set *s, const size_t *index, size_t n, float *x)
     }
 }
 
-/* One image of (C, H, W), or a volume of one channel slice by slice. */
-static fl_status shift_image(const data_shift *chain, float *x,
-                             const nn_shape *shape, fl_rng *rng, fl_err *err)
-{
-    fl_status st = FL_OK;
-    bool volume = shape->rank == 4;
-    int64_t rows = shape->dim[shape->rank - 2];
-    int64_t cols = shape->dim[shape->rank - 1];
-    int64_t n_images = volume ? shape->dim[1] : 1;
-    int64_t channels = volume ? 1 : shape->dim[0];
-
-    for (int64_t d = 0; d < n_images && st == FL_OK; d++) {
-        st = data_shift_apply(chain, x + d * channels * rows * cols, channels,
-                              rows, cols, rng, err);
-    }
-    return st;
-}
-
 fl_status data_set_batch_shifted(const data_set *s, const data_shift *chain,
                                  uint64_t seed, const size_t *index, size_t n,
                                  float *x, fl_err *err)
 {
     size_t F = data_set_n_features(s);
-    const nn_shape *shape = &s->spec.input;
 
-    if (shape->rank < 3 || (shape->rank == 4 && shape->dim[0] > 1)) {
-        return fl_fail(err, FL_EUNSUPPORTED,
-                       "shift: only for images, and volumes of one channel");
-    }
     for (size_t i = 0; i < n; i++) {
         FL_REQUIRE(index[i] < s->n);
         const data_entry *e = &s->entries[index[i]];
         float *image = x + i * F;
-        fl_rng rng;
-        fl_rng_init(&rng, seed, "shift", e->case_id, 0);
         data_input_copy_raw(image, &e->input, F);
-        fl_status st = shift_image(chain, image, shape, &rng, err);
+        fl_status st = data_input_shift_values(image, &s->spec.input, chain,
+                                               seed, e->case_id, err);
         if (st != FL_OK) {
             return st;
         }

@@ -53,32 +53,45 @@ static fl_status check_shape(const nn_shape *found, const nn_shape *expect,
                    "channels and resize)", where, theirs, ours);
 }
 
-/* Every frame of a volume is seen by the scanner on its own. */
-static fl_status shift(data_image *image, const data_recipe *r,
-                       const char *name, const char *where, fl_err *err)
+/* Every slice of a volume is seen by the scanner on its own. */
+fl_status data_input_shift_values(float *x, const nn_shape *shape,
+                                  const data_shift *chain, uint64_t seed,
+                                  const char *name, fl_err *err)
 {
     fl_rng rng;
     fl_status st = FL_OK;
-    int64_t plane = image->rows * image->cols;
+    bool volume = shape->rank == 4;
 
+    if (shape->rank < 3 || (volume && shape->dim[0] > 1)) {
+        return fl_fail(err, FL_EUNSUPPORTED,
+                       "shift: only for images, and volumes of one channel");
+    }
+    int64_t rows = shape->dim[shape->rank - 2];
+    int64_t cols = shape->dim[shape->rank - 1];
+    int64_t channels = volume ? 1 : shape->dim[0];
+    int64_t n_images = volume ? shape->dim[1] : 1;
+    fl_rng_init(&rng, seed, "shift", name, 0);
+    for (int64_t i = 0; i < n_images && st == FL_OK; i++) {
+        st = data_shift_apply(chain, x + i * channels * rows * cols, channels,
+                              rows, cols, &rng, err);
+    }
+    return st;
+}
+
+static fl_status shift(data_image *image, const data_recipe *r,
+                       const nn_shape *shape, const char *name,
+                       const char *where, fl_err *err)
+{
     if (r->shift.n == 0) {
         return FL_OK;
-    }
-    if (image->frames > 1 && image->channels > 1) {
-        return fl_fail(err, FL_EUNSUPPORTED,
-                       "%s: shift: volumes of one channel only", where);
     }
     for (size_t i = 0; i < count(image); i++) {
         image->data[i] /= image->full_scale;
     }
     image->full_scale = 1.0f;
-    fl_rng_init(&rng, r->shift_seed, "shift", name, 0);
-    for (int64_t d = 0; d < image->frames && st == FL_OK; d++) {
-        st = data_shift_apply(&r->shift, image->data + d * plane,
-                              image->channels, image->rows, image->cols, &rng,
-                              err);
-    }
-    return st;
+    fl_status st = data_input_shift_values(image->data, shape, &r->shift,
+                                           r->shift_seed, name, err);
+    return st == FL_OK ? st : fl_wrap(err, st, "%s", where);
 }
 
 /* Bytes where the image still is what the file had. */
@@ -147,13 +160,35 @@ fl_status data_input_make(data_input *out, data_image *image,
     out->shape = shape_of(image);
     size_t n = count(image);
     if ((st = check_shape(&out->shape, expect, where, err)) != FL_OK ||
-        (st = shift(image, r, name, where, err)) != FL_OK ||
+        (st = shift(image, r, &out->shape, name, where, err)) != FL_OK ||
         (st = pack(out, image, where, err)) != FL_OK ||
         (st = normalise(out, r->preprocess.normalise, n, where, err)) !=
             FL_OK) {
         FL_FREE(out->samples);
     }
     return st;
+}
+
+fl_status data_input_shift(data_input *in, const data_shift *chain,
+                           uint64_t seed, const char *name, fl_err *err)
+{
+    size_t n = (size_t)nn_shape_count(&in->shape, 1);
+    float *x = fl_calloc(n, sizeof *x, "shifted image", err);
+    if (x == NULL) {
+        return FL_ELIMIT;
+    }
+    data_input_copy_raw(x, in, n);
+    fl_status st = data_input_shift_values(x, &in->shape, chain, seed, name,
+                                           err);
+    if (st != FL_OK) {
+        free(x);
+        return st;
+    }
+    data_normalise_of(in->normalise, x, n, &in->mean, &in->factor);
+    in->samples = x;
+    in->sample = DATA_SAMPLE_F32;
+    in->full = 1.0f;
+    return FL_OK;
 }
 
 void data_input_copy_raw(float *x, const data_input *in, size_t n)

@@ -33,6 +33,20 @@ fl_status data_input_make(data_input *out, data_image *image,
                           const data_recipe *r, const nn_shape *expect,
                           const char *name, const char *where, fl_err *err);
 
+/*
+ * Applies a chain to an image (C, H, W) in [0, 1], or slice by slice to a
+ * volume (1, D, H, W), drawing from the stream (seed, "shift", name).
+ * FL_EUNSUPPORTED for tables and for volumes of several channels.
+ */
+fl_status data_input_shift_values(float *x, const nn_shape *shape,
+                                  const data_shift *chain, uint64_t seed,
+                                  const char *name, fl_err *err);
+
+/* Replaces in->samples, which it does not free, by shifted ones that are the
+ * caller's to own; normalises again. */
+fl_status data_input_shift(data_input *in, const data_shift *chain,
+                           uint64_t seed, const char *name, fl_err *err);
+
 /* x = (sample / full - mean) * factor; n values. */
 void data_input_copy(float *x, const data_input *in, size_t n);
 /* x = sample / full, in [0, 1]. */

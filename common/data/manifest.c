@@ -291,6 +291,7 @@ static fl_status read_files(data_image *out, const manifest_columns *m,
         data_image image;
         st = read_one_file(&image, m->dir, cell[m->file[i]], where, err);
         memcpy(digests[i], image.sha256, sizeof digests[i]);
+        data_image_drop_alpha(&image);
         if (st == FL_OK && i == 0) {
             *out = image;
             continue;

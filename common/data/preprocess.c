@@ -213,16 +213,13 @@ void data_resize(float *out, int64_t to_rows, int64_t to_cols, const float *x,
 
 /* --- the steps --- */
 
-static bool has_alpha(const data_image *image)
+/* Alpha is no tissue. */
+void data_image_drop_alpha(data_image *image)
 {
-    return image->channels == 2 || image->channels == 4;
-}
-
-/* Alpha is no tissue: the last channel is dropped. */
-static void drop_alpha(data_image *image)
-{
-    if (has_alpha(image)) {
-        image->channels--; // channels come first in data
+    char *alpha = strstr(image->photometric, ", alpha");
+    if (alpha != NULL) {
+        *alpha = '\0';
+        image->channels--; // the last; channels come first in data
     }
 }
 
@@ -233,6 +230,11 @@ static fl_status change_channels(data_image *image, int64_t channels,
 
     if (image->channels == channels) {
         return FL_OK;
+    }
+    if (image->channels != 1 && image->channels != 3) {
+        return fl_fail(err, FL_ECONFIG,
+                       "%s: channels: expected an image of 1 or 3, found %lld",
+                       name, (long long)image->channels);
     }
     if (channels == 1) { // luma of ITU-R BT.601, as JPEG and PIL have it
         const float *r = image->data;
@@ -312,7 +314,7 @@ fl_status data_preprocess_apply(data_image *image, const data_preprocess *p,
     fl_status st = FL_OK;
     bool windowed = false;
 
-    drop_alpha(image);
+    data_image_drop_alpha(image);
     for (size_t i = 0; i < p->n && st == FL_OK; i++) {
         const data_step *step = &p->steps[i];
         switch (step->kind) {

@@ -36,6 +36,9 @@ typedef struct {
 /* Reads the list; complaints go to the document.  An absent list is none. */
 void data_preprocess_read(data_preprocess *out, fl_node list);
 
+/* Forgets the last channel where photometric says that it is alpha. */
+void data_image_drop_alpha(data_image *image);
+
 /*
  * Leaves image->data in [0, 1] (full_scale = 1), or, when no step changes a
  * value, as stored with its full_scale.

@@ -321,17 +321,17 @@ static void check_combinations(const data_recipe *r, fl_node root)
     if (r->rows != NULL && r->npz == NULL) {
         fl_cfg_complain(root, "rows: only with npz");
     }
-    bool of_images = r->shift.n > 0 || r->preprocess.n > 0 ||
-                     r->preprocess.normalise != DATA_NORMALISE_NONE;
-    if (r->origin == DATA_FROM_TABLE && of_images) {
+    bool prepares = r->preprocess.n > 0 ||
+                    r->preprocess.normalise != DATA_NORMALISE_NONE;
+    if (r->origin == DATA_FROM_TABLE && (prepares || r->shift.n > 0)) {
         fl_cfg_complain(root, "preprocess and shift are for images; a table "
                               "has standardise");
     }
     if (r->origin == DATA_FROM_UNION &&
-        (of_images || r->n_attributes > 0 || r->n_classes > 0 || r->has_task ||
+        (prepares || r->n_attributes > 0 || r->n_classes > 0 || r->has_task ||
          r->split.kind != DATA_SPLIT_DEFAULT)) {
-        fl_cfg_complain(root, "union: task, classes, attributes, split, "
-                              "preprocess and shift are said by its members");
+        fl_cfg_complain(root, "union: task, classes, attributes, split and "
+                              "preprocess are said by its members");
     }
     if (r->table.relation != DATA_NO_RULE && r->has_task &&
         r->task != DATA_CLASSIFY) {

@@ -161,6 +161,7 @@ static void alpha_is_dropped(void **state)
     const data_preprocess none = {.n = 0};
     const nn_shape any = {0, {0}};
     data_image image = make_image(4, 2, 2, 255);
+    strcpy(image.photometric, "RGB, alpha");
     check_ok(data_preprocess_apply(&image, &none, &any, "x", &err), err);
     check_int(image.channels, 3);
     data_image_clear(&image);
