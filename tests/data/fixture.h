@@ -74,6 +74,13 @@ static inline void fixture_images(const char *dir, int n, const char *yaml)
     fl_buf_clear(&b);
 }
 
+/*
+ * dir/m.npz, MedMNIST-style: {train,val,test}_images (n, 4, 4) uint8 whose
+ * pixels are 16 i + place, and labels (n, 1) that are i mod 2, from a counter
+ * i that goes on from split to split.  Stored, not deflated.
+ */
+void fixture_npz(const char *dir, const char *name, const int n[static 3]);
+
 /* The folder of real data sets, or NULL. */
 static inline const char *fixture_real_data(void)
 {
