@@ -55,10 +55,8 @@ json_t *data_set_flow(const data_set *s)
                             json_integer((json_int_t)s->refusals[i].n));
     }
     for (int k = 0; k < DATA_N_SPLITS; k++) {
-        json_object_set_new(
-            analysed, data_split_name((data_split)k),
-            json_pack("{s:I, s:I}", "cases", (json_int_t)s->n_split[k],
-                      "patients", (json_int_t)count_patients(s, k)));
+        json_object_set_new(analysed, data_split_name((data_split)k),
+                            json_integer((json_int_t)s->n_split[k]));
     }
     for (size_t i = 0; i < s->n; i++) {
         unlabelled += is_unlabelled(s, &s->entries[i]);
