@@ -309,9 +309,15 @@ static fl_status are_counts(walk *w, const json_t *v)
     return each_item(w, v, is_count);
 }
 
+/* null: a cell that is too small to be shown. */
+static fl_status is_cell(walk *w, const json_t *v)
+{
+    return json_is_null(v) ? FL_OK : is_count(w, v);
+}
+
 static fl_status counts_by_name(walk *w, const json_t *v)
 {
-    return each_member(w, v, is_count);
+    return each_member(w, v, is_cell);
 }
 
 static fl_status numbers_by_name(walk *w, const json_t *v)
