@@ -42,7 +42,8 @@ static const fl_opt join_options[] = {
     {.name = "histogram-bins", .kind = FL_OPT_INT, .arg = "N", .out = &join.histogram_bins,
      .min = 0, .max = 100000, .help = "finest score histogram that may leave (default 20)"},
     {.name = "min-other-sites", .kind = FL_OPT_INT, .arg = "N", .out = &join.min_other_sites,
-     .min = 0, .max = 100000, .help = "fewest other hospitals in a sum (default 2)"},
+     .min = 0, .max = 100000,
+     .help = "fewest other hospitals in a sum (default 2; 0 with --approve all)"},
     {.name = "min-cell", .kind = FL_OPT_INT, .arg = "N", .out = &join.min_cell,
      .min = 1, .max = 1000000, .help = "fewest patients in a cell that may leave (default 10)"},
     {0},
@@ -60,7 +61,11 @@ static fl_status chosen_policy(policy *p, fl_err *err)
     }
     p->approve_all = strcmp(join.approve, "all") == 0;
     p->histogram_bins = join.histogram_bins;
-    p->min_other_sites = join.min_other_sites;
+    if (join.min_other_sites >= 0) {
+        p->min_other_sites = join.min_other_sites;
+    } else if (p->approve_all) {
+        p->min_other_sites = 0;  // nobody is there to be asked
+    }
     p->min_cell = join.min_cell;
     return FL_OK;
 }
@@ -100,7 +105,7 @@ fl_status client_join(int argc, char **argv, fl_err *err)
     policy_defaults(&p);
     join.approve = "each";
     join.histogram_bins = p.histogram_bins;
-    join.min_other_sites = p.min_other_sites;
+    join.min_other_sites = -1;  // not given
     join.min_cell = p.min_cell;
     fl_status st = fl_cli_parse(argc, argv, join_options, 1, 1, &pos, err);
     if (st != FL_OK || (st = chosen_policy(&p, err)) != FL_OK) {

@@ -243,14 +243,13 @@ static void put_figures(json_t *site, const local *l, const judged *global, cons
 static json_t *site_json(const local *l, const judged *global, const judged *own,
                          const local_baseline_result *baseline, int64_t bins, int64_t n_looks)
 {
-    int64_t min_cell = l->job.evaluation.min_cell;
     json_t *site = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:I}",
         "name", l->site,
         "n_train", count_of(l, DATA_TRAIN),
         "n_val", count_of(l, DATA_VAL),
         "n_test", count_of(l, DATA_TEST),
         "flow", data_set_flow(l->set),
-        "table1", data_set_table1(l->set, min_cell),
+        "table1", local_table1(l),
         "reference_standard", data_set_reference_standard(l->set),
         "prevalence", fl_json_number(data_set_prevalence(l->set)),
         "problems", data_set_problems(l->set),

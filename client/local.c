@@ -78,6 +78,35 @@ fl_status local_load(local *l, const home *h, fl_err *err)
     return FL_OK;
 }
 
+/* A cell: {"n": number} or {"n": null, "why"}. */
+static bool is_cell(const json_t *value)
+{
+    size_t n_keys = json_object_size(value);
+    bool has_why = json_object_get(value, "why") != NULL;
+    return json_object_get(value, "n") != NULL && n_keys == (has_why ? 2 : 1);
+}
+
+static void flatten_cells(json_t *object)
+{
+    const char *key;
+    void *next;
+    json_t *value;
+    json_object_foreach_safe(object, next, key, value) {
+        if (is_cell(value)) {
+            json_object_set(object, key, json_object_get(value, "n"));
+        } else if (json_is_object(value)) {
+            flatten_cells(value);
+        }
+    }
+}
+
+json_t *local_table1(const local *l)
+{
+    json_t *table = data_set_table1(l->set, l->job.evaluation.min_cell);
+    flatten_cells(table);
+    return table;
+}
+
 static bool is_labelled(const data_case *c)
 {
     return c->code >= 0 || (c->target != NULL && !isnan(c->target[0]));
@@ -210,17 +239,20 @@ fl_status local_baseline(local *l, float *params, local_progress *progress,
 // ------------------------------------------------------------------ histogram
 
 typedef struct {
-    int64_t cell;     // 2 * bin + is positive
+    double score;
     int64_t patient;
-} placed;
+} scored;
 
-static int by_cell(const void *a, const void *b)
+static int by_score(const void *a, const void *b)
 {
-    const placed *x = a, *y = b;
-    if (x->cell != y->cell) {
-        return x->cell < y->cell ? -1 : 1;
-    }
-    return x->patient == y->patient ? 0 : x->patient < y->patient ? -1 : 1;
+    const scored *x = a, *y = b;
+    return x->score == y->score ? 0 : x->score < y->score ? -1 : 1;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const int64_t *x = a, *y = b;
+    return *x == *y ? 0 : *x < *y ? -1 : 1;
 }
 
 static int64_t bin_of(double score, int64_t bins)
@@ -229,19 +261,53 @@ static int64_t bin_of(double score, int64_t bins)
     return bin < 0 ? 0 : bin >= bins ? bins - 1 : bin;
 }
 
-/* Does every cell that is not empty hold min_cell patients? */
-static bool cells_are_large(placed *at, size_t n, int64_t min_cell)
+static int64_t n_patients(const scored *at, size_t n)
 {
-    qsort(at, n, sizeof *at, by_cell);
-    int64_t patients = 0;
+    int64_t *patient = fl_xcalloc(n, sizeof *patient);
+    int64_t different = 0;
     for (size_t i = 0; i < n; i++) {
-        bool new_cell = i == 0 || at[i].cell != at[i - 1].cell;
-        if (new_cell && i > 0 && patients < min_cell) {
-            return false;
-        }
-        patients = new_cell ? 1 : patients + (at[i].patient != at[i - 1].patient);
+        patient[i] = at[i].patient;
     }
-    return n > 0 && patients >= min_cell;
+    qsort(patient, n, sizeof *patient, by_number);
+    for (size_t i = 0; i < n; i++) {
+        different += i == 0 || patient[i] != patient[i - 1];
+    }
+    free(patient);
+    return different;
+}
+
+/*
+ * Neighbouring bins are joined until each group holds min_cell patients; a
+ * group is counted in the bin of its mean score.  false when there are not
+ * enough patients for one group.
+ */
+static bool count_groups(int64_t *count, int64_t bins, scored *at, size_t n, int64_t min_cell)
+{
+    size_t end[LOCAL_FINE_BINS];  // of each group
+    size_t n_groups = 0, start = 0;
+    qsort(at, n, sizeof *at, by_score);
+    for (size_t i = 0; i < n; i++) {
+        bool ends_bin = i + 1 == n || bin_of(at[i + 1].score, bins) != bin_of(at[i].score, bins);
+        if (ends_bin && n_patients(at + start, i + 1 - start) >= min_cell) {
+            start = i + 1;
+            end[n_groups++] = start;
+        }
+    }
+    if (n_groups == 0) {
+        return n == 0;
+    }
+    end[n_groups - 1] = n;  // those who are left join the last group
+    start = 0;
+    for (size_t g = 0; g < n_groups; g++) {
+        double sum = 0;
+        for (size_t i = start; i < end[g]; i++) {
+            sum += at[i].score;
+        }
+        size_t n_group = end[g] - start;
+        count[bin_of(sum / (double)n_group, bins)] += (int64_t)n_group;
+        start = end[g];
+    }
+    return true;
 }
 
 static json_t *counts_json(const int64_t *count, int64_t bins)
@@ -253,25 +319,16 @@ static json_t *counts_json(const int64_t *count, int64_t bins)
     return list;
 }
 
-static json_t *counted(const task_scores *s, int positive, int64_t bins)
+/* The labelled cases of one class, by the positive class's score. */
+static size_t take_class(scored *out, const task_scores *s, size_t positive, bool is_positive)
 {
-    int64_t *count[2];
-    for (int c = 0; c < 2; c++) {
-        count[c] = fl_xcalloc((size_t)bins, sizeof *count[c]);
-    }
+    size_t n = 0;
     for (size_t i = 0; i < s->n; i++) {
-        if (s->label[i] >= 0) {
-            eval_histogram(count[s->label[i] == positive], (size_t)bins,
-                           &s->score[i * s->K + (size_t)positive], 1);
+        if (s->label[i] >= 0 && (s->label[i] == (int)positive) == is_positive) {
+            out[n++] = (scored){.score = s->score[i * s->K + positive], .patient = s->patient[i]};
         }
     }
-    json_t *json = json_pack("{s:I, s:o, s:o}", "bins", (json_int_t)bins,
-                             "negatives", counts_json(count[0], bins),
-                             "positives", counts_json(count[1], bins));
-    FL_REQUIRE(json != NULL);
-    free(count[0]);
-    free(count[1]);
-    return json;
+    return n;
 }
 
 json_t *local_histogram(const task_scores *s, const data_spec *spec, int64_t bins,
@@ -280,27 +337,28 @@ json_t *local_histogram(const task_scores *s, const data_spec *spec, int64_t bin
     if (spec->task != DATA_CLASSIFY || spec->positive < 0 || bins < 1 || s->n == 0) {
         return NULL;
     }
-    if (bins > LOCAL_FINE_BINS) {
-        return counted(s, spec->positive, bins);
-    }
-    placed *at = fl_xcalloc(s->n, sizeof *at);
-    int64_t wanted = bins;
-    for (; bins >= LOCAL_MIN_BINS; bins--) {
-        if (wanted % bins != 0) {
-            continue;  // a coarser one must be a sum of the finer one's bins
-        }
-        size_t n = 0;
-        for (size_t i = 0; i < s->n; i++) {
-            if (s->label[i] >= 0) {
-                double score = s->score[i * s->K + (size_t)spec->positive];
-                at[n].cell = 2 * bin_of(score, bins) + (s->label[i] == spec->positive);
-                at[n++].patient = s->patient[i];
+    scored *at = fl_xcalloc(s->n, sizeof *at);
+    int64_t *count[2];  // negatives, positives
+    bool may_leave = true;
+    for (int c = 0; c < 2; c++) {
+        count[c] = fl_xcalloc((size_t)bins, sizeof *count[c]);
+        size_t n = take_class(at, s, (size_t)spec->positive, c == 1);
+        if (bins <= LOCAL_FINE_BINS) {
+            may_leave &= count_groups(count[c], bins, at, n, min_cell);
+        } else {
+            for (size_t i = 0; i < n; i++) {
+                eval_histogram(count[c], (size_t)bins, &at[i].score, 1);
             }
         }
-        if (cells_are_large(at, n, min_cell)) {
-            break;
-        }
     }
+    json_t *json = NULL;
+    if (may_leave) {
+        json = json_pack("{s:I, s:o, s:o}", "bins", (json_int_t)bins,
+                         "negatives", counts_json(count[0], bins),
+                         "positives", counts_json(count[1], bins));
+    }
+    free(count[0]);
+    free(count[1]);
     free(at);
-    return bins >= LOCAL_MIN_BINS ? counted(s, spec->positive, bins) : NULL;
+    return json;
 }

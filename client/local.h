@@ -51,6 +51,10 @@ void local_destroy(local **l);  // fine on NULL
  * does not fit. */
 fl_status local_load(local *l, const home *h, fl_err *err);
 
+/* What a report says of the data: data_set_table1 with every cell as its
+ * number, null where it is hidden (proto/REPORT.md).  New reference. */
+json_t *local_table1(const local *l);
+
 int64_t local_n_parameters(const local *l);  // P
 /* Labelled training cases: the site's weight. */
 int64_t local_n_labelled(const local *l);
@@ -77,11 +81,11 @@ fl_status local_baseline(local *l, float *params, local_progress *progress,
 
 /*
  * Histogram of a two-class model's scores: {"bins", "negatives", "positives"},
- * or NULL when there is nothing that may be said.  With FINE_BINS or fewer,
- * bins are joined until every bin that is not empty holds min_cell patients;
- * a finer one was allowed by name and is left as it is.  New reference.
+ * or NULL when there is nothing that may be said.  With LOCAL_FINE_BINS or
+ * fewer, neighbouring bins are joined until every count is of min_cell patients
+ * or more; a finer one was allowed by name and is left as it is.  New reference.
  */
-enum { LOCAL_FINE_BINS = 20, LOCAL_MIN_BINS = 4 };
+enum { LOCAL_FINE_BINS = 20 };
 json_t *local_histogram(const task_scores *s, const data_spec *spec, int64_t bins,
                         int64_t min_cell);
 

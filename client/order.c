@@ -43,7 +43,7 @@ static fl_status check_job(errand *e, fl_err *err)
     fed_offer_set(&e->draft, "parameters", (double)local_n_parameters(l));
     json_t *document = json_pack("{s:o, s:o, s:o, s:s, s:s}",
         "flow", data_set_flow(l->set),
-        "table1", data_set_table1(l->set, l->job.evaluation.min_cell),
+        "table1", local_table1(l),
         "policy", policy_json(e->policy),
         "environment", environment,
         "reference_standard", data_set_reference_standard(l->set));

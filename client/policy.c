@@ -70,12 +70,12 @@ void policy_text(const policy *p, fl_buf *out)
     fl_buf_puts(out,
         "\n# Statistics that may leave.  figures: AUC, accuracy and the like on this\n"
         "# hospital's own validation and test cases.  histogram_bins: the finest\n"
-        "# histogram of the model's scores; 0 = none.  With 20 or fewer, bins are\n"
-        "# joined until each holds min_cell patients.\n");
+        "# histogram of the model's scores; 0 = none.  With 20 or fewer, neighbouring\n"
+        "# bins are joined until each count is of min_cell patients or more.\n");
     fl_buf_printf(out, "statistics: {figures: %s, histogram_bins: %" PRId64 "}\n",
                   p->figures ? "true" : "false", p->histogram_bins);
-    fl_buf_puts(out, "\n# An update is only sent when it is added to those of at least this many\n"
-                     "# other hospitals (the job's quorum, less one).\n");
+    fl_buf_puts(out, "\n# A job that may add this hospital's update to those of fewer other hospitals\n"
+                     "# (its quorum, less one) waits for a person, whatever `approve` says.\n");
     fl_buf_printf(out, "min_other_sites: %" PRId64 "\n", p->min_other_sites);
 }
 
@@ -116,7 +116,7 @@ static void read_keys(policy *out, fl_node root)
     out->histogram_bins = fl_cfg_int(statistics, "histogram_bins", 0, 100000,
                                      out->histogram_bins, "finest score histogram; 0 = none");
     out->min_other_sites = fl_cfg_int(root, "min_other_sites", 0, 100000, out->min_other_sites,
-                                      "fewest other hospitals in a sum");
+                                      "fewest other hospitals in a sum; else a person decides");
 }
 
 fl_status policy_read(policy *out, const home *h, fl_err *err)
@@ -178,9 +178,6 @@ static bool is_over_a_limit(const policy *p, const job *j, int64_t n_parameters,
         return refuse(why, "an evaluation.min_cell", p->min_cell, "at least",
                       j->evaluation.min_cell);
     }
-    if (j->sites.quorum - 1 < p->min_other_sites) {
-        return refuse(why, "a sites.quorum", p->min_other_sites + 1, "at least", j->sites.quorum);
-    }
     return false;
 }
 
@@ -191,11 +188,18 @@ policy_verdict policy_judge(const policy *p, const job *j, int64_t n_parameters,
     if (is_over_a_limit(p, j, n_parameters, why)) {
         return POLICY_REFUSES;
     }
-    if (!p->approve_all && !approved) {
-        snprintf(why, FED_TEXT_BYTES, "waits for a person at the hospital: `client approve`");
-        return POLICY_ASKS;
+    bool few_others = j->sites.quorum - 1 < p->min_other_sites;
+    if (approved || (p->approve_all && !few_others)) {
+        return POLICY_ALLOWS;
     }
-    return POLICY_ALLOWS;
+    int n = snprintf(why, FED_TEXT_BYTES, "waits for a person at the hospital: `client approve`");
+    if (few_others) {
+        snprintf(why + n, FED_TEXT_BYTES - (size_t)n,
+                 "; its quorum of %" PRId64 " sites is less than the %" PRId64
+                 " that the policy wants in a sum",
+                 j->sites.quorum, p->min_other_sites + 1);
+    }
+    return POLICY_ASKS;
 }
 
 int64_t policy_bins(const policy *p, int64_t wanted)

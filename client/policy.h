@@ -5,7 +5,8 @@
  * It is read again before every order, so an edit takes effect at once, in the
  * middle of a run too.  Two kinds of no are told apart: over a limit is a
  * refusal; within the limits but not yet looked at waits for a person
- * (`client approve`), because of `approve: each`.
+ * (`client approve`), because of `approve: each` or because the sum would hold
+ * few other hospitals.
  */
 #ifndef CLIENT_POLICY_H
 #define CLIENT_POLICY_H
@@ -29,7 +30,7 @@ typedef struct {
     int64_t min_cell;          // fewest patients behind a number that leaves
     bool figures;              // metrics may leave
     int64_t histogram_bins;    // of scores; 0 = no histogram may leave
-    int64_t min_other_sites;   // fewest others that an update is added to
+    int64_t min_other_sites;   // others that an update is added to; fewer: a person decides
 } policy;
 
 void policy_defaults(policy *out);

@@ -1,0 +1,361 @@
+/*
+ * test_session.c - one site's conversation, against a scripted coordinator
+ */
+#include "fixture.h"
+
+#include "base/json.h"
+#include "client/receipts.h"
+#include "ckpt/ckpt.h"
+#include "report/report.h"
+
+/* The last contribution's document; decref. */
+static json_t *document_of(const coordinator *c)
+{
+    const uint8_t *values = NULL;
+    fed_encoding enc;
+    uint32_t n = 0;
+    fl_err err = FL_ERR_INIT;
+    json_t *json = NULL;
+    check_ok(fed_piece_parse((const uint8_t *)c->payload.data, c->payload.n, &enc, &values, &n,
+                             &err), err);
+    check_int(enc, FED_ENC_BYTES);
+    check_ok(fl_json_parse(&json, (const char *)values, n, 1 << 20, "payload", &err), err);
+    return json;
+}
+
+static bool has_file(const hospital *h, const char *name)
+{
+    char *path = fl_path_join(h->home_dir, name);
+    bool there = fl_file_exists(path);
+    free(path);
+    return there;
+}
+
+static size_t n_files(const hospital *h, const char *name)
+{
+    fl_err err = FL_ERR_INIT;
+    char **names = NULL;
+    size_t n = 0;
+    char *path = fl_path_join(h->home_dir, name);
+    check_ok(fl_list_dir(&names, &n, path, &err), err);
+    fl_names_free(&names, n);
+    free(path);
+    return n;
+}
+
+/* Adds the update that came in, as a federation of one site would. */
+static void commit_update(coordinator *c)
+{
+    const float *update = (const float *)(c->payload.data + FED_PIECE_HEAD);
+    for (int64_t p = 0; p < c->P; p++) {
+        c->global[p] += update[p];
+    }
+}
+
+static void a_site_enrols_checks_a_job_and_trains_a_round(void **state)
+{
+    (void)state;
+    coordinator *c = coordinator_new(hospital_job);
+    hospital h = hospital_new(c, "nord", hospital_approves_all);
+    coordinator_order(c, FED_CHECK, 0, 0);
+    hospital_starts(&h);
+
+    play_until_offered(&h, c);
+    check_int(c->n[FED_MSG_ENROL], 1);
+    check_int(c->n[FED_MSG_HELLO], 1);
+    check(!has_file(&h, "keys/invitation.yaml"));
+    check_near(fed_offer_get(&c->offer, "n_train", -1), 200, 0);
+    check_near(fed_offer_get(&c->offer, "n_test", -1), 100, 0);
+    json_t *document = document_of(c);
+    check(json_is_object(json_object_get(document, "table1")));
+    json_decref(document);
+
+    coordinator_order(c, FED_TRAIN, 1, 0);
+    play_until_offered(&h, c);
+    check_near(fed_offer_get(&c->offer, "weight", -1), 200, 0);
+    check_near(fed_offer_get(&c->offer, "steps", -1), 10, 0);
+    check_int(c->payload.n, 8 + 4 * c->P);
+
+    hospital_destroy(&h);
+    coordinator_destroy(&c);
+}
+
+static char *sample_report(void)
+{
+    fl_err err = FL_ERR_INIT;
+    char *text = NULL;
+    size_t n = 0;
+    check_ok(fl_file_read(&text, &n, "tests/report/sample.json", 1 << 22, &err), err);
+    return text;
+}
+
+static void a_whole_job_ends_with_model_and_report_in_the_home(void **state)
+{
+    (void)state;
+    coordinator *c = coordinator_new(hospital_job);
+    hospital h = hospital_new(c, "nord", hospital_approves_all);
+    hospital_starts(&h);
+    for (uint32_t r = 1; r <= 3; r++) {
+        coordinator_order(c, FED_TRAIN, r, r - 1);
+        play_until_offered(&h, c);
+        commit_update(c);
+        coordinator_order(c, FED_SCORE, r, r);
+        play_until_offered(&h, c);
+        check_near(fed_offer_get(&c->offer, "n", -1), 100, 0);
+        check(fed_offer_get(&c->offer, "auc", -1) > 0.8);
+        check_int(c->offer.n_pieces, 0);
+        check_int(n_files(&h, "outbox"), 1);  // the update was committed
+    }
+    c->order.histogram_bins = 20;
+    coordinator_order(c, FED_SCORE, 0x80000003u, 3);
+    play_until_offered(&h, c);
+    json_t *histogram = document_of(c);
+    check_int(fl_json_get_int(histogram, "bins", 0), 20);
+    check_int(json_array_size(json_object_get(histogram, "positives")), 20);
+    json_decref(histogram);
+
+    c->order.threshold = 0.4;
+    coordinator_order(c, FED_TEST, 3, 3);
+    play_until_offered(&h, c);
+    fl_err err = FL_ERR_INIT;
+    json_t *site = document_of(c);
+    check_ok(report_check_site(site, &err), err);
+    check_str(fl_json_get_string(site, "name", ""), "nord");
+    check_int(fl_json_get_int(site, "test_opened", 0), 1);
+    check(json_object_get(json_object_get(site, "models"), "local") != NULL);
+    check_int(fl_json_get_int(json_object_get(site, "local"), "steps", 0), 30);
+    check_int(json_array_size(json_object_get(site, "subgroups")), 5);
+    json_decref(site);
+    check(has_file(&h, "runs/toy-1/predictions.csv"));
+
+    char *report = sample_report();
+    uint64_t n_bytes;
+    uint32_t n_pieces;
+    c->report = report;
+    fed_object_digest(&c->report_object, FED_ENC_BYTES, report, strlen(report), &n_bytes, &n_pieces);
+    coordinator_order(c, FED_DONE, 3, 3);
+    play_until_offered(&h, c);
+    check_int(session_first_job(h.session), SESSION_DONE);
+    check(has_file(&h, "runs/toy-1/report.html"));
+    check(has_file(&h, "runs/toy-1/report.json"));
+    check(has_file(&h, "runs/toy-1/job.yaml"));
+    check(has_file(&h, "runs/toy-1/model/final.onnx"));
+    check(has_file(&h, "runs/toy-1/model/final.safetensors"));
+
+    json_t *sent = NULL;
+    check_ok(receipts_sent(&sent, h.home, "toy-1", &err), err);
+    check_int(json_array_size(sent), 3 + 3 + 1 + 1 + 1);
+    json_decref(sent);
+    free(report);
+    hospital_destroy(&h);
+    coordinator_destroy(&c);
+}
+
+static void a_killed_site_offers_the_same_bytes_again(void **state)
+{
+    (void)state;
+    coordinator *c = coordinator_new(hospital_job);
+    hospital h = hospital_new(c, "nord", hospital_approves_all);
+    hospital_starts(&h);
+    c->mute_verdicts = true;
+    coordinator_order(c, FED_TRAIN, 1, 0);
+    play_until_offered(&h, c);
+    fed_offer first = c->offer;
+    check_int(n_files(&h, "outbox"), 1);
+
+    hospital_dies(&h);
+    memset(&c->offer, 0, sizeof c->offer);
+    c->mute_verdicts = false;
+    hospital_starts(&h);
+    play_until_offered(&h, c);
+    check_bytes(&c->offer, &first, sizeof first);  // signature, seconds and all
+    check(!pool_run_one(h.pool));                  // nothing was trained again
+
+    // Without the file it is trained again, to the same bits.
+    outbox_drop(h.home, &first.key);
+    hospital_dies(&h);
+    memset(&c->offer, 0, sizeof c->offer);
+    hospital_starts(&h);
+    play_until_offered(&h, c);
+    check(fed_digest_equal(&c->offer.digest, &first.digest));
+    hospital_destroy(&h);
+    coordinator_destroy(&c);
+}
+
+static void another_order_cancels_the_one_at_work(void **state)
+{
+    (void)state;
+    coordinator *c = coordinator_new(hospital_job);
+    hospital h = hospital_new(c, "nord", hospital_approves_all);
+    hospital_starts(&h);
+    coordinator_order(c, FED_TRAIN, 1, 0);
+    for (int i = 0; i < 200; i++, h.now_ms += 50) {  // the pool does not run
+        session_step(h.session, h.now_ms);
+        coordinator_step(c);
+    }
+    check_int(c->beat.u.beat.phase, FED_QUEUED);
+    check_int(c->beat.u.beat.key.round.n, 1);
+    coordinator_order(c, FED_TRAIN, 2, 0);
+    play_until_offered(&h, c);
+    check_int(c->offer.key.round.n, 2);
+    check_int(c->n[FED_MSG_OFFER], 1);
+    hospital_destroy(&h);
+    coordinator_destroy(&c);
+}
+
+typedef struct {
+    fl_rng rng;
+    double rate;
+} loss;
+
+static bool lose(void *ctx, bool to_server)
+{
+    (void)to_server;
+    loss *l = ctx;
+    return fl_rng_uniform(&l->rng) < l->rate;
+}
+
+static void a_round_survives_the_loss_of_every_third_message(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        coordinator *c = coordinator_new(hospital_job);
+        hospital h = hospital_new(c, "nord", hospital_approves_all);
+        loss l = {.rate = 0.33};
+        fl_rng_init(&l.rng, seed, "loss", "", 0);
+        fed_link_set_drop(c->link, lose, &l);
+        coordinator_order(c, FED_CHECK, 0, 0);
+        hospital_starts(&h);
+        play_until_offered(&h, c);
+        coordinator_order(c, FED_TRAIN, 1, 0);
+        play_until_offered(&h, c);
+        hospital_destroy(&h);
+        coordinator_destroy(&c);
+    }
+}
+
+static void a_job_waits_for_a_person_and_goes_on_when_approved(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    coordinator *c = coordinator_new(hospital_job);
+    hospital h = hospital_new(c, "nord", NULL);
+    coordinator_order(c, FED_CHECK, 0, 0);
+    hospital_starts(&h);
+    play(&h, c, 10000);
+    check_int(c->n[FED_MSG_REPLY], 1);
+    check_int(c->reply.u.reply.answer, FED_PENDING);
+    check_int(c->n[FED_MSG_OFFER], 0);
+
+    fed_digest *waiting = NULL;
+    size_t n = 0;
+    check_ok(policy_waiting(h.home, &waiting, &n, &err), err);
+    check_int(n, 1);
+    char hex[FL_HEX_DIGEST];
+    fl_hex(hex, waiting[0].bytes, sizeof waiting[0].bytes);
+    free(waiting);
+    hex[8] = '\0';
+    fed_digest digest;
+    check_ok(policy_approve(h.home, hex, &digest, &err), err);
+    play_until_offered(&h, c);
+    check_int(c->offer.key.kind, FED_CHECK);
+    check_int(n_files(&h, "pending"), 0);
+    hospital_destroy(&h);
+    coordinator_destroy(&c);
+}
+
+static void allow_small_models(policy *p)
+{
+    p->approve_all = true;
+    p->max_parameters = 2;
+}
+
+static void a_job_beyond_the_policy_is_refused_with_the_sentence(void **state)
+{
+    (void)state;
+    coordinator *c = coordinator_new(hospital_job);
+    hospital h = hospital_new(c, "nord", allow_small_models);
+    coordinator_order(c, FED_CHECK, 0, 0);
+    hospital_starts(&h);
+    play(&h, c, 3000);
+    check_int(c->reply.u.reply.answer, FED_REFUSE);
+    check(!c->reply.u.reply.mismatch);
+    check_str(c->reply.u.reply.text, "this hospital's policy allows a number of parameters of at "
+                                     "most 2, the job has 3");
+    check_int(session_first_job(h.session), SESSION_FAILED);
+    hospital_destroy(&h);
+    coordinator_destroy(&c);
+}
+
+static void data_that_do_not_fit_are_named_and_can_be_mended(void **state)
+{
+    (void)state;
+    coordinator *c = coordinator_new(hospital_job);
+    hospital h = hospital_new(c, "nord", hospital_approves_all);
+    hospital_file(h.data, "dataset.yaml", "task: classify\nclasses: {a: 0, b: 1}\n"
+                                          "table: {file: t.csv}\n");
+    coordinator_order(c, FED_CHECK, 0, 0);
+    hospital_starts(&h);
+    play(&h, c, 3000);
+    check_int(c->reply.u.reply.answer, FED_REFUSE);
+    check(c->reply.u.reply.mismatch);
+    check_has(c->reply.u.reply.text, "dataset.yaml");
+    check(strstr(c->reply.u.reply.text, h.data) == NULL);  // no folder leaves
+
+    char *mended = hospital_data(h.dir, 400, true);
+    free(mended);
+    coordinator_order(c, FED_CHECK, 0, 0);  // asked again
+    play_until_offered(&h, c);
+    hospital_destroy(&h);
+    coordinator_destroy(&c);
+}
+
+static void a_model_other_than_the_announced_one_is_refused(void **state)
+{
+    (void)state;
+    coordinator *c = coordinator_new(hospital_job);
+    hospital h = hospital_new(c, "nord", hospital_approves_all);
+    hospital_starts(&h);
+    coordinator_order(c, FED_TRAIN, 1, 0);
+    c->order.model_id.bytes[5] ^= 1;
+    play(&h, c, 3000);
+    check_int(c->reply.u.reply.answer, FED_REFUSE);
+    check_has(c->reply.u.reply.text, "not the one that the order names");
+    hospital_destroy(&h);
+    coordinator_destroy(&c);
+}
+
+static void a_refused_contribution_is_forgotten(void **state)
+{
+    (void)state;
+    coordinator *c = coordinator_new(hospital_job);
+    hospital h = hospital_new(c, "nord", hospital_approves_all);
+    hospital_starts(&h);
+    c->mute_verdicts = true;
+    coordinator_order(c, FED_TRAIN, 1, 0);
+    play_until_offered(&h, c);
+    c->mute_verdicts = false;
+    coordinator_verdict(c, false, "round 1 is closed");
+    play(&h, c, 200);
+    check_int(n_files(&h, "outbox"), 0);
+    hospital_destroy(&h);
+    coordinator_destroy(&c);
+}
+
+int main(void)
+{
+    fl_log_setup(NULL, FL_LOG_WARN);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_site_enrols_checks_a_job_and_trains_a_round),
+        cmocka_unit_test(a_whole_job_ends_with_model_and_report_in_the_home),
+        cmocka_unit_test(a_killed_site_offers_the_same_bytes_again),
+        cmocka_unit_test(another_order_cancels_the_one_at_work),
+        cmocka_unit_test(a_round_survives_the_loss_of_every_third_message),
+        cmocka_unit_test(a_job_waits_for_a_person_and_goes_on_when_approved),
+        cmocka_unit_test(a_job_beyond_the_policy_is_refused_with_the_sentence),
+        cmocka_unit_test(data_that_do_not_fit_are_named_and_can_be_mended),
+        cmocka_unit_test(a_model_other_than_the_announced_one_is_refused),
+        cmocka_unit_test(a_refused_contribution_is_forgotten),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
