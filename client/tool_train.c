@@ -15,17 +15,18 @@
 #include "base/sys.h"
 #include "ckpt/ckpt.h"
 #include "client/tools.h"
+#include "job/job.h"
 
+/* What a job says is taken from the job; an option beside it wins. */
 static struct {
-    const char *model, *data, *init, *out, *out_safetensors;
+    const char *job, *model, *data, *init, *out, *out_safetensors;
     const char *optimizer, *precision, *keep;
     tool_naming naming;
     int64_t epochs, steps, batch, threads, seed;
     double lr, momentum, weight_decay;
     bool class_weights, json;
 } options = {
-    .optimizer = "sgd", .precision = "fp32", .keep = "best", .batch = 32,
-    .threads = 1, .seed = 1, .lr = NAN, .momentum = 0.9,
+    .threads = 1, .seed = -1, .lr = NAN, .momentum = NAN, .weight_decay = NAN,
 };
 
 const fl_opt *client_train_options(void)
@@ -33,7 +34,11 @@ const fl_opt *client_train_options(void)
     static const fl_opt table[] = {
         {.name = "model", .kind = FL_OPT_TEXT, .arg = "SPEC",
          .help = "cnn, \"{name: cnn, dropout: 0.2}\" or a .onnx file",
-         .out = &options.model, .required = true},
+         .out = &options.model},
+        {.name = "job", .kind = FL_OPT_TEXT, .arg = "JOB.yaml",
+         .help = "instead of --model: the job's model, data, `local:` for all "
+                 "its rounds, seed, selection and threshold, with one's own data",
+         .out = &options.job},
         {.name = "data", .kind = FL_OPT_TEXT, .arg = "DATASET",
          .help = "folder, dataset.yaml, .csv or .npz", .out = &options.data,
          .required = true},
@@ -108,43 +113,64 @@ static fl_status find_word(int *out, const char *option, const char *text,
                    words[2] != NULL ? words[2] : "", text);
 }
 
-static fl_status config_from_options(task_train_config *cfg, bool *keep_best,
-                                     fl_err *err)
+/* cfg holds the job's or the defaults; what was said on the command line wins. */
+static fl_status add_options(task_train_config *cfg, bool *keep_best, fl_err *err)
 {
     static const char *const optimizers[] = {"sgd", "adam", "adamw", NULL};
     static const char *const precisions[] = {"fp32", "bf16", NULL};
     static const char *const keeps[] = {"best", "last", NULL};
-    int optimizer = 0, precision = 0, keep = 0;
+    int optimizer = (int)cfg->optim.kind, precision = (int)cfg->precision, keep = !*keep_best;
     fl_status st;
-    if ((st = find_word(&optimizer, "optimizer", options.optimizer, optimizers,
-                        err)) != FL_OK ||
-        (st = find_word(&precision, "precision", options.precision, precisions,
-                        err)) != FL_OK ||
-        (st = find_word(&keep, "keep", options.keep, keeps, err)) != FL_OK) {
+    if ((options.optimizer != NULL &&
+         (st = find_word(&optimizer, "optimizer", options.optimizer, optimizers, err)) != FL_OK) ||
+        (options.precision != NULL &&
+         (st = find_word(&precision, "precision", options.precision, precisions, err)) != FL_OK) ||
+        (options.keep != NULL && (st = find_word(&keep, "keep", options.keep, keeps, err)) != FL_OK)) {
         return st;
     }
     if (options.steps > 0 && options.epochs > 0) {
         return fl_fail(err, FL_EUSAGE, "give either --epochs or --steps");
     }
-    task_train_defaults(cfg);
-    cfg->steps = options.steps;
-    cfg->epochs = options.steps > 0 ? 0 : options.epochs > 0 ? options.epochs
-                                                             : 10;
-    cfg->batch = options.batch;
+    if (options.steps > 0 || options.epochs > 0) {
+        cfg->steps = options.steps;
+        cfg->epochs = options.epochs;
+    }
+    if (options.batch > 0) {
+        cfg->batch = options.batch;
+    }
+    if (!isnan(options.lr)) {
+        cfg->optim.lr = options.lr;
+    } else if (options.optimizer != NULL) {
+        cfg->optim.lr = optimizer == NN_SGD ? 0.01 : 0.001;
+    }
+    if (!isnan(options.momentum)) {
+        cfg->optim.momentum = options.momentum;
+    }
+    if (!isnan(options.weight_decay)) {
+        cfg->optim.weight_decay = options.weight_decay;
+    }
     cfg->optim.kind = (nn_optim_kind)optimizer;
-    cfg->optim.lr = !isnan(options.lr) ? options.lr
-                    : optimizer == 0   ? 0.01
-                                       : 0.001;
-    cfg->optim.momentum = options.momentum;
-    cfg->optim.weight_decay = options.weight_decay;
     cfg->precision = (nn_precision)precision;
     cfg->threads = (int)options.threads;
-    cfg->class_weights = options.class_weights;
+    cfg->class_weights = cfg->class_weights || options.class_weights;
     *keep_best = keep == 0;
     return FL_OK;
 }
 
 // ------------------------------------------------------------- a training run
+
+/* What is to be done. */
+typedef struct {
+    job job;               // with --job
+    model_config model;
+    task_train_config train;
+    const char *metric;    // chooses the model
+    bool keep_best;
+    uint64_t seed;
+    bool has_rule;         // the job's threshold rule
+    eval_rule rule;
+    double at;
+} plan;
 
 /* What is trained, and the best there was.  The hook sees it after each step. */
 typedef struct {
@@ -153,6 +179,7 @@ typedef struct {
     float *params;        // (P) being trained
     float *best;          // (P) the best so far; NULL: the last is kept
     int64_t P;
+    uint64_t seed;
     int64_t epoch_steps;
     int64_t best_step;    // 0: none yet
     const char *metric;   // that chooses: "auc", or "loss"
@@ -234,7 +261,7 @@ static fl_status start_params(training *t, const model_config *cfg, fl_err *err)
     size_t n_matched;
     fl_status st = FL_OK;
     nn_graph_init(task_model_graph(t->model), t->params,
-                  (uint64_t)options.seed);
+                  t->seed);
     if (cfg->onnx[0] != '\0') {
         st = ckpt_load_into(cfg->onnx, table, t->params, &n_matched, err);
     }
@@ -299,30 +326,35 @@ static void print_done(const training *t, const task_train_result *result,
     tool_print_json(json);
 }
 
-static fl_status write_model(const training *t, const float *kept, fl_err *err)
+/* With a job, the model is written with the threshold that its rule sets. */
+static fl_status write_model(const training *t, const float *kept, const plan *p, fl_err *err)
 {
     fl_status st = FL_OK;
+    double threshold = NAN;
+    if (p->has_rule) {
+        st = task_threshold(&threshold, t->model, kept, t->set, p->rule, p->at, (int)options.threads, err);
+    }
+    if (st != FL_OK) {
+        return st;
+    }
     if (options.out_safetensors != NULL) {
         st = ckpt_safetensors_write(options.out_safetensors,
                                     task_model_table(t->model), kept, NULL, err);
     }
     if (st == FL_OK) {
-        st = task_model_write(t->model, kept, NAN, options.out, err);
+        st = task_model_write(t->model, kept, threshold, options.out, err);
     }
     return st;
 }
 
-static fl_status train(const task_model *model, const data_set *set,
-                       const model_config *model_cfg,
-                       const task_train_config *cfg, bool keep_best,
-                       fl_err *err)
+static fl_status train(const task_model *model, const data_set *set, const plan *p, fl_err *err)
 {
     fl_status st;
     task_trainer *trainer = NULL;
     task_train_result result;
-    training t = {.model = model, .set = set, .metric = "auc"};
+    training t = {.model = model, .set = set, .metric = p->metric, .seed = p->seed};
     t.P = nn_table_count(task_model_table(model));
-    keep_best = keep_best && data_set_n_split(set, DATA_VAL) > 0;
+    bool keep_best = p->keep_best && data_set_n_split(set, DATA_VAL) > 0;
     t.params = fl_calloc_aligned((size_t)t.P, sizeof(float), "model", err);
     if (t.params == NULL) {
         return FL_ELIMIT;
@@ -334,14 +366,14 @@ static fl_status train(const task_model *model, const data_set *set,
             goto done;
         }
     }
-    if ((st = start_params(&t, model_cfg, err)) != FL_OK ||
-        (st = task_trainer_new(&trainer, model, set, cfg, err)) != FL_OK) {
+    if ((st = start_params(&t, &p->model, err)) != FL_OK ||
+        (st = task_trainer_new(&trainer, model, set, &p->train, err)) != FL_OK) {
         goto done;
     }
     t.epoch_steps = task_trainer_epoch_steps(trainer);
     t.started = fl_now();
     task_hooks hooks = {.ctx = &t, .step_done = after_step};
-    st = task_trainer_run(trainer, t.params, (uint64_t)options.seed, "", 1,
+    st = task_trainer_run(trainer, t.params, t.seed, "", 1,
                           false, &hooks, &result, err);
     fl_progress_end();
     if (st == FL_ESTOPPED && t.err.status != FL_OK) {
@@ -352,7 +384,7 @@ static fl_status train(const task_model *model, const data_set *set,
     }
     bool is_best = t.best_step > 0;
     const float *kept = is_best ? t.best : t.params;
-    if ((st = write_model(&t, kept, err)) == FL_OK) {
+    if ((st = write_model(&t, kept, p, err)) == FL_OK) {
         print_done(&t, &result, kept, is_best);
     }
 done:
@@ -382,6 +414,40 @@ static fl_status parse_model(model_config *out, const char *spec, fl_err *err)
     return FL_OK;
 }
 
+/* The plan of `client train`, from the job or from --model. */
+static fl_status make_plan(plan *out, fl_err *err)
+{
+    fl_status st;
+    *out = (plan){.metric = "auc", .keep_best = true, .seed = 1};
+    task_train_defaults(&out->train);
+    out->train.epochs = 10;
+    if ((options.model == NULL) == (options.job == NULL)) {
+        return fl_fail(err, FL_EUSAGE, "give either --model or --job");
+    }
+    if (options.job != NULL) {
+        if ((st = job_read(&out->job, options.job, err)) != FL_OK) {
+            return st;
+        }
+        const job *j = &out->job;
+        out->model = j->model;
+        out->train = j->local;
+        out->train.epochs *= j->rounds;
+        out->train.steps *= j->rounds;
+        out->metric = j->select.metric;
+        out->keep_best = j->select.best;
+        out->seed = j->seed;
+        out->has_rule = true;
+        out->rule = j->evaluation.rule;
+        out->at = j->evaluation.at;
+    } else if ((st = parse_model(&out->model, options.model, err)) != FL_OK) {
+        return st;
+    }
+    if (options.seed >= 0) {
+        out->seed = (uint64_t)options.seed;
+    }
+    return add_options(&out->train, &out->keep_best, err);
+}
+
 fl_status client_train(int argc, char **argv, fl_err *err)
 {
     fl_texts none = {0};
@@ -389,9 +455,7 @@ fl_status client_train(int argc, char **argv, fl_err *err)
     data_set *set = NULL;
     task_model *model = NULL;
     data_spec spec;
-    model_config model_cfg;
-    task_train_config cfg;
-    bool keep_best = true;
+    plan p = {0};
 
     if ((st = fl_cli_parse(argc, argv, client_train_options(), 0, 0, &none,
                            err)) != FL_OK) {
@@ -399,19 +463,24 @@ fl_status client_train(int argc, char **argv, fl_err *err)
     }
     free(none.items);
     fl_catch_signals();
-    if ((st = config_from_options(&cfg, &keep_best, err)) != FL_OK ||
-        (st = parse_model(&model_cfg, options.model, err)) != FL_OK ||
+    if ((st = make_plan(&p, err)) != FL_OK ||
         (st = tool_can_write(options.out, err)) != FL_OK ||
         (options.out_safetensors != NULL &&
-         (st = tool_can_write(options.out_safetensors, err)) != FL_OK) ||
-        (st = tool_open_data(&set, &spec, options.data, &options.naming,
-                             err)) != FL_OK ||
-        (st = task_model_new(&model, &spec, &model_cfg, err)) != FL_OK) {
+         (st = tool_can_write(options.out_safetensors, err)) != FL_OK)) {
         goto done;
     }
-    st = train(model, set, &model_cfg, &cfg, keep_best, err);
+    if (options.job != NULL) {
+        spec = p.job.data;
+        st = data_set_open(&set, options.data, &spec, err);
+    } else {
+        st = tool_open_data(&set, &spec, options.data, &options.naming, err);
+    }
+    if (st == FL_OK && (st = task_model_new(&model, &spec, &p.model, err)) == FL_OK) {
+        st = train(model, set, &p, err);
+    }
 done:
     task_model_destroy(&model);
     data_set_destroy(&set);
+    job_clear(&p.job);
     return st;
 }

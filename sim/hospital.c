@@ -17,6 +17,8 @@
 
 enum { GENERATOR_VERSION = 1 }; // raised when the same settings give other bytes
 
+#define STAMP_HEAD "consilium-sim data: " // the first words of DIR/stamp
+
 static const char *const split_names[SCENARIO_SPLITS] = {"train", "val", "test"};
 
 // --------------------------------------------------------- generated patients
@@ -63,20 +65,36 @@ static int recorded_label(const generation *g, size_t i, int split)
     return fl_rng_uniform(&rng) < g->h->label_noise ? 1 - g->patients[i].code : g->patients[i].code;
 }
 
+/* A CSV cell in quotes; quotes in it are doubled (RFC 4180). */
+static char *quoted(const char *text)
+{
+    fl_buf cell = FL_BUF_INIT;
+    fl_buf_puts(&cell, "\"");
+    for (const char *p = text; *p != '\0'; p++) {
+        fl_buf_add(&cell, p, 1);
+        if (*p == '"') {
+            fl_buf_puts(&cell, "\"");
+        }
+    }
+    fl_buf_puts(&cell, "\"");
+    return fl_buf_take(&cell);
+}
+
 static fl_status write_manifest(const generation *g, fl_err *err)
 {
     fl_buf csv = FL_BUF_INIT;
     const phantom_ops *p = g->s->generate.phantom;
+    char *scanner = quoted(g->h->scanner[0] != '\0' ? g->h->scanner : "simulated");
     fl_buf_puts(&csv, "case,patient,file,label,split,sex,age,scanner\n");
     size_t i = 0;
     for (int split = 0; split < SCENARIO_SPLITS; split++) {
         for (int64_t k = 0; k < g->h->n[split]; k++, i++) {
             const phantom_patient *who = &g->patients[i];
-            fl_buf_printf(&csv, "%06zu,%s-%06zu,images/%06zu.png,%s,%s,%c,%.0f,\"%s\"\n", i + 1, g->h->name, i + 1, i + 1,
-                          p->classes[recorded_label(g, i, split)], split_names[split], who->sex, who->age,
-                          g->h->scanner[0] != '\0' ? g->h->scanner : "simulated");
+            fl_buf_printf(&csv, "%06zu,%s-%06zu,images/%06zu.png,%s,%s,%c,%.0f,%s\n", i + 1, g->h->name, i + 1, i + 1,
+                          p->classes[recorded_label(g, i, split)], split_names[split], who->sex, who->age, scanner);
         }
     }
+    free(scanner);
     char *path = fl_path_join(g->dir, "manifest.csv");
     fl_status st = fl_file_write(path, csv.data, csv.n, 0644, err);
     free(path);
@@ -104,9 +122,13 @@ static fl_status generate(const scenario *s, const scenario_hospital *h, const c
     if (st != FL_OK) {
         return st;
     }
-    g.patients = fl_xcalloc(g.n, sizeof *g.patients);
-    g.errors = fl_xcalloc(g.n, sizeof *g.errors);
-    fl_parallel(fl_n_cores(), g.n, make_patient, &g);
+    g.patients = fl_calloc(g.n, sizeof *g.patients, "patients", err);
+    g.errors = fl_calloc(g.n, sizeof *g.errors, "patients", err);
+    if (g.patients == NULL || g.errors == NULL) {
+        st = FL_ELIMIT;
+    } else {
+        fl_parallel(fl_n_cores(), g.n, make_patient, &g);
+    }
     for (size_t i = 0; i < g.n && st == FL_OK; i++) {
         if (g.errors[i].status != FL_OK) {
             *err = g.errors[i];
@@ -188,7 +210,7 @@ static fl_status refer_to_own(const scenario *s, const scenario_hospital *h, con
         if (where == NULL) {
             return fl_fail(err, FL_ENOTFOUND, "hospital %s: data: %s does not exist", h->name, h->data);
         }
-        fl_buf_printf(&yaml, "task: %s\nunion: [\"%s\"]\n", data_task_name(s->job.data.task), where);
+        fl_buf_printf(&yaml, "union: [\"%s\"]\n", where);
         free(where);
     }
     if (h->shift.n > 0) {
@@ -204,8 +226,7 @@ static fl_status refer_to_own(const scenario *s, const scenario_hospital *h, con
 
 // ------------------------------------------------------------ all of them
 
-/* What the bytes depend on, as a digest. */
-static char *stamp_of(const scenario *s)
+char *hospital_stamp(const scenario *s)
 {
     fl_buf text = FL_BUF_INIT;
     fl_buf_printf(&text, "version %d kind %d seed %llu\n", GENERATOR_VERSION, (int)s->kind, (unsigned long long)s->job.seed);
@@ -228,24 +249,45 @@ static char *stamp_of(const scenario *s)
     fl_blake2b_of(digest, "hospitals", text.data, text.n);
     fl_hex(hex, digest, sizeof digest);
     fl_buf_clear(&text);
-    return fl_xasprintf("%s\n", hex);
+    return fl_xasprintf(STAMP_HEAD "%s\n", hex);
 }
 
-static bool is_stamped(const char *path, const char *stamp)
+/* Does the file begin with text? */
+static bool begins(const char *path, const char *text)
 {
     char *found = NULL;
     size_t n = 0;
     fl_err ignored = FL_ERR_INIT;
-    bool same = fl_file_read(&found, &n, path, 4096, &ignored) == FL_OK && strcmp(found, stamp) == 0;
+    bool does = fl_file_read(&found, &n, path, 4096, &ignored) == FL_OK && strncmp(found, text, strlen(text)) == 0;
     free(found);
-    return same;
+    return does;
+}
+
+/* An empty folder that is marked as ours before anything else is in it.  What
+ * somebody else put there is not removed. */
+static fl_status clear_folder(const char *dir, const char *stamp_path, fl_err *err)
+{
+    static const char unfinished[] = STAMP_HEAD "unfinished\n";
+    char **names = NULL;
+    size_t n = 0;
+    fl_status st = FL_OK;
+    if (fl_is_dir(dir) && !begins(stamp_path, STAMP_HEAD)) {
+        if ((st = fl_list_dir(&names, &n, dir, err)) == FL_OK && n > 0) {
+            st = fl_fail(err, FL_ECONFLICT, "%s: is not empty and was not made by the simulator; choose another folder", dir);
+        }
+        fl_names_free(&names, n);
+    }
+    if (st != FL_OK || (st = fl_remove_tree(dir, err)) != FL_OK || (st = fl_mkdirs(dir, 0755, err)) != FL_OK) {
+        return st;
+    }
+    return fl_file_write(stamp_path, unfinished, strlen(unfinished), 0644, err);
 }
 
 static fl_status write_pooled(const scenario *s, const char *dir, fl_err *err)
 {
     char *pooled = fl_path_join(dir, "pooled");
     fl_buf yaml = FL_BUF_INIT;
-    fl_buf_printf(&yaml, "task: %s\nunion:\n", data_task_name(s->job.data.task));
+    fl_buf_puts(&yaml, "union:\n");
     for (size_t i = 0; i < s->n_hospitals; i++) {
         fl_buf_printf(&yaml, "  - ../%s\n", s->hospitals[i].name);
     }
@@ -260,12 +302,9 @@ static fl_status write_pooled(const scenario *s, const char *dir, fl_err *err)
 
 fl_status hospital_make_all(const scenario *s, const char *dir, fl_err *err)
 {
-    char *stamp = stamp_of(s), *stamp_path = fl_path_join(dir, "stamp");
+    char *stamp = hospital_stamp(s), *stamp_path = fl_path_join(dir, "stamp");
     fl_status st = FL_OK;
-    if (is_stamped(stamp_path, stamp)) {
-        goto done;
-    }
-    if ((st = fl_remove_tree(dir, err)) != FL_OK || (st = fl_mkdirs(dir, 0755, err)) != FL_OK) {
+    if (begins(stamp_path, stamp) || (st = clear_folder(dir, stamp_path, err)) != FL_OK) {
         goto done;
     }
     if (s->kind == SCENARIO_SOURCE) {

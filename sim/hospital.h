@@ -11,8 +11,11 @@
 #include "base/err.h"
 #include "sim/scenario.h"
 
-/* Writes what is missing; a folder made from the same settings is kept (its
- * stamp says so), any other is made anew. */
+/* What the bytes depend on, as one line with a digest; the caller's. */
+char *hospital_stamp(const scenario *s);
+
+/* A folder made from the same settings is kept (DIR/stamp says so), another of ours is made anew;
+ * FL_ECONFLICT for a folder with something in it that is not ours. */
 fl_status hospital_make_all(const scenario *s, const char *dir, fl_err *err);
 
 /* One row a hospital, cases side by side, so a person sees the shift. PNG. */

@@ -30,7 +30,7 @@ enum {
 
 void launch_args_init(launch_args *a, const char *program)
 {
-    a->n = 0;
+    *a = (launch_args){0};
     char *folder = fl_program_dir();
     char *path = fl_path_join(folder, program);
     if (!fl_file_exists(path)) {
@@ -44,7 +44,7 @@ void launch_args_init(launch_args *a, const char *program)
 
 void launch_args_add(launch_args *a, const char *text)
 {
-    FL_REQUIRE(a->n < LAUNCH_MAX_ARGS);
+    a->argv = fl_xrealloc(a->argv, a->n + 2, sizeof *a->argv);
     a->argv[a->n++] = fl_xstrdup(text);
     a->argv[a->n] = NULL;
 }
@@ -70,7 +70,14 @@ void launch_args_clear(launch_args *a)
     for (size_t i = 0; i < a->n; i++) {
         free(a->argv[i]);
     }
-    a->n = 0;
+    free(a->argv);
+    *a = (launch_args){0};
+}
+
+static void say(const char *text)
+{
+    ssize_t ignored = write(STDERR_FILENO, text, strlen(text));
+    (void)ignored;
 }
 
 /* In the child: output, priority, the program.  Only async-signal-safe calls. */
@@ -87,14 +94,14 @@ _Noreturn static void become(const launch_args *a, int out, int nice_by, pid_t p
         setpriority(PRIO_PROCESS, 0, nice_by);
     }
     execv(a->argv[0], a->argv);
+    say(a->argv[0]);
+    say(errno == ENOENT ? ": cannot be started: it is not there\n" : ": cannot be started\n");
     _exit(127);
 }
 
 fl_status launch_start(launch_child *out, const char *name, const launch_args *a, const char *log, int nice, fl_err *err)
 {
     *out = (launch_child){0};
-    snprintf(out->name, sizeof out->name, "%s", name);
-    out->log = fl_xstrdup(log);
     int fd = -1;
     if (log != NULL && (fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)) < 0) {
         return fl_fail_errno(err, errno, log);
@@ -114,6 +121,8 @@ fl_status launch_start(launch_child *out, const char *name, const launch_args *a
     if (pid < 0) {
         return fl_fail_errno(err, failed, "starting a process");
     }
+    snprintf(out->name, sizeof out->name, "%s", name);
+    out->log = fl_xstrdup(log);
     out->pid = pid;
     return FL_OK;
 }

@@ -13,11 +13,9 @@
 
 #include "base/err.h"
 
-enum { LAUNCH_MAX_ARGS = 4096 };
-
-/* A command line being put together; strings are copied. */
+/* A command line being put together; strings are copied.  {0} is an empty one. */
 typedef struct {
-    char *argv[LAUNCH_MAX_ARGS + 1];
+    char **argv;        // n strings and a NULL; owned
     size_t n;
 } launch_args;
 

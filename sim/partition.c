@@ -121,14 +121,15 @@ static void share_classes(partition_row *rows, const label_arrays *labels, const
 /* Has every hospital enough to train on, and something to be judged by? */
 static bool is_enough(const partition_row *rows, size_t n, const scenario *s)
 {
-    bool enough = true;
-    for (size_t h = 0; h < s->n_hospitals && enough; h++) {
-        int64_t have[SCENARIO_SPLITS] = {0};
-        for (size_t i = 0; i < n; i++) {
-            have[rows[i].split] += rows[i].hospital == h;
-        }
-        enough = have[0] >= s->source.min_train && have[1] >= 1 && have[2] >= 1;
+    int64_t (*have)[SCENARIO_SPLITS] = fl_xcalloc(s->n_hospitals, sizeof *have);
+    for (size_t i = 0; i < n; i++) {
+        have[rows[i].hospital][rows[i].split]++;
     }
+    bool enough = true;
+    for (size_t h = 0; h < s->n_hospitals; h++) {
+        enough = enough && have[h][0] >= s->source.min_train && have[h][1] >= 1 && have[h][2] >= 1;
+    }
+    free(have);
     return enough;
 }
 

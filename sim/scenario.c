@@ -193,9 +193,8 @@ static void read_baselines(scenario *s, fl_node root)
     }
 }
 
-static void read_job(scenario *s, fl_node node, int64_t seed, fl_err *err)
+static void read_job(scenario *s, fl_node node, fl_err *err)
 {
-    (void)seed;
     s->job_yaml = emit(node, true);
     if (!fl_cfg_ok(node.cfg)) {
         return;
@@ -207,10 +206,20 @@ static void read_job(scenario *s, fl_node node, int64_t seed, fl_err *err)
     snprintf(s->name, sizeof s->name, "%s", s->job.name);
 }
 
+/* ${SEED} in a hospital's data set stands for the run's seed, so that splits
+ * can differ from run to run (cross-validation). */
+static void export_seed(uint64_t seed)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)seed);
+    setenv("SEED", text, 1);
+}
+
 static void read_document(scenario *s, fl_node root, fl_err *err)
 {
     fl_node job_node = fl_cfg_map(root, "job", "what the consortium trains; see job.yaml");
-    read_job(s, job_node, -1, err);
+    read_job(s, job_node, err);
+    export_seed(s->job.seed);
     fl_node generate = fl_cfg_map(root, "generate", "hospitals are simulated patients");
     fl_node source = fl_cfg_map(root, "source", "one real data set is shared out over the hospitals");
     s->kind = fl_cfg_present(generate) ? SCENARIO_GENERATE : fl_cfg_present(source) ? SCENARIO_SOURCE : SCENARIO_OWN;

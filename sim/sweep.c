@@ -107,6 +107,25 @@ static void add_figures(const tidy *t, const char *site, const char *model, cons
     }
 }
 
+/* The selected round's validation figures: what settings may be chosen by. */
+static void add_validation(const tidy *t, const json_t *report)
+{
+    static const char *const metrics[] = {"auc", "accuracy", "loss"};
+    int64_t selected = fl_json_get_int(json_object_get(report, "select"), "round", 0);
+    size_t i;
+    json_t *round;
+    json_array_foreach(json_object_get(report, "rounds"), i, round) {
+        json_t *validation = json_object_get(round, "validation");
+        for (size_t m = 0; fl_json_get_int(round, "round", -1) == selected && m < 3; m++) {
+            double value = fl_json_get_number(validation, metrics[m]);
+            if (!isnan(value)) {
+                fl_buf_printf(t->csv, "%s,%s,\"%s\",%lld,all,global,val_%s,%.10g,,,%lld\n", t->scenario, t->strategy, t->settings,
+                              (long long)t->seed, metrics[m], value, (long long)fl_json_get_int(validation, "n", 0));
+            }
+        }
+    }
+}
+
 static void add_report(const tidy *t, const json_t *report)
 {
     size_t i;
@@ -117,6 +136,7 @@ static void add_report(const tidy *t, const json_t *report)
             add_figures(t, fl_json_get_string(site, "name", ""), model, metrics);
         }
     }
+    add_validation(t, report);
     const json_t *baselines = json_object_get(report, "baselines");
     const json_t *central = json_object_get(baselines, "centralised");
     add_figures(t, "pooled", "global", json_object_get(baselines, "global_on_pooled"));

@@ -155,6 +155,36 @@ void task_evaluate(eval_metrics *out, const task_scores *s,
     ops->evaluate(out, s, spec, threshold, seed);
 }
 
+enum { THRESHOLD_BINS = 1000 };
+
+fl_status task_threshold(double *out, const task_model *m, const float *params,
+                         const data_set *set, eval_rule rule, double at,
+                         int threads, fl_err *err)
+{
+    const data_spec *spec = task_model_spec(m);
+    bool is_two_class = spec->task == DATA_CLASSIFY && spec->n_classes == 2 && spec->positive >= 0;
+    *out = rule == EVAL_RULE_FIXED ? at : 0.5;
+    if (!is_two_class || rule == EVAL_RULE_FIXED || data_set_n_split(set, DATA_VAL) == 0) {
+        return FL_OK;
+    }
+    task_scores s;
+    fl_status st = task_predict(&s, m, params, set, DATA_VAL, threads, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    int64_t count[2][THRESHOLD_BINS] = {{0}};
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.label[i] >= 0) {
+            eval_histogram(count[s.label[i] == spec->positive], THRESHOLD_BINS,
+                           &s.score[i * s.K + (size_t)spec->positive], 1);
+        }
+    }
+    task_scores_clear(&s);
+    double t = eval_threshold(rule, at, count[0], count[1], THRESHOLD_BINS);
+    *out = isnan(t) ? 0.5 : t;
+    return FL_OK;
+}
+
 void task_quick_of(task_quick *out, const task_scores *s,
                    const data_spec *spec)
 {

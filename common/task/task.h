@@ -160,6 +160,15 @@ void task_evaluate(eval_metrics *out, const task_scores *s,
                    const data_spec *spec, double threshold, uint64_t seed);
 
 /*
+ * The decision threshold that rule sets on the validation split's scores, in
+ * steps of 1/1000; 0.5 where the rule has nothing to go by (no validation
+ * split, one class alone, not two classes).
+ */
+fl_status task_threshold(double *out, const task_model *m, const float *params,
+                         const data_set *set, eval_rule rule, double at,
+                         int threads, fl_err *err);
+
+/*
  * The local predictions.csv: case, patient, label, score_0 .. score_K-1,
  * attributes (multilabel: label_0 .. label_K-1).  Scores read back as the same
  * doubles.  Atomic; mode 0600: it names patients and stays in the hospital.
