@@ -31,7 +31,7 @@ typedef struct {
 
 /* A connection that was turned away, for the record. */
 typedef struct {
-    char address[64];       // peer's IP address, "" if not known
+    char address[64];       // peer's IP address; "" if it was gone too soon
     char reason[128];       // "key is not on the list", "no CURVE handshake", ...
     fed_public_key key;     // zeros when it had none
     uint64_t n_attempts;    // this and the alike that followed before it was read

@@ -9,10 +9,10 @@
  * What it turns away it leaves in a bounded list of refusals.  Everything else
  * happens in the owner's thread and in libzmq's.
  *
- * A peer's routing id is the one libzmq invents for each connection.  A peer
- * could choose another; it then only names its own connection, because we do
- * not let a later connection take over an id (no ZMQ_ROUTER_HANDOVER), and who
- * speaks is told by the authenticated key of every single message.
+ * A route is the id that libzmq invents for each connection.  A peer could
+ * choose another; we do not listen to it then, and it cannot take over an id
+ * that is in use (no ZMQ_ROUTER_HANDOVER).  Who speaks is told by the
+ * authenticated key of every single message.
  */
 #include "fed/transport_ops.h"
 
@@ -44,6 +44,7 @@ enum {
     RETRY_MAX_MS = 10000,
     MAX_FDS = 1 << 20,
     N_PENDING = 64,
+    INVENTED_ID = 5,      // bytes of a routing id made by libzmq
 };
 
 typedef struct {
@@ -797,6 +798,18 @@ static bool take_peer(zmq_server *s, zmq_msg_t *part, fed_packet *out)
            fl_unhex(out->peer.bytes, sizeof out->peer.bytes, user, NULL) == FL_OK;
 }
 
+/* False for an id that the peer chose; libzmq's own are 0 and a number. */
+static bool take_route(zmq_msg_t *part, fed_route *out)
+{
+    const uint8_t *id = zmq_msg_data(part);
+    if (zmq_msg_size(part) != INVENTED_ID || id[0] != 0) {
+        return false;
+    }
+    out->n = INVENTED_ID;
+    memcpy(out->bytes, id, INVENTED_ID);
+    return true;
+}
+
 static bool server_receive(fed_link *base, fed_packet *out)
 {
     zmq_server *s = (zmq_server *)base;
@@ -806,16 +819,13 @@ static bool server_receive(fed_link *base, fed_packet *out)
         if (base->quiet) {
             return false;
         }
-        size_t n_route = zmq_msg_size(&l->parts[0]);
         memset(out, 0, sizeof *out);
         if (!zmq_msg_more(&l->parts[0]) || !next_part(l, &l->parts[1])) {
             continue;
         }
         receive_body(l, &l->parts[1], &l->parts[2], out);
-        if (take_peer(s, &l->parts[1], out) && n_route > 0 &&
-            n_route <= FED_ROUTE_BYTES) {
-            out->route.n = (uint8_t)n_route;
-            memcpy(out->route.bytes, zmq_msg_data(&l->parts[0]), n_route);
+        if (take_peer(s, &l->parts[1], out) &&
+            take_route(&l->parts[0], &out->route)) {
             return true;
         }
     }
