@@ -32,6 +32,12 @@ struct nn_build {
     nn_memo *memo;
     /* by entry of the parameter table */
     bool *param_written;
+    /* parameters in layouts that primitives wanted */
+    struct {
+        nn_value v;
+        nn_slot slot;
+    } * reordered;
+    size_t n_reordered;
     /* by slot: values whose gradient lies in it */
     int *n_holders;
     size_t cap_holders;
@@ -133,6 +139,7 @@ void nn_build_destroy(nn_build **bp)
     free(b->grad_done);
     free(b->memo);
     free(b->param_written);
+    free(b->reordered);
     free(b->n_holders);
     FL_FREE(*bp);
 }
@@ -331,7 +338,20 @@ nn_slot nn_build_param(nn_build *b, nn_value v, const nn_layout *plain, const nn
                       nn_graph_value_name(b->g, v));
         return -1;
     }
-    return nn_build_in_layout(b, nn_build_view(b, nn_build_value(b, v), plain), wanted);
+    for (size_t i = 0; i < b->n_reordered; i++) {  // forward and backward often want the same
+        nn_slot slot = b->reordered[i].slot;
+        if (b->reordered[i].v == v && wanted != NULL &&
+            nn_layout_equal(nn_steps_layout(b->steps, slot), wanted)) {
+            return slot;
+        }
+    }
+    nn_slot slot = nn_build_in_layout(b, nn_build_view(b, nn_build_value(b, v), plain), wanted);
+    if (slot >= 0) {
+        b->reordered = fl_xrealloc(b->reordered, b->n_reordered + 1, sizeof *b->reordered);
+        b->reordered[b->n_reordered].v = v;
+        b->reordered[b->n_reordered++].slot = slot;
+    }
+    return slot;
 }
 
 const nn_layout *nn_build_layout(nn_build *b, nn_slot slot)

@@ -524,23 +524,23 @@ static dnnl_status_t describe_dense(dnnl_primitive_desc_t *pd, nn_dnnl *d, const
 #endif
 }
 
-nn_prim *nn_dnnl_dense(nn_dnnl *d, const nn_dense_spec *spec, nn_pass pass, const nn_prim *hint)
+nn_prim *nn_dnnl_dense(nn_dnnl *d, const nn_dense_spec *spec, nn_pass pass, const nn_layout *weight,
+                       const nn_prim *hint)
 {
-    int64_t src[] = {spec->N, spec->C}, weights[] = {spec->K, spec->C}, dst[] = {spec->N, spec->K};
     dnnl_primitive_desc_t pd = NULL;
+    bool forward = pass == NN_PASS_TRAIN || pass == NN_PASS_INFER;
+    bool bias = spec->bias && pass != NN_PASS_DATA_GRAD;
 
-    if (is_broken(d)) {
+    if (is_broken(d) || (!forward && hint == NULL)) {
         return NULL;
     }
-    bool forward = pass == NN_PASS_TRAIN || pass == NN_PASS_INFER;
-    const nn_layout *bias = spec->bias && pass != NN_PASS_DATA_GRAD
-                                ? nn_layout_plain(d, 1, &spec->K)
-                                : NULL;
-    conv_args a = {.src = md_of(nn_layout_plain(d, 2, src)),
-                   .weights = md_of(any(d, 2, weights)),
-                   .bias = md_of(bias),
-                   .dst = md_of(nn_layout_plain(d, 2, dst))};
-    if (is_broken(d) || (!forward && hint == NULL)) {
+    conv_args a = {
+        .src = md_of(nn_layout_plain(d, 2, (int64_t[]){spec->N, spec->C})),
+        .weights = md_of(weight),
+        .bias = bias ? md_of(nn_layout_plain(d, 1, &spec->K)) : NULL,
+        .dst = md_of(nn_layout_plain(d, 2, (int64_t[]){spec->N, spec->K})),
+    };
+    if (is_broken(d)) {
         return NULL;
     }
     dnnl_primitive_attr_t attr = forward && spec->relu ? d->attr_relu : d->attr;

@@ -91,12 +91,15 @@ typedef struct {
 nn_prim *nn_dnnl_conv(nn_dnnl *d, const nn_conv_spec *spec, nn_pass pass, const nn_layout *src,
                       const nn_prim *hint);
 
-/* y = x W' + b; x (N, C) row-major, W (K, C), y (N, K) row-major. */
+/* y = x W' + b; x (N, C) row-major, W (K, C), y (N, K) row-major.  W is taken
+ * as it lies: on a few dozen rows, the packing that oneDNN would like better
+ * costs more than it gains. */
 typedef struct {
     int64_t N, C, K;
     bool bias, relu;
 } nn_dense_spec;
-nn_prim *nn_dnnl_dense(nn_dnnl *d, const nn_dense_spec *spec, nn_pass pass, const nn_prim *hint);
+nn_prim *nn_dnnl_dense(nn_dnnl *d, const nn_dense_spec *spec, nn_pass pass, const nn_layout *weight,
+                       const nn_prim *hint);
 
 typedef enum { NN_POOL_MAX, NN_POOL_AVERAGE, NN_POOL_AVERAGE_PADDED } nn_pool_kind;
 typedef struct {

@@ -173,102 +173,81 @@ static void small_product_data_grad(const nn_call *call)
     }
 }
 
+/* A kernel of ours, or the primitive when it is given one. */
+static void product_step(nn_build *b, const product *p, nn_prim *prim, nn_kernel kernel,
+                         const nn_use *uses, size_t n)
+{
+    if (is_small(p)) {
+        nn_build_kernel(b, kernel, uses, n, &p->dense, sizeof p->dense);
+    } else {
+        nn_build_prim(b, prim, uses, n);
+    }
+}
+
 static void product_plan(nn_build *b, const nn_node *node)
 {
     product p = product_of(b, node);
     nn_dnnl *d = nn_build_dnnl(b);
+    nn_pass pass = nn_build_is_training(b) ? NN_PASS_TRAIN : NN_PASS_INFER;
     const nn_node *reader = nn_build_sole_reader(b, node->out[0]);
     nn_shape dims;
 
     p.dense.relu = reader != NULL && strcmp(reader->op, "Relu") == 0;
     nn_build_dims(b, node->in[0], &dims);
     nn_slot x = nn_build_in_plain(b, nn_build_value(b, node->in[0]), &dims);
+    nn_slot weights = nn_build_param(b, node->in[1], p.weight, p.weight);
     nn_slot bias = p.dense.bias ? nn_build_param(b, node->in[2], p.bias, p.bias) : -1;
     nn_slot y = nn_build_slot(b, nn_layout_plain(d, 2, (int64_t[]){p.dense.N, p.dense.K}));
-    if (is_small(&p)) {
-        nn_slot weights = nn_build_param(b, node->in[1], p.weight, p.weight);
-        nn_build_kernel(
-            b, small_product,
-            (nn_use[]){{NN_SRC, x}, {NN_WEIGHTS, weights}, {NN_BIAS_ARG, bias}, {NN_DST, y}}, 4,
-            &p.dense, sizeof p.dense);
-        *nn_build_memo(b, node) = (nn_memo){NULL, {x, weights, -1, -1}};
-    } else {
-        nn_pass pass = nn_build_is_training(b) ? NN_PASS_TRAIN : NN_PASS_INFER;
-        nn_prim *prim = nn_dnnl_dense(d, &p.dense, pass, NULL);
-        nn_slot weights = nn_build_param(b, node->in[1], p.weight,
-                                         nn_prim_layout(prim, NN_WEIGHTS));
-        nn_build_prim(
-            b, prim,
-            (nn_use[]){{NN_SRC, x}, {NN_WEIGHTS, weights}, {NN_BIAS_ARG, bias}, {NN_DST, y}}, 4);
-        *nn_build_memo(b, node) = (nn_memo){prim, {x, weights, -1, -1}};
-    }
+    nn_prim *prim = is_small(&p) ? NULL : nn_dnnl_dense(d, &p.dense, pass, p.weight, NULL);
+    product_step(b, &p, prim, small_product,
+                 (nn_use[]){{NN_SRC, x}, {NN_WEIGHTS, weights}, {NN_BIAS_ARG, bias}, {NN_DST, y}},
+                 4);
     nn_build_set_value(b, node->out[0], y);
+    *nn_build_memo(b, node) = (nn_memo){prim, {x, weights, -1, -1}};
     if (p.dense.relu) {
         nn_build_mark_forward_done(b, reader);
     }
 }
 
-static void small_plan_grad(nn_build *b, const nn_node *node, const product *p)
+static void product_plan_weight_grad(nn_build *b, const nn_node *node, const product *p, nn_slot dy)
 {
     const nn_memo *memo = nn_build_memo(b, node);
-    nn_slot dy = nn_build_grad(b, node->out[0]);
-
     nn_slot dW = nn_build_param_grad(b, node->in[1], p->weight, p->weight);
     nn_slot db = p->dense.bias ? nn_build_param_grad(b, node->in[2], p->bias, p->bias) : -1;
-    nn_build_kernel(
-        b, small_product_weight_grad,
+    nn_prim *prim = is_small(p) ? NULL
+                                : nn_dnnl_dense(nn_build_dnnl(b), &p->dense, NN_PASS_WEIGHT_GRAD,
+                                                p->weight, memo->prim);
+
+    product_step(
+        b, p, prim, small_product_weight_grad,
         (nn_use[]){
             {NN_SRC, memo->slot[0]}, {NN_DIFF_DST, dy}, {NN_DIFF_WEIGHTS, dW}, {NN_DIFF_BIAS, db}},
-        4, &p->dense, sizeof p->dense);
+        4);
     nn_build_param_grad_done(b, node->in[1], p->weight, dW);
     if (p->dense.bias) {
         nn_build_param_grad_done(b, node->in[2], p->bias, db);
-    }
-    if (nn_build_wants_grad(b, node->in[0])) {
-        nn_slot dx = nn_build_slot(b, nn_build_layout(b, memo->slot[0]));
-        nn_build_kernel(
-            b, small_product_data_grad,
-            (nn_use[]){{NN_DIFF_DST, dy}, {NN_WEIGHTS, memo->slot[1]}, {NN_DIFF_SRC, dx}}, 3,
-            &p->dense, sizeof p->dense);
-        nn_build_add_grad(b, node->in[0], dx);
     }
 }
 
 static void product_plan_grad(nn_build *b, const nn_node *node)
 {
     product p = product_of(b, node);
-    nn_dnnl *d = nn_build_dnnl(b);
     const nn_memo *memo = nn_build_memo(b, node);
     nn_shape dims;
 
-    if (is_small(&p)) {
-        small_plan_grad(b, node, &p);
-        return;
-    }
     nn_build_dims(b, node->out[0], &dims);
     nn_slot dy = nn_build_in_plain(b, nn_build_grad(b, node->out[0]), &dims);
-    nn_prim *prim = nn_dnnl_dense(d, &p.dense, NN_PASS_WEIGHT_GRAD, memo->prim);
-    nn_slot dW = nn_build_param_grad(b, node->in[1], p.weight,
-                                     nn_prim_layout(prim, NN_DIFF_WEIGHTS));
-    nn_slot db = p.dense.bias ? nn_build_param_grad(b, node->in[2], p.bias, p.bias) : -1;
-    nn_build_prim(
-        b, prim,
-        (nn_use[]){
-            {NN_SRC, memo->slot[0]}, {NN_DIFF_DST, dy}, {NN_DIFF_WEIGHTS, dW}, {NN_DIFF_BIAS, db}},
-        4);
-    nn_build_param_grad_done(b, node->in[1], p.weight, dW);
-    if (p.dense.bias) {
-        nn_build_param_grad_done(b, node->in[2], p.bias, db);
+    product_plan_weight_grad(b, node, &p, dy);
+    if (!nn_build_wants_grad(b, node->in[0])) {
+        return;
     }
-    if (nn_build_wants_grad(b, node->in[0])) {
-        prim = nn_dnnl_dense(d, &p.dense, NN_PASS_DATA_GRAD, memo->prim);
-        nn_slot weights = nn_build_param(b, node->in[1], p.weight,
-                                         nn_prim_layout(prim, NN_WEIGHTS));
-        nn_slot dx = nn_build_slot(b, nn_prim_layout(prim, NN_DIFF_SRC));
-        nn_build_prim(b, prim,
-                      (nn_use[]){{NN_DIFF_DST, dy}, {NN_WEIGHTS, weights}, {NN_DIFF_SRC, dx}}, 3);
-        nn_build_add_grad(b, node->in[0], dx);
-    }
+    nn_prim *prim = is_small(&p) ? NULL
+                                 : nn_dnnl_dense(nn_build_dnnl(b), &p.dense, NN_PASS_DATA_GRAD,
+                                                 p.weight, memo->prim);
+    nn_slot dx = nn_build_slot(b, nn_build_layout(b, memo->slot[0]));
+    product_step(b, &p, prim, small_product_data_grad,
+                 (nn_use[]){{NN_DIFF_DST, dy}, {NN_WEIGHTS, memo->slot[1]}, {NN_DIFF_SRC, dx}}, 3);
+    nn_build_add_grad(b, node->in[0], dx);
 }
 
 /* ------------------------------------------------- functions of one number */
