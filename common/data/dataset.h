@@ -70,11 +70,15 @@ fl_status data_set_batch_shifted(const data_set *s, const data_shift *chain, uin
 /* Name of feature i of a table ("age", "cp=2"), borrowed; NULL for images. */
 const char *data_set_feature_name(const data_set *s, size_t i);
 
-/* Flow of cases as report.json's "flow": files, refused by reason, cases,
- * patients, by split.  New reference. */
+/* Flow of cases as report.json's "flow": files, rows, refused by reason,
+ * cases, patients, unlabelled, analysed by split.  New reference. */
 json_t *data_set_flow(const data_set *s);
-/* "table1": per split n, patients, class counts, and attributes (counts of codes; n, mean, sd of numbers).
- * Cells below min_cell patients are null with why.  New reference. */
+/*
+ * "table1": per split n, patients, classes {CLASS: cell}, attributes {NAME:
+ * {CODE: cell} or {"n", "mean", "sd"}}.  A cell is {"n"}; below min_cell
+ * patients, or where it would give such a one away, n is null with why.  New
+ * reference.
+ */
 json_t *data_set_table1(const data_set *s, int64_t min_cell);
 /* What dataset.yaml says of itself, for reports: reference_standard ("not provided"), prevalence (NaN). */
 const char *data_set_reference_standard(const data_set *s);

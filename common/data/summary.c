@@ -287,20 +287,104 @@ static json_t *count_codes(const data_set *s, int split, int64_t min_cell,
                        attribute);
 }
 
-/* Free text may name a person: only how many different there are. */
-static json_t *count_texts(const data_set *s, int split, size_t attribute)
+typedef struct {
+    const char *text;
+    int64_t patient;
+} text_use;
+
+static int by_text(const void *a, const void *b)
 {
-    json_t *different = json_object();
+    const text_use *x = a;
+    const text_use *y = b;
+    int order = strcmp(x->text, y->text);
+    return order != 0 ? order
+                      : (x->patient > y->patient) - (x->patient < y->patient);
+}
+
+static int by_patients_falling(const void *a, const void *b)
+{
+    const cell *x = a;
+    const cell *y = b;
+    return (x->patients < y->patients) - (x->patients > y->patients);
+}
+
+/* Sorts uses and makes a cell of each text; cells has room for n. */
+static size_t cells_of_texts(cell *cells, text_use *uses, size_t n)
+{
+    size_t n_cells = 0;
+    qsort(uses, n, sizeof *uses, by_text);
+    for (size_t i = 0; i < n; i++) {
+        bool new_text = i == 0 || strcmp(uses[i].text, uses[i - 1].text) != 0;
+        if (new_text) {
+            cells[n_cells++] = (cell){.name = uses[i].text};
+        }
+        cells[n_cells - 1].cases++;
+        cells[n_cells - 1].patients +=
+            new_text || uses[i].patient != uses[i - 1].patient;
+    }
+    qsort(cells, n_cells, sizeof *cells, by_patients_falling);
+    return n_cells;
+}
+
+static bool is_among(const cell *cells, size_t n, const char *text)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(cells[i].name, text) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Cases of a split whose text is in none of the first n cells. */
+static cell rest_of_texts(const data_set *s, int split, size_t attribute,
+                          const cell *cells, size_t n, bool unknown)
+{
+    cell rest = {.name = unknown ? "unknown" : "other"};
+    bool *seen = fl_xcalloc((size_t)s->n_patients, sizeof *seen);
+    for (size_t i = 0; i < s->n; i++) {
+        const data_entry *e = &s->entries[i];
+        const char *text = e->attributes[attribute];
+        if (e->split == split && (text[0] == '\0') == unknown &&
+            !is_among(cells, n, text)) {
+            add_case(&rest, seen, e->patient_no);
+        }
+    }
+    free(seen);
+    return rest;
+}
+
+/*
+ * Free text may name a person, so only what min_cell patients share is
+ * written out, the 16 most frequent at most; the rest is "other".
+ */
+static json_t *count_texts(const data_set *s, int split, int64_t min_cell,
+                           size_t attribute)
+{
+    text_use *uses = fl_xcalloc(s->n, sizeof *uses);
+    cell *cells = fl_xcalloc(s->n + 2, sizeof *cells);
+    size_t n = 0;
+
     for (size_t i = 0; i < s->n; i++) {
         const data_entry *e = &s->entries[i];
         if (e->split == split && e->attributes[attribute][0] != '\0') {
-            json_object_set_new(different, e->attributes[attribute],
-                                json_true());
+            uses[n++] = (text_use){e->attributes[attribute], e->patient_no};
         }
     }
-    json_t *out = json_pack("{s:I}", "different",
-                            (json_int_t)json_object_size(different));
-    json_decref(different);
+    size_t n_texts = cells_of_texts(cells, uses, n);
+    size_t n_named = 0;
+    while (n_named < n_texts && n_named < DATA_MAX_CODES &&
+           cells[n_named].patients >= min_cell) {
+        n_named++;
+    }
+    cell other = rest_of_texts(s, split, attribute, cells, n_named, false);
+    cell unknown = rest_of_texts(s, split, attribute, cells, n_named, true);
+    cells[n_named] = other;
+    cells[n_named + 1] = unknown;
+    partition p = {.cells = cells, .n = n_named + 2, .min_cell = min_cell};
+    json_t *out = cells_json(&p);
+    free(cells);
+    free(uses);
     return out;
 }
 
@@ -314,7 +398,7 @@ static json_t *describe_attributes(const data_set *s, int split,
                             ? describe_number(s, split, min_cell, i)
                         : a->kind == DATA_ATTR_CODES
                             ? count_codes(s, split, min_cell, i)
-                            : count_texts(s, split, i);
+                            : count_texts(s, split, min_cell, i);
         json_object_set_new(out, a->name, value);
     }
     return out;
