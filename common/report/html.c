@@ -3,11 +3,13 @@
  */
 #include "report/html.h"
 
+#include <math.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
+#include "report/read.h"
+#include "report/style.h"
 
 void report_html_text(fl_buf *out, const char *text)
 {
@@ -65,15 +67,106 @@ void report_html(fl_buf *out, const char *fmt, ...)
     va_end(args);
 }
 
-void report_html_begin(fl_buf *out, const char *title, const char *subtitle, const json_t *report)
+/* ------------------------------------------------------------- whole pages */
+
+void report_html_begin(fl_buf *out, const json_t *report, const char *eyebrow, const char *title)
 {
-    (void)report;
-    report_html(out, "<!doctype html><meta charset=utf-8><title>%s</title><h1>%s</h1><p>%s</p>",
-                title, title, subtitle);
+    const char *use = fl_json_get_string(report, "intended_use", "");
+    fl_buf_puts(out, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+                     // Nothing may be loaded, whatever a text might smuggle in.
+                     "<meta http-equiv=\"Content-Security-Policy\" "
+                     "content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
+                     "<link rel=\"icon\" href=\"data:,\">\n");
+    report_html(out, "<title>%s</title>\n<style>\n", title);
+    fl_buf_puts(out, report_style);
+    report_html(out,
+                "</style>\n</head>\n<body>\n<div class=\"page\">\n<header>\n"
+                "<p class=\"eyebrow\">%s</p>\n<h1>%s</h1>\n"
+                "<p class=\"use\"><b>Intended use:</b> %s</p>\n</header>\n<main>\n",
+                eyebrow, title, use[0] != '\0' ? use : "not stated in the job");
 }
 
 void report_html_end(fl_buf *out, const json_t *report)
 {
-    (void)report;
-    fl_buf_puts(out, "<p>Research use. Not a medical device.</p>\n");
+    report_html(out,
+                "</main>\n<footer>\n<p><b>Research use. Not a medical device.</b></p>\n"
+                "<p>Intended use: %s</p>\n<p>Made by Consilium %s from report.json of run %s, %s.</p>\n"
+                "</footer>\n</div>\n</body>\n</html>\n",
+                fl_json_get_string(report, "intended_use", "not stated in the job"),
+                fl_json_get_string(json_object_get(report, "environment"), "consilium", ""),
+                fl_json_get_string(report, "run", "?"), fl_json_get_string(report, "created", ""));
+}
+
+void report_html_section(fl_buf *out, const char *id, const char *heading)
+{
+    report_html(out, "<section id=\"%s\">\n<h2>%s</h2>\n", id, heading);
+}
+
+void report_html_section_end(fl_buf *out)
+{
+    fl_buf_puts(out, "</section>\n");
+}
+
+/* ------------------------------------------------------------------ tables */
+
+void report_html_table(fl_buf *out, bool as_cards, const char *const *columns)
+{
+    report_html(out, "<div class=\"scroll\"><table class=\"%s\"><thead><tr>",
+                as_cards ? "cards" : "plain");
+    for (; *columns != NULL; columns++) {
+        bool number = (*columns)[0] == '#';
+        fl_buf_puts(out, number ? "<th class=\"n\" scope=\"col\">" : "<th scope=\"col\">");
+        report_html(out, "%s</th>", *columns + number);
+    }
+    fl_buf_puts(out, "</tr></thead>\n<tbody>\n");
+}
+
+void report_html_table_end(fl_buf *out)
+{
+    fl_buf_puts(out, "</tbody></table></div>\n");
+}
+
+/* A number with a real minus sign. */
+static void add_number(fl_buf *out, const char *number)
+{
+    if (number[0] == '-' && number[1] != '\0') {
+        fl_buf_puts(out, "\xe2\x88\x92");
+        number++;
+    }
+    report_html_text(out, number);
+}
+
+void report_html_figure(fl_buf *out, const char *column, const json_t *figure, int digits,
+                        bool with_sign)
+{
+    char *(*number)(char *, double, int) = with_sign ? report_signed : report_number;
+    char text[REPORT_NUMBER_BYTES];
+    double value = report_value(figure);
+    double low = fl_json_get_number(figure, "ci_low"), high = fl_json_get_number(figure, "ci_high");
+    report_html(out, "<td class=\"n\" data-l=\"%s\">", column);
+    fl_buf_puts(out, "<span>");
+    if (isnan(value)) {
+        fl_buf_puts(out, "\xe2\x80\x93");
+    } else {
+        add_number(out, number(text, value, digits));
+    }
+    if (!isnan(low) && !isnan(high)) {
+        fl_buf_puts(out, " <span class=\"ci\">[");
+        add_number(out, number(text, low, digits));
+        fl_buf_puts(out, ", ");
+        add_number(out, number(text, high, digits));
+        fl_buf_puts(out, "]</span>");
+    } else if (figure != NULL) {
+        report_html(out, " <span class=\"why\">%s</span>", fl_json_get_string(figure, "why", ""));
+    }
+    fl_buf_puts(out, "</span></td>");
+}
+
+void report_html_names(fl_buf *out, const char *const *names, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        fl_buf_puts(out, i == 0 ? "" : i + 1 < n ? ", " : " and ");
+        report_html_text(out, names[i]);
+    }
 }

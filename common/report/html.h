@@ -8,6 +8,8 @@
 #ifndef REPORT_HTML_H
 #define REPORT_HTML_H
 
+#include <stdbool.h>
+
 #include "base/buf.h"
 #include "base/json.h"
 
@@ -20,10 +22,28 @@ void report_html_text(fl_buf *out, const char *text);
  */
 void report_html(fl_buf *out, const char *fmt, ...) FL_PRINTF(2, 3);
 
-/* Head with the style sheet, then the page's header: title, subtitle. */
-void report_html_begin(fl_buf *out, const char *title, const char *subtitle,
-                       const json_t *report);
-/* The footer that every page has. */
+/* A whole page: head with the style sheet, title, intended use ... */
+void report_html_begin(fl_buf *out, const json_t *report, const char *eyebrow,
+                       const char *title);
+/* ... and the footer that every page has. */
 void report_html_end(fl_buf *out, const json_t *report);
+
+/* <section> with a heading; id is for links within the page. */
+void report_html_section(fl_buf *out, const char *id, const char *heading);
+void report_html_section_end(fl_buf *out);
+
+/*
+ * A table that scrolls in its own box, or where as_cards, turns into one card
+ * a row on a phone (then every cell needs its column's name).
+ * columns: "name" is text, "#name" a column of numbers; NULL at the end.
+ */
+void report_html_table(fl_buf *out, bool as_cards, const char *const *columns);
+void report_html_table_end(fl_buf *out);
+
+/* A cell with a FIGURE: value, interval, or why there is none. */
+void report_html_figure(fl_buf *out, const char *column, const json_t *figure,
+                        int digits, bool with_sign);
+/* "a, b and c". */
+void report_html_names(fl_buf *out, const char *const *names, size_t n);
 
 #endif

@@ -213,22 +213,36 @@ static report_absence *find_absence(report_absence **list, size_t *n, const json
     return &(*list)[*n - 1];
 }
 
-/* Longer and longer the run that ends with last: "7" to "7-8", else ", 12". */
-static void add_round(report_absence *a, int64_t round, int64_t *first, int64_t *last)
+/* Rounds come in order: "7", "7-8", "7-8, 12". */
+static void add_round(report_absence *a, int64_t round)
 {
     size_t n = strlen(a->rounds);
     a->n_rounds++;
-    if (*last == round - 1 && a->n_rounds > 1) {
-        char *end = strrchr(a->rounds, *first == *last ? '\0' : '-');
-        n = *first == *last ? n : (size_t)(end - a->rounds);
-        snprintf(a->rounds + n, sizeof a->rounds - n, "-%" PRId64, round);
-    } else if (n + 24 < sizeof a->rounds) {
-        snprintf(a->rounds + n, sizeof a->rounds - n, "%s%" PRId64, n > 0 ? ", " : "", round);
-        *first = round;
-    } else {
-        return;  // a flickering site: the count says how often
+    if (n > 0 && a->rounds[n - 1] == '.') {
+        return;  // a flickering hospital: the count tells how often
     }
-    *last = round;
+    if (n > 0 && a->last == round - 1) {
+        char *end = a->first == a->last ? a->rounds + n : strrchr(a->rounds, '-');
+        snprintf(end, sizeof a->rounds - (size_t)(end - a->rounds), "-%" PRId64, round);
+    } else if (n + 48 < sizeof a->rounds) {
+        snprintf(a->rounds + n, sizeof a->rounds - n, "%s%" PRId64, n > 0 ? ", " : "", round);
+        a->first = round;
+    } else {
+        snprintf(a->rounds + n, sizeof a->rounds - n, " ...");
+    }
+    a->last = round;
+}
+
+bool report_never_there(const json_t *report, const char *site)
+{
+    size_t i;
+    const json_t *item;
+    json_array_foreach(json_object_get(report, "absent"), i, item) {
+        if (strcmp(fl_json_get_string(item, "site", ""), site) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 report_absence *report_absences(const json_t *report, size_t *n)
@@ -240,19 +254,10 @@ report_absence *report_absences(const json_t *report, size_t *n)
     json_array_foreach(json_object_get(report, "absent"), i, item) {
         snprintf(find_absence(&list, n, item)->rounds, sizeof list->rounds, "never there");
     }
-    size_t n_whole = *n;
     json_array_foreach(json_object_get(report, "rounds"), i, round) {
         json_array_foreach(json_object_get(round, "absent"), k, item) {
-            find_absence(&list, n, item);
-        }
-    }
-    for (size_t a = n_whole; a < *n; a++) {
-        int64_t first = -1, last = -1;
-        json_array_foreach(json_object_get(report, "rounds"), i, round) {
-            json_array_foreach(json_object_get(round, "absent"), k, item) {
-                if (find_absence(&list, n, item) == &list[a]) {
-                    add_round(&list[a], fl_json_get_int(round, "round", 0), &first, &last);
-                }
+            if (!report_never_there(report, fl_json_get_string(item, "site", ""))) {
+                add_round(find_absence(&list, n, item), fl_json_get_int(round, "round", 0));
             }
         }
     }

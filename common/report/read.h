@@ -62,12 +62,15 @@ const char *report_verdict_word(report_verdict v);  // "helps", "cannot tell" ..
 /* One hospital's absences for one reason. */
 typedef struct {
     const char *site, *reason;  // borrowed from the report
-    char rounds[64];            // "3", "7-8, 12", "1-20"; "never there" for the whole run
-    int64_t n_rounds;
+    char rounds[160];           // "3", "7-8, 12", "1-20"; "never there" for the whole run
+    int64_t n_rounds;           // 0 for the whole run
+    int64_t first, last;        // of the stretch that ends rounds
 } report_absence;
-/* Absences of all rounds and of the whole run, in order of first appearance;
- * the caller's, free with free(). */
+/* Absences of the whole run, then those of rounds of hospitals that were there
+ * at some time; the caller's, free with free(). */
 report_absence *report_absences(const json_t *report, size_t *n);
+/* In the report's list of hospitals without any figures. */
+bool report_never_there(const json_t *report, const char *site);
 
 /* Numbers as people read them; all return out, of REPORT_NUMBER_BYTES. */
 char *report_number(char *out, double value, int digits);       // "-" for NAN

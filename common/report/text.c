@@ -95,19 +95,15 @@ static void add_wrapped(fl_buf *out, const char *text)
     size_t column = 0;
     while (*text != '\0') {
         size_t word = strcspn(text, " ");
-        if (column > 0 && column + word >= COLUMNS) {
-            fl_buf_puts(out, "\n  ");
-            column = 2;
+        if (column > 0) {
+            bool fits = column + 1 + word <= COLUMNS;
+            fl_buf_puts(out, fits ? " " : "\n  ");
+            column = fits ? column + 1 : 2;
         }
         fl_buf_add(out, text, word);
-        text += word;
         column += word;
-        size_t spaces = strspn(text, " ");
-        if (spaces > 0 && *(text + spaces) != '\0') {
-            fl_buf_puts(out, " ");
-            column++;
-        }
-        text += spaces;
+        text += word;
+        text += strspn(text, " ");
     }
     fl_buf_puts(out, "\n");
 }

@@ -1,0 +1,327 @@
+/*
+ * charts.c - see charts.h
+ *
+ * Colours are told apart by colour-blind eyes and in grey print too: every
+ * series also has its own mark.
+ */
+#include "report/charts.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "report/gnuplot.h"
+#include "report/html.h"
+#include "report/read.h"
+
+enum {
+    WIDTH = 500,         // of the drawing; pages scale it
+    FEW_SITES = 8,       // more are drawn without names
+    MOST_BARS = 40,
+};
+
+static const char preamble[] =
+    "set encoding utf8\n"
+    "set datafile missing 'NaN'\n"
+    "set border 1 lc rgb '#9aa7ae'\n"
+    "set xtics nomirror tc rgb '#55656f'\n"
+    "set ytics nomirror tc rgb '#1b2a33'\n"
+    "set grid x lt 1 lc rgb '#e6ebee'\n"
+    "set key bmargin center horizontal samplen 1.2 spacing 1.15 tc rgb '#1b2a33'\n";
+
+static void begin(fl_buf *script, int height)
+{
+    fl_buf_printf(script,
+                  "set terminal svg size %d,%d dynamic noenhanced rounded font 'sans-serif,13' "
+                  "background '#ffffff'\n%s",
+                  WIDTH, height, preamble);
+}
+
+/* Runs the script and adds the figure. */
+static void draw(fl_buf *out, const fl_buf *script, int id, const char *words)
+{
+    fl_buf svg = FL_BUF_INIT;
+    fl_buf_puts(out, "<figure>\n");
+    if (report_gnuplot_run(&svg, script->data)) {
+        report_gnuplot_inline(out, svg.data, id, words);
+        report_html(out, "<figcaption>%s</figcaption>\n</figure>\n", words);
+    } else {
+        report_html(out,
+                    "<figcaption>%s This chart could not be drawn (gnuplot is missing or failed); "
+                    "the table holds the numbers.</figcaption>\n</figure>\n",
+                    words);
+    }
+    fl_buf_clear(&svg);
+}
+
+static void add_number(fl_buf *script, double value)
+{
+    fl_buf_printf(script, isnan(value) ? " NaN" : " %.8g", value);
+}
+
+/* ------------------------------------------------------------ forest chart */
+
+typedef struct {
+    const char *model, *title, *colour;
+    int mark;       // gnuplot's point type
+    double offset;  // in rows, upwards
+} series;
+
+/* A row a hospital, the first on top; a hospital without figure says why. */
+static void add_rows(fl_buf *script, const json_t *sites, const char *own)
+{
+    size_t i, n = json_array_size(sites);
+    const json_t *site;
+    fl_buf_puts(script, "set ytics scale 0 (");
+    json_array_foreach(sites, i, site) {
+        const char *name = report_site_name(site);
+        fl_buf label = FL_BUF_INIT;
+        bool is_own = own != NULL && strcmp(own, name) == 0;
+        fl_buf_printf(&label, "%s%.24s", is_own ? "your hospital: " : "", name);
+        fl_buf_puts(script, i > 0 ? "," : "");
+        report_gnuplot_quote(script, label.data);
+        fl_buf_printf(script, " %zu", n - i);
+        fl_buf_clear(&label);
+    }
+    fl_buf_printf(script, ")\nset yrange [0.4:%zu.6]\n", n);
+}
+
+static void add_reason(fl_buf *script, const json_t *figure, double row)
+{
+    if (figure != NULL && isnan(report_value(figure))) {
+        fl_buf_puts(script, "set label ");
+        report_gnuplot_quote(script, fl_json_get_string(figure, "why", ""));
+        fl_buf_printf(script, " at graph 0.02, first %.2f font ',11' tc rgb '#55656f'\n", row);
+    }
+}
+
+static void add_points(fl_buf *script, const json_t *report, const series *s, const char *metric,
+                       int block)
+{
+    const json_t *sites = json_object_get(report, "sites"), *site;
+    size_t i, n = json_array_size(sites);
+    fl_buf_printf(script, "$d%d << E\n", block);
+    json_array_foreach(sites, i, site) {
+        const json_t *figure = report_figure(report, site, s->model, metric);
+        double value = report_value(figure);
+        double low = fl_json_get_number(figure, "ci_low");
+        double high = fl_json_get_number(figure, "ci_high");
+        add_number(script, value);
+        add_number(script, isnan(low) ? value : low);
+        add_number(script, isnan(high) ? value : high);
+        add_number(script, (double)(n - i) + s->offset);
+        fl_buf_puts(script, "\n");
+    }
+    fl_buf_puts(script, "E\n");
+}
+
+static bool some_site_has(const json_t *report, const char *model, const char *metric)
+{
+    size_t i;
+    const json_t *site;
+    json_array_foreach(json_object_get(report, "sites"), i, site) {
+        if (!isnan(report_value(report_figure(report, site, model, metric)))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void report_chart_forest(fl_buf *out, const json_t *report, const char *metric, const char *own,
+                         int id)
+{
+    static const series all[] = {
+        {"global", "shared model", "#0b6477", 7, 0.22},
+        {"local", "own model", "#c0661a", 5, 0},
+        {"centralised", "all data in one place", "#6b7780", 9, -0.22},
+    };
+    const json_t *sites = json_object_get(report, "sites"), *site;
+    fl_buf script = FL_BUF_INIT, words = FL_BUF_INIT;
+    size_t i, n = json_array_size(sites), n_series = own != NULL ? 1 : 3, drawn = 0;
+    begin(&script, 80 + (int)n * (own != NULL ? 30 : 52));
+    add_rows(&script, sites, own);
+    json_array_foreach(sites, i, site) {
+        add_reason(&script, report_figure(report, site, "global", metric), (double)(n - i));
+    }
+    fl_buf_puts(&script, "set xlabel ");
+    report_gnuplot_quote(&script, report_metric_label(metric));
+    fl_buf_puts(&script, " tc rgb '#55656f'\nset format x '%.2f'\nset xtics autofreq\n");
+    if (own != NULL) {
+        fl_buf_puts(&script, "unset key\n");
+    }
+    for (size_t s = 0; s < n_series; s++) {
+        series one = all[s];
+        one.offset = n_series == 1 ? 0 : one.offset;
+        add_points(&script, report, &one, metric, (int)s);
+    }
+    for (size_t s = 0; s < n_series; s++) {
+        if (some_site_has(report, all[s].model, metric)) {
+            fl_buf_printf(&script,
+                          "%s$d%zu using 1:4:2:3 with xerrorbars pt %d ps 0.75 lw 1.6 lc rgb '%s' "
+                          "title '%s'",
+                          drawn++ > 0 ? ", " : "plot ", s, all[s].mark, all[s].colour, all[s].title);
+        }
+    }
+    fl_buf_puts(&script, drawn > 0 ? "\n" : "plot NaN notitle\n");
+    fl_buf_printf(&words, "%s of %s on each hospital's own test cases, with 95 %% intervals.",
+                  report_metric_label(metric),
+                  own != NULL ? "the shared model" : "the models");
+    draw(out, &script, id, words.data);
+    fl_buf_clear(&script);
+    fl_buf_clear(&words);
+}
+
+/* ------------------------------------------------------- validation curves */
+
+/* The key of "validation" to draw: the one selected by, or what there is. */
+static const char *curve_key(const json_t *report)
+{
+    static const char *const keys[] = {"auc", "accuracy", "loss"};
+    const char *selected = fl_json_get_string(json_object_get(report, "select"), "metric", "");
+    const char *found = NULL;
+    size_t i;
+    const json_t *round;
+    for (size_t k = 0; k < 3; k++) {
+        json_array_foreach(json_object_get(report, "rounds"), i, round) {
+            bool there = !isnan(fl_json_get_number(json_object_get(round, "validation"), keys[k]));
+            if (there && (found == NULL || strcmp(keys[k], selected) == 0)) {
+                found = keys[k];
+            }
+        }
+    }
+    return found;
+}
+
+/* round, mean, then a column a hospital. */
+static void add_curves(fl_buf *script, const json_t *report, const char *key)
+{
+    size_t i, k;
+    const json_t *round, *site;
+    fl_buf_puts(script, "$d << E\n");
+    json_array_foreach(json_object_get(report, "rounds"), i, round) {
+        const json_t *validation = json_object_get(round, "validation");
+        add_number(script, fl_json_get_number(round, "round"));
+        add_number(script, fl_json_get_number(validation, key));
+        json_array_foreach(json_object_get(report, "sites"), k, site) {
+            add_number(script, fl_json_get_number(
+                                   report_at(validation, "sites", report_site_name(site), NULL), key));
+        }
+        fl_buf_puts(script, "\n");
+    }
+    fl_buf_puts(script, "E\n");
+}
+
+bool report_chart_curves(fl_buf *out, const json_t *report, int id)
+{
+    static const char *const colours[FEW_SITES] = {"#3b8ea5", "#c0661a", "#6a994e", "#8e6bb0",
+                                                   "#b08900", "#b5476b", "#4f6d8f", "#7a7a52"};
+    const char *key = curve_key(report);
+    if (key == NULL) {
+        return false;
+    }
+    const json_t *sites = json_object_get(report, "sites"), *site;
+    bool named = json_array_size(sites) <= FEW_SITES;
+    int64_t selected = fl_json_get_int(json_object_get(report, "select"), "round", -1);
+    const char *label = strcmp(key, "loss") == 0 ? "loss" : report_metric_label(key);
+    fl_buf script = FL_BUF_INIT, words = FL_BUF_INIT;
+
+    begin(&script, 300);
+    add_curves(&script, report, key);
+    fl_buf_printf(&script, "set xlabel 'round' tc rgb '#55656f'\nset grid y lt 1 lc rgb '#e6ebee'\n"
+                           "set ylabel 'validation %s' tc rgb '#55656f'\n", label);
+    if (selected >= 0) {
+        fl_buf_printf(&script,
+                      "set arrow from first %" PRId64 ", graph 0 to first %" PRId64
+                      ", graph 1 nohead lw 1 dt 2 lc rgb '#1b2a33' back\n",
+                      selected, selected);
+    }
+    if (json_array_size(json_object_get(report, "rounds")) <= 10) {
+        fl_buf_puts(&script, "set xtics 1\n");
+    }
+    fl_buf_puts(&script, "plot ");
+    size_t k;
+    json_array_foreach(sites, k, site) {
+        fl_buf_printf(&script, "$d using 1:%zu with lines lw 1.3 lc rgb '%s' ", k + 3,
+                      named ? colours[k] : "#b5c0c6");
+        fl_buf_puts(&script, named ? "title " : "notitle ");
+        if (named) {
+            report_gnuplot_quote(&script, report_site_name(site));
+        }
+        fl_buf_puts(&script, ", ");
+    }
+    fl_buf_puts(&script, "$d using 1:2 with linespoints pt 7 ps 0.35 lw 2.6 lc rgb '#1b2a33' "
+                         "title 'mean'\n");
+    fl_buf_printf(&words, "Validation %s of each round's model, %s and the mean weighted by cases%s.",
+                  label, named ? "each hospital" : "each hospital (grey)",
+                  selected >= 0 ? "; the dashed line is the selected round" : "");
+    draw(out, &script, id, words.data);
+    fl_buf_clear(&script);
+    fl_buf_clear(&words);
+    return true;
+}
+
+/* --------------------------------------------------------------- histogram */
+
+/* Middle of the bin, negatives, positives; bins are joined to at most MOST_BARS. */
+static double add_bins(fl_buf *script, const json_t *histogram)
+{
+    const json_t *negatives = json_object_get(histogram, "negatives");
+    const json_t *positives = json_object_get(histogram, "positives");
+    size_t n_bins = json_array_size(negatives);
+    size_t joined = (n_bins + MOST_BARS - 1) / MOST_BARS;
+    double width = (double)joined / (double)n_bins;
+    fl_buf_puts(script, "$d << E\n");
+    for (size_t first = 0; first < n_bins; first += joined) {
+        double sum[2] = {0, 0};
+        for (size_t b = first; b < first + joined && b < n_bins; b++) {
+            sum[0] += json_number_value(json_array_get(negatives, b));
+            sum[1] += json_number_value(json_array_get(positives, b));
+        }
+        fl_buf_printf(script, "%.8g %.8g %.8g\n", (double)first / (double)n_bins + width / 2, sum[0],
+                      sum[1]);
+    }
+    fl_buf_puts(script, "E\n");
+    return width;
+}
+
+void report_chart_histogram(fl_buf *out, const json_t *report, const json_t *site, int id)
+{
+    const json_t *histogram = json_object_get(site, "histogram");
+    const char *positive = fl_json_get_string(report, "positive", "positive");
+    double threshold = fl_json_get_number(json_object_get(site, "thresholds"), "global");
+    fl_buf script = FL_BUF_INIT, title = FL_BUF_INIT;
+    if (isnan(threshold)) {
+        threshold = fl_json_get_number(json_object_get(report, "threshold"), "value");
+    }
+    begin(&script, 290);
+    double width = add_bins(&script, histogram);
+    fl_buf_printf(&script,
+                  "set xrange [0:1]\nset xtics 0.2\nset style fill solid 0.85 noborder\n"
+                  "set yrange [0:*]\nset grid noxtics y lt 1 lc rgb '#e6ebee'\n"
+                  "set xlabel 'score' tc rgb '#55656f'\nset ylabel 'test cases' tc rgb '#55656f'\n");
+    if (!isnan(threshold)) {
+        fl_buf_printf(&script,
+                      "set arrow from first %.8g, graph 0 to first %.8g, graph 1 nohead lw 1.4 dt 2 "
+                      "lc rgb '#1b2a33' front\n"
+                      "set label 'threshold %.2f' at first %.8g, graph 0.96 %s offset %s,0 front "
+                      "tc rgb '#1b2a33' font ',12'\n",
+                      threshold, threshold, threshold, threshold, threshold > 0.7 ? "right" : "left",
+                      threshold > 0.7 ? "-0.6" : "0.6");
+    }
+    fl_buf_printf(&title, "with %s", positive);
+    fl_buf_printf(&script, "plot $d using ($1-%.8g):2:(%.8g) with boxes lc rgb '#8fa3ad' title ",
+                  width * 0.22, width * 0.42);
+    report_gnuplot_quote(&script, "the others");
+    fl_buf_printf(&script, ", $d using ($1+%.8g):3:(%.8g) with boxes lc rgb '#c0661a' title ",
+                  width * 0.22, width * 0.42);
+    report_gnuplot_quote(&script, title.data);
+    fl_buf_puts(&script, "\n");
+    draw(out, &script, id,
+         "Scores of the shared model on this hospital's test cases. Cases to the right of the "
+         "dashed line are called positive.");
+    fl_buf_clear(&script);
+    fl_buf_clear(&title);
+}

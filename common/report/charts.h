@@ -1,0 +1,29 @@
+/*
+ * charts.h - gnuplot's drawings as part of a page
+ *
+ * Each chart appends a <figure> with an inline SVG and a caption.  Where
+ * gnuplot is missing or fails, the caption says that the table holds the
+ * numbers; a page is never without its numbers for want of a drawing.
+ */
+#ifndef REPORT_CHARTS_H
+#define REPORT_CHARTS_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/json.h"
+
+/*
+ * The metric of every hospital with its interval: global, local and
+ * centralised model.  own: NULL, or the hospital to point out; then the
+ * global model alone is drawn.  id: differs for each chart of a page.
+ */
+void report_chart_forest(fl_buf *out, const json_t *report, const char *metric,
+                         const char *own, int id);
+/* Validation per round, each hospital and the mean; false when the report
+ * holds none (nothing was added). */
+bool report_chart_curves(fl_buf *out, const json_t *report, int id);
+/* A hospital's test scores, negatives and positives, and the threshold. */
+void report_chart_histogram(fl_buf *out, const json_t *report, const json_t *site, int id);
+
+#endif
