@@ -1,0 +1,556 @@
+/*
+ * roster.c - see roster.h
+ */
+#include "coordinator/roster.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/sys.h"
+#include "coordinator/store.h"
+
+/*
+ * site        a row for every name that ever enrolled; status: 1 unconfirmed,
+ *             2 enrolled, 3 removed (roster_status)
+ * invitation  state: 0 open, 1 used by used_curve and used_sign, 2 revoked
+ * refusal     one row for each (what, reason, address), counted
+ */
+static const char schema[] =
+    "CREATE TABLE site (name TEXT PRIMARY KEY, status INTEGER NOT NULL, curve BLOB NOT NULL,"
+    " sign BLOB NOT NULL, enrolled_ms INTEGER NOT NULL, seen_ms INTEGER NOT NULL DEFAULT 0,"
+    " software TEXT NOT NULL DEFAULT '', environment TEXT NOT NULL DEFAULT '');"
+    "CREATE UNIQUE INDEX site_curve ON site (curve) WHERE status <> 3;"
+    "CREATE TABLE invitation (id BLOB PRIMARY KEY, site TEXT NOT NULL, curve BLOB NOT NULL UNIQUE,"
+    " expires_ms INTEGER NOT NULL, confirm INTEGER NOT NULL, state INTEGER NOT NULL DEFAULT 0,"
+    " used_curve BLOB, used_sign BLOB);"
+    "CREATE TABLE refusal (what TEXT, reason TEXT, address TEXT, count INTEGER NOT NULL,"
+    " first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL, PRIMARY KEY (what, reason, address));";
+
+enum { INVITATION_OPEN, INVITATION_USED, INVITATION_REVOKED };
+enum {
+    MAX_PENDING_REFUSALS = 256, // kinds counted between two flushes
+    MAX_REFUSAL_ROWS = 10000    // kinds kept in all; then addresses are lumped together
+};
+
+typedef struct {
+    fed_public_key key;
+    int site; // index; -1: the one-time key of an invitation
+} known_key;
+
+typedef struct {
+    char what[32], reason[160], address[64];
+    int64_t count, first_ms, last_ms;
+} refusal;
+
+struct roster {
+    store *db;
+    int64_t version;    // of the database the snapshot was taken from
+    int64_t next_expiry; // an open invitation runs out then
+    roster_site *sites; // sorted by name
+    size_t n_sites;
+    pthread_mutex_t mutex; // guards keys: roster_allow runs on another thread
+    known_key *keys;       // sorted by key
+    size_t n_keys;
+    refusal pending[MAX_PENDING_REFUSALS];
+    size_t n_pending;
+    bool unsaved; // of any site
+};
+
+const char *roster_status_text(roster_status status)
+{
+    static const char *const text[] = {"invited", "unconfirmed", "enrolled", "removed"};
+    return text[status];
+}
+
+// ----------------------------------------------------------------- snapshot
+
+static roster_site *append_site(roster *r)
+{
+    r->sites = fl_xrealloc(r->sites, r->n_sites + 1, sizeof *r->sites);
+    roster_site *s = &r->sites[r->n_sites++];
+    memset(s, 0, sizeof *s);
+    return s;
+}
+
+static fl_status load_sites(roster *r, fl_err *err)
+{
+    fl_status st = store_find(r->db, err, "SELECT name, status, curve, sign, enrolled_ms, seen_ms, software, environment FROM site", "");
+    while (st == FL_OK && store_row(r->db, &st, err)) {
+        roster_site *s = append_site(r);
+        s->status = (roster_status)store_int(r->db, 1);
+        s->enrolled_ms = store_int(r->db, 4);
+        s->seen_ms = store_int(r->db, 5);
+        snprintf(s->software, sizeof s->software, "%s", store_text(r->db, 6));
+        snprintf(s->environment, sizeof s->environment, "%s", store_text(r->db, 7));
+        if ((st = fed_site_id_parse(&s->name, store_text(r->db, 0), err)) != FL_OK ||
+            (st = store_copy(r->db, 2, &s->curve, sizeof s->curve, err)) != FL_OK ||
+            (st = store_copy(r->db, 3, &s->sign, sizeof s->sign, err)) != FL_OK) {
+            store_end(r->db);
+            break;
+        }
+        fed_fingerprint(s->fingerprint, &s->curve, &s->sign);
+    }
+    return st;
+}
+
+static void add_key(known_key **keys, size_t *n, const fed_public_key *key, int site)
+{
+    *keys = fl_xrealloc(*keys, *n + 1, sizeof **keys);
+    (*keys)[(*n)++] = (known_key){.key = *key, .site = site};
+}
+
+/* Open invitations make a site "invited" where no keys are enrolled. */
+static fl_status load_invitations(roster *r, known_key **keys, size_t *n_keys, int64_t wall_ms,
+                                  fl_err *err)
+{
+    r->next_expiry = INT64_MAX;
+    fl_status st = store_find(r->db, err, "SELECT site, curve, expires_ms, state FROM invitation WHERE state <> 2", "");
+    while (st == FL_OK && store_row(r->db, &st, err)) {
+        fed_public_key key;
+        fed_site_id name;
+        if ((st = fed_site_id_parse(&name, store_text(r->db, 0), err)) != FL_OK ||
+            (st = store_copy(r->db, 1, &key, sizeof key, err)) != FL_OK) {
+            store_end(r->db);
+            break;
+        }
+        int64_t expires = store_int(r->db, 2);
+        add_key(keys, n_keys, &key, -1);
+        if (store_int(r->db, 3) != INVITATION_OPEN || expires <= wall_ms) {
+            continue;
+        }
+        r->next_expiry = expires < r->next_expiry ? expires : r->next_expiry;
+        roster_site *s = NULL;
+        for (size_t i = 0; i < r->n_sites; i++) {
+            if (strcmp(r->sites[i].name.text, name.text) == 0) {
+                s = &r->sites[i];
+            }
+        }
+        if (s == NULL) {
+            s = append_site(r);
+        } else if (s->status != ROSTER_REMOVED) {
+            continue; // enrolled meanwhile
+        }
+        *s = (roster_site){.name = name, .status = ROSTER_INVITED, .expires_ms = expires};
+    }
+    return st;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const roster_site *)a)->name.text, ((const roster_site *)b)->name.text);
+}
+
+static int by_key(const void *a, const void *b)
+{
+    return memcmp(&((const known_key *)a)->key, &((const known_key *)b)->key, sizeof(fed_public_key));
+}
+
+static fl_status load(roster *r, int64_t wall_ms, fl_err *err)
+{
+    known_key *keys = NULL;
+    size_t n_keys = 0;
+    r->n_sites = 0;
+    r->version = store_version(r->db);
+    fl_status st;
+    if ((st = load_sites(r, err)) != FL_OK ||
+        (st = load_invitations(r, &keys, &n_keys, wall_ms, err)) != FL_OK) {
+        free(keys);
+        return st;
+    }
+    qsort(r->sites, r->n_sites, sizeof *r->sites, by_name);
+    for (size_t i = 0; i < r->n_sites; i++) {
+        if (r->sites[i].status == ROSTER_ENROLLED || r->sites[i].status == ROSTER_UNCONFIRMED) {
+            add_key(&keys, &n_keys, &r->sites[i].curve, (int)i);
+        }
+    }
+    qsort(keys, n_keys, sizeof *keys, by_key);
+    pthread_mutex_lock(&r->mutex);
+    known_key *old = r->keys;
+    r->keys = keys;
+    r->n_keys = n_keys;
+    pthread_mutex_unlock(&r->mutex);
+    free(old);
+    return FL_OK;
+}
+
+fl_status roster_open(roster **out, const char *path, fl_err *err)
+{
+    *out = NULL;
+    roster *r = fl_xcalloc(1, sizeof *r);
+    pthread_mutex_init(&r->mutex, NULL);
+    fl_status st;
+    if ((st = store_open(&r->db, path, "federation", 1, schema, err)) != FL_OK ||
+        (st = load(r, fl_wall_ms(), err)) != FL_OK) {
+        roster_close(&r);
+        return st;
+    }
+    *out = r;
+    return FL_OK;
+}
+
+void roster_close(roster **r)
+{
+    if (*r == NULL) {
+        return;
+    }
+    store_close(&(*r)->db);
+    pthread_mutex_destroy(&(*r)->mutex);
+    free((*r)->sites);
+    free((*r)->keys);
+    FL_FREE(*r);
+}
+
+fl_status roster_refresh(roster *r, int64_t wall_ms, bool *changed, fl_err *err)
+{
+    *changed = store_version(r->db) != r->version || wall_ms >= r->next_expiry;
+    if (!*changed) {
+        return FL_OK;
+    }
+    fl_status st = roster_flush(r, err);
+    return st == FL_OK ? load(r, wall_ms, err) : st;
+}
+
+size_t roster_n(const roster *r)
+{
+    return r->n_sites;
+}
+
+const roster_site *roster_at(const roster *r, size_t i)
+{
+    FL_REQUIRE(i < r->n_sites);
+    return &r->sites[i];
+}
+
+int roster_find(const roster *r, const char *name)
+{
+    size_t low = 0, high = r->n_sites;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(name, r->sites[middle].name.text);
+        if (order == 0) {
+            return (int)middle;
+        }
+        if (order < 0) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return -1;
+}
+
+/* Under the mutex, or on the roster's own thread. */
+static const known_key *find_key(const roster *r, const fed_public_key *key)
+{
+    known_key wanted = {.key = *key};
+    return r->n_keys == 0 ? NULL : bsearch(&wanted, r->keys, r->n_keys, sizeof *r->keys, by_key);
+}
+
+roster_peer roster_who(const roster *r, const fed_public_key *key, size_t *site)
+{
+    const known_key *found = find_key(r, key);
+    if (found == NULL) {
+        return ROSTER_STRANGER;
+    }
+    if (found->site < 0) {
+        return ROSTER_ONE_TIME;
+    }
+    *site = (size_t)found->site;
+    return ROSTER_SITE;
+}
+
+bool roster_allow(void *ctx, const fed_public_key *key)
+{
+    roster *r = ctx;
+    pthread_mutex_lock(&r->mutex);
+    bool known = find_key(r, key) != NULL;
+    pthread_mutex_unlock(&r->mutex);
+    return known;
+}
+
+// ------------------------------------------------------------------ changes
+
+/* Ends a change: commits and takes a new snapshot, or leaves all as it was. */
+static fl_status finish(roster *r, fl_status st, fl_err *err)
+{
+    if (st == FL_OK) {
+        st = store_commit(r->db, err);
+    }
+    store_rollback(r->db);
+    return st == FL_OK ? load(r, fl_wall_ms(), err) : st;
+}
+
+fl_status roster_invite(roster *r, const fed_invitation *inv, bool confirm, fl_err *err)
+{
+    const char *site = inv->site.text;
+    int known = roster_find(r, site);
+    if (known >= 0 && (r->sites[known].status == ROSTER_ENROLLED ||
+                       r->sites[known].status == ROSTER_UNCONFIRMED)) {
+        return fl_fail(err, FL_ECONFLICT, "%s is enrolled already; `coordinator remove` it first to enrol it with new keys", site);
+    }
+    fl_status st;
+    if ((st = store_begin(r->db, err)) != FL_OK) {
+        return st;
+    }
+    if ((st = store_do(r->db, err, "UPDATE invitation SET state = 2 WHERE site = ?", "t", site)) == FL_OK) {
+        st = store_do(r->db, err, "INSERT INTO invitation (id, site, curve, expires_ms, confirm) VALUES (?, ?, ?, ?, ?)",
+                      "btbii", (const void *)inv->id, sizeof inv->id, site,
+                      (const void *)&inv->curve_public, sizeof inv->curve_public, inv->expires_ms,
+                      (int64_t)confirm);
+    }
+    return finish(r, st, err);
+}
+
+typedef struct {
+    uint8_t id[FED_INVITATION_BYTES];
+    fed_site_id site;
+    int64_t expires_ms;
+    bool confirm;
+    int state;
+    fed_public_key used_curve;
+    fed_verify_key used_sign;
+} invitation;
+
+static fl_status find_invitation(roster *r, const fed_public_key *peer, invitation *out, fl_err *err)
+{
+    bool found = false;
+    fl_status st = store_find(r->db, err, "SELECT id, site, expires_ms, confirm, state, used_curve, used_sign FROM invitation WHERE curve = ?",
+                              "b", (const void *)peer, sizeof *peer);
+    while (st == FL_OK && store_row(r->db, &st, err)) {
+        found = true;
+        out->expires_ms = store_int(r->db, 2);
+        out->confirm = store_int(r->db, 3) != 0;
+        out->state = (int)store_int(r->db, 4);
+        st = store_copy(r->db, 0, out->id, sizeof out->id, err);
+        if (st == FL_OK) {
+            st = fed_site_id_parse(&out->site, store_text(r->db, 1), err);
+        }
+        if (st == FL_OK && out->state == INVITATION_USED &&
+            (st = store_copy(r->db, 5, &out->used_curve, sizeof out->used_curve, err)) == FL_OK) {
+            st = store_copy(r->db, 6, &out->used_sign, sizeof out->used_sign, err);
+        }
+        store_end(r->db);
+        break;
+    }
+    if (st == FL_OK && !found) {
+        return fl_fail(err, FL_EDENIED, "this invitation is not known here");
+    }
+    return st;
+}
+
+/* The rules of enrolment, in order. */
+static fl_status may_enrol(const roster *r, const invitation *inv, const fed_enrol *e,
+                           int64_t wall_ms, fl_err *err)
+{
+    fl_buf bytes = FL_BUF_INIT;
+    fed_enrol_bytes(e, &bytes);
+    bool signed_well = fed_verify(&e->signature, &e->sign_key, "consilium enrol 1", bytes.data, bytes.n);
+    fl_buf_clear(&bytes);
+    if (!signed_well) {
+        return fl_fail(err, FL_EDENIED, "the enrolment is not signed with the key it names");
+    }
+    if (memcmp(inv->id, e->invitation, sizeof inv->id) != 0) {
+        return fl_fail(err, FL_EDENIED, "the invitation's id does not belong to its key");
+    }
+    if (strcmp(inv->site.text, e->site.text) != 0) {
+        return fl_fail(err, FL_EDENIED, "the invitation is for %s, not for %s", inv->site.text, e->site.text);
+    }
+    if (inv->state == INVITATION_REVOKED) {
+        return fl_fail(err, FL_EDENIED, "this invitation was revoked");
+    }
+    if (inv->state == INVITATION_USED) {
+        bool same = memcmp(&inv->used_curve, &e->curve_key, sizeof e->curve_key) == 0 &&
+                    memcmp(&inv->used_sign, &e->sign_key, sizeof e->sign_key) == 0;
+        return same ? FL_OK : fl_fail(err, FL_EDENIED, "this invitation was used already, with other keys");
+    }
+    if (inv->expires_ms <= wall_ms) {
+        char when[32];
+        fl_iso_time(when, sizeof when, inv->expires_ms);
+        return fl_fail(err, FL_EDENIED, "this invitation expired on %s; ask for a new one", when);
+    }
+    if (find_key(r, &e->curve_key) != NULL) {
+        return fl_fail(err, FL_EDENIED, "these keys are enrolled already under another name");
+    }
+    return FL_OK;
+}
+
+fl_status roster_enrol(roster *r, const fed_public_key *peer, const fed_enrol *e,
+                       int64_t wall_ms, bool *confirmed, fl_err *err)
+{
+    *confirmed = false;
+    invitation inv = {.state = INVITATION_REVOKED};
+    fl_status st;
+    if ((st = find_invitation(r, peer, &inv, err)) != FL_OK ||
+        (st = may_enrol(r, &inv, e, wall_ms, err)) != FL_OK) {
+        return st;
+    }
+    if (inv.state == INVITATION_USED) {
+        int known = roster_find(r, e->site.text);
+        *confirmed = known >= 0 && r->sites[known].status == ROSTER_ENROLLED;
+        return FL_OK;
+    }
+    roster_status status = inv.confirm ? ROSTER_UNCONFIRMED : ROSTER_ENROLLED;
+    if ((st = store_begin(r->db, err)) != FL_OK) {
+        return st;
+    }
+    if ((st = store_do(r->db, err, "UPDATE invitation SET state = 1, used_curve = ?, used_sign = ? WHERE curve = ?",
+                       "bbb", (const void *)&e->curve_key, sizeof e->curve_key,
+                       (const void *)&e->sign_key, sizeof e->sign_key, (const void *)peer, sizeof *peer)) == FL_OK) {
+        st = store_do(r->db, err, "INSERT OR REPLACE INTO site (name, status, curve, sign, enrolled_ms) VALUES (?, ?, ?, ?, ?)",
+                      "tibbi", e->site.text, (int64_t)status, (const void *)&e->curve_key, sizeof e->curve_key,
+                      (const void *)&e->sign_key, sizeof e->sign_key, wall_ms);
+    }
+    *confirmed = status == ROSTER_ENROLLED;
+    return finish(r, st, err);
+}
+
+fl_status roster_confirm(roster *r, const char *site, fl_err *err)
+{
+    int known = roster_find(r, site);
+    if (known >= 0 && r->sites[known].status == ROSTER_ENROLLED) {
+        return FL_OK;
+    }
+    if (known < 0 || r->sites[known].status != ROSTER_UNCONFIRMED) {
+        return fl_fail(err, FL_ENOTFOUND, "%s has not enrolled: there is nothing to confirm", site);
+    }
+    fl_status st = store_begin(r->db, err);
+    if (st == FL_OK) {
+        st = store_do(r->db, err, "UPDATE site SET status = 2 WHERE name = ?", "t", site);
+        st = finish(r, st, err);
+    }
+    return st;
+}
+
+fl_status roster_remove(roster *r, const char *site, fl_err *err)
+{
+    int known = roster_find(r, site);
+    if (known < 0) {
+        return fl_fail(err, FL_ENOTFOUND, "no site is called %s; `coordinator sites` lists them", site);
+    }
+    fl_status st = store_begin(r->db, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    if ((st = store_do(r->db, err, "UPDATE site SET status = 3 WHERE name = ?", "t", site)) == FL_OK) {
+        st = store_do(r->db, err, "UPDATE invitation SET state = 2 WHERE site = ?", "t", site);
+    }
+    return finish(r, st, err);
+}
+
+// ---------------------------------------------- what was heard, and refused
+
+void roster_seen(roster *r, size_t site, const char *software, const char *environment,
+                 int64_t wall_ms)
+{
+    roster_site *s = &r->sites[site];
+    s->seen_ms = wall_ms;
+    snprintf(s->software, sizeof s->software, "%s", software);
+    snprintf(s->environment, sizeof s->environment, "%s", environment);
+    s->unsaved = true;
+    r->unsaved = true;
+}
+
+void roster_refuse(roster *r, const char *what, const char *reason, const char *address,
+                   int64_t wall_ms)
+{
+    refusal *found = NULL;
+    for (size_t i = 0; i < r->n_pending && found == NULL; i++) {
+        refusal *p = &r->pending[i];
+        if (strncmp(p->what, what, sizeof p->what - 1) == 0 &&
+            strncmp(p->reason, reason, sizeof p->reason - 1) == 0 &&
+            strncmp(p->address, address, sizeof p->address - 1) == 0) {
+            found = p;
+        }
+    }
+    if (found == NULL && r->n_pending == MAX_PENDING_REFUSALS) {
+        found = &r->pending[MAX_PENDING_REFUSALS - 1]; // a flood: lumped together
+        snprintf(found->address, sizeof found->address, "others");
+    }
+    if (found == NULL) {
+        found = &r->pending[r->n_pending++];
+        *found = (refusal){.first_ms = wall_ms};
+        snprintf(found->what, sizeof found->what, "%s", what);
+        snprintf(found->reason, sizeof found->reason, "%s", reason);
+        snprintf(found->address, sizeof found->address, "%s", address);
+    }
+    found->count++;
+    found->last_ms = wall_ms;
+}
+
+static fl_status count_rows(roster *r, int64_t *rows, fl_err *err)
+{
+    fl_status st = store_find(r->db, err, "SELECT count(*) FROM refusal", "");
+    while (st == FL_OK && store_row(r->db, &st, err)) {
+        *rows = store_int(r->db, 0);
+    }
+    return st;
+}
+
+fl_status roster_flush(roster *r, fl_err *err)
+{
+    if (r->n_pending == 0 && !r->unsaved) {
+        return FL_OK;
+    }
+    int64_t rows = 0;
+    fl_status st = store_begin(r->db, err);
+    if (st == FL_OK) {
+        st = count_rows(r, &rows, err);
+    }
+    for (size_t i = 0; i < r->n_pending && st == FL_OK; i++) {
+        const refusal *p = &r->pending[i];
+        st = store_do(r->db, err,
+                      "INSERT INTO refusal VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (what, reason, address)"
+                      " DO UPDATE SET count = count + excluded.count, last_ms = excluded.last_ms",
+                      "tttiii", p->what, p->reason, rows < MAX_REFUSAL_ROWS ? p->address : "others",
+                      p->count, p->first_ms, p->last_ms);
+        rows++;
+    }
+    for (size_t i = 0; i < r->n_sites && st == FL_OK; i++) {
+        const roster_site *s = &r->sites[i];
+        if (s->unsaved) {
+            st = store_do(r->db, err, "UPDATE site SET seen_ms = ?, software = ?, environment = ? WHERE name = ?",
+                          "ittt", s->seen_ms, s->software, s->environment, s->name.text);
+        }
+    }
+    if (st == FL_OK) {
+        st = store_commit(r->db, err);
+    }
+    store_rollback(r->db);
+    if (st != FL_OK) {
+        return st;
+    }
+    r->n_pending = 0;
+    r->unsaved = false;
+    for (size_t i = 0; i < r->n_sites; i++) {
+        r->sites[i].unsaved = false;
+    }
+    return FL_OK;
+}
+
+fl_status roster_refusals(json_t **out, roster *r, int64_t since_ms, fl_err *err)
+{
+    *out = NULL;
+    fl_status st = roster_flush(r, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    json_t *list = json_array();
+    st = store_find(r->db, err, "SELECT last_ms, address, what, reason, count FROM refusal WHERE last_ms >= ? ORDER BY what, reason, address",
+                    "i", since_ms);
+    while (st == FL_OK && store_row(r->db, &st, err)) {
+        char when[32];
+        fl_iso_time(when, sizeof when, store_int(r->db, 0));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:I}", "time", when, "address",
+                                              store_text(r->db, 1), "what", store_text(r->db, 2), "reason",
+                                              store_text(r->db, 3), "count", (json_int_t)store_int(r->db, 4)));
+    }
+    if (st != FL_OK) {
+        json_decref(list);
+        return st;
+    }
+    *out = list;
+    return FL_OK;
+}

@@ -1,0 +1,302 @@
+/*
+ * store.c - see store.h.  The only file that includes sqlite3.h.
+ */
+#include "coordinator/store.h"
+
+#include <errno.h>
+#include <math.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+enum { MAX_STATEMENTS = 96, BUSY_TIMEOUT_MS = 10000 };
+
+struct store {
+    sqlite3 *db;
+    char *path;
+    bool in_transaction;
+    struct {
+        const char *sql; // a literal: its address is the key
+        sqlite3_stmt *stmt;
+    } cache[MAX_STATEMENTS];
+    size_t n_cache;
+    sqlite3_stmt *reading; // the open store_find, or NULL
+};
+
+static fl_status fail(store *s, fl_err *err, int code)
+{
+    int primary = code & 0xff;
+    int system = sqlite3_system_errno(s->db);
+    if (primary == SQLITE_FULL || (primary == SQLITE_IOERR && (system == ENOSPC || system == EDQUOT))) {
+        return fl_fail(err, FL_EFULL, "%s: the disk is full", s->path);
+    }
+    if (primary == SQLITE_BUSY || primary == SQLITE_LOCKED) {
+        return fl_fail(err, FL_ECONFLICT, "%s: another program keeps it locked", s->path);
+    }
+    if (primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB) {
+        return fl_fail(err, FL_EFORMAT, "%s: damaged, or not one of our files (%s)", s->path,
+                       sqlite3_errmsg(s->db));
+    }
+    return fl_fail(err, FL_EIO, "%s: %s", s->path, sqlite3_errmsg(s->db));
+}
+
+static fl_status execute(store *s, const char *sql, fl_err *err)
+{
+    int code = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+    return code == SQLITE_OK ? FL_OK : fail(s, err, code);
+}
+
+static fl_status make_schema(store *s, const char *name, int version, const char *schema,
+                             fl_err *err)
+{
+    fl_status st;
+    if ((st = store_begin(s, err)) != FL_OK ||
+        (st = execute(s, "CREATE TABLE IF NOT EXISTS store (name TEXT, version INTEGER)", err)) != FL_OK ||
+        (st = store_find(s, err, "SELECT name, version FROM store", "")) != FL_OK) {
+        goto done;
+    }
+    bool found = store_row(s, &st, err);
+    if (st != FL_OK) {
+        goto done;
+    }
+    if (found && (strcmp(store_text(s, 0), name) != 0 || store_int(s, 1) != version)) {
+        st = fl_fail(err, FL_EUNSUPPORTED, "%s: holds %s version %d, this program knows %s version %d",
+                     s->path, store_text(s, 0), (int)store_int(s, 1), name, version);
+    }
+    store_end(s);
+    if (st == FL_OK && !found) {
+        st = execute(s, schema, err);
+        if (st == FL_OK) {
+            st = store_do(s, err, "INSERT INTO store VALUES (?, ?)", "ti", name, (int64_t)version);
+        }
+    }
+    if (st == FL_OK) {
+        st = store_commit(s, err);
+    }
+done:
+    store_rollback(s);
+    return st;
+}
+
+fl_status store_open(store **out, const char *path, const char *name, int version,
+                     const char *schema, fl_err *err)
+{
+    *out = NULL;
+    store *s = fl_xcalloc(1, sizeof *s);
+    s->path = fl_xstrdup(path);
+    int code = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+    fl_status st = code == SQLITE_OK ? FL_OK : fail(s, err, code);
+    if (st == FL_OK) {
+        sqlite3_busy_timeout(s->db, BUSY_TIMEOUT_MS);
+        sqlite3_limit(s->db, SQLITE_LIMIT_LENGTH, 64 << 20);
+        st = execute(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON", err);
+    }
+    if (st == FL_OK) {
+        st = make_schema(s, name, version, schema, err);
+    }
+    if (st != FL_OK) {
+        store_close(&s);
+        return st;
+    }
+    *out = s;
+    return FL_OK;
+}
+
+void store_close(store **s)
+{
+    if (*s == NULL) {
+        return;
+    }
+    store_rollback(*s);
+    for (size_t i = 0; i < (*s)->n_cache; i++) {
+        sqlite3_finalize((*s)->cache[i].stmt);
+    }
+    sqlite3_close((*s)->db);
+    free((*s)->path);
+    FL_FREE(*s);
+}
+
+fl_status store_begin(store *s, fl_err *err)
+{
+    FL_REQUIRE(!s->in_transaction);
+    fl_status st = execute(s, "BEGIN IMMEDIATE", err);
+    s->in_transaction = st == FL_OK;
+    return st;
+}
+
+fl_status store_commit(store *s, fl_err *err)
+{
+    FL_REQUIRE(s->in_transaction);
+    fl_status st = execute(s, "COMMIT", err);
+    if (st == FL_OK) {
+        s->in_transaction = false;
+    } else {
+        store_rollback(s);
+    }
+    return st;
+}
+
+void store_rollback(store *s)
+{
+    store_end(s);
+    if (s->in_transaction) {
+        sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+        s->in_transaction = false;
+    }
+}
+
+static fl_status prepare(store *s, sqlite3_stmt **out, const char *sql, fl_err *err)
+{
+    for (size_t i = 0; i < s->n_cache; i++) {
+        if (s->cache[i].sql == sql) {
+            *out = s->cache[i].stmt;
+            return FL_OK;
+        }
+    }
+    FL_REQUIRE(s->n_cache < MAX_STATEMENTS);
+    int code = sqlite3_prepare_v3(s->db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL);
+    if (code != SQLITE_OK) {
+        return fail(s, err, code);
+    }
+    s->cache[s->n_cache].sql = sql;
+    s->cache[s->n_cache++].stmt = *out;
+    return FL_OK;
+}
+
+/* Values stay the caller's until the statement is reset. */
+static void bind(sqlite3_stmt *stmt, const char *types, va_list ap)
+{
+    FL_REQUIRE((int)strlen(types) == sqlite3_bind_parameter_count(stmt));
+    for (int i = 1; *types != '\0'; types++, i++) {
+        if (*types == 'i') {
+            sqlite3_bind_int64(stmt, i, va_arg(ap, int64_t));
+        } else if (*types == 'd') {
+            double value = va_arg(ap, double);
+            if (isnan(value)) {
+                sqlite3_bind_null(stmt, i);
+            } else {
+                sqlite3_bind_double(stmt, i, value);
+            }
+        } else if (*types == 't') {
+            sqlite3_bind_text(stmt, i, va_arg(ap, const char *), -1, SQLITE_TRANSIENT);
+        } else {
+            FL_REQUIRE(*types == 'b');
+            const void *bytes = va_arg(ap, const void *);
+            size_t n = va_arg(ap, size_t);
+            sqlite3_bind_blob64(stmt, i, bytes, n, SQLITE_TRANSIENT);
+        }
+    }
+}
+
+fl_status store_do(store *s, fl_err *err, const char *sql, const char *types, ...)
+{
+    sqlite3_stmt *stmt = NULL;
+    fl_status st = prepare(s, &stmt, sql, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    va_list ap;
+    va_start(ap, types);
+    bind(stmt, types, ap);
+    va_end(ap);
+    int code = sqlite3_step(stmt);
+    if (code != SQLITE_DONE && code != SQLITE_ROW) {
+        st = fail(s, err, code);
+    }
+    sqlite3_reset(stmt);
+    sqlite3_clear_bindings(stmt);
+    return st;
+}
+
+int64_t store_changes(const store *s)
+{
+    return sqlite3_changes(s->db);
+}
+
+fl_status store_find(store *s, fl_err *err, const char *sql, const char *types, ...)
+{
+    FL_REQUIRE(s->reading == NULL);
+    sqlite3_stmt *stmt = NULL;
+    fl_status st = prepare(s, &stmt, sql, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    va_list ap;
+    va_start(ap, types);
+    bind(stmt, types, ap);
+    va_end(ap);
+    s->reading = stmt;
+    return FL_OK;
+}
+
+bool store_row(store *s, fl_status *st, fl_err *err)
+{
+    FL_REQUIRE(s->reading != NULL);
+    int code = sqlite3_step(s->reading);
+    if (code == SQLITE_ROW) {
+        return true;
+    }
+    if (code != SQLITE_DONE) {
+        *st = fail(s, err, code);
+    }
+    store_end(s);
+    return false;
+}
+
+void store_end(store *s)
+{
+    if (s->reading != NULL) {
+        sqlite3_reset(s->reading);
+        sqlite3_clear_bindings(s->reading);
+        s->reading = NULL;
+    }
+}
+
+int64_t store_int(store *s, int column)
+{
+    return sqlite3_column_int64(s->reading, column);
+}
+
+double store_num(store *s, int column)
+{
+    return sqlite3_column_type(s->reading, column) == SQLITE_NULL
+               ? NAN
+               : sqlite3_column_double(s->reading, column);
+}
+
+const char *store_text(store *s, int column)
+{
+    const char *text = (const char *)sqlite3_column_text(s->reading, column);
+    return text != NULL ? text : "";
+}
+
+const void *store_bytes(store *s, int column, size_t *n)
+{
+    const void *bytes = sqlite3_column_blob(s->reading, column);
+    *n = (size_t)sqlite3_column_bytes(s->reading, column);
+    return bytes;
+}
+
+fl_status store_copy(store *s, int column, void *out, size_t n, fl_err *err)
+{
+    size_t found = 0;
+    const void *bytes = store_bytes(s, column, &found);
+    if (found != n) {
+        return fl_fail(err, FL_EFORMAT, "%s: damaged: a field of %zu bytes has %zu", s->path, n, found);
+    }
+    memcpy(out, bytes, n);
+    return FL_OK;
+}
+
+int64_t store_version(store *s)
+{
+    int64_t version = 0;
+    fl_status st = store_find(s, NULL, "PRAGMA data_version", "");
+    while (st == FL_OK && store_row(s, &st, NULL)) {
+        version = store_int(s, 0);
+    }
+    return version;
+}
