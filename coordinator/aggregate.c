@@ -1,0 +1,252 @@
+/*
+ * aggregate.c - see aggregate.h
+ */
+#include "coordinator/aggregate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "ckpt/ckpt.h"
+#include "fed/accum.h"
+
+fl_status aggregate_weights(uint32_t *out, const uint64_t *weight, size_t n, bool uniform, fl_err *err)
+{
+    if (n > FED_MAX_WEIGHT_SUM) {
+        return fl_fail(err, FL_ELIMIT, "%zu contributions in a round, at most %d", n, FED_MAX_WEIGHT_SUM);
+    }
+    for (int shift = 0;; shift++) {
+        uint64_t sum = 0;
+        for (size_t i = 0; i < n; i++) {
+            uint64_t w = uniform ? 1 : weight[i] >> shift;
+            w = w > 0 ? w : 1;
+            out[i] = w > FED_MAX_WEIGHT_SUM ? FED_MAX_WEIGHT_SUM : (uint32_t)w;
+            sum += w;
+        }
+        if (sum <= FED_MAX_WEIGHT_SUM) {
+            return FL_OK;
+        }
+    }
+}
+
+/* Index of the entry that holds offset. */
+static size_t find_entry(const nn_table *table, int64_t offset)
+{
+    size_t low = 0, high = nn_table_n(table);
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (nn_table_at(table, middle)->offset <= offset) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+size_t aggregate_stretches(aggregate_stretch *out, size_t max, const nn_table *table, int64_t offset, int64_t count)
+{
+    size_t n = 0;
+    int64_t end = offset + count;
+    for (size_t i = find_entry(table, offset); i < nn_table_n(table); i++) {
+        const nn_param *p = nn_table_at(table, i);
+        int64_t from = p->offset > offset ? p->offset : offset;
+        int64_t to = p->offset + p->count < end ? p->offset + p->count : end;
+        if (p->offset >= end) {
+            break;
+        }
+        if (to <= from) {
+            continue;
+        }
+        bool trainable = nn_kind_trainable(p->kind);
+        if (n > 0 && out[n - 1].trainable == trainable) {
+            out[n - 1].count += to - from;
+        } else if (n == max) {
+            return max + 1;
+        } else {
+            out[n++] = (aggregate_stretch){.offset = from, .count = to - from, .trainable = trainable};
+        }
+    }
+    return n;
+}
+
+typedef struct {
+    float in[FED_PIECE_VALUES];   // one contribution's block
+    float mean[FED_PIECE_VALUES]; // of all
+    int64_t sum[FED_PIECE_VALUES];
+    aggregate_stretch stretch[FED_PIECE_VALUES];
+} workspace;
+
+/* The block's exact sum over contributions, then its mean. */
+static fl_status average(workspace *w, size_t n_stretches, int64_t offset, int64_t count,
+                         const aggregate_input *in, const uint32_t *weight, fl_err *err)
+{
+    uint64_t weight_sum = 0;
+    memset(w->sum, 0, sizeof *w->sum * (size_t)count);
+    for (size_t i = 0; i < in->n; i++) {
+        fl_status st = in->read(in->ctx, i, w->in, offset, count, err);
+        weight_sum += weight[i];
+        for (size_t k = 0; k < n_stretches && st == FL_OK; k++) {
+            const aggregate_stretch *s = &w->stretch[k];
+            int64_t at = s->offset - offset;
+            st = fed_accum_add(w->sum + at, w->in + at, s->count, weight[i], s->trainable ? FED_SCALE_TRAINED : FED_SCALE_STAT, err);
+        }
+        if (st != FL_OK) {
+            return fl_wrap(err, st, "contribution %zu", i + 1);
+        }
+    }
+    for (size_t k = 0; k < n_stretches; k++) {
+        const aggregate_stretch *s = &w->stretch[k];
+        int64_t at = s->offset - offset;
+        fed_accum_mean(w->mean + at, w->sum + at, s->count, weight_sum, s->trainable ? FED_SCALE_TRAINED : FED_SCALE_STAT);
+    }
+    return FL_OK;
+}
+
+static void apply(float *out, float *const *vectors, const strategy *s, const float *global,
+                  const workspace *w, size_t n_stretches, int64_t offset)
+{
+    for (size_t k = 0; k < n_stretches; k++) {
+        const aggregate_stretch *t = &w->stretch[k];
+        const float *mean = w->mean + (t->offset - offset);
+        if (!t->trainable) {
+            for (int64_t i = 0; i < t->count; i++) {
+                out[t->offset + i] = global[t->offset + i] + mean[i];
+            }
+            continue;
+        }
+        float *vector[STRATEGY_MAX_VECTORS] = {NULL};
+        for (int v = 0; v < s->ops->n_vectors; v++) {
+            vector[v] = vectors[v] + t->offset;
+        }
+        s->ops->block(s->value, &(strategy_block){.out = out + t->offset, .global = global + t->offset,
+                                                  .in = &mean, .n = 1, .vector = vector, .count = t->count});
+    }
+}
+
+fl_status aggregate_run(float *out, float *const *vectors, const strategy *s, const nn_table *table,
+                        const float *global, const aggregate_input *in, fl_err *err)
+{
+    FL_REQUIRE(in->n > 0 && s->ops->sees == STRATEGY_SUM);
+    int64_t P = nn_table_count(table);
+    workspace *w = NULL;
+    uint32_t *weight = fl_calloc(in->n, sizeof *weight, "weights", err);
+    fl_status st = weight != NULL ? aggregate_weights(weight, in->weight, in->n, s->uniform, err) : FL_ELIMIT;
+    if (st != FL_OK) {
+        goto done;
+    }
+    w = fl_xcalloc(1, sizeof *w);
+    for (int64_t offset = 0; offset < P && st == FL_OK; offset += FED_PIECE_VALUES) {
+        int64_t count = P - offset < FED_PIECE_VALUES ? P - offset : FED_PIECE_VALUES;
+        size_t n_stretches = aggregate_stretches(w->stretch, FED_PIECE_VALUES, table, offset, count);
+        if ((st = average(w, n_stretches, offset, count, in, weight, err)) == FL_OK) {
+            apply(out, vectors, s, global, w, n_stretches, offset);
+        }
+    }
+    if (st == FL_OK && !nn_vec_is_finite(out, P)) {
+        st = fl_fail(err, FL_EFORMAT, "the new global model is not finite: lower strategy.lr");
+    }
+done:
+    free(w);
+    free(weight);
+    return st;
+}
+
+// ------------------------------------------------------- the server's vectors
+
+void aggregate_vectors_free(float ***vectors, const strategy *s)
+{
+    if (*vectors != NULL) {
+        for (int v = 0; v < s->ops->n_vectors; v++) {
+            free((*vectors)[v]);
+        }
+        FL_FREE(*vectors);
+    }
+}
+
+float **aggregate_vectors_new(const strategy *s, int64_t P, fl_err *err)
+{
+    float **vectors = fl_xcalloc(STRATEGY_MAX_VECTORS, sizeof *vectors);
+    for (int v = 0; v < s->ops->n_vectors; v++) {
+        vectors[v] = fl_calloc_aligned((size_t)P, sizeof(float), "the strategy's state", err);
+        if (vectors[v] == NULL) {
+            aggregate_vectors_free(&vectors, s);
+            return NULL;
+        }
+        float start = strategy_vector_start(s, v);
+        for (int64_t i = 0; i < P; i++) {
+            vectors[v][i] = start;
+        }
+    }
+    return vectors;
+}
+
+static nn_table *vectors_table(const strategy *s, int64_t P)
+{
+    nn_table *table = nn_table_new();
+    for (int v = 0; v < s->ops->n_vectors; v++) {
+        char name[32];
+        snprintf(name, sizeof name, "vector.%d", v);
+        nn_shape shape = {1, {P}};
+        if (nn_table_add(table, name, NN_STAT, &shape, NULL) != FL_OK) {
+            nn_table_destroy(&table);
+            return NULL;
+        }
+    }
+    return table;
+}
+
+fl_status aggregate_vectors_write(const char *path, const strategy *s, int64_t P, float *const *vectors, fl_err *err)
+{
+    nn_table *table = vectors_table(s, P);
+    if (table == NULL) {
+        return fl_fail(err, FL_ELIMIT, "the strategy's state is too large to be written");
+    }
+    ckpt_meta meta = {NULL, NULL, 0};
+    ckpt_meta_add(&meta, "strategy", s->ops->name);
+    size_t n = (size_t)s->ops->n_vectors;
+    float *joined = fl_calloc(n * (size_t)P, sizeof *joined, "the strategy's state", err);
+    fl_status st = joined != NULL ? FL_OK : FL_ELIMIT;
+    if (st == FL_OK) {
+        for (size_t v = 0; v < n; v++) {
+            memcpy(joined + v * (size_t)P, vectors[v], (size_t)P * sizeof *joined);
+        }
+        st = ckpt_safetensors_write(path, table, joined, &meta, err);
+    }
+    free(joined);
+    ckpt_meta_clear(&meta);
+    nn_table_destroy(&table);
+    return st;
+}
+
+fl_status aggregate_vectors_read(float ***vectors, const char *path, const strategy *s, int64_t P, fl_err *err)
+{
+    *vectors = NULL;
+    nn_table *found = NULL, *wanted = vectors_table(s, P);
+    float *joined = NULL;
+    ckpt_meta meta = {NULL, NULL, 0};
+    fl_status st = ckpt_safetensors_read(&found, &joined, &meta, path, err);
+    if (st != FL_OK) {
+        goto done;
+    }
+    const char *name = ckpt_meta_get(&meta, "strategy");
+    if (wanted == NULL || !nn_table_equal(found, wanted) || name == NULL || strcmp(name, s->ops->name) != 0) {
+        st = fl_fail(err, FL_EFORMAT, "%s: not the state of %s over %lld parameters", path, s->ops->name, (long long)P);
+        goto done;
+    }
+    *vectors = aggregate_vectors_new(s, P, err);
+    if (*vectors == NULL) {
+        st = FL_ELIMIT;
+        goto done;
+    }
+    for (int v = 0; v < s->ops->n_vectors; v++) {
+        memcpy((*vectors)[v], joined + (int64_t)v * P, (size_t)P * sizeof *joined);
+    }
+done:
+    free(joined);
+    ckpt_meta_clear(&meta);
+    nn_table_destroy(&found);
+    nn_table_destroy(&wanted);
+    return st;
+}

@@ -1,0 +1,58 @@
+/*
+ * aggregate.h - one round's contributions become the next global model
+ *
+ * A pure function of the contributions in site order, the last global and the
+ * strategy's vectors; `coordinator aggregate` and the round use the same one.
+ * Works in blocks of FED_PIECE_VALUES parameters, so memory does not grow
+ * with the number of sites.
+ */
+#ifndef COORDINATOR_AGGREGATE_H
+#define COORDINATOR_AGGREGATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "coordinator/strategy.h"
+#include "nn/params.h"
+
+typedef struct {
+    size_t n;               // contributions, sorted by site
+    const uint64_t *weight; // of each, >= 1
+    void *ctx;
+    /* Writes count values of contribution i from offset on to out. */
+    fl_status (*read)(void *ctx, size_t i, float *out, int64_t offset, int64_t count, fl_err *err);
+} aggregate_input;
+
+/*
+ * out (P): the new global.  global (P): the last one.  vectors: ops->n_vectors
+ * of P floats, brought up to date in place.  Running statistics become the
+ * weighted mean whatever the strategy.
+ * FL_EFORMAT when a value is not finite or out of range.
+ */
+fl_status aggregate_run(float *out, float *const *vectors, const strategy *s, const nn_table *table,
+                        const float *global, const aggregate_input *in, fl_err *err);
+
+/*
+ * Weights whose sum fits FED_MAX_WEIGHT_SUM: as they are, or all halved as
+ * often as needed (never below 1); all 1 when uniform.  FL_ELIMIT above
+ * FED_MAX_WEIGHT_SUM contributions.
+ */
+fl_status aggregate_weights(uint32_t *out, const uint64_t *weight, size_t n, bool uniform, fl_err *err);
+
+/* A stretch of a table with one way to add: trainable, or running statistics. */
+typedef struct {
+    int64_t offset, count;
+    bool trainable;
+} aggregate_stretch;
+/* The table's stretches within [offset, offset + count), at most max; returns their number, or max + 1. */
+size_t aggregate_stretches(aggregate_stretch *out, size_t max, const nn_table *table, int64_t offset, int64_t count);
+
+/* The vectors with their first values; caller frees each and the list. NULL with FL_ELIMIT. */
+float **aggregate_vectors_new(const strategy *s, int64_t P, fl_err *err);
+void aggregate_vectors_free(float ***vectors, const strategy *s);
+/* On disk as safetensors: vector.0, vector.1 ... with the strategy's name. */
+fl_status aggregate_vectors_write(const char *path, const strategy *s, int64_t P, float *const *vectors, fl_err *err);
+fl_status aggregate_vectors_read(float ***vectors, const char *path, const strategy *s, int64_t P, fl_err *err);
+
+#endif

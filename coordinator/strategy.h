@@ -1,0 +1,71 @@
+/*
+ * strategy.h - from a round's updates to the next global model
+ *
+ * A strategy is a table of functions that works block by block: one const
+ * table a file, one line in the registry (strategy.c).  It sees trainable
+ * kinds only; running statistics are plainly averaged by aggregate.c.  Sums are
+ * exact before a strategy sees them, so the same contributions give the same
+ * bits.  An update is trained - base: a step that the sites propose.
+ */
+#ifndef COORDINATOR_STRATEGY_H
+#define COORDINATOR_STRATEGY_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "job/job.h"
+
+enum { STRATEGY_MAX_PARAMS = 8, STRATEGY_MAX_VECTORS = 2 };
+
+typedef enum {
+    STRATEGY_SUM, // sees the weighted mean of the updates
+    STRATEGY_EACH // sees every update
+} strategy_view;
+
+/* A setting in the job's `strategy:`. */
+typedef struct {
+    const char *key;
+    double dflt, min, max;
+    const char *help;
+} strategy_param;
+
+/* A stretch of parameters. */
+typedef struct {
+    float *out;              // the new global, to write
+    const float *global;     // the global that the updates start from
+    const float *const *in;  // SUM: in[0] is the mean update
+    size_t n;                // SUM: 1
+    float *const *vector;    // n_vectors stretches of server state, to bring up to date
+    int64_t count;           // parameters
+} strategy_block;
+
+typedef struct {
+    const char *name;  // as written in the job: "fedavg"
+    const char *paper; // printed in the report
+    const strategy_param *params; // ends with {0}; value i of a strategy belongs to params[i]
+    strategy_view sees;
+    int n_vectors;     // P floats of server state each, kept between rounds; they start at vector_start
+    int vector_start[STRATEGY_MAX_VECTORS]; // index of the parameter that says so; -1: zeros
+    /* Once for every stretch, in any order.  No i/o; keeps no pointer; may not look at other stretches. */
+    void (*block)(const double *value, const strategy_block *b);
+} strategy_ops;
+
+/* A table with its settings. */
+typedef struct {
+    const strategy_ops *ops;
+    double value[STRATEGY_MAX_PARAMS];
+    bool uniform; // every site weighs the same
+} strategy;
+
+const strategy_ops *strategy_find(const char *name); // NULL when unknown
+const strategy_ops *strategy_at(size_t i);           // NULL behind the last
+/* FL_ECONFIG names the known strategies, or the setting that is unknown or out of range. */
+fl_status strategy_init(strategy *out, const job_strategy *cfg, fl_err *err);
+/* The first value of a state vector. */
+float strategy_vector_start(const strategy *s, int vector);
+/* Every strategy with its settings, for `coordinator keys`. */
+void strategy_describe(FILE *out);
+
+#endif
