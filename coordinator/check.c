@@ -1,0 +1,216 @@
+/*
+ * check.c - see check.h
+ */
+#include "coordinator/check.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "coordinator/aggregate.h"
+#include "coordinator/round.h"
+#include "eval/eval.h"
+#include "fed/accum.h"
+#include "fed/identity.h"
+#include "report/report.h"
+
+static bool is_count(double x, double max)
+{
+    return x >= 0 && x <= max && x == floor(x);
+}
+
+static fl_status need_count(const fed_offer *o, const char *name, double min, double max, fl_err *err)
+{
+    double x = fed_offer_get(o, name, NAN);
+    if (is_count(x, max) && x >= min) {
+        return FL_OK;
+    }
+    return fl_fail(err, FL_EFORMAT, "%s: expected a whole number from %.0f to %.0f, found %g", name, min, max, x);
+}
+
+static fl_status need_share(const fed_offer *o, const char *name, fl_err *err)
+{
+    double x = fed_offer_get(o, name, 0); // left out: undefined at this site
+    if (x >= 0 && x <= 1) {
+        return FL_OK;
+    }
+    return fl_fail(err, FL_EFORMAT, "%s: expected a number from 0 to 1, found %g", name, x);
+}
+
+static fl_status check_scalars(const check_job *c, const fed_offer *o, fl_err *err)
+{
+    const double most = 1e9; // cases
+    fl_status st;
+    switch (o->key.kind) {
+    case FED_CHECK: {
+        int64_t P = nn_table_count(c->table);
+        if ((st = need_count(o, "n_train", 0, most, err)) != FL_OK ||
+            (st = need_count(o, "n_val", 0, most, err)) != FL_OK ||
+            (st = need_count(o, "n_test", 0, most, err)) != FL_OK) {
+            return st;
+        }
+        double parameters = fed_offer_get(o, "parameters", (double)P);
+        if (parameters != (double)P) {
+            return fl_fail(err, FL_EFORMAT, "the site's model has %.0f parameters, the coordinator's %lld: their versions differ",
+                           parameters, (long long)P);
+        }
+        return FL_OK;
+    }
+    case FED_TRAIN:
+        return need_count(o, "weight", 1, FED_MAX_WEIGHT_SUM, err);
+    case FED_SCORE:
+        if ((st = need_count(o, "n", 0, most, err)) != FL_OK ||
+            (st = need_share(o, "auc", err)) != FL_OK) {
+            return st;
+        }
+        return need_share(o, "accuracy", err);
+    default:
+        return FL_OK;
+    }
+}
+
+static fl_status check_size(const check_job *c, const fed_offer *o, fl_err *err)
+{
+    static const uint64_t most[FED_N_ORDERS] = {
+        [FED_CHECK] = 1 << 20, [FED_SCORE] = 1 << 20, [FED_TEST] = CHECK_MAX_DOCUMENT, [FED_DONE] = 0};
+    if (o->key.kind == FED_TRAIN) {
+        uint64_t P = (uint64_t)nn_table_count(c->table);
+        if (o->n_pieces != fed_pieces_of(FED_ENC_F32, P) || o->n_bytes != fed_piece_bytes_of(FED_ENC_F32, P)) {
+            return fl_fail(err, FL_EFORMAT, "the update has %llu bytes in %u pieces, expected %llu in %u",
+                           (unsigned long long)o->n_bytes, o->n_pieces,
+                           (unsigned long long)fed_piece_bytes_of(FED_ENC_F32, P), fed_pieces_of(FED_ENC_F32, P));
+        }
+        return FL_OK;
+    }
+    uint64_t limit = most[o->key.kind];
+    uint64_t heads = (uint64_t)o->n_pieces * FED_PIECE_HEAD;
+    if (o->n_bytes > limit + heads || (o->n_pieces == 0) != (o->n_bytes == 0) ||
+        (o->n_pieces > 0 && (o->n_bytes <= heads ||
+                             o->n_pieces != fed_pieces_of(FED_ENC_BYTES, o->n_bytes - heads)))) {
+        return fl_fail(err, FL_EFORMAT, "%llu bytes in %u pieces do not fit a %s contribution (at most %llu)",
+                       (unsigned long long)o->n_bytes, o->n_pieces, fed_order_name(o->key.kind), (unsigned long long)limit);
+    }
+    return FL_OK;
+}
+
+fl_status check_offer(const check_job *c, const fed_offer *o, const fed_site_id *site,
+                      const fed_verify_key *key, const fed_model_id *base, fl_err *err)
+{
+    static const fed_model_id none;
+    static const uint8_t no_table[32];
+    if (strcmp(o->site.text, site->text) != 0) {
+        return fl_fail(err, FL_EDENIED, "the contribution is in the name of %s", o->site.text);
+    }
+    fl_buf bytes = FL_BUF_INIT;
+    fed_offer_bytes(o, &bytes);
+    bool signed_well = fed_verify(&o->signature, key, "consilium contribution 1", bytes.data, bytes.n);
+    fl_buf_clear(&bytes);
+    if (!signed_well) {
+        return fl_fail(err, FL_EDENIED, "the signature is not the site's");
+    }
+    if (memcmp(&o->base_model, base != NULL ? base : &none, sizeof none) != 0) {
+        return fl_fail(err, FL_EDENIED, "it was made from another model than the order's");
+    }
+    const uint8_t *table = o->key.kind == FED_TRAIN ? c->table_hash : no_table;
+    if (memcmp(o->table_hash, table, sizeof no_table) != 0) {
+        return fl_fail(err, FL_EFORMAT, "its table of parameters is not the job's");
+    }
+    fl_status st = check_size(c, o, err);
+    return st == FL_OK ? check_scalars(c, o, err) : st;
+}
+
+fl_status check_piece(const check_job *c, const uint8_t *piece, size_t n, uint32_t index, fl_err *err)
+{
+    fed_encoding enc;
+    const uint8_t *bytes;
+    uint32_t count;
+    fl_status st = fed_piece_parse(piece, n, &enc, &bytes, &count, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    int64_t offset = (int64_t)index * FED_PIECE_VALUES;
+    if (enc != FED_ENC_F32 || offset + count > nn_table_count(c->table)) {
+        return fl_fail(err, FL_EFORMAT, "piece %u is no part of an update", index);
+    }
+    aggregate_stretch *stretch = fl_xcalloc(count, sizeof *stretch);
+    float *values = fl_xcalloc(count, sizeof *values); // aligned
+    memcpy(values, bytes, count * sizeof *values);
+    size_t n_stretches = aggregate_stretches(stretch, count, c->table, offset, count);
+    for (size_t i = 0; i < n_stretches && st == FL_OK; i++) {
+        st = fed_accum_check(values + (stretch[i].offset - offset), stretch[i].count,
+                             stretch[i].trainable ? FED_SCALE_TRAINED : FED_SCALE_STAT, err);
+        if (st != FL_OK) {
+            fl_wrap(err, st, "parameters %lld to %lld", (long long)stretch[i].offset,
+                    (long long)(stretch[i].offset + stretch[i].count - 1));
+        }
+    }
+    free(values);
+    free(stretch);
+    return st;
+}
+
+// ---------------------------------------------------------------- documents
+
+static fl_status check_bins(const json_t *list, size_t bins, int64_t *total, fl_err *err)
+{
+    if (!json_is_array(list) || json_array_size(list) != bins) {
+        return fl_fail(err, FL_EFORMAT, "histogram: expected %zu bins of negatives and positives", bins);
+    }
+    for (size_t i = 0; i < bins; i++) {
+        const json_t *x = json_array_get(list, i);
+        if (!json_is_integer(x) || json_integer_value(x) < 0 || json_integer_value(x) > 1000000000) {
+            return fl_fail(err, FL_EFORMAT, "histogram: bin %zu is no count", i);
+        }
+        *total += json_integer_value(x);
+    }
+    return FL_OK;
+}
+
+static fl_status check_histogram(const fed_offer *o, const json_t *json, fl_err *err)
+{
+    int64_t bins = fl_json_get_int(json, "bins", 0), total = 0;
+    if (bins < 1 || bins > 100000) {
+        return fl_fail(err, FL_EFORMAT, "histogram: expected 1 to 100000 bins, found %lld", (long long)bins);
+    }
+    fl_status st;
+    if ((st = check_bins(json_object_get(json, "negatives"), (size_t)bins, &total, err)) != FL_OK ||
+        (st = check_bins(json_object_get(json, "positives"), (size_t)bins, &total, err)) != FL_OK) {
+        return st;
+    }
+    if ((double)total != fed_offer_get(o, "n", 0)) {
+        return fl_fail(err, FL_EFORMAT, "histogram: %lld cases in the bins, %g said", (long long)total, fed_offer_get(o, "n", 0));
+    }
+    return FL_OK;
+}
+
+static fl_status check_test(const fed_offer *o, const json_t *json, fl_err *err)
+{
+    if (strcmp(fl_json_get_string(json, "name", ""), o->site.text) != 0) {
+        return fl_fail(err, FL_EFORMAT, "figures: name: expected %s", o->site.text);
+    }
+    fl_status st = report_check_site(json, err);
+    return st == FL_OK ? st : fl_wrap(err, st, "figures");
+}
+
+fl_status check_document(const fed_offer *o, const char *text, size_t n, fl_err *err)
+{
+    bool histogram = o->key.kind == FED_SCORE && (o->key.round.n & ROUND_THRESHOLD_BIT) != 0;
+    if (n == 0) {
+        bool needed = o->key.kind == FED_TEST || (histogram && fed_offer_get(o, "n", 0) > 0);
+        return needed ? fl_fail(err, FL_EFORMAT, "a %s contribution needs its figures", fed_order_name(o->key.kind)) : FL_OK;
+    }
+    json_t *json = NULL;
+    fl_status st = fl_json_parse(&json, text, n, CHECK_MAX_DOCUMENT, fed_order_name(o->key.kind), err);
+    if (st == FL_OK && !json_is_object(json)) {
+        st = fl_fail(err, FL_EFORMAT, "%s: expected an object", fed_order_name(o->key.kind));
+    }
+    if (st == FL_OK && histogram) {
+        st = check_histogram(o, json, err);
+    } else if (st == FL_OK && o->key.kind == FED_TEST) {
+        st = check_test(o, json, err);
+    }
+    json_decref(json);
+    return st;
+}

@@ -1,0 +1,40 @@
+/*
+ * check.h - is a contribution what it says, and what was asked for?
+ *
+ * Three looks: at the Offer before a byte of payload moves, at each piece as it
+ * arrives, at the whole document.  Nothing that failed one of them is stored as
+ * accepted.  Every refusal is one sentence for the site and for the report.
+ */
+#ifndef COORDINATOR_CHECK_H
+#define COORDINATOR_CHECK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "fed/msg.h"
+#include "fed/update.h"
+#include "nn/params.h"
+
+enum { CHECK_MAX_DOCUMENT = 8 << 20 }; // bytes of a test's figures; others are smaller
+
+/* What contributions to a job must match. */
+typedef struct {
+    fed_digest job;
+    const nn_table *table;   // borrowed
+    uint8_t table_hash[32];
+    size_t n_classes;
+} check_job;
+
+/*
+ * base: model_sha256 of the order, NULL for CHECK.  FL_EDENIED: not signed by
+ * who sends it, or for another model; FL_EFORMAT: of another shape.
+ */
+fl_status check_offer(const check_job *c, const fed_offer *o, const fed_site_id *site,
+                      const fed_verify_key *key, const fed_model_id *base, fl_err *err);
+/* Piece index of an update: finite, in range, complete. */
+fl_status check_piece(const check_job *c, const uint8_t *piece, size_t n, uint32_t index, fl_err *err);
+/* The payload of everything but updates. */
+fl_status check_document(const fed_offer *o, const char *text, size_t n, fl_err *err);
+
+#endif

@@ -1,0 +1,210 @@
+/*
+ * choose.c - see choose.h
+ */
+#include "coordinator/choose.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "eval/eval.h"
+
+// -------------------------------------------------------------------- round
+
+/* A mean weighted by cases, over the sites where it is defined. */
+typedef struct {
+    double sum, weight;
+} weighted;
+
+typedef struct {
+    weighted auc, loss, accuracy;
+    int64_t n;
+} score_sums;
+
+static void add(weighted *w, const fed_offer *o, const char *name, double n)
+{
+    double x = fed_offer_get(o, name, NAN);
+    if (!isnan(x) && n > 0) {
+        w->sum += n * x;
+        w->weight += n;
+    }
+}
+
+static double mean(const weighted *w)
+{
+    return w->weight > 0 ? w->sum / w->weight : NAN;
+}
+
+static fl_status add_score(void *ctx, const record_answer *a, fl_err *err)
+{
+    (void)err;
+    score_sums *s = ctx;
+    if (a->state == ROUND_IN && a->has_offer) {
+        double n = fed_offer_get(&a->offer, "n", 0);
+        s->n += (int64_t)n;
+        add(&s->auc, &a->offer, "auc", n);
+        add(&s->loss, &a->offer, "loss", n);
+        add(&s->accuracy, &a->offer, "accuracy", n);
+    }
+    return FL_OK;
+}
+
+fl_status choose_score_of(choose_score *out, record *r, uint32_t round, fl_err *err)
+{
+    score_sums s = {0};
+    fl_status st = record_answers(r, FED_SCORE, round, add_score, &s, err);
+    *out = (choose_score){.auc = mean(&s.auc), .loss = mean(&s.loss), .accuracy = mean(&s.accuracy), .n = s.n};
+    return st;
+}
+
+double choose_metric(const choose_score *s, const char *metric)
+{
+    if (strcmp(metric, "auc") == 0) {
+        return s->auc;
+    }
+    if (strcmp(metric, "accuracy") == 0) {
+        return s->accuracy;
+    }
+    return strcmp(metric, "loss") == 0 ? s->loss : NAN;
+}
+
+fl_status choose_round(uint32_t *round, double *value, record *r, const job *j, fl_err *err)
+{
+    *round = (uint32_t)j->rounds;
+    *value = NAN;
+    bool lower = strcmp(j->select.metric, "loss") == 0;
+    for (uint32_t i = j->select.best ? 1 : (uint32_t)j->rounds; i <= (uint32_t)j->rounds; i++) {
+        choose_score score;
+        fl_status st = choose_score_of(&score, r, i, err);
+        if (st != FL_OK) {
+            return st;
+        }
+        double x = choose_metric(&score, j->select.metric);
+        if (!isnan(x) && (isnan(*value) || (lower ? x < *value : x > *value))) {
+            *value = x;
+            *round = i;
+        }
+    }
+    return FL_OK;
+}
+
+// ---------------------------------------------------------------- threshold
+
+bool choose_asks_threshold(const job *j)
+{
+    return j->data.positive >= 0 && j->evaluation.rule != EVAL_RULE_FIXED;
+}
+
+typedef struct {
+    size_t bins;
+    int64_t *negatives, *positives;
+} histogram;
+
+typedef struct {
+    histogram *items;
+    size_t n;
+} histograms;
+
+static void free_histograms(histograms *h)
+{
+    for (size_t i = 0; i < h->n; i++) {
+        free(h->items[i].negatives);
+        free(h->items[i].positives);
+    }
+    free(h->items);
+}
+
+static int64_t *read_bins(const json_t *list, size_t n)
+{
+    int64_t *bins = fl_xcalloc(n, sizeof *bins);
+    for (size_t i = 0; i < n; i++) {
+        bins[i] = json_integer_value(json_array_get(list, i));
+    }
+    return bins;
+}
+
+static fl_status add_histogram(void *ctx, const record_answer *a, fl_err *err)
+{
+    histograms *h = ctx;
+    json_t *json = NULL;
+    if (a->state != ROUND_IN || a->n_payload == 0) {
+        return FL_OK;
+    }
+    fl_status st = fl_json_parse(&json, a->payload, a->n_payload, a->n_payload, a->site.text, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    size_t bins = (size_t)fl_json_get_int(json, "bins", 0);
+    h->items = fl_xrealloc(h->items, h->n + 1, sizeof *h->items);
+    h->items[h->n++] = (histogram){.bins = bins, .negatives = read_bins(json_object_get(json, "negatives"), bins),
+                                   .positives = read_bins(json_object_get(json, "positives"), bins)};
+    json_decref(json);
+    return FL_OK;
+}
+
+/* Adds every histogram whose bins are a multiple of bins; returns how many were left out. */
+static size_t join(const histograms *h, size_t bins, int64_t *negatives, int64_t *positives)
+{
+    size_t left_out = 0;
+    for (size_t i = 0; i < h->n; i++) {
+        const histogram *one = &h->items[i];
+        if (one->bins % bins != 0) {
+            left_out++;
+            continue;
+        }
+        size_t width = one->bins / bins;
+        for (size_t k = 0; k < one->bins; k++) {
+            negatives[k / width] += one->negatives[k];
+            positives[k / width] += one->positives[k];
+        }
+    }
+    return left_out;
+}
+
+fl_status choose_threshold(double *threshold, int64_t *bins, char why[static FED_TEXT_BYTES],
+                           record *r, const job *j, uint32_t selected, fl_err *err)
+{
+    *threshold = NAN;
+    *bins = 0;
+    why[0] = '\0';
+    if (j->data.positive < 0) {
+        snprintf(why, FED_TEXT_BYTES, "not a task of two classes");
+        return FL_OK;
+    }
+    if (!choose_asks_threshold(j)) {
+        *threshold = j->evaluation.at;
+        return FL_OK;
+    }
+    histograms h = {NULL, 0};
+    fl_status st = record_answers(r, FED_SCORE, selected | ROUND_THRESHOLD_BIT, add_histogram, &h, err);
+    if (st != FL_OK) {
+        free_histograms(&h);
+        return st;
+    }
+    size_t common = 0;
+    for (size_t i = 0; i < h.n; i++) {
+        common = common == 0 || h.items[i].bins < common ? h.items[i].bins : common;
+    }
+    if (common > 0) {
+        int64_t *negatives = fl_xcalloc(common, sizeof *negatives);
+        int64_t *positives = fl_xcalloc(common, sizeof *positives);
+        size_t left_out = join(&h, common, negatives, positives);
+        *bins = (int64_t)common;
+        *threshold = eval_threshold(j->evaluation.rule, j->evaluation.at, negatives, positives, common);
+        if (left_out > 0) {
+            snprintf(why, FED_TEXT_BYTES, "%zu of %zu sites sent histograms that do not divide into %zu bins: left out",
+                     left_out, h.n, common);
+        }
+        free(negatives);
+        free(positives);
+    }
+    if (isnan(*threshold)) {
+        *threshold = 0.5;
+        snprintf(why, FED_TEXT_BYTES, "the rule needs positive validation cases and there are none: 0.5 is used");
+    }
+    free_histograms(&h);
+    return FL_OK;
+}

@@ -1,0 +1,158 @@
+/*
+ * objects.c - see objects.h
+ */
+#include "coordinator/objects.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+typedef struct {
+    fed_digest digest;
+    fed_encoding enc;
+    const void *items; // in bytes or in map
+    uint64_t n;        // items
+    uint32_t n_pieces;
+    uint64_t n_bytes;  // of all pieces
+    void *bytes;       // owned document, or NULL
+    void *map;         // of a model's file, or NULL
+    size_t map_size;
+} object;
+
+struct objects {
+    object *items;
+    size_t n;
+};
+
+objects *objects_new(void)
+{
+    return fl_xcalloc(1, sizeof(objects));
+}
+
+static void release(object *o)
+{
+    free(o->bytes);
+    if (o->map != NULL) {
+        munmap(o->map, o->map_size);
+    }
+}
+
+void objects_destroy(objects **o)
+{
+    if (*o == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < (*o)->n; i++) {
+        release(&(*o)->items[i]);
+    }
+    free((*o)->items);
+    FL_FREE(*o);
+}
+
+static const object *find(const objects *o, const fed_digest *digest)
+{
+    for (size_t i = 0; i < o->n; i++) {
+        if (fed_digest_equal(&o->items[i].digest, digest)) {
+            return &o->items[i];
+        }
+    }
+    return NULL;
+}
+
+/* Takes over what new owns. */
+static void add(objects *o, object *new, fed_digest *digest)
+{
+    fed_object_digest(&new->digest, new->enc, new->items, new->n, &new->n_bytes, &new->n_pieces);
+    *digest = new->digest;
+    if (find(o, digest) != NULL) {
+        release(new);
+        return;
+    }
+    o->items = fl_xrealloc(o->items, o->n + 1, sizeof *o->items);
+    o->items[o->n++] = *new;
+}
+
+void objects_add_bytes(objects *o, const void *bytes, size_t n, fed_digest *digest)
+{
+    object new = {.enc = FED_ENC_BYTES, .n = n};
+    new.bytes = fl_xcalloc(n, 1);
+    memcpy(new.bytes, bytes, n);
+    new.items = new.bytes;
+    add(o, &new, digest);
+}
+
+fl_status objects_add_model(objects *o, const char *path, const nn_table *table, fed_digest *digest, fl_err *err)
+{
+    object new = {.enc = FED_ENC_F32, .n = (uint64_t)nn_table_count(table)};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat info;
+    if (fd < 0 || fstat(fd, &info) != 0) {
+        fl_status st = fl_fail_errno(err, errno, path);
+        if (fd >= 0) {
+            close(fd);
+        }
+        return st;
+    }
+    new.map_size = (size_t)info.st_size;
+    void *map = new.map_size > 8 ? mmap(NULL, new.map_size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
+    close(fd);
+    if (map == MAP_FAILED) {
+        return fl_fail(err, FL_EIO, "%s: cannot be mapped into memory", path);
+    }
+    new.map = map;
+    /* 8 bytes of header length, the header, then the numbers in table order. */
+    const uint8_t *head = map;
+    uint64_t header = 0;
+    for (int i = 7; i >= 0; i--) {
+        header = header << 8 | head[i];
+    }
+    uint64_t values = new.n * sizeof(float);
+    if (header > new.map_size || 8 + header + values != new.map_size || (8 + header) % sizeof(float) != 0) {
+        release(&new);
+        return fl_fail(err, FL_EFORMAT, "%s: not a model of this job (%zu bytes for %llu numbers)", path, new.map_size,
+                       (unsigned long long)new.n);
+    }
+    new.items = head + 8 + header;
+    add(o, &new, digest);
+    return FL_OK;
+}
+
+void objects_drop(objects *o, const fed_digest *digest)
+{
+    for (size_t i = 0; i < o->n; i++) {
+        if (fed_digest_equal(&o->items[i].digest, digest)) {
+            release(&o->items[i]);
+            o->items[i] = o->items[--o->n];
+            return;
+        }
+    }
+}
+
+bool objects_find(const objects *o, const fed_digest *digest, uint32_t *n_pieces, uint64_t *n_bytes)
+{
+    const object *found = find(o, digest);
+    if (found != NULL) {
+        *n_pieces = found->n_pieces;
+        *n_bytes = found->n_bytes;
+    }
+    return found != NULL;
+}
+
+size_t objects_piece(const objects *o, const fed_digest *digest, uint32_t index, uint8_t *out)
+{
+    const object *found = find(o, digest);
+    FL_REQUIRE(found != NULL && index < found->n_pieces);
+    return fed_piece_pack(out, found->enc, found->items, found->n, index);
+}
+
+const float *objects_model(const objects *o, const fed_digest *digest)
+{
+    const object *found = find(o, digest);
+    return found != NULL && found->enc == FED_ENC_F32 ? found->items : NULL;
+}

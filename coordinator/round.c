@@ -1,0 +1,598 @@
+/*
+ * round.c - THE state machine; see round.h
+ *
+ *   CHECKING ------------> SELECTED r <--------------------------------+
+ *      |  [check_closes]       |  [round_publish]                      |
+ *      v                       v                                       |
+ *   (stop: data misfit)    TRAINING r                                  |
+ *                              |  [round_close]  every one of the      |
+ *                              |  cohort is in or absent, and the      |
+ *                              |  quorum is in; until then it waits    |
+ *                              v                                       |
+ *                          AGGREGATING r                               |
+ *                              |  [round_commit]  run.c makes model r  |
+ *                              v                                       |
+ *                          EVALUATING r ------- r < rounds ------------+
+ *                              |  [round_score]    r + 1
+ *                              v  r = rounds: the best round is selected
+ *                          CHOOSING  (only if the threshold needs histograms)
+ *                              |  the threshold is frozen
+ *                              v
+ *                          TESTING
+ *                              |
+ *                              v
+ *                          REPORTING
+ *                              |  run.c writes report and final model
+ *                              v
+ *                          HANDING  ------>  FINISHED
+ *
+ * A transition is stored before anything is done about it.  Per state: what is
+ * on disk, what has been sent, and what a restart does.
+ *
+ *   CHECKING     the job and model 0 are on disk.  Orders CHECK are out.  A restart keeps
+ *                the answers of the sites that joined and asks the others again.
+ *   SELECTED     the cohort of r is on disk, nothing was sent.  A restart publishes.
+ *   TRAINING     orders TRAIN are out.  Accepted updates are spools on disk and rows in the
+ *                record; a half spool goes on where it ends.  A restart waits for the rest; an
+ *                accepted spool that a power cut took is asked for again, under the same digest.
+ *   AGGREGATING  the set of contributions is final.  A restart computes model r again: the same
+ *                bits, because the sum is exact and the order is the sites' names.
+ *   EVALUATING   model r is on disk and current, its spools may go.  Orders SCORE are out.  A missing
+ *                score is an absence and undoes nothing.
+ *   CHOOSING     the selected round is on disk.  Orders SCORE with a histogram are out.
+ *   TESTING      the threshold is on disk before any test split is opened.  Orders TEST are out.
+ *   REPORTING    everything the report is made of is in the record.  A restart makes it again.
+ *   HANDING      report and final model are on disk.  Orders DONE are out.
+ *   FINISHED     sites that missed DONE are still served it.
+ *
+ * The only ways out of a stage's cohort: a contribution, or an absence with a reason (silent, stalled,
+ * refused, removed).  An absent site whose contribution is accepted before the stage closes is in.
+ */
+#include "coordinator/round.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+enum { HANDING_PATIENCE_MS = 60000 }; // a site that misses DONE gets it later
+
+struct round_machine {
+    round_config cfg;
+    round_state state;
+    uint32_t round;    // being trained, or last trained
+    uint32_t selected; // 0 until a round was selected
+    int64_t since_ms;  // this state was entered, or the coordinator started
+    round_site *sites;
+    size_t n_sites;
+};
+
+const char *round_state_name(round_state state)
+{
+    static const char *const names[] = {"checking", "selected", "training", "aggregating", "evaluating",
+                                        "choosing", "testing",  "reporting", "handing out", "finished"};
+    return names[state];
+}
+
+round_machine *round_new(const round_config *cfg, int64_t now_ms)
+{
+    round_machine *m = fl_xcalloc(1, sizeof *m);
+    m->cfg = *cfg;
+    m->state = ROUND_CHECKING;
+    m->since_ms = now_ms;
+    return m;
+}
+
+void round_destroy(round_machine **m)
+{
+    if (*m != NULL) {
+        free((*m)->sites);
+        FL_FREE(*m);
+    }
+}
+
+void round_restore(round_machine *m, round_state state, uint32_t round, uint32_t selected)
+{
+    m->state = state;
+    m->round = round;
+    m->selected = selected;
+}
+
+size_t round_add_site(round_machine *m, const fed_site_id *name, int64_t now_ms)
+{
+    for (size_t i = 0; i < m->n_sites; i++) {
+        if (strcmp(m->sites[i].name.text, name->text) == 0) {
+            return i;
+        }
+    }
+    m->sites = fl_xrealloc(m->sites, m->n_sites + 1, sizeof *m->sites);
+    m->sites[m->n_sites] = (round_site){.name = *name, .member = true, .heard_ms = now_ms, .progress_ms = now_ms};
+    return m->n_sites++;
+}
+
+void round_restore_check(round_machine *m, size_t site, round_check check, const char *reason)
+{
+    m->sites[site].check = check;
+    snprintf(m->sites[site].check_reason, FED_TEXT_BYTES, "%s", reason);
+}
+
+void round_restore_answer(round_machine *m, size_t site, round_answer answer, const char *reason)
+{
+    m->sites[site].answer = answer;
+    snprintf(m->sites[site].reason, FED_TEXT_BYTES, "%s", reason);
+}
+
+// ------------------------------------------------------------ what happened
+
+void round_set_member(round_machine *m, size_t site, bool member)
+{
+    m->sites[site].member = member;
+}
+
+void round_heard(round_machine *m, size_t site, int64_t now_ms)
+{
+    m->sites[site].heard_ms = now_ms;
+}
+
+void round_hello(round_machine *m, size_t site, int64_t now_ms)
+{
+    round_site *s = &m->sites[site];
+    s->heard_ms = s->progress_ms = now_ms;
+    s->said_no = s->waits_for_credit = false;
+    s->phase = FED_IDLE;
+    s->steps_done = s->steps_total = 0;
+}
+
+void round_progress(round_machine *m, size_t site, int64_t now_ms)
+{
+    m->sites[site].heard_ms = m->sites[site].progress_ms = now_ms;
+}
+
+void round_beat(round_machine *m, size_t site, fed_phase phase, uint64_t done, uint64_t total,
+                int64_t now_ms)
+{
+    round_site *s = &m->sites[site];
+    s->heard_ms = now_ms;
+    if (s->phase != phase || s->steps_done != done) {
+        s->progress_ms = now_ms;
+    }
+    s->phase = phase;
+    s->steps_done = done;
+    s->steps_total = total;
+}
+
+void round_set_waits_for_credit(round_machine *m, size_t site, bool waits)
+{
+    m->sites[site].waits_for_credit = waits;
+}
+
+// ------------------------------------------------------------------- stages
+
+bool round_stage_of(round_state state, uint32_t round, fed_order_kind *kind, uint32_t *order_round)
+{
+    *order_round = round;
+    switch (state) {
+    case ROUND_CHECKING:
+        *kind = FED_CHECK;
+        *order_round = 0;
+        return true;
+    case ROUND_SELECTED:
+    case ROUND_TRAINING:
+    case ROUND_AGGREGATING:
+        *kind = FED_TRAIN;
+        return true;
+    case ROUND_EVALUATING:
+        *kind = FED_SCORE;
+        return true;
+    case ROUND_CHOOSING:
+        *kind = FED_SCORE;
+        *order_round = round | ROUND_THRESHOLD_BIT;
+        return true;
+    case ROUND_TESTING:
+        *kind = FED_TEST;
+        return true;
+    case ROUND_HANDING:
+    case ROUND_FINISHED:
+        *kind = FED_DONE;
+        return true;
+    default:
+        *kind = FED_WAIT;
+        return false;
+    }
+}
+
+bool round_stage(const round_machine *m, fed_order_kind *kind, uint32_t *round)
+{
+    return round_stage_of(m->state, round_number(m), kind, round);
+}
+
+bool round_asks(round_state state)
+{
+    return state == ROUND_SELECTED || state == ROUND_EVALUATING || state == ROUND_CHOOSING ||
+           state == ROUND_TESTING || state == ROUND_HANDING;
+}
+
+/* Orders of the stage are out and its contributions are welcome. */
+static bool is_open(round_state state)
+{
+    return state == ROUND_TRAINING || state == ROUND_EVALUATING || state == ROUND_CHOOSING ||
+           state == ROUND_TESTING || state == ROUND_HANDING || state == ROUND_FINISHED;
+}
+
+round_state round_now(const round_machine *m)
+{
+    return m->state;
+}
+
+uint32_t round_number(const round_machine *m)
+{
+    return m->state >= ROUND_CHOOSING ? m->selected : m->round;
+}
+
+uint32_t round_committed(const round_machine *m)
+{
+    if (m->state == ROUND_CHECKING) {
+        return 0;
+    }
+    return m->state <= ROUND_AGGREGATING ? m->round - 1 : m->round;
+}
+
+size_t round_n_sites(const round_machine *m)
+{
+    return m->n_sites;
+}
+
+const round_site *round_at(const round_machine *m, size_t site)
+{
+    FL_REQUIRE(site < m->n_sites);
+    return &m->sites[site];
+}
+
+size_t round_count(const round_machine *m, round_answer answer)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < m->n_sites; i++) {
+        n += m->sites[i].answer == answer;
+    }
+    return n;
+}
+
+bool round_in_cohort(const round_machine *m, size_t site)
+{
+    return m->sites[site].member && m->sites[site].check == ROUND_CHECK_JOINED;
+}
+
+// --------------------------------------------------------- replies and steps
+
+static round_step absent(size_t site, const char *what, const char *why)
+{
+    round_step s = {.kind = ROUND_STEP_ABSENT, .site = site};
+    snprintf(s.reason, sizeof s.reason, "%s%.480s", what, why);
+    return s;
+}
+
+bool round_reply(round_machine *m, size_t site, const fed_order_key *key, fed_answer answer,
+                 bool mismatch, const char *text, round_step *out)
+{
+    round_site *s = &m->sites[site];
+    fed_order_kind kind;
+    uint32_t round;
+    if (key->kind == FED_CHECK) {
+        if (s->check == ROUND_CHECK_JOINED || answer == FED_ACCEPT) {
+            return false;
+        }
+        *out = (round_step){.kind = ROUND_STEP_CHECK, .site = site};
+        out->check = answer == FED_PENDING ? ROUND_CHECK_PENDING
+                     : mismatch            ? ROUND_CHECK_MISFIT
+                                           : ROUND_CHECK_REFUSED;
+        snprintf(out->reason, sizeof out->reason, "%s", text);
+        s->said_no = answer == FED_REFUSE;
+        return out->check != s->check || strcmp(out->reason, s->check_reason) != 0;
+    }
+    if (answer != FED_REFUSE || !is_open(m->state) || !round_stage(m, &kind, &round) ||
+        key->kind != kind || key->round.n != round ||
+        (s->answer != ROUND_ASKED && s->answer != ROUND_ABSENT)) {
+        return false;
+    }
+    s->said_no = true;
+    if (s->answer == ROUND_ABSENT) {
+        return false;
+    }
+    static const char *const failed[FED_N_ORDERS] = {
+        [FED_TRAIN] = "training failed: ", [FED_SCORE] = "validation failed: ",
+        [FED_TEST] = "test failed: ",      [FED_DONE] = "did not keep the model: "};
+    *out = absent(site, failed[kind], text);
+    return true;
+}
+
+bool round_expects(const round_machine *m, size_t site, fed_order_kind kind, uint32_t round)
+{
+    const round_site *s = &m->sites[site];
+    if (!s->member) {
+        return false;
+    }
+    if (kind == FED_CHECK) {
+        return round == 0 && s->check != ROUND_CHECK_JOINED && m->state < ROUND_REPORTING;
+    }
+    fed_order_kind now;
+    uint32_t now_round;
+    return is_open(m->state) && round_stage(m, &now, &now_round) && kind == now && round == now_round &&
+           (s->answer == ROUND_ASKED || s->answer == ROUND_ABSENT);
+}
+
+void round_duration(char *out, size_t n, int64_t ms)
+{
+    if (ms >= 60000 && ms % 60000 == 0) {
+        snprintf(out, n, "%lld m", (long long)(ms / 60000));
+    } else {
+        snprintf(out, n, "%g s", (double)ms / 1000);
+    }
+}
+
+/* A process that hosts many sites trains them one after another: a queued site has not stalled as long
+ * as any site gets on. */
+static bool has_stalled(const round_machine *m, const round_site *s, int64_t now_ms)
+{
+    if (s->waits_for_credit || now_ms - s->progress_ms <= m->cfg.patience_ms) {
+        return false;
+    }
+    if (s->phase != FED_QUEUED) {
+        return true;
+    }
+    for (size_t i = 0; i < m->n_sites; i++) {
+        if (now_ms - m->sites[i].progress_ms <= m->cfg.patience_ms) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The next site that leaves the stage without a contribution. */
+static bool next_absence(const round_machine *m, int64_t now_ms, round_step *out)
+{
+    int64_t patience = m->cfg.patience_ms;
+    if (m->state == ROUND_HANDING && patience > HANDING_PATIENCE_MS) {
+        patience = HANDING_PATIENCE_MS;
+    }
+    char time[32];
+    round_duration(time, sizeof time, patience);
+    for (size_t i = 0; i < m->n_sites; i++) {
+        const round_site *s = &m->sites[i];
+        if (s->answer != ROUND_ASKED) {
+            continue;
+        }
+        if (!s->member) {
+            *out = absent(i, "removed from the federation", "");
+        } else if (now_ms - s->heard_ms > patience) {
+            *out = absent(i, "silent for ", time);
+        } else if (has_stalled(m, s, now_ms)) {
+            *out = absent(i, "stalled: no progress for ", time);
+        } else {
+            continue;
+        }
+        return true;
+    }
+    return false;
+}
+
+static bool enter(round_step *out, round_state state, uint32_t round)
+{
+    *out = (round_step){.kind = ROUND_STEP_ENTER, .state = state, .round = round};
+    return true;
+}
+
+/* CHECKING: starts when everyone answered, or after patience; with a quorum. */
+static bool check_closes(const round_machine *m, int64_t now_ms, round_step *out)
+{
+    size_t joined = 0, waiting = 0, misfits = 0;
+    for (size_t i = 0; i < m->n_sites; i++) {
+        const round_site *s = &m->sites[i];
+        if (s->member) {
+            joined += s->check == ROUND_CHECK_JOINED;
+            waiting += s->check == ROUND_CHECK_ASKED || s->check == ROUND_CHECK_PENDING;
+            misfits += s->check == ROUND_CHECK_MISFIT;
+        }
+    }
+    if (waiting > 0 && now_ms - m->since_ms < m->cfg.patience_ms) {
+        return false;
+    }
+    if (misfits > 0) {
+        *out = (round_step){.kind = ROUND_STEP_STOP};
+        return true;
+    }
+    return (int64_t)joined >= m->cfg.quorum && enter(out, ROUND_SELECTED, 1);
+}
+
+bool round_next(const round_machine *m, int64_t now_ms, round_step *out)
+{
+    if (is_open(m->state) && m->state != ROUND_FINISHED && next_absence(m, now_ms, out)) {
+        return true;
+    }
+    bool all_answered = round_count(m, ROUND_ASKED) == 0;
+    switch (m->state) {
+    case ROUND_CHECKING:
+        return check_closes(m, now_ms, out);
+    case ROUND_SELECTED: // round_publish
+        return enter(out, ROUND_TRAINING, m->round);
+    case ROUND_TRAINING: // round_close
+        return all_answered && (int64_t)round_count(m, ROUND_IN) >= m->cfg.quorum &&
+               enter(out, ROUND_AGGREGATING, m->round);
+    case ROUND_AGGREGATING: // round_commit
+        return enter(out, ROUND_EVALUATING, m->round);
+    case ROUND_EVALUATING: // round_score
+        if (!all_answered) {
+            return false;
+        }
+        if (m->round < m->cfg.n_rounds) {
+            return enter(out, ROUND_SELECTED, m->round + 1);
+        }
+        return enter(out, m->cfg.asks_threshold ? ROUND_CHOOSING : ROUND_TESTING, 0);
+    case ROUND_CHOOSING:
+        return all_answered && enter(out, ROUND_TESTING, m->selected);
+    case ROUND_TESTING:
+        return all_answered && enter(out, ROUND_REPORTING, m->selected);
+    case ROUND_REPORTING:
+        return enter(out, ROUND_HANDING, m->selected);
+    case ROUND_HANDING:
+        return all_answered && enter(out, ROUND_FINISHED, m->selected);
+    default:
+        return false;
+    }
+}
+
+static void apply_enter(round_machine *m, const round_step *step, int64_t now_ms)
+{
+    m->state = step->state;
+    m->since_ms = now_ms;
+    if (step->state >= ROUND_CHOOSING) {
+        FL_REQUIRE(step->round >= 1);
+        m->selected = step->round;
+    } else {
+        m->round = step->round;
+    }
+    for (size_t i = 0; i < m->n_sites; i++) {
+        round_site *s = &m->sites[i];
+        if (round_asks(step->state)) {
+            s->answer = round_in_cohort(m, i) ? ROUND_ASKED : ROUND_UNASKED;
+            s->reason[0] = '\0';
+        } else if (step->state == ROUND_REPORTING) {
+            s->answer = ROUND_UNASKED;
+        }
+        if (s->check == ROUND_CHECK_JOINED) {
+            s->said_no = false;
+        }
+        s->waits_for_credit = false;
+        s->progress_ms = now_ms;
+    }
+}
+
+void round_apply(round_machine *m, const round_step *step, int64_t now_ms)
+{
+    round_site *s = step->kind == ROUND_STEP_ENTER || step->kind == ROUND_STEP_STOP ? NULL : &m->sites[step->site];
+    switch (step->kind) {
+    case ROUND_STEP_ENTER:
+        apply_enter(m, step, now_ms);
+        break;
+    case ROUND_STEP_CHECK:
+        s->check = step->check;
+        memcpy(s->check_reason, step->reason, sizeof s->check_reason);
+        break;
+    case ROUND_STEP_ACCEPT:
+        if (step->contribution == FED_CHECK) {
+            s->check = ROUND_CHECK_JOINED;
+            s->check_reason[0] = '\0';
+        } else {
+            s->answer = ROUND_IN;
+            s->reason[0] = '\0';
+        }
+        s->said_no = s->waits_for_credit = false;
+        break;
+    case ROUND_STEP_ABSENT:
+        s->answer = ROUND_ABSENT;
+        memcpy(s->reason, step->reason, sizeof s->reason);
+        break;
+    case ROUND_STEP_LOST:
+        s->answer = ROUND_ASKED;
+        break;
+    case ROUND_STEP_STOP:
+        break;
+    }
+}
+
+// ------------------------------------------------------------- what it says
+
+/* The stage's name and how far it is, as a site that waits reads it. */
+static void describe_stage(const round_machine *m, char *out, size_t n)
+{
+    size_t in = 0, all = 0;
+    for (size_t i = 0; i < m->n_sites; i++) {
+        const round_site *s = &m->sites[i];
+        if (m->state == ROUND_CHECKING) {
+            all += s->member;
+            in += s->member && s->check != ROUND_CHECK_ASKED && s->check != ROUND_CHECK_PENDING;
+        } else {
+            all += s->answer != ROUND_UNASKED;
+            in += s->answer == ROUND_IN;
+        }
+    }
+    switch (m->state) {
+    case ROUND_CHECKING:
+        snprintf(out, n, "checking: %zu of %zu sites have answered, quorum %lld", in, all,
+                 (long long)m->cfg.quorum);
+        break;
+    case ROUND_SELECTED:
+    case ROUND_TRAINING:
+    case ROUND_AGGREGATING:
+        snprintf(out, n, "round %u of %u: %zu of %zu updates are in", m->round, m->cfg.n_rounds, in, all);
+        break;
+    case ROUND_EVALUATING:
+        snprintf(out, n, "round %u of %u: %zu of %zu validation scores are in", m->round, m->cfg.n_rounds, in, all);
+        break;
+    case ROUND_CHOOSING:
+        snprintf(out, n, "freezing the threshold: %zu of %zu histograms are in", in, all);
+        break;
+    case ROUND_TESTING:
+        snprintf(out, n, "testing round %u's model: %zu of %zu sites are done", m->selected, in, all);
+        break;
+    case ROUND_HANDING:
+        snprintf(out, n, "handing out model and report: %zu of %zu sites have them", in, all);
+        break;
+    default:
+        snprintf(out, n, "%s", round_state_name(m->state));
+    }
+}
+
+void round_order(const round_machine *m, size_t site, fed_order_kind *kind, uint32_t *round,
+                 char *text)
+{
+    const round_site *s = &m->sites[site];
+    text[0] = '\0';
+    if (is_open(m->state) && !s->said_no && (s->answer == ROUND_ASKED || s->answer == ROUND_ABSENT) &&
+        round_stage(m, kind, round)) {
+        return;
+    }
+    *kind = FED_WAIT;
+    *round = round_number(m);
+    if (s->check != ROUND_CHECK_JOINED && m->state < ROUND_REPORTING) {
+        if (!s->said_no) {
+            *kind = FED_CHECK;
+            *round = 0;
+        } else {
+            snprintf(text, FED_TEXT_BYTES, "not in this job: %.480s", s->check_reason);
+        }
+        return;
+    }
+    describe_stage(m, text, FED_TEXT_BYTES);
+}
+
+void round_describe(const round_machine *m, char *out, size_t n)
+{
+    describe_stage(m, out, n);
+    size_t used = strlen(out);
+    size_t waiting = 0, asked = 0;
+    for (size_t i = 0; i < m->n_sites; i++) {
+        const round_site *s = &m->sites[i];
+        bool waits = m->state == ROUND_CHECKING
+                         ? s->member && (s->check == ROUND_CHECK_ASKED || s->check == ROUND_CHECK_PENDING)
+                         : s->answer == ROUND_ASKED;
+        asked += waits;
+        if (!waits || waiting == 3 || used + 80 >= n) {
+            continue;
+        }
+        used += (size_t)snprintf(out + used, n - used, "%s %s", waiting++ == 0 ? "; waiting for" : ",", s->name.text);
+        if (s->check == ROUND_CHECK_PENDING) {
+            used += (size_t)snprintf(out + used, n - used, " (approval)");
+        } else if (s->steps_total > 0 && s->phase == FED_WORKING) {
+            used += (size_t)snprintf(out + used, n - used, " (%llu/%llu)", (unsigned long long)s->steps_done,
+                                     (unsigned long long)s->steps_total);
+        }
+    }
+    if (asked > waiting && used + 20 < n) {
+        used += (size_t)snprintf(out + used, n - used, " and %zu more", asked - waiting);
+    }
+    if (m->state == ROUND_TRAINING && asked == 0 && used + 60 < n) {
+        snprintf(out + used, n - used, "; fewer than the quorum of %lld: waiting for absent sites",
+                 (long long)m->cfg.quorum);
+    }
+}
