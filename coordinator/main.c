@@ -1,0 +1,374 @@
+/*
+ * main.c - the coordinator's program: a federation's folder, and runs
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cli.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "coordinator/federation.h"
+#include "coordinator/roster.h"
+#include "coordinator/serve.h"
+#include "coordinator/strategy.h"
+#include "coordinator/tools.h"
+#include "job/job.h"
+#include "report/report.h"
+
+enum { DAYS = 14 };
+static const int64_t day_ms = INT64_C(86400000);
+
+/* Opens the federation of DIR and its roster. */
+static fl_status open_both(federation *f, roster **r, const char *dir, fl_err *err)
+{
+    fl_status st = federation_open(f, dir, err);
+    if (st == FL_OK) {
+        char *db = federation_path(f, "federation.db");
+        if ((st = roster_open(r, db, err)) != FL_OK) {
+            federation_close(f);
+        }
+        free(db);
+    }
+    return st;
+}
+
+// --------------------------------------------------------------------- init
+
+static struct {
+    const char *name, *address;
+} init_o;
+
+static const fl_opt init_options[] = {
+    {"name", FL_OPT_TEXT, "N", "the federation's name (the folder's)", &init_o.name, 0, 0, false},
+    {"address", FL_OPT_TEXT, "tcp://HOST:7700", "how hospitals reach this machine (its host name, port 7700)", &init_o.address, 0, 0, false},
+    {0},
+};
+
+static const fl_opt *get_init_options(void)
+{
+    return init_options;
+}
+
+static fl_status run_init(int argc, char **argv, fl_err *err)
+{
+    fl_texts pos;
+    federation f;
+    roster *r = NULL;
+    fl_status st = fl_cli_parse(argc, argv, init_options, 1, 1, &pos, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    if ((st = federation_init(pos.items[0], init_o.name, init_o.address, err)) == FL_OK &&
+        (st = open_both(&f, &r, pos.items[0], err)) == FL_OK) {
+        char fingerprint[FED_FINGERPRINT_BYTES];
+        fed_public_key curve = fed_identity_public(f.identity);
+        fed_verify_key sign = fed_identity_verify(f.identity);
+        fed_fingerprint(fingerprint, &curve, &sign);
+        printf("federation %s at %s\nfingerprint of the coordinator: %s\nnext: coordinator invite %s --site NAME\n", f.name, f.address,
+               fingerprint, pos.items[0]);
+        roster_close(&r);
+        federation_close(&f);
+    }
+    free(pos.items);
+    return st;
+}
+
+// ------------------------------------------------------------------- invite
+
+static struct {
+    const char *site, *address, *out;
+    int64_t days;
+    bool confirm;
+} invite_o = {.days = DAYS};
+
+static const fl_opt invite_options[] = {
+    {"site", FL_OPT_TEXT, "NAME", "the hospital: a-z, 0-9, _ and -", &invite_o.site, 0, 0, true},
+    {"address", FL_OPT_TEXT, "A", "another address than federation.yaml's", &invite_o.address, 0, 0, false},
+    {"out", FL_OPT_TEXT, "FILE", "where it goes (DIR/invitations/NAME.yaml)", &invite_o.out, 0, 0, false},
+    {"days", FL_OPT_INT, "D", "valid for so many days (14)", &invite_o.days, 1, 3650, false},
+    {"confirm", FL_OPT_FLAG, NULL, "a person here must confirm the site's fingerprint", &invite_o.confirm, 0, 0, false},
+    {0},
+};
+
+static const fl_opt *get_invite_options(void)
+{
+    return invite_options;
+}
+
+/* A fresh one-time key; the invitation's id follows from its public half. */
+static fl_status fill_invitation(fed_invitation *inv, const federation *f, fl_err *err)
+{
+    fl_status st;
+    int port;
+    const char *address = invite_o.address != NULL ? invite_o.address : f->address;
+    if ((st = fed_site_id_parse(&inv->site, invite_o.site, err)) != FL_OK || (st = federation_port(&port, address, err)) != FL_OK) {
+        return st;
+    }
+    fed_identity *one_time = fed_identity_new();
+    uint8_t id[FL_DIGEST_BYTES];
+    snprintf(inv->federation, sizeof inv->federation, "%s", f->name);
+    snprintf(inv->address, sizeof inv->address, "%s", address);
+    inv->coordinator_curve = fed_identity_public(f->identity);
+    inv->coordinator_sign = fed_identity_verify(f->identity);
+    inv->curve_public = fed_identity_public(one_time);
+    memcpy(inv->curve_secret, fed_identity_curve_secret(one_time), sizeof inv->curve_secret);
+    fl_blake2b_of(id, "invitation", &inv->curve_public, sizeof inv->curve_public);
+    memcpy(inv->id, id, sizeof inv->id);
+    inv->expires_ms = fl_wall_ms() + invite_o.days * day_ms;
+    fed_identity_destroy(&one_time);
+    return FL_OK;
+}
+
+static fl_status write_invitation(const federation *f, roster *r, fl_err *err)
+{
+    fed_invitation inv = {0};
+    char *part = fl_xasprintf("invitations/%s.yaml", invite_o.site);
+    char *path = invite_o.out != NULL ? fl_xstrdup(invite_o.out) : federation_path(f, part);
+    fl_status st;
+    if ((st = fill_invitation(&inv, f, err)) != FL_OK || (st = roster_invite(r, &inv, invite_o.confirm, err)) != FL_OK) {
+        goto done;
+    }
+    if ((st = fed_invitation_write(&inv, path, err)) != FL_OK) {
+        roster_remove(r, inv.site.text, NULL); // nobody has it: revoke it
+        goto done;
+    }
+    char until[32];
+    fl_iso_time(until, sizeof until, inv.expires_ms);
+    printf("%s\nvalid until %s; hand it to %s over a channel you trust: who holds it can enrol once\n", path, until, inv.site.text);
+done:
+    fed_invitation_clear(&inv);
+    free(part);
+    free(path);
+    return st;
+}
+
+static fl_status run_invite(int argc, char **argv, fl_err *err)
+{
+    fl_texts pos;
+    federation f;
+    roster *r = NULL;
+    fl_status st = fl_cli_parse(argc, argv, invite_options, 1, 1, &pos, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    if ((st = open_both(&f, &r, pos.items[0], err)) == FL_OK) {
+        st = write_invitation(&f, r, err);
+        roster_close(&r);
+        federation_close(&f);
+    }
+    free(pos.items);
+    return st;
+}
+
+// ------------------------------------------------------------------- remove
+
+static fl_status run_remove(int argc, char **argv, fl_err *err)
+{
+    static const fl_opt none[] = {{0}};
+    fl_texts pos;
+    federation f;
+    roster *r = NULL;
+    fl_status st = fl_cli_parse(argc, argv, none, 2, 2, &pos, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    if ((st = open_both(&f, &r, pos.items[0], err)) == FL_OK) {
+        if ((st = roster_remove(r, pos.items[1], err)) == FL_OK) {
+            printf("%s is removed; its keys are refused from now on\n", pos.items[1]);
+        }
+        roster_close(&r);
+        federation_close(&f);
+    }
+    free(pos.items);
+    return st;
+}
+
+// ---------------------------------------------------------------------- run
+
+static struct {
+    const char *job, *bind, *name;
+} run_o;
+
+static const fl_opt run_options[] = {
+    {"job", FL_OPT_TEXT, "JOB.yaml", "what to train; without it, an unfinished run goes on", &run_o.job, 0, 0, false},
+    {"bind", FL_OPT_TEXT, "tcp://*:7700", "where to listen (all interfaces, the port of the federation's address)", &run_o.bind, 0, 0, false},
+    {"name", FL_OPT_TEXT, "RUN", "the run's name (the job's)", &run_o.name, 0, 0, false},
+    {0},
+};
+
+static const fl_opt *get_run_options(void)
+{
+    return run_options;
+}
+
+/* The run of DIR that was not finished; *dir stays NULL when there is none. */
+static fl_status find_unfinished(char **dir, const federation *f, fl_err *err)
+{
+    char *runs = federation_path(f, "runs");
+    char **names = NULL;
+    size_t n = 0;
+    fl_status st = fl_list_dir(&names, &n, runs, err);
+    for (size_t i = 0; i < n && st == FL_OK; i++) {
+        record *r = NULL;
+        char *path = fl_path_join(runs, names[i]), *db = fl_path_join(path, "state.db");
+        bool named = run_o.name == NULL || strcmp(run_o.name, names[i]) == 0;
+        if (named && fl_file_exists(db) && (st = record_open(&r, db, NULL, names[i], err)) == FL_OK) {
+            if (record_state(r, err) < ROUND_FINISHED && *dir != NULL) {
+                st = fl_fail(err, FL_ECONFLICT, "%s and %s are both unfinished: say which with --name", fl_path_base(*dir), names[i]);
+            } else if (record_state(r, err) < ROUND_FINISHED) {
+                *dir = fl_xstrdup(path);
+            }
+            record_close(&r);
+        }
+        free(db);
+        free(path);
+    }
+    fl_names_free(&names, n);
+    free(runs);
+    return st;
+}
+
+static bool finished_before(const char *dir)
+{
+    record *r = NULL;
+    char *db = fl_path_join(dir, "state.db");
+    bool finished = fl_file_exists(db) && record_open(&r, db, NULL, "", NULL) == FL_OK && record_state(r, NULL) == ROUND_FINISHED;
+    record_close(&r);
+    free(db);
+    return finished;
+}
+
+static void print_end(const char *dir)
+{
+    json_t *report = NULL;
+    char *path = fl_path_join(dir, "report/report.json");
+    if (fl_json_read(&report, path, (size_t)1 << 30, NULL) == FL_OK) {
+        char *text = report_text(report);
+        printf("%s", text);
+        free(text);
+        json_decref(report);
+    }
+    printf("report: %s/report/index.html\n", dir);
+    free(path);
+}
+
+static fl_status serve_until_done(const federation *f, const char *dir, fl_err *err)
+{
+    serve *s = NULL;
+    char bind[32];
+    int port = FEDERATION_PORT;
+    fl_status st = federation_port(&port, f->address, err);
+    snprintf(bind, sizeof bind, "tcp://*:%d", port);
+    serve_config cfg = {.fed = f, .bind = run_o.bind != NULL ? run_o.bind : bind, .run_dir = dir};
+    if (st != FL_OK || (st = serve_new(&s, &cfg, err)) != FL_OK) {
+        return st;
+    }
+    fl_catch_signals();
+    printf("listening on %s\n", serve_address(s));
+    if (dir != NULL) {
+        char hex[FL_HEX_DIGEST];
+        fl_hex(hex, run_digest(serve_active_run(s))->bytes, FL_DIGEST_BYTES);
+        printf("run %s, job %s\n", fl_path_base(dir), hex);
+    } else {
+        printf("no job: enrolling and handing out finished models until stopped\n");
+    }
+    fflush(stdout);
+    st = serve_run(s, err);
+    serve_destroy(&s);
+    if (st == FL_EFULL) {
+        return fl_wrap(err, st, "the disk is full; nothing is lost, make room and start again with the same command");
+    }
+    if (st == FL_OK && dir != NULL) {
+        print_end(dir);
+    }
+    return st;
+}
+
+static fl_status run_run(int argc, char **argv, fl_err *err)
+{
+    fl_texts pos;
+    federation f;
+    char *dir = NULL;
+    fl_status st = fl_cli_parse(argc, argv, run_options, 1, 1, &pos, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    if ((st = federation_open(&f, pos.items[0], err)) != FL_OK) {
+        free(pos.items);
+        return st;
+    }
+    if ((st = federation_lock(&f, err)) != FL_OK) {
+        goto done;
+    }
+    st = run_o.job != NULL ? run_create(&dir, &f, run_o.job, run_o.name, err) : find_unfinished(&dir, &f, err);
+    if (st != FL_OK) {
+        goto done;
+    }
+    if (run_o.job != NULL && finished_before(dir)) {
+        printf("run %s is finished\n", fl_path_base(dir));
+        print_end(dir);
+        goto done;
+    }
+    st = serve_until_done(&f, dir, err);
+done:
+    free(dir);
+    federation_close(&f);
+    free(pos.items);
+    return st;
+}
+
+// --------------------------------------------------------------------- keys
+
+static fl_status run_keys(int argc, char **argv, fl_err *err)
+{
+    static const fl_opt none[] = {{0}};
+    fl_texts pos;
+    fl_status st = fl_cli_parse(argc, argv, none, 0, 0, &pos, err);
+    if (st == FL_OK) {
+        printf("# job.yaml\n");
+        job_describe(stdout);
+        strategy_describe(stdout);
+        printf("\n# federation.yaml\n");
+        federation_describe(stdout);
+        free(pos.items);
+    }
+    return st;
+}
+
+static const fl_command commands[] = {
+    {"init", "DIR [--name N] [--address tcp://HOST:7700]", "make a federation: a folder with the coordinator's keys", NULL, run_init,
+     get_init_options},
+    {"invite", "DIR --site NAME [--address A] [--out FILE] [--days D] [--confirm]", "write a one-time invitation for a hospital",
+     "The file holds a one-time key: whoever has it can enrol once, under that name.  With\n--confirm the site takes part only after "
+     "`sites DIR --confirm NAME`, when the\nfingerprints were compared, by telephone for example.",
+     run_invite, get_invite_options},
+    {"run", "DIR [--job JOB.yaml] [--bind tcp://*:7700] [--name RUN]", "run a job to its end, or go on with one",
+     "The same job goes on where it was stopped or killed.  Without --job an unfinished run\ngoes on; when there is none, hospitals can "
+     "enrol and fetch finished models until the\nprogram is stopped.",
+     run_run, get_run_options},
+    {"sites", "DIR [--json] [--confirm SITE]", "list the hospitals with their fingerprints", NULL, coordinator_sites,
+     coordinator_sites_options},
+    {"remove", "DIR SITE", "revoke a hospital's keys at once", NULL, run_remove, NULL},
+    {"status", "DIR [--json]", "show what the runs are doing", NULL, coordinator_status, coordinator_status_options},
+    {"report", "DIR/runs/R [--baselines FILE.json] [--compare DIR/runs/S]...", "make the pages of a finished run again", NULL,
+     coordinator_report, coordinator_report_options},
+    {"aggregate", "--strategy S --global G --out OUT [--param K=V]... [--state FILE] U1:N1 [U2:N2 ...]",
+     "one aggregation step from files, without a network",
+     "U1, U2 ... are safetensors of updates (trained - global) over the table of G, N1, N2 ... their\nnumbers of training cases.  The "
+     "same function as in a round, so the same bits.",
+     coordinator_aggregate, coordinator_aggregate_options},
+    {"keys", "", "the reference of the keys in job.yaml and federation.yaml", NULL, run_keys, NULL},
+    {0},
+};
+
+static const fl_program program = {
+    "consilium-coordinator", "brings hospitals together to train one model; images stay where they are", commands,
+};
+
+int main(int argc, char **argv)
+{
+    fed_init();
+    return fl_cli_main(&program, argc, argv);
+}

@@ -1,0 +1,17 @@
+/*
+ * pooled.h - figures over all sites, from what the sites may send
+ *
+ * Sums of confusion counts and score histograms; no case is ever seen here.
+ */
+#ifndef COORDINATOR_POOLED_H
+#define COORDINATOR_POOLED_H
+
+#include "base/json.h"
+
+/* {"global": {METRIC: FIGURE}, "method", "missing": [site...], "auc_half_width"} of the
+ * elements of "sites".  missing: names without test figures, borrowed.  New reference. */
+json_t *pooled_build(const json_t *sites, const json_t *missing);
+/* "fairness" of the global model's AUC, or of its accuracy where no site has one.  New reference. */
+json_t *pooled_fairness(const json_t *sites);
+
+#endif

@@ -1,0 +1,386 @@
+/*
+ * report_build.c - see report_build.h
+ */
+#include "coordinator/report_build.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "base/mem.h"
+#include "base/sys.h"
+#include "coordinator/choose.h"
+#include "coordinator/pooled.h"
+#include "model/model.h"
+
+/* A site's answer to the job and its part in the rounds. */
+typedef struct {
+    fed_site_id name;
+    int check;                     // round_check; -1: never answered
+    char reason[FED_TEXT_BYTES];   // why it did not join, or has no figures
+    int64_t rounds_joined;
+    double weight;                 // of its last update
+    bool seen;                     // has a row in the round that is looked at
+} taking_part;
+
+typedef struct {
+    const report_build_input *in;
+    taking_part *site; // sorted by name
+    size_t n_sites;
+    json_t *participants, *absent, *curves; // of the round that is looked at
+    json_t *sites;                          // report's "sites"
+} build;
+
+// -------------------------------------------------------------------- sites
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const taking_part *)a)->name.text, ((const taking_part *)b)->name.text);
+}
+
+static taking_part *find_site(build *b, const fed_site_id *name)
+{
+    taking_part wanted = {.name = *name};
+    return b->n_sites == 0 ? NULL : bsearch(&wanted, b->site, b->n_sites, sizeof *b->site, by_name);
+}
+
+static fl_status note_check(void *ctx, const record_answer *a, fl_err *err)
+{
+    (void)err;
+    taking_part *site = find_site(ctx, &a->site);
+    if (site != NULL) {
+        site->check = a->state;
+        snprintf(site->reason, sizeof site->reason, "%s%.480s",
+                 a->state == ROUND_CHECK_PENDING  ? "waits for approval: "
+                 : a->state == ROUND_CHECK_MISFIT ? "its data do not fit the job: "
+                                                  : "",
+                 a->reason);
+    }
+    return FL_OK;
+}
+
+/* Everyone the run knew of, sorted, with the answer to the job. */
+static fl_status list_sites(build *b, fl_err *err)
+{
+    size_t n = round_n_sites(b->in->machine);
+    b->site = fl_xcalloc(n, sizeof *b->site);
+    for (size_t i = 0; i < n; i++) {
+        const round_site *s = round_at(b->in->machine, i);
+        if (!s->member && s->check != ROUND_CHECK_JOINED) {
+            continue; // removed before it took part
+        }
+        taking_part *site = &b->site[b->n_sites++];
+        *site = (taking_part){.name = s->name, .check = -1};
+        snprintf(site->reason, sizeof site->reason, "never answered");
+    }
+    qsort(b->site, b->n_sites, sizeof *b->site, by_name);
+    return record_answers(b->in->record, FED_CHECK, 0, note_check, b, err);
+}
+
+static json_t *absence(const char *site, const char *reason)
+{
+    return json_pack("{s:s, s:s}", "site", site, "reason", reason);
+}
+
+// ------------------------------------------------------------------- rounds
+
+static fl_status note_update(void *ctx, const record_answer *a, fl_err *err)
+{
+    (void)err;
+    build *b = ctx;
+    taking_part *site = find_site(b, &a->site);
+    if (a->state == ROUND_IN) {
+        json_array_append_new(b->participants, json_string(a->site.text));
+        if (site != NULL) {
+            site->rounds_joined++;
+            site->weight = fed_offer_get(&a->offer, "weight", 1);
+        }
+    } else {
+        json_array_append_new(b->absent, absence(a->site.text, a->reason));
+    }
+    if (site != NULL) {
+        site->seen = true;
+    }
+    return FL_OK;
+}
+
+static fl_status note_score(void *ctx, const record_answer *a, fl_err *err)
+{
+    (void)err;
+    build *b = ctx;
+    if (a->state == ROUND_IN) {
+        json_object_set_new(b->curves, a->site.text,
+                            json_pack("{s:o, s:o, s:o, s:I}", "auc", fl_json_number(fed_offer_get(&a->offer, "auc", NAN)),
+                                      "loss", fl_json_number(fed_offer_get(&a->offer, "loss", NAN)), "accuracy",
+                                      fl_json_number(fed_offer_get(&a->offer, "accuracy", NAN)), "n",
+                                      (json_int_t)fed_offer_get(&a->offer, "n", 0)));
+    }
+    return FL_OK;
+}
+
+/* Who was not asked in this round, and why. */
+static void add_outsiders(build *b)
+{
+    for (size_t i = 0; i < b->n_sites; i++) {
+        if (!b->site[i].seen) {
+            const char *why = b->site[i].check == ROUND_CHECK_JOINED ? "joined later" : b->site[i].reason;
+            json_array_append_new(b->absent, absence(b->site[i].name.text, why));
+        }
+    }
+}
+
+static fl_status build_round(build *b, uint32_t round, json_t **out, fl_err *err)
+{
+    record_model model;
+    choose_score score;
+    fl_status st;
+    char hex[FL_HEX_DIGEST];
+    b->participants = json_array();
+    b->absent = json_array();
+    b->curves = json_object();
+    for (size_t i = 0; i < b->n_sites; i++) {
+        b->site[i].seen = false;
+    }
+    if ((st = record_get_model(b->in->record, round, &model, err)) != FL_OK ||
+        (st = record_answers(b->in->record, FED_TRAIN, round, note_update, b, err)) != FL_OK ||
+        (st = record_answers(b->in->record, FED_SCORE, round, note_score, b, err)) != FL_OK ||
+        (st = choose_score_of(&score, b->in->record, round, err)) != FL_OK) {
+        json_decref(b->participants);
+        json_decref(b->absent);
+        json_decref(b->curves);
+        return st;
+    }
+    add_outsiders(b);
+    fl_hex(hex, model.id.bytes, sizeof model.id.bytes);
+    *out = json_pack("{s:I, s:o, s:I, s:I, s:o, s:o, s:o, s:s, s:{s:o, s:o, s:o, s:I, s:o}}", "round", (json_int_t)round,
+                     "seconds", fl_json_number(model.seconds), "bytes_up", (json_int_t)model.bytes_up, "bytes_down",
+                     (json_int_t)model.bytes_down, "loss", fl_json_number(model.loss), "participants", b->participants,
+                     "absent", b->absent, "model_sha256", hex, "validation", "auc", fl_json_number(score.auc), "loss",
+                     fl_json_number(score.loss), "accuracy", fl_json_number(score.accuracy), "n", (json_int_t)score.n, "sites",
+                     b->curves);
+    return FL_OK;
+}
+
+static fl_status build_rounds(build *b, json_t *report, fl_err *err)
+{
+    json_t *rounds = json_array();
+    json_object_set_new(report, "rounds", rounds);
+    for (uint32_t r = 1; r <= (uint32_t)b->in->job->rounds; r++) {
+        json_t *round = NULL;
+        fl_status st = build_round(b, r, &round, err);
+        if (st != FL_OK) {
+            return st;
+        }
+        json_array_append_new(rounds, round);
+    }
+    return FL_OK;
+}
+
+// ------------------------------------------------------------------ figures
+
+static fl_status note_test(void *ctx, const record_answer *a, fl_err *err)
+{
+    build *b = ctx;
+    taking_part *site = find_site(b, &a->site);
+    json_t *json = NULL;
+    if (a->state != ROUND_IN) {
+        if (site != NULL) {
+            snprintf(site->reason, sizeof site->reason, "no test figures: %.480s", a->reason);
+            site->seen = false;
+        }
+        return FL_OK;
+    }
+    fl_status st = fl_json_parse(&json, a->payload, a->n_payload, a->n_payload, a->site.text, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    json_object_set_new(json, "weight", fl_json_number(site != NULL ? site->weight : NAN));
+    json_object_set_new(json, "rounds_joined", json_integer(site != NULL ? site->rounds_joined : 0));
+    json_array_append_new(b->sites, json);
+    if (site != NULL) {
+        site->seen = true;
+    }
+    return FL_OK;
+}
+
+static fl_status build_sites(build *b, json_t *report, fl_err *err)
+{
+    b->sites = json_array();
+    json_object_set_new(report, "sites", b->sites);
+    for (size_t i = 0; i < b->n_sites; i++) {
+        b->site[i].seen = false;
+    }
+    fl_status st = record_answers(b->in->record, FED_TEST, b->in->selected, note_test, b, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    json_t *absent = json_array(), *missing = json_array();
+    json_int_t opened = 0;
+    for (size_t i = 0; i < b->n_sites; i++) {
+        if (!b->site[i].seen) {
+            json_array_append_new(absent, absence(b->site[i].name.text, b->site[i].reason));
+            json_array_append_new(missing, json_string(b->site[i].name.text));
+        }
+    }
+    size_t i;
+    json_t *site;
+    json_array_foreach(b->sites, i, site) {
+        json_int_t times = fl_json_get_int(site, "test_opened", 1);
+        opened = times > opened ? times : opened;
+    }
+    json_object_set_new(report, "test_evaluations", json_integer(opened));
+    json_object_set_new(report, "absent", absent);
+    json_object_set_new(report, "pooled", pooled_build(b->sites, missing));
+    json_object_set_new(report, "baselines", json_object());
+    json_object_set_new(report, "fairness", pooled_fairness(b->sites));
+    json_decref(missing);
+    return FL_OK;
+}
+
+// -------------------------------------------------------------- the settings
+
+static json_t *strategy_settings(const strategy *s)
+{
+    json_t *settings = json_object();
+    for (const strategy_param *p = s->ops->params; p->key != NULL; p++) {
+        json_object_set_new(settings, p->key, json_real(s->value[p - s->ops->params]));
+    }
+    json_object_set_new(settings, "weights", json_string(s->uniform ? "uniform" : "samples"));
+    return settings;
+}
+
+static void add_head(const report_build_input *in, json_t *report)
+{
+    const job *j = in->job;
+    char created[32], hex[FL_HEX_DIGEST];
+    fl_iso_time(created, sizeof created, record_entered_ms(in->record));
+    fl_hex(hex, in->model_id.bytes, sizeof in->model_id.bytes);
+    json_t *classes = json_array();
+    for (size_t i = 0; i < j->data.n_classes; i++) {
+        json_array_append_new(classes, json_string(j->data.classes[i]));
+    }
+    const model_ops *ops = model_find(j->model.name);
+    json_object_set_new(report, "format", json_string(REPORT_FORMAT));
+    json_object_set_new(report, "job", json_string(j->name));
+    json_object_set_new(report, "intended_use", json_string(j->intended_use));
+    json_object_set_new(report, "task", json_string(data_task_name(j->data.task)));
+    json_object_set_new(report, "run", json_string(in->run));
+    json_object_set_new(report, "federation", json_string(in->federation));
+    json_object_set_new(report, "created", json_string(created));
+    json_object_set_new(report, "names", json_string(j->codes ? "codes" : "real"));
+    json_object_set_new(report, "classes", classes);
+    json_object_set_new(report, "positive", j->data.positive >= 0 ? json_string(j->data.classes[j->data.positive]) : json_null());
+    json_object_set_new(report, "strategy", json_string(in->strategy->ops->name));
+    json_object_set_new(report, "strategy_settings", strategy_settings(in->strategy));
+    json_object_set_new(report, "strategy_paper", json_string(in->strategy->ops->paper));
+    json_object_set_new(report, "seed", json_integer((json_int_t)j->seed));
+    json_object_set_new(report, "rounds_done", json_integer(j->rounds));
+    json_object_set_new(report, "rounds_planned", json_integer(j->rounds));
+    json_object_set_new(report, "simulated", json_false());
+    json_object_set_new(report, "model",
+                        json_pack("{s:s, s:s, s:I, s:s}", "name", ops != NULL ? ops->name : nn_graph_name(task_model_graph(in->model)),
+                                  "paper", ops != NULL ? ops->paper : "", "parameters", (json_int_t)in->n_parameters, "sha256", hex));
+}
+
+static fl_status add_choices(const report_build_input *in, json_t *report, fl_err *err)
+{
+    static const char *const rules[] = {[EVAL_RULE_FIXED] = "fixed", [EVAL_RULE_SENSITIVITY] = "sensitivity", [EVAL_RULE_YOUDEN] = "youden"};
+    const job *j = in->job;
+    uint32_t selected;
+    double value, threshold;
+    int64_t bins;
+    char why[FED_TEXT_BYTES];
+    fl_status st;
+    if ((st = choose_round(&selected, &value, in->record, j, err)) != FL_OK ||
+        (st = record_get_threshold(in->record, &threshold, &bins, why, err)) != FL_OK) {
+        return st;
+    }
+    json_t *margin = json_object();
+    for (size_t i = 0; i < j->evaluation.n_margins; i++) {
+        json_object_set_new(margin, j->evaluation.margin[i].metric, json_real(j->evaluation.margin[i].value));
+    }
+    json_object_set_new(report, "select",
+                        json_pack("{s:I, s:s, s:s, s:s, s:o}", "round", (json_int_t)in->selected, "metric", j->select.metric, "split",
+                                  data_split_name(j->select.split), "keep", j->select.best ? "best" : "last", "value", fl_json_number(value)));
+    if (isnan(value)) {
+        json_object_set_new(json_object_get(report, "select"), "why", json_string("no site has a validation split: the last round is used"));
+    }
+    json_object_set_new(report, "threshold",
+                        json_pack("{s:s, s:o, s:s, s:o, s:I, s:s}", "rule", rules[j->evaluation.rule], "at",
+                                  fl_json_number(j->evaluation.rule == EVAL_RULE_YOUDEN ? NAN : j->evaluation.at), "split", "val", "value",
+                                  fl_json_number(threshold), "bins", (json_int_t)bins, "why", why));
+    json_object_set_new(report, "evaluation",
+                        json_pack("{s:o, s:I, s:I, s:s}", "margin", margin, "min_cell", (json_int_t)j->evaluation.min_cell, "histogram_bins",
+                                  (json_int_t)j->evaluation.histogram_bins, "local_budget", j->evaluation.local_baseline ? "same_steps" : "none"));
+    return FL_OK;
+}
+
+// ------------------------------------------------- privacy, security, machines
+
+static void add_privacy(const report_build_input *in, json_t *report)
+{
+    const job *j = in->job;
+    json_object_set_new(report, "privacy",
+                        json_pack("{s:b, s:s, s:s, s:[s, s, s, s]}", "secure_aggregation", j->privacy.secure_aggregation, "dp",
+                                  j->privacy.dp[0] != '\0' ? j->privacy.dp : "none", "statement",
+                                  "The coordinator could see each hospital's update. No noise was added to it. "
+                                  "Images, labels and patient records never left a hospital.",
+                                  "left", "counts and summary of the data set, once", "model updates, once a round and site",
+                                  "validation figures, once a round and site, and a score histogram of the selected model",
+                                  "test figures and counts, once, for the selected model"));
+}
+
+static fl_status add_security(const report_build_input *in, json_t *report, fl_err *err)
+{
+    json_t *refusals = NULL;
+    fl_status st = roster_refusals(&refusals, in->sites, record_created_ms(in->record), err);
+    if (st == FL_OK) {
+        json_object_set_new(report, "security",
+                            json_pack("{s:s, s:o}", "transport", "CURVE (Curve25519, XSalsa20-Poly1305), allow-list of site keys; contributions "
+                                      "signed with Ed25519", "refusals", refusals));
+    }
+    return st;
+}
+
+static void add_environment(build *b, json_t *report)
+{
+    struct utsname machine;
+    json_t *sites = json_object(), *own = json_object();
+    if (uname(&machine) == 0) {
+        json_object_set_new(own, "system", json_string(machine.sysname));
+        json_object_set_new(own, "release", json_string(machine.release));
+        json_object_set_new(own, "machine", json_string(machine.machine));
+    }
+    for (size_t i = 0; i < b->n_sites; i++) {
+        char *text = record_environment(b->in->record, b->site[i].name.text);
+        if (*text != '\0') {
+            json_object_set_new(sites, b->site[i].name.text, json_string(text));
+        }
+        free(text);
+    }
+    json_object_set_new(report, "environment", json_pack("{s:s, s:o, s:o}", "consilium", FL_VERSION, "coordinator", own, "sites", sites));
+}
+
+fl_status report_build(json_t **out, const report_build_input *in, fl_err *err)
+{
+    build b = {.in = in};
+    json_t *report = json_object();
+    *out = NULL;
+    add_head(in, report);
+    fl_status st;
+    if ((st = list_sites(&b, err)) != FL_OK || (st = build_rounds(&b, report, err)) != FL_OK ||
+        (st = add_choices(in, report, err)) != FL_OK || (st = build_sites(&b, report, err)) != FL_OK ||
+        (st = add_security(in, report, err)) != FL_OK) {
+        goto done;
+    }
+    add_privacy(in, report);
+    add_environment(&b, report);
+    *out = report;
+    report = NULL; // now the caller's
+done:
+    json_decref(report);
+    free(b.site);
+    return st == FL_OK ? st : fl_wrap(err, st, "building the report");
+}

@@ -1,0 +1,94 @@
+/*
+ * run.h - one job's run: its folder, its record, its machine
+ *
+ *   runs/R/job.yaml                       the bytes that name the job; written last: their presence
+ *                                         means that the folder is complete
+ *   runs/R/state.db                       the record (record.h)
+ *   runs/R/model/round-NNNN.safetensors   the model that round NNNN committed; 0000 is the first
+ *   runs/R/model/state-NNNN.safetensors   the strategy's vectors behind it
+ *   runs/R/model/final.{safetensors,onnx} the selected model
+ *   runs/R/spool/                         updates of the round that is open
+ *   runs/R/report/                        report.json and pages
+ *
+ * Joins the round machine (what is next) to the record (what is stored) and does
+ * the work between two states: aggregating, choosing, reporting.  It knows no
+ * socket: serve.c feeds it what sites say and asks it what to tell them.
+ * Threads: one.
+ */
+#ifndef COORDINATOR_RUN_H
+#define COORDINATOR_RUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "coordinator/check.h"
+#include "coordinator/federation.h"
+#include "coordinator/objects.h"
+#include "coordinator/record.h"
+#include "coordinator/roster.h"
+#include "coordinator/round.h"
+#include "coordinator/strategy.h"
+#include "job/job.h"
+#include "task/task.h"
+
+/* Called at the places a crash may hit: before and after each commit ("before training 3", "after
+ * training 3") and between the files that a transition writes.  false: stop as if killed.  For tests. */
+typedef bool (*run_probe)(void *ctx, const char *where);
+
+typedef struct run run;
+
+/*
+ * Makes runs/NAME from job_path, or finds it: with the same bytes it is the same
+ * run.  FL_ECONFLICT when other bytes have that name.  name: NULL = the job's.
+ * *dir: the run's folder, caller's.
+ */
+fl_status run_create(char **dir, const federation *f, const char *job_path, const char *name, fl_err *err);
+/* Opens a run's folder and takes up where the record ends. */
+fl_status run_open(run **out, const char *dir, const federation *f, roster *sites, int64_t now_ms,
+                   run_probe probe, void *probe_ctx, fl_err *err);
+void run_close(run **r);
+
+/* Borrowed views. */
+const char *run_name(const run *r);
+const char *run_dir(const run *r);
+const job *run_job(const run *r);
+const fed_digest *run_digest(const run *r);
+round_machine *run_machine(run *r);
+const objects *run_objects(const run *r);
+const check_job *run_check_job(const run *r);
+record *run_record(run *r);
+bool run_is_finished(const run *r);
+
+/* Sites that come and go; index of each by name is for ever. */
+void run_follow_roster(run *r, const roster *sites, int64_t now_ms);
+size_t run_site(run *r, const fed_site_id *site, int64_t now_ms);
+
+/* What to tell a site now. */
+void run_order(run *r, size_t site, fed_order *out);
+/* Is a contribution wanted; the model that it must be based on (NULL for CHECK). */
+const fed_model_id *run_base_model(const run *r, fed_order_kind kind);
+/* Folder entry for a payload that arrives; caller's. */
+char *run_spool_path(const run *r, const fed_offer *o);
+
+/* A Reply; stored at the next turn. */
+void run_reply(run *r, size_t site, const fed_order_key *key, fed_answer answer, bool mismatch, const char *text);
+/* A contribution that passed every check: recorded at the next turn.  payload is taken (NULL for updates). */
+void run_accept(run *r, size_t site, const fed_offer *o, char *payload, size_t n);
+/* Too many refused contributions: the site leaves the stage. */
+void run_give_up_on(run *r, size_t site, const char *reason);
+bool run_has_news(const run *r); // something waits for the next turn
+/*
+ * Commits what is waiting and every step that is due.  On FL_OK all that was
+ * accepted is on disk.  FL_ECONFIG: the data of a site do not fit (every sentence, by site).
+ * FL_EFULL and others: nothing was lost, the run can be resumed.
+ */
+fl_status run_turn(run *r, int64_t now_ms, fl_err *err);
+/* Sites whose order may have changed since this was last asked; asking forgets. */
+bool run_take_changed(run *r, size_t site);
+
+/* Bytes of payload that moved, for the report. */
+void run_count_bytes(run *r, uint64_t up, uint64_t down);
+
+#endif

@@ -1,0 +1,753 @@
+/*
+ * serve.c - see serve.h
+ */
+#include "coordinator/serve.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "coordinator/transfer.h"
+
+enum {
+    BEAT_MS = 2000,
+    GROUP_COMMIT_MS = 50,      // an acceptance waits at most so long for others
+    MESSAGES_A_TURN = 2000,    // before clocks are looked at again
+    HOUSEKEEPING_MS = 1000,
+    PROGRESS_MS = 1000,
+    MAX_REFUSED_CONTRIBUTIONS = 3,
+    HELD_UP_MS = 5             // retry when a queue was full
+};
+
+/* One site's connection and what it was told. */
+typedef struct {
+    serve *serve;
+    fed_site_id site;
+    fed_public_key key;
+    fed_route route;
+    bool connected;          // said Hello on route
+    bool has_told;
+    fed_order_key told;      // the last order sent
+    size_t *index;           // of the site in each run's machine
+    transfer transfer;
+    fed_order_key refused_key; // contributions of this order were refused ...
+    int n_refused;             // ... so often
+} session;
+
+struct serve {
+    serve_config cfg;
+    roster *sites;
+    fed_link *link;
+    run **runs; // the active one, or all finished ones that some site missed
+    size_t n_runs;
+    bool active;
+    session **sessions; // of roster entry i; NULL: not heard yet
+    size_t n_sessions;
+    transfer_pool *pool;
+    fl_buf packed;      // scratch
+    int64_t first_news_ms, housekeeping_ms, progress_ms;
+};
+
+// ------------------------------------------------------------------ sending
+
+static fl_status send_to(serve *s, const fed_route *to, const fed_msg *m, const void *payload, size_t n)
+{
+    fl_buf_reset(&s->packed);
+    fed_msg_pack(m, &s->packed);
+    return fed_send(s->link, to, s->packed.data, s->packed.n, payload, n, NULL);
+}
+
+/* transfer_send */
+static fl_status send_to_site(void *ctx, void *site, const fed_msg *m, const void *payload, size_t n)
+{
+    session *x = site;
+    return x->connected ? send_to(ctx, &x->route, m, payload, n) : FL_ENOTFOUND;
+}
+
+static void send_refused(serve *s, const fed_route *to, fl_status code, const char *text)
+{
+    fed_msg m = {.type = FED_MSG_REFUSED};
+    m.u.refused.code = (uint32_t)code;
+    snprintf(m.u.refused.text, sizeof m.u.refused.text, "%s", text);
+    send_to(s, to, &m, NULL, 0);
+}
+
+static void send_verdict(session *x, const fed_digest *digest, bool accepted, const char *text)
+{
+    fed_msg m = {.type = FED_MSG_VERDICT};
+    m.u.verdict.digest = *digest;
+    m.u.verdict.accepted = accepted;
+    snprintf(m.u.verdict.text, sizeof m.u.verdict.text, "%s", text);
+    send_to_site(x->serve, x, &m, NULL, 0);
+}
+
+/* The run whose order counts for the site: the first that has work for it. */
+static void order_of(session *x, fed_order *out)
+{
+    serve *s = x->serve;
+    int known = roster_find(s->sites, x->site.text);
+    *out = (fed_order){.key.kind = FED_WAIT};
+    if (known >= 0 && roster_at(s->sites, (size_t)known)->status == ROSTER_UNCONFIRMED) {
+        snprintf(out->text, sizeof out->text, "waiting for a person at the coordinator to confirm the fingerprint %s",
+                 roster_at(s->sites, (size_t)known)->fingerprint);
+        return;
+    }
+    for (size_t i = 0; i < s->n_runs; i++) {
+        run_order(s->runs[i], x->index[i], out);
+        if (out->key.kind != FED_WAIT || s->active) {
+            return;
+        }
+    }
+    *out = (fed_order){.key.kind = FED_WAIT};
+    snprintf(out->text, sizeof out->text, "no job is running");
+}
+
+static void tell(session *x, const fed_order *order)
+{
+    fed_msg m = {.type = FED_MSG_ORDER, .u.order = *order};
+    if (send_to_site(x->serve, x, &m, NULL, 0) == FL_OK) {
+        x->told = order->key;
+        x->has_told = true;
+    }
+}
+
+/* Tells every site whose order has changed. */
+static void publish(serve *s)
+{
+    for (size_t i = 0; i < s->n_sessions; i++) {
+        session *x = s->sessions[i];
+        if (x == NULL || !x->connected) {
+            continue;
+        }
+        bool changed = !x->has_told;
+        for (size_t k = 0; k < s->n_runs; k++) {
+            changed = run_take_changed(s->runs[k], x->index[k]) || changed;
+        }
+        if (changed) {
+            fed_order order;
+            order_of(x, &order);
+            if (!x->has_told || !fed_order_key_equal(&order.key, &x->told)) {
+                tell(x, &order);
+            }
+        }
+    }
+}
+
+// ----------------------------------------------------------------- sessions
+
+static session *session_new(serve *s, const roster_site *site)
+{
+    session *x = fl_xcalloc(1, sizeof *x);
+    x->serve = s;
+    x->site = site->name;
+    x->key = site->curve;
+    x->index = fl_xcalloc(s->n_runs, sizeof *x->index);
+    for (size_t i = 0; i < s->n_runs; i++) {
+        x->index[i] = run_site(s->runs[i], &site->name, fl_now_ms());
+    }
+    transfer_add(s->pool, &x->transfer, x);
+    return x;
+}
+
+static void session_destroy(session *x)
+{
+    if (x != NULL) {
+        transfer_forget(x->serve->pool, &x->transfer);
+        free(x->index);
+        free(x);
+    }
+}
+
+static bool may_stay(const session *x, const roster_site *site)
+{
+    return site->status != ROSTER_REMOVED && site->status != ROSTER_INVITED &&
+           memcmp(&site->curve, &x->key, sizeof x->key) == 0;
+}
+
+/* After the roster changed: sessions follow their sites; revoked ones end here. */
+static void follow_roster(serve *s)
+{
+    size_t n = roster_n(s->sites);
+    session **sessions = fl_xcalloc(n, sizeof *sessions);
+    for (size_t i = 0; i < s->n_sessions; i++) {
+        session *x = s->sessions[i];
+        int known = x != NULL ? roster_find(s->sites, x->site.text) : -1;
+        if (x == NULL) {
+            continue;
+        }
+        if (known >= 0 && may_stay(x, roster_at(s->sites, (size_t)known))) {
+            sessions[known] = x;
+            x->has_told = false; // it may have been confirmed
+        } else {
+            if (x->connected) {
+                send_refused(s, &x->route, FL_EDENIED, "this site was removed from the federation");
+            }
+            session_destroy(x);
+        }
+    }
+    free(s->sessions);
+    s->sessions = sessions;
+    s->n_sessions = n;
+    for (size_t i = 0; i < s->n_runs; i++) {
+        run_follow_roster(s->runs[i], s->sites, fl_now_ms());
+    }
+}
+
+static run *run_of(serve *s, const fed_digest *digest, size_t *which)
+{
+    for (size_t i = 0; i < s->n_runs; i++) {
+        if (fed_digest_equal(run_digest(s->runs[i]), digest)) {
+            *which = i;
+            return s->runs[i];
+        }
+    }
+    return NULL;
+}
+
+// ------------------------------------------------------------ contributions
+
+/* Refuses a contribution, for the record and to the site; at the third time the site leaves the stage. */
+static void refuse_contribution(session *x, run *r, size_t site, const fed_offer *o, const char *reason)
+{
+    serve *s = x->serve;
+    char address[64];
+    snprintf(address, sizeof address, "site %s", x->site.text);
+    fl_progress_end();
+    fl_log(FL_LOG_WARN, "contribution.refused", "site=%s kind=%s round=%u reason=\"%s\"", x->site.text,
+           fed_order_name(o->key.kind), o->key.round.n, reason);
+    roster_refuse(s->sites, "contribution", reason, address, fl_wall_ms());
+    send_verdict(x, &o->digest, false, reason);
+    if (!fed_order_key_equal(&x->refused_key, &o->key)) {
+        x->refused_key = o->key;
+        x->n_refused = 0;
+    }
+    if (++x->n_refused == MAX_REFUSED_CONTRIBUTIONS && round_expects(run_machine(r), site, o->key.kind, o->key.round.n)) {
+        run_give_up_on(r, site, reason);
+    }
+}
+
+/* Whole and on disk: looks at it once more and hands it to the run. */
+static fl_status finish_contribution(session *x, size_t site, fl_err *err)
+{
+    transfer *t = &x->transfer;
+    const fed_offer *o = t->offer;
+    char *payload = NULL;
+    size_t n = 0;
+    fl_err why = FL_ERR_INIT;
+    fl_status st = FL_OK;
+    fed_digest digest;
+    if (t->spool != NULL) {
+        spool_digest(t->spool, &digest);
+    } else {
+        fed_tree empty;
+        fed_tree_init(&empty, 0, 0);
+        fed_tree_done(&empty, &digest);
+    }
+    if (!fed_digest_equal(&digest, &o->digest)) {
+        st = fl_fail(&why, FL_EFORMAT, "its pieces do not have the digest that was signed");
+    } else if (o->key.kind != FED_TRAIN) {
+        if (t->spool != NULL && (st = spool_read_bytes(t->path, &payload, &n, CHECK_MAX_DOCUMENT, err)) != FL_OK) {
+            return st;
+        }
+        st = check_document(o, payload, n, &why);
+    }
+    if (st != FL_OK) {
+        free(payload);
+        refuse_contribution(x, t->run, site, o, why.text);
+        transfer_stop(x->serve->pool, t, true);
+        return FL_OK;
+    }
+    run_accept(t->run, site, o, payload, n);
+    t->up = TRANSFER_COMMITTING;
+    return FL_OK;
+}
+
+static fl_status on_offer(session *x, const fed_offer *o, fl_err *err)
+{
+    serve *s = x->serve;
+    transfer *t = &x->transfer;
+    size_t which = 0;
+    fed_digest prior;
+    char text[FED_TEXT_BYTES];
+    run *r = run_of(s, &o->key.job, &which);
+    if (r == NULL) {
+        send_verdict(x, &o->digest, false, "this job is not running here");
+        return FL_OK;
+    }
+    size_t site = x->index[which];
+    bool same_as_now = t->up != TRANSFER_IDLE && fed_order_key_equal(&t->offer->key, &o->key) &&
+                       fed_digest_equal(&t->offer->digest, &o->digest);
+    if (same_as_now) {
+        transfer_again(s->pool, t); // after a reconnection; does nothing when it waits for the commit
+        return FL_OK;
+    }
+    bool known = record_find_digest(run_record(r), o->key.kind, o->key.round.n, x->site.text, &prior);
+    if (t->up == TRANSFER_COMMITTING && fed_order_key_equal(&t->offer->key, &o->key)) {
+        known = true;
+        prior = t->offer->digest;
+    }
+    if (known && !fed_digest_equal(&prior, &o->digest)) {
+        snprintf(text, sizeof text, "a different %s contribution of round %u was accepted already", fed_order_name(o->key.kind),
+                 o->key.round.n & ~ROUND_THRESHOLD_BIT);
+        refuse_contribution(x, r, site, o, text);
+        return FL_OK;
+    }
+    if (!round_expects(run_machine(r), site, o->key.kind, o->key.round.n)) {
+        snprintf(text, sizeof text, "round %u is closed", o->key.round.n & ~ROUND_THRESHOLD_BIT);
+        send_verdict(x, &o->digest, known, known ? "" : text);
+        return FL_OK;
+    }
+    if (t->up == TRANSFER_COMMITTING) {
+        return FL_OK; // of another order: it offers again
+    }
+    int entry = roster_find(s->sites, x->site.text);
+    FL_REQUIRE(entry >= 0);
+    fl_err why = FL_ERR_INIT;
+    if (check_offer(run_check_job(r), o, &x->site, &roster_at(s->sites, (size_t)entry)->sign,
+                    run_base_model(r, o->key.kind), &why) != FL_OK) {
+        refuse_contribution(x, r, site, o, why.text);
+        return FL_OK;
+    }
+    fl_status st = transfer_start(s->pool, t, r, o, fl_now_ms(), err);
+    if (st == FL_OK && (t->spool == NULL || spool_is_whole(t->spool))) {
+        st = finish_contribution(x, site, err);
+    }
+    return st;
+}
+
+static fl_status on_piece(session *x, const fed_msg *m, const fed_packet *packet, fl_err *err)
+{
+    transfer *t = &x->transfer;
+    size_t which = 0;
+    bool moved, whole;
+    run *r = t->up == TRANSFER_MOVING ? run_of(x->serve, &t->offer->key.job, &which) : NULL;
+    if (r == NULL || packet->payload == NULL) {
+        return FL_OK;
+    }
+    size_t site = x->index[which];
+    if (!round_expects(run_machine(r), site, t->offer->key.kind, t->offer->key.round.n)) {
+        char text[FED_TEXT_BYTES];
+        snprintf(text, sizeof text, "round %u is closed", t->offer->key.round.n & ~ROUND_THRESHOLD_BIT);
+        send_verdict(x, &t->offer->digest, false, text);
+        transfer_stop(x->serve->pool, t, true);
+        return FL_OK;
+    }
+    fl_err why = FL_ERR_INIT;
+    fl_status st = transfer_piece(x->serve->pool, t, &m->u.piece.object, m->u.piece.index, packet->payload,
+                                  packet->n_payload, &moved, &whole, fl_now_ms(), &why);
+    if (st == FL_EFORMAT) {
+        refuse_contribution(x, r, site, t->offer, why.text);
+        transfer_stop(x->serve->pool, t, true);
+        return FL_OK;
+    }
+    if (st != FL_OK) {
+        return fl_fail(err, st, "%s", why.text); // our disk
+    }
+    if (moved) {
+        run_count_bytes(r, packet->n_payload, 0);
+        round_progress(run_machine(r), site, fl_now_ms());
+    }
+    return whole ? finish_contribution(x, site, err) : FL_OK;
+}
+
+// ----------------------------------------------------------------- messages
+
+static void on_hello(session *x, const fed_msg *m, size_t entry)
+{
+    serve *s = x->serve;
+    fed_msg answer = {.type = FED_MSG_WELCOME};
+    roster_seen(s->sites, entry, m->u.hello.software, m->u.hello.environment, fl_wall_ms());
+    for (size_t i = 0; i < s->n_runs; i++) {
+        round_hello(run_machine(s->runs[i]), x->index[i], fl_now_ms());
+    }
+    transfer_arrived(s->pool, &x->transfer);
+    x->transfer.fetching = false;
+    snprintf(answer.u.welcome.federation, sizeof answer.u.welcome.federation, "%s", s->cfg.fed->name);
+    answer.u.welcome.site = x->site;
+    answer.u.welcome.time_ms = fl_wall_ms();
+    answer.u.welcome.beat_ms = s->cfg.beat_ms;
+    send_to_site(s, x, &answer, NULL, 0);
+    fed_order order;
+    order_of(x, &order);
+    tell(x, &order);
+    fl_progress_end();
+    fl_log(FL_LOG_INFO, "site.hello", "site=%s software=\"%s\"", x->site.text, m->u.hello.software);
+}
+
+static void on_beat(session *x, const fed_msg *m)
+{
+    serve *s = x->serve;
+    fed_order order;
+    order_of(x, &order);
+    bool on_it = fed_order_key_equal(&m->u.beat.key, &order.key);
+    for (size_t i = 0; i < s->n_runs; i++) {
+        if (on_it && fed_digest_equal(run_digest(s->runs[i]), &order.key.job)) {
+            round_beat(run_machine(s->runs[i]), x->index[i], m->u.beat.phase, m->u.beat.steps_done, m->u.beat.steps_total,
+                       fl_now_ms());
+        }
+    }
+    if (m->u.beat.phase != FED_FETCHING) {
+        transfer_arrived(s->pool, &x->transfer);
+    }
+    if (!on_it) {
+        tell(x, &order);
+    }
+}
+
+static void on_reply(session *x, const fed_msg *m)
+{
+    size_t which = 0;
+    run *r = run_of(x->serve, &m->u.reply.key.job, &which);
+    if (r != NULL) {
+        run_reply(r, x->index[which], &m->u.reply.key, m->u.reply.answer, m->u.reply.mismatch, m->u.reply.text);
+    }
+}
+
+static void on_fetch(session *x, const fed_msg *m)
+{
+    serve *s = x->serve;
+    for (size_t i = 0; i < s->n_runs; i++) {
+        uint32_t n_pieces;
+        uint64_t n_bytes;
+        if (objects_find(run_objects(s->runs[i]), &m->u.fetch.object, &n_pieces, &n_bytes)) {
+            round_progress(run_machine(s->runs[i]), x->index[i], fl_now_ms());
+            transfer_fetch(s->pool, &x->transfer, s->runs[i], &m->u.fetch.object, m->u.fetch.first, m->u.fetch.count);
+            return;
+        }
+    }
+    fed_order order; // what it wants is not current any more; its order says what is
+    order_of(x, &order);
+    tell(x, &order);
+}
+
+static void on_enrol(serve *s, const fed_packet *packet, const fed_enrol *e)
+{
+    fl_err why = FL_ERR_INIT;
+    fed_msg m = {.type = FED_MSG_ENROLLED};
+    fl_status st = roster_enrol(s->sites, &packet->peer, e, fl_wall_ms(), &m.u.enrolled.confirmed, &why);
+    fl_progress_end();
+    if (st != FL_OK) {
+        char address[64];
+        snprintf(address, sizeof address, "invitation of %.40s", e->site.text);
+        roster_refuse(s->sites, "enrol", why.text, address, fl_wall_ms());
+        fl_log(FL_LOG_WARN, "enrol.refused", "site=%s reason=\"%s\"", e->site.text, why.text);
+        send_refused(s, &packet->route, st, why.text);
+        return;
+    }
+    char fingerprint[FED_FINGERPRINT_BYTES];
+    fed_fingerprint(fingerprint, &e->curve_key, &e->sign_key);
+    fl_log(FL_LOG_INFO, "enrol", "site=%s fingerprint=%s confirmed=%s", e->site.text, fingerprint,
+           m.u.enrolled.confirmed ? "yes" : "no");
+    m.u.enrolled.site = e->site;
+    snprintf(m.u.enrolled.federation, sizeof m.u.enrolled.federation, "%s", s->cfg.fed->name);
+    send_to(s, &packet->route, &m, NULL, 0);
+    follow_roster(s);
+}
+
+static void refuse_message(serve *s, const fed_packet *packet, const char *who, fl_status st, const char *reason)
+{
+    roster_refuse(s->sites, "message", reason, who, fl_wall_ms());
+    if (st == FL_EUNSUPPORTED || st == FL_EDENIED) {
+        send_refused(s, &packet->route, st, reason);
+    }
+}
+
+static fl_status on_site_message(serve *s, size_t entry, const fed_packet *packet, const fed_msg *m, fl_err *err)
+{
+    session *x = s->sessions[entry];
+    if (x == NULL) {
+        x = s->sessions[entry] = session_new(s, roster_at(s->sites, entry));
+    }
+    bool moved = x->connected && memcmp(&x->route, &packet->route, sizeof x->route) != 0;
+    if (m->type != FED_MSG_HELLO && (!x->connected || moved)) {
+        return FL_OK; // of a connection that is over, or one that has not said Hello
+    }
+    x->route = packet->route;
+    x->connected = true;
+    for (size_t i = 0; i < s->n_runs; i++) {
+        round_heard(run_machine(s->runs[i]), x->index[i], fl_now_ms());
+    }
+    switch (m->type) {
+    case FED_MSG_HELLO:
+        on_hello(x, m, entry);
+        return FL_OK;
+    case FED_MSG_BEAT:
+        on_beat(x, m);
+        return FL_OK;
+    case FED_MSG_REPLY:
+        on_reply(x, m);
+        return FL_OK;
+    case FED_MSG_FETCH:
+        on_fetch(x, m);
+        return FL_OK;
+    case FED_MSG_OFFER:
+        return on_offer(x, &m->u.offer, err);
+    case FED_MSG_PIECE:
+        return on_piece(x, m, packet, err);
+    case FED_MSG_BYE:
+        x->connected = x->has_told = false;
+        fl_log(FL_LOG_INFO, "site.bye", "site=%s", x->site.text);
+        return FL_OK;
+    default: {
+        char who[64];
+        snprintf(who, sizeof who, "site %s", x->site.text);
+        refuse_message(s, packet, who, FL_EFORMAT, fed_msg_name(m->type));
+        return FL_OK;
+    }
+    }
+}
+
+static fl_status dispatch(serve *s, const fed_packet *packet, fl_err *err)
+{
+    size_t entry = 0;
+    char who[64] = "invitation";
+    roster_peer peer = roster_who(s->sites, &packet->peer, &entry);
+    if (peer == ROSTER_STRANGER) { // revoked since its handshake: not even parsed
+        refuse_message(s, packet, "revoked key", FL_EDENIED, "key is not on the list any more");
+        return FL_OK;
+    }
+    if (peer == ROSTER_SITE) {
+        snprintf(who, sizeof who, "site %s", roster_at(s->sites, entry)->name.text);
+    }
+    fed_msg m;
+    fl_err why = FL_ERR_INIT;
+    fl_status st = fed_msg_unpack(&m, packet->header, packet->n_header, &why);
+    if (st != FL_OK) {
+        refuse_message(s, packet, who, st, why.text);
+        return FL_OK;
+    }
+    if (peer == ROSTER_SITE) {
+        return on_site_message(s, entry, packet, &m, err);
+    }
+    if (m.type == FED_MSG_ENROL) {
+        on_enrol(s, packet, &m.u.enrol);
+    } else {
+        refuse_message(s, packet, who, FL_EDENIED, "a one-time key may only enrol");
+    }
+    return FL_OK;
+}
+
+// --------------------------------------------------------------------- loop
+
+static fl_status housekeeping(serve *s, int64_t now_ms, fl_err *err)
+{
+    fed_refusal refusal;
+    while (fed_link_refusal(s->link, &refusal)) {
+        roster_refuse(s->sites, "connection", refusal.reason, refusal.address, fl_wall_ms());
+    }
+    if (now_ms - s->housekeeping_ms < HOUSEKEEPING_MS) {
+        return FL_OK;
+    }
+    s->housekeeping_ms = now_ms;
+    bool changed = false;
+    fl_status st;
+    if ((st = roster_flush(s->sites, err)) != FL_OK ||
+        (st = roster_refresh(s->sites, fl_wall_ms(), &changed, err)) != FL_OK) {
+        return st;
+    }
+    if (changed) {
+        follow_roster(s);
+    }
+    return FL_OK;
+}
+
+static void show_progress(serve *s, int64_t now_ms)
+{
+    if (s->cfg.quiet || !s->active || now_ms - s->progress_ms < PROGRESS_MS) {
+        return;
+    }
+    s->progress_ms = now_ms;
+    char line[512];
+    round_describe(run_machine(s->runs[0]), line, sizeof line);
+    fl_progress("%s", line);
+}
+
+/* Everything accepted is on disk: say so. */
+static void send_verdicts(serve *s)
+{
+    for (size_t i = 0; i < s->n_sessions; i++) {
+        session *x = s->sessions[i];
+        if (x != NULL && x->transfer.up == TRANSFER_COMMITTING) {
+            bool document = x->transfer.offer->key.kind != FED_TRAIN;
+            send_verdict(x, &x->transfer.offer->digest, true, "");
+            transfer_stop(s->pool, &x->transfer, document);
+        }
+    }
+}
+
+fl_status serve_step(serve *s, int timeout_ms, bool *done, fl_err *err)
+{
+    *done = false;
+    bool news = false;
+    for (size_t i = 0; i < s->n_runs; i++) {
+        news = news || run_has_news(s->runs[i]);
+    }
+    bool held_up = transfer_pump(s->pool, fl_now_ms());
+    if (news || (held_up && timeout_ms > HELD_UP_MS)) {
+        timeout_ms = news ? 0 : HELD_UP_MS;
+    }
+    fed_wait(&s->link, 1, NULL, timeout_ms);
+    fed_packet packet;
+    fl_status st;
+    int n = 0;
+    while (n < MESSAGES_A_TURN && fed_receive(s->link, &packet)) {
+        n++;
+        if ((st = dispatch(s, &packet, err)) != FL_OK) {
+            return st;
+        }
+    }
+    int64_t now = fl_now_ms();
+    if ((st = housekeeping(s, now, err)) != FL_OK) {
+        return st;
+    }
+    /* A busy network may hold back the commit, not for long: others join it. */
+    s->first_news_ms = news ? s->first_news_ms : now;
+    if (n < MESSAGES_A_TURN || now - s->first_news_ms >= GROUP_COMMIT_MS) {
+        for (size_t i = 0; i < s->n_runs; i++) {
+            if ((st = run_turn(s->runs[i], now, err)) != FL_OK) {
+                return st;
+            }
+        }
+        send_verdicts(s);
+        publish(s);
+    }
+    show_progress(s, now);
+    *done = s->active && run_is_finished(s->runs[0]);
+    return FL_OK;
+}
+
+fl_status serve_run(serve *s, fl_err *err)
+{
+    bool done = false;
+    while (!done && !fl_stop_requested()) {
+        fl_status st = serve_step(s, 200, &done, err);
+        if (st != FL_OK) {
+            return st;
+        }
+    }
+    fl_progress_end();
+    if (!done && s->active) {
+        return fl_fail(err, FL_ESTOPPED, "stopped; the run goes on where it was with the same command");
+    }
+    return roster_flush(s->sites, err);
+}
+
+// --------------------------------------------------------------- start, end
+
+static fl_status add_run(serve *s, const char *dir, fl_err *err)
+{
+    run *r = NULL;
+    fl_status st = run_open(&r, dir, s->cfg.fed, s->sites, fl_now_ms(), s->cfg.probe, s->cfg.probe_ctx, err);
+    if (st == FL_OK) {
+        s->runs = fl_xrealloc(s->runs, s->n_runs + 1, sizeof *s->runs);
+        s->runs[s->n_runs++] = r;
+    }
+    return st;
+}
+
+/* Finished runs whose model some site has not fetched. */
+static fl_status add_finished_runs(serve *s, fl_err *err)
+{
+    char *dir = federation_path(s->cfg.fed, "runs");
+    char **names = NULL;
+    size_t n = 0;
+    fl_status st = fl_list_dir(&names, &n, dir, err);
+    for (size_t i = 0; i < n && st == FL_OK; i++) {
+        char *path = fl_path_join(dir, names[i]);
+        char *db = fl_path_join(path, "state.db");
+        size_t before = s->n_runs;
+        if (fl_file_exists(db)) {
+            st = add_run(s, path, err);
+        }
+        if (st == FL_OK && s->n_runs > before) {
+            run *r = s->runs[s->n_runs - 1];
+            if (!run_is_finished(r) || round_count(run_machine(r), ROUND_ABSENT) == 0) {
+                run_close(&s->runs[--s->n_runs]);
+            }
+        }
+        free(db);
+        free(path);
+    }
+    fl_names_free(&names, n);
+    free(dir);
+    return st;
+}
+
+/* A run that has not begun must be able to reach its quorum. */
+static fl_status check_quorum(serve *s, fl_err *err)
+{
+    run *r = s->runs[0];
+    size_t expected = 0;
+    for (size_t i = 0; i < roster_n(s->sites); i++) {
+        expected += roster_at(s->sites, i)->status != ROSTER_REMOVED;
+    }
+    int64_t quorum = run_job(r)->sites.quorum;
+    if (round_now(run_machine(r)) == ROUND_CHECKING && quorum > (int64_t)expected) {
+        return fl_fail(err, FL_ECONFIG, "sites.quorum: the job needs %lld sites, %zu are enrolled or invited", (long long)quorum, expected);
+    }
+    return FL_OK;
+}
+
+fl_status serve_new(serve **out, const serve_config *cfg, fl_err *err)
+{
+    *out = NULL;
+    serve *s = fl_xcalloc(1, sizeof *s);
+    s->cfg = *cfg;
+    s->cfg.beat_ms = cfg->beat_ms != 0 ? cfg->beat_ms : BEAT_MS;
+    s->active = cfg->run_dir != NULL;
+    s->pool = transfer_pool_new(send_to_site, s);
+    char *db = federation_path(cfg->fed, "federation.db");
+    fl_status st = roster_open(&s->sites, db, err);
+    free(db);
+    if (st != FL_OK) {
+        goto done;
+    }
+    st = s->active ? add_run(s, cfg->run_dir, err) : add_finished_runs(s, err);
+    if (st != FL_OK || (s->active && (st = check_quorum(s, err)) != FL_OK)) {
+        goto done;
+    }
+    follow_roster(s);
+    st = cfg->bind != NULL ? fed_listen(&s->link, cfg->bind, cfg->fed->identity, roster_allow, s->sites, err)
+                           : fed_listen_mem(&s->link, cfg->fed->identity, roster_allow, s->sites, err);
+done:
+    if (st != FL_OK) {
+        serve_destroy(&s);
+        return st;
+    }
+    *out = s;
+    return FL_OK;
+}
+
+void serve_destroy(serve **s)
+{
+    if (*s == NULL) {
+        return;
+    }
+    serve *x = *s;
+    fed_link_close(&x->link); // first: its thread asks the roster
+    for (size_t i = 0; i < x->n_sessions; i++) {
+        session_destroy(x->sessions[i]);
+    }
+    for (size_t i = 0; i < x->n_runs; i++) {
+        run_close(&x->runs[i]);
+    }
+    transfer_pool_destroy(&x->pool);
+    roster_close(&x->sites);
+    fl_buf_clear(&x->packed);
+    free(x->sessions);
+    free(x->runs);
+    FL_FREE(*s);
+}
+
+const char *serve_address(const serve *s)
+{
+    return fed_link_address(s->link);
+}
+
+run *serve_active_run(serve *s)
+{
+    return s->active ? s->runs[0] : NULL;
+}

@@ -1,0 +1,110 @@
+/*
+ * tool_report.c - `coordinator report`: pages again from a run's report.json
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/sys.h"
+#include "coordinator/tools.h"
+#include "report/report.h"
+
+enum { MAX_REPORT_BYTES = 1 << 30 };
+
+static struct {
+    const char *baselines;
+    fl_texts compare;
+} o;
+
+static const fl_opt options[] = {
+    {"baselines", FL_OPT_TEXT, "FILE.json", "the simulator's figures, to be merged into the report", &o.baselines, 0, 0, false},
+    {"compare", FL_OPT_LIST, "RUN", "another run's folder, to be shown side by side", &o.compare, 0, 0, false},
+    {0},
+};
+
+const fl_opt *coordinator_report_options(void)
+{
+    return options;
+}
+
+/* A run's folder, or its report's. */
+static fl_status read_report(json_t **out, const char *run, fl_err *err)
+{
+    char *path = fl_path_join(run, "report/report.json");
+    fl_status st = fl_file_exists(path) ? fl_json_read(out, path, MAX_REPORT_BYTES, err)
+                                        : fl_fail(err, FL_ENOTFOUND, "%s has no report yet", run);
+    if (st == FL_OK && (st = report_check(*out, err)) != FL_OK) {
+        st = fl_wrap(err, st, "%s", path);
+    }
+    free(path);
+    return st;
+}
+
+static fl_status merge_baselines(json_t *report, fl_err *err)
+{
+    json_t *figures = NULL;
+    fl_status st = fl_json_read(&figures, o.baselines, MAX_REPORT_BYTES, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    json_t *inner = json_object_get(figures, "baselines");
+    json_object_set(report, "baselines", inner != NULL ? inner : figures);
+    json_object_set_new(report, "simulated", json_true());
+    json_decref(figures);
+    return report_check(report, err);
+}
+
+static fl_status write_comparison(const json_t *report, const char *dir, fl_err *err)
+{
+    size_t n = o.compare.n + 1;
+    const json_t **all = fl_xcalloc(n, sizeof *all);
+    json_t **others = fl_xcalloc(n, sizeof *others);
+    fl_status st = FL_OK;
+    all[0] = report;
+    for (size_t i = 1; i < n && st == FL_OK; i++) {
+        st = read_report(&others[i], o.compare.items[i - 1], err);
+        all[i] = others[i];
+    }
+    char *html = fl_path_join(dir, "compare.html"), *csv = fl_path_join(dir, "compare.csv");
+    if (st == FL_OK && (st = report_write_compare(all, n, html, csv, err)) == FL_OK) {
+        printf("%s\n", html);
+    }
+    for (size_t i = 1; i < n; i++) {
+        json_decref(others[i]);
+    }
+    free(html);
+    free(csv);
+    free(others);
+    free(all);
+    return st;
+}
+
+fl_status coordinator_report(int argc, char **argv, fl_err *err)
+{
+    fl_texts pos;
+    json_t *report = NULL;
+    fl_status st = fl_cli_parse(argc, argv, options, 1, 1, &pos, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    char *dir = fl_path_join(pos.items[0], "report");
+    char *sites = fl_path_join(dir, "sites");
+    if ((st = read_report(&report, pos.items[0], err)) != FL_OK ||
+        (o.baselines != NULL && (st = merge_baselines(report, err)) != FL_OK) ||
+        (st = fl_mkdirs(sites, 0755, err)) != FL_OK || (st = report_write_all(report, dir, err)) != FL_OK) {
+        goto done;
+    }
+    char *text = report_text(report);
+    printf("%s\n%s/index.html\n", text, dir);
+    free(text);
+    if (o.compare.n > 0) {
+        st = write_comparison(report, dir, err);
+    }
+done:
+    json_decref(report);
+    free(sites);
+    free(dir);
+    free(pos.items);
+    free(o.compare.items);
+    return st;
+}

@@ -1,0 +1,22 @@
+/*
+ * tools.h - the coordinator's commands that need no network
+ */
+#ifndef COORDINATOR_TOOLS_H
+#define COORDINATOR_TOOLS_H
+
+#include "base/cli.h"
+#include "base/err.h"
+
+/* `aggregate`: one aggregation step from files (tool_aggregate.c). */
+fl_status coordinator_aggregate(int argc, char **argv, fl_err *err);
+const fl_opt *coordinator_aggregate_options(void);
+/* `report`: pages again from report.json (tool_report.c). */
+fl_status coordinator_report(int argc, char **argv, fl_err *err);
+const fl_opt *coordinator_report_options(void);
+/* `sites` and `status` (tool_show.c). */
+fl_status coordinator_sites(int argc, char **argv, fl_err *err);
+const fl_opt *coordinator_sites_options(void);
+fl_status coordinator_status(int argc, char **argv, fl_err *err);
+const fl_opt *coordinator_status_options(void);
+
+#endif

@@ -1,0 +1,362 @@
+/*
+ * transfer.c - see transfer.h
+ */
+#include "coordinator/transfer.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+enum {
+    DOWN_TURN = 8,          // pieces a site is sent before the next one has its turn
+    UP_LEASE_MS = 10000,    // without a piece, a site's credit goes back to the pool
+    DOWN_LEASE_MS = 5000,   // what was sent is taken as arrived after so long
+    RECLAIM_MS = 1000
+};
+
+typedef struct {
+    transfer *t;
+    bool up;
+} waiting;
+
+struct transfer_pool {
+    transfer_send send;
+    void *ctx;
+    uint64_t used;
+    transfer **all;
+    size_t n_all;
+    waiting *queue; // ring
+    size_t head, n_queue, cap;
+    int64_t reclaimed_ms;
+    uint8_t piece[FED_PIECE_BYTES];
+};
+
+transfer_pool *transfer_pool_new(transfer_send send, void *ctx)
+{
+    transfer_pool *p = fl_xcalloc(1, sizeof *p);
+    p->send = send;
+    p->ctx = ctx;
+    return p;
+}
+
+void transfer_pool_destroy(transfer_pool **p)
+{
+    if (*p != NULL) {
+        free((*p)->all);
+        free((*p)->queue);
+        FL_FREE(*p);
+    }
+}
+
+uint64_t transfer_pool_used(const transfer_pool *p)
+{
+    return p->used;
+}
+
+// -------------------------------------------------------------------- queue
+
+static void push(transfer_pool *p, transfer *t, bool up)
+{
+    bool *queued = up ? &t->queued_up : &t->queued_down;
+    if (*queued) {
+        return;
+    }
+    if (p->n_queue == p->cap) {
+        size_t cap = p->cap == 0 ? 16 : 2 * p->cap;
+        waiting *queue = fl_xcalloc(cap, sizeof *queue);
+        for (size_t i = 0; i < p->n_queue; i++) {
+            queue[i] = p->queue[(p->head + i) % p->cap];
+        }
+        free(p->queue);
+        p->queue = queue;
+        p->head = 0;
+        p->cap = cap;
+    }
+    p->queue[(p->head + p->n_queue++) % p->cap] = (waiting){t, up};
+    *queued = true;
+}
+
+static waiting pop(transfer_pool *p)
+{
+    waiting w = p->queue[p->head];
+    p->head = (p->head + 1) % p->cap;
+    p->n_queue--;
+    if (w.t != NULL) {
+        *(w.up ? &w.t->queued_up : &w.t->queued_down) = false;
+    }
+    return w;
+}
+
+/* The one that was popped last stays the first. */
+static void unpop(transfer_pool *p, transfer *t)
+{
+    p->head = (p->head + p->cap - 1) % p->cap;
+    p->n_queue++;
+    t->queued_up = true;
+}
+
+static void unqueue(transfer_pool *p, transfer *t, bool up)
+{
+    for (size_t i = 0; i < p->n_queue; i++) {
+        waiting *w = &p->queue[(p->head + i) % p->cap];
+        if (w->t == t && w->up == up) {
+            w->t = NULL; // popped later
+        }
+    }
+    *(up ? &t->queued_up : &t->queued_down) = false;
+}
+
+static void give_back(transfer_pool *p, uint64_t *held, uint64_t bytes)
+{
+    bytes = bytes < *held ? bytes : *held;
+    *held -= bytes;
+    p->used -= bytes;
+}
+
+void transfer_add(transfer_pool *p, transfer *t, void *site)
+{
+    t->site = site;
+    p->all = fl_xrealloc(p->all, p->n_all + 1, sizeof *p->all);
+    p->all[p->n_all++] = t;
+}
+
+static void stop_fetch(transfer_pool *p, transfer *t)
+{
+    unqueue(p, t, false);
+    t->fetching = false;
+}
+
+void transfer_forget(transfer_pool *p, transfer *t)
+{
+    transfer_stop(p, t, false);
+    stop_fetch(p, t);
+    give_back(p, &t->down_bytes, t->down_bytes);
+    for (size_t i = 0; i < p->n_all; i++) {
+        if (p->all[i] == t) {
+            p->all[i] = p->all[--p->n_all];
+            return;
+        }
+    }
+}
+
+// ----------------------------------------------------------------------- in
+
+fl_status transfer_start(transfer_pool *p, transfer *t, run *r, const fed_offer *o, int64_t now_ms, fl_err *err)
+{
+    transfer_stop(p, t, false);
+    t->run = r;
+    t->offer = fl_xcalloc(1, sizeof *t->offer);
+    *t->offer = *o;
+    t->up_moved_ms = now_ms;
+    if (o->n_pieces == 0) {
+        t->up = TRANSFER_MOVING;
+        return FL_OK;
+    }
+    t->path = run_spool_path(r, o);
+    fl_status st = spool_open(&t->spool, t->path, o->key.kind == FED_TRAIN ? FED_ENC_F32 : FED_ENC_BYTES, o->n_bytes,
+                              o->n_pieces, err);
+    if (st != FL_OK) {
+        transfer_stop(p, t, false);
+        return st;
+    }
+    t->granted = spool_next(t->spool);
+    t->up = TRANSFER_MOVING;
+    transfer_again(p, t);
+    return FL_OK;
+}
+
+void transfer_again(transfer_pool *p, transfer *t)
+{
+    if (t->spool == NULL || t->up == TRANSFER_COMMITTING || spool_is_whole(t->spool)) {
+        return;
+    }
+    give_back(p, &t->up_bytes, t->up_bytes);
+    t->granted = spool_next(t->spool);
+    t->up = TRANSFER_QUEUED;
+    round_set_waits_for_credit(run_machine(t->run), run_site(t->run, &t->offer->site, 0), true);
+    push(p, t, true);
+}
+
+fl_status transfer_piece(transfer_pool *p, transfer *t, const fed_digest *object, uint32_t index, const uint8_t *piece,
+                         size_t n, bool *moved, bool *whole, int64_t now_ms, fl_err *err)
+{
+    *moved = *whole = false;
+    if (t->up != TRANSFER_MOVING || t->spool == NULL || !fed_digest_equal(object, &t->offer->digest) ||
+        index != spool_next(t->spool) || index >= t->granted) {
+        return FL_OK; // a repeat, a gap, or nothing that was asked for
+    }
+    fl_status st = FL_OK;
+    if (t->offer->key.kind == FED_TRAIN) {
+        st = check_piece(run_check_job(t->run), piece, n, index, err);
+    }
+    if (st != FL_OK || (st = spool_append(t->spool, piece, n, err)) != FL_OK) {
+        return st;
+    }
+    *moved = true;
+    *whole = spool_is_whole(t->spool);
+    t->up_moved_ms = now_ms;
+    give_back(p, &t->up_bytes, FED_PIECE_BYTES);
+    if (!*whole && spool_next(t->spool) == t->granted) {
+        transfer_again(p, t);
+    }
+    return FL_OK;
+}
+
+void transfer_stop(transfer_pool *p, transfer *t, bool drop)
+{
+    unqueue(p, t, true);
+    give_back(p, &t->up_bytes, t->up_bytes);
+    if (t->up == TRANSFER_QUEUED) {
+        round_set_waits_for_credit(run_machine(t->run), run_site(t->run, &t->offer->site, 0), false);
+    }
+    if (drop && t->path != NULL) {
+        unlink(t->path);
+    }
+    spool_close(&t->spool);
+    FL_FREE(t->offer);
+    FL_FREE(t->path);
+    t->up = TRANSFER_IDLE;
+}
+
+/* A window of pieces, as far as the pool goes.  false: the pool is empty. */
+static bool grant(transfer_pool *p, transfer *t, int64_t now_ms)
+{
+    uint32_t next = spool_next(t->spool);
+    uint32_t want = t->offer->n_pieces - next;
+    uint64_t room = (TRANSFER_POOL_BYTES - p->used) / FED_PIECE_BYTES;
+    want = want < TRANSFER_WINDOW ? want : TRANSFER_WINDOW;
+    want = want < room ? want : (uint32_t)room;
+    if (want == 0) {
+        return false;
+    }
+    t->granted = next + want;
+    t->up_bytes = (uint64_t)want * FED_PIECE_BYTES;
+    p->used += t->up_bytes;
+    t->up = TRANSFER_MOVING;
+    t->up_moved_ms = now_ms;
+    round_set_waits_for_credit(run_machine(t->run), run_site(t->run, &t->offer->site, 0), false);
+    fed_msg m = {.type = FED_MSG_GRANT};
+    m.u.grant.digest = t->offer->digest;
+    m.u.grant.next = next;
+    m.u.grant.credits = want;
+    if (p->send(p->ctx, t->site, &m, NULL, 0) != FL_OK) {
+        give_back(p, &t->up_bytes, t->up_bytes); // gone: it offers again when it is back
+    }
+    return true;
+}
+
+// ---------------------------------------------------------------------- out
+
+void transfer_fetch(transfer_pool *p, transfer *t, run *r, const fed_digest *object, uint32_t first, uint32_t count)
+{
+    const uint64_t half = (uint64_t)(TRANSFER_WINDOW / 2) * FED_PIECE_BYTES;
+    uint32_t n_pieces;
+    uint64_t n_bytes;
+    if (!objects_find(run_objects(r), object, &n_pieces, &n_bytes) || first >= n_pieces) {
+        return;
+    }
+    if (!t->fetching || !fed_digest_equal(&t->object, object)) {
+        give_back(p, &t->down_bytes, t->down_bytes);
+    } else if (t->down_bytes > half) { // a site asks again when half of its window has come
+        give_back(p, &t->down_bytes, t->down_bytes - half);
+    }
+    uint32_t end = count < n_pieces - first ? first + count : n_pieces;
+    bool goes_on = t->fetching && fed_digest_equal(&t->object, object) && t->next < t->end && first == t->end;
+    if (!goes_on) {
+        t->next = first;
+    }
+    t->object = *object;
+    t->source = r;
+    t->end = end;
+    t->fetching = true;
+    push(p, t, false);
+}
+
+void transfer_arrived(transfer_pool *p, transfer *t)
+{
+    give_back(p, &t->down_bytes, t->down_bytes);
+}
+
+typedef enum { SENT, NO_ROOM, BLOCKED } sending;
+
+static sending send_pieces(transfer_pool *p, transfer *t, int64_t now_ms)
+{
+    fed_msg m = {.type = FED_MSG_PIECE};
+    m.u.piece.object = t->object;
+    if (!objects_find(run_objects(t->source), &t->object, &m.u.piece.n_pieces, &m.u.piece.n_bytes)) {
+        t->fetching = false; // dropped meanwhile: its order has changed too
+        return SENT;
+    }
+    for (int i = 0; i < DOWN_TURN && t->next < t->end; i++) {
+        if (p->used + FED_PIECE_BYTES > TRANSFER_POOL_BYTES) {
+            return NO_ROOM;
+        }
+        if (t->down_bytes + FED_PIECE_BYTES > (uint64_t)TRANSFER_WINDOW * FED_PIECE_BYTES) {
+            return BLOCKED;
+        }
+        size_t n = objects_piece(run_objects(t->source), &t->object, t->next, p->piece);
+        m.u.piece.index = t->next;
+        fl_status st = p->send(p->ctx, t->site, &m, p->piece, n);
+        if (st == FL_ELIMIT) {
+            return BLOCKED;
+        }
+        if (st != FL_OK) {
+            t->fetching = false; // gone: it asks again when it is back
+            return SENT;
+        }
+        t->next++;
+        t->down_bytes += n;
+        t->down_moved_ms = now_ms;
+        p->used += n;
+        run_count_bytes(t->source, 0, n);
+    }
+    return SENT;
+}
+
+static void reclaim(transfer_pool *p, int64_t now_ms)
+{
+    if (now_ms - p->reclaimed_ms < RECLAIM_MS) {
+        return;
+    }
+    p->reclaimed_ms = now_ms;
+    for (size_t i = 0; i < p->n_all; i++) {
+        transfer *t = p->all[i];
+        if (now_ms - t->up_moved_ms > UP_LEASE_MS) {
+            give_back(p, &t->up_bytes, t->up_bytes);
+        }
+        if (now_ms - t->down_moved_ms > DOWN_LEASE_MS) {
+            give_back(p, &t->down_bytes, t->down_bytes);
+        }
+    }
+}
+
+bool transfer_pump(transfer_pool *p, int64_t now_ms)
+{
+    reclaim(p, now_ms);
+    bool held_up = false;
+    for (size_t left = p->n_queue; left > 0; left--) {
+        waiting w = pop(p);
+        transfer *t = w.t;
+        if (t == NULL) {
+            continue;
+        }
+        if (w.up) {
+            if (!grant(p, t, now_ms)) {
+                unpop(p, t);
+                return true;
+            }
+            continue;
+        }
+        sending how = send_pieces(p, t, now_ms);
+        if (t->fetching && t->next < t->end) {
+            push(p, t, false);
+        }
+        held_up = held_up || how != SENT;
+        if (how == NO_ROOM) {
+            return true;
+        }
+    }
+    return held_up || p->n_queue > 0;
+}
