@@ -44,8 +44,7 @@ static int64_t encode(double w, float d, double factor)
  * adding 1.5 * 2^52 leaves them, rounded half to even, in the low bits of the
  * double.  high * 2^32 is even, so rounding low rounds x the same way.
  */
-WIDEST static void add_block(int64_t *restrict q, const float *restrict d,
-                             double w, double factor)
+WIDEST static void add_block(int64_t *restrict q, const float *restrict d, double w, double factor)
 {
     const double magic = 0x1.8p52;
     for (int i = 0; i < BLOCK; i++) {
@@ -56,8 +55,7 @@ WIDEST static void add_block(int64_t *restrict q, const float *restrict d,
         memcpy(&high_bits, &high, 8);
         memcpy(&low_bits, &low, 8);
         memcpy(&magic_bits, &magic, 8);
-        uint64_t sum = (uint64_t)q[i] + ((high_bits - magic_bits) << 32) +
-                       (low_bits - magic_bits);
+        uint64_t sum = (uint64_t)q[i] + ((high_bits - magic_bits) << 32) + (low_bits - magic_bits);
         q[i] = (int64_t)sum;
     }
 }
@@ -77,8 +75,7 @@ static fl_status value_fits(const float *d, int64_t i, float limit, fl_err *err)
     if (fabsf(d[i]) < limit) {
         return FL_OK;
     }
-    return fl_fail(err, FL_EFORMAT,
-                   "value %lld is %g, expected a number between -%g and %g",
+    return fl_fail(err, FL_EFORMAT, "value %lld is %g, expected a number between -%g and %g",
                    (long long)i, (double)d[i], (double)limit, (double)limit);
 }
 
@@ -98,8 +95,8 @@ fl_status fed_accum_check(const float *d, int64_t n, fed_scale s, fl_err *err)
     return FL_OK;
 }
 
-fl_status fed_accum_add(int64_t *q, const float *d, int64_t n, uint32_t weight,
-                        fed_scale s, fl_err *err)
+fl_status fed_accum_add(int64_t *q, const float *d, int64_t n, uint32_t weight, fed_scale s,
+                        fl_err *err)
 {
     FL_REQUIRE(weight <= FED_MAX_WEIGHT_SUM);
     double factor = fed_scale_factor(s);
@@ -118,8 +115,7 @@ fl_status fed_accum_add(int64_t *q, const float *d, int64_t n, uint32_t weight,
     return FL_OK;
 }
 
-void fed_accum_mean(float *out, const int64_t *q, int64_t n,
-                    uint64_t weight_sum, fed_scale s)
+void fed_accum_mean(float *out, const int64_t *q, int64_t n, uint64_t weight_sum, fed_scale s)
 {
     FL_REQUIRE(weight_sum > 0 && weight_sum <= FED_MAX_WEIGHT_SUM);
     double unit = fed_scale_factor(s) * (double)weight_sum;  // exact

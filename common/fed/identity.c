@@ -31,10 +31,10 @@ _Static_assert(FED_SIGNATURE_BYTES == crypto_sign_BYTES, "Ed25519");
 struct fed_identity {
     uint8_t curve_secret[FED_KEY_BYTES];
     uint8_t sign_seed[FED_KEY_BYTES];
-    uint8_t sign_secret[FED_SECRET_SIGN_BYTES]; // libsodium's: seed and public key
+    uint8_t sign_secret[FED_SECRET_SIGN_BYTES];  // libsodium's: seed and public key
     fed_public_key curve;
     fed_verify_key sign;
-    bool can_sign; // false for a one-time key
+    bool can_sign;  // false for a one-time key
 };
 
 static const char curve_title[] = "consilium curve secret key 1";
@@ -64,8 +64,7 @@ static void derive_curve(fed_identity *id)
 
 static void derive_sign(fed_identity *id)
 {
-    FL_REQUIRE(crypto_sign_seed_keypair(id->sign.bytes, id->sign_secret,
-                                        id->sign_seed) == 0);
+    FL_REQUIRE(crypto_sign_seed_keypair(id->sign.bytes, id->sign_secret, id->sign_seed) == 0);
     id->can_sign = true;
 }
 
@@ -79,8 +78,7 @@ fed_identity *fed_identity_new(void)
     return id;
 }
 
-fed_identity *fed_identity_one_time(
-    const uint8_t curve_secret[static FED_KEY_BYTES])
+fed_identity *fed_identity_one_time(const uint8_t curve_secret[static FED_KEY_BYTES])
 {
     fed_identity *id = identity_alloc();
     memcpy(id->curve_secret, curve_secret, sizeof id->curve_secret);
@@ -109,8 +107,8 @@ const uint8_t *fed_identity_curve_secret(const fed_identity *id)
     return id->curve_secret;
 }
 
-void fed_fingerprint(char out[static FED_FINGERPRINT_BYTES],
-                     const fed_public_key *curve, const fed_verify_key *sign)
+void fed_fingerprint(char out[static FED_FINGERPRINT_BYTES], const fed_public_key *curve,
+                     const fed_verify_key *sign)
 {
     enum { GROUPS = 8 };
     uint8_t both[2 * FED_KEY_BYTES];
@@ -131,8 +129,8 @@ void fed_fingerprint(char out[static FED_FINGERPRINT_BYTES],
 
 /* What Ed25519 signs: a digest of (length of label, label, bytes), so a
  * signature under one label is none under another. */
-static void signed_digest(uint8_t out[static FL_DIGEST_BYTES],
-                          const char *label, const void *bytes, size_t n)
+static void signed_digest(uint8_t out[static FL_DIGEST_BYTES], const char *label, const void *bytes,
+                          size_t n)
 {
     size_t n_label = strlen(label);
     FL_REQUIRE(n_label > 0 && n_label < 256);
@@ -145,23 +143,21 @@ static void signed_digest(uint8_t out[static FL_DIGEST_BYTES],
     fl_blake2b_done(&h, out);
 }
 
-void fed_sign(fed_signature *out, const fed_identity *id, const char *label,
-              const void *bytes, size_t n)
+void fed_sign(fed_signature *out, const fed_identity *id, const char *label, const void *bytes,
+              size_t n)
 {
     FL_REQUIRE(id->can_sign);
     uint8_t digest[FL_DIGEST_BYTES];
     signed_digest(digest, label, bytes, n);
-    crypto_sign_detached(out->bytes, NULL, digest, sizeof digest,
-                         id->sign_secret);
+    crypto_sign_detached(out->bytes, NULL, digest, sizeof digest, id->sign_secret);
 }
 
-bool fed_verify(const fed_signature *s, const fed_verify_key *key,
-                const char *label, const void *bytes, size_t n)
+bool fed_verify(const fed_signature *s, const fed_verify_key *key, const char *label,
+                const void *bytes, size_t n)
 {
     uint8_t digest[FL_DIGEST_BYTES];
     signed_digest(digest, label, bytes, n);
-    return crypto_sign_verify_detached(s->bytes, digest, sizeof digest,
-                                       key->bytes) == 0;
+    return crypto_sign_verify_detached(s->bytes, digest, sizeof digest, key->bytes) == 0;
 }
 
 // ---------------------------------------------------------------- key files
@@ -169,8 +165,7 @@ bool fed_verify(const fed_signature *s, const fed_verify_key *key,
 enum { KEY_FILE_BYTES = 256 };  // more than the longest title and 64 digits
 
 static fl_status write_key(const char *dir, const char *name, const char *title,
-                           const uint8_t secret[static FED_KEY_BYTES],
-                           fl_err *err)
+                           const uint8_t secret[static FED_KEY_BYTES], fl_err *err)
 {
     char *path = fl_path_join(dir, name);
     char *text = sodium_malloc(KEY_FILE_BYTES);
@@ -186,8 +181,7 @@ static fl_status write_key(const char *dir, const char *name, const char *title,
 }
 
 /* Reads at most size - 1 bytes and ends them with a NUL. */
-static fl_status read_private(char *text, size_t size, const char *path,
-                              fl_err *err)
+static fl_status read_private(char *text, size_t size, const char *path, fl_err *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
@@ -204,7 +198,8 @@ static fl_status read_private(char *text, size_t size, const char *path,
         st = fl_fail(err, FL_EDENIED,
                      "%s: other users may read this key (mode %03o): run "
                      "chmod 600 on it, and make new keys if somebody might "
-                     "have", path, (unsigned)(info.st_mode & 0777));
+                     "have",
+                     path, (unsigned)(info.st_mode & 0777));
         goto done;
     }
     for (;;) {
@@ -227,8 +222,8 @@ done:
     return st;
 }
 
-static fl_status read_key(uint8_t secret[static FED_KEY_BYTES], const char *dir,
-                          const char *name, const char *title, fl_err *err)
+static fl_status read_key(uint8_t secret[static FED_KEY_BYTES], const char *dir, const char *name,
+                          const char *title, fl_err *err)
 {
     char *path = fl_path_join(dir, name);
     char *text = sodium_malloc(KEY_FILE_BYTES);
@@ -240,16 +235,14 @@ static fl_status read_key(uint8_t secret[static FED_KEY_BYTES], const char *dir,
     size_t n_title = strlen(title);
     size_t n = strlen(text);
     bool looks_right = n == n_title + 1 + 2 * FED_KEY_BYTES + 1 &&
-                       memcmp(text, title, n_title) == 0 &&
-                       text[n_title] == '\n' && text[n - 1] == '\n';
+                       memcmp(text, title, n_title) == 0 && text[n_title] == '\n' &&
+                       text[n - 1] == '\n';
     if (looks_right) {
         text[n - 1] = '\0';
-        looks_right = fl_unhex(secret, FED_KEY_BYTES, text + n_title + 1,
-                               NULL) == FL_OK;
+        looks_right = fl_unhex(secret, FED_KEY_BYTES, text + n_title + 1, NULL) == FL_OK;
     }
     if (!looks_right) {
-        st = fl_fail(err, FL_EFORMAT,
-                     "%s: expected two lines, \"%s\" and %d hexadecimal digits",
+        st = fl_fail(err, FL_EFORMAT, "%s: expected two lines, \"%s\" and %d hexadecimal digits",
                      path, title, 2 * FED_KEY_BYTES);
     }
 done:
@@ -259,8 +252,7 @@ done:
 }
 
 /* For people and for handing to others; no program reads it. */
-static fl_status write_public(const fed_identity *id, const char *dir,
-                              fl_err *err)
+static fl_status write_public(const fed_identity *id, const char *dir, fl_err *err)
 {
     char curve[2 * FED_KEY_BYTES + 1];
     char sign[2 * FED_KEY_BYTES + 1];
@@ -273,7 +265,8 @@ static fl_status write_public(const fed_identity *id, const char *dir,
                   "format: consilium-public-keys-1\n"
                   "transport_key: \"%s\"\n"
                   "signing_key: \"%s\"\n"
-                  "fingerprint: \"%s\"\n", curve, sign, fingerprint);
+                  "fingerprint: \"%s\"\n",
+                  curve, sign, fingerprint);
     char *path = fl_path_join(dir, "public.yaml");
     fl_status st = fl_file_write(path, text.data, text.n, 0644, err);
     free(path);
@@ -287,8 +280,7 @@ static fl_status must_be_absent(const char *dir, const char *name, fl_err *err)
     char *path = fl_path_join(dir, name);
     fl_status st = FL_OK;
     if (fl_file_exists(path)) {
-        st = fl_fail(err, FL_ECONFLICT,
-                     "%s: there is a key already; it is not overwritten", path);
+        st = fl_fail(err, FL_ECONFLICT, "%s: there is a key already; it is not overwritten", path);
     }
     free(path);
     return st;
@@ -301,8 +293,7 @@ static void remove_file(const char *dir, const char *name)
     free(path);
 }
 
-fl_status fed_identity_write(const fed_identity *id, const char *dir,
-                             fl_err *err)
+fl_status fed_identity_write(const fed_identity *id, const char *dir, fl_err *err)
 {
     FL_REQUIRE(id->can_sign);
     fl_status st;
@@ -312,10 +303,8 @@ fl_status fed_identity_write(const fed_identity *id, const char *dir,
         return st;
     }
     if ((st = write_public(id, dir, err)) != FL_OK ||
-        (st = write_key(dir, "curve.key", curve_title, id->curve_secret,
-                        err)) != FL_OK ||
-        (st = write_key(dir, "sign.key", sign_title, id->sign_seed,
-                        err)) != FL_OK) {
+        (st = write_key(dir, "curve.key", curve_title, id->curve_secret, err)) != FL_OK ||
+        (st = write_key(dir, "sign.key", sign_title, id->sign_seed, err)) != FL_OK) {
         // Half a pair would stand in the way of the next attempt.
         remove_file(dir, "sign.key");
         remove_file(dir, "curve.key");
@@ -329,10 +318,8 @@ fl_status fed_identity_read(fed_identity **out, const char *dir, fl_err *err)
     *out = NULL;
     fed_identity *id = identity_alloc();
     fl_status st;
-    if ((st = read_key(id->curve_secret, dir, "curve.key", curve_title,
-                       err)) != FL_OK ||
-        (st = read_key(id->sign_seed, dir, "sign.key", sign_title,
-                       err)) != FL_OK) {
+    if ((st = read_key(id->curve_secret, dir, "curve.key", curve_title, err)) != FL_OK ||
+        (st = read_key(id->sign_seed, dir, "sign.key", sign_title, err)) != FL_OK) {
         fed_identity_destroy(&id);
         return st;
     }

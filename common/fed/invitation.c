@@ -45,18 +45,16 @@ static void put_text(fl_buf *out, const char *key, const char *text)
     fl_buf_puts(out, "\"\n");
 }
 
-fl_status fed_invitation_write(const fed_invitation *inv, const char *path,
-                               fl_err *err)
+fl_status fed_invitation_write(const fed_invitation *inv, const char *path, fl_err *err)
 {
     char expires[32];
     fl_iso_time(expires, sizeof expires, inv->expires_ms);
     fl_buf text = FL_BUF_INIT;
     fl_buf_reserve(&text, 4096);  // so that growing leaves no copy of the secret
-    fl_buf_puts(&text,
-                "# An invitation for one hospital. Whoever has this file can "
-                "enrol in its\n"
-                "# place until it is used or expires: hand it over like a "
-                "password.\n");
+    fl_buf_puts(&text, "# An invitation for one hospital. Whoever has this file can "
+                       "enrol in its\n"
+                       "# place until it is used or expires: hand it over like a "
+                       "password.\n");
     fl_buf_printf(&text, "format: %s\n", format_name);
     put_text(&text, "federation", inv->federation);
     put_text(&text, "site", inv->site.text);
@@ -78,18 +76,16 @@ fl_status fed_invitation_write(const fed_invitation *inv, const char *path,
 // ------------------------------------------------------------------ reading
 
 /* n bytes of hex under key.  The value is never repeated in a complaint. */
-static void take_hex(void *out, size_t n, fl_node map, const char *key,
-                     const char *help)
+static void take_hex(void *out, size_t n, fl_node map, const char *key, const char *help)
 {
     const char *hex = fl_cfg_text(map, key, FL_CFG_REQUIRED_TEXT, help);
     if (fl_cfg_ok(map.cfg) && fl_unhex(out, n, hex, NULL) != FL_OK) {
-        fl_cfg_complain(fl_cfg_get(map, key, help),
-                        "%s: expected %zu hexadecimal digits", key, 2 * n);
+        fl_cfg_complain(fl_cfg_get(map, key, help), "%s: expected %zu hexadecimal digits", key,
+                        2 * n);
     }
 }
 
-static void take_text(char *out, size_t size, fl_node map, const char *key,
-                      const char *help)
+static void take_text(char *out, size_t size, fl_node map, const char *key, const char *help)
 {
     const char *text = fl_cfg_text(map, key, FL_CFG_REQUIRED_TEXT, help);
     size_t n = strlen(text);
@@ -98,9 +94,8 @@ static void take_text(char *out, size_t size, fl_node map, const char *key,
         printable = (uint8_t)text[i] >= 0x20 && text[i] != 0x7f;
     }
     if (fl_cfg_ok(map.cfg) && !printable) {
-        fl_cfg_complain(fl_cfg_get(map, key, help),
-                        "%s: expected 1 to %zu printable characters", key,
-                        size - 1);
+        fl_cfg_complain(fl_cfg_get(map, key, help), "%s: expected 1 to %zu printable characters",
+                        key, size - 1);
         return;
     }
     if (printable) {
@@ -116,8 +111,7 @@ static int64_t days_since_1970(int64_t year, int month, int day)
     int64_t era = year / 400;
     int64_t year_of_era = year - era * 400;
     int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    int64_t day_of_era = year_of_era * 365 + year_of_era / 4 -
-                         year_of_era / 100 + day_of_year;
+    int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     return era * 146097 + day_of_era - 719468;
 }
 
@@ -126,28 +120,26 @@ static bool parse_time(int64_t *out_ms, const char *text)
 {
     int year, month, day, hour, minute, second;
     if (strlen(text) != 20 || !isdigit((unsigned char)text[0]) ||
-        sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2dZ", &year, &month, &day, &hour,
-               &minute, &second) != 6 ||
-        year < 1970 || month < 1 || month > 12 || day < 1 || day > 31 ||
-        hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 ||
-        second > 59) {
+        sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2dZ", &year, &month, &day, &hour, &minute, &second) !=
+            6 ||
+        year < 1970 || month < 1 || month > 12 || day < 1 || day > 31 || hour < 0 || hour > 23 ||
+        minute < 0 || minute > 59 || second < 0 || second > 59) {
         return false;
     }
-    int64_t seconds = days_since_1970(year, month, day) * 86400 + hour * 3600 +
-                      minute * 60 + second;
+    int64_t seconds = days_since_1970(year, month, day) * 86400 + hour * 3600 + minute * 60 +
+                      second;
     *out_ms = seconds * 1000;
     char again[32];  // 31 February comes back as 3 March
     fl_iso_time(again, sizeof again, *out_ms);
     return strcmp(again, text) == 0;
 }
 
-static void take_time(int64_t *out_ms, fl_node map, const char *key,
-                      const char *help)
+static void take_time(int64_t *out_ms, fl_node map, const char *key, const char *help)
 {
     const char *text = fl_cfg_text(map, key, FL_CFG_REQUIRED_TEXT, help);
     if (fl_cfg_ok(map.cfg) && !parse_time(out_ms, text)) {
-        fl_cfg_complain(fl_cfg_get(map, key, help),
-                        "%s: expected a time like 2026-01-31T12:00:00Z", key);
+        fl_cfg_complain(fl_cfg_get(map, key, help), "%s: expected a time like 2026-01-31T12:00:00Z",
+                        key);
     }
 }
 
@@ -164,8 +156,8 @@ static bool is_address(const char *text)
     }
     size_t n = strspn(colon + 1, "0123456789");
     int port = 0;
-    return n >= 1 && n <= 5 && colon[1 + n] == '\0' &&
-           sscanf(colon + 1, "%5d", &port) == 1 && port >= 1 && port <= 65535;
+    return n >= 1 && n <= 5 && colon[1 + n] == '\0' && sscanf(colon + 1, "%5d", &port) == 1 &&
+           port >= 1 && port <= 65535;
 }
 
 static void take_address(fed_invitation *out, fl_node root)
@@ -174,8 +166,7 @@ static void take_address(fed_invitation *out, fl_node root)
     take_text(out->address, sizeof out->address, root, "address", help);
     if (fl_cfg_ok(root.cfg) && !is_address(out->address)) {
         fl_cfg_complain(fl_cfg_get(root, "address", help),
-                        "address: expected tcp://HOST:PORT, found %s",
-                        out->address);
+                        "address: expected tcp://HOST:PORT, found %s", out->address);
     }
 }
 
@@ -203,17 +194,16 @@ static void take_invitation(fed_invitation *out, fl_node root)
     take_address(out, root);
 
     fl_node coordinator = fl_cfg_map(root, "coordinator", "its public keys");
-    take_hex(out->coordinator_curve.bytes, FED_KEY_BYTES, coordinator,
-             "transport_key", "X25519 public key");
-    take_hex(out->coordinator_sign.bytes, FED_KEY_BYTES, coordinator,
-             "signing_key", "Ed25519 public key");
+    take_hex(out->coordinator_curve.bytes, FED_KEY_BYTES, coordinator, "transport_key",
+             "X25519 public key");
+    take_hex(out->coordinator_sign.bytes, FED_KEY_BYTES, coordinator, "signing_key",
+             "Ed25519 public key");
 
     fl_node one_time = fl_cfg_map(root, "invitation", "the one-time key");
     take_hex(out->id, FED_INVITATION_BYTES, one_time, "id", "its number");
     take_hex(out->curve_secret, FED_KEY_BYTES, one_time, "secret",
              "X25519 secret key, for enrolment only");
-    take_hex(out->curve_public.bytes, FED_KEY_BYTES, one_time, "public",
-             "X25519 public key");
+    take_hex(out->curve_public.bytes, FED_KEY_BYTES, one_time, "public", "X25519 public key");
     take_time(&out->expires_ms, one_time, "expires", "when it becomes useless, UTC");
     if (fl_cfg_ok(root.cfg) && !keys_match(out)) {
         fl_cfg_complain(fl_cfg_get(one_time, "public", "X25519 public key"),
@@ -243,8 +233,8 @@ fl_status fed_invitation_read(fed_invitation *out, const char *path, fl_err *err
     return st == FL_OK ? finish(out, cfg, err) : st;
 }
 
-fl_status fed_invitation_parse(fed_invitation *out, const char *text, size_t n,
-                               const char *name, fl_err *err)
+fl_status fed_invitation_parse(fed_invitation *out, const char *text, size_t n, const char *name,
+                               fl_err *err)
 {
     fed_init();
     memset(out, 0, sizeof *out);

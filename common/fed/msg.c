@@ -15,23 +15,21 @@
 #include "fed.pb-c.h"
 
 enum {
-    UNPACK_BYTES = 32 * 1024,    // for protobuf-c; a full Offer takes 16 KiB
-    MAX_SOFTWARE = 64,           // bytes of texts without a name in fed.h
+    UNPACK_BYTES = 32 * 1024,  // for protobuf-c; a full Offer takes 16 KiB
+    MAX_SOFTWARE = 64,         // bytes of texts without a name in fed.h
     MAX_ENVIRONMENT = 256,
     MAX_BEAT_MS = 60000,
     MIN_BEAT_MS = 100,
-    MAX_FETCH = 64,              // pieces
+    MAX_FETCH = 64,  // pieces
     MAX_HISTOGRAM_BINS = 1000,
 };
 static const int64_t max_time_ms = INT64_C(253402300799999);  // year 9999
 
 static const char *const type_names[] = {
-    [FED_MSG_ENROL] = "enrol",   [FED_MSG_ENROLLED] = "enrolled",
-    [FED_MSG_HELLO] = "hello",   [FED_MSG_WELCOME] = "welcome",
-    [FED_MSG_ORDER] = "order",   [FED_MSG_BEAT] = "beat",
-    [FED_MSG_REPLY] = "reply",   [FED_MSG_FETCH] = "fetch",
-    [FED_MSG_OFFER] = "offer",   [FED_MSG_GRANT] = "grant",
-    [FED_MSG_PIECE] = "piece",   [FED_MSG_VERDICT] = "verdict",
+    [FED_MSG_ENROL] = "enrol",     [FED_MSG_ENROLLED] = "enrolled", [FED_MSG_HELLO] = "hello",
+    [FED_MSG_WELCOME] = "welcome", [FED_MSG_ORDER] = "order",       [FED_MSG_BEAT] = "beat",
+    [FED_MSG_REPLY] = "reply",     [FED_MSG_FETCH] = "fetch",       [FED_MSG_OFFER] = "offer",
+    [FED_MSG_GRANT] = "grant",     [FED_MSG_PIECE] = "piece",       [FED_MSG_VERDICT] = "verdict",
     [FED_MSG_REFUSED] = "refused", [FED_MSG_BYE] = "bye",
 };
 enum { N_TYPES = sizeof type_names / sizeof type_names[0] };
@@ -48,6 +46,21 @@ const char *fed_msg_name(fed_msg_type type)
 
 // ------------------------------------------------------------ text for people
 
+/* Bytes of the UTF-8 character that begins with this one; 0 for none. */
+static size_t utf8_length(uint8_t first)
+{
+    if (first < 0x80) {
+        return 1;
+    }
+    if ((first & 0xe0) == 0xc0) {
+        return 2;
+    }
+    if ((first & 0xf0) == 0xe0) {
+        return 3;
+    }
+    return (first & 0xf8) == 0xf0 ? 4 : 0;
+}
+
 /*
  * The UTF-8 character at p: its bytes, or 0 when it is not well-formed
  * (RFC 3629) or not printable: control characters, line separators and marks
@@ -55,14 +68,10 @@ const char *fed_msg_name(fed_msg_type type)
  */
 static size_t printable_char(const uint8_t *p)
 {
-    if (p[0] >= 0x20 && p[0] < 0x7f) {
-        return 1;
-    }
     static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t n = (p[0] & 0xe0) == 0xc0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3
-             : (p[0] & 0xf8) == 0xf0 ? 4 : 0;
-    if (n == 0) {
-        return 0;
+    size_t n = utf8_length(p[0]);
+    if (n <= 1) {
+        return n == 1 && p[0] >= 0x20 && p[0] != 0x7f;
     }
     uint32_t code = p[0] & (0xffu >> (n + 1));
     for (size_t i = 1; i < n; i++) {  // a NUL ends this as well
@@ -72,8 +81,7 @@ static size_t printable_char(const uint8_t *p)
         code = code << 6 | (p[i] & 0x3f);
     }
     bool hidden = code < 0xa0 || (code >= 0xd800 && code < 0xe000) ||
-                  (code >= 0x200b && code <= 0x200f) ||
-                  (code >= 0x2028 && code <= 0x202e) ||
+                  (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
                   (code >= 0x2060 && code <= 0x206f) || code == 0xfeff;
     return code < smallest[n] || code > 0x10ffff || hidden ? 0 : n;
 }
@@ -134,12 +142,12 @@ static char *site_of(const fed_site_id *site)
 }
 
 /* kind, job and round are named alike in every message that has them. */
-#define PUT_KEY(out, order_key)                                               \
-    do {                                                                      \
-        FL_REQUIRE((unsigned)(order_key)->kind < FED_N_ORDERS);               \
-        (out)->kind = (Consilium__OrderKind)(order_key)->kind;                \
-        (out)->job = maybe_digest(&(order_key)->job);                         \
-        (out)->round = (order_key)->round.n;                                  \
+#define PUT_KEY(out, order_key)                                 \
+    do {                                                        \
+        FL_REQUIRE((unsigned)(order_key)->kind < FED_N_ORDERS); \
+        (out)->kind = (Consilium__OrderKind)(order_key)->kind;  \
+        (out)->job = maybe_digest(&(order_key)->job);           \
+        (out)->round = (order_key)->round.n;                    \
     } while (0)
 
 static void put_order(Consilium__Order *out, const fed_order *o, pack_room *room)
@@ -194,9 +202,9 @@ static void pack_header(Consilium__Header *h, fl_buf *out)
 }
 
 /* Declares the protobuf struct of one body and hangs it into header h. */
-#define BODY(Type, type, member)                                              \
-    Consilium__##Type member;                                                 \
-    consilium__##type##__init(&member);                                       \
+#define BODY(Type, type, member)        \
+    Consilium__##Type member;           \
+    consilium__##type##__init(&member); \
     h.member = &member
 
 void fed_msg_pack(const fed_msg *m, fl_buf *out)
@@ -222,27 +230,23 @@ void fed_msg_pack(const fed_msg *m, fl_buf *out)
     case FED_MSG_ENROLLED: {
         BODY(Enrolled, enrolled, enrolled);
         enrolled.site = site_of(&m->u.enrolled.site);
-        enrolled.federation = clean_text(room.text[0], FED_NAME_BYTES,
-                                         m->u.enrolled.federation);
+        enrolled.federation = clean_text(room.text[0], FED_NAME_BYTES, m->u.enrolled.federation);
         enrolled.confirmed = m->u.enrolled.confirmed;
         pack_header(&h, out);
         return;
     }
     case FED_MSG_HELLO: {
         BODY(Hello, hello, hello);
-        hello.software = clean_text(room.text[0], MAX_SOFTWARE + 1,
-                                    m->u.hello.software);
+        hello.software = clean_text(room.text[0], MAX_SOFTWARE + 1, m->u.hello.software);
         hello.job = maybe_digest(&m->u.hello.job);
         hello.committed_round = m->u.hello.committed.n;
-        hello.environment = clean_text(room.text[1], MAX_ENVIRONMENT + 1,
-                                       m->u.hello.environment);
+        hello.environment = clean_text(room.text[1], MAX_ENVIRONMENT + 1, m->u.hello.environment);
         pack_header(&h, out);
         return;
     }
     case FED_MSG_WELCOME: {
         BODY(Welcome, welcome, welcome);
-        welcome.federation = clean_text(room.text[0], FED_NAME_BYTES,
-                                        m->u.welcome.federation);
+        welcome.federation = clean_text(room.text[0], FED_NAME_BYTES, m->u.welcome.federation);
         welcome.site = site_of(&m->u.welcome.site);
         welcome.time_ms = m->u.welcome.time_ms;
         welcome.beat_ms = m->u.welcome.beat_ms;
@@ -338,12 +342,10 @@ typedef struct {
     fl_err *err;
 } checks;
 
-static void complain(checks *c, fl_status st, const char *field,
-                     const char *what)
+static void complain(checks *c, fl_status st, const char *field, const char *what)
 {
     if (c->st == FL_OK) {
-        c->st = fl_fail(c->err, st, "message %s: %s: %s", c->message, field,
-                        what);
+        c->st = fl_fail(c->err, st, "message %s: %s: %s", c->message, field, what);
     }
 }
 
@@ -359,8 +361,7 @@ static void take_bytes(checks *c, const char *field, void *out, size_t n,
 {
     if (in->len != n) {
         if (c->st == FL_OK) {
-            c->st = fl_fail(c->err, FL_EFORMAT,
-                            "message %s: %s: expected %zu bytes, found %zu",
+            c->st = fl_fail(c->err, FL_EFORMAT, "message %s: %s: expected %zu bytes, found %zu",
                             c->message, field, n, in->len);
         }
         return;
@@ -397,8 +398,7 @@ static bool take_maybe_object(checks *c, const char *field, fed_digest *out,
     return true;
 }
 
-static void take_text(checks *c, const char *field, char *out, size_t size,
-                      const char *in)
+static void take_text(checks *c, const char *field, char *out, size_t size, const char *in)
 {
     size_t n = strlen(in);
     if (n >= size) {
@@ -423,8 +423,8 @@ static void take_site(checks *c, fed_site_id *out, const char *in)
           "expected 1 to 48 of the characters a-z 0-9 _ -");
 }
 
-static void take_key(checks *c, fed_order_key *out, int kind,
-                     const ProtobufCBinaryData *job, uint32_t round)
+static void take_key(checks *c, fed_order_key *out, int kind, const ProtobufCBinaryData *job,
+                     uint32_t round)
 {
     check(c, kind >= 0 && kind < FED_N_ORDERS, "kind", "no such kind of order");
     if (c->st != FL_OK) {
@@ -435,13 +435,12 @@ static void take_key(checks *c, fed_order_key *out, int kind,
     bool has_job = take_maybe_object(c, "job", &out->job, job);
     check(c, has_job || out->kind == FED_WAIT, "job", "missing");
     check(c, out->kind != FED_TRAIN || round > 0, "round", "counts from 1");
-    check(c, out->kind != FED_CHECK || round == 0, "round",
-          "a check belongs to no round");
+    check(c, out->kind != FED_CHECK || round == 0, "round", "a check belongs to no round");
 }
 
 /* An answer to WAIT makes no sense. */
-static void take_answer_key(checks *c, fed_order_key *out, int kind,
-                            const ProtobufCBinaryData *job, uint32_t round)
+static void take_answer_key(checks *c, fed_order_key *out, int kind, const ProtobufCBinaryData *job,
+                            uint32_t round)
 {
     check(c, kind != FED_WAIT, "kind", "nothing answers `wait`");
     take_key(c, out, kind, job, round);
@@ -450,8 +449,7 @@ static void take_answer_key(checks *c, fed_order_key *out, int kind,
 /* Do so many payload bytes, heads included, fit so many pieces? */
 static bool sizes_fit(uint64_t n_bytes, uint32_t n_pieces)
 {
-    return n_pieces <= FED_MAX_PIECES &&
-           n_bytes <= (uint64_t)n_pieces * FED_PIECE_BYTES &&
+    return n_pieces <= FED_MAX_PIECES && n_bytes <= (uint64_t)n_pieces * FED_PIECE_BYTES &&
            (n_pieces == 0 || n_bytes > (uint64_t)n_pieces * FED_PIECE_HEAD);
 }
 
@@ -459,36 +457,31 @@ static bool sizes_fit(uint64_t n_bytes, uint32_t n_pieces)
 
 static void take_enrol(checks *c, fed_enrol *out, const Consilium__Enrol *in)
 {
-    take_bytes(c, "invitation", out->invitation, sizeof out->invitation,
-               &in->invitation);
+    take_bytes(c, "invitation", out->invitation, sizeof out->invitation, &in->invitation);
     take_site(c, &out->site, in->site);
     take_bytes(c, "sign_key", out->sign_key.bytes, FED_KEY_BYTES, &in->sign_key);
-    take_bytes(c, "curve_key", out->curve_key.bytes, FED_KEY_BYTES,
-               &in->curve_key);
-    take_bytes(c, "signature", out->signature.bytes, FED_SIGNATURE_BYTES,
-               &in->signature);
+    take_bytes(c, "curve_key", out->curve_key.bytes, FED_KEY_BYTES, &in->curve_key);
+    take_bytes(c, "signature", out->signature.bytes, FED_SIGNATURE_BYTES, &in->signature);
 }
 
 static void take_hello(checks *c, fed_msg *out, const Consilium__Hello *in)
 {
-    take_text(c, "software", out->u.hello.software,
-              sizeof out->u.hello.software, in->software);
+    take_text(c, "software", out->u.hello.software, sizeof out->u.hello.software, in->software);
     take_maybe_object(c, "job", &out->u.hello.job, &in->job);
     out->u.hello.committed.n = in->committed_round;
-    take_text(c, "environment", out->u.hello.environment,
-              sizeof out->u.hello.environment, in->environment);
+    take_text(c, "environment", out->u.hello.environment, sizeof out->u.hello.environment,
+              in->environment);
 }
 
 static void take_welcome(checks *c, fed_msg *out, const Consilium__Welcome *in)
 {
-    take_text(c, "federation", out->u.welcome.federation,
-              sizeof out->u.welcome.federation, in->federation);
+    take_text(c, "federation", out->u.welcome.federation, sizeof out->u.welcome.federation,
+              in->federation);
     take_site(c, &out->u.welcome.site, in->site);
-    check(c, in->time_ms >= 0 && in->time_ms <= max_time_ms, "time_ms",
-          "out of range");
+    check(c, in->time_ms >= 0 && in->time_ms <= max_time_ms, "time_ms", "out of range");
     out->u.welcome.time_ms = in->time_ms;
-    check(c, in->beat_ms >= MIN_BEAT_MS && in->beat_ms <= MAX_BEAT_MS,
-          "beat_ms", "expected 100 to 60000");
+    check(c, in->beat_ms >= MIN_BEAT_MS && in->beat_ms <= MAX_BEAT_MS, "beat_ms",
+          "expected 100 to 60000");
     out->u.welcome.beat_ms = in->beat_ms;
 }
 
@@ -496,21 +489,19 @@ static void take_order(checks *c, fed_order *out, const Consilium__Order *in)
 {
     take_key(c, &out->key, (int)in->kind, &in->job, in->round);
     out->has_model = take_maybe_object(c, "model", &out->model, &in->model);
-    bool has_id = take_maybe(c, "model_sha256", out->model_id.bytes,
-                             sizeof out->model_id.bytes, &in->model_sha256);
-    bool has_table = take_maybe(c, "table_hash", out->table_hash,
-                                sizeof out->table_hash, &in->table_hash);
+    bool has_id = take_maybe(c, "model_sha256", out->model_id.bytes, sizeof out->model_id.bytes,
+                             &in->model_sha256);
+    bool has_table = take_maybe(c, "table_hash", out->table_hash, sizeof out->table_hash,
+                                &in->table_hash);
     check(c, has_id == out->has_model && has_table == out->has_model, "model",
           "comes with model_sha256 and table_hash, or all are empty");
-    bool needs_model = out->key.kind == FED_TRAIN ||
-                       out->key.kind == FED_SCORE || out->key.kind == FED_TEST;
+    bool needs_model = out->key.kind == FED_TRAIN || out->key.kind == FED_SCORE ||
+                       out->key.kind == FED_TEST;
     check(c, out->has_model || !needs_model, "model", "missing");
     out->committed.n = in->committed_round;
-    check(c, in->threshold >= 0 && in->threshold <= 1, "threshold",
-          "expected 0 to 1");
+    check(c, in->threshold >= 0 && in->threshold <= 1, "threshold", "expected 0 to 1");
     out->threshold = in->threshold;
-    check(c, in->histogram_bins <= MAX_HISTOGRAM_BINS, "histogram_bins",
-          "expected at most 1000");
+    check(c, in->histogram_bins <= MAX_HISTOGRAM_BINS, "histogram_bins", "expected at most 1000");
     out->histogram_bins = in->histogram_bins;
     out->has_report = take_maybe_object(c, "report", &out->report, &in->report);
     take_text(c, "run", out->run, sizeof out->run, in->run);
@@ -521,8 +512,7 @@ static void take_beat(checks *c, fed_msg *out, const Consilium__Beat *in)
 {
     take_key(c, &out->u.beat.key, (int)in->kind, &in->job, in->round);
     int phase = (int)in->phase;
-    check(c, phase >= FED_IDLE && phase <= FED_SENDING, "phase",
-          "no such phase");
+    check(c, phase >= FED_IDLE && phase <= FED_SENDING, "phase", "no such phase");
     out->u.beat.phase = (fed_phase)phase;
     out->u.beat.steps_done = in->steps_done;
     out->u.beat.steps_total = in->steps_total;
@@ -532,11 +522,9 @@ static void take_reply(checks *c, fed_msg *out, const Consilium__Reply *in)
 {
     take_answer_key(c, &out->u.reply.key, (int)in->kind, &in->job, in->round);
     int answer = (int)in->answer;
-    check(c, answer >= FED_ACCEPT && answer <= FED_REFUSE, "answer",
-          "no such answer");
+    check(c, answer >= FED_ACCEPT && answer <= FED_REFUSE, "answer", "no such answer");
     out->u.reply.answer = (fed_answer)answer;
-    check(c, !in->mismatch || answer == FED_REFUSE, "mismatch",
-          "only a refusal can be one");
+    check(c, !in->mismatch || answer == FED_REFUSE, "mismatch", "only a refusal can be one");
     out->u.reply.mismatch = in->mismatch;
     take_text(c, "text", out->u.reply.text, sizeof out->u.reply.text, in->text);
 }
@@ -544,8 +532,7 @@ static void take_reply(checks *c, fed_msg *out, const Consilium__Reply *in)
 static void take_fetch(checks *c, fed_msg *out, const Consilium__Fetch *in)
 {
     take_object(c, "object", &out->u.fetch.object, &in->object);
-    check(c, in->count >= 1 && in->count <= MAX_FETCH, "count",
-          "expected 1 to 64");
+    check(c, in->count >= 1 && in->count <= MAX_FETCH, "count", "expected 1 to 64");
     check(c, in->first < FED_MAX_PIECES, "first", "no object has that piece");
     out->u.fetch.first = in->first;
     out->u.fetch.count = in->count;
@@ -558,11 +545,10 @@ static void take_scalars(checks *c, fed_offer *out, const Consilium__Offer *in)
         const Consilium__Scalar *s = in->scalars[i];
         size_t n = strlen(s->name);
         static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789_.";
-        check(c, n > 0 && n < FED_SCALAR_NAME_BYTES &&
-                 strspn(s->name, allowed) == n,
-              "scalars", "a name has 1 to 48 of the characters a-z 0-9 _ .");
-        check(c, i == 0 || strcmp(in->scalars[i - 1]->name, s->name) < 0,
-              "scalars", "names are not sorted, or one is there twice");
+        check(c, n > 0 && n < FED_SCALAR_NAME_BYTES && strspn(s->name, allowed) == n, "scalars",
+              "a name has 1 to 48 of the characters a-z 0-9 _ .");
+        check(c, i == 0 || strcmp(in->scalars[i - 1]->name, s->name) < 0, "scalars",
+              "names are not sorted, or one is there twice");
         check(c, isfinite(s->value), "scalars", "a value is not finite");
         if (c->st == FL_OK) {
             memcpy(out->scalars[i].name, s->name, n + 1);
@@ -575,19 +561,16 @@ static void take_scalars(checks *c, fed_offer *out, const Consilium__Offer *in)
 static void take_offer(checks *c, fed_offer *out, const Consilium__Offer *in)
 {
     take_answer_key(c, &out->key, (int)in->kind, &in->job, in->round);
-    take_bytes(c, "base_model", out->base_model.bytes,
-               sizeof out->base_model.bytes, &in->base_model);
+    take_bytes(c, "base_model", out->base_model.bytes, sizeof out->base_model.bytes,
+               &in->base_model);
     take_site(c, &out->site, in->site);
     take_scalars(c, out, in);
-    take_bytes(c, "table_hash", out->table_hash, sizeof out->table_hash,
-               &in->table_hash);
-    check(c, sizes_fit(in->n_bytes, in->n_pieces), "n_bytes",
-          "does not fit n_pieces");
+    take_bytes(c, "table_hash", out->table_hash, sizeof out->table_hash, &in->table_hash);
+    check(c, sizes_fit(in->n_bytes, in->n_pieces), "n_bytes", "does not fit n_pieces");
     out->n_bytes = in->n_bytes;
     out->n_pieces = in->n_pieces;
     take_object(c, "digest", &out->digest, &in->digest);
-    take_bytes(c, "signature", out->signature.bytes, FED_SIGNATURE_BYTES,
-               &in->signature);
+    take_bytes(c, "signature", out->signature.bytes, FED_SIGNATURE_BYTES, &in->signature);
 }
 
 static void take_grant(checks *c, fed_msg *out, const Consilium__Grant *in)
@@ -603,8 +586,7 @@ static void take_piece(checks *c, fed_msg *out, const Consilium__Piece *in)
 {
     take_object(c, "object", &out->u.piece.object, &in->object);
     check(c, in->index < in->n_pieces, "index", "beyond n_pieces");
-    check(c, sizes_fit(in->n_bytes, in->n_pieces), "n_bytes",
-          "does not fit n_pieces");
+    check(c, sizes_fit(in->n_bytes, in->n_pieces), "n_bytes", "does not fit n_pieces");
     out->u.piece.index = in->index;
     out->u.piece.n_pieces = in->n_pieces;
     out->u.piece.n_bytes = in->n_bytes;
@@ -652,15 +634,13 @@ static void take_body(checks *c, fed_msg *out, const Consilium__Header *h)
     case FED_MSG_VERDICT:
         take_object(c, "digest", &out->u.verdict.digest, &h->verdict->digest);
         out->u.verdict.accepted = h->verdict->accepted;
-        take_text(c, "text", out->u.verdict.text, FED_TEXT_BYTES,
-                  h->verdict->text);
+        take_text(c, "text", out->u.verdict.text, FED_TEXT_BYTES, h->verdict->text);
         break;
     case FED_MSG_REFUSED:
-        check(c, h->refused->code > FL_OK && h->refused->code < FL_N_STATUS,
-              "code", "no such status");
+        check(c, h->refused->code > FL_OK && h->refused->code < FL_N_STATUS, "code",
+              "no such status");
         out->u.refused.code = h->refused->code;
-        take_text(c, "text", out->u.refused.text, FED_TEXT_BYTES,
-                  h->refused->text);
+        take_text(c, "text", out->u.refused.text, FED_TEXT_BYTES, h->refused->text);
         break;
     case FED_MSG_BYE:
         take_text(c, "text", out->u.bye.text, FED_TEXT_BYTES, h->bye->text);
@@ -685,8 +665,7 @@ static void *room_alloc(void *data, size_t n)
     }
     void *block = room->bytes + room->used;
     size_t rounded = (n + 15) / 16 * 16;
-    room->used += rounded < UNPACK_BYTES - room->used
-                      ? rounded : UNPACK_BYTES - room->used;
+    room->used += rounded < UNPACK_BYTES - room->used ? rounded : UNPACK_BYTES - room->used;
     return block;
 }
 
@@ -714,9 +693,9 @@ static fl_status check_version(const uint8_t *bytes, size_t n, fl_err *err)
     }
     return fl_fail(err, FL_EUNSUPPORTED,
                    "the other side speaks protocol %u, this program protocol "
-                   "%d: upgrade %s", version, FED_PROTOCOL_VERSION,
-                   version > FED_PROTOCOL_VERSION ? "this program"
-                                                  : "the other side");
+                   "%d: upgrade %s",
+                   version, FED_PROTOCOL_VERSION,
+                   version > FED_PROTOCOL_VERSION ? "this program" : "the other side");
 }
 
 static bool has_unknown_fields(const Consilium__Header *h)
@@ -737,8 +716,7 @@ static bool has_unknown_fields(const Consilium__Header *h)
 }
 
 /* Would we have written these bytes? */
-static bool is_canonical(const Consilium__Header *h, const uint8_t *bytes,
-                         size_t n)
+static bool is_canonical(const Consilium__Header *h, const uint8_t *bytes, size_t n)
 {
     if (has_unknown_fields(h) || consilium__header__get_packed_size(h) != n) {
         return false;
@@ -748,14 +726,12 @@ static bool is_canonical(const Consilium__Header *h, const uint8_t *bytes,
            memcmp(again, bytes, n) == 0;
 }
 
-fl_status fed_msg_unpack(fed_msg *out, const uint8_t *bytes, size_t n,
-                         fl_err *err)
+fl_status fed_msg_unpack(fed_msg *out, const uint8_t *bytes, size_t n, fl_err *err)
 {
     memset(out, 0, sizeof *out);
     if (n > FED_MAX_HEADER_BYTES) {
-        return fl_fail(err, FL_ELIMIT,
-                       "a message header of %zu bytes, at most %d are allowed",
-                       n, FED_MAX_HEADER_BYTES);
+        return fl_fail(err, FL_ELIMIT, "a message header of %zu bytes, at most %d are allowed", n,
+                       FED_MAX_HEADER_BYTES);
     }
     fl_status st = check_version(bytes, n, err);
     if (st != FL_OK) {
@@ -776,8 +752,7 @@ fl_status fed_msg_unpack(fed_msg *out, const uint8_t *bytes, size_t n,
     checks c = {fed_msg_name(out->type), FL_OK, err};
     take_body(&c, out, h);
     if (c.st == FL_OK) {
-        check(&c, is_canonical(h, bytes, n), "encoding",
-              "unknown, repeated or reordered fields");
+        check(&c, is_canonical(h, bytes, n), "encoding", "unknown, repeated or reordered fields");
     }
     if (c.st != FL_OK) {
         memset(out, 0, sizeof *out);

@@ -29,8 +29,7 @@ const char *fed_phase_name(fed_phase phase)
 
 bool fed_order_key_equal(const fed_order_key *a, const fed_order_key *b)
 {
-    return a->kind == b->kind && a->round.n == b->round.n &&
-           fed_digest_equal(&a->job, &b->job);
+    return a->kind == b->kind && a->round.n == b->round.n && fed_digest_equal(&a->job, &b->job);
 }
 
 // -------------------------------------------------------------------- scalars
@@ -59,8 +58,7 @@ void fed_offer_set(fed_offer *o, const char *name, double value)
     size_t i = place_of(o, name);
     if (!is_at(o, i, name)) {
         FL_REQUIRE(o->n_scalars < FED_MAX_SCALARS);
-        memmove(&o->scalars[i + 1], &o->scalars[i],
-                (o->n_scalars - i) * sizeof o->scalars[0]);
+        memmove(&o->scalars[i + 1], &o->scalars[i], (o->n_scalars - i) * sizeof o->scalars[0]);
         memset(&o->scalars[i], 0, sizeof o->scalars[i]);
         memcpy(o->scalars[i].name, name, n);
         o->n_scalars++;

@@ -22,8 +22,7 @@ void fed_refusals_clear(fed_refusals *r)
 
 static bool is_alike(const fed_refusal *a, const fed_refusal *b)
 {
-    return strcmp(a->address, b->address) == 0 &&
-           strcmp(a->reason, b->reason) == 0 &&
+    return strcmp(a->address, b->address) == 0 && strcmp(a->reason, b->reason) == 0 &&
            memcmp(&a->key, &b->key, sizeof a->key) == 0;
 }
 

@@ -16,16 +16,15 @@
 #include "base/mem.h"
 #include "base/sys.h"
 
-fl_status fed_listen(fed_link **out, const char *bind, const fed_identity *id,
-                     fed_allow_fn allow, void *ctx, fl_err *err)
+fl_status fed_listen(fed_link **out, const char *bind, const fed_identity *id, fed_allow_fn allow,
+                     void *ctx, fl_err *err)
 {
     *out = NULL;
     return fed_listen_zmq(out, bind, id, allow, ctx, err);
 }
 
-fl_status fed_connect(fed_link **out, const char *address,
-                      const fed_public_key *server, const fed_identity *id,
-                      fl_err *err)
+fl_status fed_connect(fed_link **out, const char *address, const fed_public_key *server,
+                      const fed_identity *id, fl_err *err)
 {
     *out = NULL;
     if (strncmp(address, "mem://", 6) == 0) {
@@ -47,9 +46,8 @@ const char *fed_link_address(const fed_link *l)
     return l->address;
 }
 
-fl_status fed_send(fed_link *l, const fed_route *to, const void *header,
-                   size_t n_header, const void *payload, size_t n_payload,
-                   fl_err *err)
+fl_status fed_send(fed_link *l, const fed_route *to, const void *header, size_t n_header,
+                   const void *payload, size_t n_payload, fl_err *err)
 {
     FL_REQUIRE(n_header > 0 && n_header <= FED_MAX_HEADER_BYTES);
     FL_REQUIRE(n_payload <= FED_PIECE_BYTES);

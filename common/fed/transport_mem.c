@@ -25,13 +25,13 @@ typedef struct message {
     fed_public_key peer;  // who sent it; zeros from a server
     uint32_t route;       // of the sending client
     size_t n_header, n_payload;
-    uint64_t bytes[];     // payload first, for its alignment; then the header
+    uint64_t bytes[];  // payload first, for its alignment; then the header
 } message;
 
 typedef struct {
     message *first, **end;  // NULL: not initialised, or nobody receives
     size_t n;
-    int fd;                 // eventfd: readable while something may wait
+    int fd;  // eventfd: readable while something may wait
 } queue;
 
 typedef struct mem_server mem_server;
@@ -41,10 +41,10 @@ typedef struct mem_client {
     struct mem_client *next;  // of the same server
     mem_server *server;       // NULL: not connected
     fed_public_key key, server_key;
-    uint32_t route;           // this connection's number at the server
-    int64_t retry_at;         // fl_now_ms
+    uint32_t route;    // this connection's number at the server
+    int64_t retry_at;  // fl_now_ms
     queue in;
-    message *held;            // what the last packet points into
+    message *held;  // what the last packet points into
 } mem_client;
 
 struct mem_server {
@@ -114,8 +114,8 @@ static message *queue_pop(queue *q)
     return m;
 }
 
-static message *message_new(const void *header, size_t n_header,
-                            const void *payload, size_t n_payload)
+static message *message_new(const void *header, size_t n_header, const void *payload,
+                            size_t n_payload)
 {
     message *m = fl_xcalloc(1, sizeof *m + n_payload + n_header);
     m->n_header = n_header;
@@ -158,8 +158,8 @@ static bool has_any(queue *q, fed_link *l)
 }
 
 /* Frees m when it is lost on the way. */
-static fl_status deliver(queue *q, message *m, const mem_server *s,
-                         bool to_server, size_t limit, fl_err *err)
+static fl_status deliver(queue *q, message *m, const mem_server *s, bool to_server, size_t limit,
+                         fl_err *err)
 {
     if (q->n >= limit) {
         free(m);
@@ -192,23 +192,21 @@ static void try_connect(mem_client *c)
     mem_server *s = find_server(c->base.address);
     c->retry_at = fl_now_ms() + RETRY_MS;
     if (s == NULL) {
-        snprintf(state, sizeof c->base.state,
-                 "connecting to %s: no answer so far", c->base.address);
+        snprintf(state, sizeof c->base.state, "connecting to %s: no answer so far",
+                 c->base.address);
         return;
     }
     if (memcmp(&s->key, &c->server_key, sizeof s->key) != 0) {
-        fed_refusals_add(&s->refusals, c->base.address,
-                         "handshake for another server's key", NULL);
+        fed_refusals_add(&s->refusals, c->base.address, "handshake for another server's key", NULL);
         snprintf(state, sizeof c->base.state,
                  "handshake with %s failed: its key is not the expected one, "
-                 "or it is not a coordinator", c->base.address);
+                 "or it is not a coordinator",
+                 c->base.address);
         return;
     }
     if (!s->allow(s->allow_ctx, &c->key)) {
-        fed_refusals_add(&s->refusals, c->base.address,
-                         "key is not on the list", &c->key);
-        snprintf(state, sizeof c->base.state,
-                 "refused by the coordinator: key is not on the list");
+        fed_refusals_add(&s->refusals, c->base.address, "key is not on the list", &c->key);
+        snprintf(state, sizeof c->base.state, "refused by the coordinator: key is not on the list");
         return;
     }
     c->server = s;
@@ -227,8 +225,7 @@ static bool client_look(fed_link *l, int64_t *wake_ms)
     pthread_mutex_lock(&registry.lock);
     if (l->is_up && c->server == NULL) {
         l->is_up = false;
-        snprintf(l->state, sizeof l->state, "connection lost, connecting to %s",
-                 l->address);
+        snprintf(l->state, sizeof l->state, "connection lost, connecting to %s", l->address);
     } else if (!l->is_up && fl_now_ms() >= c->retry_at) {
         try_connect(c);
     }
@@ -239,8 +236,7 @@ static bool client_look(fed_link *l, int64_t *wake_ms)
     return l->is_up != was_up;
 }
 
-static fl_status client_send(fed_link *l, const fed_route *to,
-                             const void *header, size_t n_header,
+static fl_status client_send(fed_link *l, const fed_route *to, const void *header, size_t n_header,
                              const void *payload, size_t n_payload, fl_err *err)
 {
     FL_REQUIRE(to == NULL);
@@ -307,9 +303,8 @@ static const fed_link_ops client_ops = {
     .has_message = client_has_message,
 };
 
-fl_status fed_connect_mem(fed_link **out, const char *address,
-                          const fed_public_key *server, const fed_identity *id,
-                          fl_err *err)
+fl_status fed_connect_mem(fed_link **out, const char *address, const fed_public_key *server,
+                          const fed_identity *id, fl_err *err)
 {
     if (strlen(address) >= FED_ADDRESS_BYTES) {
         return fl_fail(err, FL_ECONFIG, "the coordinator's address is too long");
@@ -331,8 +326,7 @@ fl_status fed_connect_mem(fed_link **out, const char *address,
 
 // ------------------------------------------------------------------- server
 
-static fl_status server_send(fed_link *l, const fed_route *to,
-                             const void *header, size_t n_header,
+static fl_status server_send(fed_link *l, const fed_route *to, const void *header, size_t n_header,
                              const void *payload, size_t n_payload, fl_err *err)
 {
     mem_server *s = (mem_server *)l;
@@ -348,8 +342,8 @@ static fl_status server_send(fed_link *l, const fed_route *to,
     if (c == NULL) {
         st = fl_fail(err, FL_ENOTFOUND, "the connection is gone");
     } else {
-        st = deliver(&c->in, message_new(header, n_header, payload, n_payload),
-                     s, false, 2 * FED_QUEUE, err);
+        st = deliver(&c->in, message_new(header, n_header, payload, n_payload), s, false,
+                     2 * FED_QUEUE, err);
     }
     pthread_mutex_unlock(&registry.lock);
     return st;
@@ -407,8 +401,8 @@ static const fed_link_ops server_ops = {
     .has_message = server_has_message,
 };
 
-fl_status fed_listen_mem(fed_link **out, const fed_identity *id,
-                         fed_allow_fn allow, void *ctx, fl_err *err)
+fl_status fed_listen_mem(fed_link **out, const fed_identity *id, fed_allow_fn allow, void *ctx,
+                         fl_err *err)
 {
     (void)err;
     mem_server *s = fl_xcalloc(1, sizeof *s);
@@ -421,8 +415,7 @@ fl_status fed_listen_mem(fed_link **out, const fed_identity *id,
     s->base.fds[0] = s->in.fd;
     s->base.fds[1] = -1;
     pthread_mutex_lock(&registry.lock);
-    snprintf(s->base.address, sizeof s->base.address, "mem://%u",
-             ++registry.n_made);
+    snprintf(s->base.address, sizeof s->base.address, "mem://%u", ++registry.n_made);
     s->next = registry.servers;
     registry.servers = s;
     pthread_mutex_unlock(&registry.lock);
@@ -430,8 +423,7 @@ fl_status fed_listen_mem(fed_link **out, const fed_identity *id,
     return FL_OK;
 }
 
-void fed_link_set_drop(fed_link *server, bool (*drop)(void *ctx, bool to_server),
-                       void *ctx)
+void fed_link_set_drop(fed_link *server, bool (*drop)(void *ctx, bool to_server), void *ctx)
 {
     FL_REQUIRE(server->ops == &server_ops);
     mem_server *s = (mem_server *)server;

@@ -17,19 +17,17 @@
 #include "fed/transport_ops.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 
 #include <zmq.h>
 
 #include "base/mem.h"
 #include "base/sys.h"
-#include "fed/refusals.h"
+#include "fed/handshakes.h"
 
 enum {
     // A piece in CURVE's wrapping (33 bytes); more ends the connection.
@@ -40,11 +38,9 @@ enum {
     SERVER_IN = 32,
     CLIENT_IN = 256,
     LINGER_MS = 1000,
-    RETRY_MIN_MS = 500,   // after a refusal; doubles
+    RETRY_MIN_MS = 500,  // after a refusal; doubles
     RETRY_MAX_MS = 10000,
-    MAX_FDS = 1 << 20,
-    N_PENDING = 64,
-    INVENTED_ID = 5,      // bytes of a routing id made by libzmq
+    INVENTED_ID = 5,  // bytes of a routing id made by libzmq
 };
 
 typedef struct {
@@ -55,36 +51,32 @@ typedef struct {
 static const setting common_settings[] = {
     {ZMQ_IPV6, 1},
     {ZMQ_LINGER, LINGER_MS},
-    {ZMQ_HANDSHAKE_IVL, 20000},     // ms; a slow line and a crowd at start
-    {ZMQ_HEARTBEAT_IVL, 15000},     // ms; keeps a firewall's entry alive too
-    {ZMQ_HEARTBEAT_TIMEOUT, 45000}, // ms without an answer: connect anew
-    {ZMQ_HEARTBEAT_TTL, 60000},     // ms; the same for the other side
+    {ZMQ_HANDSHAKE_IVL, 20000},      // ms; a slow line and a crowd at start
+    {ZMQ_HEARTBEAT_IVL, 15000},      // ms; keeps a firewall's entry alive too
+    {ZMQ_HEARTBEAT_TIMEOUT, 45000},  // ms without an answer: connect anew
+    {ZMQ_HEARTBEAT_TTL, 60000},      // ms; the same for the other side
     {ZMQ_TCP_KEEPALIVE, 1},
     {ZMQ_TCP_KEEPALIVE_IDLE, 60},   // s
     {ZMQ_TCP_KEEPALIVE_INTVL, 15},  // s
     {ZMQ_TCP_KEEPALIVE_CNT, 4},
 };
 static const setting server_settings[] = {
-    {ZMQ_CURVE_SERVER, 1},
-    {ZMQ_ROUTER_MANDATORY, 1},      // a route that is gone is an error
-    {ZMQ_BACKLOG, 4096},
-    {ZMQ_SNDHWM, SERVER_OUT},       // per peer
+    {ZMQ_CURVE_SERVER, 1},   {ZMQ_ROUTER_MANDATORY, 1},  // a route that is gone is an error
+    {ZMQ_BACKLOG, 4096},     {ZMQ_SNDHWM, SERVER_OUT},   // per peer
     {ZMQ_RCVHWM, SERVER_IN},
 };
 static const setting client_settings[] = {
-    {ZMQ_SNDHWM, FED_QUEUE},
-    {ZMQ_RCVHWM, CLIENT_IN},
-    {ZMQ_CONNECT_TIMEOUT, 10000},   // ms
-    {ZMQ_RECONNECT_IVL, 100},       // ms, doubling up to
+    {ZMQ_SNDHWM, FED_QUEUE},       {ZMQ_RCVHWM, CLIENT_IN}, {ZMQ_CONNECT_TIMEOUT, 10000},  // ms
+    {ZMQ_RECONNECT_IVL, 100},  // ms, doubling up to
     {ZMQ_RECONNECT_IVL_MAX, 5000},
 };
 
 typedef struct {
     fed_link base;
     void *context;
-    void *socket;         // ROUTER or DEALER
-    zmq_msg_t parts[3];   // what the packet of the last receive points into
-    uint64_t *aligned;    // FED_PIECE_BYTES for a payload that lies badly; or NULL
+    void *socket;        // ROUTER or DEALER
+    zmq_msg_t parts[3];  // what the packet of the last receive points into
+    uint64_t *aligned;   // FED_PIECE_BYTES for a payload that lies badly; or NULL
 } zmq_link;
 
 // ------------------------------------------------------------------ sockets
@@ -92,8 +84,7 @@ typedef struct {
 static int set_all(void *socket, const setting *s, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (zmq_setsockopt(socket, s[i].option, &s[i].value,
-                           sizeof s[i].value) != 0) {
+        if (zmq_setsockopt(socket, s[i].option, &s[i].value, sizeof s[i].value) != 0) {
             return -1;
         }
     }
@@ -112,8 +103,7 @@ static int socket_fd(void *socket)
 static void raise_file_limit(void)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
-        limit.rlim_cur < limit.rlim_max) {
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);  // else the old limit holds
     }
@@ -121,8 +111,7 @@ static void raise_file_limit(void)
 
 static fl_status fail_zmq(fl_err *err, const char *what)
 {
-    return fl_fail(err, errno == EMFILE ? FL_ELIMIT : FL_EIO, "%s: %s", what,
-                   zmq_strerror(errno));
+    return fl_fail(err, errno == EMFILE ? FL_ELIMIT : FL_EIO, "%s: %s", what, zmq_strerror(errno));
 }
 
 static void init_link(zmq_link *l, const fed_link_ops *ops)
@@ -136,8 +125,7 @@ static void init_link(zmq_link *l, const fed_link_ops *ops)
 }
 
 /* Makes the socket with our keys and the settings of both sides. */
-static fl_status open_socket(zmq_link *l, int type, const fed_identity *id,
-                             fl_err *err)
+static fl_status open_socket(zmq_link *l, int type, const fed_identity *id, fl_err *err)
 {
     if (!zmq_has("curve")) {
         return fl_fail(err, FL_EUNSUPPORTED,
@@ -150,14 +138,12 @@ static fl_status open_socket(zmq_link *l, int type, const fed_identity *id,
     }
     fed_public_key key = fed_identity_public(id);
     int64_t max_frame = MAX_FRAME_BYTES;
-    if (set_all(l->socket, common_settings,
-                sizeof common_settings / sizeof common_settings[0]) != 0 ||
-        zmq_setsockopt(l->socket, ZMQ_MAXMSGSIZE, &max_frame,
-                       sizeof max_frame) != 0 ||
-        zmq_setsockopt(l->socket, ZMQ_CURVE_PUBLICKEY, key.bytes,
-                       sizeof key.bytes) != 0 ||
-        zmq_setsockopt(l->socket, ZMQ_CURVE_SECRETKEY,
-                       fed_identity_curve_secret(id), FED_KEY_BYTES) != 0) {
+    if (set_all(l->socket, common_settings, sizeof common_settings / sizeof common_settings[0]) !=
+            0 ||
+        zmq_setsockopt(l->socket, ZMQ_MAXMSGSIZE, &max_frame, sizeof max_frame) != 0 ||
+        zmq_setsockopt(l->socket, ZMQ_CURVE_PUBLICKEY, key.bytes, sizeof key.bytes) != 0 ||
+        zmq_setsockopt(l->socket, ZMQ_CURVE_SECRETKEY, fed_identity_curve_secret(id),
+                       FED_KEY_BYTES) != 0) {
         return fail_zmq(err, "setting up a socket");
     }
     l->base.fds[0] = socket_fd(l->socket);
@@ -177,8 +163,7 @@ static void *open_monitor(zmq_link *l, int events)
 {
     static atomic_uint serial;  // an endpoint's name stays taken for a while
     char endpoint[64];
-    snprintf(endpoint, sizeof endpoint, "inproc://monitor-%u",
-             atomic_fetch_add(&serial, 1));
+    snprintf(endpoint, sizeof endpoint, "inproc://monitor-%u", atomic_fetch_add(&serial, 1));
     if (zmq_socket_monitor(l->socket, endpoint, events) != 0) {
         return NULL;
     }
@@ -214,13 +199,12 @@ static bool next_event(void *monitor, unsigned *event, uint32_t *value)
 
 // ----------------------------------------------------------- sending, receiving
 
-static fl_status send_parts(zmq_link *l, const void *header, size_t n_header,
-                            const void *payload, size_t n_payload, fl_err *err)
+static fl_status send_parts(zmq_link *l, const void *header, size_t n_header, const void *payload,
+                            size_t n_payload, fl_err *err)
 {
     l->base.quiet = false;  // sending may have picked up a message on the way
     bool more = n_payload > 0;
-    if (zmq_send(l->socket, header, n_header,
-                 ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) < 0 ||
+    if (zmq_send(l->socket, header, n_header, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) < 0 ||
         (more && zmq_send(l->socket, payload, n_payload, ZMQ_DONTWAIT) < 0)) {
         if (errno == EAGAIN) {
             return fl_fail(err, FL_ELIMIT, "too much is waiting to be sent");
@@ -267,8 +251,7 @@ static const uint8_t *align_payload(zmq_link *l, const uint8_t *bytes, size_t n)
 }
 
 /* Header and payload, once parts[0] tells whether more follows. */
-static void receive_body(zmq_link *l, zmq_msg_t *header, zmq_msg_t *payload,
-                         fed_packet *out)
+static void receive_body(zmq_link *l, zmq_msg_t *header, zmq_msg_t *payload, fed_packet *out)
 {
     if (zmq_msg_more(header)) {
         next_part(l, payload);  // a message comes whole
@@ -277,8 +260,9 @@ static void receive_body(zmq_link *l, zmq_msg_t *header, zmq_msg_t *payload,
             return;  // n_header stays 0
         }
         out->n_payload = zmq_msg_size(payload);
-        out->payload = out->n_payload == 0 ? NULL
-            : align_payload(l, zmq_msg_data(payload), out->n_payload);
+        out->payload = out->n_payload == 0
+                           ? NULL
+                           : align_payload(l, zmq_msg_data(payload), out->n_payload);
     }
     out->header = zmq_msg_data(header);
     out->n_header = zmq_msg_size(header);
@@ -344,8 +328,7 @@ static void clients_leave(void)
 static void plan_retry(zmq_client *c)
 {
     c->retry_at = fl_now_ms() + c->retry_ms;
-    c->retry_ms = c->retry_ms >= RETRY_MAX_MS / 2 ? RETRY_MAX_MS
-                                                  : 2 * c->retry_ms;
+    c->retry_ms = c->retry_ms >= RETRY_MAX_MS / 2 ? RETRY_MAX_MS : 2 * c->retry_ms;
 }
 
 static void retry(zmq_client *c)
@@ -368,33 +351,30 @@ static bool note_event(zmq_client *c, unsigned event)
         snprintf(l->state, sizeof l->state, "connected");
         break;
     case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
-        snprintf(l->state, sizeof l->state,
-                 "refused by the coordinator: key is not on the list");
+        snprintf(l->state, sizeof l->state, "refused by the coordinator: key is not on the list");
         plan_retry(c);
         break;
     case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
-        snprintf(l->state, sizeof l->state,
-                 "handshake with %s failed: it is not a coordinator",
+        snprintf(l->state, sizeof l->state, "handshake with %s failed: it is not a coordinator",
                  l->address);
         plan_retry(c);
         break;
     case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
         snprintf(l->state, sizeof l->state,
                  "handshake with %s failed: its key is not the expected one, "
-                 "or it is not a coordinator", l->address);
+                 "or it is not a coordinator",
+                 l->address);
         break;
     case ZMQ_EVENT_CONNECT_RETRIED:
         c->retry_at = 0;
         break;
     case ZMQ_EVENT_CLOSED:
-        snprintf(l->state, sizeof l->state,
-                 "connecting to %s: no answer so far", l->address);
+        snprintf(l->state, sizeof l->state, "connecting to %s: no answer so far", l->address);
         break;
     case ZMQ_EVENT_DISCONNECTED:
         if (was_up) {
             l->is_up = false;
-            snprintf(l->state, sizeof l->state,
-                     "connection lost, connecting to %s", l->address);
+            snprintf(l->state, sizeof l->state, "connection lost, connecting to %s", l->address);
         }
         break;
     default:
@@ -424,13 +404,11 @@ static bool client_look(fed_link *base, int64_t *wake_ms)
     return changed;
 }
 
-static fl_status client_send(fed_link *base, const fed_route *to,
-                             const void *header, size_t n_header,
-                             const void *payload, size_t n_payload, fl_err *err)
+static fl_status client_send(fed_link *base, const fed_route *to, const void *header,
+                             size_t n_header, const void *payload, size_t n_payload, fl_err *err)
 {
     FL_REQUIRE(to == NULL);
-    return send_parts((zmq_link *)base, header, n_header, payload, n_payload,
-                      err);
+    return send_parts((zmq_link *)base, header, n_header, payload, n_payload, err);
 }
 
 static bool client_receive(fed_link *base, fed_packet *out)
@@ -475,9 +453,8 @@ static const fed_link_ops client_ops = {
     .has_message = zmq_has_message,
 };
 
-fl_status fed_connect_zmq(fed_link **out, const char *address,
-                          const fed_public_key *server, const fed_identity *id,
-                          fl_err *err)
+fl_status fed_connect_zmq(fed_link **out, const char *address, const fed_public_key *server,
+                          const fed_identity *id, fl_err *err)
 {
     if (strlen(address) >= FED_ADDRESS_BYTES) {
         return fl_fail(err, FL_ECONFIG, "the coordinator's address is too long");
@@ -491,8 +468,7 @@ fl_status fed_connect_zmq(fed_link **out, const char *address,
     c->link.context = context;
     c->retry_ms = RETRY_MIN_MS;
     snprintf(c->link.base.address, sizeof c->link.base.address, "%s", address);
-    snprintf(c->link.base.state, sizeof c->link.base.state, "connecting to %s",
-             address);
+    snprintf(c->link.base.state, sizeof c->link.base.state, "connecting to %s", address);
     fed_link *link = &c->link.base;
     fl_status st = open_socket(&c->link, ZMQ_DEALER, id, err);
     if (st != FL_OK) {
@@ -500,8 +476,8 @@ fl_status fed_connect_zmq(fed_link **out, const char *address,
     }
     if (set_all(c->link.socket, client_settings,
                 sizeof client_settings / sizeof client_settings[0]) != 0 ||
-        zmq_setsockopt(c->link.socket, ZMQ_CURVE_SERVERKEY, server->bytes,
-                       sizeof server->bytes) != 0) {
+        zmq_setsockopt(c->link.socket, ZMQ_CURVE_SERVERKEY, server->bytes, sizeof server->bytes) !=
+            0) {
         st = fail_zmq(err, "setting up a socket");
         goto done;
     }
@@ -512,9 +488,8 @@ fl_status fed_connect_zmq(fed_link **out, const char *address,
     }
     link->fds[1] = socket_fd(c->monitor);
     if (zmq_connect(c->link.socket, address) != 0) {
-        st = fl_fail(err, FL_ECONFIG,
-                     "%s: expected an address like tcp://HOST:7700 (%s)",
-                     address, zmq_strerror(errno));
+        st = fl_fail(err, FL_ECONFIG, "%s: expected an address like tcp://HOST:7700 (%s)", address,
+                     zmq_strerror(errno));
         goto done;
     }
     *out = link;
@@ -526,38 +501,23 @@ done:
 
 // ------------------------------------------------------------------- server
 
-/* What became of a handshake that failed, until its connection closes. */
-typedef enum { RECORDED, NO_CURVE, WRONG_SERVER_KEY, BAD_HANDSHAKE, GAVE_UP } failure;
-
 typedef struct {
     zmq_link link;
     fed_allow_fn allow;
     void *allow_ctx;
     fed_refusals refusals;
 
-    // The gatekeeper's, but for `spoke`, which the owner's thread sets.
+    // The gatekeeper's:
     pthread_t gatekeeper;
-    bool is_guarded;          // the thread runs
-    void *zap;                // REP
-    void *monitor;            // PAIR
-    char (*peers)[64];        // by descriptor: address of the connection on it
-    size_t n_peers;
-    atomic_uchar *spoke;      // by descriptor: a message came in on it
-    size_t n_spoke;
-    failure pending[N_PENDING]; // of connections about to close, oldest first
-    size_t n_pending;
+    bool is_guarded;  // the thread runs
+    void *zap;        // REP
+    void *monitor;    // PAIR
+    fed_handshakes handshakes;
 } zmq_server;
-
-/* IPv4 as IPv4 although the socket speaks IPv6. */
-static const char *plain_address(const char *address)
-{
-    return strncmp(address, "::ffff:", 7) == 0 ? address + 7 : address;
-}
 
 // --------------------------------------------------- gatekeeper: the door (ZAP)
 
-enum { ZAP_REQUEST_ID = 1, ZAP_ADDRESS = 3, ZAP_MECHANISM = 5, ZAP_KEY = 6,
-       ZAP_PARTS = 7 };
+enum { ZAP_REQUEST_ID = 1, ZAP_ADDRESS = 3, ZAP_MECHANISM = 5, ZAP_KEY = 6, ZAP_PARTS = 7 };
 
 /* Answers one request if there is one; false when not. */
 static bool answer_zap(zmq_server *s)
@@ -586,13 +546,12 @@ static bool answer_zap(zmq_server *s)
         fed_public_key key;
         memcpy(key.bytes, zmq_msg_data(&part[ZAP_KEY]), sizeof key.bytes);
         fl_hex(user, key.bytes, sizeof key.bytes);
-        snprintf(address, sizeof address, "%.*s",
-                 (int)zmq_msg_size(&part[ZAP_ADDRESS]),
+        snprintf(address, sizeof address, "%.*s", (int)zmq_msg_size(&part[ZAP_ADDRESS]),
                  (const char *)zmq_msg_data(&part[ZAP_ADDRESS]));
         allowed = s->allow(s->allow_ctx, &key);
         if (!allowed) {
-            fed_refusals_add(&s->refusals, plain_address(address),
-                             "key is not on the list", &key);
+            fed_refusals_add(&s->refusals, fed_plain_address(address), "key is not on the list",
+                             &key);
         }
     }
     const char *code = allowed ? "200" : "400";
@@ -611,115 +570,43 @@ static bool answer_zap(zmq_server *s)
     return true;
 }
 
-// -------------------------------------------- gatekeeper: those who never knocked
+// ------------------------------------------------- gatekeeper: the others
 
-/* Makes room for a descriptor; false for one beyond all reason. */
-static bool peers_reach(zmq_server *s, int fd)
-{
-    if (fd < 0 || fd >= MAX_FDS) {
-        return false;
-    }
-    size_t wanted = (size_t)fd + 1;
-    if (wanted > s->n_peers) {
-        size_t n = wanted < 64 ? 64 : 2 * wanted;
-        s->peers = fl_xrealloc(s->peers, n, sizeof s->peers[0]);
-        memset(s->peers[s->n_peers], 0, (n - s->n_peers) * sizeof s->peers[0]);
-        s->n_peers = n;
-    }
-    return true;
-}
-
-static bool has_spoken(zmq_server *s, int fd)
-{
-    return fd < 0 || (size_t)fd >= s->n_spoke || atomic_load(&s->spoke[fd]) != 0;
-}
-
-static void note_accepted(zmq_server *s, int fd)
-{
-    if (!peers_reach(s, fd)) {
-        return;
-    }
-    if ((size_t)fd < s->n_spoke) {
-        atomic_store(&s->spoke[fd], 0);
-    }
-    struct sockaddr_storage peer;
-    socklen_t n = sizeof peer;
-    char host[64] = "";
-    // The connection may be gone again, and then stays without an address.
-    if (getpeername(fd, (struct sockaddr *)&peer, &n) == 0) {
-        getnameinfo((struct sockaddr *)&peer, n, host, sizeof host, NULL, 0,
-                    NI_NUMERICHOST);
-    }
-    snprintf(s->peers[fd], sizeof s->peers[fd], "%s", plain_address(host));
-}
-
-static void note_failure(zmq_server *s, failure why)
-{
-    if (s->n_pending < N_PENDING) {
-        s->pending[s->n_pending++] = why;
-    }
-}
-
-/* libzmq reports why a handshake failed without saying whose, and at once
- * after it that the connection closed. */
-static void note_closed(zmq_server *s, int fd)
-{
-    static const char *const reasons[] = {
-        [NO_CURVE] = "no CURVE handshake",
-        [WRONG_SERVER_KEY] = "handshake for another server's key",
-        [BAD_HANDSHAKE] = "malformed handshake",
-        [GAVE_UP] = "handshake not completed",
-    };
-    if (!peers_reach(s, fd) || has_spoken(s, fd)) {
-        return;  // an ordinary good-bye
-    }
-    const char *reason = "no CURVE handshake, or not a word after it";
-    if (s->n_pending > 0) {
-        failure why = s->pending[0];
-        s->n_pending--;
-        memmove(s->pending, s->pending + 1, s->n_pending * sizeof s->pending[0]);
-        if (why == RECORDED) {
-            return;
-        }
-        reason = reasons[why];
-    }
-    fed_refusals_add(&s->refusals, s->peers[fd], reason, NULL);
-}
-
-static failure protocol_failure(uint32_t value)
+static fed_shake_failure protocol_failure(uint32_t value)
 {
     switch (value) {
     case ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
-        return NO_CURVE;
+        return FED_SHAKE_NO_CURVE;
     case ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC:
-        return WRONG_SERVER_KEY;
+        return FED_SHAKE_OTHER_KEY;
     default:
-        return BAD_HANDSHAKE;
+        return FED_SHAKE_MALFORMED;
     }
 }
 
 /* Reads what the monitor has to say. */
 static void watch(zmq_server *s)
 {
+    fed_handshakes *h = &s->handshakes;
     unsigned event;
     uint32_t value;
     while (next_event(s->monitor, &event, &value)) {
         switch (event) {
         case ZMQ_EVENT_ACCEPTED:
-            note_accepted(s, (int)value);
+            fed_handshakes_opened(h, (int)value);
             break;
         case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
-            note_failure(s, RECORDED);  // by answer_zap
+            fed_handshakes_failed(h, FED_SHAKE_RECORDED);  // by answer_zap
             break;
         case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
-            note_failure(s, protocol_failure(value));
+            fed_handshakes_failed(h, protocol_failure(value));
             break;
         case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
-            note_failure(s, value == EPIPE || value == ECONNRESET ? NO_CURVE
-                                                                  : GAVE_UP);
+            fed_handshakes_failed(h, value == EPIPE || value == ECONNRESET ? FED_SHAKE_NO_CURVE
+                                                                           : FED_SHAKE_GAVE_UP);
             break;
         case ZMQ_EVENT_DISCONNECTED:
-            note_closed(s, (int)value);
+            fed_handshakes_closed(h, (int)value);
             break;
         default:
             break;
@@ -730,8 +617,7 @@ static void watch(zmq_server *s)
 static void *guard(void *arg)
 {
     zmq_server *s = arg;
-    zmq_pollitem_t items[] = {{s->zap, 0, ZMQ_POLLIN, 0},
-                              {s->monitor, 0, ZMQ_POLLIN, 0}};
+    zmq_pollitem_t items[] = {{s->zap, 0, ZMQ_POLLIN, 0}, {s->monitor, 0, ZMQ_POLLIN, 0}};
     for (;;) {
         if (zmq_poll(items, 2, -1) < 0 && errno == ETERM) {
             break;  // the owner closes
@@ -750,8 +636,7 @@ static fl_status start_gatekeeper(zmq_server *s, fl_err *err)
     static const char domain[] = "consilium";
     s->zap = zmq_socket(s->link.context, ZMQ_REP);
     if (s->zap == NULL || zmq_bind(s->zap, "inproc://zeromq.zap.01") != 0 ||
-        zmq_setsockopt(s->link.socket, ZMQ_ZAP_DOMAIN, domain,
-                       sizeof domain - 1) != 0) {
+        zmq_setsockopt(s->link.socket, ZMQ_ZAP_DOMAIN, domain, sizeof domain - 1) != 0) {
         return fail_zmq(err, "starting the check of keys");
     }
     s->monitor = open_monitor(&s->link, ZMQ_EVENT_ALL);
@@ -767,9 +652,8 @@ static fl_status start_gatekeeper(zmq_server *s, fl_err *err)
 
 // ------------------------------------------------------- server: owner's thread
 
-static fl_status server_send(fed_link *base, const fed_route *to,
-                             const void *header, size_t n_header,
-                             const void *payload, size_t n_payload, fl_err *err)
+static fl_status server_send(fed_link *base, const fed_route *to, const void *header,
+                             size_t n_header, const void *payload, size_t n_payload, fl_err *err)
 {
     zmq_link *l = (zmq_link *)base;
     FL_REQUIRE(to != NULL && to->n > 0 && to->n <= FED_ROUTE_BYTES);
@@ -790,12 +674,8 @@ static fl_status server_send(fed_link *base, const fed_route *to,
 static bool take_peer(zmq_server *s, zmq_msg_t *part, fed_packet *out)
 {
     const char *user = zmq_msg_gets(part, "User-Id");
-    int fd = zmq_msg_get(part, ZMQ_SRCFD);
-    if (fd >= 0 && (size_t)fd < s->n_spoke) {
-        atomic_store(&s->spoke[fd], 1);
-    }
-    return user != NULL &&
-           fl_unhex(out->peer.bytes, sizeof out->peer.bytes, user, NULL) == FL_OK;
+    fed_handshakes_spoke(&s->handshakes, zmq_msg_get(part, ZMQ_SRCFD));
+    return user != NULL && fl_unhex(out->peer.bytes, sizeof out->peer.bytes, user, NULL) == FL_OK;
 }
 
 /* False for an id that the peer chose; libzmq's own are 0 and a number. */
@@ -824,8 +704,7 @@ static bool server_receive(fed_link *base, fed_packet *out)
             continue;
         }
         receive_body(l, &l->parts[1], &l->parts[2], out);
-        if (take_peer(s, &l->parts[1], out) &&
-            take_route(&l->parts[0], &out->route)) {
+        if (take_peer(s, &l->parts[1], out) && take_route(&l->parts[0], &out->route)) {
             return true;
         }
     }
@@ -865,9 +744,8 @@ static void server_close(fed_link *base)
     }
     while (zmq_ctx_term(s->link.context) != 0 && errno == EINTR) {
     }
+    fed_handshakes_clear(&s->handshakes);
     fed_refusals_clear(&s->refusals);
-    free(s->peers);
-    free(s->spoke);
     free(s);
 }
 
@@ -891,15 +769,12 @@ static fl_status fail_bind(fl_err *err, const char *bind)
                        port == NULL ? "?" : port + 1);
     }
     case EACCES:
-        return fl_fail(err, FL_EDENIED, "%s: this user may not open that port",
-                       bind);
+        return fl_fail(err, FL_EDENIED, "%s: this user may not open that port", bind);
     case EADDRNOTAVAIL:
     case ENODEV:
-        return fl_fail(err, FL_ECONFIG, "%s: this machine has no such address",
-                       bind);
+        return fl_fail(err, FL_ECONFIG, "%s: this machine has no such address", bind);
     default:
-        return fl_fail(err, FL_ECONFIG,
-                       "%s: expected an address like tcp://*:7700 (%s)", bind,
+        return fl_fail(err, FL_ECONFIG, "%s: expected an address like tcp://*:7700 (%s)", bind,
                        zmq_strerror(errno));
     }
 }
@@ -910,17 +785,15 @@ static void keep_address(zmq_server *s)
     char *address = s->link.base.address;
     size_t n = FED_ADDRESS_BYTES;
     FL_REQUIRE(zmq_getsockopt(s->link.socket, ZMQ_LAST_ENDPOINT, address, &n) == 0);
-    if (strncmp(address, "tcp://0.0.0.0:", 14) == 0 ||
-        strncmp(address, "tcp://[::]:", 11) == 0) {
+    if (strncmp(address, "tcp://0.0.0.0:", 14) == 0 || strncmp(address, "tcp://[::]:", 11) == 0) {
         char port[16];
         snprintf(port, sizeof port, "%s", strrchr(address, ':') + 1);
         snprintf(address, FED_ADDRESS_BYTES, "tcp://127.0.0.1:%s", port);
     }
 }
 
-fl_status fed_listen_zmq(fed_link **out, const char *bind,
-                         const fed_identity *id, fed_allow_fn allow, void *ctx,
-                         fl_err *err)
+fl_status fed_listen_zmq(fed_link **out, const char *bind, const fed_identity *id,
+                         fed_allow_fn allow, void *ctx, fl_err *err)
 {
     raise_file_limit();
     zmq_server *s = fl_xcalloc(1, sizeof *s);
@@ -928,10 +801,7 @@ fl_status fed_listen_zmq(fed_link **out, const char *bind,
     s->allow = allow;
     s->allow_ctx = ctx;
     fed_refusals_init(&s->refusals);
-    struct rlimit files = {1024, 1024};
-    getrlimit(RLIMIT_NOFILE, &files);
-    s->n_spoke = files.rlim_cur > MAX_FDS ? MAX_FDS : (size_t)files.rlim_cur;
-    s->spoke = fl_xcalloc(s->n_spoke, sizeof s->spoke[0]);
+    fed_handshakes_init(&s->handshakes, &s->refusals);
     s->link.context = zmq_ctx_new();
     FL_REQUIRE(s->link.context != NULL);
     // Encryption is done in libzmq's threads.

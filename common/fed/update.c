@@ -48,8 +48,7 @@ uint32_t fed_pieces_of(fed_encoding enc, uint64_t n)
 
 uint64_t fed_piece_bytes_of(fed_encoding enc, uint64_t n)
 {
-    return (uint64_t)fed_pieces_of(enc, n) * FED_PIECE_HEAD +
-           n * item_bytes(enc);
+    return (uint64_t)fed_pieces_of(enc, n) * FED_PIECE_HEAD + n * item_bytes(enc);
 }
 
 // ------------------------------------------------------------------ one piece
@@ -69,12 +68,10 @@ static void put_u64(uint8_t out[static 8], uint64_t x)
 
 static uint32_t get_u32(const uint8_t in[static 4])
 {
-    return (uint32_t)in[0] | (uint32_t)in[1] << 8 | (uint32_t)in[2] << 16 |
-           (uint32_t)in[3] << 24;
+    return (uint32_t)in[0] | (uint32_t)in[1] << 8 | (uint32_t)in[2] << 16 | (uint32_t)in[3] << 24;
 }
 
-size_t fed_piece_pack(uint8_t *out, fed_encoding enc, const void *items,
-                      uint64_t n, uint32_t index)
+size_t fed_piece_pack(uint8_t *out, fed_encoding enc, const void *items, uint64_t n, uint32_t index)
 {
     uint32_t count = items_in(enc, n, index);
     size_t size = item_bytes(enc);
@@ -82,34 +79,28 @@ size_t fed_piece_pack(uint8_t *out, fed_encoding enc, const void *items,
     memset(out, 0, FED_PIECE_HEAD);
     out[0] = (uint8_t)enc;
     put_u32(out + 4, count);
-    memcpy(out + FED_PIECE_HEAD, (const uint8_t *)items + first * size,
-           count * size);
+    memcpy(out + FED_PIECE_HEAD, (const uint8_t *)items + first * size, count * size);
     return FED_PIECE_HEAD + count * size;
 }
 
-fl_status fed_piece_parse(const uint8_t *piece, size_t n_bytes,
-                          fed_encoding *enc, const uint8_t **values,
-                          uint32_t *n, fl_err *err)
+fl_status fed_piece_parse(const uint8_t *piece, size_t n_bytes, fed_encoding *enc,
+                          const uint8_t **values, uint32_t *n, fl_err *err)
 {
     *enc = FED_ENC_BYTES;
     *values = NULL;
     *n = 0;
     if (n_bytes < FED_PIECE_HEAD || n_bytes > FED_PIECE_BYTES) {
-        return fl_fail(err, FL_EFORMAT,
-                       "a piece has %zu bytes, expected %d to %d", n_bytes,
+        return fl_fail(err, FL_EFORMAT, "a piece has %zu bytes, expected %d to %d", n_bytes,
                        FED_PIECE_HEAD, FED_PIECE_BYTES);
     }
-    if (!is_encoding(piece[0]) || piece[1] != 0 || piece[2] != 0 ||
-        piece[3] != 0) {
-        return fl_fail(err, FL_EFORMAT, "a piece's encoding %u is not known",
-                       get_u32(piece));
+    if (!is_encoding(piece[0]) || piece[1] != 0 || piece[2] != 0 || piece[3] != 0) {
+        return fl_fail(err, FL_EFORMAT, "a piece's encoding %u is not known", get_u32(piece));
     }
     fed_encoding found = (fed_encoding)piece[0];
     uint32_t count = get_u32(piece + 4);
     if (count == 0 || count > items_per_piece(found) ||
         n_bytes != FED_PIECE_HEAD + count * item_bytes(found)) {
-        return fl_fail(err, FL_EFORMAT,
-                       "a piece of %zu bytes says that it holds %u values",
+        return fl_fail(err, FL_EFORMAT, "a piece of %zu bytes says that it holds %u values",
                        n_bytes, count);
     }
     *enc = found;
@@ -151,8 +142,8 @@ void fed_tree_done(fed_tree *t, fed_digest *out)
 
 /* The head goes in first and the values from where they lie, so no piece is
  * put together only to be hashed. */
-static void leaf_of(uint8_t leaf[static FL_DIGEST_BYTES], fed_encoding enc,
-                    const uint8_t *values, uint32_t count)
+static void leaf_of(uint8_t leaf[static FL_DIGEST_BYTES], fed_encoding enc, const uint8_t *values,
+                    uint32_t count)
 {
     uint8_t head[FED_PIECE_HEAD] = {(uint8_t)enc};
     put_u32(head + 4, count);
@@ -163,8 +154,8 @@ static void leaf_of(uint8_t leaf[static FL_DIGEST_BYTES], fed_encoding enc,
     fl_blake2b_done(&h, leaf);
 }
 
-void fed_object_digest(fed_digest *out, fed_encoding enc, const void *items,
-                       uint64_t n, uint64_t *n_bytes, uint32_t *n_pieces)
+void fed_object_digest(fed_digest *out, fed_encoding enc, const void *items, uint64_t n,
+                       uint64_t *n_bytes, uint32_t *n_pieces)
 {
     *n_pieces = fed_pieces_of(enc, n);
     *n_bytes = fed_piece_bytes_of(enc, n);
@@ -196,8 +187,7 @@ struct fed_inbox {
     bool verified;       // the digest was right
 };
 
-fl_status fed_inbox_new(fed_inbox **out, const fed_digest *object,
-                        uint64_t max_bytes, fl_err *err)
+fl_status fed_inbox_new(fed_inbox **out, const fed_digest *object, uint64_t max_bytes, fl_err *err)
 {
     *out = NULL;
     if (fed_digest_is_zero(object)) {
@@ -229,23 +219,19 @@ static void start_over(fed_inbox *b)
 }
 
 /* Believes an announcement as far as it fits itself and the limit. */
-static fl_status open_inbox(fed_inbox *b, uint32_t n_pieces, uint64_t n_bytes,
-                            fed_encoding enc, fl_err *err)
+static fl_status open_inbox(fed_inbox *b, uint32_t n_pieces, uint64_t n_bytes, fed_encoding enc,
+                            fl_err *err)
 {
     if (n_bytes > b->max_bytes) {
-        return fl_fail(err, FL_ELIMIT,
-                       "an object of %llu bytes, at most %llu are expected",
-                       (unsigned long long)n_bytes,
-                       (unsigned long long)b->max_bytes);
+        return fl_fail(err, FL_ELIMIT, "an object of %llu bytes, at most %llu are expected",
+                       (unsigned long long)n_bytes, (unsigned long long)b->max_bytes);
     }
     uint64_t heads = (uint64_t)n_pieces * FED_PIECE_HEAD;
     uint64_t size = item_bytes(enc);
     if (n_pieces == 0 || n_pieces > FED_MAX_PIECES || n_bytes <= heads ||
-        n_bytes > (uint64_t)n_pieces * FED_PIECE_BYTES ||
-        (n_bytes - heads) % size != 0 ||
+        n_bytes > (uint64_t)n_pieces * FED_PIECE_BYTES || (n_bytes - heads) % size != 0 ||
         fed_pieces_of(enc, (n_bytes - heads) / size) != n_pieces) {
-        return fl_fail(err, FL_EFORMAT,
-                       "an object cannot have %llu bytes in %u pieces",
+        return fl_fail(err, FL_EFORMAT, "an object cannot have %llu bytes in %u pieces",
                        (unsigned long long)n_bytes, n_pieces);
     }
     b->items = fl_calloc_aligned(n_bytes - heads, 1, "an object", err);
@@ -260,17 +246,14 @@ static fl_status open_inbox(fed_inbox *b, uint32_t n_pieces, uint64_t n_bytes,
     return FL_OK;
 }
 
-fl_status fed_inbox_add(fed_inbox *b, uint32_t index, uint32_t n_pieces,
-                        uint64_t n_bytes, const uint8_t *piece, size_t n,
-                        fl_err *err)
+fl_status fed_inbox_add(fed_inbox *b, uint32_t index, uint32_t n_pieces, uint64_t n_bytes,
+                        const uint8_t *piece, size_t n, fl_err *err)
 {
     if (b->verified || index != b->next) {
         return FL_OK;
     }
-    if (b->n_pieces != 0 &&
-        (n_pieces != b->n_pieces || n_bytes != b->n_bytes)) {
-        return fl_fail(err, FL_EFORMAT,
-                       "piece %u announces %u pieces, the first one %u", index,
+    if (b->n_pieces != 0 && (n_pieces != b->n_pieces || n_bytes != b->n_bytes)) {
+        return fl_fail(err, FL_EFORMAT, "piece %u announces %u pieces, the first one %u", index,
                        n_pieces, b->n_pieces);
     }
     fed_encoding enc;
@@ -280,14 +263,12 @@ fl_status fed_inbox_add(fed_inbox *b, uint32_t index, uint32_t n_pieces,
     if (st != FL_OK) {
         return st;
     }
-    if (b->n_pieces == 0 &&
-        (st = open_inbox(b, n_pieces, n_bytes, enc, err)) != FL_OK) {
+    if (b->n_pieces == 0 && (st = open_inbox(b, n_pieces, n_bytes, enc, err)) != FL_OK) {
         return st;
     }
     uint32_t expected = items_in(b->enc, b->n, index);
     if (enc != b->enc || count != expected) {
-        fl_fail(err, FL_EFORMAT,
-                "piece %u holds %u values of encoding %d, expected %u of %d",
+        fl_fail(err, FL_EFORMAT, "piece %u holds %u values of encoding %d, expected %u of %d",
                 index, count, enc, expected, b->enc);
         if (index == 0) {
             start_over(b);
@@ -295,8 +276,7 @@ fl_status fed_inbox_add(fed_inbox *b, uint32_t index, uint32_t n_pieces,
         return FL_EFORMAT;
     }
     size_t size = item_bytes(enc);
-    memcpy(b->items + (size_t)index * items_per_piece(enc) * size, values,
-           count * size);
+    memcpy(b->items + (size_t)index * items_per_piece(enc) * size, values, count * size);
     fed_tree_add(&b->tree, piece, n);
     b->next++;
     if (b->next < b->n_pieces) {

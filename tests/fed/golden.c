@@ -10,8 +10,7 @@ json_t *golden_read(void)
 {
     fl_err err = FL_ERR_INIT;
     json_t *json = NULL;
-    check_ok(fl_json_read(&json, "tests/vectors/fed_golden.json", 1 << 20, &err),
-             err);
+    check_ok(fl_json_read(&json, "tests/vectors/fed_golden.json", 1 << 20, &err), err);
     return json;
 }
 

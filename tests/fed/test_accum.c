@@ -32,8 +32,7 @@ static float *row_of(const json_t *values, size_t row, size_t n)
 {
     float *out = fl_xcalloc(n, sizeof *out);
     for (size_t i = 0; i < n; i++) {
-        out[i] = (float)json_number_value(
-            json_array_get(json_array_get(values, row), i));
+        out[i] = (float)json_number_value(json_array_get(json_array_get(values, row), i));
     }
     return out;
 }
@@ -47,8 +46,7 @@ static void sums_and_means_are_those_of_exact_fractions(void **state)
     for (size_t k = 0; k < json_array_size(cases); k++) {
         const json_t *c = json_array_get(cases, k);
         const char *name = json_string_value(json_object_get(c, "scale"));
-        fed_scale scale = strcmp(name, "stat") == 0 ? FED_SCALE_STAT
-                                                    : FED_SCALE_TRAINED;
+        fed_scale scale = strcmp(name, "stat") == 0 ? FED_SCALE_STAT : FED_SCALE_TRAINED;
         const json_t *weights = json_object_get(c, "weights");
         const json_t *sums = json_object_get(c, "sums");
         size_t n = json_array_size(sums);
@@ -68,8 +66,7 @@ static void sums_and_means_are_those_of_exact_fractions(void **state)
             const char *text = json_string_value(json_array_get(sums, i));
             check_int(q[i], strtoll(text, NULL, 10));
             // Through double the mean may miss the nearest float by one step.
-            double expected =
-                json_number_value(json_array_get(json_object_get(c, "mean"), i));
+            double expected = json_number_value(json_array_get(json_object_get(c, "mean"), i));
             check_near(mean[i], expected, fabs(expected) * 0x1p-23);
         }
         free(q);
@@ -111,8 +108,9 @@ static void a_thousand_orders_of_arrival_give_the_same_bits(void **state)
         int64_t *q = trial == 0 ? first : again;
         memset(q, 0, sizeof first);
         for (size_t s = 0; s < SITES; s++) {
-            check_ok(fed_accum_add(q, d[order[s]], VALUES, weight[order[s]],
-                                   FED_SCALE_TRAINED, &err), err);
+            check_ok(
+                fed_accum_add(q, d[order[s]], VALUES, weight[order[s]], FED_SCALE_TRAINED, &err),
+                err);
         }
         float *m = trial == 0 ? mean : mean_again;
         fed_accum_mean(m, q, VALUES, total, FED_SCALE_TRAINED);
@@ -144,12 +142,10 @@ static void the_mean_is_within_its_error_bound(void **state)
             draw(d[s], VALUES, size, &rng);
             weight[s] = 1 + (uint32_t)fl_rng_below(&rng, 500);
             total += weight[s];
-            check_ok(fed_accum_add(q, d[s], VALUES, weight[s], (fed_scale)scale,
-                                   &err), err);
+            check_ok(fed_accum_add(q, d[s], VALUES, weight[s], (fed_scale)scale, &err), err);
         }
         fed_accum_mean(mean, q, VALUES, total, (fed_scale)scale);
-        double bound = SITES / (2 * fed_scale_factor((fed_scale)scale) *
-                                (double)total);
+        double bound = SITES / (2 * fed_scale_factor((fed_scale)scale) * (double)total);
         for (size_t i = 0; i < VALUES; i++) {
             long double exact = 0;
             for (size_t s = 0; s < SITES; s++) {
@@ -173,17 +169,14 @@ static void cut_into_stretches_the_sum_is_the_same(void **state)
     static int64_t whole[VALUES], cut[VALUES];
     for (int trial = 0; trial < 200; trial++) {
         for (size_t i = 0; i < VALUES; i++) {  // all magnitudes up to the limit
-            d[i] = (float)ldexp(fl_rng_range(&rng, -1, 1),
-                                (int)fl_rng_below(&rng, 60) - 52);
+            d[i] = (float)ldexp(fl_rng_range(&rng, -1, 1), (int)fl_rng_below(&rng, 60) - 52);
         }
         uint32_t weight = (uint32_t)fl_rng_below(&rng, 1 << 17);
-        check_ok(fed_accum_add(whole, d, VALUES, weight, FED_SCALE_TRAINED, &err),
-                 err);
+        check_ok(fed_accum_add(whole, d, VALUES, weight, FED_SCALE_TRAINED, &err), err);
         for (int64_t at = 0; at < VALUES;) {
             int64_t n = 1 + (int64_t)fl_rng_below(&rng, 130);
             n = at + n > VALUES ? VALUES - at : n;
-            check_ok(fed_accum_add(cut + at, d + at, n, weight,
-                                   FED_SCALE_TRAINED, &err), err);
+            check_ok(fed_accum_add(cut + at, d + at, n, weight, FED_SCALE_TRAINED, &err), err);
             at += n;
         }
         check_bytes(cut, whole, sizeof whole);
@@ -206,8 +199,7 @@ static void every_element_is_rint_of_weight_times_value(void **state)
     for (size_t k = 0; k < sizeof weights / sizeof weights[0]; k++) {
         for (size_t i = 0; i < VALUES; i++) {
             int exponent = (int)fl_rng_below(&rng, 180) - 149;
-            d[i] = (float)ldexp(fl_rng_range(&rng, -1, 1),
-                                exponent > 7 ? 7 : exponent);
+            d[i] = (float)ldexp(fl_rng_range(&rng, -1, 1), exponent > 7 ? 7 : exponent);
             if (i % 10 == 0) {  // halves, which go to the even neighbour
                 d[i] = (float)((int)fl_rng_below(&rng, 64) - 32) * 0x1p-33f;
             }
@@ -215,8 +207,7 @@ static void every_element_is_rint_of_weight_times_value(void **state)
         d[0] = 127.99999f;
         d[1] = -127.99999f;
         memset(q, 0, sizeof q);
-        check_ok(fed_accum_add(q, d, VALUES, weights[k], FED_SCALE_TRAINED, &err),
-                 err);
+        check_ok(fed_accum_add(q, d, VALUES, weights[k], FED_SCALE_TRAINED, &err), err);
         for (size_t i = 0; i < VALUES; i++) {
             int64_t wanted = (int64_t)rint((double)weights[k] * d[i] * 0x1p32);
             check_int(q[i], wanted);
@@ -239,11 +230,9 @@ static void a_value_out_of_range_is_named(void **state)
             d[places[p]] = bad[b];
             char name[32];
             snprintf(name, sizeof name, "value %zu is", places[p]);
-            check_fails(fed_accum_check(d, 200, FED_SCALE_TRAINED, &err),
-                        FL_EFORMAT);
+            check_fails(fed_accum_check(d, 200, FED_SCALE_TRAINED, &err), FL_EFORMAT);
             check_has(err.text, name);
-            check_fails(fed_accum_add(q, d, 200, 5, FED_SCALE_TRAINED, &err),
-                        FL_EFORMAT);
+            check_fails(fed_accum_add(q, d, 200, 5, FED_SCALE_TRAINED, &err), FL_EFORMAT);
             check_has(err.text, name);
         }
     }

@@ -33,8 +33,7 @@ static void keys_are_made_once_and_read_back(void **state)
 
 // ------------------------------------------------------------------ vectors
 
-static char *write_file(const char *dir, const char *name, const char *text,
-                        unsigned mode)
+static char *write_file(const char *dir, const char *name, const char *text, unsigned mode)
 {
     fl_err err = FL_ERR_INIT;
     char *path = fl_path_join(dir, name);
@@ -53,9 +52,8 @@ static fed_identity *known_identity(const json_t *golden)
         {"sign.key", "consilium signing secret key 1", "sign_seed"},
     };
     for (int i = 0; i < 2; i++) {
-        char *text = fl_xasprintf(
-            "%s\n%s\n", files[i][1],
-            json_string_value(json_object_get(keys, files[i][2])));
+        char *text = fl_xasprintf("%s\n%s\n", files[i][1],
+                                  json_string_value(json_object_get(keys, files[i][2])));
         free(write_file(dir, files[i][0], text, 0600));
         free(text);
     }
@@ -81,8 +79,7 @@ static void keys_and_fingerprint_are_those_of_the_standards(void **state)
 
     char fingerprint[FED_FINGERPRINT_BYTES];
     fed_fingerprint(fingerprint, &curve, &sign);
-    check_str(fingerprint,
-              json_string_value(json_object_get(keys, "fingerprint")));
+    check_str(fingerprint, json_string_value(json_object_get(keys, "fingerprint")));
     fed_identity_destroy(&id);
     json_decref(golden);
 }
@@ -95,8 +92,7 @@ static void an_enrolment_is_signed_byte_for_byte_as_written_down(void **state)
     fed_identity *id = known_identity(golden);
     const json_t *expected = json_object_get(golden, "enrol");
 
-    fed_enrol e = {.sign_key = fed_identity_verify(id),
-                   .curve_key = fed_identity_public(id)};
+    fed_enrol e = {.sign_key = fed_identity_verify(id), .curve_key = fed_identity_public(id)};
     for (uint8_t i = 0; i < FED_INVITATION_BYTES; i++) {
         e.invitation[i] = i;
     }

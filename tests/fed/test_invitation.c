@@ -42,10 +42,8 @@ static void an_invitation_is_written_and_read_back(void **state)
     check_str(read.federation, inv.federation);
     check_str(read.site.text, "nord");
     check_str(read.address, inv.address);
-    check_bytes(read.coordinator_curve.bytes, inv.coordinator_curve.bytes,
-                FED_KEY_BYTES);
-    check_bytes(read.coordinator_sign.bytes, inv.coordinator_sign.bytes,
-                FED_KEY_BYTES);
+    check_bytes(read.coordinator_curve.bytes, inv.coordinator_curve.bytes, FED_KEY_BYTES);
+    check_bytes(read.coordinator_sign.bytes, inv.coordinator_sign.bytes, FED_KEY_BYTES);
     check_bytes(read.id, inv.id, FED_INVITATION_BYTES);
     check_bytes(read.curve_secret, inv.curve_secret, FED_KEY_BYTES);
     check_bytes(read.curve_public.bytes, inv.curve_public.bytes, FED_KEY_BYTES);
@@ -68,8 +66,7 @@ static char *changed(const char *good, const char *from, const char *to)
 {
     const char *at = strstr(good, from);
     check(at != NULL);
-    return fl_xasprintf("%.*s%s%s", (int)(at - good), good, to,
-                        at + strlen(from));
+    return fl_xasprintf("%.*s%s%s", (int)(at - good), good, to, at + strlen(from));
 }
 
 static char *good_text(fed_invitation *inv)
@@ -120,8 +117,7 @@ static void anything_odd_is_refused_with_its_line(void **state)
         fl_err err = FL_ERR_INIT;
         fed_invitation read;
         char *bad = changed(good, odd[i].from, odd[i].to);
-        check_fails(fed_invitation_parse(&read, bad, strlen(bad), "i.yaml", &err),
-                    FL_ECONFIG);
+        check_fails(fed_invitation_parse(&read, bad, strlen(bad), "i.yaml", &err), FL_ECONFIG);
         check_has(err.text, odd[i].complaint);
         check(strstr(err.text, secret) == NULL);
         free(bad);
@@ -131,10 +127,8 @@ static void anything_odd_is_refused_with_its_line(void **state)
     fl_err err = FL_ERR_INIT;
     fed_invitation read;
     char *line = fl_xasprintf("secret: \"%.4s", secret);
-    char *bad = changed(good, line, secret[0] == '1' ? "secret: \"2000"
-                                                     : "secret: \"1000");
-    check_fails(fed_invitation_parse(&read, bad, strlen(bad), "i.yaml", &err),
-                FL_ECONFIG);
+    char *bad = changed(good, line, secret[0] == '1' ? "secret: \"2000" : "secret: \"1000");
+    check_fails(fed_invitation_parse(&read, bad, strlen(bad), "i.yaml", &err), FL_ECONFIG);
     check_has(err.text, "does not belong");
     free(line);
     free(bad);

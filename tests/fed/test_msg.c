@@ -53,8 +53,8 @@ static uint32_t draw_u32(void)
 /* Printable text of up to size - 1 bytes, with some characters of 2 to 4. */
 static void draw_text(char *out, size_t size)
 {
-    static const char *const parts[] = {"a", "Z", " ", "0", "~", "\"", "\xc3\xa9",
-                                        "\xe2\x82\xac", "\xf0\x9f\xab\x81"};
+    static const char *const parts[] = {
+        "a", "Z", " ", "0", "~", "\"", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\xab\x81"};
     size_t wanted = (size_t)fl_rng_below(&rng, size);
     size_t n = 0;
     for (;;) {
@@ -126,8 +126,8 @@ static void draw_offer(fed_offer *o)
     for (size_t i = fl_rng_below(&rng, FED_MAX_SCALARS + 1); i > 0; i--) {
         char name[FED_SCALAR_NAME_BYTES];
         draw_word(name, sizeof name, "abcxyz019_.");
-        fed_offer_set(o, name, ldexp(fl_rng_range(&rng, -1, 1),
-                                     (int)fl_rng_below(&rng, 2000) - 1000));
+        fed_offer_set(o, name,
+                      ldexp(fl_rng_range(&rng, -1, 1), (int)fl_rng_below(&rng, 2000) - 1000));
     }
     draw_bytes(o->table_hash, sizeof o->table_hash);
     draw_sizes(&o->n_pieces, &o->n_bytes, 0);
@@ -217,8 +217,7 @@ static void draw_message(fed_msg *m, fed_msg_type type)
 static void seed_rng(void)
 {
     const char *fixed = getenv("TEST_SEED");
-    uint64_t seed = fixed != NULL ? strtoull(fixed, NULL, 10)
-                                  : (uint64_t)time(NULL);
+    uint64_t seed = fixed != NULL ? strtoull(fixed, NULL, 10) : (uint64_t)time(NULL);
     print_message("TEST_SEED=%llu\n", (unsigned long long)seed);
     fl_rng_init(&rng, seed, "msg", "", 0);
 }
@@ -234,8 +233,7 @@ static void every_message_comes_back_as_it_was(void **state)
         draw_message(&sent, (fed_msg_type)(trial % (FED_MSG_BYE + 1)));
         fl_buf_reset(&wire);
         fed_msg_pack(&sent, &wire);
-        check_ok(fed_msg_unpack(&read, (const uint8_t *)wire.data, wire.n, &err),
-                 err);
+        check_ok(fed_msg_unpack(&read, (const uint8_t *)wire.data, wire.n, &err), err);
         check_str(fed_msg_name(read.type), fed_msg_name(sent.type));
         check_bytes(&read, &sent, sizeof sent);
     }
@@ -341,8 +339,8 @@ static const uint8_t ones[64] = {
 };
 
 /* A header of this version with one body. */
-static fl_status read_wire(fed_msg *out, uint32_t version, uint32_t body_field,
-                           const fl_buf *body, fl_err *err)
+static fl_status read_wire(fed_msg *out, uint32_t version, uint32_t body_field, const fl_buf *body,
+                           fl_err *err)
 {
     fl_buf wire = FL_BUF_INIT;
     put_number(&wire, 1, version);
@@ -377,9 +375,11 @@ static fl_status read_offer(const char *how, fl_err *err)
             name[49] = '\0';
         }
         put_blob(&s, 1, name, strlen(name));
-        put_double(&s, 2, strcmp(how, "nan") == 0 ? (double)NAN
-                          : strcmp(how, "infinite") == 0 ? (double)-INFINITY
-                          : strcmp(how, "minus zero") == 0 ? -0.0 : 1.5);
+        put_double(&s, 2,
+                   strcmp(how, "nan") == 0          ? (double)NAN
+                   : strcmp(how, "infinite") == 0   ? (double)-INFINITY
+                   : strcmp(how, "minus zero") == 0 ? -0.0
+                                                    : 1.5);
         put_blob(&b, 6, s.data, s.n);
         fl_buf_clear(&s);
     }
@@ -467,8 +467,7 @@ static void text_is_printable_and_short(void **state)
     for (size_t n = FED_TEXT_BYTES - 1; n <= FED_TEXT_BYTES; n++) {
         fl_buf b = FL_BUF_INIT;
         put_blob(&b, 1, longest, n);
-        check_fails(read_wire(&m, 1, 23, &b, &err),
-                    n < FED_TEXT_BYTES ? FL_OK : FL_ELIMIT);
+        check_fails(read_wire(&m, 1, 23, &b, &err), n < FED_TEXT_BYTES ? FL_OK : FL_ELIMIT);
         fl_buf_clear(&b);
     }
 }
@@ -549,8 +548,7 @@ static void numbers_stay_in_range(void **state)
         fl_buf_reset(&b);
         put_blob(&b, 2, "nord", 4);
         put_number(&b, 4, beats[i]);
-        check_fails(read_wire(&m, 1, 13, &b, &err),
-                    i == 1 || i == 2 ? FL_OK : FL_EFORMAT);
+        check_fails(read_wire(&m, 1, 13, &b, &err), i == 1 || i == 2 ? FL_OK : FL_EFORMAT);
     }
     for (int i = 0; i < 4; i++) {  // fetch: 1 to 64 pieces
         static const uint32_t counts[] = {0, 1, 64, 65};
@@ -559,8 +557,7 @@ static void numbers_stay_in_range(void **state)
         if (counts[i] != 0) {
             put_number(&b, 3, counts[i]);
         }
-        check_fails(read_wire(&m, 1, 17, &b, &err),
-                    i == 1 || i == 2 ? FL_OK : FL_EFORMAT);
+        check_fails(read_wire(&m, 1, 17, &b, &err), i == 1 || i == 2 ? FL_OK : FL_EFORMAT);
     }
     for (int i = 0; i < 5; i++) {  // order: a test needs a model and a threshold
         static const double thresholds[] = {0.5, 1.0, 1.01, -0.1, NAN};
@@ -640,8 +637,7 @@ static void an_offer_is_written_byte_for_byte_as_written_down(void **state)
     o->n_bytes = 40000;
     o->n_pieces = 1;
     memset(&o->digest, 4, sizeof o->digest);
-    golden_bytes(o->signature.bytes, sizeof o->signature.bytes, expected,
-                 "signature");
+    golden_bytes(o->signature.bytes, sizeof o->signature.bytes, expected, "signature");
 
     fl_buf bytes = FL_BUF_INIT;
     fed_offer_bytes(o, &bytes);
@@ -652,10 +648,8 @@ static void an_offer_is_written_byte_for_byte_as_written_down(void **state)
     free(blob);
 
     fed_verify_key key;
-    golden_bytes(key.bytes, sizeof key.bytes, json_object_get(golden, "identity"),
-                 "sign_public");
-    check(fed_verify(&o->signature, &key, "consilium contribution 1", bytes.data,
-                     bytes.n));
+    golden_bytes(key.bytes, sizeof key.bytes, json_object_get(golden, "identity"), "sign_public");
+    check(fed_verify(&o->signature, &key, "consilium contribution 1", bytes.data, bytes.n));
 
     fl_buf_reset(&bytes);
     fed_msg_pack(&m, &bytes);
@@ -682,22 +676,43 @@ static void every_field_of_an_offer_is_signed(void **state)
         b = a;
         fed_offer *o = &b.u.offer;
         switch (field) {
-        case 0: o->key.kind = (fed_order_kind)(o->key.kind % 5 + 1); break;
-        case 1: o->key.job.bytes[31] ^= 1; break;
-        case 2: o->key.round.n++; break;
-        case 3: o->base_model.bytes[0] ^= 1; break;
-        case 4: o->site.text[0] = o->site.text[0] == 'a' ? 'b' : 'a'; break;
-        case 5: o->scalars[0].value = nextafter(1, 2); break;
-        case 6: strcpy(o->scalars[0].name, "lost"); break;
-        case 7: o->table_hash[5] ^= 0x80; break;
-        case 8: o->n_bytes++; break;
-        case 9: o->n_pieces++; break;
-        default: o->digest.bytes[7] ^= 4; break;
+        case 0:
+            o->key.kind = (fed_order_kind)(o->key.kind % 5 + 1);
+            break;
+        case 1:
+            o->key.job.bytes[31] ^= 1;
+            break;
+        case 2:
+            o->key.round.n++;
+            break;
+        case 3:
+            o->base_model.bytes[0] ^= 1;
+            break;
+        case 4:
+            o->site.text[0] = o->site.text[0] == 'a' ? 'b' : 'a';
+            break;
+        case 5:
+            o->scalars[0].value = nextafter(1, 2);
+            break;
+        case 6:
+            strcpy(o->scalars[0].name, "lost");
+            break;
+        case 7:
+            o->table_hash[5] ^= 0x80;
+            break;
+        case 8:
+            o->n_bytes++;
+            break;
+        case 9:
+            o->n_pieces++;
+            break;
+        default:
+            o->digest.bytes[7] ^= 4;
+            break;
         }
         fl_buf_reset(&b_bytes);
         fed_offer_bytes(o, &b_bytes);
-        check(b_bytes.n != a_bytes.n ||
-              memcmp(a_bytes.data, b_bytes.data, a_bytes.n) != 0);
+        check(b_bytes.n != a_bytes.n || memcmp(a_bytes.data, b_bytes.data, a_bytes.n) != 0);
     }
     fl_buf_clear(&a_bytes);
     fl_buf_clear(&b_bytes);

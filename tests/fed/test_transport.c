@@ -20,8 +20,7 @@ static void a_site_asks_and_the_coordinator_answers(void **state)
     pair_allow(&allowed, nord);
 
     fed_link *server = NULL, *client = NULL;
-    check_ok(fed_listen_mem(&server, coordinator, pair_is_allowed, &allowed, &err),
-             err);
+    check_ok(fed_listen_mem(&server, coordinator, pair_is_allowed, &allowed, &err), err);
     fed_public_key key = fed_identity_public(coordinator);
     check_ok(fed_connect(&client, fed_link_address(server), &key, nord, &err), err);
 
@@ -60,8 +59,7 @@ static int open_house(void **state)
     h->stranger = fed_identity_new();
     h->key = fed_identity_public(h->coordinator);
     pair_allow(&h->allowed, h->nord);
-    check_ok(fed_listen_mem(&h->server, h->coordinator, pair_is_allowed,
-                            &h->allowed, &err), err);
+    check_ok(fed_listen_mem(&h->server, h->coordinator, pair_is_allowed, &h->allowed, &err), err);
     *state = h;
     return 0;
 }
@@ -81,8 +79,7 @@ static fed_link *connect_as(house *h, const fed_identity *id)
 {
     fl_err err = FL_ERR_INIT;
     fed_link *client = NULL;
-    check_ok(fed_connect(&client, fed_link_address(h->server), &h->key, id, &err),
-             err);
+    check_ok(fed_connect(&client, fed_link_address(h->server), &h->key, id, &err), err);
     return client;
 }
 
@@ -113,8 +110,7 @@ static void another_coordinators_key_is_refused(void **state)
     fl_err err = FL_ERR_INIT;
     fed_public_key other = fed_identity_public(h->stranger);
     fed_link *client = NULL;
-    check_ok(fed_connect(&client, fed_link_address(h->server), &other, h->nord,
-                         &err), err);
+    check_ok(fed_connect(&client, fed_link_address(h->server), &other, h->nord, &err), err);
     check(!fed_link_up(client));
     check_has(fed_link_state(client), "its key is not the expected one");
     fed_link_close(&client);

@@ -30,8 +30,8 @@ static void a_site_asks_and_the_coordinator_answers(void **state)
     pair_allow(&allowed, nord);
 
     fed_link *server = NULL, *client = NULL;
-    check_ok(fed_listen(&server, "tcp://127.0.0.1:0", coordinator,
-                        pair_is_allowed, &allowed, &err), err);
+    check_ok(fed_listen(&server, "tcp://127.0.0.1:0", coordinator, pair_is_allowed, &allowed, &err),
+             err);
     fed_public_key key = fed_identity_public(coordinator);
     check_ok(fed_connect(&client, fed_link_address(server), &key, nord, &err), err);
 
@@ -67,12 +67,10 @@ typedef struct {
 static void listen_at(house *h, const char *bind)
 {
     fl_err err = FL_ERR_INIT;
-    check_ok(fed_listen(&h->server, bind, h->coordinator, pair_is_allowed,
-                        &h->allowed, &err), err);
+    check_ok(fed_listen(&h->server, bind, h->coordinator, pair_is_allowed, &h->allowed, &err), err);
 }
 
-static fed_link *connect_as(const house *h, const char *address,
-                            const fed_identity *id)
+static fed_link *connect_as(const house *h, const char *address, const fed_identity *id)
 {
     fl_err err = FL_ERR_INIT;
     fed_link *client = NULL;
@@ -145,8 +143,7 @@ static void a_stranger_is_refused_and_recorded_until_the_list_has_it(void **stat
     check_int(refusal.n_attempts, 1);
     no_more_refusals(h->server);  // one attempt, one record
     check(!fed_link_up(client));
-    check_has(fed_link_state(client),
-              "refused by the coordinator: key is not on the list");
+    check_has(fed_link_state(client), "refused by the coordinator: key is not on the list");
 
     pair_allow(&h->allowed, h->stranger);
     pair_wait_up(client);  // it asks again by itself
@@ -200,8 +197,7 @@ static void bytes_that_are_no_zeromq_are_refused_and_recorded(void **state)
     no_more_refusals(h->server);
 
     // The right greeting, then noise.
-    uint8_t greeting[64] = {[0] = 0xff, [9] = 0x7f, [10] = 3,
-                            [12] = 'C', 'U', 'R', 'V', 'E'};
+    uint8_t greeting[64] = {[0] = 0xff, [9] = 0x7f, [10] = 3, [12] = 'C', 'U', 'R', 'V', 'E'};
     uint8_t noise[300] = {4, 200, 5, 'H', 'E', 'L', 'L', 'O', 1};
     fd = connect_tcp(port_of(h->server));
     check_int(send(fd, greeting, sizeof greeting, 0), sizeof greeting);
@@ -218,8 +214,7 @@ static void a_client_with_another_servers_key_is_refused_and_told(void **state)
     fl_err err = FL_ERR_INIT;
     fed_public_key other = fed_identity_public(h->stranger);
     fed_link *client = NULL;
-    check_ok(fed_connect(&client, fed_link_address(h->server), &other, h->nord,
-                         &err), err);
+    check_ok(fed_connect(&client, fed_link_address(h->server), &other, h->nord, &err), err);
     fed_refusal refusal;
     pair_wait_refusal(h->server, &refusal, "another server's key");
     int64_t deadline = fl_now_ms() + 5000;
@@ -250,8 +245,7 @@ static void *hostile_socket(const house *h, void *context)
     zmq_setsockopt(s, ZMQ_LINGER, &none, sizeof none);
     zmq_setsockopt(s, ZMQ_CURVE_SERVERKEY, h->key.bytes, FED_KEY_BYTES);
     zmq_setsockopt(s, ZMQ_CURVE_PUBLICKEY, key.bytes, FED_KEY_BYTES);
-    zmq_setsockopt(s, ZMQ_CURVE_SECRETKEY, fed_identity_curve_secret(h->nord),
-                   FED_KEY_BYTES);
+    zmq_setsockopt(s, ZMQ_CURVE_SECRETKEY, fed_identity_curve_secret(h->nord), FED_KEY_BYTES);
     return s;
 }
 
@@ -384,8 +378,7 @@ static void *run_proxy(void *arg)
 static void start_proxy(proxy *x, int to_port)
 {
     x->listener = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in at = {.sin_family = AF_INET,
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof at;
     check_int(bind(x->listener, (struct sockaddr *)&at, sizeof at), 0);
     check_int(listen(x->listener, 4), 0);
@@ -427,8 +420,7 @@ static void nothing_is_readable_on_the_wire(void **state)
     for (size_t i = 0; i < sizeof payload; i++) {
         payload[i] = (uint8_t)i;
     }
-    check_ok(fed_send(client, NULL, marker, sizeof marker - 1, payload,
-                      sizeof payload, &err), err);
+    check_ok(fed_send(client, NULL, marker, sizeof marker - 1, payload, sizeof payload, &err), err);
     fed_packet p;
     pair_receive(h->server, &p);
     pair_expect(&p, marker);
@@ -496,14 +488,13 @@ static void a_port_in_use_is_named(void **state)
     snprintf(port, sizeof port, "port %d", port_of(h->server));
     snprintf(bind, sizeof bind, "tcp://*:%d", port_of(h->server));
     fed_link *second = NULL;
-    check_fails(fed_listen(&second, bind, h->coordinator, pair_is_allowed,
-                           &h->allowed, &err), FL_ECONFLICT);
+    check_fails(fed_listen(&second, bind, h->coordinator, pair_is_allowed, &h->allowed, &err),
+                FL_ECONFLICT);
     check_has(err.text, port);
     check(second == NULL);
-    check_fails(fed_listen(&second, "tcp:7700", h->coordinator, pair_is_allowed,
-                           &h->allowed, &err), FL_ECONFIG);
-    check_fails(fed_connect(&second, "coordinator:7700", &h->key, h->nord, &err),
+    check_fails(fed_listen(&second, "tcp:7700", h->coordinator, pair_is_allowed, &h->allowed, &err),
                 FL_ECONFIG);
+    check_fails(fed_connect(&second, "coordinator:7700", &h->key, h->nord, &err), FL_ECONFIG);
     check_has(err.text, "expected an address like");
     check(second == NULL);
 }

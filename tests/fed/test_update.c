@@ -24,8 +24,7 @@ static object object_new(fed_encoding enc, uint64_t n)
     o.items = fl_xcalloc(n, enc == FED_ENC_F32 ? 4 : 1);
     for (uint64_t i = 0; i < n; i++) {
         if (enc == FED_ENC_F32) {
-            ((float *)o.items)[i] =
-                ((float)(i % 1000) + 0.5f) * (i % 2 == 1 ? -1.0f : 1.0f);
+            ((float *)o.items)[i] = ((float)(i % 1000) + 0.5f) * (i % 2 == 1 ? -1.0f : 1.0f);
         } else {
             ((uint8_t *)o.items)[i] = (uint8_t)(i * 7 % 256);
         }
@@ -37,8 +36,7 @@ static object object_new(fed_encoding enc, uint64_t n)
 static uint8_t piece[FED_PIECE_BYTES] __attribute__((aligned(8)));
 
 /* Sends piece index of o into the inbox. */
-static fl_status send_piece(fed_inbox *b, const object *o, uint32_t index,
-                            fl_err *err)
+static fl_status send_piece(fed_inbox *b, const object *o, uint32_t index, fl_err *err)
 {
     size_t n = fed_piece_pack(piece, o->enc, o->items, o->n, index);
     return fed_inbox_add(b, index, o->n_pieces, o->n_bytes, piece, n, err);
@@ -75,10 +73,8 @@ static void digests_are_those_of_an_independent_program(void **state)
     check(json_array_size(cases) >= 6);
     for (size_t k = 0; k < json_array_size(cases); k++) {
         const json_t *c = json_array_get(cases, k);
-        fed_encoding enc =
-            (fed_encoding)json_integer_value(json_object_get(c, "encoding"));
-        object o = object_new(
-            enc, (uint64_t)json_integer_value(json_object_get(c, "n")));
+        fed_encoding enc = (fed_encoding)json_integer_value(json_object_get(c, "encoding"));
+        object o = object_new(enc, (uint64_t)json_integer_value(json_object_get(c, "n")));
         fed_digest expected;
         golden_bytes(expected.bytes, sizeof expected.bytes, c, "digest");
         check_int(o.n_bytes, json_integer_value(json_object_get(c, "n_bytes")));
@@ -107,8 +103,7 @@ static void a_job_is_named_by_the_digest_it_is_fetched_by(void **state)
     uint64_t n_bytes;
     uint32_t n_pieces;
     fed_job_digest(&job, yaml, sizeof yaml - 1);
-    fed_object_digest(&object_digest, FED_ENC_BYTES, yaml, sizeof yaml - 1,
-                      &n_bytes, &n_pieces);
+    fed_object_digest(&object_digest, FED_ENC_BYTES, yaml, sizeof yaml - 1, &n_bytes, &n_pieces);
     check(fed_digest_equal(&job, &object_digest));
     check(!fed_digest_is_zero(&job));
 }
@@ -191,20 +186,20 @@ static void lies_about_the_size_are_refused_before_memory_is_taken(void **state)
         fl_status wanted;
     } lies[] = {
         {0, 262152, FL_EFORMAT},
-        {1, 262152 + 48, FL_EFORMAT},         // does not fit one piece
-        {3, 262152 + 48, FL_EFORMAT},         // fits two
-        {2, 262152 + 47, FL_EFORMAT},         // no whole values
-        {2, 16, FL_EFORMAT},                  // heads only
+        {1, 262152 + 48, FL_EFORMAT},  // does not fit one piece
+        {3, 262152 + 48, FL_EFORMAT},  // fits two
+        {2, 262152 + 47, FL_EFORMAT},  // no whole values
+        {2, 16, FL_EFORMAT},           // heads only
         {65537, 262152 + 48, FL_EFORMAT},
-        {2, UINT64_C(10737418240), FL_ELIMIT}, // ten gigabytes
+        {2, UINT64_C(10737418240), FL_ELIMIT},  // ten gigabytes
         {65536, UINT64_MAX, FL_ELIMIT},
     };
     for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
         fl_err err = FL_ERR_INIT;
         fed_inbox *b = NULL;
         check_ok(fed_inbox_new(&b, &o.digest, 1 << 20, &err), err);
-        check_fails(fed_inbox_add(b, 0, lies[i].n_pieces, lies[i].n_bytes, piece,
-                                  n, &err), lies[i].wanted);
+        check_fails(fed_inbox_add(b, 0, lies[i].n_pieces, lies[i].n_bytes, piece, n, &err),
+                    lies[i].wanted);
         check(err.text[0] != '\0');
         check_int(fed_inbox_next(b), 0);
         fed_inbox_destroy(&b);
@@ -216,13 +211,11 @@ static void lies_about_the_size_are_refused_before_memory_is_taken(void **state)
     check_ok(fed_inbox_new(&b, &o.digest, 1 << 20, &err), err);
     float few[4] = {0};
     n = fed_piece_pack(piece, FED_ENC_F32, few, 4, 0);
-    check_fails(fed_inbox_add(b, 0, o.n_pieces, o.n_bytes, piece, n, &err),
-                FL_EFORMAT);
+    check_fails(fed_inbox_add(b, 0, o.n_pieces, o.n_bytes, piece, n, &err), FL_EFORMAT);
     // And one that changes its mind half-way.
     check_ok(send_piece(b, &o, 0, &err), err);
     n = fed_piece_pack(piece, o.enc, o.items, o.n, 1);
-    check_fails(fed_inbox_add(b, 1, o.n_pieces + 1, o.n_bytes, piece, n, &err),
-                FL_EFORMAT);
+    check_fails(fed_inbox_add(b, 1, o.n_pieces + 1, o.n_bytes, piece, n, &err), FL_EFORMAT);
     fed_inbox_destroy(&b);
     free(o.items);
 }
@@ -235,10 +228,8 @@ static void an_object_has_one_encoding(void **state)
     fed_inbox *b = NULL;
     check_ok(fed_inbox_new(&b, &o.digest, 1 << 20, &err), err);
     check_ok(send_piece(b, &o, 0, &err), err);
-    size_t n = fed_piece_pack(piece, FED_ENC_BYTES, o.items,
-                              4 * FED_PIECE_VALUES, 0);
-    check_fails(fed_inbox_add(b, 1, o.n_pieces, o.n_bytes, piece, n, &err),
-                FL_EFORMAT);
+    size_t n = fed_piece_pack(piece, FED_ENC_BYTES, o.items, 4 * FED_PIECE_VALUES, 0);
+    check_fails(fed_inbox_add(b, 1, o.n_pieces, o.n_bytes, piece, n, &err), FL_EFORMAT);
     fed_inbox_destroy(&b);
     free(o.items);
 }
@@ -263,16 +254,13 @@ static void a_piece_says_what_it_holds(void **state)
     // Every head but the right one is refused, whatever bit is wrong.
     for (int bit = 0; bit < 64; bit++) {
         piece[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        check_fails(fed_piece_parse(piece, size, &enc, &values, &n, &err),
-                    FL_EFORMAT);
+        check_fails(fed_piece_parse(piece, size, &enc, &values, &n, &err), FL_EFORMAT);
         piece[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
     for (size_t cut = 0; cut < size; cut++) {
-        check_fails(fed_piece_parse(piece, cut, &enc, &values, &n, &err),
-                    FL_EFORMAT);
+        check_fails(fed_piece_parse(piece, cut, &enc, &values, &n, &err), FL_EFORMAT);
     }
-    check_fails(fed_piece_parse(piece, FED_PIECE_BYTES + 4, &enc, &values, &n,
-                                &err), FL_EFORMAT);
+    check_fails(fed_piece_parse(piece, FED_PIECE_BYTES + 4, &enc, &values, &n, &err), FL_EFORMAT);
     memset(piece, 0, 8);  // no values at all
     check_fails(fed_piece_parse(piece, 8, &enc, &values, &n, &err), FL_EFORMAT);
 }
