@@ -64,22 +64,95 @@ static char *emit(fl_node node, bool expand)
     return fl_buf_take(&text);
 }
 
+/* root.path = value, an existing file's path made absolute: the text is going
+ * to be read from another folder.  A file that is not there stays as it is. */
+static void anchor(fl_cfg *c, const char *path, const char *value)
+{
+    char *real = value != NULL ? realpath(value, NULL) : NULL;
+    if (real == NULL) {
+        return;
+    }
+    fl_buf text = FL_BUF_INIT;
+    fl_buf_puts(&text, "'");
+    for (const char *p = real; *p != '\0'; p++) {
+        fl_buf_add(&text, p, 1);
+        if (*p == '\'') {
+            fl_buf_puts(&text, "'"); // doubled, as YAML writes it
+        }
+    }
+    fl_buf_puts(&text, "'");
+    fl_err err = FL_ERR_INIT;
+    if (fl_cfg_set(c, path, text.data, &err) != FL_OK) {
+        fl_cfg_complain(fl_cfg_root(c), "%s", err.text);
+    }
+    fl_buf_clear(&text);
+    free(real);
+}
+
+/* The files that a hospital's `dataset:` names, as dataset.yaml would. */
+static void anchor_dataset(const scenario_hospital *h, fl_node dataset)
+{
+    static const struct {
+        const char *map, *key;
+    } files[] = {{"table", "file"}, {"split", "file"}, {NULL, "npz"}, {NULL, "rows"}, {NULL, "manifest"}};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        const char *map = files[i].map;
+        fl_node where = map != NULL ? fl_cfg_map(dataset, map, "") : dataset;
+        const char *value = fl_cfg_path(where, files[i].key, NULL, "");
+        char *path = fl_xasprintf("hospitals.%s.dataset.%s%s%s", h->name, map != NULL ? map : "", map != NULL ? "." : "",
+                                  files[i].key);
+        anchor(dataset.cfg, path, value);
+        free(path);
+    }
+    fl_node parts = fl_cfg_list(dataset, "union", "");
+    for (size_t i = 0; i < fl_cfg_count(parts); i++) {
+        char *path = fl_xasprintf("hospitals.%s.dataset.union.%zu", h->name, i);
+        anchor(dataset.cfg, path, fl_node_path(fl_cfg_item(parts, i), "a data set"));
+        free(path);
+    }
+}
+
+/* A copy of the text marks every key in it as known, so names that are none are
+ * found here. */
+static void read_shift(scenario_hospital *h, fl_node chain)
+{
+    data_shift_read(&h->shift, chain);
+    h->shift_yaml = emit(chain, false);
+    for (size_t i = 0; i < fl_cfg_count(chain) && fl_cfg_ok(chain.cfg); i++) {
+        const char *name;
+        fl_cfg_pair(fl_cfg_item(chain, i), 0, &name);
+        if (data_shift_find(name) != NULL) {
+            continue;
+        }
+        fl_buf known = FL_BUF_INIT;
+        for (size_t k = 0; data_shift_at(k) != NULL; k++) {
+            fl_buf_printf(&known, "%s%s", k > 0 ? ", " : "", data_shift_at(k)->name);
+        }
+        fl_cfg_complain(fl_cfg_item(chain, i), "shift: there is no transform %.60s; known: %s", name, known.data);
+        fl_buf_clear(&known);
+    }
+}
+
 static void read_hospital(scenario_hospital *h, fl_node node, const scenario *s)
 {
     fl_cfg_text(node, "like", NULL, "another hospital's name: what is not said here is as there");
     h->shift_yaml = NULL;
     const char *scanner = fl_cfg_text(node, "scanner", "", "name of the scanner, an attribute of every case");
+    if (strlen(scanner) >= sizeof h->scanner) {
+        fl_cfg_complain(node, "scanner: expected at most %zu bytes, found %zu", sizeof h->scanner - 1, strlen(scanner));
+        return;
+    }
     snprintf(h->scanner, sizeof h->scanner, "%s", scanner);
     fl_node shift = fl_cfg_get(node, "shift", "chain of shifts, severities 0 to 5: [blur: 1, noise: 2]");
     if (fl_cfg_present(shift) && fl_cfg_count(shift) > 0) {
-        h->shift_yaml = emit(shift, false);
-        data_shift_read(&h->shift, shift);
+        read_shift(h, shift);
     } else {
         h->shift_yaml = fl_xstrdup("[]");
     }
     fl_node dataset = fl_cfg_map(node, "dataset", "the hospital's own data set, written as its dataset.yaml");
-    if (fl_cfg_present(dataset)) {
-        h->dataset_yaml = emit(dataset, true);
+    if (fl_cfg_line(dataset) > 0) { // a real one, not the reference's
+        anchor_dataset(h, dataset);
+        h->dataset_yaml = emit(fl_cfg_map(node, "dataset", ""), true);
     }
     const char *data = fl_cfg_path(node, "data", NULL, "a folder or file with the hospital's own data set");
     h->data = fl_xstrdup(data);
@@ -128,6 +201,10 @@ static void read_hospitals(scenario *s, fl_node root)
             fl_cfg_complain(node, "name: expected 1 to 48 of a-z, 0-9, _ and -, found %.60s", name);
             return;
         }
+        if (strcmp(name, "pooled") == 0 || strcmp(name, "stamp") == 0) {
+            fl_cfg_complain(node, "name: %s is what the simulator calls something else; choose another", name);
+            return;
+        }
         snprintf(h->name, sizeof h->name, "%s", name);
         for (size_t j = 0; j < i; j++) {
             if (strcmp(s->hospitals[j].name, h->name) == 0) {
@@ -172,7 +249,7 @@ static void read_source(scenario *s, fl_node source)
 
 static void read_baselines(scenario *s, fl_node root)
 {
-    fl_node list = fl_cfg_get(root, "baselines", "[local, centralised]: what the global model is compared with");
+    fl_node list = fl_cfg_list(root, "baselines", "[local, centralised]: what the global model is compared with");
     for (size_t i = 0; i < fl_cfg_count(list); i++) {
         const char *name = fl_node_text(fl_cfg_item(list, i), "baseline");
         if (strcmp(name, "centralised") == 0) {
@@ -193,17 +270,24 @@ static void read_baselines(scenario *s, fl_node root)
     }
 }
 
-static void read_job(scenario *s, fl_node node, fl_err *err)
+/* The job as text that can be read from any folder, once it is known to be
+ * right.  prefix: where it stands in the document. */
+static fl_status keep_job(scenario *s, fl_cfg *c, const char *prefix, fl_err *err)
 {
-    s->job_yaml = emit(node, true);
-    if (!fl_cfg_ok(node.cfg)) {
-        return;
+    if (s->job.init[0] != '\0') {
+        char *path = fl_xasprintf("%sinit", prefix);
+        anchor(c, path, s->job.init);
+        free(path);
     }
-    if (job_parse(&s->job, s->job_yaml, strlen(s->job_yaml), "job", fl_cfg_dir(node.cfg), err) != FL_OK) {
-        fl_cfg_complain(node, "%s", err->text);
-        return;
+    fl_node node = prefix[0] != '\0' ? fl_cfg_get(fl_cfg_root(c), "job", "") : fl_cfg_root(c);
+    fl_buf text = FL_BUF_INIT;
+    fl_status st = fl_cfg_emit(node, true, &text, err);
+    s->job_yaml = fl_buf_take(&text);
+    if (st != FL_OK) {
+        return st;
     }
-    snprintf(s->name, sizeof s->name, "%s", s->job.name);
+    job_clear(&s->job);
+    return job_parse(&s->job, s->job_yaml, strlen(s->job_yaml), fl_cfg_name(c), fl_cfg_dir(c), err);
 }
 
 /* ${SEED} in a hospital's data set stands for the run's seed, so that splits
@@ -215,10 +299,15 @@ static void export_seed(uint64_t seed)
     setenv("SEED", text, 1);
 }
 
-static void read_document(scenario *s, fl_node root, fl_err *err)
+/* job: the job's own place, in this document or in a file of its own, so that
+ * complaints name its lines. */
+static void read_document(scenario *s, fl_node root, fl_node job_node)
 {
-    fl_node job_node = fl_cfg_map(root, "job", "what the consortium trains; see job.yaml");
-    read_job(s, job_node, err);
+    job_read_node(&s->job, job_node);
+    snprintf(s->name, sizeof s->name, "%s", s->job.name);
+    if (!fl_cfg_ok(job_node.cfg)) {
+        return;
+    }
     export_seed(s->job.seed);
     fl_node generate = fl_cfg_map(root, "generate", "hospitals are simulated patients");
     fl_node source = fl_cfg_map(root, "source", "one real data set is shared out over the hospitals");
@@ -266,46 +355,89 @@ static fl_status check_generated(const scenario *s, const char *path, fl_err *er
     return FL_OK;
 }
 
-static fl_status apply_settings(fl_cfg *c, const scenario_setting *set, size_t n_set, int64_t seed, fl_err *err)
+/* Is it a key of the scenario, not of the job? */
+static bool is_own_key(const char *path)
 {
-    static const char *const own[] = {"hospitals", "generate", "source", "clients", "baselines", "centralised", "job"};
-    for (size_t i = 0; i < n_set; i++) {
-        bool is_own = false;
-        for (size_t k = 0; k < sizeof own / sizeof own[0]; k++) {
-            size_t n = strlen(own[k]);
-            is_own = is_own || (strncmp(set[i].path, own[k], n) == 0 && (set[i].path[n] == '.' || set[i].path[n] == '\0'));
-        }
-        char *full = is_own ? fl_xstrdup(set[i].path) : fl_xasprintf("job.%s", set[i].path);
-        fl_status st = fl_cfg_set(c, full, set[i].value, err);
-        free(full);
-        if (st != FL_OK) {
-            return fl_wrap(err, st, "--set %s", set[i].path);
+    static const char *const own[] = {"hospitals", "generate", "source", "clients", "baselines", "centralised"};
+    for (size_t k = 0; k < sizeof own / sizeof own[0]; k++) {
+        size_t n = strlen(own[k]);
+        if (strncmp(path, own[k], n) == 0 && (path[n] == '.' || path[n] == '\0')) {
+            return true;
         }
     }
-    if (seed >= 0) {
-        char text[32];
-        snprintf(text, sizeof text, "%lld", (long long)seed);
-        return fl_cfg_set(c, "job.seed", text, err);
+    return strcmp(path, "job") == 0; // another file, or another mapping
+}
+
+static fl_status set_own(fl_cfg *c, const scenario_setting *set, size_t n_set, fl_err *err)
+{
+    fl_status st = FL_OK;
+    for (size_t i = 0; i < n_set && st == FL_OK; i++) {
+        if (is_own_key(set[i].path)) {
+            st = fl_cfg_set(c, set[i].path, set[i].value, err);
+        }
     }
-    return FL_OK;
+    return st;
+}
+
+/* The other settings, on the document that the job stands in. */
+static fl_status set_job(fl_cfg *c, const char *prefix, const scenario_setting *set, size_t n_set, int64_t seed, fl_err *err)
+{
+    fl_status st = FL_OK;
+    char seed_path[32], seed_text[32];
+    for (size_t i = 0; i < n_set && st == FL_OK; i++) {
+        const char *path = strncmp(set[i].path, "job.", 4) == 0 ? set[i].path + 4 : set[i].path;
+        if (!is_own_key(set[i].path)) {
+            char *full = fl_xasprintf("%s%s", prefix, path);
+            st = fl_cfg_set(c, full, set[i].value, err);
+            free(full);
+        }
+    }
+    if (st == FL_OK && seed >= 0) {
+        snprintf(seed_path, sizeof seed_path, "%sseed", prefix);
+        snprintf(seed_text, sizeof seed_text, "%lld", (long long)seed);
+        st = fl_cfg_set(c, seed_path, seed_text, err);
+    }
+    return st;
+}
+
+/* The job's file when `job:` names one; *out stays NULL when the job stands in
+ * the scenario. */
+static fl_status open_job(fl_cfg **out, fl_cfg *c, fl_err *err)
+{
+    fl_node root = fl_cfg_root(c), node = fl_cfg_get(root, "job", "what the consortium trains; see job.yaml");
+    *out = NULL;
+    if (!fl_cfg_is_scalar(node) || fl_cfg_is_null(node)) {
+        return FL_OK;
+    }
+    const char *path = fl_cfg_path(root, "job", NULL, "");
+    return fl_cfg_ok(c) ? fl_cfg_read(out, path, err) : fl_cfg_finish(c, err);
 }
 
 fl_status scenario_read(scenario *out, const char *path, const scenario_setting *set, size_t n_set,
                         int64_t seed, fl_err *err)
 {
     memset(out, 0, sizeof *out);
-    fl_cfg *c = NULL;
+    fl_cfg *c = NULL, *own_file = NULL;
     fl_status st;
-    if ((st = fl_cfg_read(&c, path, err)) != FL_OK || (st = apply_settings(c, set, n_set, seed, err)) != FL_OK) {
+    if ((st = fl_cfg_read(&c, path, err)) != FL_OK || (st = set_own(c, set, n_set, err)) != FL_OK ||
+        (st = open_job(&own_file, c, err)) != FL_OK) {
         goto done;
     }
-    fl_err job_err = FL_ERR_INIT;
-    read_document(out, fl_cfg_root(c), &job_err);
-    if ((st = fl_cfg_finish(c, err)) == FL_OK) {
-        st = check_generated(out, path, err);
+    fl_cfg *in = own_file != NULL ? own_file : c; // where the job stands
+    const char *prefix = own_file != NULL ? "" : "job.";
+    if ((st = set_job(in, prefix, set, n_set, seed, err)) != FL_OK) {
+        goto done;
     }
+    fl_node root = fl_cfg_root(c);
+    read_document(out, root, own_file != NULL ? fl_cfg_root(own_file) : fl_cfg_map(root, "job", ""));
+    if ((own_file != NULL && (st = fl_cfg_finish(own_file, err)) != FL_OK) || (st = fl_cfg_finish(c, err)) != FL_OK ||
+        (st = check_generated(out, path, err)) != FL_OK) {
+        goto done;
+    }
+    st = keep_job(out, in, prefix, err);
 done:
     fl_cfg_destroy(&c);
+    fl_cfg_destroy(&own_file);
     if (st != FL_OK) {
         scenario_clear(out);
     }
