@@ -12,31 +12,53 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "sim/hospital.h"
 #include "sim/play.h"
 
 enum { MAX_REPORT_BYTES = 256 * 1024 * 1024 };
 
+/* The first comma outside brackets and quotes, or the end; NULL when a bracket
+ * or a quote is left open. */
+static const char *value_end(const char *p)
+{
+    int depth = 0;
+    char quote = '\0';
+    for (; *p != '\0' && (*p != ',' || depth > 0 || quote != '\0'); p++) {
+        if (quote != '\0') {
+            quote = *p == quote ? '\0' : quote;
+        } else if (*p == '"' || *p == '\'') {
+            quote = *p;
+        } else {
+            depth += *p == '[' || *p == '{';
+            depth -= *p == ']' || *p == '}';
+        }
+        if (depth < 0) {
+            return NULL;
+        }
+    }
+    return depth == 0 && quote == '\0' ? p : NULL;
+}
+
 fl_status sweep_axis_parse(sweep_axis *out, const char *text, fl_err *err)
 {
     memset(out, 0, sizeof *out);
-    const char *equals = strchr(text, '=');
-    if (equals == NULL || equals == text || equals[1] == '\0') {
+    const char *equals = strchr(text, '='), *from = equals, *end = NULL;
+    bool good = equals != NULL && equals != text;
+    while (good && (end == NULL || *end == ',')) { // from: the sign in front of a value
+        end = value_end(from + 1);
+        good = end != NULL && end > from + 1;
+        if (good) {
+            out->values = fl_xrealloc(out->values, out->n + 1, sizeof *out->values);
+            out->values[out->n++] = fl_xstrndup(from + 1, (size_t)(end - from - 1));
+            from = end;
+        }
+    }
+    if (!good) {
+        sweep_axis_clear(out);
         return fl_fail(err, FL_EUSAGE, "--sweep: expected key=value,value..., found %s", text);
     }
     out->path = fl_xstrndup(text, (size_t)(equals - text));
-    int depth = 0;
-    for (const char *from = equals + 1, *p = from;; p++) {
-        depth += *p == '[' || *p == '{';
-        depth -= *p == ']' || *p == '}';
-        if (*p == '\0' || (*p == ',' && depth == 0)) {
-            out->values = fl_xrealloc(out->values, out->n + 1, sizeof *out->values);
-            out->values[out->n++] = fl_xstrndup(from, (size_t)(p - from));
-            from = p + 1;
-        }
-        if (*p == '\0') {
-            return FL_OK;
-        }
-    }
+    return FL_OK;
 }
 
 void sweep_axis_clear(sweep_axis *a)
@@ -49,30 +71,37 @@ void sweep_axis_clear(sweep_axis *a)
     memset(a, 0, sizeof *a);
 }
 
+/* Digits only; behind them, or NULL. */
+static const char *seed_parse(int64_t *seed, const char *p)
+{
+    size_t n = strspn(p, "0123456789");
+    *seed = strtoll(p, NULL, 10);
+    return n > 0 && *seed <= SWEEP_MAX_SEED ? p + n : NULL;
+}
+
 fl_status sweep_seeds_parse(int64_t **seeds, size_t *n, const char *text, fl_err *err)
 {
     *seeds = NULL;
     *n = 0;
-    for (const char *p = text; *p != '\0';) {
-        char *end;
-        long long first = strtoll(p, &end, 10), last = first;
-        bool good = end != p && first >= 0;
-        if (good && *end == '-') {
-            p = end + 1;
-            last = strtoll(p, &end, 10);
-            good = end != p && last >= first && last - first < SWEEP_MAX_RUNS;
+    for (const char *p = text; p != NULL;) {
+        int64_t first = 0, last = 0;
+        p = seed_parse(&first, p);
+        last = first;
+        if (p != NULL && *p == '-') {
+            p = seed_parse(&last, p + 1);
         }
-        if (!good || (*end != ',' && *end != '\0') || (*end == ',' && end[1] == '\0')) {
+        if (p == NULL || last < first || last - first >= SWEEP_MAX_RUNS || (*p != ',' && *p != '\0')) {
             FL_FREE(*seeds);
-            return fl_fail(err, FL_EUSAGE, "--seeds: expected 1-10 or 1,4,7, found %s", text);
+            *n = 0;
+            return fl_fail(err, FL_EUSAGE, "--seeds: expected 1-10 or 1,4,7, found %s", text[0] != '\0' ? text : "nothing");
         }
-        for (long long s = first; s <= last; s++) {
+        for (int64_t s = first; s <= last; s++) {
             *seeds = fl_xrealloc(*seeds, *n + 1, sizeof **seeds);
             (*seeds)[(*n)++] = s;
         }
-        p = *end == ',' ? end + 1 : end;
+        p = *p == ',' ? p + 1 : NULL;
     }
-    return *n > 0 ? FL_OK : fl_fail(err, FL_EUSAGE, "--seeds: expected 1-10 or 1,4,7, found nothing");
+    return FL_OK;
 }
 
 // -------------------------------------------------------------- tidy figures
@@ -167,14 +196,21 @@ static char *settings_text(const sweep *w, const size_t *choice)
     return fl_buf_take(&text);
 }
 
-/* A folder of its own, named so that a person can tell which it is. */
-static char *run_folder(const sweep *w, const char *settings, int64_t seed)
+/* A folder of its own, named after all that the run's figures depend on: what
+ * was finished under other settings is not taken for it. */
+static char *run_folder(const sweep *w, const scenario *s)
 {
     uint8_t digest[FL_DIGEST_BYTES];
-    char hex[FL_HEX_DIGEST];
-    fl_blake2b_of(digest, "sweep", settings, strlen(settings));
+    char hex[FL_HEX_DIGEST], *stamp = hospital_stamp(s);
+    char *text = fl_xasprintf("%s%s%d %lld %lld %lld %.17g %.17g %d %d", stamp, s->job_yaml, (int)s->centralised,
+                              (long long)s->central.epochs, (long long)s->central.steps, (long long)s->central.batch,
+                              s->central.optim.lr, s->central.optim.momentum, (int)s->central.optim.kind,
+                              (int)s->central_keep_best);
+    fl_blake2b_of(digest, "sweep", text, strlen(text));
     fl_hex(hex, digest, sizeof digest);
-    return fl_xasprintf("%s/seed-%lld/%.8s", w->out, (long long)seed, hex);
+    free(text);
+    free(stamp);
+    return fl_xasprintf("%s/seed-%llu/%.16s", w->out, (unsigned long long)s->job.seed, hex);
 }
 
 static fl_status run_one(sweep *w, const size_t *choice, int64_t seed, fl_err *err)
@@ -194,7 +230,7 @@ static fl_status run_one(sweep *w, const size_t *choice, int64_t seed, fl_err *e
         return st;
     }
     int64_t used_seed = (int64_t)s.job.seed;
-    char *settings = settings_text(w, choice), *folder = run_folder(w, settings, used_seed);
+    char *settings = settings_text(w, choice), *folder = run_folder(w, &s);
     char *report_path = fl_path_join(folder, "report/report.json"), *figures = fl_path_join(folder, "baselines.json");
     char *data = fl_xasprintf("%s/seed-%lld/data", w->out, (long long)used_seed);
     char *baselines = fl_xasprintf("%s/seed-%lld/baselines", w->out, (long long)used_seed);

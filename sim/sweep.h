@@ -13,6 +13,7 @@
 #include "sim/scenario.h"
 
 enum { SWEEP_MAX_RUNS = 10000 };
+#define SWEEP_MAX_SEED INT64_C(9000000000000000) // a double holds it, so does JSON
 
 /* One `--sweep a.b=v1,v2`. */
 typedef struct { char *path; char **values; size_t n; } sweep_axis;
