@@ -43,7 +43,7 @@ static void dirichlet_has_the_variance_of_the_textbook(void **state)
         double mean = sum / DRAWS, var = sum2 / DRAWS - mean * mean;
         double expected = (1.0 / N) * (1 - 1.0 / N) / (N * alphas[a] + 1);
         check_near(mean, 1.0 / N, 5 * sqrt(expected / DRAWS));
-        check_near(var / expected, 1.0, 0.06); // about 4 standard errors
+        check_near(var / expected, 1.0, 0.06);  // about 4 standard errors
     }
 }
 
@@ -52,7 +52,7 @@ static void counts_sum_and_are_nearest(void **state)
     (void)state;
     const double share[] = {0.5, 0.3, 0.2};
     size_t counts[3];
-    partition_counts(counts, share, 3, 7); // 3.5 2.1 1.4
+    partition_counts(counts, share, 3, 7);  // 3.5 2.1 1.4
     assert_int_equal(counts[0], 4);
     assert_int_equal(counts[1], 2);
     assert_int_equal(counts[2], 1);

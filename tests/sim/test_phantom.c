@@ -12,9 +12,11 @@
 
 enum { SIZE = 48, N_PIXELS = SIZE * SIZE };
 
-static const phantom_population everybody = {.female = 0.5, .age_mean = 60, .age_sd = 15, .prevalence = 0.5};
+static const phantom_population everybody = {
+    .female = 0.5, .age_mean = 60, .age_sd = 15, .prevalence = 0.5};
 
-static void render(float *image, float *mask, phantom_patient *who, const phantom_population *pop, uint64_t i)
+static void render(float *image, float *mask, phantom_patient *who, const phantom_population *pop,
+                   uint64_t i)
 {
     const phantom_ops *p = phantom_find("xray", "opacity");
     assert_non_null(p);
@@ -75,7 +77,7 @@ static void only_the_positive_class_has_a_finding(void **state)
         with += any;
     }
     assert_true(positives > 60 && positives < 140);
-    assert_true(with >= positives - 3); // a faint one may stay below the mask's threshold
+    assert_true(with >= positives - 3);  // a faint one may stay below the mask's threshold
 }
 
 static void the_population_is_the_one_asked_for(void **state)
@@ -94,7 +96,7 @@ static void the_population_is_the_one_asked_for(void **state)
         positive += who.code;
     }
     check_near(women / N, 0.3, 0.015);
-    check_near(age / N, 49.5, 0.4); // whole years, rounded down
+    check_near(age / N, 49.5, 0.4);  // whole years, rounded down
     check_near(positive / N, 0.2, 0.015);
 }
 

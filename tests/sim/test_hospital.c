@@ -1,0 +1,611 @@
+/*
+ * test_hospital.c - simulated hospitals repeat byte by byte and open as real ones
+ */
+#define _GNU_SOURCE  // sched_setaffinity
+
+#include "sim/hospital.h"
+
+#include <sched.h>
+#include <sys/stat.h>
+
+#include "base/hash.h"
+#include "data/dataset.h"
+#include "data/formats.h"
+#include "fixture.h"
+#include "sim/partition.h"
+
+/* Appends names and contents of everything under dir. */
+static void add_tree(fl_buf *out, const char *dir)
+{
+    fl_err err = FL_ERR_INIT;
+    char **names = NULL;
+    size_t n = 0;
+    check_ok(fl_list_dir(&names, &n, dir, &err), err);
+    for (size_t i = 0; i < n; i++) {
+        char *path = fl_path_join(dir, names[i]);
+        if (fl_is_dir(path)) {
+            fl_buf_printf(out, "%s/\n", names[i]);
+            add_tree(out, path);
+        } else {
+            char *bytes = NULL;
+            size_t size = 0;
+            check_ok(fl_file_read(&bytes, &size, path, 1 << 24, &err), err);
+            fl_buf_printf(out, "%s %zu\n", names[i], size);
+            fl_buf_add(out, bytes, size);
+            free(bytes);
+        }
+        free(path);
+    }
+    fl_names_free(&names, n);
+}
+
+static void check_same_tree(const char *a, const char *b)
+{
+    fl_buf in_a = FL_BUF_INIT, in_b = FL_BUF_INIT;
+    add_tree(&in_a, a);
+    add_tree(&in_b, b);
+    check_int(in_a.n, in_b.n);
+    check_bytes(in_a.data, in_b.data, in_a.n);
+    fl_buf_clear(&in_a);
+    fl_buf_clear(&in_b);
+}
+
+static char *read_text(const char *dir, const char *name)
+{
+    fl_err err = FL_ERR_INIT;
+    char *path = fl_path_join(dir, name), *text = NULL;
+    size_t n = 0;
+    check_ok(fl_file_read(&text, &n, path, 1 << 24, &err), err);
+    free(path);
+    return text;
+}
+
+/* Reads the scenario and makes its data sets in dir/out. */
+static char *make(scenario *s, const char *dir, const char *text, int64_t seed, const char *out)
+{
+    fl_err err = FL_ERR_INIT;
+    char *path = fl_path_join(dir, out);
+    check_ok(fixture_read(s, dir, text, NULL, 0, seed, &err), err);
+    check_ok(hospital_make_all(s, path, &err), err);
+    return path;
+}
+
+static void a_hospital_opens_as_a_real_one_would(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    scenario s;
+    char *out = make(&s, dir, FIXTURE_SMALL, -1, "data");
+    const char *const names[] = {"nord", "sud", "pooled"};
+    for (int i = 0; i < 3; i++) {
+        data_set *set = NULL;
+        char *own = fl_path_join(out, names[i]);
+        int64_t hospitals = i < 2 ? 1 : 2;
+        check_ok(data_set_open(&set, own, &s.job.data, &err), err);
+        check_int(data_set_n_split(set, DATA_TRAIN), 12 * hospitals);
+        check_int(data_set_n_split(set, DATA_VAL), 6 * hospitals);
+        check_int(data_set_n_split(set, DATA_TEST), 6 * hospitals);
+        check_ok(job_check_data(&s.job, set, &err), err);
+        float x[16 * 16];
+        size_t first = 0;
+        data_set_batch(set, &first, 1, x);
+        double sum = 0;
+        for (int k = 0; k < 16 * 16; k++) {
+            check(x[k] >= 0 && x[k] <= 1);
+            sum += x[k];
+        }
+        check(sum > 10);
+        data_set_destroy(&set);
+        free(own);
+    }
+    scenario_clear(&s);
+    free(out);
+    check_rmdir(&dir);
+}
+
+static void the_same_seed_gives_the_same_bytes_on_one_core_and_on_all(void **state)
+{
+    (void)state;
+    char *dir = check_tmpdir();
+    scenario s;
+    cpu_set_t all, one;
+    char *on_all = make(&s, dir, FIXTURE_SMALL, -1, "all");
+    scenario_clear(&s);
+    check_int(sched_getaffinity(0, sizeof all, &all), 0);
+    CPU_ZERO(&one);
+    for (int cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&one) == 0; cpu++) {
+        if (CPU_ISSET(cpu, &all)) {
+            CPU_SET(cpu, &one);
+        }
+    }
+    check_int(sched_setaffinity(0, sizeof one, &one), 0);
+    check_int(fl_n_cores(), 1);
+    char *on_one = make(&s, dir, FIXTURE_SMALL, -1, "one");
+    scenario_clear(&s);
+    check_int(sched_setaffinity(0, sizeof all, &all), 0);
+    check_same_tree(on_all, on_one);
+
+    char *other = make(&s, dir, FIXTURE_SMALL, 6, "other");
+    scenario_clear(&s);
+    char *a = read_text(on_all, "nord/images/000001.png"),
+         *b = read_text(other, "nord/images/000001.png");
+    check(memcmp(a, b, 64) != 0 || strcmp(a, b) != 0);
+    free(a);
+    free(b);
+    free(on_all);
+    free(on_one);
+    free(other);
+    check_rmdir(&dir);
+}
+
+/* A hospital is itself: whoever else is in the scenario changes nothing. */
+static void a_hospital_does_not_depend_on_the_others(void **state)
+{
+    (void)state;
+    char *dir = check_tmpdir();
+    scenario s;
+    char *two = make(&s, dir, FIXTURE_SMALL, -1, "two");
+    scenario_clear(&s);
+    char *one = make(
+        &s, dir,
+        FIXTURE_JOB FIXTURE_GENERATE
+        "hospitals:\n  - {name: sud, patients: {n: {train: 12, val: 6, test: 6}, prevalence: 0.5}, "
+        "shift: [resolution: 2]}\n",
+        -1, "one");
+    scenario_clear(&s);
+    char *a = fl_path_join(two, "sud"), *b = fl_path_join(one, "sud");
+    check_same_tree(a, b);
+    free(a);
+    free(b);
+    free(one);
+    free(two);
+    check_rmdir(&dir);
+}
+
+static int64_t made_at(const char *dir, const char *name)
+{
+    char *path = fl_path_join(dir, name);
+    struct stat info;
+    check_int(stat(path, &info), 0);
+    free(path);
+    return (int64_t)info.st_ino;
+}
+
+static void what_is_there_is_kept_and_what_changed_is_made_anew(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    scenario s;
+    char *out = make(&s, dir, FIXTURE_SMALL, -1, "data");
+    char *extra = fixture_file(out, "extra", "");
+    check_ok(hospital_make_all(&s, out, &err), err);
+    check(fl_file_exists(extra));
+    scenario_clear(&s);
+    // How it is trained is no business of the data.
+    free(make(&s, dir, FIXTURE_SMALL "clients: {processes: 1}\nbaselines: [centralised]\n", -1,
+              "data"));
+    check(fl_file_exists(extra));
+    scenario_clear(&s);
+
+    static const char *const changed[] = {
+        FIXTURE_JOB FIXTURE_GENERATE "hospitals:\n  - {name: nord, patients: {n: 24}}\n",
+        FIXTURE_JOB FIXTURE_GENERATE
+        "hospitals:\n  - {name: nord, patients: {n: 24}, shift: [noise: 1]}\n",
+        FIXTURE_JOB FIXTURE_GENERATE
+        "hospitals:\n  - {name: nord, patients: {n: 24}, scanner: S}\n",
+        FIXTURE_JOB FIXTURE_GENERATE
+        "hospitals:\n  - {name: nord, patients: {n: 24}, labels: {noise: 0.1}}\n",
+    };
+    for (size_t i = 0; i < sizeof changed / sizeof changed[0]; i++) {
+        free(fixture_file(out, "extra", ""));
+        free(make(&s, dir, changed[i], -1, "data"));
+        check(!fl_file_exists(extra));
+        scenario_clear(&s);
+    }
+    free(extra);
+    // Interrupted before it was complete: made anew.
+    extra = fixture_file(out, "nord/extra", "");
+    char *stamp = fixture_file(out, "stamp", "consilium-sim data: unfinished\n");
+    free(make(&s, dir, changed[3], -1, "data"));
+    check(!fl_file_exists(extra));
+    scenario_clear(&s);
+    check(made_at(out, "stamp") > 0);
+    free(stamp);
+    free(extra);
+    free(out);
+    check_rmdir(&dir);
+}
+
+static void a_folder_of_somebody_else_is_left_alone(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir(), *out = fl_path_join(dir, "thesis");
+    scenario s;
+    check_ok(fl_mkdirs(out, 0755, &err), err);
+    char *thesis = fixture_file(out, "thesis.tex", "years of work");
+    check_ok(fixture_read(&s, dir, FIXTURE_SMALL, NULL, 0, -1, &err), err);
+    check_fails(hospital_make_all(&s, out, &err), FL_ECONFLICT);
+    check_has(err.text, out);
+    check(fl_file_exists(thesis));
+    // Neither does a file that happens to be called stamp make it ours.
+    char *stamp = fixture_file(out, "stamp", "collection of stamps\n");
+    check_fails(hospital_make_all(&s, out, &err), FL_ECONFLICT);
+    check(fl_file_exists(thesis));
+    // An empty folder is fine.
+    char *empty = fl_path_join(dir, "empty");
+    check_ok(fl_mkdirs(empty, 0755, &err), err);
+    check_ok(hospital_make_all(&s, empty, &err), err);
+    scenario_clear(&s);
+    free(stamp);
+    free(thesis);
+    free(empty);
+    free(out);
+    check_rmdir(&dir);
+}
+
+static void the_share_of_wrong_labels_is_the_one_asked_for(void **state)
+{
+    (void)state;
+    char *dir = check_tmpdir();
+    scenario s;
+    const char *head = FIXTURE_JOB FIXTURE_GENERATE
+        "hospitals:\n  - {name: a, patients: {n: {train: 600, val: 30, test: 30}}";
+    char *clean_text = fl_xasprintf("%s}\n", head);
+    char *noisy_text = fl_xasprintf("%s, labels: {noise: 0.2}}\n", head);
+    char *clean = make(&s, dir, clean_text, -1, "clean");
+    scenario_clear(&s);
+    char *noisy = make(&s, dir, noisy_text, -1, "noisy");
+    scenario_clear(&s);
+    char *images_a = fl_path_join(clean, "a/images"), *images_b = fl_path_join(noisy, "a/images");
+    check_same_tree(images_a, images_b);
+    free(images_a);
+    free(images_b);
+    fl_err err = FL_ERR_INIT;
+    data_csv a, b;
+    char *path_a = fl_path_join(clean, "a/manifest.csv"),
+         *path_b = fl_path_join(noisy, "a/manifest.csv");
+    check_ok(data_csv_read(&a, path_a, true, &err), err);
+    check_ok(data_csv_read(&b, path_b, true, &err), err);
+    int label = data_csv_column(&a, "label"), split = data_csv_column(&a, "split");
+    int wrong = 0, to_positive = 0;
+    for (size_t i = 0; i < a.n_rows; i++) {
+        bool differs = strcmp(a.cell[i][label], b.cell[i][label]) != 0;
+        check(!differs || strcmp(a.cell[i][split], "train") == 0);  // judged by the truth
+        wrong += differs;
+        to_positive += differs && strcmp(b.cell[i][label], "opacity") == 0;
+    }
+    // Binomial(600, 0.2): mean 120, sd 9.8; four of them.
+    check(wrong > 120 - 40 && wrong < 120 + 40);
+    check(to_positive > 0 && to_positive < wrong);
+    data_csv_clear(&a);
+    data_csv_clear(&b);
+    free(path_a);
+    free(path_b);
+    free(clean_text);
+    free(noisy_text);
+    free(clean);
+    free(noisy);
+    check_rmdir(&dir);
+}
+
+static void a_scanner_may_have_any_name(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    scenario s;
+    char *out = make(
+        &s, dir,
+        FIXTURE_JOB FIXTURE_GENERATE
+        "hospitals:\n  - {name: a, patients: {n: 20}, scanner: 'the 12\" one, \"old\"'}\n",
+        -1, "data");
+    char *path = fl_path_join(out, "a/manifest.csv");
+    data_csv t;
+    check_ok(data_csv_read(&t, path, true, &err), err);
+    check_str(t.cell[0][data_csv_column(&t, "scanner")], "the 12\" one, \"old\"");
+    data_csv_clear(&t);
+    free(path);
+    free(out);
+    scenario_clear(&s);
+    check_rmdir(&dir);
+}
+
+static void the_gallery_is_a_picture_of_every_hospital(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir(), *png = fl_path_join(dir, "gallery.png");
+    scenario s;
+    char *out = make(&s, dir, FIXTURE_SMALL, -1, "data");
+    check_ok(hospital_gallery(&s, out, png, &err), err);
+    data_image image;
+    check_ok(data_image_read(&image, png, &err), err);
+    check_int(image.rows, 2 * (16 + 4));
+    check_int(image.cols, 10 * (16 + 4));
+    // Six test cases: the first place of each row has a picture, the seventh none.
+    for (int row = 0; row < 2; row++) {
+        double first = 0, seventh = 0;
+        for (int y = 0; y < 16; y++) {
+            for (int x = 0; x < 16; x++) {
+                const float *line = image.data + (row * 20 + y) * image.cols;
+                first += line[x];
+                seventh += line[6 * 20 + x];
+            }
+        }
+        check(first > 0);
+        check_near(seventh, 0, 0);
+    }
+    data_image_clear(&image);
+    scenario_clear(&s);
+    free(png);
+    free(out);
+    check_rmdir(&dir);
+}
+
+// ------------------------------------------------------- a real set, shared out
+
+/* A stored (not compressed) .npz of labels: split sizes n, label i % 2. */
+static void put_u16(fl_buf *b, unsigned v)
+{
+    uint8_t bytes[2] = {(uint8_t)v, (uint8_t)(v >> 8)};
+    fl_buf_add(b, bytes, 2);
+}
+
+static void put_u32(fl_buf *b, uint32_t v)
+{
+    put_u16(b, v & 0xffff);
+    put_u16(b, v >> 16);
+}
+
+static uint32_t crc32_of(const uint8_t *bytes, size_t n)
+{
+    uint32_t crc = ~0u;
+    for (size_t i = 0; i < n; i++) {
+        crc ^= bytes[i];
+        for (int k = 0; k < 8; k++) {
+            crc = (crc >> 1) ^ (0xedb88320u & (0u - (crc & 1)));
+        }
+    }
+    return ~crc;
+}
+
+/* One member into the archive and its directory. */
+static void add_member(fl_buf *zip, fl_buf *directory, const char *name, const fl_buf *bytes)
+{
+    fl_buf head = FL_BUF_INIT;
+    uint32_t crc = crc32_of((const uint8_t *)bytes->data, bytes->n), at = (uint32_t)zip->n;
+    put_u16(&head, 20);  // version needed
+    put_u16(&head, 0);
+    put_u16(&head, 0);  // stored
+    put_u32(&head, 0);  // time
+    put_u32(&head, crc);
+    put_u32(&head, (uint32_t)bytes->n);
+    put_u32(&head, (uint32_t)bytes->n);
+    put_u16(&head, (unsigned)strlen(name));
+    put_u16(&head, 0);
+    put_u32(zip, 0x04034b50);
+    fl_buf_add(zip, head.data, head.n);
+    fl_buf_puts(zip, name);
+    fl_buf_add(zip, bytes->data, bytes->n);
+    put_u32(directory, 0x02014b50);
+    put_u16(directory, 20);
+    fl_buf_add(directory, head.data, head.n);
+    put_u16(directory, 0);
+    put_u16(directory, 0);
+    put_u16(directory, 0);
+    put_u32(directory, 0);
+    put_u32(directory, at);
+    fl_buf_puts(directory, name);
+    fl_buf_clear(&head);
+}
+
+static void add_npy(fl_buf *out, const char *shape, const uint8_t *bytes, size_t n)
+{
+    char header[119];
+    int used = snprintf(header, sizeof header,
+                        "{'descr': '|u1', 'fortran_order': False, 'shape': %s, }", shape);
+    memset(header + used, ' ', sizeof header - (size_t)used);
+    header[117] = '\n';
+    fl_buf_add(out, "\x93NUMPY\x01\x00", 8);
+    put_u16(out, 118);
+    fl_buf_add(out, header, 118);
+    fl_buf_add(out, bytes, n);
+}
+
+/* A MedMNIST-style file: n[split] images of 8 x 8, every third of class 1. */
+static char *write_npz(const char *dir, const size_t n[3])
+{
+    static const char *const names[] = {"train", "val", "test"};
+    fl_buf zip = FL_BUF_INIT, directory = FL_BUF_INIT, npy = FL_BUF_INIT;
+    fl_err err = FL_ERR_INIT;
+    for (int split = 0; split < 3; split++) {
+        uint8_t *images = fl_xcalloc(n[split], 64), *labels = fl_xcalloc(n[split], 1);
+        char shape[64], member[64];
+        for (size_t i = 0; i < n[split]; i++) {
+            labels[i] = i % 3 == 0;
+            for (size_t k = 0; k < 64; k++) {
+                images[64 * i + k] = (uint8_t)(i * 7 + k * 3 + (size_t)split);
+            }
+        }
+        snprintf(shape, sizeof shape, "(%zu, 8, 8)", n[split]);
+        add_npy(&npy, shape, images, 64 * n[split]);
+        snprintf(member, sizeof member, "%s_images.npy", names[split]);
+        add_member(&zip, &directory, member, &npy);
+        fl_buf_reset(&npy);
+        snprintf(shape, sizeof shape, "(%zu, 1)", n[split]);
+        add_npy(&npy, shape, labels, n[split]);
+        snprintf(member, sizeof member, "%s_labels.npy", names[split]);
+        add_member(&zip, &directory, member, &npy);
+        fl_buf_reset(&npy);
+        free(images);
+        free(labels);
+    }
+    uint32_t at = (uint32_t)zip.n;
+    fl_buf_add(&zip, directory.data, directory.n);
+    put_u32(&zip, 0x06054b50);
+    put_u32(&zip, 0);
+    put_u16(&zip, 6);
+    put_u16(&zip, 6);
+    put_u32(&zip, (uint32_t)directory.n);
+    put_u32(&zip, at);
+    put_u16(&zip, 0);
+    char *path = fl_path_join(dir, "real.npz");
+    check_ok(fl_file_write(path, zip.data, zip.n, 0644, &err), err);
+    fl_buf_clear(&zip);
+    fl_buf_clear(&directory);
+    fl_buf_clear(&npy);
+    return path;
+}
+
+#define SOURCE_JOB                                               \
+    "job:\n  name: shared\n  task: classify\n"                   \
+    "  data: {input: [1, 8, 8], classes: [a, b], positive: b}\n" \
+    "  model: {name: logistic}\n  rounds: 1\n  seed: 3\n"
+#define SOURCE_HOSPITALS \
+    "hospitals:\n  - {name: x}\n  - {name: y, shift: [noise: 1]}\n  - {name: z}\n"
+
+static void every_row_of_a_shared_set_goes_to_one_hospital(void **state)
+{
+    (void)state;
+    static const char *const split_names[] = {"train", "val", "test"};
+    static const size_t n[] = {300, 60, 90};
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    char *npz = write_npz(dir, n);
+    scenario s;
+    for (int dirichlet = 0; dirichlet < 2; dirichlet++) {
+        char *text = fl_xasprintf(SOURCE_JOB
+                                  "source: {npz: real.npz, classes: {a: 0, b: 1}, split: %s, "
+                                  "alpha: 0.5, min_train: 5}\n" SOURCE_HOSPITALS,
+                                  dirichlet ? "dirichlet" : "even");
+        char *out = make(&s, dir, text, -1, "data");
+        int seen[3][300] = {{0}};
+        size_t counts[3] = {0};
+        for (size_t h = 0; h < 3; h++) {
+            data_csv t;
+            char *path = fl_xasprintf("%s/%s/rows.csv", out, s.hospitals[h].name);
+            check_ok(data_csv_read(&t, path, true, &err), err);
+            check(t.n_rows > 5);
+            for (size_t i = 0; i < t.n_rows; i++) {
+                int split = t.cell[i][0][0] == 'v' ? 1 : t.cell[i][0][1] == 'r' ? 0 : 2;
+                check_str(t.cell[i][0], split_names[split]);
+                size_t index = (size_t)atoi(t.cell[i][1]);
+                check(index < n[split]);
+                seen[split][index]++;
+            }
+            counts[h] = t.n_rows;
+            data_csv_clear(&t);
+            free(path);
+            // And it opens as a data set of so many cases.
+            data_set *set = NULL;
+            char *own = fl_path_join(out, s.hospitals[h].name);
+            check_ok(data_set_open(&set, own, &s.job.data, &err), err);
+            check_int(data_set_n(set), counts[h]);
+            data_set_destroy(&set);
+            free(own);
+        }
+        for (int split = 0; split < 3; split++) {
+            for (size_t i = 0; i < n[split]; i++) {
+                check_int(seen[split][i], 1);
+            }
+        }
+        check_int(counts[0] + counts[1] + counts[2], 450);
+        for (int h = 0; h < 3 && !dirichlet; h++) {
+            check_near(counts[h], 150, 6);  // each class and split rounds for itself
+        }
+        check(!dirichlet || counts[0] != counts[1]);
+        scenario_clear(&s);
+        free(text);
+        free(out);
+    }
+    free(npz);
+    check_rmdir(&dir);
+}
+
+static void shares_that_cannot_be_are_refused_with_what_to_do(void **state)
+{
+    (void)state;
+    static const size_t n[] = {20, 2, 2};
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir(), *out = fl_path_join(dir, "data");
+    char *npz = write_npz(dir, n);
+    scenario s;
+    check_ok(fixture_read(&s, dir,
+                          SOURCE_JOB
+                          "source: {npz: real.npz, classes: {a: 0, b: 1}}\n" SOURCE_HOSPITALS,
+                          NULL, 0, -1, &err),
+             err);
+    check_fails(hospital_make_all(&s, out, &err), FL_ECONFIG);
+    check_has(err.text, "min_train");
+    // A second try says the same: what is half there does not count.
+    check_fails(hospital_make_all(&s, out, &err), FL_ECONFIG);
+    scenario_clear(&s);
+    check_ok(fixture_read(&s, dir,
+                          SOURCE_JOB
+                          "source: {npz: none.npz, classes: {a: 0, b: 1}}\n" SOURCE_HOSPITALS,
+                          NULL, 0, -1, &err),
+             err);
+    check_fails(hospital_make_all(&s, out, &err), FL_ENOTFOUND);
+    check_has(err.text, "none.npz");
+    scenario_clear(&s);
+    free(npz);
+    free(out);
+    check_rmdir(&dir);
+}
+
+static void a_hospital_with_its_own_data_is_referred_to(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    scenario s;
+    char *made = make(&s, dir, FIXTURE_SMALL, -1, "made");
+    scenario_clear(&s);
+    char *out = make(&s, dir,
+                     FIXTURE_JOB "hospitals:\n  - {name: own, data: made/nord, shift: [gamma: "
+                                 "2]}\n  - {name: too, data: made/sud}\n",
+                     -1, "out");
+    const char *const names[] = {"own", "too", "pooled"};
+    for (int i = 0; i < 3; i++) {
+        data_set *set = NULL;
+        char *own = fl_path_join(out, names[i]);
+        check_ok(data_set_open(&set, own, &s.job.data, &err), err);
+        check_int(data_set_n(set), i < 2 ? 24 : 48);
+        data_set_destroy(&set);
+        free(own);
+    }
+    scenario_clear(&s);
+    free(out);
+    check_ok(fixture_read(&s, dir, FIXTURE_JOB "hospitals:\n  - {name: own, data: made/west}\n",
+                          NULL, 0, -1, &err),
+             err);
+    out = fl_path_join(dir, "none");
+    check_fails(hospital_make_all(&s, out, &err), FL_ENOTFOUND);
+    check_has(err.text, "own");
+    check_has(err.text, "made/west");
+    scenario_clear(&s);
+    free(made);
+    free(out);
+    check_rmdir(&dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_hospital_opens_as_a_real_one_would),
+        cmocka_unit_test(the_same_seed_gives_the_same_bytes_on_one_core_and_on_all),
+        cmocka_unit_test(a_hospital_does_not_depend_on_the_others),
+        cmocka_unit_test(what_is_there_is_kept_and_what_changed_is_made_anew),
+        cmocka_unit_test(a_folder_of_somebody_else_is_left_alone),
+        cmocka_unit_test(the_share_of_wrong_labels_is_the_one_asked_for),
+        cmocka_unit_test(a_scanner_may_have_any_name),
+        cmocka_unit_test(the_gallery_is_a_picture_of_every_hospital),
+        cmocka_unit_test(every_row_of_a_shared_set_goes_to_one_hospital),
+        cmocka_unit_test(shares_that_cannot_be_are_refused_with_what_to_do),
+        cmocka_unit_test(a_hospital_with_its_own_data_is_referred_to),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

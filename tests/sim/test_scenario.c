@@ -1,0 +1,375 @@
+/*
+ * test_scenario.c - scenario.yaml is read, and refused where it stands wrong
+ */
+#include "sim/scenario.h"
+
+#include "fixture.h"
+
+static void the_demo_is_five_hospitals_that_differ(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    scenario s;
+    check_ok(scenario_read(&s, "sim/scenarios/demo.yaml", NULL, 0, -1, &err), err);
+    check_str(s.name, "demo");
+    check_int(s.kind, SCENARIO_GENERATE);
+    check_int(s.n_hospitals, 5);
+    check_int(s.n_processes, 5);
+    check(s.centralised);
+    // Trained as the job says, for as long as the federation trains.
+    check_int(s.central.epochs, s.job.rounds * s.job.local.epochs);
+    for (size_t i = 0; i < s.n_hospitals; i++) {
+        const scenario_hospital *h = &s.hospitals[i];
+        check(h->n[0] >= 150 && h->n[0] <= 1500);
+        check_int(h->n[2], 400);
+        check(h->shift.n > 0 && h->data == NULL && h->dataset_yaml == NULL);
+        for (size_t j = 0; j < i; j++) {
+            check(strcmp(h->shift_yaml, s.hospitals[j].shift_yaml) != 0);
+            check(h->population.prevalence != s.hospitals[j].population.prevalence);
+        }
+    }
+    // What the coordinator will read is the same job.
+    job again;
+    check_ok(job_parse(&again, s.job_yaml, strlen(s.job_yaml), "job", ".", &err), err);
+    check_int(again.rounds, s.job.rounds);
+    check_str(again.name, "demo");
+    job_clear(&again);
+    scenario_clear(&s);
+    scenario_clear(&s);  // fine when called twice
+}
+
+static void the_heart_scenario_finds_its_real_hospitals(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    scenario s;
+    if (getenv("CONSILIUM_DATA") == NULL) {
+        check_skip("the real data sets are not here (CONSILIUM_DATA)");
+    }
+    check_ok(scenario_read(&s, "sim/scenarios/heart.yaml", NULL, 0, -1, &err), err);
+    check_int(s.kind, SCENARIO_OWN);
+    check_int(s.n_hospitals, 4);
+    check_str(s.hospitals[3].name, "va");
+    // `like:` reached into the data set: another file, the same protocol.
+    check_has(s.hospitals[3].dataset_yaml, "processed.va.data");
+    check_has(s.hospitals[3].dataset_yaml, "site: va");
+    check_has(s.hospitals[3].dataset_yaml, "rows_with_missing: drop");
+    check_has(s.hospitals[3].dataset_yaml, getenv("CONSILIUM_DATA"));
+    check(strstr(s.hospitals[3].dataset_yaml, "cleveland") == NULL);
+    // A centralised baseline of its own.
+    check_int(s.central.epochs, 50);
+    check_int(s.central.steps, 0);
+    check_int(s.central.optim.kind, NN_ADAM);
+    scenario_clear(&s);
+}
+
+static void like_takes_what_is_not_said(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    scenario s;
+    check_ok(fixture_read(
+                 &s, dir,
+                 FIXTURE_JOB FIXTURE_GENERATE
+                 "hospitals:\n"
+                 "  - {name: a, patients: {n: 200, female: 0.3, age: [70, 5], prevalence: 0.2},\n"
+                 "     labels: {noise: 0.1}, scanner: X1, shift: [blur: 1]}\n"
+                 "  - {name: b, like: a, patients: {n: {train: 9, val: 8, test: 7}}}\n"
+                 "  - {name: c, like: b, patients: {female: 0.9}, shift: []}\n",
+                 NULL, 0, -1, &err),
+             err);
+    const scenario_hospital *a = &s.hospitals[0], *b = &s.hospitals[1], *c = &s.hospitals[2];
+    check_int(a->n[0], 120);  // a single number: 60 : 15 : 25
+    check_int(a->n[1], 30);
+    check_int(a->n[2], 50);
+    check_int(b->n[0], 9);
+    check_int(b->n[2], 7);
+    check_near(b->population.female, 0.3, 0);
+    check_near(b->population.age_mean, 70, 0);
+    check_near(b->label_noise, 0.1, 0);
+    check_str(b->scanner, "X1");
+    check_int(b->shift.n, 1);
+    // Of another that is itself like one; an empty list says "none".
+    check_int(c->n[1], 8);
+    check_near(c->population.female, 0.9, 0);
+    check_near(c->population.age_sd, 5, 0);
+    check_int(c->shift.n, 0);
+    check_int(s.n_processes, 3);  // one a hospital
+    scenario_clear(&s);
+    check_rmdir(&dir);
+}
+
+static void settings_reach_the_job_and_the_hospitals(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    scenario s;
+    static const scenario_setting set[] = {
+        {"rounds", "7"},
+        {"strategy", "{name: fedprox, mu: 0.1}"},
+        {"local.lr", "0.5"},
+        {"job.model.dropout", "0"},
+        {"hospitals.nord.patients.prevalence", "0.25"},
+        {"hospitals.1.shift", "[noise: 3, gamma: 1]"},
+        {"generate.difficulty", "0.9"},
+        {"clients.processes", "1"},
+        {"baselines", "[local, centralised]"},
+        {"centralised.epochs", "2"},
+    };
+    check_ok(fixture_read(&s, dir, FIXTURE_SMALL, set, sizeof set / sizeof set[0], 11, &err), err);
+    check_int(s.job.rounds, 7);
+    check_str(s.job.strategy.name, "fedprox");
+    check_near(job_strategy_param(&s.job.strategy, "mu", -1), 0.1, 0);
+    check_near(s.job.local.optim.lr, 0.5, 0);
+    check_near(s.job.model.dropout, 0, 0);
+    check_int(s.job.seed, 11);
+    check_near(s.hospitals[0].population.prevalence, 0.25, 0);
+    check_near(s.hospitals[1].population.prevalence, 0.25, 0);  // sud is like nord
+    check_int(s.hospitals[1].shift.n, 2);
+    check_near(s.generate.difficulty, 0.9, 0);
+    check_int(s.n_processes, 1);
+    check(s.centralised);
+    check_int(s.central.epochs, 2);
+    check_has(s.job_yaml, "fedprox");  // the coordinator reads it, too
+    check_has(s.job_yaml, "seed: 11");
+    scenario_clear(&s);
+
+    static const scenario_setting nobody[] = {{"hospitals.west.shift", "[]"}};
+    check_fails(fixture_read(&s, dir, FIXTURE_SMALL, nobody, 1, -1, &err), FL_EUSAGE);
+    check_has(err.text, "hospitals");
+    static const scenario_setting wrong[] = {{"rounds", "3.7"}};
+    check_fails(fixture_read(&s, dir, FIXTURE_SMALL, wrong, 1, -1, &err), FL_ECONFIG);
+    check_has(err.text, "--set");
+    check_has(err.text, "rounds: ");
+    check_has(err.text, "3.7");
+    check_rmdir(&dir);
+}
+
+static void a_job_may_be_a_file_of_its_own(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir(), *jobs = fl_path_join(dir, "jobs");
+    scenario s;
+    check_ok(fl_mkdirs(jobs, 0755, &err), err);
+    char *file = fixture_file(
+        jobs, "j.yaml",
+        "name: apart\ntask: classify\n"
+        "data: {input: [1, 16, 16], classes: [normal, opacity], positive: opacity}\n"
+        "model: {name: logistic}\nrounds: 4\n");
+    const char *text = "job: jobs/j.yaml\n" FIXTURE_GENERATE FIXTURE_HOSPITALS;
+    static const scenario_setting set[] = {{"rounds", "9"}, {"hospitals.sud.scanner", "S"}};
+    check_ok(fixture_read(&s, dir, text, set, 2, 3, &err), err);
+    check_str(s.name, "apart");
+    check_int(s.job.rounds, 9);
+    check_int(s.job.seed, 3);
+    check_str(s.hospitals[1].scanner, "S");
+    scenario_clear(&s);
+    // A complaint names the job's file and its line.
+    static const scenario_setting wrong[] = {{"seed", "1"}};
+    free(file);
+    file = fixture_file(
+        jobs, "j.yaml",
+        "name: apart\ntask: classify\n"
+        "data: {input: [1, 16, 16], classes: [normal, opacity], positive: opacity}\n"
+        "model: {name: logistic}\nrounds: 4\nroundz: 4\n");
+    check_fails(fixture_read(&s, dir, text, wrong, 1, -1, &err), FL_ECONFIG);
+    check_has(err.text, "j.yaml:6: ");
+    check_has(err.text, "roundz");
+    check_fails(fixture_read(&s, dir, "job: jobs/k.yaml\n" FIXTURE_GENERATE FIXTURE_HOSPITALS, NULL,
+                             0, -1, &err),
+                FL_ENOTFOUND);
+    check_has(err.text, "k.yaml");
+    free(file);
+    free(jobs);
+    check_rmdir(&dir);
+}
+
+/* Relative paths start at the file that names them, although copies of these
+ * texts are written elsewhere. */
+static void relative_paths_start_at_the_scenario(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    scenario s;
+    char *table = fixture_file(dir, "t.csv", "a,b,y\n1,2,0\n");
+    char *weights = fixture_file(dir, "w's.safetensors", "");
+    check_ok(fixture_read(&s, dir,
+                          "job:\n  name: small\n  task: classify\n  init: \"w's.safetensors\"\n"
+                          "  data: {input: [2], classes: [no, yes], positive: yes}\n"
+                          "  model: {name: logistic}\n  rounds: 1\n"
+                          "hospitals:\n"
+                          "  - name: a\n"
+                          "    dataset:\n"
+                          "      task: classify\n"
+                          "      classes: {no: 0, yes: 1}\n"
+                          "      table: {file: t.csv, label: {column: y}}\n"
+                          "      split: {file: t.csv, site: a}\n"
+                          "  - {name: b, data: t.csv}\n"
+                          "  - {name: c, dataset: {union: [t.csv, /abs]}}\n",
+                          NULL, 0, -1, &err),
+             err);
+    char *real = realpath(table, NULL), *real_weights = realpath(weights, NULL);
+    char *in_table = fl_xasprintf("file: '%s', label", real);
+    char *in_split = fl_xasprintf("file: '%s', site", real);
+    char *in_union = fl_xasprintf("union: ['%s', /abs]", real);
+    check_has(s.hospitals[0].dataset_yaml, in_table);
+    check_has(s.hospitals[0].dataset_yaml, in_split);
+    check_str(s.hospitals[1].data, table);
+    check_has(s.hospitals[2].dataset_yaml, in_union);
+    check_str(s.job.init, real_weights);
+    free(in_table);
+    free(in_split);
+    free(in_union);
+    free(real);
+    free(real_weights);
+    free(table);
+    free(weights);
+    scenario_clear(&s);
+    check_rmdir(&dir);
+}
+
+/* Whatever is wrong is refused with the file and the line where it stands. */
+static void every_complaint_names_its_line(void **state)
+{
+    (void)state;
+#define TWO  "  - {name: a, patients: {n: 20}}\n"
+#define HEAD FIXTURE_JOB FIXTURE_GENERATE "hospitals:\n"  // 9 lines
+    static const struct {
+        const char *text, *line, *says;
+    } cases[] = {
+        {"job: {name: x}\nhospitalz: []\n", ":1: ", "required"},
+        {FIXTURE_SMALL "clientz: {processes: 2}\n", ":12: ", "did you mean clients"},
+        {HEAD "  - {name: a, pations: {n: 20}}\n", ":10: ", "patients"},
+        {HEAD "  - {name: a, patients: {n: 3.7}}\n", ":10: ", "3.7"},
+        {HEAD "  - {name: a, patients: {n: 2}}\n", ":10: ", "from 4"},
+        {HEAD "  - {name: a, patients: {n: {train: -1, val: 1, test: 1}}}\n", ":10: ", "train"},
+        {HEAD "  - {name: a, patients: {n: {train: 1, val: 1}}}\n", ":10: ", "test"},
+        {HEAD "  - {name: a, patients: {female: 0.5}}\n", ":10: ", "how many patients"},
+        {HEAD "  - {name: a, patients: {n: 20, female: 1.5}}\n", ":10: ", "female"},
+        {HEAD "  - {name: a, patients: {n: 20, age: 60}}\n", ":10: ", "[mean, standard deviation]"},
+        {HEAD "  - {name: a, patients: {n: 20, prevalence: nan}}\n", ":10: ", "prevalence"},
+        {HEAD "  - {name: a, patients: {n: 20}, labels: {noise: 0.7}}\n", ":10: ", "noise"},
+        {HEAD "  - {name: a, patients: {n: 20}, shift: [mist: 1]}\n", ":10: ", "mist"},
+        {HEAD "  - {name: a, patients: {n: 20}, shift: [blur: 9]}\n", ":10: ", "blur"},
+        {HEAD "  - {patients: {n: 20}}\n", ":10: ", "name"},
+        {HEAD "  - {name: Nord, patients: {n: 20}}\n", ":10: ", "Nord"},
+        {HEAD "  - {name: ../x, patients: {n: 20}}\n", ":10: ", "../x"},
+        {HEAD "  - {name: pooled, patients: {n: 20}}\n", ":10: ", "pooled"},
+        {HEAD "  - {name: stamp, patients: {n: 20}}\n", ":10: ", "stamp"},
+        {HEAD TWO "  - {name: b, like: z}\n", ":11: ", "no hospital z"},
+        {HEAD TWO "  - {name: a, like: a}\n", ":11: ", "two hospitals a"},
+        {HEAD "  - {name: b, like: b, patients: {n: 20}}\n", ":10: ", "above this one"},
+        {HEAD "  - {name: a, patients: {n: 20}, scanner: \"0123456789012345678901234567890123456789"
+              "01234567890123456789012345\"}\n",
+         ":10: ", "scanner"},
+        {FIXTURE_JOB FIXTURE_GENERATE "hospitals: []\n", ": ", "1 to 10000"},
+        {FIXTURE_JOB FIXTURE_GENERATE "hospitals: 5\n", ":9: ", "list"},
+        {FIXTURE_JOB "hospitals:\n" TWO, ":9: ", "has no data"},
+        {FIXTURE_JOB "generate: {phantom: ct, task: opacity}\nhospitals:\n" TWO,
+         ":8: ", "xray/opacity"},
+        {FIXTURE_JOB "generate: {phantom: xray, task: opacity, size: 8}\nhospitals:\n" TWO,
+         ":8: ", "size"},
+        {FIXTURE_JOB "generate: {phantom: xray, task: opacity, size: 32}\nhospitals:\n" TWO,
+         "s.yaml: ", "1x32x32"},
+        {FIXTURE_JOB FIXTURE_GENERATE
+         "source: {npz: x.npz, classes: {a: 0, b: 1}}\nhospitals:\n" TWO,
+         ":9: ", "not both"},
+        {FIXTURE_JOB "source: {npz: x.npz}\nhospitals:\n" TWO, ":8: ", "classes"},
+        {FIXTURE_JOB "source: {npz: x.npz, classes: {a: 0, b: 1}, alpha: 0}\nhospitals:\n" TWO,
+         ":8: ", "alpha"},
+        {FIXTURE_JOB "source: {npz: x.npz, classes: {a: 0, b: 1}, split: fair}\nhospitals:\n" TWO,
+         ":8: ", "dirichlet"},
+        {FIXTURE_SMALL "clients: {processes: 0}\n", ":12: ", "processes"},
+        {FIXTURE_SMALL "baselines: [magic]\n", ":12: ", "magic"},
+        {FIXTURE_SMALL "baselines: centralised\n", ":12: ", "list"},
+        // Inside the job: the scenario's own line, not one of a copy.
+        {"job:\n  name: small\n  task: classify\n  data: {input: [1, 16, 16], classes: [normal, "
+         "opacity], "
+         "positive: opacity}\n  model: {name: logistic}\n  rounds: nan\n" FIXTURE_GENERATE
+             FIXTURE_HOSPITALS,
+         "s.yaml:6: ", "rounds"},
+        {FIXTURE_JOB "  roundz: 4\n" FIXTURE_GENERATE FIXTURE_HOSPITALS,
+         "s.yaml:8: ", "did you mean rounds"},
+        {FIXTURE_JOB "  model: {name: cnn}\n" FIXTURE_GENERATE FIXTURE_HOSPITALS,
+         "s.yaml:8: ", "twice"},
+        {FIXTURE_GENERATE FIXTURE_HOSPITALS, "s.yaml", "job"},
+        {"", "s.yaml", "job"},
+        {"job: [", "s.yaml:", ""},
+    };
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        scenario s;
+        if (fixture_read(&s, dir, cases[i].text, NULL, 0, -1, &err) != FL_ECONFIG) {
+            check_fail("case %zu was not refused:\n%s", i, cases[i].text);
+        }
+        if (strstr(err.text, cases[i].line) == NULL || strstr(err.text, cases[i].says) == NULL) {
+            check_fail("case %zu: \"%s\" lacks \"%s\" or \"%s\"", i, err.text, cases[i].line,
+                       cases[i].says);
+        }
+    }
+    check_rmdir(&dir);
+}
+
+static void a_missing_file_and_an_unset_variable_are_named(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    scenario s;
+    check_fails(scenario_read(&s, "/nonexistent/s.yaml", NULL, 0, -1, &err), FL_ENOTFOUND);
+    check_has(err.text, "/nonexistent/s.yaml");
+    char *dir = check_tmpdir();
+    unsetenv("CONSILIUM_TEST_UNSET");
+    check_fails(fixture_read(&s, dir,
+                             FIXTURE_JOB
+                             "hospitals:\n  - {name: a, data: \"${CONSILIUM_TEST_UNSET}/x\"}\n",
+                             NULL, 0, -1, &err),
+                FL_ECONFIG);
+    check_has(err.text, "s.yaml:9: ");
+    check_has(err.text, "CONSILIUM_TEST_UNSET");
+    check_rmdir(&dir);
+}
+
+static void the_reference_of_keys_names_them_all(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t n = 0;
+    FILE *out = open_memstream(&text, &n);
+    scenario_describe(out);
+    fclose(out);
+    static const char *const keys[] = {"generate.difficulty",
+                                       "source.alpha",
+                                       "patients.prevalence",
+                                       "labels.noise",
+                                       "clients.processes",
+                                       "baselines",
+                                       "scanner",
+                                       "like",
+                                       "dataset"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        check_has(text, keys[i]);
+    }
+    check(strstr(text, "dataset.table") == NULL);  // dataset.yaml has a reference of its own
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_demo_is_five_hospitals_that_differ),
+        cmocka_unit_test(the_heart_scenario_finds_its_real_hospitals),
+        cmocka_unit_test(like_takes_what_is_not_said),
+        cmocka_unit_test(settings_reach_the_job_and_the_hospitals),
+        cmocka_unit_test(a_job_may_be_a_file_of_its_own),
+        cmocka_unit_test(relative_paths_start_at_the_scenario),
+        cmocka_unit_test(every_complaint_names_its_line),
+        cmocka_unit_test(a_missing_file_and_an_unset_variable_are_named),
+        cmocka_unit_test(the_reference_of_keys_names_them_all),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
