@@ -1,0 +1,287 @@
+/*
+ * test_plan.c - what holds for every plan
+ */
+#include "check.h"
+
+#include "nn/optim.h"
+#include "nn/plan.h"
+
+enum { ROWS = 8, SIZE = 12, N_CLASSES = 3 };
+
+/* A small network with everything in it. */
+static nn_graph *new_graph(bool norm, double dropout)
+{
+    fl_err err = FL_ERR_INIT;
+    nn_graph *g = nn_graph_new("test");
+    nn_value x = nn_graph_input(g, "image", &(nn_shape){4, {NN_BATCH, 1, SIZE, SIZE}});
+
+    x = nn_max_pool(g, nn_relu(g, nn_conv(g, "conv1", x, 16, 3, 1, 1)), 2, 2);
+    x = nn_conv(g, "conv2", x, 32, 3, 1, 1);
+    x = norm ? nn_batch_norm(g, "bn", x) : x;
+    x = nn_max_pool(g, nn_relu(g, x), 2, 2);
+    x = nn_dropout(g, nn_relu(g, nn_gemm(g, "fc1", nn_flatten(g, x), 64)), dropout);
+    nn_graph_output(g, "logits", nn_gemm(g, "fc2", x, N_CLASSES));
+    check_ok(nn_graph_finish(g, &err), err);
+    return g;
+}
+
+static nn_plan *new_plan(const nn_graph *g, int64_t capacity, bool train, int threads)
+{
+    fl_err err = FL_ERR_INIT;
+    nn_plan *plan;
+    nn_plan_config cfg = {.capacity = capacity,
+                          .train = train,
+                          .precision = NN_FP32,
+                          .threads = threads,
+                          .loss = {NN_LOSS_SOFTMAX_CE, NULL}};
+
+    check_ok(nn_plan_new(&plan, g, &cfg, &err), err);
+    return plan;
+}
+
+static void fill_batch(nn_plan *plan, int64_t n, uint64_t seed, bool train)
+{
+    fl_rng rng;
+
+    fl_rng_init(&rng, seed, "batch", "", 0);
+    for (int64_t i = 0; i < n * SIZE * SIZE; i++) {
+        nn_plan_input(plan, 0)[i] = (float)fl_rng_normal(&rng);
+    }
+    for (int64_t i = 0; train && i < n; i++) {
+        nn_plan_target(plan)[i] = (float)fl_rng_below(&rng, N_CLASSES);
+    }
+}
+
+static void a_plan_trains_and_another_predicts(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    nn_graph *g = new_graph(false, 0.1);
+    const nn_table *table = nn_graph_table(g);
+    nn_params params, grad;
+    check_ok(nn_params_init(&params, table, &err), err);
+    check_ok(nn_params_init(&grad, table, &err), err);
+    nn_graph_init(g, params.data, 1);
+
+    nn_optim_config sgd;
+    nn_optim *optim;
+    nn_optim_defaults(&sgd);
+    check_ok(nn_optim_new(&optim, &sgd, table, &err), err);
+    nn_plan *plan = new_plan(g, ROWS, true, 1);
+    fl_rng rng;
+    fl_rng_init(&rng, 1, "dropout", "", 0);
+    double first = 0, last = 0;
+    for (int step = 0; step < 60; step++) {
+        fill_batch(plan, ROWS, 1, true);
+        last = nn_plan_step(plan, params.data, grad.data, ROWS, &rng);
+        nn_optim_step(optim, params.data, grad.data, 1);
+        first = step == 0 ? last : first;
+    }
+    check(first > 0.9 && last < 0.1);
+
+    nn_plan *predict = new_plan(g, 2 * ROWS, false, 1);
+    fill_batch(predict, ROWS, 1, false);
+    nn_plan_forward(predict, params.data, ROWS);
+    const float *logits = nn_plan_output(predict, 0);
+    for (int64_t i = 0; i < ROWS; i++) {  // what was learnt by heart
+        check_near(nn_loss_run(&(nn_loss_config){NN_LOSS_SOFTMAX_CE, NULL}, logits + i * N_CLASSES,
+                               nn_plan_target(plan) + i, 1, 1, N_CLASSES, NULL),
+                   0, 0.2);
+    }
+    nn_plan_destroy(&predict);
+    nn_plan_destroy(&plan);
+    nn_plan_destroy(&plan);  // fine when called twice
+    nn_optim_destroy(&optim);
+    nn_params_clear(&params);
+    nn_params_clear(&grad);
+    nn_graph_destroy(&g);
+}
+
+/* Parameters after five steps of batches of n, on a plan of that capacity. */
+static float *train(const nn_graph *g, int64_t capacity, int64_t n, int threads, double *loss)
+{
+    size_t P = (size_t)nn_table_count(nn_graph_table(g));
+    float *params = fl_xcalloc(P, sizeof *params), *grad = fl_xcalloc(P, sizeof *grad);
+    nn_plan *plan = new_plan(g, capacity, true, threads);
+    fl_rng rng;
+
+    fl_rng_init(&rng, 4, "dropout", "", 0);
+    nn_graph_init(g, params, 3);
+    fill_batch(plan, capacity, 99, true);  // what an earlier, full batch left behind
+    for (uint64_t step = 0; step < 5; step++) {
+        fill_batch(plan, n, step, true);
+        *loss = nn_plan_step(plan, params, grad, n, &rng);
+        nn_vec_axpy(params, -0.05f, grad, (int64_t)P);
+    }
+    nn_plan_destroy(&plan);
+    free(grad);
+    return params;
+}
+
+static void the_same_seed_gives_the_same_bits(void **state)
+{
+    (void)state;
+    for (int threads = 1; threads <= 2; threads++) {
+        nn_graph *g = new_graph(true, 0.3);
+        double loss_a, loss_b;
+        float *a = train(g, ROWS, ROWS, threads, &loss_a);
+        float *b = train(g, ROWS, ROWS, threads, &loss_b);
+        check_near(loss_a, loss_b, 0);
+        check_bytes(a, b, (size_t)nn_table_count(nn_graph_table(g)) * sizeof *a);
+        free(a);
+        free(b);
+        nn_graph_destroy(&g);
+    }
+}
+
+static void a_small_batch_on_a_large_plan_is_as_on_a_small_one(void **state)
+{
+    (void)state;
+    for (int norm = 0; norm < 2; norm++) {
+        nn_graph *g = new_graph(norm, 0.3);
+        double loss_a, loss_b;
+        float *a = train(g, 5, 5, 1, &loss_a), *b = train(g, ROWS, 5, 1, &loss_b);
+        check_near(loss_a, loss_b, 1e-5);  // sums are split differently
+        for (int64_t i = 0; i < nn_table_count(nn_graph_table(g)); i++) {
+            check_near(a[i], b[i], 1e-5);
+        }
+        free(a);
+        free(b);
+        nn_graph_destroy(&g);
+    }
+}
+
+static void rows_do_not_see_each_other_in_inference(void **state)
+{
+    (void)state;
+    nn_graph *g = new_graph(true, 0.3);
+    float *params = fl_xcalloc((size_t)nn_table_count(nn_graph_table(g)), sizeof *params);
+    nn_graph_init(g, params, 3);
+    nn_plan *plan = new_plan(g, ROWS, false, 1);
+    float before[N_CLASSES];
+    fill_batch(plan, ROWS, 1, false);
+    nn_plan_forward(plan, params, ROWS);
+    memcpy(before, nn_plan_output(plan, 0), sizeof before);
+    for (int64_t i = SIZE * SIZE; i < ROWS * SIZE * SIZE; i++) {
+        nn_plan_input(plan, 0)[i] = NAN;
+    }
+    nn_plan_forward(plan, params, 1);  // the other rows are cleared
+    check_bytes(nn_plan_output(plan, 0), before, sizeof before);
+    nn_plan_destroy(&plan);
+    free(params);
+    nn_graph_destroy(&g);
+}
+
+static void params_are_read_from_wherever_the_caller_has_them(void **state)
+{
+    (void)state;
+    nn_graph *g = new_graph(false, 0);
+    size_t P = (size_t)nn_table_count(nn_graph_table(g));
+    float *a = fl_xcalloc(P + 1, sizeof *a), *b = fl_xcalloc(P + 1, sizeof *b);
+    float *grad_a = fl_xcalloc(P, sizeof *a), *grad_b = fl_xcalloc(P, sizeof *b);
+    nn_graph_init(g, a, 3);
+    memcpy(b + 1, a, P * sizeof *a);  // not aligned
+    nn_plan *plan = new_plan(g, ROWS, true, 1);
+    fill_batch(plan, ROWS, 1, true);
+    double loss = nn_plan_step(plan, a, grad_a, ROWS, NULL);
+    check_near(nn_plan_step(plan, b + 1, grad_b, ROWS, NULL), loss, 0);
+    check_bytes(grad_a, grad_b, P * sizeof *a);
+    nn_plan_destroy(&plan);
+    free(a);
+    free(b);
+    free(grad_a);
+    free(grad_b);
+    nn_graph_destroy(&g);
+}
+
+static void statistics_advance_in_training_only(void **state)
+{
+    (void)state;
+    nn_graph *g = new_graph(true, 0);
+    const nn_table *table = nn_graph_table(g);
+    const nn_param *mean = nn_table_find(table, "bn.running_mean");
+    float *params = fl_xcalloc((size_t)nn_table_count(table), sizeof *params);
+    float *grad = fl_xcalloc((size_t)nn_table_count(table), sizeof *grad);
+    nn_graph_init(g, params, 3);
+    memset(grad, 0x7f, (size_t)nn_table_count(table) * sizeof *grad);
+    nn_plan *plan = new_plan(g, ROWS, true, 1);
+    fill_batch(plan, ROWS, 1, true);
+    nn_plan_forward(plan, params, ROWS);
+    check_near(nn_vec_max_abs(params + mean->offset, mean->count), 0, 0);
+    nn_plan_step(plan, params, grad, ROWS, NULL);
+    check(nn_vec_max_abs(params + mean->offset, mean->count) > 0);
+    check_near(nn_vec_max_abs(grad + mean->offset, mean->count), 0, 0);  // no gradient
+    nn_plan_destroy(&plan);
+    free(params);
+    free(grad);
+    nn_graph_destroy(&g);
+}
+
+/* Bytes of an inference plan of n convolutions, one behind the other. */
+static size_t bytes_of_chain(int n)
+{
+    fl_err err = FL_ERR_INIT;
+    nn_graph *g = nn_graph_new("chain");
+    nn_value x = nn_graph_input(g, "x", &(nn_shape){4, {NN_BATCH, 16, 16, 16}});
+
+    for (int i = 0; i < n; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "conv%d", i);
+        x = nn_relu(g, nn_conv(g, name, x, 16, 3, 1, 1));
+    }
+    nn_graph_output(g, "y", nn_gemm(g, "fc", nn_flatten(g, x), 2));
+    check_ok(nn_graph_finish(g, &err), err);
+    nn_plan *plan = new_plan(g, ROWS, false, 1);
+    size_t bytes = nn_plan_bytes(plan);
+    nn_plan_destroy(&plan);
+    nn_graph_destroy(&g);
+    return bytes;
+}
+
+static void activations_share_one_arena(void **state)
+{
+    (void)state;
+    check_int(bytes_of_chain(20), bytes_of_chain(4));
+}
+
+static void what_cannot_be_planned_is_said_in_words(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    nn_plan *plan;
+    nn_graph *g = new_graph(false, 0);
+    nn_plan_config cfg = {.capacity = 4, .train = true, .precision = NN_BF16, .threads = 1};
+    if (nn_precision_why_not(NN_BF16) != NULL) {
+        check_fails(nn_plan_new(&plan, g, &cfg, &err), FL_EUNSUPPORTED);
+        check_has(err.text, "bf16");
+    }
+    cfg.precision = NN_FP32;
+    cfg.capacity = 0;
+    check_fails(nn_plan_new(&plan, g, &cfg, &err), FL_ECONFIG);
+    nn_graph_destroy(&g);
+
+    g = nn_graph_new("no parameters");
+    nn_value x = nn_relu(g, nn_graph_input(g, "x", &(nn_shape){2, {NN_BATCH, 3}}));
+    nn_graph_output(g, "y", x);
+    check_ok(nn_graph_finish(g, &err), err);
+    cfg.capacity = 4;
+    check_fails(nn_plan_new(&plan, g, &cfg, &err), FL_ECONFIG);
+    check_has(err.text, "no parameter");
+    check(plan == NULL);
+    nn_graph_destroy(&g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_plan_trains_and_another_predicts),
+        cmocka_unit_test(the_same_seed_gives_the_same_bits),
+        cmocka_unit_test(a_small_batch_on_a_large_plan_is_as_on_a_small_one),
+        cmocka_unit_test(rows_do_not_see_each_other_in_inference),
+        cmocka_unit_test(params_are_read_from_wherever_the_caller_has_them),
+        cmocka_unit_test(statistics_advance_in_training_only),
+        cmocka_unit_test(activations_share_one_arena),
+        cmocka_unit_test(what_cannot_be_planned_is_said_in_words),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
