@@ -18,7 +18,7 @@
 #include "report/read.h"
 
 enum {
-    WIDTH = 500,         // of the drawing; pages scale it
+    WIDTH = 460,         // of the drawing; pages scale it
     FEW_SITES = 8,       // more are drawn without names
     MOST_BARS = 40,
 };
@@ -30,7 +30,7 @@ static const char preamble[] =
     "set xtics nomirror tc rgb '#55656f'\n"
     "set ytics nomirror tc rgb '#1b2a33'\n"
     "set grid x lt 1 lc rgb '#e6ebee'\n"
-    "set key bmargin center horizontal samplen 1.2 spacing 1.15 tc rgb '#1b2a33'\n";
+    "set key tmargin center horizontal samplen 1.2 spacing 1.15 tc rgb '#1b2a33'\n";
 
 static void begin(fl_buf *script, int height)
 {
@@ -69,6 +69,12 @@ typedef struct {
     int mark;       // gnuplot's point type
     double offset;  // in rows, upwards
 } series;
+
+static const series forest[] = {
+    {"global", "shared", "#0b6477", 7, 0.22},
+    {"local", "own", "#c0661a", 5, 0},
+    {"centralised", "all in one place", "#6b7780", 9, -0.22},
+};
 
 /* A row a hospital, the first on top; a hospital without figure says why. */
 static void add_rows(fl_buf *script, const json_t *sites, const char *own)
@@ -118,6 +124,38 @@ static void add_points(fl_buf *script, const json_t *report, const series *s, co
     fl_buf_puts(script, "E\n");
 }
 
+/* Ends and ticks of the axis: five steps or so, of 1, 2 or 5 times a power of
+ * ten, around every value and interval drawn. */
+static void add_range(fl_buf *script, const json_t *report, const char *metric, size_t n_series)
+{
+    static const char *const keys[] = {"value", "ci_low", "ci_high"};
+    double low = INFINITY, high = -INFINITY;
+    size_t i;
+    const json_t *site;
+    json_array_foreach(json_object_get(report, "sites"), i, site) {
+        for (size_t s = 0; s < n_series; s++) {
+            for (size_t k = 0; k < 3; k++) {
+                double x = fl_json_get_number(report_figure(report, site, forest[s].model, metric),
+                                              keys[k]);
+                low = x < low ? x : low;
+                high = x > high ? x : high;
+            }
+        }
+    }
+    if (!(low <= high)) {
+        fl_buf_puts(script, "set xrange [0:1]\n");
+        return;
+    }
+    double rough = fmax(high - low, 1e-3 * fmax(1, fabs(high))) / 4;
+    double power = pow(10, floor(log10(rough))), lead = rough / power;
+    double step = power * (lead > 5 ? 10 : lead > 2 ? 5 : lead > 1 ? 2 : 1);
+    low = step * floor(low / step);
+    high = step * ceil(high / step);
+    int digits = step >= 1 ? 0 : (int)ceil(-log10(step) - 1e-9);
+    fl_buf_printf(script, "set xrange [%.10g:%.10g]\nset xtics %.10g\nset format x '%%.%df'\n", low,
+                  high > low ? high : low + step, step, digits);
+}
+
 static bool some_site_has(const json_t *report, const char *model, const char *metric)
 {
     size_t i;
@@ -133,11 +171,6 @@ static bool some_site_has(const json_t *report, const char *model, const char *m
 void report_chart_forest(fl_buf *out, const json_t *report, const char *metric, const char *own,
                          int id)
 {
-    static const series all[] = {
-        {"global", "shared model", "#0b6477", 7, 0.22},
-        {"local", "own model", "#c0661a", 5, 0},
-        {"centralised", "all data in one place", "#6b7780", 9, -0.22},
-    };
     const json_t *sites = json_object_get(report, "sites"), *site;
     fl_buf script = FL_BUF_INIT, words = FL_BUF_INIT;
     size_t i, n = json_array_size(sites), n_series = own != NULL ? 1 : 3, drawn = 0;
@@ -148,21 +181,22 @@ void report_chart_forest(fl_buf *out, const json_t *report, const char *metric, 
     }
     fl_buf_puts(&script, "set xlabel ");
     report_gnuplot_quote(&script, report_metric_label(metric));
-    fl_buf_puts(&script, " tc rgb '#55656f'\nset format x '%.2f'\nset xtics autofreq\n");
+    fl_buf_puts(&script, " tc rgb '#55656f'\n");
+    add_range(&script, report, metric, n_series);
     if (own != NULL) {
         fl_buf_puts(&script, "unset key\n");
     }
     for (size_t s = 0; s < n_series; s++) {
-        series one = all[s];
+        series one = forest[s];
         one.offset = n_series == 1 ? 0 : one.offset;
         add_points(&script, report, &one, metric, (int)s);
     }
     for (size_t s = 0; s < n_series; s++) {
-        if (some_site_has(report, all[s].model, metric)) {
+        if (some_site_has(report, forest[s].model, metric)) {
             fl_buf_printf(&script,
                           "%s$d%zu using 1:4:2:3 with xerrorbars pt %d ps 0.75 lw 1.6 lc rgb '%s' "
                           "title '%s'",
-                          drawn++ > 0 ? ", " : "plot ", s, all[s].mark, all[s].colour, all[s].title);
+                          drawn++ > 0 ? ", " : "plot ", s, forest[s].mark, forest[s].colour, forest[s].title);
         }
     }
     fl_buf_puts(&script, drawn > 0 ? "\n" : "plot NaN notitle\n");
@@ -231,7 +265,7 @@ bool report_chart_curves(fl_buf *out, const json_t *report, int id)
     begin(&script, 300);
     add_curves(&script, report, key);
     fl_buf_printf(&script, "set xlabel 'round' tc rgb '#55656f'\nset grid y lt 1 lc rgb '#e6ebee'\n"
-                           "set ylabel 'validation %s' tc rgb '#55656f'\n", label);
+                           "set ylabel 'validation %s' tc rgb '#55656f'\nset format y '%%.2f'\n", label);
     if (selected >= 0) {
         fl_buf_printf(&script,
                       "set arrow from first %" PRId64 ", graph 0 to first %" PRId64

@@ -54,7 +54,7 @@ static void add_runs(fl_buf *out, const json_t *const *reports, size_t n, const 
     static const char *const columns[] = {"Run", "#Rounds", "#All test cases", "#Mean of hospitals",
                                           "#Worst hospital", "#Gap", NULL};
     report_html_section(out, "runs", "The runs");
-    report_html_table(out, true, columns);
+    report_html_table(out, REPORT_CARDS, columns);
     for (size_t i = 0; i < n; i++) {
         const json_t *f = json_object_get(reports[i], "fairness");
         bool same = strcmp(fl_json_get_string(f, "metric", metric), metric) == 0;
@@ -101,7 +101,7 @@ static void add_hospital(fl_buf *out, const json_t *const *reports, size_t n, co
     static const char *const columns[] = {"Run", "#Shared model", "#Own model",
                                           "#Benefit of joining", "Joining", NULL};
     report_html(out, "<h3>%s</h3>\n", name);
-    report_html_table(out, true, columns);
+    report_html_table(out, REPORT_CARDS, columns);
     for (size_t i = 0; i < n; i++) {
         const json_t *site = report_site(reports[i], name);
         fl_buf_puts(out, "<tr>");

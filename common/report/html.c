@@ -89,13 +89,15 @@ void report_html_begin(fl_buf *out, const json_t *report, const char *eyebrow, c
 
 void report_html_end(fl_buf *out, const json_t *report)
 {
+    char time[REPORT_NUMBER_BYTES];
     report_html(out,
                 "</main>\n<footer>\n<p><b>Research use. Not a medical device.</b></p>\n"
                 "<p>Intended use: %s</p>\n<p>Made by Consilium %s from report.json of run %s, %s.</p>\n"
                 "</footer>\n</div>\n</body>\n</html>\n",
                 fl_json_get_string(report, "intended_use", "not stated in the job"),
                 fl_json_get_string(json_object_get(report, "environment"), "consilium", ""),
-                fl_json_get_string(report, "run", "?"), fl_json_get_string(report, "created", ""));
+                fl_json_get_string(report, "run", "?"),
+                report_time(time, fl_json_get_string(report, "created", "")));
 }
 
 void report_html_section(fl_buf *out, const char *id, const char *heading)
@@ -110,10 +112,14 @@ void report_html_section_end(fl_buf *out)
 
 /* ------------------------------------------------------------------ tables */
 
-void report_html_table(fl_buf *out, bool as_cards, const char *const *columns)
+void report_html_table(fl_buf *out, report_table kind, const char *const *columns)
 {
-    report_html(out, "<div class=\"scroll\"><table class=\"%s\"><thead><tr>",
-                as_cards ? "cards" : "plain");
+    static const char *const classes[] = {
+        [REPORT_NARROW] = "plain",
+        [REPORT_WIDE] = "wide",
+        [REPORT_CARDS] = "cards",
+    };
+    report_html(out, "<div class=\"scroll\"><table class=\"%s\"><thead><tr>", classes[kind]);
     for (; *columns != NULL; columns++) {
         bool number = (*columns)[0] == '#';
         fl_buf_puts(out, number ? "<th class=\"n\" scope=\"col\">" : "<th scope=\"col\">");

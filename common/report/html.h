@@ -32,12 +32,14 @@ void report_html_end(fl_buf *out, const json_t *report);
 void report_html_section(fl_buf *out, const char *id, const char *heading);
 void report_html_section_end(fl_buf *out);
 
-/*
- * A table that scrolls in its own box, or where as_cards, turns into one card
- * a row on a phone (then every cell needs its column's name).
- * columns: "name" is text, "#name" a column of numbers; NULL at the end.
- */
-void report_html_table(fl_buf *out, bool as_cards, const char *const *columns);
+/* What becomes of a table on a phone. */
+typedef enum {
+    REPORT_NARROW,  // it fits
+    REPORT_WIDE,    // keeps its width and scrolls in its own box
+    REPORT_CARDS,   // one card a row; every cell needs its column in data-l
+} report_table;
+/* columns: "name" is text, "#name" a column of numbers; NULL at the end. */
+void report_html_table(fl_buf *out, report_table kind, const char *const *columns);
 void report_html_table_end(fl_buf *out);
 
 /* A cell with a FIGURE: value, interval, or why there is none. */

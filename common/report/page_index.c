@@ -349,7 +349,7 @@ static void add_sites(fl_buf *out, const json_t *report, const char *metric)
     const char *without[] = {"Hospital", "#Training cases", "#Test cases", "#Positives", shared.data,
                              own.data, "#Benefit of joining", "Joining", NULL};
     report_html_section(out, "hospitals", "Hospital by hospital");
-    report_html_table(out, true, has_centralised(report) ? with : without);
+    report_html_table(out, REPORT_CARDS, has_centralised(report) ? with : without);
     size_t i;
     const json_t *site;
     json_array_foreach(json_object_get(report, "sites"), i, site) {
@@ -439,7 +439,7 @@ static void add_absences(fl_buf *out, const json_t *report)
     if (n == 0) {
         fl_buf_puts(out, "<p>None: every hospital took part in every round.</p>\n");
     } else {
-        report_html_table(out, false, columns);
+        report_html_table(out, REPORT_NARROW, columns);
         for (size_t i = 0; i < n; i++) {
             report_html(out, "<tr><td>%s</td><td>%s</td><td class=\"text\">%s</td></tr>\n",
                         list[i].site, list[i].rounds, list[i].reason);
@@ -460,7 +460,7 @@ static void add_rounds(fl_buf *out, const json_t *report)
     report_html_section(out, "rounds", "Rounds");
     add_absences(out, report);
     fl_buf_puts(out, "<h3>Round by round</h3>\n");
-    report_html_table(out, false, columns);
+    report_html_table(out, REPORT_WIDE, columns);
     json_array_foreach(json_object_get(report, "rounds"), i, round) {
         add_round(out, report, round, selected, n_sites);
     }
@@ -515,7 +515,7 @@ static void add_security(fl_buf *out, const json_t *report)
         fl_buf_puts(out, "<p>Nothing was refused.</p>\n");
     } else {
         fl_buf_puts(out, "<p>Refused and recorded; the run went on.</p>\n");
-        report_html_table(out, false, columns);
+        report_html_table(out, REPORT_WIDE, columns);
         json_array_foreach(refusals, i, item) {
             char times[REPORT_NUMBER_BYTES];
             report_html(out,
@@ -543,10 +543,11 @@ static void add_rules(fl_buf *out, const json_t *report, const char *metric)
 fl_status report_write_index(const json_t *report, const char *path, fl_err *err)
 {
     const char *metric = report_main_metric(report);
+    char time[REPORT_NUMBER_BYTES];
     fl_buf out = FL_BUF_INIT, eyebrow = FL_BUF_INIT;
     fl_buf_printf(&eyebrow, "Report of a federated run \xc2\xb7 %s \xc2\xb7 %s",
                   fl_json_get_string(report, "federation", fl_json_get_string(report, "run", "")),
-                  fl_json_get_string(report, "created", ""));
+                  report_time(time, fl_json_get_string(report, "created", "")));
     report_html_begin(&out, report, eyebrow.data, fl_json_get_string(report, "job", "run"));
     add_summary(&out, report, metric);
     add_tiles(&out, report, metric);

@@ -64,8 +64,8 @@ static void both_models_sentence(fl_buf *out, const json_t *report, const json_t
     }
     report_html(out, "<p>On your %lld test cases", (long long)fl_json_get_int(global, "n", 0));
     if (report_n_positive(site) >= 0) {
-        report_html(out, " (%lld %s)", (long long)report_n_positive(site),
-                    fl_json_get_string(report, "positive", "positive"));
+        report_html(out, " (%lld with %s)", (long long)report_n_positive(site),
+                    fl_json_get_string(report, "positive", "the positive class"));
     }
     report_html(out, " the shared model has %s %s", report_metric_label(metric),
                 report_figure_text(text, global, 2, false));
@@ -136,14 +136,20 @@ static void place_sentence(fl_buf *out, const json_t *report, const json_t *site
         n += !isnan(value);
         better += value > own;
     }
-    if (!isnan(own) && n > 1) {
-        char gap[REPORT_NUMBER_BYTES];
-        report_html(out, "<p>Of %zu hospitals with a value, %zu %s served better than yours; the gap "
-                         "between best and worst is %s.</p>\n",
-                    n, better, better == 1 ? "is" : "are",
-                    report_number(gap, fl_json_get_number(json_object_get(report, "fairness"), "gap"),
-                                  2));
+    if (isnan(own) || n < 2) {
+        return;
     }
+    char gap[REPORT_NUMBER_BYTES];
+    report_html(out, "<p>By %s the shared model serves ", report_metric_label(metric));
+    if (better == 0) {
+        fl_buf_puts(out, "no other hospital better than yours");
+    } else if (better + 1 == n) {
+        fl_buf_puts(out, "every other hospital better than yours");
+    } else {
+        report_html(out, "%zu of %zu hospitals better than yours", better, n);
+    }
+    report_html(out, " (hospitals with a value: %zu); the gap between best and worst is %s.</p>\n", n,
+                report_number(gap, fl_json_get_number(json_object_get(report, "fairness"), "gap"), 2));
 }
 
 static void absences_sentence(fl_buf *out, const json_t *report, const char *name)
@@ -305,7 +311,7 @@ static void add_table1(fl_buf *out, const json_t *site)
         return;
     }
     report_html_section(out, "table1", "Who is in it, by split");
-    report_html_table(out, false, columns);
+    report_html_table(out, REPORT_NARROW, columns);
     table1_counts(out, site, "n", "cases");
     table1_counts(out, site, "patients", "patients");
     table1_shares(out, site, "classes", NULL, "");
@@ -377,7 +383,7 @@ static void add_figures(fl_buf *out, const json_t *report, const json_t *site)
     columns[n++] = "Interval by";
     columns[n] = NULL;
     report_html_section(out, "figures", "How good it is for your patients");
-    report_html_table(out, true, columns);
+    report_html_table(out, REPORT_CARDS, columns);
     for (size_t k = 0; report_metrics[k] != NULL; k++) {
         const char *metric = report_metrics[k];
         const json_t *global = report_figure(report, site, "global", metric);
@@ -507,7 +513,7 @@ static void add_subgroups(fl_buf *out, const json_t *report, const json_t *site)
     }
     columns[n + 2] = NULL;
     report_html_section(out, "subgroups", "For whom it is good");
-    report_html_table(out, true, columns);
+    report_html_table(out, REPORT_CARDS, columns);
     json_array_foreach(groups, i, group) {
         add_subgroup(out, group, metrics, n);
     }
@@ -537,7 +543,7 @@ static void add_others(fl_buf *out, const json_t *report, const json_t *site, co
     size_t i;
     report_html_section(out, "others", "How the shared model serves other hospitals");
     report_chart_forest(out, report, metric, report_site_name(site), 2);
-    report_html_table(out, true, columns);
+    report_html_table(out, REPORT_CARDS, columns);
     json_array_foreach(json_object_get(report, "sites"), i, other) {
         char n[REPORT_NUMBER_BYTES];
         bool own = other == site;
@@ -552,7 +558,8 @@ static void add_others(fl_buf *out, const json_t *report, const json_t *site, co
         fl_buf_puts(out, "</tr>\n");
     }
     report_html_table_end(out);
-    report_html(out, "<p class=\"note\">%s.%s</p>\n", report_metric_label(metric),
+    report_html(out, "<p class=\"note\">%s on each hospital's own test cases.%s</p>\n",
+                report_metric_label(metric),
                 strcmp(fl_json_get_string(report, "names", "real"), "codes") == 0
                     ? " Other hospitals appear as codes."
                     : "");
@@ -568,7 +575,7 @@ static void add_problems(fl_buf *out, const json_t *site)
     if (json_array_size(problems) == 0) {
         fl_buf_puts(out, "<p>None were found.</p>\n");
     } else {
-        report_html_table(out, false, columns);
+        report_html_table(out, REPORT_NARROW, columns);
         json_array_foreach(problems, i, item) {
             char n[REPORT_NUMBER_BYTES];
             int64_t count = fl_json_get_int(item, "n", -1);
@@ -603,10 +610,11 @@ static void add_rules(fl_buf *out, const json_t *report, const char *metric)
 static fl_status write_page(const json_t *report, const json_t *site, const char *path, fl_err *err)
 {
     const char *metric = report_main_metric(report);
+    char time[REPORT_NUMBER_BYTES];
     fl_buf out = FL_BUF_INIT, eyebrow = FL_BUF_INIT, title = FL_BUF_INIT;
     fl_buf_printf(&eyebrow, "%s \xc2\xb7 %s \xc2\xb7 %s", fl_json_get_string(report, "job", ""),
                   fl_json_get_string(report, "federation", fl_json_get_string(report, "run", "")),
-                  fl_json_get_string(report, "created", ""));
+                  report_time(time, fl_json_get_string(report, "created", "")));
     fl_buf_printf(&title, "Report for the hospital %s", report_site_name(site));
     report_html_begin(&out, report, eyebrow.data, title.data);
     add_verdict(&out, report, site, metric);

@@ -344,3 +344,15 @@ char *report_duration(char *out, double seconds)
     }
     return out;
 }
+
+char *report_time(char *out, const char *iso)
+{
+    static const char shape[] = "0000-00-00T00:00:00Z";
+    bool known = strlen(iso) == strlen(shape) && iso[10] == 'T' && iso[19] == 'Z';
+    if (known) {
+        snprintf(out, REPORT_NUMBER_BYTES, "%.10s %.5s UTC", iso, iso + 11);
+    } else {
+        snprintf(out, REPORT_NUMBER_BYTES, "%s", iso);
+    }
+    return out;
+}

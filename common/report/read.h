@@ -80,5 +80,6 @@ char *report_figure_text(char *out, const json_t *figure, int digits,
 char *report_count(char *out, int64_t count);                   // "12 345"
 char *report_bytes(char *out, double bytes);                    // "1.4 MB"
 char *report_duration(char *out, double seconds);               // "2 min 05 s"
+char *report_time(char *out, const char *iso);                  // "2026-01-31 12:00 UTC"
 
 #endif
