@@ -18,7 +18,7 @@
 #include "report/report.h"
 
 enum { DAYS = 14 };
-static const int64_t day_ms = INT64_C(86400000);
+static const double day_ms = 86400000;
 
 /* Opens the federation of DIR and its roster. */
 static fl_status open_both(federation *f, roster **r, const char *dir, fl_err *err)
@@ -79,7 +79,7 @@ static fl_status run_init(int argc, char **argv, fl_err *err)
 
 static struct {
     const char *site, *address, *out;
-    int64_t days;
+    double days;
     bool confirm;
 } invite_o = {.days = DAYS};
 
@@ -87,7 +87,7 @@ static const fl_opt invite_options[] = {
     {"site", FL_OPT_TEXT, "NAME", "the hospital: a-z, 0-9, _ and -", &invite_o.site, 0, 0, true},
     {"address", FL_OPT_TEXT, "A", "another address than federation.yaml's", &invite_o.address, 0, 0, false},
     {"out", FL_OPT_TEXT, "FILE", "where it goes (DIR/invitations/NAME.yaml)", &invite_o.out, 0, 0, false},
-    {"days", FL_OPT_INT, "D", "valid for so many days (14)", &invite_o.days, 1, 3650, false},
+    {"days", FL_OPT_NUM, "D", "valid for so many days (14), 0.04 is an hour", &invite_o.days, 1e-6, 3650, false},
     {"confirm", FL_OPT_FLAG, NULL, "a person here must confirm the site's fingerprint", &invite_o.confirm, 0, 0, false},
     {0},
 };
@@ -116,7 +116,7 @@ static fl_status fill_invitation(fed_invitation *inv, const federation *f, fl_er
     memcpy(inv->curve_secret, fed_identity_curve_secret(one_time), sizeof inv->curve_secret);
     fl_blake2b_of(id, "invitation", &inv->curve_public, sizeof inv->curve_public);
     memcpy(inv->id, id, sizeof inv->id);
-    inv->expires_ms = fl_wall_ms() + invite_o.days * day_ms;
+    inv->expires_ms = fl_wall_ms() + (int64_t)(invite_o.days * day_ms);
     fed_identity_destroy(&one_time);
     return FL_OK;
 }
@@ -230,6 +230,19 @@ static fl_status find_unfinished(char **dir, const federation *f, fl_err *err)
     return st;
 }
 
+static fl_status create_run(char **dir, const federation *f, fl_err *err)
+{
+    roster *r = NULL;
+    char *db = federation_path(f, "federation.db");
+    fl_status st = roster_open(&r, db, err);
+    if (st == FL_OK) {
+        st = run_create(dir, f, r, run_o.job, run_o.name, err);
+    }
+    roster_close(&r);
+    free(db);
+    return st;
+}
+
 static bool finished_before(const char *dir)
 {
     record *r = NULL;
@@ -302,7 +315,7 @@ static fl_status run_run(int argc, char **argv, fl_err *err)
     if ((st = federation_lock(&f, err)) != FL_OK) {
         goto done;
     }
-    st = run_o.job != NULL ? run_create(&dir, &f, run_o.job, run_o.name, err) : find_unfinished(&dir, &f, err);
+    st = run_o.job != NULL ? create_run(&dir, &f, err) : find_unfinished(&dir, &f, err);
     if (st != FL_OK) {
         goto done;
     }
