@@ -149,7 +149,7 @@ static fl_status generate(const scenario *s, const scenario_hospital *h, const c
         fl_buf_printf(&yaml, "%s%s: %s", c > 0 ? ", " : "", s->generate.phantom->classes[c], s->generate.phantom->classes[c]);
     }
     fl_buf_puts(&yaml, "}\nreference_standard: the simulator's own truth\n"
-                       "attributes: {sex: sex, age: age, scanner: scanner}\nsplit: {column: split}\n");
+                       "attributes: {sex: sex, age: age, scanner: scanner}\nsplit: {column: split}\npreprocess: [normalise: zscore]\n");
     st = write_dataset_yaml(dir, yaml.data, err);
     fl_buf_clear(&yaml);
     return st;

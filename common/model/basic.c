@@ -53,6 +53,7 @@ static fl_status build_mlp(nn_graph **out, const model_config *cfg, const model_
     int n = cfg->n_hidden > 0 ? cfg->n_hidden : 2;
     const int64_t *hidden = cfg->n_hidden > 0 ? cfg->hidden : default_hidden;
     nn_graph *g = nn_graph_new("mlp");
+    nn_graph_layer_init(g, NN_INIT_HE_NORMAL);
     char name[16];
 
     nn_value x = flat_input(g, io);
@@ -61,6 +62,7 @@ static fl_status build_mlp(nn_graph **out, const model_config *cfg, const model_
         x = nn_dropout(g, nn_relu(g, nn_gemm(g, name, x, hidden[i])), cfg->dropout);
     }
     snprintf(name, sizeof name, "fc%d", n + 1);
+    nn_graph_layer_init(g, NN_INIT_FAN_IN);
     nn_graph_output(g, "logits", nn_gemm(g, name, x, io->n_outputs));
     return finish(out, g, err);
 }
@@ -89,6 +91,7 @@ static fl_status build_cnn(nn_graph **out, const model_config *cfg, const model_
         }
     }
     nn_graph *g = nn_graph_new("cnn");
+    nn_graph_layer_init(g, NN_INIT_HE_NORMAL);
     nn_value x = nn_graph_input(g, "image", &io->input);
     for (int i = 0; i < n; i++) {
         snprintf(name, sizeof name, "conv%d", i + 1);
@@ -96,6 +99,7 @@ static fl_status build_cnn(nn_graph **out, const model_config *cfg, const model_
     }
     x = nn_relu(g, nn_gemm(g, "fc1", nn_flatten(g, x), cfg->fc > 0 ? cfg->fc : 128));
     x = nn_dropout(g, x, cfg->dropout);
+    nn_graph_layer_init(g, NN_INIT_FAN_IN);
     nn_graph_output(g, "logits", nn_gemm(g, "fc2", x, io->n_outputs));
     return finish(out, g, err);
 }

@@ -35,6 +35,7 @@ struct nn_graph {
     size_t n_nodes, cap_nodes;
     nn_value inputs[MAX_ENDS], outputs[MAX_ENDS];
     size_t n_inputs, n_outputs;
+    nn_init layer_init; // of the weights of layers to come
     nn_table *table;  // made by finish
     fl_err mistake;   // the first one
     bool finished;
@@ -49,6 +50,7 @@ nn_graph *nn_graph_new(const char *name)
     g->arena = fl_arena_new(4096);
     g->name = fl_arena_strdup(g->arena, name);
     g->table = nn_table_new();
+    g->layer_init = NN_INIT_FAN_IN;
     return g;
 }
 
@@ -348,6 +350,17 @@ static nn_value layer_param(nn_graph *g, const char *layer, const char *what, nn
     return nn_graph_param(g, name, kind, shape, init, fan);
 }
 
+void nn_graph_layer_init(nn_graph *g, nn_init init)
+{
+    g->layer_init = init;
+}
+
+/* He et al. start biases at zero; the others as their weights. */
+static nn_init bias_init(const nn_graph *g)
+{
+    return g->layer_init == NN_INIT_FAN_IN ? NN_INIT_FAN_IN : NN_INIT_ZERO;
+}
+
 nn_value nn_conv(nn_graph *g, const char *name, nn_value x, int64_t channels, int64_t kernel,
                  int64_t stride, int64_t pad)
 {
@@ -369,8 +382,8 @@ nn_value nn_conv(nn_graph *g, const char *name, nn_value x, int64_t channels, in
         pads[i] = pads[n_spatial + i] = pad;
         fan_in *= kernel;
     }
-    nn_value inputs[] = {x, layer_param(g, name, "weight", NN_WEIGHT, &weight, NN_INIT_FAN_IN, 0),
-                         layer_param(g, name, "bias", NN_BIAS, &bias, NN_INIT_FAN_IN, fan_in)};
+    nn_value inputs[] = {x, layer_param(g, name, "weight", NN_WEIGHT, &weight, g->layer_init, 0),
+                         layer_param(g, name, "bias", NN_BIAS, &bias, bias_init(g), fan_in)};
     nn_attr attrs[] = {NN_INTS("kernel_shape", kernels, (size_t)n_spatial),
                        NN_INTS("strides", strides, (size_t)n_spatial),
                        NN_INTS("pads", pads, 2 * (size_t)n_spatial)};
@@ -389,8 +402,8 @@ nn_value nn_gemm(nn_graph *g, const char *name, nn_value x, int64_t features)
     }
     nn_shape weight = {2, {features, in->dim[1]}}, bias = {1, {features}};
     nn_value inputs[] = {
-        x, layer_param(g, name, "weight", NN_WEIGHT, &weight, NN_INIT_FAN_IN, 0),
-        layer_param(g, name, "bias", NN_BIAS, &bias, NN_INIT_FAN_IN, weight.dim[1])};
+        x, layer_param(g, name, "weight", NN_WEIGHT, &weight, g->layer_init, 0),
+        layer_param(g, name, "bias", NN_BIAS, &bias, bias_init(g), weight.dim[1])};
     nn_attr attrs[] = {NN_INT("transB", 1)};
     return nn_graph_op(g, "Gemm", name, inputs, 3, attrs, 1);
 }

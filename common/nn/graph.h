@@ -72,6 +72,10 @@ void nn_graph_output(nn_graph *g, const char *name, nn_value v);
  * the first mistake with the node's name. */
 fl_status nn_graph_finish(nn_graph *g, fl_err *err) FL_MUST_CHECK;
 
+/* How the weights of the layers added from here on start; NN_INIT_FAN_IN until
+ * said otherwise.  Before a ReLU use He's: it keeps the signal's variance. */
+void nn_graph_layer_init(nn_graph *g, nn_init init);
+
 /* Layers of the common kinds; parameters are called NAME.weight and NAME.bias. */
 nn_value nn_conv(nn_graph *g, const char *name, nn_value x, int64_t channels, int64_t kernel,
                  int64_t stride, int64_t pad);
