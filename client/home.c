@@ -1,6 +1,7 @@
 /*
  * home.c - see home.h
  */
+#define _XOPEN_SOURCE 700  // realpath
 #include "client/home.h"
 
 #include <errno.h>

@@ -93,6 +93,12 @@ struct session {
     fed_msg msg;                 // in the making
 };
 
+/* A SCORE order that asks for a histogram has the high bit of its round set. */
+static uint32_t shown_round(const fed_order_key *key)
+{
+    return key->round.n & 0x7fffffffu;
+}
+
 // -------------------------------------------------------------- the connection
 
 static bool say(session *s, const fed_msg *m, const void *payload, size_t n)
@@ -239,7 +245,7 @@ static void reply(session *s, fed_answer answer, bool mismatch, const char *text
     outbox_reply(&s->msg, s->home, s->order.run, key, answer, mismatch, text);
     fl_log(FL_LOG_WARN, answer == FED_PENDING ? "order.waits" : "order.refused",
            "site=%s order=%s round=%" PRIu32 " %s", s->home->site.text, fed_order_name(key->kind),
-           key->round.n, s->msg.u.reply.text);
+           shown_round(key), s->msg.u.reply.text);
     say(s, &s->msg, NULL, 0);
     bool ends_job = key->kind == FED_CHECK || key->kind == FED_DONE;
     if (answer == FED_REFUSE && ends_job && s->outcome == SESSION_SERVES) {
@@ -329,7 +335,7 @@ static void on_verdict(session *s, const fed_msg *m, int64_t now_ms)
     s->stage = IDLE;
     fl_log(accepted ? FL_LOG_INFO : FL_LOG_WARN, accepted ? "order.accepted" : "order.not_accepted",
            "site=%s order=%s round=%" PRIu32 " %s", s->home->site.text,
-           fed_order_name(o->key.kind), o->key.round.n, m->u.verdict.text);
+           fed_order_name(o->key.kind), shown_round(&o->key), m->u.verdict.text);
     if (!s->settled) {
         outbox_verdict(s->home, s->order.run, o, accepted, m->u.verdict.text);
     }
@@ -521,7 +527,7 @@ static void start(session *s, const fed_order *o, int64_t now_ms)
         return;
     }
     fl_log(FL_LOG_INFO, "order", "site=%s order=%s round=%" PRIu32 " run=%s", s->home->site.text,
-           fed_order_name(o->key.kind), o->key.round.n, o->run);
+           fed_order_name(o->key.kind), shown_round(&o->key), o->run);
     if (is_in_outbox(s)) {
         begin_offer(s, now_ms);
         return;
