@@ -66,6 +66,12 @@ bool fed_link_refusal(fed_link *l, fed_refusal *out)
     return l->ops->refusal(l, out);
 }
 
+void fed_link_expel(fed_link *l, const fed_packet *packet)
+{
+    FL_REQUIRE(l->ops->expel != NULL);
+    l->ops->expel(l, packet);
+}
+
 static void look(fed_link *l)
 {
     l->calm = false;  // its descriptor was not asked

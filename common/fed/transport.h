@@ -26,7 +26,7 @@ typedef struct {
     size_t n_header;
     const uint8_t *payload; // likewise, 8-byte aligned; NULL when there is none
     size_t n_payload;
-    void *hold;             // transport's own
+    int64_t connection;     // transport's own: on which it came
 } fed_packet;               // n_header 0: the peer sent something that is no message
 
 /* A connection that was turned away, for the record. */
@@ -65,6 +65,11 @@ fl_status fed_send(fed_link *l, const fed_route *to, const void *header, size_t 
                    const void *payload, size_t n_payload, fl_err *err);
 /* The next message if there is one now: true and *out filled in. */
 bool fed_receive(fed_link *l, fed_packet *out);
+/*
+ * Server: ends the connection that the packet came on; what it had queued may
+ * still come in.  The peer may knock again, and allow is asked again.
+ */
+void fed_link_expel(fed_link *l, const fed_packet *packet);
 /*
  * Server: the next refused connection, if any.  Equal ones are merged while
  * they wait, at most 64 different ones wait (the rest is counted under

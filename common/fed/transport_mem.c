@@ -140,6 +140,7 @@ static bool take(queue *q, message **held, fed_link *l, fed_packet *out)
     free(*held);
     *held = m;
     out->peer = m->peer;
+    out->connection = m->route;
     out->route.n = sizeof m->route;
     memcpy(out->route.bytes, &m->route, sizeof m->route);
     out->header = (const uint8_t *)m->bytes + m->n_payload;
@@ -365,6 +366,20 @@ static bool server_refusal(fed_link *l, fed_refusal *out)
     return fed_refusals_next(&((mem_server *)l)->refusals, out);
 }
 
+static void server_expel(fed_link *l, const fed_packet *packet)
+{
+    mem_server *s = (mem_server *)l;
+    pthread_mutex_lock(&registry.lock);
+    for (mem_client **at = &s->clients; *at != NULL; at = &(*at)->next) {
+        if ((*at)->route == packet->connection) {
+            (*at)->server = NULL;
+            *at = (*at)->next;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&registry.lock);
+}
+
 static bool server_look(fed_link *l, int64_t *wake_ms)
 {
     (void)l;
@@ -397,6 +412,7 @@ static const fed_link_ops server_ops = {
     .send = server_send,
     .receive = server_receive,
     .refusal = server_refusal,
+    .expel = server_expel,
     .look = server_look,
     .has_message = server_has_message,
 };

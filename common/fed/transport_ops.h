@@ -19,6 +19,8 @@ typedef struct {
                       fl_err *err);
     bool (*receive)(fed_link *l, fed_packet *out);
     bool (*refusal)(fed_link *l, fed_refusal *out);
+    /* As fed_link_expel; NULL on a client's link. */
+    void (*expel)(fed_link *l, const fed_packet *packet);
     /* Takes note of what happened to the connection unless l->calm; true: it
      * came or went.  Lowers *wake_ms (fl_now_ms) to when it must be asked
      * again. */

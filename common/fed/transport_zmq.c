@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include <zmq.h>
 
@@ -674,7 +675,9 @@ static fl_status server_send(fed_link *base, const fed_route *to, const void *he
 static bool take_peer(zmq_server *s, zmq_msg_t *part, fed_packet *out)
 {
     const char *user = zmq_msg_gets(part, "User-Id");
-    fed_handshakes_spoke(&s->handshakes, zmq_msg_get(part, ZMQ_SRCFD));
+    int fd = zmq_msg_get(part, ZMQ_SRCFD);
+    fed_handshakes_spoke(&s->handshakes, fd);
+    out->connection = fd;
     return user != NULL && fl_unhex(out->peer.bytes, sizeof out->peer.bytes, user, NULL) == FL_OK;
 }
 
@@ -713,6 +716,16 @@ static bool server_receive(fed_link *base, fed_packet *out)
 static bool server_refusal(fed_link *base, fed_refusal *out)
 {
     return fed_refusals_next(&((zmq_server *)base)->refusals, out);
+}
+
+/* libzmq has no call for it, so its socket is shut down behind its back.  If
+ * the peer left meanwhile and another got the descriptor, that one reconnects. */
+static void server_expel(fed_link *base, const fed_packet *packet)
+{
+    (void)base;
+    if (packet->connection >= 0) {
+        shutdown((int)packet->connection, SHUT_RDWR);
+    }
 }
 
 static bool server_look(fed_link *base, int64_t *wake_ms)
@@ -754,6 +767,7 @@ static const fed_link_ops server_ops = {
     .send = server_send,
     .receive = server_receive,
     .refusal = server_refusal,
+    .expel = server_expel,
     .look = server_look,
     .has_message = zmq_has_message,
 };

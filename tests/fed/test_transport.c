@@ -129,6 +129,22 @@ static void a_route_ends_with_its_connection(void **state)
     check_fails(fed_send(h->server, &route, "x", 1, NULL, 0, &err), FL_ENOTFOUND);
 }
 
+static void an_expelled_peer_is_asked_for_its_key_again(void **state)
+{
+    house *h = *state;
+    fed_link *client = connect_as(h, h->nord);
+    pair_send(client, NULL, "hello");
+    fed_packet p;
+    pair_receive(h->server, &p);
+    h->allowed.n = 0;  // revoked
+    fed_link_expel(h->server, &p);
+    check(!fed_link_up(client));
+    pair_allow(&h->allowed, h->nord);
+    pair_wait_up(client);
+    check_int(fed_link_n_connected(client), 2);
+    fed_link_close(&client);
+}
+
 static void a_client_notices_when_the_coordinator_goes(void **state)
 {
     house *h = *state;
@@ -326,6 +342,7 @@ int main(void)
         with_house(a_stranger_is_refused_until_the_list_has_it),
         with_house(another_coordinators_key_is_refused),
         with_house(a_route_ends_with_its_connection),
+        with_house(an_expelled_peer_is_asked_for_its_key_again),
         with_house(a_client_notices_when_the_coordinator_goes),
         with_house(a_full_queue_says_so),
         with_house(payloads_come_whole_and_aligned),

@@ -326,6 +326,27 @@ static void nobody_takes_over_a_route(void **state)
     zmq_ctx_term(context);
 }
 
+static void an_expelled_peer_is_asked_for_its_key_again(void **state)
+{
+    house *h = *state;
+    pair_send(h->client, NULL, "hello");
+    fed_packet p;
+    pair_receive(h->server, &p);
+    h->allowed.n = 0;  // revoked
+    fed_link_expel(h->server, &p);
+    fed_refusal refusal;
+    pair_wait_refusal(h->server, &refusal, "key is not on the list");
+    int64_t deadline = fl_now_ms() + 5000;
+    while (strstr(fed_link_state(h->client), "refused by the coordinator") == NULL) {
+        check(fl_now_ms() < deadline);
+        fed_wait(&h->client, 1, NULL, 10);
+    }
+    pair_allow(&h->allowed, h->nord);
+    pair_wait_up(h->client);
+    check_int(fed_link_n_connected(h->client), 2);
+    pair_talk(h->client, h->server, h->nord);
+}
+
 // ------------------------------------------------------------------ the wire
 
 enum { PROXY_BYTES = 1 << 20 };
@@ -589,6 +610,7 @@ int main(void)
         with_house(a_frame_over_the_limit_ends_the_connection),
         with_house(a_message_of_many_frames_is_no_message),
         with_house(nobody_takes_over_a_route),
+        with_house(an_expelled_peer_is_asked_for_its_key_again),
         with_house(nothing_is_readable_on_the_wire),
         with_house(a_client_finds_a_coordinator_that_was_restarted),
         with_house(a_client_may_come_before_the_coordinator),
