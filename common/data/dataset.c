@@ -15,7 +15,11 @@
 #include "base/sys.h"
 #include "data/set.h"
 
-enum { MAX_UNION_DEPTH = 4 };
+enum {
+    MAX_UNION_DEPTH = 4,   // unions of unions
+    MAX_OPENED = 1024      // data sets opened for one, so that a union of
+                           // unions of itself comes to an end
+};
 
 static const char *const split_names[] = {"train", "val", "test"};
 
@@ -86,8 +90,13 @@ void data_set_note(data_set *s, const char *what, const char *where, size_t n)
 
 /* --- opening --- */
 
+typedef struct {
+    int depth;     // unions around what is opened now
+    int n_opened;  // data sets so far
+} nesting;
+
 static fl_status load(data_set **out, const char *path,
-                      const data_spec *expect, int depth, fl_err *err);
+                      const data_spec *expect, nesting *at, fl_err *err);
 
 /* A .csv without a dataset.yaml is a manifest if it names files. */
 static fl_status is_manifest(bool *out, const data_recipe *r, fl_err *err)
@@ -195,9 +204,9 @@ static fl_status shift_all(data_set *s, const data_recipe *r, fl_err *err)
 }
 
 static fl_status load_union(data_set *s, const data_recipe *r,
-                            const data_spec *expect, int depth, fl_err *err)
+                            const data_spec *expect, nesting *at, fl_err *err)
 {
-    if (depth == MAX_UNION_DEPTH) {
+    if (++at->depth > MAX_UNION_DEPTH) {
         return fl_fail(err, FL_ELIMIT, "%s: unions within unions within "
                                        "unions: more than %d deep", r->name,
                        MAX_UNION_DEPTH);
@@ -205,8 +214,7 @@ static fl_status load_union(data_set *s, const data_recipe *r,
     for (size_t i = 0; i < r->members.n; i++) {
         data_set *member = NULL;
         const data_spec *wants = i == 0 ? expect : &s->spec;
-        fl_status st = load(&member, r->members.item[i], wants, depth + 1,
-                            err);
+        fl_status st = load(&member, r->members.item[i], wants, at, err);
         if (st == FL_OK) {
             st = add_member(s, member, r->members.n == 1, r->members.item[i],
                             err);
@@ -215,6 +223,7 @@ static fl_status load_union(data_set *s, const data_recipe *r,
             return fl_wrap(err, st, "%s: union", r->name);
         }
     }
+    at->depth--;
     return shift_all(s, r, err);
 }
 
@@ -231,12 +240,16 @@ static data_set *set_new(const data_recipe *r)
 
 /* Everything but what is done once over the whole: standardising, indexing. */
 static fl_status load(data_set **out, const char *path,
-                      const data_spec *expect, int depth, fl_err *err)
+                      const data_spec *expect, nesting *at, fl_err *err)
 {
     data_recipe r;
     bool images = false;
 
     *out = NULL;
+    if (++at->n_opened > MAX_OPENED) {
+        return fl_fail(err, FL_ELIMIT, "%s: more than %d data sets in a union",
+                       path, MAX_OPENED);
+    }
     fl_status st = data_recipe_read(&r, path, err);
     if (st != FL_OK) {
         return st;
@@ -255,7 +268,7 @@ static fl_status load(data_set **out, const char *path,
             st = data_medmnist_load(s, &r, expect, err);
             break;
         case DATA_FROM_UNION:
-            st = load_union(s, &r, expect, depth, err);
+            st = load_union(s, &r, expect, at, err);
             break;
         }
     }
@@ -332,7 +345,8 @@ static void index_splits(data_set *s)
 fl_status data_set_open(data_set **out, const char *path,
                         const data_spec *expect, fl_err *err)
 {
-    fl_status st = load(out, path, expect, 0, err);
+    nesting at = {0, 0};
+    fl_status st = load(out, path, expect, &at, err);
     if (st == FL_OK && (*out)->standardise) {
         st = standardise(*out, path, err);
     }

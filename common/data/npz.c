@@ -541,7 +541,7 @@ static fl_status fill_from_array(data_image *out, const data_array *a,
     out->stored_max = -HUGE_VAL;
     for (size_t i = 0; i < plane * channels; i++) {
         double v = data_array_at(a, i);
-        if (!isfinite(v)) {
+        if (!isfinite((float)v)) { // 1e300 is none either
             return fl_fail(err, FL_EFORMAT,
                            "%s: expected finite numbers, found %g", name, v);
         }

@@ -195,6 +195,16 @@ static void what_is_no_image_is_refused_in_a_sentence(void **state)
     check_fails(data_image_read(&image, "/nowhere.png", &err), FL_ENOTFOUND);
 }
 
+static void numbers_that_are_no_floats_are_refused(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    data_image image;
+    check_fails(data_image_read(&image, "tests/fuzz/corpus/image/no-float.npy",
+                                &err), FL_EFORMAT);
+    check_has(err.text, "expected finite numbers, found 1e+300");
+}
+
 /* A header that promises more than the limits, and no pixels behind it. */
 static void a_bomb_is_refused_before_memory_is_asked_for(void **state)
 {
@@ -279,6 +289,7 @@ int main(void)
         cmocka_unit_test(a_png_that_was_written_is_read_back),
         cmocka_unit_test(writing_clips_and_leaves_nothing_behind),
         cmocka_unit_test(what_is_no_image_is_refused_in_a_sentence),
+        cmocka_unit_test(numbers_that_are_no_floats_are_refused),
         cmocka_unit_test(a_bomb_is_refused_before_memory_is_asked_for),
         cmocka_unit_test(damaged_files_are_read_or_refused),
         cmocka_unit_test(half_a_jpeg_is_refused),

@@ -94,7 +94,8 @@ def images():
         out[name]["values"] = np.transpose(np.atleast_3d(seen), (2, 0, 1)).ravel().tolist()
 
     for name, array in (("slice.npy", rng.normal(size=(5, 6)).astype(np.float32)),
-                        ("stack.npy", rng.integers(-1000, 1000, (3, 4, 5), dtype=np.int16))):
+                        ("stack.npy", rng.integers(-1000, 1000, (3, 4, 5), dtype=np.int16)),
+                        ("no-float.npy", np.array([[0, 1e300]]))):
         b = io.BytesIO()
         np.save(b, array)
         save("image", name, b.getvalue())
@@ -159,7 +160,7 @@ def arrays():
                             ("labels", (np.arange(n) % 2).astype(np.uint8).reshape(n, 1))):
                 m = io.BytesIO()
                 np.save(m, a)
-                z.writestr("%s_%s.npy" % (split, what), m.getvalue())
+                z.writestr(zipfile.ZipInfo("%s_%s.npy" % (split, what)), m.getvalue())
     save("npz", "medmnist.npz", b.getvalue())
     return {k: {"shape": list(a.shape), "values": a.astype(float).ravel(order="C").tolist()}
             for k, a in all_types.items()}
