@@ -226,7 +226,7 @@ static void on_welcome(session *s, const fed_msg *m, int64_t now_ms)
 static void on_refused(session *s, const fed_msg *m, int64_t now_ms)
 {
     fl_log(FL_LOG_ERROR, "session.refused", "site=%s %s", s->home->site.text, m->u.refused.text);
-    if (m->u.refused.code == FL_ENOTFOUND) {
+    if (m->u.refused.code == FL_ENOTFOUND && s->one_time == NULL) {
         return;  // an object it does not have any more; another order will come
     }
     if (s->outcome == SESSION_SERVES) {
