@@ -143,7 +143,7 @@ static void speckle(float *x, int64_t channels, int64_t rows, int64_t cols,
                     double severity, fl_rng *rng, float *scratch)
 {
     static const double grain = 0.6; // pixels
-    double sigma = 0.12 * severity;
+    double sigma = 0.06 * severity;
     int64_t plane = rows * cols;
     float *field = fl_xcalloc((size_t)plane, sizeof *field);
     double squares = 0;
@@ -265,7 +265,7 @@ static void jpeg(float *x, int64_t channels, int64_t rows, int64_t cols,
 {
     (void)rng;
     (void)scratch;
-    int quality = (int)floor(100 - 19 * severity + 0.5);
+    int quality = (int)floor(100 * exp(-0.5 * severity) + 0.5);
     int64_t together = channels == 3 ? 3 : 1;
     for (int64_t c = 0; c < channels; c += together) {
         bool done = data_jpeg_roundtrip(x + c * rows * cols, together, rows,
@@ -325,13 +325,13 @@ static const data_shift_ops registry[] = {
     {"resolution", "fewer detector elements; 5: a quarter a side", resolution},
     {"noise", "quantum (Poisson) and electronic; 5: sd 15 % at white", noise},
     {"rician", "magnitude MR noise; 5: sd 15 % of white", rician},
-    {"speckle", "ultrasound grain; 5: sd of the log factor 0.6", speckle},
+    {"speckle", "ultrasound grain; 5: sd of the log factor 0.3", speckle},
     {"gain", "brighter, clipped at white; 5: 1.5 times", gain},
     {"gamma", "darker midtones; 5: exponent 2.25", gamma_curve},
     {"contrast", "towards the mean; 5: a quarter is left", contrast},
     {"bias", "smooth coil sensitivity; 5: 0.5 to 2 times", bias},
     {"window", "narrower window; 5: 0.20 to 0.75 of the range", window},
-    {"jpeg", "lossy compression; 5: quality 5 of 100", jpeg},
+    {"jpeg", "lossy compression; 5: quality 8 of 100", jpeg},
     {"rotation", "to either side; 5: 15 degrees", rotation},
 };
 
