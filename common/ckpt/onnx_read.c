@@ -350,8 +350,8 @@ static fl_status read_node(loader *l, const Onnx__NodeProto *node, nn_value *in,
     fl_status st;
 
     *n_attrs = 0;
-    if (node->op_type == NULL || node->n_output < 1) {
-        return fl_fail(err, FL_EFORMAT, "it has no operator or no output");
+    if (node->n_output < 1) {
+        return fl_fail(err, FL_EFORMAT, "it has no output");
     }
     if (node->domain != NULL && node->domain[0] != '\0' && strcmp(node->domain, "ai.onnx") != 0) {
         return fl_fail(err, FL_EUNSUPPORTED, "operator %.40s of domain %.40s", node->op_type,
@@ -377,18 +377,22 @@ static fl_status add_node(loader *l, const Onnx__NodeProto *node, fl_err *err)
     nn_value in[NN_MAX_INPUTS];
     nn_attr *attrs = NULL;
     size_t n_in = 0, n_attrs = 0;
-    bool is_constant = node->op_type != NULL && strcmp(node->op_type, "Constant") == 0;
+    const char *op = node->op_type != NULL ? node->op_type : "";
+    bool is_constant = strcmp(op, "Constant") == 0;
+    fl_status st = FL_OK;
 
-    fl_status st = is_constant ? add_constant_node(l, node, err)
-                               : read_node(l, node, in, &n_in, &attrs, &n_attrs, err);
+    if (is_constant) {
+        st = add_constant_node(l, node, err);
+    } else if (nn_graph_knows(op)) {  // what is not known is said by nn_graph_op
+        st = read_node(l, node, in, &n_in, &attrs, &n_attrs, err);
+    }
     if (st != FL_OK) {
-        return fl_wrap(err, st, "node %.80s (%.40s)", node_name(node),
-                       node->op_type != NULL ? node->op_type : "?");
+        return fl_wrap(err, st, "node %.80s (%.40s)", node_name(node), op);
     }
     if (is_constant) {
         return FL_OK;
     }
-    nn_value out = nn_graph_op(l->g, node->op_type, node_name(node), in, n_in, attrs, n_attrs);
+    nn_value out = nn_graph_op(l->g, op, node_name(node), in, n_in, attrs, n_attrs);
     fl_arena_reset(l->arena);
     if (out < 0) {
         return nn_graph_finish(l->g, err);  // says what was wrong

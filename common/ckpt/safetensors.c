@@ -111,7 +111,12 @@ fl_status ckpt_safetensors_write(const char *path, const nn_table *table, const 
 
 /* ----------------------------------------------------------------- reading */
 
-typedef enum { DTYPE_F32, DTYPE_F64, DTYPE_BF16 } dtype;
+typedef enum { DTYPE_F32, DTYPE_F64, DTYPE_BF16, DTYPE_I64, N_DTYPES } dtype;
+
+static const struct {
+    const char *name;
+    size_t bytes;
+} dtypes[N_DTYPES] = {{"F32", 4}, {"F64", 8}, {"BF16", 2}, {"I64", 8}};
 
 typedef struct {
     const char *name;  // borrowed from the header
@@ -120,27 +125,43 @@ typedef struct {
     size_t begin, end;  // bytes of the data
 } tensor;
 
-static size_t dtype_bytes(dtype t)
+/* PyTorch counts the batches that a normalisation has seen: a whole number,
+ * and no parameter of ours. */
+static bool is_counter(const char *name, dtype type)
 {
-    return t == DTYPE_F64 ? 8 : t == DTYPE_F32 ? 4 : 2;
+    static const char counter[] = "num_batches_tracked";
+    size_t n = strlen(name), k = sizeof counter - 1;
+
+    return type == DTYPE_I64 && n >= k && strcmp(name + n - k, counter) == 0;
+}
+
+static fl_status read_dtype(dtype *out, const char *name, const json_t *entry, fl_err *err)
+{
+    const char *text = fl_json_get_string(entry, "dtype", "");
+
+    for (*out = DTYPE_F32; *out < N_DTYPES; (*out)++) {
+        if (strcmp(dtypes[*out].name, text) == 0 && (*out != DTYPE_I64 || is_counter(name, *out))) {
+            return FL_OK;
+        }
+    }
+    return fl_fail(err, FL_EUNSUPPORTED,
+                   "tensor %.80s has type '%.16s'; F32, F64 and BF16 are read", name, text);
 }
 
 static fl_status read_tensor(tensor *t, const char *name, const json_t *entry, size_t data_bytes,
                              fl_err *err)
 {
-    const char *type = fl_json_get_string(entry, "dtype", "");
-    const json_t *shape = json_object_get(entry, "shape"),
-                 *offsets = json_object_get(entry, "data_offsets");
-    int64_t begin = json_integer_value(json_array_get(offsets, 0)),
-            end = json_integer_value(json_array_get(offsets, 1));
+    const json_t *shape = json_object_get(entry, "shape");
+    const json_t *offsets = json_object_get(entry, "data_offsets");
+    int64_t begin = json_integer_value(json_array_get(offsets, 0));
+    int64_t end = json_integer_value(json_array_get(offsets, 1));
 
     memset(t, 0, sizeof *t);
     t->name = name;
-    if (strcmp(type, "F32") != 0 && strcmp(type, "F64") != 0 && strcmp(type, "BF16") != 0) {
-        return fl_fail(err, FL_EUNSUPPORTED,
-                       "tensor %.80s has type '%.16s'; F32, F64 and BF16 are read", name, type);
+    fl_status st = read_dtype(&t->type, name, entry, err);
+    if (st != FL_OK) {
+        return st;
     }
-    t->type = type[0] == 'B' ? DTYPE_BF16 : strcmp(type, "F64") == 0 ? DTYPE_F64 : DTYPE_F32;
     if (!json_is_array(shape) || json_array_size(shape) > NN_MAX_RANK) {
         return fl_fail(err, FL_ELIMIT, "tensor %.80s must have a shape of at most %d dimensions",
                        name, NN_MAX_RANK);
@@ -160,10 +181,10 @@ static fl_status read_tensor(tensor *t, const char *name, const json_t *entry, s
         (uint64_t)end > data_bytes) {
         return fl_fail(err, FL_EFORMAT, "tensor %.80s lies outside the file", name);
     }
-    if (count < 0 || (uint64_t)count != (uint64_t)(end - begin) / dtype_bytes(t->type) ||
-        (uint64_t)(end - begin) % dtype_bytes(t->type) != 0) {
-        return fl_fail(err, FL_EFORMAT, "tensor %.80s: its shape does not fit its %lld bytes", name,
-                       (long long)(end - begin));
+    size_t n = (size_t)(end - begin), size = dtypes[t->type].bytes;
+    if (count < 0 || (size_t)count != n / size || n % size != 0) {
+        return fl_fail(err, FL_EFORMAT, "tensor %.80s: its shape does not fit its %zu bytes", name,
+                       n);
     }
     t->begin = (size_t)begin;
     t->end = (size_t)end;
@@ -235,7 +256,7 @@ static nn_kind kind_of(const char *name, const char *kinds, size_t i)
 
 static void read_values(float *out, const tensor *t, const char *bytes)
 {
-    size_t n = (t->end - t->begin) / dtype_bytes(t->type);
+    size_t n = (t->end - t->begin) / dtypes[t->type].bytes;
 
     if (t->type == DTYPE_F32) {
         memcpy(out, bytes, n * sizeof *out);
@@ -288,8 +309,11 @@ static fl_status fill(nn_table **table, float **data, const tensor *tensors, siz
 {
     *table = nn_table_new();
     for (size_t i = 0; i < n; i++) {
-        fl_status st = nn_table_add(*table, tensors[i].name, kind_of(tensors[i].name, kinds, i),
-                                    &tensors[i].shape, err);
+        const tensor *t = &tensors[i];
+        fl_status st = is_counter(t->name, t->type)
+                           ? FL_OK
+                           : nn_table_add(*table, t->name, kind_of(t->name, kinds, i), &t->shape,
+                                          err);
         if (st != FL_OK) {
             return st;
         }
@@ -297,7 +321,10 @@ static fl_status fill(nn_table **table, float **data, const tensor *tensors, siz
     *data = fl_calloc_aligned((size_t)nn_table_count(*table), sizeof **data,
                               "the model's parameters", err);
     for (size_t i = 0; *data != NULL && i < n; i++) {
-        read_values(*data + nn_table_at(*table, i)->offset, &tensors[i], bytes + tensors[i].begin);
+        const nn_param *p = nn_table_find(*table, tensors[i].name);
+        if (p != NULL) {
+            read_values(*data + p->offset, &tensors[i], bytes + tensors[i].begin);
+        }
     }
     return *data == NULL ? FL_ELIMIT : FL_OK;
 }

@@ -191,6 +191,11 @@ static void shapes_of_inputs(const nn_shape **out, const nn_graph *g, const nn_n
     }
 }
 
+bool nn_graph_knows(const char *op)
+{
+    return nn_op_find(op) != NULL;
+}
+
 nn_value nn_graph_op(nn_graph *g, const char *op_name, const char *name, const nn_value *inputs,
                      size_t n_inputs, const nn_attr *attrs, size_t n_attrs)
 {

@@ -63,6 +63,8 @@ nn_value nn_graph_input(nn_graph *g, const char *name, const nn_shape *shape);
 /* fan: what NN_INIT_* uses (fan_in or fan_out); 0 = from the shape. */
 nn_value nn_graph_param(nn_graph *g, const char *name, nn_kind kind, const nn_shape *shape,
                         nn_init init, int64_t fan);
+/* Whether the engine knows an operator of this name. */
+bool nn_graph_knows(const char *op);
 /* Adds an operator by its ONNX name; returns its first output.  inputs may hold
  * -1 for an optional input that is left out at the end. */
 nn_value nn_graph_op(nn_graph *g, const char *op, const char *name, const nn_value *inputs,
