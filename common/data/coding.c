@@ -308,32 +308,30 @@ static int by_code(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* Numbers if all are, codes if they are few, else text. */
-static void guess_kind(data_attribute *a, int column, const data_recipe *r,
-                       const data_csv *table)
+void data_attribute_guess(data_attribute *a, const char *const *texts,
+                          size_t n)
 {
     bool numbers = true;
     bool few = true;
 
-    for (size_t i = 0; i < table->n_rows; i++) {
-        const char *cell = table->cell[i][column];
+    a->n_codes = 0;
+    for (size_t i = 0; i < n; i++) {
         double ignored;
-        if (is_unknown(r, cell)) {
+        if (texts[i][0] == '\0') {
             continue;
         }
-        cell = recode(r, a->name, cell);
-        numbers = numbers && data_parse_number(&ignored, cell);
+        numbers = numbers && data_parse_number(&ignored, texts[i]);
         size_t k = 0;
-        while (k < a->n_codes && strcmp(a->codes[k], cell) != 0) {
+        while (k < a->n_codes && strcmp(a->codes[k], texts[i]) != 0) {
             k++;
         }
         if (k < a->n_codes) {
             continue;
         }
-        if (k == DATA_MAX_CODES || strlen(cell) >= DATA_NAME_BYTES) {
+        if (k == DATA_MAX_CODES || strlen(texts[i]) >= DATA_NAME_BYTES) {
             few = false;
         } else if (few) {
-            strcpy(a->codes[a->n_codes++], cell);
+            strcpy(a->codes[a->n_codes++], texts[i]);
         }
     }
     a->kind = numbers ? DATA_ATTR_NUMBER : few ? DATA_ATTR_CODES : DATA_ATTR_TEXT;
@@ -353,7 +351,7 @@ fl_status data_attributes_find(int column[static DATA_MAX_ATTRIBUTES],
     if (expect == NULL) {
         spec->n_attributes = r->n_attributes;
         for (size_t i = 0; i < r->n_attributes; i++) {
-            spec->attributes[i] = (data_attribute){.n_codes = 0};
+            spec->attributes[i] = (data_attribute){.kind = DATA_ATTR_TEXT};
             strcpy(spec->attributes[i].name, r->attributes[i].name);
         }
     }
@@ -372,9 +370,6 @@ fl_status data_attributes_find(int column[static DATA_MAX_ATTRIBUTES],
             return fl_fail(err, FL_ECONFIG,
                            "%s: attributes: %s: there is no column %s",
                            r->name, a->name, name);
-        }
-        if (expect == NULL) {
-            guess_kind(a, column[i], r, table);
         }
     }
     return FL_OK;

@@ -45,8 +45,8 @@ void data_coding_labels_text(char *out, size_t n, const data_coding *c);
 
 /*
  * Where the attributes of spec stand in a table: column[i] for attribute i.
- * Without an expectation spec's attributes are the recipe's, their kinds read
- * off the cells.  FL_ECONFIG when an expected one is not there.
+ * Without an expectation spec's attributes are the recipe's, as texts.
+ * FL_ECONFIG when an expected one is not there.
  */
 fl_status data_attributes_find(int column[static DATA_MAX_ATTRIBUTES],
                                data_spec *spec, const data_recipe *r,
@@ -58,5 +58,10 @@ fl_status data_attributes_read(const char ***out, fl_arena *arena,
                                const data_spec *spec, const data_recipe *r,
                                const data_csv *table, size_t row,
                                const char *file, fl_err *err);
+
+/* Sets kind and codes: numbers if all n texts are ("" is unknown), codes if
+ * they are few, else text. */
+void data_attribute_guess(data_attribute *a, const char *const *texts,
+                          size_t n);
 
 #endif

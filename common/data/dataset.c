@@ -342,6 +342,19 @@ static void index_splits(data_set *s)
     }
 }
 
+/* Where no job says what attributes are, all cases together do. */
+static void guess_attributes(data_set *s)
+{
+    const char **texts = fl_xcalloc(s->n, sizeof *texts);
+    for (size_t a = 0; a < s->spec.n_attributes; a++) {
+        for (size_t i = 0; i < s->n; i++) {
+            texts[i] = s->entries[i].attributes[a];
+        }
+        data_attribute_guess(&s->spec.attributes[a], texts, s->n);
+    }
+    free(texts);
+}
+
 fl_status data_set_open(data_set **out, const char *path,
                         const data_spec *expect, fl_err *err)
 {
@@ -353,6 +366,9 @@ fl_status data_set_open(data_set **out, const char *path,
     if (st != FL_OK) {
         data_set_destroy(out);
         return st;
+    }
+    if (expect == NULL) {
+        guess_attributes(*out);
     }
     index_splits(*out);
     return FL_OK;

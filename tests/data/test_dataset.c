@@ -258,6 +258,40 @@ static void a_union_of_one_keeps_its_names_and_may_be_shifted(void **state)
     check_rmdir(&dir);
 }
 
+static void members_of_a_union_may_know_other_codes(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    char *path = fl_path_join(dir, "u.yaml");
+    data_set *s = NULL;
+    for (int k = 0; k < 2; k++) {
+        const char *name = k == 0 ? "a" : "b";
+        char *yaml_name = fl_xasprintf("%s.yaml", name);
+        char *csv_name = fl_xasprintf("%s.csv", name);
+        char *text = fl_xasprintf("attributes: {scanner: scanner}\n"
+                                  "table: {file: %s.csv, drop: [scanner]}\n",
+                                  name);
+        char *table = fl_xasprintf("x,label,scanner\n1,0,DR-%s\n2,1,DR-%s\n",
+                                   name, name);
+        fixture_text(dir, yaml_name, text);
+        fixture_text(dir, csv_name, table);
+        free(table);
+        free(text);
+        free(csv_name);
+        free(yaml_name);
+    }
+    fixture_text(dir, "u.yaml", "union: [a.yaml, b.yaml]\n");
+    check_ok(data_set_open(&s, path, NULL, &err), err);
+    check_int(data_set_spec(s)->attributes[0].kind, DATA_ATTR_CODES);
+    check_int(data_set_spec(s)->attributes[0].n_codes, 2);
+    check_str(data_set_spec(s)->attributes[0].codes[1], "DR-b");
+    check_str(data_set_case(s, 3).attributes[0], "DR-b");
+    data_set_destroy(&s);
+    free(path);
+    check_rmdir(&dir);
+}
+
 static void unions_that_do_not_fit_are_refused(void **state)
 {
     (void)state;
@@ -294,6 +328,7 @@ int main(void)
         cmocka_unit_test(a_batch_may_be_seen_by_another_scanner),
         cmocka_unit_test(a_union_of_tables_is_standardised_as_one),
         cmocka_unit_test(a_union_of_one_keeps_its_names_and_may_be_shifted),
+        cmocka_unit_test(members_of_a_union_may_know_other_codes),
         cmocka_unit_test(unions_that_do_not_fit_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
