@@ -1,0 +1,167 @@
+/*
+ * test_model.c - architectures by name
+ */
+#include "check.h"
+
+#include "model/model.h"
+#include "nn/plan.h"
+
+static const nn_shape table13 = {2, {NN_BATCH, 13}}, image28 = {4, {NN_BATCH, 1, 28, 28}};
+
+static nn_graph *build(const char *text, const nn_shape *input, int64_t n_outputs)
+{
+    fl_err err = FL_ERR_INIT;
+    model_config cfg;
+    nn_graph *g;
+
+    check_ok(model_config_parse(&cfg, text, &err), err);
+    check_ok(model_build(&g, &cfg, &(model_io){*input, n_outputs}, &err), err);
+    return g;
+}
+
+static void a_model_is_built_by_name(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    model_config cfg;
+    nn_graph *g;
+    check_ok(model_config_parse(&cfg, "{name: cnn, dropout: 0.2}", &err), err);
+    model_io io = {.input = {4, {NN_BATCH, 1, 64, 64}}, .n_outputs = 2};
+    check_ok(model_build(&g, &cfg, &io, &err), err);
+    static const char *const names[] = {"conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias",
+                                        "conv3.weight", "conv3.bias", "fc1.weight",   "fc1.bias",
+                                        "fc2.weight",   "fc2.bias"};
+    check_int(nn_table_n(nn_graph_table(g)), 10);
+    for (size_t i = 0; i < 10; i++) {
+        check_str(nn_table_at(nn_graph_table(g), i)->name, names[i]);
+    }
+    check_int(nn_table_find(nn_graph_table(g), "fc1.weight")->count, 128 * 64 * 8 * 8);
+    nn_graph_destroy(&g);
+}
+
+static void logistic_regression_starts_within_one_over_root_of_features(void **state)
+{
+    (void)state;
+    nn_graph *g = build("logistic", &table13, 1);
+    float data[14];
+    check(model_find("logistic")->single_logit);
+    check_int(nn_table_count(nn_graph_table(g)), 14);
+    float most = 0;
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        nn_graph_init(g, data, seed);
+        most = fmaxf(most, nn_vec_max_abs(data, 14));  // weights and bias
+    }
+    check(most <= (float)(1 / sqrt(13)) && most > 0.9f * (float)(1 / sqrt(13)));
+    nn_graph_destroy(&g);
+}
+
+static void options_change_the_widths(void **state)
+{
+    (void)state;
+    nn_graph *g = build("{name: mlp, hidden: [5, 6, 7], dropout: 0.5}", &table13, 2);
+    check_int(nn_table_count(nn_graph_table(g)), 14 * 5 + 6 * 6 + 7 * 7 + 8 * 2);
+    check_int(nn_graph_n_nodes(g), 4 + 3 + 3);
+    nn_graph_destroy(&g);
+    g = build("{name: cnn, channels: [4, 8], fc: 16}", &image28, 3);
+    check_int(nn_table_find(nn_graph_table(g), "fc1.weight")->count, 16 * 8 * 7 * 7);
+    nn_graph_destroy(&g);
+    g = build("{name: mlp}", &image28, 2);  // images are flattened
+    check_int(nn_table_find(nn_graph_table(g), "fc1.weight")->shape.dim[1], 784);
+    nn_graph_destroy(&g);
+    g = build("{name: cnn, channels: [4]}", &(nn_shape){5, {NN_BATCH, 1, 8, 8, 8}}, 2);  // volumes
+    check_int(nn_table_find(nn_graph_table(g), "conv1.weight")->shape.rank, 5);
+    nn_graph_destroy(&g);
+}
+
+static void every_model_of_the_registry_trains(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    for (size_t i = 0; model_at(i) != NULL; i++) {
+        const model_ops *ops = model_at(i);
+        check(ops->paper != NULL && ops->help != NULL && model_find(ops->name) == ops);
+        nn_graph *g = build(ops->name, &image28, 2);
+        nn_plan *plan;
+        nn_plan_config cfg = {
+            .capacity = 4, .train = true, .threads = 1, .loss = {NN_LOSS_SOFTMAX_CE, NULL}};
+        nn_params params, grad;
+        check_ok(nn_plan_new(&plan, g, &cfg, &err), err);
+        check_ok(nn_params_init(&params, nn_graph_table(g), &err), err);
+        check_ok(nn_params_init(&grad, nn_graph_table(g), &err), err);
+        nn_graph_init(g, params.data, 1);
+        for (int k = 0; k < 4 * 28 * 28; k++) {
+            nn_plan_input(plan, 0)[k] = sinf((float)k);
+        }
+        double first = nn_plan_step(plan, params.data, grad.data, 4, NULL), last = first;
+        for (int step = 0; step < 5; step++) {
+            nn_vec_axpy(params.data, -0.01f, grad.data, nn_table_count(nn_graph_table(g)));
+            last = nn_plan_step(plan, params.data, grad.data, 4, NULL);
+        }
+        check(last < first);
+        nn_params_clear(&params);
+        nn_params_clear(&grad);
+        nn_plan_destroy(&plan);
+        nn_graph_destroy(&g);
+    }
+}
+
+static void check_refused(const char *text, const char *part)
+{
+    fl_err err = FL_ERR_INIT;
+    model_config cfg;
+
+    check(model_config_parse(&cfg, text, &err) != FL_OK);
+    check_has(err.text, part);
+}
+
+static void mistakes_in_the_config_are_named(void **state)
+{
+    (void)state;
+    check_refused("resnet99", "no model is called 'resnet99'; known are logistic, mlp, cnn");
+    check_refused("{dropout: 0.1}", "either a name or an onnx file");
+    check_refused("{name: cnn, onnx: a.onnx}", "either a name or an onnx file");
+    check_refused("{name: cnn, depth: 3}", "depth");
+    check_refused("{name: cnn, dropout: 1.5}", "dropout");
+    check_refused("{name: mlp, hidden: [3, x]}", "hidden");
+    check_refused("{name: mlp, hidden: []}", "hidden");
+    check_refused("{name: mlp, hidden: 3}", "hidden");
+    check_refused("[cnn]", "model");
+}
+
+static void what_does_not_fit_the_input_is_said(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    model_config cfg;
+    nn_graph *g;
+    check_ok(model_config_parse(&cfg, "cnn", &err), err);
+    check_fails(model_build(&g, &cfg, &(model_io){table13, 2}, &err), FL_ECONFIG);
+    check_has(err.text, "needs images");
+    check_fails(model_build(&g, &cfg, &(model_io){{4, {NN_BATCH, 1, 28, 7}}, 2}, &err), FL_ECONFIG);
+    check_has(err.text, "7 pixels are too few");
+    check(g == NULL);
+}
+
+static void a_model_of_a_file_keeps_its_path(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    model_config cfg;
+    check_ok(model_config_parse(&cfg, "{onnx: /data/net.onnx}", &err), err);
+    check_str(cfg.onnx, "/data/net.onnx");
+    check_str(cfg.name, "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_model_is_built_by_name),
+        cmocka_unit_test(logistic_regression_starts_within_one_over_root_of_features),
+        cmocka_unit_test(options_change_the_widths),
+        cmocka_unit_test(every_model_of_the_registry_trains),
+        cmocka_unit_test(mistakes_in_the_config_are_named),
+        cmocka_unit_test(what_does_not_fit_the_input_is_said),
+        cmocka_unit_test(a_model_of_a_file_keeps_its_path),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
