@@ -122,7 +122,7 @@ void eval_percentile(eval_figure *f, double *replicate, size_t n,
         }
     }
     if (defined < 2 || n - defined > n / 20) {
-        eval_figure_no_interval(f, "too few cases: undefined in many resamples");
+        eval_figure_no_interval(f, "too few cases: many resamples have no value");
         return;
     }
     qsort(replicate, defined, sizeof *replicate, by_value);

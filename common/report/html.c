@@ -76,7 +76,7 @@ void report_html_begin(fl_buf *out, const json_t *report, const char *eyebrow, c
                      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
                      // Nothing may be loaded, whatever a text might smuggle in.
                      "<meta http-equiv=\"Content-Security-Policy\" "
-                     "content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
+                     "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
                      "<link rel=\"icon\" href=\"data:,\">\n");
     report_html(out, "<title>%s</title>\n<style>\n", title);
     fl_buf_puts(out, report_style);

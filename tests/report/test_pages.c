@@ -1,0 +1,381 @@
+/*
+ * test_pages.c - the pages as their readers get them
+ */
+#include "check.h"
+#include "report/gnuplot.h"
+#include "report/html.h"
+#include "report/report.h"
+#include "report/sample.h"
+
+static char *page_text(const json_t *report, const char *site)
+{
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir(), *path = fl_path_join(dir, "page.html"), *text = NULL;
+    size_t n = 0;
+    if (site == NULL) {
+        check_ok(report_write_index(report, path, &err), err);
+    } else {
+        check_ok(report_write_site(report, site, path, &err), err);
+    }
+    check_ok(fl_file_read(&text, &n, path, 64 << 20, &err), err);
+    free(path);
+    check_rmdir(&dir);
+    return text;
+}
+
+static void check_has_not(const char *text, const char *part)
+{
+    if (strstr(text, part) != NULL) {
+        check_fail("the page contains \"%s\"", part);
+    }
+}
+
+static void the_run_in_plain_words(void **state)
+{
+    (void)state;
+    json_t *report = sample_read();
+    char *page = page_text(report, NULL);
+    check_has(page, "<b>Intended use:</b> triage of adult frontal chest X-rays for opacity, second reader");
+    check_has(page, "The shared model has the better AUC at 3 of 3 hospitals; at 1 the difference is "
+                    "clear and large enough to matter.");
+    check_has(page, "centre was invited and has no figures: never connected");
+    check_has(page, "joining helps sud. For nord and est the test cases are too few to tell. "
+                    "Not judged: ouest");
+    check_has(page, "Worst served is est, with AUC 0.80 [0.75, 0.84]; the gap to the best hospital is 0.11.");
+    check_has(page, "Missing: sud in rounds 7-8; ouest in round 12.");
+    check_has(page, "The coordinator could see each hospital&#39;s update");
+    check_has(page, "<a href=\"sites/nord.html\">nord</a>");
+    check_has(page, "no positive cases");
+    check_has(page, "key is not on the list");
+    check_has(page, "How this page chooses its words");
+    check_has(page, "Research use. Not a medical device.");
+    free(page);
+    json_decref(report);
+}
+
+static void a_hospitals_verdict_follows_its_rule(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value, *low, *high, *words;
+    } cases[] = {
+        {"0.06", "0.02", "0.10", "Joining helps your hospital: AUC +0.06 [+0.02, +0.10]."},
+        {"0.01", "0.001", "0.019", "Joining makes no difference that matters for your hospital"},
+        {"0.019", "0.001", "0.04", "we cannot tell from these cases"},  // under the margin
+        {"-0.06", "-0.10", "-0.02", "Joining hurts your hospital: AUC -0.06 [-0.10, -0.02]."},
+        {"0.06", "-0.02", "0.14", "we cannot tell from these cases"},
+        {"0.06", "null", "null", "cannot be judged: AUC +0.06; too few cases"},
+        {"null", "null", "null", "cannot be judged: too few cases"},
+    };
+    json_t *report = sample_read();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        sample_set(report, "sites[0].benefit.auc.value",
+                   json_loads(cases[i].value, JSON_DECODE_ANY, NULL));
+        sample_set(report, "sites[0].benefit.auc.ci_low", json_loads(cases[i].low, JSON_DECODE_ANY, NULL));
+        sample_set(report, "sites[0].benefit.auc.ci_high",
+                   json_loads(cases[i].high, JSON_DECODE_ANY, NULL));
+        sample_set(report, "sites[0].benefit.auc.why", json_string("too few cases"));
+        char *page = page_text(report, "nord");
+        check_has(page, cases[i].words);
+        free(page);
+    }
+    json_decref(report);
+}
+
+static void a_hospitals_page_has_what_it_asks_for(void **state)
+{
+    (void)state;
+    json_t *report = sample_read();
+    char *page = page_text(report, "sud");
+    check_has(page, "Report for the hospital sud");
+    check_has(page, "<b>Intended use:</b>");
+    check_has(page, "Joining helps your hospital: AUC +0.13 [+0.08, +0.17].");
+    check_has(page, "Your hospital missed rounds 7-8 (no progress for 10m");
+    check_has(page, "4 not an image");              // flow of cases
+    check_has(page, "age, mean (sd)");              // Table 1
+    check_has(page, "calibration error (ECE)");     // figures
+    check_has(page, " false alarms");               // confusion
+    check_has(page, "not shown: under 10 patients"); // suppressed cell
+    check_has(page, "What left a hospital, and nothing else");
+    check_has(page, "The coordinator could see each hospital&#39;s update");
+    check_has(page, "Research use. Not a medical device.");
+    free(page);
+
+    page = page_text(report, "ouest");
+    check_has(page, "Whether joining helps your hospital cannot be judged: no positive cases.");
+    free(page);
+
+    page = page_text(report, "nord");
+    check_has(page, "at the declared prevalence of 8 %: PPV 0.26");
+    free(page);
+    json_decref(report);
+}
+
+static void an_unknown_site_has_no_page(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    json_t *report = sample_read();
+    check_fails(report_write_site(report, "centre", "/nowhere/x.html", &err), FL_ENOTFOUND);
+    check_has(err.text, "no site \"centre\" in the report");
+    json_decref(report);
+}
+
+static void codes_hide_names_on_pages(void **state)
+{
+    (void)state;
+    json_t *report = sample_read();
+    sample_set(report, "names", json_string("codes"));
+    char *page = page_text(report, "nord");
+    check_has(page, "Other hospitals appear as codes.");
+    check_has(page, "H5");
+    check_has_not(page, "sud");
+    check_has_not(page, "ouest");
+    free(page);
+    json_decref(report);
+}
+
+static void without_protection_every_page_says_so(void **state)
+{
+    (void)state;
+    json_t *report = sample_read();
+    sample_set(report, "privacy.statement", json_string("All is well."));
+    char *page = page_text(report, "nord");
+    check_has(page, "The coordinator could see each hospital&#39;s update. All is well.");
+    free(page);
+    sample_set(report, "privacy.dp", json_string("epsilon 3.1, delta 1e-6"));
+    page = page_text(report, NULL);
+    check_has_not(page, "could see each hospital");
+    check_has(page, "epsilon 3.1, delta 1e-6");
+    free(page);
+    json_decref(report);
+}
+
+/* --------------------------------------------------------- foreign words */
+
+static void words_from_outside_stay_words(void **state)
+{
+    (void)state;
+    static const char evil[] = "\"><script>alert('x')</script>&amp;<!--";
+    static const char *const places[] = {
+        "job", "intended_use", "strategy", "positive", "classes[1]", "run", "federation", "created",
+        "model.name", "privacy.statement", "privacy.left[0]", "absent[0].reason",
+        "rounds[6].absent[1].reason", "security.refusals[0].what", "sites[0].reference_standard",
+        "sites[0].models.global.auc.method", "sites[3].models.global.auc.why",
+        "sites[3].benefit.auc.why", "sites[0].subgroups[0].value", "threshold.why", "select.split",
+        "environment.consilium", "environment.sites.nord", "pooled.method",
+    };
+    json_t *report = sample_read();
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        sample_set(report, places[i], json_string(evil));
+    }
+    sample_set(report, "sites[0].problems", json_pack("[{ss ss si}]", "what", evil, "where", evil, "n", 3));
+    sample_set(report, "sites[0].flow.refused", json_pack("{si}", evil, 3));
+    sample_set(report, "sites[0].table1.train.classes", json_pack("{si}", evil, 3));
+    fl_err err = FL_ERR_INIT;
+    check_ok(report_check(report, &err), err);
+    static const char *const pages[] = {NULL, "nord", "ouest"};
+    for (size_t i = 0; i < 3; i++) {
+        char *page = page_text(report, pages[i]);
+        check_has(page, "&quot;&gt;&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;amp;&lt;!--");
+        check_has_not(page, "<script");
+        check_has_not(page, "<!--");
+        check_has_not(page, "alert('x')");
+        free(page);
+    }
+    json_decref(report);
+}
+
+static void the_writer_escapes_and_knows_its_formats(void **state)
+{
+    (void)state;
+    fl_buf out = FL_BUF_INIT;
+    report_html(&out, "<p title=\"%s\">%d %zu %lld 5 %%%s</p>", "a\"b'c<d>&", -3, (size_t)7, 1LL << 40, "");
+    check_str(out.data, "<p title=\"a&quot;b&#39;c&lt;d&gt;&amp;\">-3 7 1099511627776 5 %</p>");
+    fl_buf_clear(&out);
+    report_html(&out, "%s", fl_json_get_string(NULL, "absent", NULL));
+    report_html(&out, "x");
+    check_str(out.data, "x");
+    fl_buf_clear(&out);
+}
+
+/* ----------------------------------------------------------------- charts */
+
+static bool has_gnuplot(void)
+{
+    return system("gnuplot --version >/dev/null 2>&1") == 0;
+}
+
+static void ids_of_a_page_are_unique(void **state)
+{
+    (void)state;
+    if (!has_gnuplot()) {
+        check_skip("gnuplot is not installed");
+    }
+    json_t *report = sample_read();
+    char *page = page_text(report, NULL);
+    size_t n = 0;
+    for (const char *at = strstr(page, " id="); at != NULL; at = strstr(at + 1, " id=")) {
+        char id[80];
+        snprintf(id, sizeof id, "%.*s", (int)(strcspn(at + 5, "\"'") + 6), at);
+        check(strstr(at + 1, id) == NULL);
+        n++;
+    }
+    check(n > 40);  // two charts with their marks
+    check_has_not(page, "<?xml");
+    check_has_not(page, ">gnuplot_plot");  // a tooltip
+    check_has(page, "<svg role=\"img\" aria-label=\"AUC of the models on each hospital&#39;s own");
+    free(page);
+    json_decref(report);
+}
+
+static void without_gnuplot_the_numbers_remain(void **state)
+{
+    (void)state;
+    json_t *report = sample_read();
+    char *path = fl_xstrdup(getenv("PATH"));
+    setenv("PATH", "/nonexistent", 1);
+    char *page = page_text(report, "nord");
+    setenv("PATH", path, 1);
+    check_has(page, "This chart could not be drawn (gnuplot is missing or failed); the table holds the numbers.");
+    check_has(page, "0.91");
+    check_has_not(page, "<svg");
+    free(page);
+    free(path);
+    json_decref(report);
+}
+
+static void names_cannot_command_gnuplot(void **state)
+{
+    (void)state;
+    if (!has_gnuplot()) {
+        check_skip("gnuplot is not installed");
+    }
+    char *dir = check_tmpdir(), *proof = fl_path_join(dir, "proof");
+    fl_buf name = FL_BUF_INIT;
+    fl_buf_printf(&name, "x'\n\"`touch %s`$(touch %s)\\\n!touch %s\n'; system('touch %s'); set label '@x",
+                  proof, proof, proof, proof);
+    json_t *report = sample_read();
+    sample_set(report, "positive", json_string(name.data));
+    sample_set(report, "sites[3].models.global.auc.why", json_string(name.data));
+    free(page_text(report, NULL));
+    char *page = page_text(report, "nord");
+    check(!fl_file_exists(proof));
+    check_has(page, "<svg");
+    free(page);
+    fl_buf_clear(&name);
+    free(proof);
+    check_rmdir(&dir);
+    json_decref(report);
+}
+
+static void a_script_that_fails_is_told(void **state)
+{
+    (void)state;
+    if (!has_gnuplot()) {
+        check_skip("gnuplot is not installed");
+    }
+    fl_buf svg = FL_BUF_INIT;
+    check(!report_gnuplot_run(&svg, "plot nothing_that_is_there\n"));
+    fl_buf_clear(&svg);
+    check(!report_gnuplot_run(&svg, ""));
+    fl_buf_clear(&svg);
+}
+
+static void odd_reports_still_make_pages(void **state)
+{
+    (void)state;
+    json_t *report = json_pack("{ss ss ss si s{ss} s[] s[{ss si si si}] s{sb ss ss}}",
+                               "format", REPORT_FORMAT, "job", "bare", "task", "classify", "rounds_done",
+                               0, "model", "name", "cnn", "rounds", "sites", "name", "only", "n_train", 0,
+                               "n_val", 0, "n_test", 0, "privacy", "secure_aggregation", 0, "dp", "none",
+                               "statement", "");
+    fl_err err = FL_ERR_INIT;
+    check(report != NULL);
+    check_ok(report_check(report, &err), err);
+    char *page = page_text(report, NULL);
+    check_has(page, "Whether joining helped cannot be said");
+    free(page);
+    page = page_text(report, "only");
+    check_has(page, "there is no own model to compare with");
+    check_has_not(page, "nan");
+    free(page);
+    json_decref(report);
+}
+
+/* ---------------------------------------------------------------- browser */
+
+/* Seven sites, as slow a report as the ones that people wait for. */
+static json_t *seven_sites(void)
+{
+    json_t *report = sample_read(), *sites = json_object_get(report, "sites");
+    for (int i = 0; i < 3; i++) {
+        char name[16];
+        json_t *site = json_deep_copy(json_array_get(sites, (size_t)i));
+        snprintf(name, sizeof name, "more%d", i);
+        json_object_set_new(site, "name", json_string(name));
+        json_array_append_new(sites, site);
+    }
+    return report;
+}
+
+static void seven_sites_render_in_five_seconds(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    json_t *report = seven_sites();
+    char *dir = check_tmpdir();
+    double start = fl_now();
+    check_ok(report_write_all(report, dir, &err), err);
+    double seconds = fl_now() - start;
+    print_message("# seven sites: %.2f s\n", seconds);
+    check(seconds < 5);
+    check_rmdir(&dir);
+    json_decref(report);
+}
+
+static void pages_open_in_a_browser(void **state)
+{
+    (void)state;
+    if (system("command -v chromium >/dev/null 2>&1") != 0) {
+        check_skip("chromium is not installed");
+    }
+    fl_err err = FL_ERR_INIT;
+    json_t *report = sample_read();
+    char *dir = check_tmpdir();
+    check_ok(report_write_all(report, dir, &err), err);
+    char *command = fl_xasprintf("tests/report/page_check.sh --expect 'How this page chooses its words' "
+                                 "%s/index.html %s/sites/est.html %s/sites/ouest.html >%s/said 2>&1",
+                                 dir, dir, dir, dir);
+    if (system(command) != 0) {
+        char *path = fl_path_join(dir, "said"), *said = NULL;
+        size_t n = 0;
+        check_ok(fl_file_read(&said, &n, path, 1 << 20, &err), err);
+        check_fail("%s", said);
+    }
+    free(command);
+    check_rmdir(&dir);
+    json_decref(report);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_run_in_plain_words),
+        cmocka_unit_test(a_hospitals_verdict_follows_its_rule),
+        cmocka_unit_test(a_hospitals_page_has_what_it_asks_for),
+        cmocka_unit_test(an_unknown_site_has_no_page),
+        cmocka_unit_test(codes_hide_names_on_pages),
+        cmocka_unit_test(without_protection_every_page_says_so),
+        cmocka_unit_test(words_from_outside_stay_words),
+        cmocka_unit_test(the_writer_escapes_and_knows_its_formats),
+        cmocka_unit_test(ids_of_a_page_are_unique),
+        cmocka_unit_test(without_gnuplot_the_numbers_remain),
+        cmocka_unit_test(names_cannot_command_gnuplot),
+        cmocka_unit_test(a_script_that_fails_is_told),
+        cmocka_unit_test(odd_reports_still_make_pages),
+        cmocka_unit_test(seven_sites_render_in_five_seconds),
+        cmocka_unit_test(pages_open_in_a_browser),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
