@@ -523,13 +523,22 @@ typedef struct {
     uint32_t committed;
 } settling;
 
+/* Of a finished file; one that is being written (.tmp) is a worker's. */
+static bool parse_name(const char *name, char kind[static 16], uint32_t *round)
+{
+    int n = 0;
+    return strlen(name) > 16 &&
+           sscanf(name + 16, "-%15[a-z]-%" SCNu32 ".out%n", kind, round, &n) == 2 && n > 0 &&
+           name[16 + n] == '\0';
+}
+
 static void settle_file(const char *path, const char *name, void *ctx)
 {
     const settling *s = ctx;
     char kind[16];
     uint32_t round = 0;
     if (strncmp(name, s->job, 16) != 0 || strcmp(name, s->now) == 0 ||
-        sscanf(name + 16, "-%15[a-z]-%" SCNu32 ".out", kind, &round) != 2) {
+        !parse_name(name, kind, &round)) {
         return;
     }
     bool is_update = strcmp(kind, receipts_kind(FED_TRAIN)) == 0;

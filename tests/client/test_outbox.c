@@ -269,6 +269,29 @@ static void an_update_is_kept_until_its_round_is_committed(void **state)
     desk_destroy(&d);
 }
 
+static void a_file_in_the_making_is_the_worker_s(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    desk d = desk_new();
+    outbox_item item;
+    check_ok(put_update(&d, &item, &err), err);
+    outbox_item_close(&item);
+    char *path = only_file(&d);
+    char *partial = fl_xasprintf("%s.tmp", path);
+    check_int(rename(path, partial), 0);
+    // The same order again, and others, while a worker writes.
+    fed_order_key wait = {.kind = FED_WAIT, .job = d.c->job};
+    outbox_settle(d.h.home, &d.draft.key, (fed_round_no){0});
+    outbox_settle(d.h.home, &wait, (fed_round_no){5});
+    check(fl_file_exists(partial));
+    outbox_sweep(d.h.home);  // no worker is at work when a process begins
+    check(!fl_file_exists(partial));
+    free(partial);
+    free(path);
+    desk_destroy(&d);
+}
+
 static void sentences_leave_without_folders_and_file_names(void **state)
 {
     (void)state;
@@ -321,6 +344,7 @@ int main(void)
         cmocka_unit_test(a_file_cut_or_changed_anywhere_counts_as_nothing),
         cmocka_unit_test(a_line_lost_with_the_power_is_written_before_anything_is_sent),
         cmocka_unit_test(an_update_is_kept_until_its_round_is_committed),
+        cmocka_unit_test(a_file_in_the_making_is_the_worker_s),
         cmocka_unit_test(sentences_leave_without_folders_and_file_names),
         cmocka_unit_test(replies_are_recorded_too),
     };
