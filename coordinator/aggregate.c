@@ -11,10 +11,12 @@
 #include "ckpt/ckpt.h"
 #include "fed/accum.h"
 
-fl_status aggregate_weights(uint32_t *out, const uint64_t *weight, size_t n, bool uniform, fl_err *err)
+fl_status aggregate_weights(uint32_t *out, const uint64_t *weight, size_t n, bool uniform,
+                            fl_err *err)
 {
     if (n > FED_MAX_WEIGHT_SUM) {
-        return fl_fail(err, FL_ELIMIT, "%zu contributions in a round, at most %d", n, FED_MAX_WEIGHT_SUM);
+        return fl_fail(err, FL_ELIMIT, "%zu contributions in a round, at most %d", n,
+                       FED_MAX_WEIGHT_SUM);
     }
     for (int shift = 0;; shift++) {
         uint64_t sum = 0;
@@ -45,7 +47,8 @@ static size_t find_entry(const nn_table *table, int64_t offset)
     return low;
 }
 
-size_t aggregate_stretches(aggregate_stretch *out, size_t max, const nn_table *table, int64_t offset, int64_t count)
+size_t aggregate_stretches(aggregate_stretch *out, size_t max, const nn_table *table,
+                           int64_t offset, int64_t count)
 {
     size_t n = 0;
     int64_t end = offset + count;
@@ -65,15 +68,16 @@ size_t aggregate_stretches(aggregate_stretch *out, size_t max, const nn_table *t
         } else if (n == max) {
             return max + 1;
         } else {
-            out[n++] = (aggregate_stretch){.offset = from, .count = to - from, .trainable = trainable};
+            out[n++] = (aggregate_stretch){
+                .offset = from, .count = to - from, .trainable = trainable};
         }
     }
     return n;
 }
 
 typedef struct {
-    float in[FED_PIECE_VALUES];   // one contribution's block
-    float mean[FED_PIECE_VALUES]; // of all
+    float in[FED_PIECE_VALUES];    // one contribution's block
+    float mean[FED_PIECE_VALUES];  // of all
     int64_t sum[FED_PIECE_VALUES];
     aggregate_stretch stretch[FED_PIECE_VALUES];
 } workspace;
@@ -90,7 +94,8 @@ static fl_status average(workspace *w, size_t n_stretches, int64_t offset, int64
         for (size_t k = 0; k < n_stretches && st == FL_OK; k++) {
             const aggregate_stretch *s = &w->stretch[k];
             int64_t at = s->offset - offset;
-            st = fed_accum_add(w->sum + at, w->in + at, s->count, weight[i], s->trainable ? FED_SCALE_TRAINED : FED_SCALE_STAT, err);
+            st = fed_accum_add(w->sum + at, w->in + at, s->count, weight[i],
+                               s->trainable ? FED_SCALE_TRAINED : FED_SCALE_STAT, err);
         }
         if (st != FL_OK) {
             return fl_wrap(err, st, "contribution %zu", i + 1);
@@ -99,7 +104,8 @@ static fl_status average(workspace *w, size_t n_stretches, int64_t offset, int64
     for (size_t k = 0; k < n_stretches; k++) {
         const aggregate_stretch *s = &w->stretch[k];
         int64_t at = s->offset - offset;
-        fed_accum_mean(w->mean + at, w->sum + at, s->count, weight_sum, s->trainable ? FED_SCALE_TRAINED : FED_SCALE_STAT);
+        fed_accum_mean(w->mean + at, w->sum + at, s->count, weight_sum,
+                       s->trainable ? FED_SCALE_TRAINED : FED_SCALE_STAT);
     }
     return FL_OK;
 }
@@ -120,8 +126,12 @@ static void apply(float *out, float *const *vectors, const strategy *s, const fl
         for (int v = 0; v < s->ops->n_vectors; v++) {
             vector[v] = vectors[v] + t->offset;
         }
-        s->ops->block(s->value, &(strategy_block){.out = out + t->offset, .global = global + t->offset,
-                                                  .in = &mean, .n = 1, .vector = vector, .count = t->count});
+        s->ops->block(s->value, &(strategy_block){.out = out + t->offset,
+                                                  .global = global + t->offset,
+                                                  .in = &mean,
+                                                  .n = 1,
+                                                  .vector = vector,
+                                                  .count = t->count});
     }
 }
 
@@ -132,14 +142,16 @@ fl_status aggregate_run(float *out, float *const *vectors, const strategy *s, co
     int64_t P = nn_table_count(table);
     workspace *w = NULL;
     uint32_t *weight = fl_calloc(in->n, sizeof *weight, "weights", err);
-    fl_status st = weight != NULL ? aggregate_weights(weight, in->weight, in->n, s->uniform, err) : FL_ELIMIT;
+    fl_status st = weight != NULL ? aggregate_weights(weight, in->weight, in->n, s->uniform, err)
+                                  : FL_ELIMIT;
     if (st != FL_OK) {
         goto done;
     }
     w = fl_xcalloc(1, sizeof *w);
     for (int64_t offset = 0; offset < P && st == FL_OK; offset += FED_PIECE_VALUES) {
         int64_t count = P - offset < FED_PIECE_VALUES ? P - offset : FED_PIECE_VALUES;
-        size_t n_stretches = aggregate_stretches(w->stretch, FED_PIECE_VALUES, table, offset, count);
+        size_t n_stretches = aggregate_stretches(w->stretch, FED_PIECE_VALUES, table, offset,
+                                                 count);
         if ((st = average(w, n_stretches, offset, count, in, weight, err)) == FL_OK) {
             apply(out, vectors, s, global, w, n_stretches, offset);
         }
@@ -197,7 +209,8 @@ static nn_table *vectors_table(const strategy *s, int64_t P)
     return table;
 }
 
-fl_status aggregate_vectors_write(const char *path, const strategy *s, int64_t P, float *const *vectors, fl_err *err)
+fl_status aggregate_vectors_write(const char *path, const strategy *s, int64_t P,
+                                  float *const *vectors, fl_err *err)
 {
     nn_table *table = vectors_table(s, P);
     if (table == NULL) {
@@ -220,7 +233,8 @@ fl_status aggregate_vectors_write(const char *path, const strategy *s, int64_t P
     return st;
 }
 
-fl_status aggregate_vectors_read(float ***vectors, const char *path, const strategy *s, int64_t P, fl_err *err)
+fl_status aggregate_vectors_read(float ***vectors, const char *path, const strategy *s, int64_t P,
+                                 fl_err *err)
 {
     *vectors = NULL;
     nn_table *found = NULL, *wanted = vectors_table(s, P);
@@ -231,8 +245,10 @@ fl_status aggregate_vectors_read(float ***vectors, const char *path, const strat
         goto done;
     }
     const char *name = ckpt_meta_get(&meta, "strategy");
-    if (wanted == NULL || !nn_table_equal(found, wanted) || name == NULL || strcmp(name, s->ops->name) != 0) {
-        st = fl_fail(err, FL_EFORMAT, "%s: not the state of %s over %lld parameters", path, s->ops->name, (long long)P);
+    if (wanted == NULL || !nn_table_equal(found, wanted) || name == NULL ||
+        strcmp(name, s->ops->name) != 0) {
+        st = fl_fail(err, FL_EFORMAT, "%s: not the state of %s over %lld parameters", path,
+                     s->ops->name, (long long)P);
         goto done;
     }
     *vectors = aggregate_vectors_new(s, P, err);

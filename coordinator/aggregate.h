@@ -17,8 +17,8 @@
 #include "nn/params.h"
 
 typedef struct {
-    size_t n;               // contributions, sorted by site
-    const uint64_t *weight; // of each, >= 1
+    size_t n;                // contributions, sorted by site
+    const uint64_t *weight;  // of each, >= 1
     void *ctx;
     /* Writes count values of contribution i from offset on to out. */
     fl_status (*read)(void *ctx, size_t i, float *out, int64_t offset, int64_t count, fl_err *err);
@@ -38,21 +38,26 @@ fl_status aggregate_run(float *out, float *const *vectors, const strategy *s, co
  * often as needed (never below 1); all 1 when uniform.  FL_ELIMIT above
  * FED_MAX_WEIGHT_SUM contributions.
  */
-fl_status aggregate_weights(uint32_t *out, const uint64_t *weight, size_t n, bool uniform, fl_err *err);
+fl_status aggregate_weights(uint32_t *out, const uint64_t *weight, size_t n, bool uniform,
+                            fl_err *err);
 
 /* A stretch of a table with one way to add: trainable, or running statistics. */
 typedef struct {
     int64_t offset, count;
     bool trainable;
 } aggregate_stretch;
-/* The table's stretches within [offset, offset + count), at most max; returns their number, or max + 1. */
-size_t aggregate_stretches(aggregate_stretch *out, size_t max, const nn_table *table, int64_t offset, int64_t count);
+/* The table's stretches within [offset, offset + count), at most max; returns their number, or max
+ * + 1. */
+size_t aggregate_stretches(aggregate_stretch *out, size_t max, const nn_table *table,
+                           int64_t offset, int64_t count);
 
 /* The vectors with their first values; caller frees each and the list. NULL with FL_ELIMIT. */
 float **aggregate_vectors_new(const strategy *s, int64_t P, fl_err *err);
 void aggregate_vectors_free(float ***vectors, const strategy *s);
 /* On disk as safetensors: vector.0, vector.1 ... with the strategy's name. */
-fl_status aggregate_vectors_write(const char *path, const strategy *s, int64_t P, float *const *vectors, fl_err *err);
-fl_status aggregate_vectors_read(float ***vectors, const char *path, const strategy *s, int64_t P, fl_err *err);
+fl_status aggregate_vectors_write(const char *path, const strategy *s, int64_t P,
+                                  float *const *vectors, fl_err *err);
+fl_status aggregate_vectors_read(float ***vectors, const char *path, const strategy *s, int64_t P,
+                                 fl_err *err);
 
 #endif

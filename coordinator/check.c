@@ -21,18 +21,20 @@ static bool is_count(double x, double max)
     return x >= 0 && x <= max && x == floor(x);
 }
 
-static fl_status need_count(const fed_offer *o, const char *name, double min, double max, fl_err *err)
+static fl_status need_count(const fed_offer *o, const char *name, double min, double max,
+                            fl_err *err)
 {
     double x = fed_offer_get(o, name, NAN);
     if (is_count(x, max) && x >= min) {
         return FL_OK;
     }
-    return fl_fail(err, FL_EFORMAT, "%s: expected a whole number from %.0f to %.0f, found %g", name, min, max, x);
+    return fl_fail(err, FL_EFORMAT, "%s: expected a whole number from %.0f to %.0f, found %g", name,
+                   min, max, x);
 }
 
 static fl_status need_share(const fed_offer *o, const char *name, fl_err *err)
 {
-    double x = fed_offer_get(o, name, 0); // left out: undefined at this site
+    double x = fed_offer_get(o, name, 0);  // left out: undefined at this site
     if (x >= 0 && x <= 1) {
         return FL_OK;
     }
@@ -41,7 +43,7 @@ static fl_status need_share(const fed_offer *o, const char *name, fl_err *err)
 
 static fl_status check_scalars(const check_job *c, const fed_offer *o, fl_err *err)
 {
-    const double most = 1e9; // cases
+    const double most = 1e9;  // cases
     fl_status st;
     switch (o->key.kind) {
     case FED_CHECK: {
@@ -53,7 +55,9 @@ static fl_status check_scalars(const check_job *c, const fed_offer *o, fl_err *e
         }
         double parameters = fed_offer_get(o, "parameters", (double)P);
         if (parameters != (double)P) {
-            return fl_fail(err, FL_EFORMAT, "the site's model has %.0f parameters, the coordinator's %lld: their versions differ",
+            return fl_fail(err, FL_EFORMAT,
+                           "the site's model has %.0f parameters, the coordinator's %lld: their "
+                           "versions differ",
                            parameters, (long long)P);
         }
         return FL_OK;
@@ -73,14 +77,19 @@ static fl_status check_scalars(const check_job *c, const fed_offer *o, fl_err *e
 
 static fl_status check_size(const check_job *c, const fed_offer *o, fl_err *err)
 {
-    static const uint64_t most[FED_N_ORDERS] = {
-        [FED_CHECK] = 1 << 20, [FED_SCORE] = 1 << 20, [FED_TEST] = CHECK_MAX_DOCUMENT, [FED_DONE] = 0};
+    static const uint64_t most[FED_N_ORDERS] = {[FED_CHECK] = 1 << 20,
+                                                [FED_SCORE] = 1 << 20,
+                                                [FED_TEST] = CHECK_MAX_DOCUMENT,
+                                                [FED_DONE] = 0};
     if (o->key.kind == FED_TRAIN) {
         uint64_t P = (uint64_t)nn_table_count(c->table);
-        if (o->n_pieces != fed_pieces_of(FED_ENC_F32, P) || o->n_bytes != fed_piece_bytes_of(FED_ENC_F32, P)) {
-            return fl_fail(err, FL_EFORMAT, "the update has %llu bytes in %u pieces, expected %llu in %u",
+        if (o->n_pieces != fed_pieces_of(FED_ENC_F32, P) ||
+            o->n_bytes != fed_piece_bytes_of(FED_ENC_F32, P)) {
+            return fl_fail(err, FL_EFORMAT,
+                           "the update has %llu bytes in %u pieces, expected %llu in %u",
                            (unsigned long long)o->n_bytes, o->n_pieces,
-                           (unsigned long long)fed_piece_bytes_of(FED_ENC_F32, P), fed_pieces_of(FED_ENC_F32, P));
+                           (unsigned long long)fed_piece_bytes_of(FED_ENC_F32, P),
+                           fed_pieces_of(FED_ENC_F32, P));
         }
         return FL_OK;
     }
@@ -89,8 +98,10 @@ static fl_status check_size(const check_job *c, const fed_offer *o, fl_err *err)
     if (o->n_bytes > limit + heads || (o->n_pieces == 0) != (o->n_bytes == 0) ||
         (o->n_pieces > 0 && (o->n_bytes <= heads ||
                              o->n_pieces != fed_pieces_of(FED_ENC_BYTES, o->n_bytes - heads)))) {
-        return fl_fail(err, FL_EFORMAT, "%llu bytes in %u pieces do not fit a %s contribution (at most %llu)",
-                       (unsigned long long)o->n_bytes, o->n_pieces, fed_order_name(o->key.kind), (unsigned long long)limit);
+        return fl_fail(err, FL_EFORMAT,
+                       "%llu bytes in %u pieces do not fit a %s contribution (at most %llu)",
+                       (unsigned long long)o->n_bytes, o->n_pieces, fed_order_name(o->key.kind),
+                       (unsigned long long)limit);
     }
     return FL_OK;
 }
@@ -105,7 +116,8 @@ fl_status check_offer(const check_job *c, const fed_offer *o, const fed_site_id 
     }
     fl_buf bytes = FL_BUF_INIT;
     fed_offer_bytes(o, &bytes);
-    bool signed_well = fed_verify(&o->signature, key, "consilium contribution 1", bytes.data, bytes.n);
+    bool signed_well = fed_verify(&o->signature, key, "consilium contribution 1", bytes.data,
+                                  bytes.n);
     fl_buf_clear(&bytes);
     if (!signed_well) {
         return fl_fail(err, FL_EDENIED, "the signature is not the site's");
@@ -121,7 +133,8 @@ fl_status check_offer(const check_job *c, const fed_offer *o, const fed_site_id 
     return st == FL_OK ? check_scalars(c, o, err) : st;
 }
 
-fl_status check_piece(const check_job *c, const uint8_t *piece, size_t n, uint32_t index, fl_err *err)
+fl_status check_piece(const check_job *c, const uint8_t *piece, size_t n, uint32_t index,
+                      fl_err *err)
 {
     fed_encoding enc;
     const uint8_t *bytes;
@@ -135,7 +148,7 @@ fl_status check_piece(const check_job *c, const uint8_t *piece, size_t n, uint32
         return fl_fail(err, FL_EFORMAT, "piece %u is no part of an update", index);
     }
     aggregate_stretch *stretch = fl_xcalloc(count, sizeof *stretch);
-    float *values = fl_xcalloc(count, sizeof *values); // aligned
+    float *values = fl_xcalloc(count, sizeof *values);  // aligned
     memcpy(values, bytes, count * sizeof *values);
     size_t n_stretches = aggregate_stretches(stretch, count, c->table, offset, count);
     for (size_t i = 0; i < n_stretches && st == FL_OK; i++) {
@@ -156,11 +169,13 @@ fl_status check_piece(const check_job *c, const uint8_t *piece, size_t n, uint32
 static fl_status check_bins(const json_t *list, size_t bins, int64_t *total, fl_err *err)
 {
     if (!json_is_array(list) || json_array_size(list) != bins) {
-        return fl_fail(err, FL_EFORMAT, "histogram: expected %zu bins of negatives and positives", bins);
+        return fl_fail(err, FL_EFORMAT, "histogram: expected %zu bins of negatives and positives",
+                       bins);
     }
     for (size_t i = 0; i < bins; i++) {
         const json_t *x = json_array_get(list, i);
-        if (!json_is_integer(x) || json_integer_value(x) < 0 || json_integer_value(x) > 1000000000) {
+        if (!json_is_integer(x) || json_integer_value(x) < 0 ||
+            json_integer_value(x) > 1000000000) {
             return fl_fail(err, FL_EFORMAT, "histogram: bin %zu is no count", i);
         }
         *total += json_integer_value(x);
@@ -172,7 +187,8 @@ static fl_status check_histogram(const fed_offer *o, const json_t *json, fl_err 
 {
     int64_t bins = fl_json_get_int(json, "bins", 0), total = 0;
     if (bins < 1 || bins > 100000) {
-        return fl_fail(err, FL_EFORMAT, "histogram: expected 1 to 100000 bins, found %lld", (long long)bins);
+        return fl_fail(err, FL_EFORMAT, "histogram: expected 1 to 100000 bins, found %lld",
+                       (long long)bins);
     }
     fl_status st;
     if ((st = check_bins(json_object_get(json, "negatives"), (size_t)bins, &total, err)) != FL_OK ||
@@ -180,7 +196,8 @@ static fl_status check_histogram(const fed_offer *o, const json_t *json, fl_err 
         return st;
     }
     if ((double)total != fed_offer_get(o, "n", 0)) {
-        return fl_fail(err, FL_EFORMAT, "histogram: %lld cases in the bins, %g said", (long long)total, fed_offer_get(o, "n", 0));
+        return fl_fail(err, FL_EFORMAT, "histogram: %lld cases in the bins, %g said",
+                       (long long)total, fed_offer_get(o, "n", 0));
     }
     return FL_OK;
 }
@@ -199,10 +216,13 @@ fl_status check_document(const fed_offer *o, const char *text, size_t n, fl_err 
     bool histogram = o->key.kind == FED_SCORE && (o->key.round.n & ROUND_THRESHOLD_BIT) != 0;
     if (n == 0) {
         bool needed = o->key.kind == FED_TEST || (histogram && fed_offer_get(o, "n", 0) > 0);
-        return needed ? fl_fail(err, FL_EFORMAT, "a %s contribution needs its figures", fed_order_name(o->key.kind)) : FL_OK;
+        return needed ? fl_fail(err, FL_EFORMAT, "a %s contribution needs its figures",
+                                fed_order_name(o->key.kind))
+                      : FL_OK;
     }
     json_t *json = NULL;
-    fl_status st = fl_json_parse(&json, text, n, CHECK_MAX_DOCUMENT, fed_order_name(o->key.kind), err);
+    fl_status st = fl_json_parse(&json, text, n, CHECK_MAX_DOCUMENT, fed_order_name(o->key.kind),
+                                 err);
     if (st == FL_OK && !json_is_object(json)) {
         st = fl_fail(err, FL_EFORMAT, "%s: expected an object", fed_order_name(o->key.kind));
     }

@@ -16,12 +16,12 @@
 #include "fed/update.h"
 #include "nn/params.h"
 
-enum { CHECK_MAX_DOCUMENT = 8 << 20 }; // bytes of a test's figures; others are smaller
+enum { CHECK_MAX_DOCUMENT = 8 << 20 };  // bytes of a test's figures; others are smaller
 
 /* What contributions to a job must match. */
 typedef struct {
     fed_digest job;
-    const nn_table *table;   // borrowed
+    const nn_table *table;  // borrowed
     uint8_t table_hash[32];
     size_t n_classes;
 } check_job;
@@ -33,7 +33,8 @@ typedef struct {
 fl_status check_offer(const check_job *c, const fed_offer *o, const fed_site_id *site,
                       const fed_verify_key *key, const fed_model_id *base, fl_err *err);
 /* Piece index of an update: finite, in range, complete. */
-fl_status check_piece(const check_job *c, const uint8_t *piece, size_t n, uint32_t index, fl_err *err);
+fl_status check_piece(const check_job *c, const uint8_t *piece, size_t n, uint32_t index,
+                      fl_err *err);
 /* The payload of everything but updates. */
 fl_status check_document(const fed_offer *o, const char *text, size_t n, fl_err *err);
 

@@ -56,7 +56,8 @@ fl_status choose_score_of(choose_score *out, record *r, uint32_t round, fl_err *
 {
     score_sums s = {0};
     fl_status st = record_answers(r, FED_SCORE, round, add_score, &s, err);
-    *out = (choose_score){.auc = mean(&s.auc), .loss = mean(&s.loss), .accuracy = mean(&s.accuracy), .n = s.n};
+    *out = (choose_score){
+        .auc = mean(&s.auc), .loss = mean(&s.loss), .accuracy = mean(&s.accuracy), .n = s.n};
     return st;
 }
 
@@ -139,8 +140,10 @@ static fl_status add_histogram(void *ctx, const record_answer *a, fl_err *err)
     }
     size_t bins = (size_t)fl_json_get_int(json, "bins", 0);
     h->items = fl_xrealloc(h->items, h->n + 1, sizeof *h->items);
-    h->items[h->n++] = (histogram){.bins = bins, .negatives = read_bins(json_object_get(json, "negatives"), bins),
-                                   .positives = read_bins(json_object_get(json, "positives"), bins)};
+    h->items[h->n++] = (histogram){
+        .bins = bins,
+        .negatives = read_bins(json_object_get(json, "negatives"), bins),
+        .positives = read_bins(json_object_get(json, "positives"), bins)};
     json_decref(json);
     return FL_OK;
 }
@@ -179,7 +182,8 @@ fl_status choose_threshold(double *threshold, int64_t *bins, char why[static FED
         return FL_OK;
     }
     histograms h = {NULL, 0};
-    fl_status st = record_answers(r, FED_SCORE, selected | ROUND_THRESHOLD_BIT, add_histogram, &h, err);
+    fl_status st = record_answers(r, FED_SCORE, selected | ROUND_THRESHOLD_BIT, add_histogram, &h,
+                                  err);
     if (st != FL_OK) {
         free_histograms(&h);
         return st;
@@ -193,9 +197,11 @@ fl_status choose_threshold(double *threshold, int64_t *bins, char why[static FED
         int64_t *positives = fl_xcalloc(common, sizeof *positives);
         size_t left_out = join(&h, common, negatives, positives);
         *bins = (int64_t)common;
-        *threshold = eval_threshold(j->evaluation.rule, j->evaluation.at, negatives, positives, common);
+        *threshold = eval_threshold(j->evaluation.rule, j->evaluation.at, negatives, positives,
+                                    common);
         if (left_out > 0) {
-            snprintf(why, FED_TEXT_BYTES, "%zu of %zu sites sent histograms that do not divide into %zu bins: left out",
+            snprintf(why, FED_TEXT_BYTES,
+                     "%zu of %zu sites sent histograms that do not divide into %zu bins: left out",
                      left_out, h.n, common);
         }
         free(negatives);
@@ -203,7 +209,8 @@ fl_status choose_threshold(double *threshold, int64_t *bins, char why[static FED
     }
     if (isnan(*threshold)) {
         *threshold = 0.5;
-        snprintf(why, FED_TEXT_BYTES, "the rule needs positive validation cases and there are none: 0.5 is used");
+        snprintf(why, FED_TEXT_BYTES,
+                 "the rule needs positive validation cases and there are none: 0.5 is used");
     }
     free_histograms(&h);
     return FL_OK;

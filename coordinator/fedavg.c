@@ -23,11 +23,10 @@ static const strategy_param prox_params[] = {
     {0},
 };
 
-extern const strategy_ops strategy_fedavg, strategy_fedprox;
-
 const strategy_ops strategy_fedavg = {
     .name = "fedavg",
-    .paper = "McMahan et al. 2017, Communication-Efficient Learning of Deep Networks from Decentralized Data",
+    .paper = "McMahan et al. 2017, Communication-Efficient Learning of Deep Networks from "
+             "Decentralized Data",
     .params = no_params,
     .sees = STRATEGY_SUM,
     .block = block,

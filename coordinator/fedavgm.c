@@ -25,11 +25,10 @@ static void block(const double *value, const strategy_block *b)
     }
 }
 
-extern const strategy_ops strategy_fedavgm;
-
 const strategy_ops strategy_fedavgm = {
     .name = "fedavgm",
-    .paper = "Hsu et al. 2019, Measuring the Effects of Non-Identical Data Distribution for Federated Visual Classification",
+    .paper = "Hsu et al. 2019, Measuring the Effects of Non-Identical Data Distribution for "
+             "Federated Visual Classification",
     .params = params,
     .sees = STRATEGY_SUM,
     .n_vectors = 1,

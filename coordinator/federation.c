@@ -79,11 +79,11 @@ static void put_quoted(fl_buf *b, const char *text)
     fl_buf_puts(b, "\"\n");
 }
 
-static fl_status write_config(const char *path, const char *name, const char *address,
-                              fl_err *err)
+static fl_status write_config(const char *path, const char *name, const char *address, fl_err *err)
 {
     fl_buf text = FL_BUF_INIT;
-    fl_buf_puts(&text, "# How hospitals find this coordinator; printed on every invitation.\nname: ");
+    fl_buf_puts(&text,
+                "# How hospitals find this coordinator; printed on every invitation.\nname: ");
     put_quoted(&text, name);
     fl_buf_puts(&text, "address: ");
     put_quoted(&text, address);
@@ -100,8 +100,8 @@ static fl_status check_name(const char *name, fl_err *err)
         }
     }
     if (*name == '\0' || strlen(name) >= FED_NAME_BYTES) {
-        return fl_fail(err, FL_EUSAGE, "--name: expected 1 to %d bytes, found %zu", FED_NAME_BYTES - 1,
-                       strlen(name));
+        return fl_fail(err, FL_EUSAGE, "--name: expected 1 to %d bytes, found %zu",
+                       FED_NAME_BYTES - 1, strlen(name));
     }
     return FL_OK;
 }
@@ -122,7 +122,8 @@ fl_status federation_init(const char *dir, const char *name, const char *address
     char *invitations = fl_path_join(dir, "invitations");
     fed_identity *identity = NULL;
     fl_status st;
-    if ((st = check_name(name, err)) != FL_OK || (st = federation_port(&port, address, err)) != FL_OK) {
+    if ((st = check_name(name, err)) != FL_OK ||
+        (st = federation_port(&port, address, err)) != FL_OK) {
         goto done;
     }
     if (fl_file_exists(config)) {
@@ -136,13 +137,13 @@ fl_status federation_init(const char *dir, const char *name, const char *address
     }
     identity = fed_identity_new();
     if ((st = fed_identity_write(identity, keys, err)) == FL_ECONFLICT) {
-        fed_identity_destroy(&identity); // an init that was cut short left its keys
+        fed_identity_destroy(&identity);  // an init that was cut short left its keys
         st = fed_identity_read(&identity, keys, err);
     }
     if (st != FL_OK) {
         goto done;
     }
-    st = write_config(config, name, address, err); // last: its presence means complete
+    st = write_config(config, name, address, err);  // last: its presence means complete
 done:
     fed_identity_destroy(&identity);
     free(config);
@@ -160,8 +161,8 @@ fl_status federation_open(federation *out, const char *dir, fl_err *err)
     char *keys = fl_path_join(dir, "keys");
     fl_status st;
     if (!fl_file_exists(config)) {
-        st = fl_fail(err, FL_ENOTFOUND, "%s holds no federation: make one with `coordinator init %s`",
-                     dir, dir);
+        st = fl_fail(err, FL_ENOTFOUND,
+                     "%s holds no federation: make one with `coordinator init %s`", dir, dir);
         goto done;
     }
     if ((st = fl_cfg_read(&c, config, err)) != FL_OK) {
@@ -206,7 +207,8 @@ fl_status federation_lock(federation *f, fl_err *err)
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     if (fcntl(fd, F_SETLK, &whole) != 0) {
         st = errno == EACCES || errno == EAGAIN
-                 ? fl_fail(err, FL_ECONFLICT, "%s: another coordinator runs on this federation; stop it first", f->dir)
+                 ? fl_fail(err, FL_ECONFLICT,
+                           "%s: another coordinator runs on this federation; stop it first", f->dir)
                  : fl_fail_errno(err, errno, path);
         close(fd);
         fd = -1;

@@ -21,11 +21,11 @@
 enum { FEDERATION_ADDRESS_BYTES = 256, FEDERATION_PORT = 7700 };
 
 typedef struct {
-    char *dir;                              // owned
+    char *dir;  // owned
     char name[FED_NAME_BYTES];
-    char address[FEDERATION_ADDRESS_BYTES]; // "tcp://host:7700", as sites reach it
-    fed_identity *identity;                 // owned
-    int lock;                               // descriptor; -1: not held
+    char address[FEDERATION_ADDRESS_BYTES];  // "tcp://host:7700", as sites reach it
+    fed_identity *identity;                  // owned
+    int lock;                                // descriptor; -1: not held
 } federation;
 
 /* Makes DIR with fresh keys.  FL_ECONFLICT when there is a federation already.

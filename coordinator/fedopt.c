@@ -51,7 +51,8 @@ static double adagrad(double v, double q, const double *value)
     return v + q;
 }
 
-static void step(const double *value, const strategy_block *b, double (*moment)(double, double, const double *))
+static void step(const double *value, const strategy_block *b,
+                 double (*moment)(double, double, const double *))
 {
     const float *mean = b->in[0];
     float *m = b->vector[0], *v = b->vector[1];
@@ -80,19 +81,32 @@ static void adagrad_block(const double *value, const strategy_block *b)
 
 #define PAPER "Reddi et al. 2021, Adaptive Federated Optimization"
 
-extern const strategy_ops strategy_fedadam, strategy_fedyogi, strategy_fedadagrad;
-
 const strategy_ops strategy_fedadam = {
-    .name = "fedadam", .paper = PAPER, .params = params, .sees = STRATEGY_SUM,
-    .n_vectors = 2, .vector_start = {-1, V0}, .block = adam_block,
+    .name = "fedadam",
+    .paper = PAPER,
+    .params = params,
+    .sees = STRATEGY_SUM,
+    .n_vectors = 2,
+    .vector_start = {-1, V0},
+    .block = adam_block,
 };
 
 const strategy_ops strategy_fedyogi = {
-    .name = "fedyogi", .paper = PAPER, .params = params, .sees = STRATEGY_SUM,
-    .n_vectors = 2, .vector_start = {-1, V0}, .block = yogi_block,
+    .name = "fedyogi",
+    .paper = PAPER,
+    .params = params,
+    .sees = STRATEGY_SUM,
+    .n_vectors = 2,
+    .vector_start = {-1, V0},
+    .block = yogi_block,
 };
 
 const strategy_ops strategy_fedadagrad = {
-    .name = "fedadagrad", .paper = PAPER, .params = adagrad_params, .sees = STRATEGY_SUM,
-    .n_vectors = 2, .vector_start = {-1, V0}, .block = adagrad_block,
+    .name = "fedadagrad",
+    .paper = PAPER,
+    .params = adagrad_params,
+    .sees = STRATEGY_SUM,
+    .n_vectors = 2,
+    .vector_start = {-1, V0},
+    .block = adagrad_block,
 };

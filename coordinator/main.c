@@ -42,7 +42,8 @@ static struct {
 
 static const fl_opt init_options[] = {
     {"name", FL_OPT_TEXT, "N", "the federation's name (the folder's)", &init_o.name, 0, 0, false},
-    {"address", FL_OPT_TEXT, "tcp://HOST:7700", "how hospitals reach this machine (its host name, port 7700)", &init_o.address, 0, 0, false},
+    {"address", FL_OPT_TEXT, "tcp://HOST:7700",
+     "how hospitals reach this machine (its host name, port 7700)", &init_o.address, 0, 0, false},
     {0},
 };
 
@@ -66,8 +67,9 @@ static fl_status run_init(int argc, char **argv, fl_err *err)
         fed_public_key curve = fed_identity_public(f.identity);
         fed_verify_key sign = fed_identity_verify(f.identity);
         fed_fingerprint(fingerprint, &curve, &sign);
-        printf("federation %s at %s\nfingerprint of the coordinator: %s\nnext: coordinator invite %s --site NAME\n", f.name, f.address,
-               fingerprint, pos.items[0]);
+        printf("federation %s at %s\nfingerprint of the coordinator: %s\nnext: coordinator invite "
+               "%s --site NAME\n",
+               f.name, f.address, fingerprint, pos.items[0]);
         roster_close(&r);
         federation_close(&f);
     }
@@ -85,10 +87,14 @@ static struct {
 
 static const fl_opt invite_options[] = {
     {"site", FL_OPT_TEXT, "NAME", "the hospital: a-z, 0-9, _ and -", &invite_o.site, 0, 0, true},
-    {"address", FL_OPT_TEXT, "A", "another address than federation.yaml's", &invite_o.address, 0, 0, false},
-    {"out", FL_OPT_TEXT, "FILE", "where it goes (DIR/invitations/NAME.yaml)", &invite_o.out, 0, 0, false},
-    {"days", FL_OPT_NUM, "D", "valid for so many days (14), 0.04 is an hour", &invite_o.days, 1e-6, 3650, false},
-    {"confirm", FL_OPT_FLAG, NULL, "a person here must confirm the site's fingerprint", &invite_o.confirm, 0, 0, false},
+    {"address", FL_OPT_TEXT, "A", "another address than federation.yaml's", &invite_o.address, 0, 0,
+     false},
+    {"out", FL_OPT_TEXT, "FILE", "where it goes (DIR/invitations/NAME.yaml)", &invite_o.out, 0, 0,
+     false},
+    {"days", FL_OPT_NUM, "D", "valid for so many days (14), 0.04 is an hour", &invite_o.days, 1e-6,
+     3650, false},
+    {"confirm", FL_OPT_FLAG, NULL, "a person here must confirm the site's fingerprint",
+     &invite_o.confirm, 0, 0, false},
     {0},
 };
 
@@ -103,7 +109,8 @@ static fl_status fill_invitation(fed_invitation *inv, const federation *f, fl_er
     fl_status st;
     int port;
     const char *address = invite_o.address != NULL ? invite_o.address : f->address;
-    if ((st = fed_site_id_parse(&inv->site, invite_o.site, err)) != FL_OK || (st = federation_port(&port, address, err)) != FL_OK) {
+    if ((st = fed_site_id_parse(&inv->site, invite_o.site, err)) != FL_OK ||
+        (st = federation_port(&port, address, err)) != FL_OK) {
         return st;
     }
     fed_identity *one_time = fed_identity_new();
@@ -127,16 +134,19 @@ static fl_status write_invitation(const federation *f, roster *r, fl_err *err)
     char *part = fl_xasprintf("invitations/%s.yaml", invite_o.site);
     char *path = invite_o.out != NULL ? fl_xstrdup(invite_o.out) : federation_path(f, part);
     fl_status st;
-    if ((st = fill_invitation(&inv, f, err)) != FL_OK || (st = roster_invite(r, &inv, invite_o.confirm, err)) != FL_OK) {
+    if ((st = fill_invitation(&inv, f, err)) != FL_OK ||
+        (st = roster_invite(r, &inv, invite_o.confirm, err)) != FL_OK) {
         goto done;
     }
     if ((st = fed_invitation_write(&inv, path, err)) != FL_OK) {
-        roster_remove(r, inv.site.text, NULL); // nobody has it: revoke it
+        roster_remove(r, inv.site.text, NULL);  // nobody has it: revoke it
         goto done;
     }
     char until[32];
     fl_iso_time(until, sizeof until, inv.expires_ms);
-    printf("%s\nvalid until %s; hand it to %s over a channel you trust: who holds it can enrol once\n", path, until, inv.site.text);
+    printf(
+        "%s\nvalid until %s; hand it to %s over a channel you trust: who holds it can enrol once\n",
+        path, until, inv.site.text);
 done:
     fed_invitation_clear(&inv);
     free(part);
@@ -192,8 +202,11 @@ static struct {
 } run_o;
 
 static const fl_opt run_options[] = {
-    {"job", FL_OPT_TEXT, "JOB.yaml", "what to train; without it, an unfinished run goes on", &run_o.job, 0, 0, false},
-    {"bind", FL_OPT_TEXT, "tcp://*:7700", "where to listen (all interfaces, the port of the federation's address)", &run_o.bind, 0, 0, false},
+    {"job", FL_OPT_TEXT, "JOB.yaml", "what to train; without it, an unfinished run goes on",
+     &run_o.job, 0, 0, false},
+    {"bind", FL_OPT_TEXT, "tcp://*:7700",
+     "where to listen (all interfaces, the port of the federation's address)", &run_o.bind, 0, 0,
+     false},
     {"name", FL_OPT_TEXT, "RUN", "the run's name (the job's)", &run_o.name, 0, 0, false},
     {0},
 };
@@ -214,9 +227,12 @@ static fl_status find_unfinished(char **dir, const federation *f, fl_err *err)
         record *r = NULL;
         char *path = fl_path_join(runs, names[i]), *db = fl_path_join(path, "state.db");
         bool named = run_o.name == NULL || strcmp(run_o.name, names[i]) == 0;
-        if (named && fl_file_exists(db) && (st = record_open(&r, db, NULL, names[i], err)) == FL_OK) {
+        if (named && fl_file_exists(db) &&
+            (st = record_open(&r, db, NULL, names[i], err)) == FL_OK) {
             if (record_state(r, err) < ROUND_FINISHED && *dir != NULL) {
-                st = fl_fail(err, FL_ECONFLICT, "%s and %s are both unfinished: say which with --name", fl_path_base(*dir), names[i]);
+                st = fl_fail(err, FL_ECONFLICT,
+                             "%s and %s are both unfinished: say which with --name",
+                             fl_path_base(*dir), names[i]);
             } else if (record_state(r, err) < ROUND_FINISHED) {
                 *dir = fl_xstrdup(path);
             }
@@ -247,7 +263,8 @@ static bool finished_before(const char *dir)
 {
     record *r = NULL;
     char *db = fl_path_join(dir, "state.db");
-    bool finished = fl_file_exists(db) && record_open(&r, db, NULL, "", NULL) == FL_OK && record_state(r, NULL) == ROUND_FINISHED;
+    bool finished = fl_file_exists(db) && record_open(&r, db, NULL, "", NULL) == FL_OK &&
+                    record_state(r, NULL) == ROUND_FINISHED;
     record_close(&r);
     free(db);
     return finished;
@@ -291,7 +308,9 @@ static fl_status serve_until_done(const federation *f, const char *dir, fl_err *
     st = serve_run(s, err);
     serve_destroy(&s);
     if (st == FL_EFULL) {
-        return fl_wrap(err, st, "the disk is full; nothing is lost, make room and start again with the same command");
+        return fl_wrap(
+            err, st,
+            "the disk is full; nothing is lost, make room and start again with the same command");
     }
     if (st == FL_OK && dir != NULL) {
         print_end(dir);
@@ -351,25 +370,33 @@ static fl_status run_keys(int argc, char **argv, fl_err *err)
 }
 
 static const fl_command commands[] = {
-    {"init", "DIR [--name N] [--address tcp://HOST:7700]", "make a federation: a folder with the coordinator's keys", NULL, run_init,
-     get_init_options},
-    {"invite", "DIR --site NAME [--address A] [--out FILE] [--days D] [--confirm]", "write a one-time invitation for a hospital",
-     "The file holds a one-time key: whoever has it can enrol once, under that name.  With\n--confirm the site takes part only after "
+    {"init", "DIR [--name N] [--address tcp://HOST:7700]",
+     "make a federation: a folder with the coordinator's keys", NULL, run_init, get_init_options},
+    {"invite", "DIR --site NAME [--address A] [--out FILE] [--days D] [--confirm]",
+     "write a one-time invitation for a hospital",
+     "The file holds a one-time key: whoever has it can enrol once, under that name.  "
+     "With\n--confirm the site takes part only after "
      "`sites DIR --confirm NAME`, when the\nfingerprints were compared, by telephone for example.",
      run_invite, get_invite_options},
-    {"run", "DIR [--job JOB.yaml] [--bind tcp://*:7700] [--name RUN]", "run a job to its end, or go on with one",
-     "The same job goes on where it was stopped or killed.  Without --job an unfinished run\ngoes on; when there is none, hospitals can "
+    {"run", "DIR [--job JOB.yaml] [--bind tcp://*:7700] [--name RUN]",
+     "run a job to its end, or go on with one",
+     "The same job goes on where it was stopped or killed.  Without --job an unfinished run\ngoes "
+     "on; when there is none, hospitals can "
      "enrol and fetch finished models until the\nprogram is stopped.",
      run_run, get_run_options},
-    {"sites", "DIR [--json] [--confirm SITE]", "list the hospitals with their fingerprints", NULL, coordinator_sites,
-     coordinator_sites_options},
+    {"sites", "DIR [--json] [--confirm SITE]", "list the hospitals with their fingerprints", NULL,
+     coordinator_sites, coordinator_sites_options},
     {"remove", "DIR SITE", "revoke a hospital's keys at once", NULL, run_remove, NULL},
-    {"status", "DIR [--json]", "show what the runs are doing", NULL, coordinator_status, coordinator_status_options},
-    {"report", "DIR/runs/R [--baselines FILE.json] [--compare DIR/runs/S]...", "make the pages of a finished run again", NULL,
-     coordinator_report, coordinator_report_options},
-    {"aggregate", "--strategy S --global G --out OUT [--param K=V]... [--state FILE] U1:N1 [U2:N2 ...]",
+    {"status", "DIR [--json]", "show what the runs are doing", NULL, coordinator_status,
+     coordinator_status_options},
+    {"report", "DIR/runs/R [--baselines FILE.json] [--compare DIR/runs/S]...",
+     "make the pages of a finished run again", NULL, coordinator_report,
+     coordinator_report_options},
+    {"aggregate",
+     "--strategy S --global G --out OUT [--param K=V]... [--state FILE] U1:N1 [U2:N2 ...]",
      "one aggregation step from files, without a network",
-     "U1, U2 ... are safetensors of updates (trained - global) over the table of G, N1, N2 ... their\nnumbers of training cases.  The "
+     "U1, U2 ... are safetensors of updates (trained - global) over the table of G, N1, N2 ... "
+     "their\nnumbers of training cases.  The "
      "same function as in a round, so the same bits.",
      coordinator_aggregate, coordinator_aggregate_options},
     {"keys", "", "the reference of the keys in job.yaml and federation.yaml", NULL, run_keys, NULL},
@@ -377,7 +404,9 @@ static const fl_command commands[] = {
 };
 
 static const fl_program program = {
-    "consilium-coordinator", "brings hospitals together to train one model; images stay where they are", commands,
+    "consilium-coordinator",
+    "brings hospitals together to train one model; images stay where they are",
+    commands,
 };
 
 int main(int argc, char **argv)

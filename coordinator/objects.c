@@ -16,8 +16,8 @@
 typedef struct {
     fed_digest digest;
     fed_encoding enc;
-    const void *items; // in bytes or in map
-    uint64_t n;        // items
+    const void *items;  // in bytes or in map
+    uint64_t n;         // items
     uint32_t n_pieces;
     uint64_t n_bytes;  // of all pieces
     void *bytes;       // owned document, or NULL
@@ -87,7 +87,8 @@ void objects_add_bytes(objects *o, const void *bytes, size_t n, fed_digest *dige
     add(o, &new, digest);
 }
 
-fl_status objects_add_model(objects *o, const char *path, const nn_table *table, fed_digest *digest, fl_err *err)
+fl_status objects_add_model(objects *o, const char *path, const nn_table *table, fed_digest *digest,
+                            fl_err *err)
 {
     object new = {.enc = FED_ENC_F32, .n = (uint64_t)nn_table_count(table)};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -100,7 +101,8 @@ fl_status objects_add_model(objects *o, const char *path, const nn_table *table,
         return st;
     }
     new.map_size = (size_t)info.st_size;
-    void *map = new.map_size > 8 ? mmap(NULL, new.map_size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
+    void *map = new.map_size > 8 ? mmap(NULL, new.map_size, PROT_READ, MAP_SHARED, fd, 0)
+                                 : MAP_FAILED;
     close(fd);
     if (map == MAP_FAILED) {
         return fl_fail(err, FL_EIO, "%s: cannot be mapped into memory", path);
@@ -113,10 +115,11 @@ fl_status objects_add_model(objects *o, const char *path, const nn_table *table,
         header = header << 8 | head[i];
     }
     uint64_t values = new.n * sizeof(float);
-    if (header > new.map_size || 8 + header + values != new.map_size || (8 + header) % sizeof(float) != 0) {
+    if (header > new.map_size || 8 + header + values != new.map_size ||
+        (8 + header) % sizeof(float) != 0) {
         release(&new);
-        return fl_fail(err, FL_EFORMAT, "%s: not a model of this job (%zu bytes for %llu numbers)", path, new.map_size,
-                       (unsigned long long)new.n);
+        return fl_fail(err, FL_EFORMAT, "%s: not a model of this job (%zu bytes for %llu numbers)",
+                       path, new.map_size, (unsigned long long)new.n);
     }
     new.items = head + 8 + header;
     add(o, &new, digest);

@@ -24,13 +24,15 @@ void objects_destroy(objects **o);
 /* A document; bytes are copied.  Adding one twice keeps it once. */
 void objects_add_bytes(objects *o, const void *bytes, size_t n, fed_digest *digest);
 /* The numbers of a safetensors file that ckpt_safetensors_write made of table. */
-fl_status objects_add_model(objects *o, const char *path, const nn_table *table, fed_digest *digest, fl_err *err);
+fl_status objects_add_model(objects *o, const char *path, const nn_table *table, fed_digest *digest,
+                            fl_err *err);
 /* What digest does not name any more is not served. */
 void objects_drop(objects *o, const fed_digest *digest);
 
 /* Pieces and bytes of an object; false: not served here. */
-bool objects_find(const objects *o, const fed_digest *digest, uint32_t *n_pieces, uint64_t *n_bytes);
-/* Writes a piece to out (room FED_PIECE_BYTES); returns its size.  The object is there and has it. */
+bool objects_find(const objects *o, const fed_digest *digest, uint32_t *n_pieces,
+                  uint64_t *n_bytes);
+/* Writes a piece to out (room FED_PIECE_BYTES); returns its size.  The object has it. */
 size_t objects_piece(const objects *o, const fed_digest *digest, uint32_t index, uint8_t *out);
 /* The model's numbers (P), borrowed until it is dropped; NULL when digest names no model. */
 const float *objects_model(const objects *o, const fed_digest *digest);

@@ -33,7 +33,8 @@ static counts sum_counts(const json_t *sites)
     counts c = {0};
     size_t i;
     json_t *site;
-    json_array_foreach(sites, i, site) {
+    json_array_foreach(sites, i, site)
+    {
         const json_t *one = at(site, "confusion", "global");
         if (json_is_object(one)) {
             c.any = true;
@@ -48,9 +49,14 @@ static counts sum_counts(const json_t *sites)
 }
 
 /* k of n, with Wilson's interval. */
-static json_t *proportion(int64_t k, int64_t n, int64_t n_positive, int64_t n_patients, const char *why_empty)
+static json_t *proportion(int64_t k, int64_t n, int64_t n_positive, int64_t n_patients,
+                          const char *why_empty)
 {
-    eval_figure f = {.value = NAN, .ci_low = NAN, .ci_high = NAN, .n = n, .n_positive = n_positive,
+    eval_figure f = {.value = NAN,
+                     .ci_low = NAN,
+                     .ci_high = NAN,
+                     .n = n,
+                     .n_positive = n_positive,
                      .n_patients = n_patients < n ? n_patients : n};
     if (n == 0) {
         snprintf(f.method, sizeof f.method, "none");
@@ -64,9 +70,15 @@ static json_t *proportion(int64_t k, int64_t n, int64_t n_positive, int64_t n_pa
 }
 
 /* A value without an interval. */
-static json_t *plain(double value, int64_t n, int64_t n_positive, const char *method, const char *why)
+static json_t *plain(double value, int64_t n, int64_t n_positive, const char *method,
+                     const char *why)
 {
-    eval_figure f = {.value = value, .ci_low = NAN, .ci_high = NAN, .n = n, .n_positive = n_positive, .n_patients = 0};
+    eval_figure f = {.value = value,
+                     .ci_low = NAN,
+                     .ci_high = NAN,
+                     .n = n,
+                     .n_positive = n_positive,
+                     .n_patients = 0};
     snprintf(f.method, sizeof f.method, "%s", method);
     snprintf(f.why, sizeof f.why, "%s", why);
     return eval_figure_json(&f);
@@ -75,17 +87,28 @@ static json_t *plain(double value, int64_t n, int64_t n_positive, const char *me
 static void add_counts(json_t *figures, const counts *c)
 {
     int64_t n = c->tp + c->fp + c->tn + c->fn, positives = c->tp + c->fn, negatives = c->tn + c->fp;
-    json_object_set_new(figures, "accuracy", proportion(c->tp + c->tn, n, positives, c->patients, "no test cases"));
-    json_object_set_new(figures, "sensitivity", proportion(c->tp, positives, positives, positives, "no positive cases"));
-    json_object_set_new(figures, "specificity", proportion(c->tn, negatives, 0, negatives, "no negative cases"));
-    json_object_set_new(figures, "ppv", proportion(c->tp, c->tp + c->fp, c->tp, c->tp + c->fp, "nothing was called positive"));
-    json_object_set_new(figures, "npv", proportion(c->tn, c->tn + c->fn, c->fn, c->tn + c->fn, "nothing was called negative"));
+    json_object_set_new(figures, "accuracy",
+                        proportion(c->tp + c->tn, n, positives, c->patients, "no test cases"));
+    json_object_set_new(figures, "sensitivity",
+                        proportion(c->tp, positives, positives, positives, "no positive cases"));
+    json_object_set_new(figures, "specificity",
+                        proportion(c->tn, negatives, 0, negatives, "no negative cases"));
+    json_object_set_new(
+        figures, "ppv",
+        proportion(c->tp, c->tp + c->fp, c->tp, c->tp + c->fp, "nothing was called positive"));
+    json_object_set_new(
+        figures, "npv",
+        proportion(c->tn, c->tn + c->fn, c->fn, c->tn + c->fn, "nothing was called negative"));
     if (positives > 0 && negatives > 0) {
         const char *why = "no interval from summed counts";
-        double sensitivity = (double)c->tp / (double)positives, specificity = (double)c->tn / (double)negatives;
-        json_object_set_new(figures, "balanced_accuracy", plain((sensitivity + specificity) / 2, n, positives, "summed counts", why));
-        json_object_set_new(figures, "f1", plain(2.0 * (double)c->tp / (double)(2 * c->tp + c->fp + c->fn), n, positives,
-                                                 "summed counts", why));
+        double sensitivity = (double)c->tp / (double)positives,
+               specificity = (double)c->tn / (double)negatives;
+        json_object_set_new(
+            figures, "balanced_accuracy",
+            plain((sensitivity + specificity) / 2, n, positives, "summed counts", why));
+        json_object_set_new(figures, "f1",
+                            plain(2.0 * (double)c->tp / (double)(2 * c->tp + c->fp + c->fn), n,
+                                  positives, "summed counts", why));
     }
 }
 
@@ -96,7 +119,8 @@ static void add_accuracy(json_t *figures, const json_t *sites)
     int64_t n = 0, patients = 0;
     size_t i;
     json_t *site;
-    json_array_foreach(sites, i, site) {
+    json_array_foreach(sites, i, site)
+    {
         const json_t *f = global_figure(site, "accuracy");
         double value = fl_json_get_number(f, "value");
         int64_t cases = fl_json_get_int(f, "n", 0);
@@ -106,7 +130,8 @@ static void add_accuracy(json_t *figures, const json_t *sites)
             patients += fl_json_get_int(f, "n_patients", 0);
         }
     }
-    json_object_set_new(figures, "accuracy", proportion((int64_t)llround(correct), n, 0, patients, "no test cases"));
+    json_object_set_new(figures, "accuracy",
+                        proportion((int64_t)llround(correct), n, 0, patients, "no test cases"));
 }
 
 /* Bins that all histograms share: the fewest, of which the others are multiples. */
@@ -114,14 +139,16 @@ static size_t common_bins(const json_t *sites)
 {
     size_t common = 0, i;
     json_t *site;
-    json_array_foreach(sites, i, site) {
+    json_array_foreach(sites, i, site)
+    {
         size_t bins = (size_t)fl_json_get_int(json_object_get(site, "histogram"), "bins", 0);
         common = bins > 0 && (common == 0 || bins < common) ? bins : common;
     }
     return common;
 }
 
-static size_t add_histogram(const json_t *site, size_t common, int64_t *negatives, int64_t *positives)
+static size_t add_histogram(const json_t *site, size_t common, int64_t *negatives,
+                            int64_t *positives)
 {
     const json_t *h = json_object_get(site, "histogram");
     size_t bins = (size_t)fl_json_get_int(h, "bins", 0);
@@ -129,8 +156,10 @@ static size_t add_histogram(const json_t *site, size_t common, int64_t *negative
         return 0;
     }
     for (size_t k = 0; k < bins; k++) {
-        negatives[k / (bins / common)] += json_integer_value(json_array_get(json_object_get(h, "negatives"), k));
-        positives[k / (bins / common)] += json_integer_value(json_array_get(json_object_get(h, "positives"), k));
+        negatives[k / (bins / common)] += json_integer_value(
+            json_array_get(json_object_get(h, "negatives"), k));
+        positives[k / (bins / common)] += json_integer_value(
+            json_array_get(json_object_get(h, "positives"), k));
     }
     return 1;
 }
@@ -143,9 +172,11 @@ static double add_auc(json_t *figures, const json_t *sites)
     if (common == 0) {
         return NAN;
     }
-    int64_t *negatives = fl_xcalloc(common, sizeof *negatives), *positives = fl_xcalloc(common, sizeof *positives);
+    int64_t *negatives = fl_xcalloc(common, sizeof *negatives),
+            *positives = fl_xcalloc(common, sizeof *positives);
     json_t *site;
-    json_array_foreach(sites, i, site) {
+    json_array_foreach(sites, i, site)
+    {
         used += add_histogram(site, common, negatives, positives);
     }
     int64_t n_negative = 0, n_positive = 0;
@@ -158,11 +189,15 @@ static double add_auc(json_t *figures, const json_t *sites)
     if (isnan(auc)) {
         snprintf(why, sizeof why, n_positive == 0 ? "no positive cases" : "no negative cases");
     } else if (used < json_array_size(sites)) {
-        snprintf(why, sizeof why, "from histograms of %zu of %zu sites; known to +-%.3f", used, json_array_size(sites), half_width);
+        snprintf(why, sizeof why, "from histograms of %zu of %zu sites; known to +-%.3f", used,
+                 json_array_size(sites), half_width);
     } else {
-        snprintf(why, sizeof why, "from summed histograms: known to +-%.3f, no sampling interval", half_width);
+        snprintf(why, sizeof why, "from summed histograms: known to +-%.3f, no sampling interval",
+                 half_width);
     }
-    json_object_set_new(figures, "auc", plain(auc, n_negative + n_positive, n_positive, "summed score histograms", why));
+    json_object_set_new(
+        figures, "auc",
+        plain(auc, n_negative + n_positive, n_positive, "summed score histograms", why));
     free(negatives);
     free(positives);
     return isnan(auc) ? NAN : half_width;
@@ -179,9 +214,10 @@ json_t *pooled_build(const json_t *sites, const json_t *missing)
     }
     double half_width = add_auc(figures, sites);
     json_t *names = json_copy((json_t *)missing);
-    return json_pack("{s:o, s:s, s:o, s:o}", "global", figures, "method",
-                     "sums of the sites' confusion counts and score histograms, each at the frozen threshold", "missing", names,
-                     "auc_half_width", fl_json_number(half_width));
+    return json_pack(
+        "{s:o, s:s, s:o, s:o}", "global", figures, "method",
+        "sums of the sites' confusion counts and score histograms, each at the frozen threshold",
+        "missing", names, "auc_half_width", fl_json_number(half_width));
 }
 
 // ----------------------------------------------------------------- fairness
@@ -192,13 +228,16 @@ static void add_subgroup_gaps(json_t *gaps, const json_t *site)
     size_t i, k;
     json_t *a, *b;
     json_t *groups = json_object_get(site, "subgroups");
-    json_array_foreach(groups, i, a) {
-        json_array_foreach(groups, k, b) {
+    json_array_foreach(groups, i, a)
+    {
+        json_array_foreach(groups, k, b)
+        {
             const char *attribute = fl_json_get_string(a, "attribute", "");
             double x = fl_json_get_number(json_object_get(a, "auc"), "value");
             double y = fl_json_get_number(json_object_get(b, "auc"), "value");
             double before = fl_json_get_number(gaps, attribute);
-            if (k <= i || strcmp(attribute, fl_json_get_string(b, "attribute", "")) != 0 || isnan(x) || isnan(y)) {
+            if (k <= i || strcmp(attribute, fl_json_get_string(b, "attribute", "")) != 0 ||
+                isnan(x) || isnan(y)) {
                 continue;
             }
             if (isnan(before) || fabs(x - y) > before) {
@@ -212,7 +251,8 @@ static size_t read_values(double *value, const json_t *sites, const char *metric
 {
     size_t i, defined = 0;
     json_t *site;
-    json_array_foreach(sites, i, site) {
+    json_array_foreach(sites, i, site)
+    {
         value[i] = fl_json_get_number(global_figure(site, metric), "value");
         defined += !isnan(value[i]);
     }
@@ -232,14 +272,19 @@ json_t *pooled_fairness(const json_t *sites)
     eval_fairness_of(&f, value, n, true);
     json_t *gaps = json_object();
     json_t *site;
-    json_array_foreach(sites, i, site) {
+    json_array_foreach(sites, i, site)
+    {
         add_subgroup_gaps(gaps, site);
     }
-    const char *worst = f.worst_site < 0 ? NULL : fl_json_get_string(json_array_get(sites, (size_t)f.worst_site), "name", NULL);
-    json_t *out = json_pack("{s:s, s:s?, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o}", "metric", metric, "worst_site", worst, "worst",
-                            fl_json_number(f.worst), "best", fl_json_number(f.best), "mean", fl_json_number(f.mean), "sd",
-                            fl_json_number(f.sd), "gap", fl_json_number(f.gap), "jain", fl_json_number(f.jain), "n_sites",
-                            (json_int_t)f.n_sites, "subgroup_gaps", gaps);
+    const char *worst = f.worst_site < 0
+                            ? NULL
+                            : fl_json_get_string(json_array_get(sites, (size_t)f.worst_site),
+                                                 "name", NULL);
+    json_t *out = json_pack(
+        "{s:s, s:s?, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o}", "metric", metric, "worst_site",
+        worst, "worst", fl_json_number(f.worst), "best", fl_json_number(f.best), "mean",
+        fl_json_number(f.mean), "sd", fl_json_number(f.sd), "gap", fl_json_number(f.gap), "jain",
+        fl_json_number(f.jain), "n_sites", (json_int_t)f.n_sites, "subgroup_gaps", gaps);
     free(value);
     return out;
 }

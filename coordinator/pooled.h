@@ -11,7 +11,7 @@
 /* {"global": {METRIC: FIGURE}, "method", "missing": [site...], "auc_half_width"} of the
  * elements of "sites".  missing: names without test figures, borrowed.  New reference. */
 json_t *pooled_build(const json_t *sites, const json_t *missing);
-/* "fairness" of the global model's AUC, or of its accuracy where no site has one.  New reference. */
+/* "fairness" of the global model's AUC, or of its accuracy where no site has one. */
 json_t *pooled_fairness(const json_t *sites);
 
 #endif

@@ -21,21 +21,27 @@
  *          payload: the document that came with it (updates stay in their spools)
  */
 static const char schema[] =
-    "CREATE TABLE run (id INTEGER PRIMARY KEY CHECK (id = 1), job BLOB NOT NULL, name TEXT NOT NULL,"
+    "CREATE TABLE run (id INTEGER PRIMARY KEY CHECK (id = 1), job BLOB NOT NULL, name TEXT NOT "
+    "NULL,"
     " created_ms INTEGER NOT NULL, state INTEGER NOT NULL, round INTEGER NOT NULL,"
-    " selected INTEGER NOT NULL, entered_ms INTEGER NOT NULL, threshold REAL, bins INTEGER, why TEXT);"
+    " selected INTEGER NOT NULL, entered_ms INTEGER NOT NULL, threshold REAL, bins INTEGER, why "
+    "TEXT);"
     "CREATE TABLE site (name TEXT PRIMARY KEY, sign BLOB NOT NULL, environment TEXT NOT NULL);"
     "CREATE TABLE model (round INTEGER PRIMARY KEY, object BLOB NOT NULL, sha256 BLOB NOT NULL,"
-    " bytes_up INTEGER NOT NULL, bytes_down INTEGER NOT NULL, seconds REAL, loss REAL, committed_ms INTEGER NOT NULL);"
-    "CREATE TABLE answer (kind INTEGER, round INTEGER, site TEXT, state INTEGER NOT NULL, reason TEXT NOT NULL DEFAULT '',"
-    " time_ms INTEGER NOT NULL, digest BLOB, offer BLOB, payload BLOB, PRIMARY KEY (kind, round, site)) WITHOUT ROWID;";
+    " bytes_up INTEGER NOT NULL, bytes_down INTEGER NOT NULL, seconds REAL, loss REAL, "
+    "committed_ms INTEGER NOT NULL);"
+    "CREATE TABLE answer (kind INTEGER, round INTEGER, site TEXT, state INTEGER NOT NULL, reason "
+    "TEXT NOT NULL DEFAULT '',"
+    " time_ms INTEGER NOT NULL, digest BLOB, offer BLOB, payload BLOB, PRIMARY KEY (kind, round, "
+    "site)) WITHOUT ROWID;";
 
 struct record {
     store *db;
     int64_t created_ms, entered_ms;
 };
 
-static fl_status look_up_run(record *r, const fed_digest *job, const char *name, const char *path, fl_err *err)
+static fl_status look_up_run(record *r, const fed_digest *job, const char *name, const char *path,
+                             fl_err *err)
 {
     fed_digest found;
     bool any = false;
@@ -58,11 +64,14 @@ static fl_status look_up_run(record *r, const fed_digest *job, const char *name,
         return fl_fail(err, FL_ENOTFOUND, "%s: holds no run", path);
     }
     r->created_ms = r->entered_ms = fl_wall_ms();
-    return store_do(r->db, err, "INSERT INTO run (id, job, name, created_ms, state, round, selected, entered_ms) VALUES (1, ?, ?, ?, 0, 0, 0, ?)",
+    return store_do(r->db, err,
+                    "INSERT INTO run (id, job, name, created_ms, state, round, selected, "
+                    "entered_ms) VALUES (1, ?, ?, ?, 0, 0, 0, ?)",
                     "btii", (const void *)job, sizeof *job, name, r->created_ms, r->created_ms);
 }
 
-fl_status record_open(record **out, const char *path, const fed_digest *job, const char *name, fl_err *err)
+fl_status record_open(record **out, const char *path, const fed_digest *job, const char *name,
+                      fl_err *err)
 {
     *out = NULL;
     record *r = fl_xcalloc(1, sizeof *r);
@@ -104,11 +113,12 @@ void record_rollback(record *r)
 static fl_status put_answer(record *r, fed_order_kind kind, uint32_t round, const char *site,
                             int state, const char *reason, fl_err *err)
 {
-    return store_do(r->db, err,
-                    "INSERT INTO answer (kind, round, site, state, reason, time_ms) VALUES (?, ?, ?, ?, ?, ?)"
-                    " ON CONFLICT (kind, round, site) DO UPDATE SET state = excluded.state,"
-                    " reason = excluded.reason, time_ms = excluded.time_ms",
-                    "iititi", (int64_t)kind, (int64_t)round, site, (int64_t)state, reason, fl_wall_ms());
+    return store_do(
+        r->db, err,
+        "INSERT INTO answer (kind, round, site, state, reason, time_ms) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (kind, round, site) DO UPDATE SET state = excluded.state,"
+        " reason = excluded.reason, time_ms = excluded.time_ms",
+        "iititi", (int64_t)kind, (int64_t)round, site, (int64_t)state, reason, fl_wall_ms());
 }
 
 static fl_status put_enter(record *r, const round_machine *m, const round_step *step, fl_err *err)
@@ -118,9 +128,11 @@ static fl_status put_enter(record *r, const round_machine *m, const round_step *
     bool selected = step->state >= ROUND_CHOOSING;
     int64_t round = selected ? (int64_t)round_committed(m) : (int64_t)step->round;
     r->entered_ms = fl_wall_ms();
-    fl_status st = store_do(r->db, err, "UPDATE run SET state = ?, round = ?, selected = ?, entered_ms = ?", "iiii",
-                            (int64_t)step->state, round, selected ? (int64_t)step->round : 0, r->entered_ms);
-    if (!round_asks(step->state) || !round_stage_of(step->state, step->round, &kind, &order_round)) {
+    fl_status st = store_do(
+        r->db, err, "UPDATE run SET state = ?, round = ?, selected = ?, entered_ms = ?", "iiii",
+        (int64_t)step->state, round, selected ? (int64_t)step->round : 0, r->entered_ms);
+    if (!round_asks(step->state) ||
+        !round_stage_of(step->state, step->round, &kind, &order_round)) {
         return st;
     }
     for (size_t i = 0; i < round_n_sites(m) && st == FL_OK; i++) {
@@ -140,62 +152,72 @@ fl_status record_step(record *r, const round_machine *m, const round_step *step,
     case ROUND_STEP_ENTER:
         return put_enter(r, m, step, err);
     case ROUND_STEP_CHECK:
-        return put_answer(r, FED_CHECK, 0, round_at(m, step->site)->name.text, (int)step->check, step->reason, err);
+        return put_answer(r, FED_CHECK, 0, round_at(m, step->site)->name.text, (int)step->check,
+                          step->reason, err);
     case ROUND_STEP_ABSENT:
         FL_REQUIRE(has_stage);
-        return put_answer(r, kind, round, round_at(m, step->site)->name.text, ROUND_ABSENT, step->reason, err);
+        return put_answer(r, kind, round, round_at(m, step->site)->name.text, ROUND_ABSENT,
+                          step->reason, err);
     case ROUND_STEP_LOST:
         FL_REQUIRE(has_stage);
         return put_answer(r, kind, round, round_at(m, step->site)->name.text, ROUND_ASKED, "", err);
-    case ROUND_STEP_ACCEPT: // record_accept writes it
+    case ROUND_STEP_ACCEPT:  // record_accept writes it
     case ROUND_STEP_STOP:
         break;
     }
     return FL_OK;
 }
 
-fl_status record_accept(record *r, const fed_offer *offer, const void *payload, size_t n, fl_err *err)
+fl_status record_accept(record *r, const fed_offer *offer, const void *payload, size_t n,
+                        fl_err *err)
 {
     fed_msg msg = {.type = FED_MSG_OFFER, .u.offer = *offer};
     fl_buf packed = FL_BUF_INIT;
     fed_msg_pack(&msg, &packed);
     int64_t state = offer->key.kind == FED_CHECK ? (int64_t)ROUND_CHECK_JOINED : (int64_t)ROUND_IN;
-    fl_status st = store_do(r->db, err,
-                            "INSERT INTO answer (kind, round, site, state, time_ms, digest, offer, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-                            " ON CONFLICT (kind, round, site) DO UPDATE SET state = excluded.state, reason = '',"
-                            " time_ms = excluded.time_ms, digest = excluded.digest, offer = excluded.offer, payload = excluded.payload",
-                            "iitiibbb", (int64_t)offer->key.kind, (int64_t)offer->key.round.n, offer->site.text, state,
-                            fl_wall_ms(), (const void *)&offer->digest, sizeof offer->digest, (const void *)packed.data,
-                            packed.n, payload, n);
+    fl_status st = store_do(
+        r->db, err,
+        "INSERT INTO answer (kind, round, site, state, time_ms, digest, offer, payload) VALUES (?, "
+        "?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (kind, round, site) DO UPDATE SET state = excluded.state, reason = '',"
+        " time_ms = excluded.time_ms, digest = excluded.digest, offer = excluded.offer, payload = "
+        "excluded.payload",
+        "iitiibbb", (int64_t)offer->key.kind, (int64_t)offer->key.round.n, offer->site.text, state,
+        fl_wall_ms(), (const void *)&offer->digest, sizeof offer->digest, (const void *)packed.data,
+        packed.n, payload, n);
     fl_buf_clear(&packed);
     return st;
 }
 
 fl_status record_put_model(record *r, uint32_t round, const record_model *model, fl_err *err)
 {
-    return store_do(r->db, err, "INSERT OR REPLACE INTO model VALUES (?, ?, ?, ?, ?, ?, ?, ?)", "ibbiiddi", (int64_t)round,
-                    (const void *)&model->object, sizeof model->object, (const void *)&model->id, sizeof model->id,
-                    (int64_t)model->bytes_up, (int64_t)model->bytes_down, model->seconds, model->loss,
-                    model->committed_ms);
+    return store_do(r->db, err, "INSERT OR REPLACE INTO model VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    "ibbiiddi", (int64_t)round, (const void *)&model->object, sizeof model->object,
+                    (const void *)&model->id, sizeof model->id, (int64_t)model->bytes_up,
+                    (int64_t)model->bytes_down, model->seconds, model->loss, model->committed_ms);
 }
 
-fl_status record_put_threshold(record *r, double threshold, int64_t bins, const char *why, fl_err *err)
+fl_status record_put_threshold(record *r, double threshold, int64_t bins, const char *why,
+                               fl_err *err)
 {
-    return store_do(r->db, err, "UPDATE run SET threshold = ?, bins = ?, why = ?", "dit", threshold, bins, why);
+    return store_do(r->db, err, "UPDATE run SET threshold = ?, bins = ?, why = ?", "dit", threshold,
+                    bins, why);
 }
 
-fl_status record_put_site(record *r, const fed_site_id *site, const fed_verify_key *key, const char *environment, fl_err *err)
+fl_status record_put_site(record *r, const fed_site_id *site, const fed_verify_key *key,
+                          const char *environment, fl_err *err)
 {
-    return store_do(r->db, err, "INSERT OR REPLACE INTO site VALUES (?, ?, ?)", "tbt", site->text, (const void *)key,
-                    sizeof *key, environment);
+    return store_do(r->db, err, "INSERT OR REPLACE INTO site VALUES (?, ?, ?)", "tbt", site->text,
+                    (const void *)key, sizeof *key, environment);
 }
 
 // ------------------------------------------------------------------ reading
 
 static fl_status load_checks(record *r, round_machine *m, int64_t now_ms, fl_err *err)
 {
-    fl_status st = store_find(r->db, err, "SELECT site, state FROM answer WHERE kind = ? AND round = 0 ORDER BY site", "i",
-                              (int64_t)FED_CHECK);
+    fl_status st = store_find(
+        r->db, err, "SELECT site, state FROM answer WHERE kind = ? AND round = 0 ORDER BY site",
+        "i", (int64_t)FED_CHECK);
     while (st == FL_OK && store_row(r->db, &st, err)) {
         fed_site_id name;
         if ((st = fed_site_id_parse(&name, store_text(r->db, 0), err)) != FL_OK) {
@@ -232,15 +254,18 @@ fl_status record_load(record *r, round_machine *m, int64_t now_ms, fl_err *err)
     if (st != FL_OK || state == ROUND_CHECKING || !round_stage(m, &kind, &round)) {
         return st;
     }
-    st = store_find(r->db, err, "SELECT site, state, reason FROM answer WHERE kind = ? AND round = ? ORDER BY site", "ii",
-                    (int64_t)kind, (int64_t)round);
+    st = store_find(
+        r->db, err,
+        "SELECT site, state, reason FROM answer WHERE kind = ? AND round = ? ORDER BY site", "ii",
+        (int64_t)kind, (int64_t)round);
     while (st == FL_OK && store_row(r->db, &st, err)) {
         fed_site_id name;
         if ((st = fed_site_id_parse(&name, store_text(r->db, 0), err)) != FL_OK) {
             store_end(r->db);
             break;
         }
-        round_restore_answer(m, round_add_site(m, &name, now_ms), (round_answer)store_int(r->db, 1), store_text(r->db, 2));
+        round_restore_answer(m, round_add_site(m, &name, now_ms), (round_answer)store_int(r->db, 1),
+                             store_text(r->db, 2));
     }
     return st;
 }
@@ -258,7 +283,9 @@ round_state record_state(record *r, fl_err *err)
 fl_status record_get_model(record *r, uint32_t round, record_model *out, fl_err *err)
 {
     bool found = false;
-    fl_status st = store_find(r->db, err, "SELECT object, sha256, bytes_up, bytes_down, seconds, loss, committed_ms FROM model WHERE round = ?",
+    fl_status st = store_find(r->db, err,
+                              "SELECT object, sha256, bytes_up, bytes_down, seconds, loss, "
+                              "committed_ms FROM model WHERE round = ?",
                               "i", (int64_t)round);
     while (st == FL_OK && store_row(r->db, &st, err)) {
         found = true;
@@ -273,7 +300,9 @@ fl_status record_get_model(record *r, uint32_t round, record_model *out, fl_err 
         store_end(r->db);
         break;
     }
-    return st == FL_OK && !found ? fl_fail(err, FL_ENOTFOUND, "no model of round %u is recorded", round) : st;
+    return st == FL_OK && !found
+               ? fl_fail(err, FL_ENOTFOUND, "no model of round %u is recorded", round)
+               : st;
 }
 
 bool record_has_model(record *r, uint32_t round)
@@ -282,7 +311,8 @@ bool record_has_model(record *r, uint32_t round)
     return record_get_model(r, round, &ignored, NULL) == FL_OK;
 }
 
-fl_status record_get_threshold(record *r, double *threshold, int64_t *bins, char why[static FED_TEXT_BYTES], fl_err *err)
+fl_status record_get_threshold(record *r, double *threshold, int64_t *bins,
+                               char why[static FED_TEXT_BYTES], fl_err *err)
 {
     *threshold = NAN;
     *bins = 0;
@@ -330,10 +360,13 @@ static fl_status read_answer(record *r, record_answer *out, fl_err *err)
 }
 
 fl_status record_answers(record *r, fed_order_kind kind, uint32_t round,
-                         fl_status (*each)(void *ctx, const record_answer *a, fl_err *err), void *ctx, fl_err *err)
+                         fl_status (*each)(void *ctx, const record_answer *a, fl_err *err),
+                         void *ctx, fl_err *err)
 {
     record_answer *a = fl_xcalloc(1, sizeof *a);
-    fl_status st = store_find(r->db, err, "SELECT site, state, reason, time_ms, offer, payload FROM answer WHERE kind = ? AND round = ? ORDER BY site",
+    fl_status st = store_find(r->db, err,
+                              "SELECT site, state, reason, time_ms, offer, payload FROM answer "
+                              "WHERE kind = ? AND round = ? ORDER BY site",
                               "ii", (int64_t)kind, (int64_t)round);
     while (st == FL_OK && store_row(r->db, &st, err)) {
         if ((st = read_answer(r, a, err)) != FL_OK || (st = each(ctx, a, err)) != FL_OK) {
@@ -345,10 +378,13 @@ fl_status record_answers(record *r, fed_order_kind kind, uint32_t round,
     return st;
 }
 
-bool record_find_digest(record *r, fed_order_kind kind, uint32_t round, const char *site, fed_digest *out)
+bool record_find_digest(record *r, fed_order_kind kind, uint32_t round, const char *site,
+                        fed_digest *out)
 {
     bool found = false;
-    fl_status st = store_find(r->db, NULL, "SELECT digest FROM answer WHERE kind = ? AND round = ? AND site = ? AND digest IS NOT NULL",
+    fl_status st = store_find(r->db, NULL,
+                              "SELECT digest FROM answer WHERE kind = ? AND round = ? AND site = ? "
+                              "AND digest IS NOT NULL",
                               "iit", (int64_t)kind, (int64_t)round, site);
     while (st == FL_OK && store_row(r->db, &st, NULL)) {
         found = store_copy(r->db, 0, out, sizeof *out, NULL) == FL_OK;
@@ -359,7 +395,8 @@ bool record_find_digest(record *r, fed_order_kind kind, uint32_t round, const ch
 char *record_environment(record *r, const char *site)
 {
     char *text = NULL;
-    fl_status st = store_find(r->db, NULL, "SELECT environment FROM site WHERE name = ?", "t", site);
+    fl_status st = store_find(r->db, NULL, "SELECT environment FROM site WHERE name = ?", "t",
+                              site);
     while (st == FL_OK && store_row(r->db, &st, NULL)) {
         text = fl_xstrdup(store_text(r->db, 0));
     }

@@ -23,29 +23,30 @@ typedef struct record record;
 
 /* A model that is current, or was: round 0 is the first one. */
 typedef struct {
-    fed_digest object;      // as it travels
-    fed_model_id id;        // model.sha256
-    uint64_t bytes_up, bytes_down; // of the round
-    double seconds;         // from the round's orders to the commit
-    double loss;            // mean training loss over the cohort, weighted; NAN: none said
-    int64_t committed_ms;   // UTC
+    fed_digest object;              // as it travels
+    fed_model_id id;                // model.sha256
+    uint64_t bytes_up, bytes_down;  // of the round
+    double seconds;                 // from the round's orders to the commit
+    double loss;                    // mean training loss over the cohort, weighted; NAN: none said
+    int64_t committed_ms;           // UTC
 } record_model;
 
 /* A row of the answers: a site and an order. */
 typedef struct {
     fed_site_id site;
-    int state;              // round_check for CHECK, else round_answer
+    int state;  // round_check for CHECK, else round_answer
     char reason[FED_TEXT_BYTES];
-    int64_t time_ms;        // UTC
+    int64_t time_ms;  // UTC
     bool has_offer;
-    fed_offer offer;        // what was accepted; also under LOST, whose digest still binds
-    const void *payload;    // of all but updates; borrowed during the call
+    fed_offer offer;      // what was accepted; also under LOST, whose digest still binds
+    const void *payload;  // of all but updates; borrowed during the call
     size_t n_payload;
 } record_answer;
 
 /* Of a run that is new: created now. */
-fl_status record_open(record **out, const char *path, const fed_digest *job, const char *name, fl_err *err);
-void record_close(record **r); // what is not committed is gone
+fl_status record_open(record **out, const char *path, const fed_digest *job, const char *name,
+                      fl_err *err);
+void record_close(record **r);  // what is not committed is gone
 
 fl_status record_begin(record *r, fl_err *err);
 fl_status record_commit(record *r, fl_err *err);
@@ -55,27 +56,35 @@ void record_rollback(record *r);
 /* A step before it is applied; m: the machine, whose cohort is written with ENTER. */
 fl_status record_step(record *r, const round_machine *m, const round_step *step, fl_err *err);
 /* What goes with ROUND_STEP_ACCEPT.  payload: NULL for an update, whose spool keeps it. */
-fl_status record_accept(record *r, const fed_offer *offer, const void *payload, size_t n, fl_err *err);
+fl_status record_accept(record *r, const fed_offer *offer, const void *payload, size_t n,
+                        fl_err *err);
 /* What goes with AGGREGATING -> EVALUATING, or with the start (round 0). */
 fl_status record_put_model(record *r, uint32_t round, const record_model *model, fl_err *err);
-fl_status record_put_threshold(record *r, double threshold, int64_t bins, const char *why, fl_err *err);
+fl_status record_put_threshold(record *r, double threshold, int64_t bins, const char *why,
+                               fl_err *err);
 /* Who a site is, with the key its signatures are checked with. */
-fl_status record_put_site(record *r, const fed_site_id *site, const fed_verify_key *key, const char *environment, fl_err *err);
+fl_status record_put_site(record *r, const fed_site_id *site, const fed_verify_key *key,
+                          const char *environment, fl_err *err);
 
 /* ---- reading ---- */
 /* Restores states and answers into a new machine. Sites that did not join are asked again. */
 fl_status record_load(record *r, round_machine *m, int64_t now_ms, fl_err *err);
-round_state record_state(record *r, fl_err *err); // quick look; ROUND_N_STATES: unreadable
+round_state record_state(record *r, fl_err *err);  // quick look; ROUND_N_STATES: unreadable
 bool record_has_model(record *r, uint32_t round);
-fl_status record_get_model(record *r, uint32_t round, record_model *out, fl_err *err); // FL_ENOTFOUND
-fl_status record_get_threshold(record *r, double *threshold, int64_t *bins, char why[static FED_TEXT_BYTES], fl_err *err); // NAN: none
+fl_status record_get_model(record *r, uint32_t round, record_model *out,
+                           fl_err *err);  // FL_ENOTFOUND
+fl_status record_get_threshold(record *r, double *threshold, int64_t *bins,
+                               char why[static FED_TEXT_BYTES], fl_err *err);  // NAN: none
 int64_t record_created_ms(record *r);
 int64_t record_entered_ms(record *r);
-/* The answers to one order, by site name; each(ctx, row) may stop with a status. It must not touch r. */
+/* The answers to one order, by site name; each(ctx, row) may stop with a status. It must not touch
+ * r. */
 fl_status record_answers(record *r, fed_order_kind kind, uint32_t round,
-                         fl_status (*each)(void *ctx, const record_answer *a, fl_err *err), void *ctx, fl_err *err);
+                         fl_status (*each)(void *ctx, const record_answer *a, fl_err *err),
+                         void *ctx, fl_err *err);
 /* The digest accepted from a site for an order; false: none. */
-bool record_find_digest(record *r, fed_order_kind kind, uint32_t round, const char *site, fed_digest *out);
+bool record_find_digest(record *r, fed_order_kind kind, uint32_t round, const char *site,
+                        fed_digest *out);
 /* environment a site told; "" when none.  Caller's. */
 char *record_environment(record *r, const char *site);
 

@@ -18,19 +18,19 @@
 /* A site's answer to the job and its part in the rounds. */
 typedef struct {
     fed_site_id name;
-    int check;                     // round_check; -1: never answered
-    char reason[FED_TEXT_BYTES];   // why it did not join, or has no figures
+    int check;                    // round_check; -1: never answered
+    char reason[FED_TEXT_BYTES];  // why it did not join, or has no figures
     int64_t rounds_joined;
-    double weight;                 // of its last update
-    bool seen;                     // has a row in the round that is looked at
+    double weight;  // of its last update
+    bool seen;      // has a row in the round that is looked at
 } taking_part;
 
 typedef struct {
     const report_build_input *in;
-    taking_part *site; // sorted by name
+    taking_part *site;  // sorted by name
     size_t n_sites;
-    json_t *participants, *absent, *curves; // of the round that is looked at
-    json_t *sites;                          // report's "sites"
+    json_t *participants, *absent, *curves;  // of the round that is looked at
+    json_t *sites;                           // report's "sites"
 } build;
 
 // -------------------------------------------------------------------- sites
@@ -69,7 +69,7 @@ static fl_status list_sites(build *b, fl_err *err)
     for (size_t i = 0; i < n; i++) {
         const round_site *s = round_at(b->in->machine, i);
         if (!s->member && s->check != ROUND_CHECK_JOINED) {
-            continue; // removed before it took part
+            continue;  // removed before it took part
         }
         taking_part *site = &b->site[b->n_sites++];
         *site = (taking_part){.name = s->name, .check = -1};
@@ -112,10 +112,12 @@ static fl_status note_score(void *ctx, const record_answer *a, fl_err *err)
     build *b = ctx;
     if (a->state == ROUND_IN) {
         json_object_set_new(b->curves, a->site.text,
-                            json_pack("{s:o, s:o, s:o, s:I}", "auc", fl_json_number(fed_offer_get(&a->offer, "auc", NAN)),
-                                      "loss", fl_json_number(fed_offer_get(&a->offer, "loss", NAN)), "accuracy",
-                                      fl_json_number(fed_offer_get(&a->offer, "accuracy", NAN)), "n",
-                                      (json_int_t)fed_offer_get(&a->offer, "n", 0)));
+                            json_pack("{s:o, s:o, s:o, s:I}", "auc",
+                                      fl_json_number(fed_offer_get(&a->offer, "auc", NAN)), "loss",
+                                      fl_json_number(fed_offer_get(&a->offer, "loss", NAN)),
+                                      "accuracy",
+                                      fl_json_number(fed_offer_get(&a->offer, "accuracy", NAN)),
+                                      "n", (json_int_t)fed_offer_get(&a->offer, "n", 0)));
     }
     return FL_OK;
 }
@@ -125,7 +127,8 @@ static void add_outsiders(build *b)
 {
     for (size_t i = 0; i < b->n_sites; i++) {
         if (!b->site[i].seen) {
-            const char *why = b->site[i].check == ROUND_CHECK_JOINED ? "joined later" : b->site[i].reason;
+            const char *why = b->site[i].check == ROUND_CHECK_JOINED ? "joined later"
+                                                                     : b->site[i].reason;
             json_array_append_new(b->absent, absence(b->site[i].name.text, why));
         }
     }
@@ -154,12 +157,14 @@ static fl_status build_round(build *b, uint32_t round, json_t **out, fl_err *err
     }
     add_outsiders(b);
     fl_hex(hex, model.id.bytes, sizeof model.id.bytes);
-    *out = json_pack("{s:I, s:o, s:I, s:I, s:o, s:o, s:o, s:s, s:{s:o, s:o, s:o, s:I, s:o}}", "round", (json_int_t)round,
-                     "seconds", fl_json_number(model.seconds), "bytes_up", (json_int_t)model.bytes_up, "bytes_down",
-                     (json_int_t)model.bytes_down, "loss", fl_json_number(model.loss), "participants", b->participants,
-                     "absent", b->absent, "model_sha256", hex, "validation", "auc", fl_json_number(score.auc), "loss",
-                     fl_json_number(score.loss), "accuracy", fl_json_number(score.accuracy), "n", (json_int_t)score.n, "sites",
-                     b->curves);
+    *out = json_pack("{s:I, s:o, s:I, s:I, s:o, s:o, s:o, s:s, s:{s:o, s:o, s:o, s:I, s:o}}",
+                     "round", (json_int_t)round, "seconds", fl_json_number(model.seconds),
+                     "bytes_up", (json_int_t)model.bytes_up, "bytes_down",
+                     (json_int_t)model.bytes_down, "loss", fl_json_number(model.loss),
+                     "participants", b->participants, "absent", b->absent, "model_sha256", hex,
+                     "validation", "auc", fl_json_number(score.auc), "loss",
+                     fl_json_number(score.loss), "accuracy", fl_json_number(score.accuracy), "n",
+                     (json_int_t)score.n, "sites", b->curves);
     return FL_OK;
 }
 
@@ -197,7 +202,8 @@ static fl_status note_test(void *ctx, const record_answer *a, fl_err *err)
         return st;
     }
     json_object_set_new(json, "weight", fl_json_number(site != NULL ? site->weight : NAN));
-    json_object_set_new(json, "rounds_joined", json_integer(site != NULL ? site->rounds_joined : 0));
+    json_object_set_new(json, "rounds_joined",
+                        json_integer(site != NULL ? site->rounds_joined : 0));
     json_array_append_new(b->sites, json);
     if (site != NULL) {
         site->seen = true;
@@ -226,7 +232,8 @@ static fl_status build_sites(build *b, json_t *report, fl_err *err)
     }
     size_t i;
     json_t *site;
-    json_array_foreach(b->sites, i, site) {
+    json_array_foreach(b->sites, i, site)
+    {
         json_int_t times = fl_json_get_int(site, "test_opened", 1);
         opened = times > opened ? times : opened;
     }
@@ -271,7 +278,9 @@ static void add_head(const report_build_input *in, json_t *report)
     json_object_set_new(report, "created", json_string(created));
     json_object_set_new(report, "names", json_string(j->codes ? "codes" : "real"));
     json_object_set_new(report, "classes", classes);
-    json_object_set_new(report, "positive", j->data.positive >= 0 ? json_string(j->data.classes[j->data.positive]) : json_null());
+    json_object_set_new(report, "positive",
+                        j->data.positive >= 0 ? json_string(j->data.classes[j->data.positive])
+                                              : json_null());
     json_object_set_new(report, "strategy", json_string(in->strategy->ops->name));
     json_object_set_new(report, "strategy_settings", strategy_settings(in->strategy));
     json_object_set_new(report, "strategy_paper", json_string(in->strategy->ops->paper));
@@ -279,14 +288,19 @@ static void add_head(const report_build_input *in, json_t *report)
     json_object_set_new(report, "rounds_done", json_integer(j->rounds));
     json_object_set_new(report, "rounds_planned", json_integer(j->rounds));
     json_object_set_new(report, "simulated", json_false());
-    json_object_set_new(report, "model",
-                        json_pack("{s:s, s:s, s:I, s:s}", "name", ops != NULL ? ops->name : nn_graph_name(task_model_graph(in->model)),
-                                  "paper", ops != NULL ? ops->paper : "", "parameters", (json_int_t)in->n_parameters, "sha256", hex));
+    json_object_set_new(
+        report, "model",
+        json_pack("{s:s, s:s, s:I, s:s}", "name",
+                  ops != NULL ? ops->name : nn_graph_name(task_model_graph(in->model)), "paper",
+                  ops != NULL ? ops->paper : "", "parameters", (json_int_t)in->n_parameters,
+                  "sha256", hex));
 }
 
 static fl_status add_choices(const report_build_input *in, json_t *report, fl_err *err)
 {
-    static const char *const rules[] = {[EVAL_RULE_FIXED] = "fixed", [EVAL_RULE_SENSITIVITY] = "sensitivity", [EVAL_RULE_YOUDEN] = "youden"};
+    static const char *const rules[] = {[EVAL_RULE_FIXED] = "fixed",
+                                        [EVAL_RULE_SENSITIVITY] = "sensitivity",
+                                        [EVAL_RULE_YOUDEN] = "youden"};
     const job *j = in->job;
     uint32_t selected;
     double value, threshold;
@@ -299,21 +313,29 @@ static fl_status add_choices(const report_build_input *in, json_t *report, fl_er
     }
     json_t *margin = json_object();
     for (size_t i = 0; i < j->evaluation.n_margins; i++) {
-        json_object_set_new(margin, j->evaluation.margin[i].metric, json_real(j->evaluation.margin[i].value));
+        json_object_set_new(margin, j->evaluation.margin[i].metric,
+                            json_real(j->evaluation.margin[i].value));
     }
-    json_object_set_new(report, "select",
-                        json_pack("{s:I, s:s, s:s, s:s, s:o}", "round", (json_int_t)in->selected, "metric", j->select.metric, "split",
-                                  data_split_name(j->select.split), "keep", j->select.best ? "best" : "last", "value", fl_json_number(value)));
+    json_object_set_new(
+        report, "select",
+        json_pack("{s:I, s:s, s:s, s:s, s:o}", "round", (json_int_t)in->selected, "metric",
+                  j->select.metric, "split", data_split_name(j->select.split), "keep",
+                  j->select.best ? "best" : "last", "value", fl_json_number(value)));
     if (isnan(value)) {
-        json_object_set_new(json_object_get(report, "select"), "why", json_string("no site has a validation split: the last round is used"));
+        json_object_set_new(json_object_get(report, "select"), "why",
+                            json_string("no site has a validation split: the last round is used"));
     }
-    json_object_set_new(report, "threshold",
-                        json_pack("{s:s, s:o, s:s, s:o, s:I, s:s}", "rule", rules[j->evaluation.rule], "at",
-                                  fl_json_number(j->evaluation.rule == EVAL_RULE_YOUDEN ? NAN : j->evaluation.at), "split", "val", "value",
-                                  fl_json_number(threshold), "bins", (json_int_t)bins, "why", why));
+    json_object_set_new(
+        report, "threshold",
+        json_pack("{s:s, s:o, s:s, s:o, s:I, s:s}", "rule", rules[j->evaluation.rule], "at",
+                  fl_json_number(j->evaluation.rule == EVAL_RULE_YOUDEN ? NAN : j->evaluation.at),
+                  "split", "val", "value", fl_json_number(threshold), "bins", (json_int_t)bins,
+                  "why", why));
     json_object_set_new(report, "evaluation",
-                        json_pack("{s:o, s:I, s:I, s:s}", "margin", margin, "min_cell", (json_int_t)j->evaluation.min_cell, "histogram_bins",
-                                  (json_int_t)j->evaluation.histogram_bins, "local_budget", j->evaluation.local_baseline ? "same_steps" : "none"));
+                        json_pack("{s:o, s:I, s:I, s:s}", "margin", margin, "min_cell",
+                                  (json_int_t)j->evaluation.min_cell, "histogram_bins",
+                                  (json_int_t)j->evaluation.histogram_bins, "local_budget",
+                                  j->evaluation.local_baseline ? "same_steps" : "none"));
     return FL_OK;
 }
 
@@ -322,14 +344,18 @@ static fl_status add_choices(const report_build_input *in, json_t *report, fl_er
 static void add_privacy(const report_build_input *in, json_t *report)
 {
     const job *j = in->job;
-    json_object_set_new(report, "privacy",
-                        json_pack("{s:b, s:s, s:s, s:[s, s, s, s]}", "secure_aggregation", j->privacy.secure_aggregation, "dp",
-                                  j->privacy.dp[0] != '\0' ? j->privacy.dp : "none", "statement",
-                                  "The coordinator could see each hospital's update. No noise was added to it. "
-                                  "Images, labels and patient records never left a hospital.",
-                                  "left", "counts and summary of the data set, once", "model updates, once a round and site",
-                                  "validation figures, once a round and site, and a score histogram of the selected model",
-                                  "test figures and counts, once, for the selected model"));
+    json_object_set_new(
+        report, "privacy",
+        json_pack("{s:b, s:s, s:s, s:[s, s, s, s]}", "secure_aggregation",
+                  j->privacy.secure_aggregation, "dp",
+                  j->privacy.dp[0] != '\0' ? j->privacy.dp : "none", "statement",
+                  "The coordinator could see each hospital's update. No noise was added to it. "
+                  "Images, labels and patient records never left a hospital.",
+                  "left", "counts and summary of the data set, once",
+                  "model updates, once a round and site",
+                  "validation figures, once a round and site, and a score histogram of the "
+                  "selected model",
+                  "test figures and counts, once, for the selected model"));
 }
 
 static fl_status add_security(const report_build_input *in, json_t *report, fl_err *err)
@@ -337,9 +363,13 @@ static fl_status add_security(const report_build_input *in, json_t *report, fl_e
     json_t *refusals = NULL;
     fl_status st = roster_refusals(&refusals, in->sites, record_created_ms(in->record), err);
     if (st == FL_OK) {
-        json_object_set_new(report, "security",
-                            json_pack("{s:s, s:o}", "transport", "CURVE (Curve25519, XSalsa20-Poly1305), allow-list of site keys; contributions "
-                                      "signed with Ed25519", "refusals", refusals));
+        json_object_set_new(
+            report, "security",
+            json_pack(
+                "{s:s, s:o}", "transport",
+                "CURVE (Curve25519, XSalsa20-Poly1305), allow-list of site keys; contributions "
+                "signed with Ed25519",
+                "refusals", refusals));
     }
     return st;
 }
@@ -360,7 +390,9 @@ static void add_environment(build *b, json_t *report)
         }
         free(text);
     }
-    json_object_set_new(report, "environment", json_pack("{s:s, s:o, s:o}", "consilium", FL_VERSION, "coordinator", own, "sites", sites));
+    json_object_set_new(
+        report, "environment",
+        json_pack("{s:s, s:o, s:o}", "consilium", FL_VERSION, "coordinator", own, "sites", sites));
 }
 
 fl_status report_build(json_t **out, const report_build_input *in, fl_err *err)
@@ -371,14 +403,15 @@ fl_status report_build(json_t **out, const report_build_input *in, fl_err *err)
     add_head(in, report);
     fl_status st;
     if ((st = list_sites(&b, err)) != FL_OK || (st = build_rounds(&b, report, err)) != FL_OK ||
-        (st = add_choices(in, report, err)) != FL_OK || (st = build_sites(&b, report, err)) != FL_OK ||
+        (st = add_choices(in, report, err)) != FL_OK ||
+        (st = build_sites(&b, report, err)) != FL_OK ||
         (st = add_security(in, report, err)) != FL_OK) {
         goto done;
     }
     add_privacy(in, report);
     add_environment(&b, report);
     *out = report;
-    report = NULL; // now the caller's
+    report = NULL;  // now the caller's
 done:
     json_decref(report);
     free(b.site);

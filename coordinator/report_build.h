@@ -28,7 +28,7 @@ typedef struct {
     const round_machine *machine;
     roster *sites;
     uint32_t selected;
-    fed_model_id model_id; // of the selected round
+    fed_model_id model_id;  // of the selected round
     int64_t n_parameters;
 } report_build_input;
 

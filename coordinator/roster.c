@@ -31,13 +31,13 @@ static const char schema[] =
 
 enum { INVITATION_OPEN, INVITATION_USED, INVITATION_REVOKED };
 enum {
-    MAX_PENDING_REFUSALS = 256, // kinds counted between two flushes
-    MAX_REFUSAL_ROWS = 10000    // kinds kept in all; then addresses are lumped together
+    MAX_PENDING_REFUSALS = 256,  // kinds counted between two flushes
+    MAX_REFUSAL_ROWS = 10000     // kinds kept in all; then addresses are lumped together
 };
 
 typedef struct {
     fed_public_key key;
-    int site; // index; -1: the one-time key of an invitation
+    int site;  // index; -1: the one-time key of an invitation
 } known_key;
 
 typedef struct {
@@ -47,16 +47,16 @@ typedef struct {
 
 struct roster {
     store *db;
-    int64_t version;    // of the database the snapshot was taken from
-    int64_t next_expiry; // an open invitation runs out then
-    roster_site *sites; // sorted by name
+    int64_t version;      // of the database the snapshot was taken from
+    int64_t next_expiry;  // an open invitation runs out then
+    roster_site *sites;   // sorted by name
     size_t n_sites;
-    pthread_mutex_t mutex; // guards keys: roster_allow runs on another thread
-    known_key *keys;       // sorted by key
+    pthread_mutex_t mutex;  // guards keys: roster_allow runs on another thread
+    known_key *keys;        // sorted by key
     size_t n_keys;
     refusal pending[MAX_PENDING_REFUSALS];
     size_t n_pending;
-    bool unsaved; // of any site
+    bool unsaved;  // of any site
 };
 
 const char *roster_status_text(roster_status status)
@@ -77,7 +77,10 @@ static roster_site *append_site(roster *r)
 
 static fl_status load_sites(roster *r, fl_err *err)
 {
-    fl_status st = store_find(r->db, err, "SELECT name, status, curve, sign, enrolled_ms, seen_ms, software, environment FROM site", "");
+    fl_status st = store_find(
+        r->db, err,
+        "SELECT name, status, curve, sign, enrolled_ms, seen_ms, software, environment FROM site",
+        "");
     while (st == FL_OK && store_row(r->db, &st, err)) {
         roster_site *s = append_site(r);
         s->status = (roster_status)store_int(r->db, 1);
@@ -102,12 +105,20 @@ static void add_key(known_key **keys, size_t *n, const fed_public_key *key, int 
     (*keys)[(*n)++] = (known_key){.key = *key, .site = site};
 }
 
-/* Open invitations make a site "invited" where no keys are enrolled. */
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const roster_site *)a)->name.text, ((const roster_site *)b)->name.text);
+}
+
+/* Open invitations, one a site at most, make it "invited" where no keys are enrolled.  The sites
+ * are sorted; new ones are appended. */
 static fl_status load_invitations(roster *r, known_key **keys, size_t *n_keys, int64_t wall_ms,
                                   fl_err *err)
 {
     r->next_expiry = INT64_MAX;
-    fl_status st = store_find(r->db, err, "SELECT site, curve, expires_ms, state FROM invitation WHERE state <> 2", "");
+    size_t n_sorted = r->n_sites;
+    fl_status st = store_find(
+        r->db, err, "SELECT site, curve, expires_ms, state FROM invitation WHERE state <> 2", "");
     while (st == FL_OK && store_row(r->db, &st, err)) {
         fed_public_key key;
         fed_site_id name;
@@ -122,30 +133,24 @@ static fl_status load_invitations(roster *r, known_key **keys, size_t *n_keys, i
             continue;
         }
         r->next_expiry = expires < r->next_expiry ? expires : r->next_expiry;
-        roster_site *s = NULL;
-        for (size_t i = 0; i < r->n_sites; i++) {
-            if (strcmp(r->sites[i].name.text, name.text) == 0) {
-                s = &r->sites[i];
-            }
-        }
+        roster_site wanted = {.name = name};
+        roster_site *s = n_sorted == 0
+                             ? NULL
+                             : bsearch(&wanted, r->sites, n_sorted, sizeof *r->sites, by_name);
         if (s == NULL) {
             s = append_site(r);
         } else if (s->status != ROSTER_REMOVED) {
-            continue; // enrolled meanwhile
+            continue;  // enrolled meanwhile
         }
         *s = (roster_site){.name = name, .status = ROSTER_INVITED, .expires_ms = expires};
     }
     return st;
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const roster_site *)a)->name.text, ((const roster_site *)b)->name.text);
-}
-
 static int by_key(const void *a, const void *b)
 {
-    return memcmp(&((const known_key *)a)->key, &((const known_key *)b)->key, sizeof(fed_public_key));
+    return memcmp(&((const known_key *)a)->key, &((const known_key *)b)->key,
+                  sizeof(fed_public_key));
 }
 
 static fl_status load(roster *r, int64_t wall_ms, fl_err *err)
@@ -155,8 +160,11 @@ static fl_status load(roster *r, int64_t wall_ms, fl_err *err)
     r->n_sites = 0;
     r->version = store_version(r->db);
     fl_status st;
-    if ((st = load_sites(r, err)) != FL_OK ||
-        (st = load_invitations(r, &keys, &n_keys, wall_ms, err)) != FL_OK) {
+    if ((st = load_sites(r, err)) != FL_OK) {
+        return st;
+    }
+    qsort(r->sites, r->n_sites, sizeof *r->sites, by_name);
+    if ((st = load_invitations(r, &keys, &n_keys, wall_ms, err)) != FL_OK) {
         free(keys);
         return st;
     }
@@ -289,17 +297,22 @@ fl_status roster_invite(roster *r, const fed_invitation *inv, bool confirm, fl_e
     int known = roster_find(r, site);
     if (known >= 0 && (r->sites[known].status == ROSTER_ENROLLED ||
                        r->sites[known].status == ROSTER_UNCONFIRMED)) {
-        return fl_fail(err, FL_ECONFLICT, "%s is enrolled already; `coordinator remove` it first to enrol it with new keys", site);
+        return fl_fail(
+            err, FL_ECONFLICT,
+            "%s is enrolled already; `coordinator remove` it first to enrol it with new keys",
+            site);
     }
     fl_status st;
     if ((st = store_begin(r->db, err)) != FL_OK) {
         return st;
     }
-    if ((st = store_do(r->db, err, "UPDATE invitation SET state = 2 WHERE site = ?", "t", site)) == FL_OK) {
-        st = store_do(r->db, err, "INSERT INTO invitation (id, site, curve, expires_ms, confirm) VALUES (?, ?, ?, ?, ?)",
-                      "btbii", (const void *)inv->id, sizeof inv->id, site,
-                      (const void *)&inv->curve_public, sizeof inv->curve_public, inv->expires_ms,
-                      (int64_t)confirm);
+    if ((st = store_do(r->db, err, "UPDATE invitation SET state = 2 WHERE site = ?", "t", site)) ==
+        FL_OK) {
+        st = store_do(
+            r->db, err,
+            "INSERT INTO invitation (id, site, curve, expires_ms, confirm) VALUES (?, ?, ?, ?, ?)",
+            "btbii", (const void *)inv->id, sizeof inv->id, site, (const void *)&inv->curve_public,
+            sizeof inv->curve_public, inv->expires_ms, (int64_t)confirm);
     }
     return finish(r, st, err);
 }
@@ -314,10 +327,13 @@ typedef struct {
     fed_verify_key used_sign;
 } invitation;
 
-static fl_status find_invitation(roster *r, const fed_public_key *peer, invitation *out, fl_err *err)
+static fl_status find_invitation(roster *r, const fed_public_key *peer, invitation *out,
+                                 fl_err *err)
 {
     bool found = false;
-    fl_status st = store_find(r->db, err, "SELECT id, site, expires_ms, confirm, state, used_curve, used_sign FROM invitation WHERE curve = ?",
+    fl_status st = store_find(r->db, err,
+                              "SELECT id, site, expires_ms, confirm, state, used_curve, used_sign "
+                              "FROM invitation WHERE curve = ?",
                               "b", (const void *)peer, sizeof *peer);
     while (st == FL_OK && store_row(r->db, &st, err)) {
         found = true;
@@ -347,7 +363,8 @@ static fl_status may_enrol(const roster *r, const invitation *inv, const fed_enr
 {
     fl_buf bytes = FL_BUF_INIT;
     fed_enrol_bytes(e, &bytes);
-    bool signed_well = fed_verify(&e->signature, &e->sign_key, "consilium enrol 1", bytes.data, bytes.n);
+    bool signed_well = fed_verify(&e->signature, &e->sign_key, "consilium enrol 1", bytes.data,
+                                  bytes.n);
     fl_buf_clear(&bytes);
     if (!signed_well) {
         return fl_fail(err, FL_EDENIED, "the enrolment is not signed with the key it names");
@@ -356,7 +373,8 @@ static fl_status may_enrol(const roster *r, const invitation *inv, const fed_enr
         return fl_fail(err, FL_EDENIED, "the invitation's id does not belong to its key");
     }
     if (strcmp(inv->site.text, e->site.text) != 0) {
-        return fl_fail(err, FL_EDENIED, "the invitation is for %s, not for %s", inv->site.text, e->site.text);
+        return fl_fail(err, FL_EDENIED, "the invitation is for %s, not for %s", inv->site.text,
+                       e->site.text);
     }
     if (inv->state == INVITATION_REVOKED) {
         return fl_fail(err, FL_EDENIED, "this invitation was revoked");
@@ -364,7 +382,8 @@ static fl_status may_enrol(const roster *r, const invitation *inv, const fed_enr
     if (inv->state == INVITATION_USED) {
         bool same = memcmp(&inv->used_curve, &e->curve_key, sizeof e->curve_key) == 0 &&
                     memcmp(&inv->used_sign, &e->sign_key, sizeof e->sign_key) == 0;
-        return same ? FL_OK : fl_fail(err, FL_EDENIED, "this invitation was used already, with other keys");
+        return same ? FL_OK
+                    : fl_fail(err, FL_EDENIED, "this invitation was used already, with other keys");
     }
     if (inv->expires_ms <= wall_ms) {
         char when[32];
@@ -377,8 +396,8 @@ static fl_status may_enrol(const roster *r, const invitation *inv, const fed_enr
     return FL_OK;
 }
 
-fl_status roster_enrol(roster *r, const fed_public_key *peer, const fed_enrol *e,
-                       int64_t wall_ms, bool *confirmed, fl_err *err)
+fl_status roster_enrol(roster *r, const fed_public_key *peer, const fed_enrol *e, int64_t wall_ms,
+                       bool *confirmed, fl_err *err)
 {
     *confirmed = false;
     invitation inv = {.state = INVITATION_REVOKED};
@@ -396,12 +415,16 @@ fl_status roster_enrol(roster *r, const fed_public_key *peer, const fed_enrol *e
     if ((st = store_begin(r->db, err)) != FL_OK) {
         return st;
     }
-    if ((st = store_do(r->db, err, "UPDATE invitation SET state = 1, used_curve = ?, used_sign = ? WHERE curve = ?",
-                       "bbb", (const void *)&e->curve_key, sizeof e->curve_key,
-                       (const void *)&e->sign_key, sizeof e->sign_key, (const void *)peer, sizeof *peer)) == FL_OK) {
-        st = store_do(r->db, err, "INSERT OR REPLACE INTO site (name, status, curve, sign, enrolled_ms) VALUES (?, ?, ?, ?, ?)",
-                      "tibbi", e->site.text, (int64_t)status, (const void *)&e->curve_key, sizeof e->curve_key,
-                      (const void *)&e->sign_key, sizeof e->sign_key, wall_ms);
+    if ((st = store_do(
+             r->db, err,
+             "UPDATE invitation SET state = 1, used_curve = ?, used_sign = ? WHERE curve = ?",
+             "bbb", (const void *)&e->curve_key, sizeof e->curve_key, (const void *)&e->sign_key,
+             sizeof e->sign_key, (const void *)peer, sizeof *peer)) == FL_OK) {
+        st = store_do(r->db, err,
+                      "INSERT OR REPLACE INTO site (name, status, curve, sign, enrolled_ms) VALUES "
+                      "(?, ?, ?, ?, ?)",
+                      "tibbi", e->site.text, (int64_t)status, (const void *)&e->curve_key,
+                      sizeof e->curve_key, (const void *)&e->sign_key, sizeof e->sign_key, wall_ms);
     }
     *confirmed = status == ROSTER_ENROLLED;
     return finish(r, st, err);
@@ -428,13 +451,15 @@ fl_status roster_remove(roster *r, const char *site, fl_err *err)
 {
     int known = roster_find(r, site);
     if (known < 0) {
-        return fl_fail(err, FL_ENOTFOUND, "no site is called %s; `coordinator sites` lists them", site);
+        return fl_fail(err, FL_ENOTFOUND, "no site is called %s; `coordinator sites` lists them",
+                       site);
     }
     fl_status st = store_begin(r->db, err);
     if (st != FL_OK) {
         return st;
     }
-    if ((st = store_do(r->db, err, "UPDATE site SET status = 3 WHERE name = ?", "t", site)) == FL_OK) {
+    if ((st = store_do(r->db, err, "UPDATE site SET status = 3 WHERE name = ?", "t", site)) ==
+        FL_OK) {
         st = store_do(r->db, err, "UPDATE invitation SET state = 2 WHERE site = ?", "t", site);
     }
     return finish(r, st, err);
@@ -466,7 +491,7 @@ void roster_refuse(roster *r, const char *what, const char *reason, const char *
         }
     }
     if (found == NULL && r->n_pending == MAX_PENDING_REFUSALS) {
-        found = &r->pending[MAX_PENDING_REFUSALS - 1]; // a flood: lumped together
+        found = &r->pending[MAX_PENDING_REFUSALS - 1];  // a flood: lumped together
         snprintf(found->address, sizeof found->address, "others");
     }
     if (found == NULL) {
@@ -501,18 +526,21 @@ fl_status roster_flush(roster *r, fl_err *err)
     }
     for (size_t i = 0; i < r->n_pending && st == FL_OK; i++) {
         const refusal *p = &r->pending[i];
-        st = store_do(r->db, err,
-                      "INSERT INTO refusal VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (what, reason, address)"
-                      " DO UPDATE SET count = count + excluded.count, last_ms = excluded.last_ms",
-                      "tttiii", p->what, p->reason, rows < MAX_REFUSAL_ROWS ? p->address : "others",
-                      p->count, p->first_ms, p->last_ms);
+        st = store_do(
+            r->db, err,
+            "INSERT INTO refusal VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (what, reason, address)"
+            " DO UPDATE SET count = count + excluded.count, last_ms = excluded.last_ms",
+            "tttiii", p->what, p->reason, rows < MAX_REFUSAL_ROWS ? p->address : "others", p->count,
+            p->first_ms, p->last_ms);
         rows++;
     }
     for (size_t i = 0; i < r->n_sites && st == FL_OK; i++) {
         const roster_site *s = &r->sites[i];
         if (s->unsaved) {
-            st = store_do(r->db, err, "UPDATE site SET seen_ms = ?, software = ?, environment = ? WHERE name = ?",
-                          "ittt", s->seen_ms, s->software, s->environment, s->name.text);
+            st = store_do(
+                r->db, err,
+                "UPDATE site SET seen_ms = ?, software = ?, environment = ? WHERE name = ?", "ittt",
+                s->seen_ms, s->software, s->environment, s->name.text);
         }
     }
     if (st == FL_OK) {
@@ -538,14 +566,17 @@ fl_status roster_refusals(json_t **out, roster *r, int64_t since_ms, fl_err *err
         return st;
     }
     json_t *list = json_array();
-    st = store_find(r->db, err, "SELECT last_ms, address, what, reason, count FROM refusal WHERE last_ms >= ? ORDER BY what, reason, address",
+    st = store_find(r->db, err,
+                    "SELECT last_ms, address, what, reason, count FROM refusal WHERE last_ms >= ? "
+                    "ORDER BY what, reason, address",
                     "i", since_ms);
     while (st == FL_OK && store_row(r->db, &st, err)) {
         char when[32];
         fl_iso_time(when, sizeof when, store_int(r->db, 0));
         json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:I}", "time", when, "address",
-                                              store_text(r->db, 1), "what", store_text(r->db, 2), "reason",
-                                              store_text(r->db, 3), "count", (json_int_t)store_int(r->db, 4)));
+                                              store_text(r->db, 1), "what", store_text(r->db, 2),
+                                              "reason", store_text(r->db, 3), "count",
+                                              (json_int_t)store_int(r->db, 4)));
     }
     if (st != FL_OK) {
         json_decref(list);

@@ -26,8 +26,8 @@
 typedef struct roster roster;
 
 typedef enum {
-    ROSTER_INVITED,     // an open invitation, no keys yet
-    ROSTER_UNCONFIRMED, // enrolled; a person must still compare fingerprints
+    ROSTER_INVITED,      // an open invitation, no keys yet
+    ROSTER_UNCONFIRMED,  // enrolled; a person must still compare fingerprints
     ROSTER_ENROLLED,
     ROSTER_REMOVED
 } roster_status;
@@ -36,13 +36,13 @@ const char *roster_status_text(roster_status status);
 typedef struct {
     fed_site_id name;
     roster_status status;
-    fed_public_key curve;                    // zeros while invited
-    fed_verify_key sign;                     // likewise
-    char fingerprint[FED_FINGERPRINT_BYTES]; // "" while invited
-    int64_t enrolled_ms, seen_ms;            // UTC since 1970; 0 = never
-    int64_t expires_ms;                      // of the invitation, while invited
-    char software[65], environment[257];     // as it said of itself
-    bool unsaved;                            // the last three differ from the database
+    fed_public_key curve;                     // zeros while invited
+    fed_verify_key sign;                      // likewise
+    char fingerprint[FED_FINGERPRINT_BYTES];  // "" while invited
+    int64_t enrolled_ms, seen_ms;             // UTC since 1970; 0 = never
+    int64_t expires_ms;                       // of the invitation, while invited
+    char software[65], environment[257];      // as it said of itself
+    bool unsaved;                             // the last three differ from the database
 } roster_site;
 
 fl_status roster_open(roster **out, const char *path, fl_err *err);
@@ -52,7 +52,7 @@ fl_status roster_refresh(roster *r, int64_t wall_ms, bool *changed, fl_err *err)
 
 /* The snapshot, sorted by name; removed ones included. */
 size_t roster_n(const roster *r);
-const roster_site *roster_at(const roster *r, size_t i); // borrowed until a change
+const roster_site *roster_at(const roster *r, size_t i);  // borrowed until a change
 /* Index, or -1. */
 int roster_find(const roster *r, const char *name);
 
@@ -62,16 +62,16 @@ roster_peer roster_who(const roster *r, const fed_public_key *key, size_t *site)
 /* fed_allow_fn; ctx: the roster.  Any thread. */
 bool roster_allow(void *ctx, const fed_public_key *key);
 
-/* Keeps inv's id and public key; replaces the site's open invitation.  FL_ECONFLICT when the site is
- * enrolled. */
+/* Keeps inv's id and public key; replaces the site's open invitation.
+ * FL_ECONFLICT when the site is enrolled. */
 fl_status roster_invite(roster *r, const fed_invitation *inv, bool confirm, fl_err *err);
 /*
  * An Enrol that came on transport key peer.  *confirmed: false when a person
  * must confirm.  FL_EDENIED with the reason, for the peer and the record.
  */
-fl_status roster_enrol(roster *r, const fed_public_key *peer, const fed_enrol *e,
-                       int64_t wall_ms, bool *confirmed, fl_err *err);
-fl_status roster_confirm(roster *r, const char *site, fl_err *err); // FL_ENOTFOUND
+fl_status roster_enrol(roster *r, const fed_public_key *peer, const fed_enrol *e, int64_t wall_ms,
+                       bool *confirmed, fl_err *err);
+fl_status roster_confirm(roster *r, const char *site, fl_err *err);  // FL_ENOTFOUND
 /* Revokes keys and invitations at once. */
 fl_status roster_remove(roster *r, const char *site, fl_err *err);
 
@@ -82,7 +82,8 @@ void roster_seen(roster *r, size_t site, const char *software, const char *envir
 void roster_refuse(roster *r, const char *what, const char *reason, const char *address,
                    int64_t wall_ms);
 fl_status roster_flush(roster *r, fl_err *err);
-/* [{"time", "address", "what", "reason", "count"}], refused last at or after since_ms.  New reference. */
+/* [{"time", "address", "what", "reason", "count"}], refused last at or after since_ms.  New
+ * reference. */
 fl_status roster_refusals(json_t **out, roster *r, int64_t since_ms, fl_err *err);
 
 #endif

@@ -37,16 +37,17 @@
  *                accepted spool that a power cut took is asked for again, under the same digest.
  *   AGGREGATING  the set of contributions is final.  A restart computes model r again: the same
  *                bits, because the sum is exact and the order is the sites' names.
- *   EVALUATING   model r is on disk and current, its spools may go.  Orders SCORE are out.  A missing
- *                score is an absence and undoes nothing.
+ *   EVALUATING   model r is on disk and current, its spools may go.  Orders SCORE are out.
+ *                A missing score is an absence and undoes nothing.
  *   CHOOSING     the selected round is on disk.  Orders SCORE with a histogram are out.
  *   TESTING      the threshold is on disk before any test split is opened.  Orders TEST are out.
  *   REPORTING    everything the report is made of is in the record.  A restart makes it again.
  *   HANDING      report and final model are on disk.  Orders DONE are out.
  *   FINISHED     sites that missed DONE are still served it.
  *
- * The only ways out of a stage's cohort: a contribution, or an absence with a reason (silent, stalled,
- * refused, removed).  An absent site whose contribution is accepted before the stage closes is in.
+ * The only ways out of a stage's cohort: a contribution, or an absence with a
+ * reason (silent, stalled, refused, removed).  An absent site whose
+ * contribution is accepted before the stage closes is in.
  */
 #include "coordinator/round.h"
 
@@ -56,22 +57,24 @@
 
 #include "base/mem.h"
 
-enum { HANDING_PATIENCE_MS = 60000 }; // a site that misses DONE gets it later
+enum { HANDING_PATIENCE_MS = 60000 };  // a site that misses DONE gets it later
 
 struct round_machine {
     round_config cfg;
     round_state state;
-    uint32_t round;    // being trained, or last trained
-    uint32_t selected; // 0 until a round was selected
-    int64_t since_ms;  // this state was entered, or the coordinator started
+    uint32_t round;     // being trained, or last trained
+    uint32_t selected;  // 0 until a round was selected
+    int64_t since_ms;   // this state was entered, or the coordinator started
     round_site *sites;
+    size_t *by_name;  // indices of sites, sorted by name
     size_t n_sites;
 };
 
 const char *round_state_name(round_state state)
 {
-    static const char *const names[] = {"checking", "selected", "training", "aggregating", "evaluating",
-                                        "choosing", "testing",  "reporting", "handing out", "finished"};
+    static const char *const names[] = {"checking",    "selected", "training", "aggregating",
+                                        "evaluating",  "choosing", "testing",  "reporting",
+                                        "handing out", "finished"};
     return names[state];
 }
 
@@ -88,6 +91,7 @@ void round_destroy(round_machine **m)
 {
     if (*m != NULL) {
         free((*m)->sites);
+        free((*m)->by_name);
         FL_FREE(*m);
     }
 }
@@ -101,13 +105,25 @@ void round_restore(round_machine *m, round_state state, uint32_t round, uint32_t
 
 size_t round_add_site(round_machine *m, const fed_site_id *name, int64_t now_ms)
 {
-    for (size_t i = 0; i < m->n_sites; i++) {
-        if (strcmp(m->sites[i].name.text, name->text) == 0) {
-            return i;
+    size_t low = 0, high = m->n_sites;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(name->text, m->sites[m->by_name[middle]].name.text);
+        if (order == 0) {
+            return m->by_name[middle];
+        }
+        if (order < 0) {
+            high = middle;
+        } else {
+            low = middle + 1;
         }
     }
+    m->by_name = fl_xrealloc(m->by_name, m->n_sites + 1, sizeof *m->by_name);
+    memmove(m->by_name + low + 1, m->by_name + low, (m->n_sites - low) * sizeof *m->by_name);
+    m->by_name[low] = m->n_sites;
     m->sites = fl_xrealloc(m->sites, m->n_sites + 1, sizeof *m->sites);
-    m->sites[m->n_sites] = (round_site){.name = *name, .member = true, .heard_ms = now_ms, .progress_ms = now_ms};
+    m->sites[m->n_sites] = (round_site){
+        .name = *name, .member = true, .heard_ms = now_ms, .progress_ms = now_ms};
     return m->n_sites++;
 }
 
@@ -299,9 +315,10 @@ bool round_reply(round_machine *m, size_t site, const fed_order_key *key, fed_an
     if (s->answer == ROUND_ABSENT) {
         return false;
     }
-    static const char *const failed[FED_N_ORDERS] = {
-        [FED_TRAIN] = "training failed: ", [FED_SCORE] = "validation failed: ",
-        [FED_TEST] = "test failed: ",      [FED_DONE] = "did not keep the model: "};
+    static const char *const failed[FED_N_ORDERS] = {[FED_TRAIN] = "training failed: ",
+                                                     [FED_SCORE] = "validation failed: ",
+                                                     [FED_TEST] = "test failed: ",
+                                                     [FED_DONE] = "did not keep the model: "};
     *out = absent(site, failed[kind], text);
     return true;
 }
@@ -317,8 +334,8 @@ bool round_expects(const round_machine *m, size_t site, fed_order_kind kind, uin
     }
     fed_order_kind now;
     uint32_t now_round;
-    return is_open(m->state) && round_stage(m, &now, &now_round) && kind == now && round == now_round &&
-           (s->answer == ROUND_ASKED || s->answer == ROUND_ABSENT);
+    return is_open(m->state) && round_stage(m, &now, &now_round) && kind == now &&
+           round == now_round && (s->answer == ROUND_ASKED || s->answer == ROUND_ABSENT);
 }
 
 void round_duration(char *out, size_t n, int64_t ms)
@@ -330,24 +347,6 @@ void round_duration(char *out, size_t n, int64_t ms)
     }
 }
 
-/* A process that hosts many sites trains them one after another: a queued site has not stalled as long
- * as any site gets on. */
-static bool has_stalled(const round_machine *m, const round_site *s, int64_t now_ms)
-{
-    if (s->waits_for_credit || now_ms - s->progress_ms <= m->cfg.patience_ms) {
-        return false;
-    }
-    if (s->phase != FED_QUEUED) {
-        return true;
-    }
-    for (size_t i = 0; i < m->n_sites; i++) {
-        if (now_ms - m->sites[i].progress_ms <= m->cfg.patience_ms) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* The next site that leaves the stage without a contribution. */
 static bool next_absence(const round_machine *m, int64_t now_ms, round_step *out)
 {
@@ -355,6 +354,7 @@ static bool next_absence(const round_machine *m, int64_t now_ms, round_step *out
     if (m->state == ROUND_HANDING && patience > HANDING_PATIENCE_MS) {
         patience = HANDING_PATIENCE_MS;
     }
+    bool waits = m->state == ROUND_TRAINING && m->cfg.waits_for_late;
     char time[32];
     round_duration(time, sizeof time, patience);
     for (size_t i = 0; i < m->n_sites; i++) {
@@ -364,9 +364,11 @@ static bool next_absence(const round_machine *m, int64_t now_ms, round_step *out
         }
         if (!s->member) {
             *out = absent(i, "removed from the federation", "");
+        } else if (waits) {
+            continue;
         } else if (now_ms - s->heard_ms > patience) {
             *out = absent(i, "silent for ", time);
-        } else if (has_stalled(m, s, now_ms)) {
+        } else if (!s->waits_for_credit && now_ms - s->progress_ms > m->cfg.patience_ms) {
             *out = absent(i, "stalled: no progress for ", time);
         } else {
             continue;
@@ -413,14 +415,14 @@ bool round_next(const round_machine *m, int64_t now_ms, round_step *out)
     switch (m->state) {
     case ROUND_CHECKING:
         return check_closes(m, now_ms, out);
-    case ROUND_SELECTED: // round_publish
+    case ROUND_SELECTED:  // round_publish
         return enter(out, ROUND_TRAINING, m->round);
-    case ROUND_TRAINING: // round_close
+    case ROUND_TRAINING:  // round_close
         return all_answered && (int64_t)round_count(m, ROUND_IN) >= m->cfg.quorum &&
                enter(out, ROUND_AGGREGATING, m->round);
-    case ROUND_AGGREGATING: // round_commit
+    case ROUND_AGGREGATING:  // round_commit
         return enter(out, ROUND_EVALUATING, m->round);
-    case ROUND_EVALUATING: // round_score
+    case ROUND_EVALUATING:  // round_score
         if (!all_answered) {
             return false;
         }
@@ -469,7 +471,9 @@ static void apply_enter(round_machine *m, const round_step *step, int64_t now_ms
 
 void round_apply(round_machine *m, const round_step *step, int64_t now_ms)
 {
-    round_site *s = step->kind == ROUND_STEP_ENTER || step->kind == ROUND_STEP_STOP ? NULL : &m->sites[step->site];
+    round_site *s = step->kind == ROUND_STEP_ENTER || step->kind == ROUND_STEP_STOP
+                        ? NULL
+                        : &m->sites[step->site];
     switch (step->kind) {
     case ROUND_STEP_ENTER:
         apply_enter(m, step, now_ms);
@@ -524,16 +528,19 @@ static void describe_stage(const round_machine *m, char *out, size_t n)
     case ROUND_SELECTED:
     case ROUND_TRAINING:
     case ROUND_AGGREGATING:
-        snprintf(out, n, "round %u of %u: %zu of %zu updates are in", m->round, m->cfg.n_rounds, in, all);
+        snprintf(out, n, "round %u of %u: %zu of %zu updates are in", m->round, m->cfg.n_rounds, in,
+                 all);
         break;
     case ROUND_EVALUATING:
-        snprintf(out, n, "round %u of %u: %zu of %zu validation scores are in", m->round, m->cfg.n_rounds, in, all);
+        snprintf(out, n, "round %u of %u: %zu of %zu validation scores are in", m->round,
+                 m->cfg.n_rounds, in, all);
         break;
     case ROUND_CHOOSING:
         snprintf(out, n, "freezing the threshold: %zu of %zu histograms are in", in, all);
         break;
     case ROUND_TESTING:
-        snprintf(out, n, "testing round %u's model: %zu of %zu sites are done", m->selected, in, all);
+        snprintf(out, n, "testing round %u's model: %zu of %zu sites are done", m->selected, in,
+                 all);
         break;
     case ROUND_HANDING:
         snprintf(out, n, "handing out model and report: %zu of %zu sites have them", in, all);
@@ -548,8 +555,8 @@ void round_order(const round_machine *m, size_t site, fed_order_kind *kind, uint
 {
     const round_site *s = &m->sites[site];
     text[0] = '\0';
-    if (is_open(m->state) && !s->said_no && (s->answer == ROUND_ASKED || s->answer == ROUND_ABSENT) &&
-        round_stage(m, kind, round)) {
+    if (is_open(m->state) && !s->said_no &&
+        (s->answer == ROUND_ASKED || s->answer == ROUND_ABSENT) && round_stage(m, kind, round)) {
         return;
     }
     *kind = FED_WAIT;
@@ -573,18 +580,20 @@ void round_describe(const round_machine *m, char *out, size_t n)
     size_t waiting = 0, asked = 0;
     for (size_t i = 0; i < m->n_sites; i++) {
         const round_site *s = &m->sites[i];
-        bool waits = m->state == ROUND_CHECKING
-                         ? s->member && (s->check == ROUND_CHECK_ASKED || s->check == ROUND_CHECK_PENDING)
-                         : s->answer == ROUND_ASKED;
+        bool waits = m->state == ROUND_CHECKING ? s->member && (s->check == ROUND_CHECK_ASKED ||
+                                                                s->check == ROUND_CHECK_PENDING)
+                                                : s->answer == ROUND_ASKED;
         asked += waits;
         if (!waits || waiting == 3 || used + 80 >= n) {
             continue;
         }
-        used += (size_t)snprintf(out + used, n - used, "%s %s", waiting++ == 0 ? "; waiting for" : ",", s->name.text);
+        used += (size_t)snprintf(out + used, n - used, "%s %s",
+                                 waiting++ == 0 ? "; waiting for" : ",", s->name.text);
         if (s->check == ROUND_CHECK_PENDING) {
             used += (size_t)snprintf(out + used, n - used, " (approval)");
         } else if (s->steps_total > 0 && s->phase == FED_WORKING) {
-            used += (size_t)snprintf(out + used, n - used, " (%llu/%llu)", (unsigned long long)s->steps_done,
+            used += (size_t)snprintf(out + used, n - used, " (%llu/%llu)",
+                                     (unsigned long long)s->steps_done,
                                      (unsigned long long)s->steps_total);
         }
     }

@@ -26,19 +26,19 @@
 #include "fed/msg.h"
 
 typedef enum {
-    ROUND_CHECKING,    // every expected site compares the job with its policy and data
-    ROUND_SELECTED,    // round r's cohort is chosen
-    ROUND_TRAINING,    // and trains on the model of round r - 1
-    ROUND_AGGREGATING, // its accepted updates become the model of round r
-    ROUND_EVALUATING,  // which every site scores on its validation split
-    ROUND_CHOOSING,    // the selected model's score histograms, for the threshold
-    ROUND_TESTING,     // the selected model on every test split, once
+    ROUND_CHECKING,     // every expected site compares the job with its policy and data
+    ROUND_SELECTED,     // round r's cohort is chosen
+    ROUND_TRAINING,     // and trains on the model of round r - 1
+    ROUND_AGGREGATING,  // its accepted updates become the model of round r
+    ROUND_EVALUATING,   // which every site scores on its validation split
+    ROUND_CHOOSING,     // the selected model's score histograms, for the threshold
+    ROUND_TESTING,      // the selected model on every test split, once
     ROUND_REPORTING,
-    ROUND_HANDING,     // model and report to every site
+    ROUND_HANDING,  // model and report to every site
     ROUND_FINISHED,
     ROUND_N_STATES
 } round_state;
-const char *round_state_name(round_state state); // "checking" ...
+const char *round_state_name(round_state state);  // "checking" ...
 
 /* In the round of a SCORE order that asks for a histogram. */
 #define ROUND_THRESHOLD_BIT 0x80000000u
@@ -47,59 +47,60 @@ typedef struct {
     int64_t quorum;
     int64_t patience_ms;
     uint32_t n_rounds;
-    bool asks_threshold; // the threshold's rule needs score histograms
+    bool asks_threshold;  // the threshold's rule needs score histograms
+    bool waits_for_late;  // late: wait; nobody leaves a training round for being late
 } round_config;
 
 /* A site's answer to the job. */
 typedef enum {
     ROUND_CHECK_ASKED,
-    ROUND_CHECK_PENDING, // waits for a person at the site
+    ROUND_CHECK_PENDING,  // waits for a person at the site
     ROUND_CHECK_JOINED,
-    ROUND_CHECK_REFUSED, // by its policy
-    ROUND_CHECK_MISFIT   // its data do not fit the job
+    ROUND_CHECK_REFUSED,  // by its policy
+    ROUND_CHECK_MISFIT    // its data do not fit the job
 } round_check;
 
 /* A site's answer to the current stage's order. */
 typedef enum {
-    ROUND_UNASKED, // not in the cohort
+    ROUND_UNASKED,  // not in the cohort
     ROUND_ASKED,
-    ROUND_IN,      // its contribution was accepted
-    ROUND_ABSENT   // left, with a recorded reason
+    ROUND_IN,     // its contribution was accepted
+    ROUND_ABSENT  // left, with a recorded reason
 } round_answer;
 
 typedef struct {
     fed_site_id name;
-    bool member; // enrolled or invited; false: removed
+    bool member;  // enrolled or invited; false: removed
     round_check check;
     round_answer answer;
-    char check_reason[FED_TEXT_BYTES]; // PENDING, REFUSED, MISFIT
-    char reason[FED_TEXT_BYTES];       // ABSENT
+    char check_reason[FED_TEXT_BYTES];  // PENDING, REFUSED, MISFIT
+    char reason[FED_TEXT_BYTES];        // ABSENT
     /* Not stored. */
     int64_t heard_ms, progress_ms;
     fed_phase phase;
     uint64_t steps_done, steps_total;
-    bool waits_for_credit; // its Offer is in, our pool is empty
-    bool said_no;          // to the current order; asked again after its next Hello
+    bool waits_for_credit;  // its Offer is in, our pool is empty
+    bool said_no;           // to the current order; asked again after its next Hello
 } round_site;
 
 typedef enum {
-    ROUND_STEP_ENTER,  // to another state
-    ROUND_STEP_CHECK,  // a site's answer to the job, other than joining
-    ROUND_STEP_ACCEPT, // a contribution
-    ROUND_STEP_ABSENT, // a site leaves the current stage
-    ROUND_STEP_LOST,   // an accepted payload is gone from the disk: asked for again
-    ROUND_STEP_STOP    // data do not fit: the run cannot start
+    ROUND_STEP_ENTER,   // to another state
+    ROUND_STEP_CHECK,   // a site's answer to the job, other than joining
+    ROUND_STEP_ACCEPT,  // a contribution
+    ROUND_STEP_ABSENT,  // a site leaves the current stage
+    ROUND_STEP_LOST,    // an accepted payload is gone from the disk: asked for again
+    ROUND_STEP_STOP     // data do not fit: the run cannot start
 } round_step_kind;
 
 typedef struct {
     round_step_kind kind;
-    round_state state;  // ENTER
-    uint32_t round;     // ENTER: the new state's round.  From EVALUATING on it is the
-                        // selected one, which run.c fills in before it stores the step
-    size_t site;        // CHECK, ACCEPT, ABSENT, LOST
-    round_check check;  // CHECK
-    fed_order_kind contribution; // ACCEPT: CHECK, or else the current stage's
-    char reason[FED_TEXT_BYTES]; // CHECK, ABSENT
+    round_state state;            // ENTER
+    uint32_t round;               // ENTER: the new state's round.  From EVALUATING on it is the
+                                  // selected one, which run.c fills in before it stores the step
+    size_t site;                  // CHECK, ACCEPT, ABSENT, LOST
+    round_check check;            // CHECK
+    fed_order_kind contribution;  // ACCEPT: CHECK, or else the current stage's
+    char reason[FED_TEXT_BYTES];  // CHECK, ABSENT
 } round_step;
 
 typedef struct round_machine round_machine;
@@ -137,10 +138,11 @@ void round_apply(round_machine *m, const round_step *step, int64_t now_ms);
 
 /* ---- what it says ---- */
 round_state round_now(const round_machine *m);
-uint32_t round_number(const round_machine *m);    // trained now or last; from CHOOSING on the selected one
-uint32_t round_committed(const round_machine *m); // last model that is current
+uint32_t
+round_number(const round_machine *m);  // trained now or last; from CHOOSING on the selected one
+uint32_t round_committed(const round_machine *m);  // last model that is current
 size_t round_n_sites(const round_machine *m);
-const round_site *round_at(const round_machine *m, size_t site); // borrowed until a site is added
+const round_site *round_at(const round_machine *m, size_t site);  // borrowed until a site is added
 size_t round_count(const round_machine *m, round_answer answer);
 /* Will be in the cohort of a stage that starts now. */
 bool round_in_cohort(const round_machine *m, size_t site);

@@ -33,18 +33,23 @@
 #include "job/job.h"
 #include "task/task.h"
 
-/* Called at the places a crash may hit: before and after each commit ("before training 3", "after
- * training 3") and between the files that a transition writes.  false: stop as if killed.  For tests. */
+/* Called at the places a crash may hit: before and after each commit ("before
+ * training 3, 2 in": two updates are accepted) and between the files that a
+ * transition writes.  false: stop as if killed.  For tests. */
 typedef bool (*run_probe)(void *ctx, const char *where);
 
 typedef struct run run;
 
 /*
  * Makes runs/NAME from job_path, or finds it: with the same bytes it is the same
- * run.  FL_ECONFLICT when other bytes have that name.  name: NULL = the job's.
- * *dir: the run's folder, caller's.
+ * run.  FL_ECONFLICT when other bytes have that name; FL_ECONFIG when the
+ * quorum cannot be reached.  Nothing is left behind then.  name: NULL = the
+ * job's.  *dir: the run's folder, caller's.
  */
-fl_status run_create(char **dir, const federation *f, const char *job_path, const char *name, fl_err *err);
+fl_status run_create(char **dir, const federation *f, const roster *sites, const char *job_path,
+                     const char *name, fl_err *err);
+/* FL_ECONFIG when the quorum is more than the sites that are enrolled or invited. */
+fl_status run_check_quorum(const job *j, const roster *sites, fl_err *err);
 /* Opens a run's folder and takes up where the record ends. */
 fl_status run_open(run **out, const char *dir, const federation *f, roster *sites, int64_t now_ms,
                    run_probe probe, void *probe_ctx, fl_err *err);
@@ -73,12 +78,14 @@ const fed_model_id *run_base_model(const run *r, fed_order_kind kind);
 char *run_spool_path(const run *r, const fed_offer *o);
 
 /* A Reply; stored at the next turn. */
-void run_reply(run *r, size_t site, const fed_order_key *key, fed_answer answer, bool mismatch, const char *text);
-/* A contribution that passed every check: recorded at the next turn.  payload is taken (NULL for updates). */
+void run_reply(run *r, size_t site, const fed_order_key *key, fed_answer answer, bool mismatch,
+               const char *text);
+/* A contribution that passed every check: recorded at the next turn.  payload is taken (NULL for
+ * updates). */
 void run_accept(run *r, size_t site, const fed_offer *o, char *payload, size_t n);
 /* Too many refused contributions: the site leaves the stage. */
 void run_give_up_on(run *r, size_t site, const char *reason);
-bool run_has_news(const run *r); // something waits for the next turn
+bool run_has_news(const run *r);  // something waits for the next turn
 /*
  * Commits what is waiting and every step that is due.  On FL_OK all that was
  * accepted is on disk.  FL_ECONFIG: the data of a site do not fit (every sentence, by site).

@@ -14,12 +14,13 @@
 
 enum {
     BEAT_MS = 2000,
-    GROUP_COMMIT_MS = 50,      // an acceptance waits at most so long for others
-    MESSAGES_A_TURN = 2000,    // before clocks are looked at again
+    GROUP_COMMIT_MS = 50,    // an acceptance waits at most so long for others
+    MESSAGES_A_TURN = 2000,  // before clocks are looked at again
     HOUSEKEEPING_MS = 1000,
     PROGRESS_MS = 1000,
     MAX_REFUSED_CONTRIBUTIONS = 3,
-    HELD_UP_MS = 5             // retry when a queue was full
+    ANSWER_REFUSED_MS = 100,  // between two answers to messages that were refused
+    HELD_UP_MS = 5            // retry when a queue was full
 };
 
 /* One site's connection and what it was told. */
@@ -28,32 +29,33 @@ typedef struct {
     fed_site_id site;
     fed_public_key key;
     fed_route route;
-    bool connected;          // said Hello on route
+    bool connected;  // said Hello on route
     bool has_told;
-    fed_order_key told;      // the last order sent
-    size_t *index;           // of the site in each run's machine
+    fed_order_key told;  // the last order sent
+    size_t *index;       // of the site in each run's machine, for ever
     transfer transfer;
-    fed_order_key refused_key; // contributions of this order were refused ...
-    int n_refused;             // ... so often
+    fed_order_key refused_key;  // contributions of this order were refused ...
+    int n_refused;              // ... so often
 } session;
 
 struct serve {
     serve_config cfg;
     roster *sites;
     fed_link *link;
-    run **runs; // the active one, or all finished ones that some site missed
+    run **runs;  // the active one, or all finished ones that some site missed
     size_t n_runs;
     bool active;
-    session **sessions; // of roster entry i; NULL: not heard yet
+    session **sessions;  // of roster entry i; NULL: not heard yet
     size_t n_sessions;
     transfer_pool *pool;
-    fl_buf packed;      // scratch
-    int64_t first_news_ms, housekeeping_ms, progress_ms;
+    fl_buf packed;  // scratch
+    int64_t first_news_ms, housekeeping_ms, progress_ms, answered_ms;
 };
 
 // ------------------------------------------------------------------ sending
 
-static fl_status send_to(serve *s, const fed_route *to, const fed_msg *m, const void *payload, size_t n)
+static fl_status send_to(serve *s, const fed_route *to, const fed_msg *m, const void *payload,
+                         size_t n)
 {
     fl_buf_reset(&s->packed);
     fed_msg_pack(m, &s->packed);
@@ -61,7 +63,8 @@ static fl_status send_to(serve *s, const fed_route *to, const fed_msg *m, const 
 }
 
 /* transfer_send */
-static fl_status send_to_site(void *ctx, void *site, const fed_msg *m, const void *payload, size_t n)
+static fl_status send_to_site(void *ctx, void *site, const fed_msg *m, const void *payload,
+                              size_t n)
 {
     session *x = site;
     return x->connected ? send_to(ctx, &x->route, m, payload, n) : FL_ENOTFOUND;
@@ -91,7 +94,8 @@ static void order_of(session *x, fed_order *out)
     int known = roster_find(s->sites, x->site.text);
     *out = (fed_order){.key.kind = FED_WAIT};
     if (known >= 0 && roster_at(s->sites, (size_t)known)->status == ROSTER_UNCONFIRMED) {
-        snprintf(out->text, sizeof out->text, "waiting for a person at the coordinator to confirm the fingerprint %s",
+        snprintf(out->text, sizeof out->text,
+                 "waiting for a person at the coordinator to confirm the fingerprint %s",
                  roster_at(s->sites, (size_t)known)->fingerprint);
         return;
     }
@@ -180,7 +184,7 @@ static void follow_roster(serve *s)
         }
         if (known >= 0 && may_stay(x, roster_at(s->sites, (size_t)known))) {
             sessions[known] = x;
-            x->has_told = false; // it may have been confirmed
+            x->has_told = false;  // it may have been confirmed
         } else {
             if (x->connected) {
                 send_refused(s, &x->route, FL_EDENIED, "this site was removed from the federation");
@@ -209,22 +213,31 @@ static run *run_of(serve *s, const fed_digest *digest, size_t *which)
 
 // ------------------------------------------------------------ contributions
 
-/* Refuses a contribution, for the record and to the site; at the third time the site leaves the stage. */
-static void refuse_contribution(session *x, run *r, size_t site, const fed_offer *o, const char *reason)
+/* Refuses a contribution, for the record and to the site, and asks for it again; at the third
+ * time the site leaves the stage. */
+static void refuse_contribution(session *x, run *r, size_t site, const fed_offer *o,
+                                const char *reason)
 {
     serve *s = x->serve;
     char address[64];
     snprintf(address, sizeof address, "site %s", x->site.text);
-    fl_progress_end();
-    fl_log(FL_LOG_WARN, "contribution.refused", "site=%s kind=%s round=%u reason=\"%s\"", x->site.text,
-           fed_order_name(o->key.kind), o->key.round.n, reason);
     roster_refuse(s->sites, "contribution", reason, address, fl_wall_ms());
     send_verdict(x, &o->digest, false, reason);
     if (!fed_order_key_equal(&x->refused_key, &o->key)) {
         x->refused_key = o->key;
         x->n_refused = 0;
     }
-    if (++x->n_refused == MAX_REFUSED_CONTRIBUTIONS && round_expects(run_machine(r), site, o->key.kind, o->key.round.n)) {
+    if (++x->n_refused <= MAX_REFUSED_CONTRIBUTIONS) {
+        fl_progress_end();
+        fl_log(FL_LOG_WARN, "contribution.refused", "site=%s kind=%s round=%u reason=\"%s\"",
+               x->site.text, fed_order_name(o->key.kind), o->key.round.n, reason);
+    }
+    if (!round_expects(run_machine(r), site, o->key.kind, o->key.round.n)) {
+        return;
+    }
+    if (x->n_refused < MAX_REFUSED_CONTRIBUTIONS) {
+        x->has_told = false;  // once more
+    } else if (x->n_refused == MAX_REFUSED_CONTRIBUTIONS) {
         run_give_up_on(r, site, reason);
     }
 }
@@ -249,7 +262,8 @@ static fl_status finish_contribution(session *x, size_t site, fl_err *err)
     if (!fed_digest_equal(&digest, &o->digest)) {
         st = fl_fail(&why, FL_EFORMAT, "its pieces do not have the digest that was signed");
     } else if (o->key.kind != FED_TRAIN) {
-        if (t->spool != NULL && (st = spool_read_bytes(t->path, &payload, &n, CHECK_MAX_DOCUMENT, err)) != FL_OK) {
+        if (t->spool != NULL &&
+            (st = spool_read_bytes(t->path, &payload, &n, CHECK_MAX_DOCUMENT, err)) != FL_OK) {
             return st;
         }
         st = check_document(o, payload, n, &why);
@@ -281,17 +295,19 @@ static fl_status on_offer(session *x, const fed_offer *o, fl_err *err)
     bool same_as_now = t->up != TRANSFER_IDLE && fed_order_key_equal(&t->offer->key, &o->key) &&
                        fed_digest_equal(&t->offer->digest, &o->digest);
     if (same_as_now) {
-        transfer_again(s->pool, t); // after a reconnection; does nothing when it waits for the commit
+        transfer_again(s->pool,
+                       t);  // after a reconnection; does nothing when it waits for the commit
         return FL_OK;
     }
-    bool known = record_find_digest(run_record(r), o->key.kind, o->key.round.n, x->site.text, &prior);
+    bool known = record_find_digest(run_record(r), o->key.kind, o->key.round.n, x->site.text,
+                                    &prior);
     if (t->up == TRANSFER_COMMITTING && fed_order_key_equal(&t->offer->key, &o->key)) {
         known = true;
         prior = t->offer->digest;
     }
     if (known && !fed_digest_equal(&prior, &o->digest)) {
-        snprintf(text, sizeof text, "a different %s contribution of round %u was accepted already", fed_order_name(o->key.kind),
-                 o->key.round.n & ~ROUND_THRESHOLD_BIT);
+        snprintf(text, sizeof text, "a different %s contribution of round %u was accepted already",
+                 fed_order_name(o->key.kind), o->key.round.n & ~ROUND_THRESHOLD_BIT);
         refuse_contribution(x, r, site, o, text);
         return FL_OK;
     }
@@ -301,7 +317,7 @@ static fl_status on_offer(session *x, const fed_offer *o, fl_err *err)
         return FL_OK;
     }
     if (t->up == TRANSFER_COMMITTING) {
-        return FL_OK; // of another order: it offers again
+        return FL_OK;  // of another order: it offers again
     }
     int entry = roster_find(s->sites, x->site.text);
     FL_REQUIRE(entry >= 0);
@@ -311,7 +327,7 @@ static fl_status on_offer(session *x, const fed_offer *o, fl_err *err)
         refuse_contribution(x, r, site, o, why.text);
         return FL_OK;
     }
-    fl_status st = transfer_start(s->pool, t, r, o, fl_now_ms(), err);
+    fl_status st = transfer_start(s->pool, t, r, site, o, fl_now_ms(), err);
     if (st == FL_OK && (t->spool == NULL || spool_is_whole(t->spool))) {
         st = finish_contribution(x, site, err);
     }
@@ -330,21 +346,23 @@ static fl_status on_piece(session *x, const fed_msg *m, const fed_packet *packet
     size_t site = x->index[which];
     if (!round_expects(run_machine(r), site, t->offer->key.kind, t->offer->key.round.n)) {
         char text[FED_TEXT_BYTES];
-        snprintf(text, sizeof text, "round %u is closed", t->offer->key.round.n & ~ROUND_THRESHOLD_BIT);
+        snprintf(text, sizeof text, "round %u is closed",
+                 t->offer->key.round.n & ~ROUND_THRESHOLD_BIT);
         send_verdict(x, &t->offer->digest, false, text);
         transfer_stop(x->serve->pool, t, true);
         return FL_OK;
     }
     fl_err why = FL_ERR_INIT;
-    fl_status st = transfer_piece(x->serve->pool, t, &m->u.piece.object, m->u.piece.index, packet->payload,
-                                  packet->n_payload, &moved, &whole, fl_now_ms(), &why);
+    fl_status st = transfer_piece(x->serve->pool, t, &m->u.piece.object, m->u.piece.index,
+                                  packet->payload, packet->n_payload, &moved, &whole, fl_now_ms(),
+                                  &why);
     if (st == FL_EFORMAT) {
         refuse_contribution(x, r, site, t->offer, why.text);
         transfer_stop(x->serve->pool, t, true);
         return FL_OK;
     }
     if (st != FL_OK) {
-        return fl_fail(err, st, "%s", why.text); // our disk
+        return fl_fail(err, st, "%s", why.text);  // our disk
     }
     if (moved) {
         run_count_bytes(r, packet->n_payload, 0);
@@ -365,7 +383,8 @@ static void on_hello(session *x, const fed_msg *m, size_t entry)
     }
     transfer_arrived(s->pool, &x->transfer);
     x->transfer.fetching = false;
-    snprintf(answer.u.welcome.federation, sizeof answer.u.welcome.federation, "%s", s->cfg.fed->name);
+    snprintf(answer.u.welcome.federation, sizeof answer.u.welcome.federation, "%s",
+             s->cfg.fed->name);
     answer.u.welcome.site = x->site;
     answer.u.welcome.time_ms = fl_wall_ms();
     answer.u.welcome.beat_ms = s->cfg.beat_ms;
@@ -385,8 +404,8 @@ static void on_beat(session *x, const fed_msg *m)
     bool on_it = fed_order_key_equal(&m->u.beat.key, &order.key);
     for (size_t i = 0; i < s->n_runs; i++) {
         if (on_it && fed_digest_equal(run_digest(s->runs[i]), &order.key.job)) {
-            round_beat(run_machine(s->runs[i]), x->index[i], m->u.beat.phase, m->u.beat.steps_done, m->u.beat.steps_total,
-                       fl_now_ms());
+            round_beat(run_machine(s->runs[i]), x->index[i], m->u.beat.phase, m->u.beat.steps_done,
+                       m->u.beat.steps_total, fl_now_ms());
         }
     }
     if (m->u.beat.phase != FED_FETCHING) {
@@ -402,7 +421,8 @@ static void on_reply(session *x, const fed_msg *m)
     size_t which = 0;
     run *r = run_of(x->serve, &m->u.reply.key.job, &which);
     if (r != NULL) {
-        run_reply(r, x->index[which], &m->u.reply.key, m->u.reply.answer, m->u.reply.mismatch, m->u.reply.text);
+        run_reply(r, x->index[which], &m->u.reply.key, m->u.reply.answer, m->u.reply.mismatch,
+                  m->u.reply.text);
     }
 }
 
@@ -414,11 +434,12 @@ static void on_fetch(session *x, const fed_msg *m)
         uint64_t n_bytes;
         if (objects_find(run_objects(s->runs[i]), &m->u.fetch.object, &n_pieces, &n_bytes)) {
             round_progress(run_machine(s->runs[i]), x->index[i], fl_now_ms());
-            transfer_fetch(s->pool, &x->transfer, s->runs[i], &m->u.fetch.object, m->u.fetch.first, m->u.fetch.count);
+            transfer_fetch(s->pool, &x->transfer, s->runs[i], &m->u.fetch.object, m->u.fetch.first,
+                           m->u.fetch.count);
             return;
         }
     }
-    fed_order order; // what it wants is not current any more; its order says what is
+    fed_order order;  // what it wants is not current any more; its order says what is
     order_of(x, &order);
     tell(x, &order);
 }
@@ -427,7 +448,8 @@ static void on_enrol(serve *s, const fed_packet *packet, const fed_enrol *e)
 {
     fl_err why = FL_ERR_INIT;
     fed_msg m = {.type = FED_MSG_ENROLLED};
-    fl_status st = roster_enrol(s->sites, &packet->peer, e, fl_wall_ms(), &m.u.enrolled.confirmed, &why);
+    fl_status st = roster_enrol(s->sites, &packet->peer, e, fl_wall_ms(), &m.u.enrolled.confirmed,
+                                &why);
     fl_progress_end();
     if (st != FL_OK) {
         char address[64];
@@ -447,15 +469,20 @@ static void on_enrol(serve *s, const fed_packet *packet, const fed_enrol *e)
     follow_roster(s);
 }
 
-static void refuse_message(serve *s, const fed_packet *packet, const char *who, fl_status st, const char *reason)
+/* Counted always; answered only where it helps, and not often: a flood is not worth answers. */
+static void refuse_message(serve *s, const fed_packet *packet, const char *who, fl_status st,
+                           const char *reason)
 {
     roster_refuse(s->sites, "message", reason, who, fl_wall_ms());
-    if (st == FL_EUNSUPPORTED || st == FL_EDENIED) {
+    bool helps = st == FL_EUNSUPPORTED || st == FL_EDENIED;
+    if (helps && fl_now_ms() - s->answered_ms >= ANSWER_REFUSED_MS) {
+        s->answered_ms = fl_now_ms();
         send_refused(s, &packet->route, st, reason);
     }
 }
 
-static fl_status on_site_message(serve *s, size_t entry, const fed_packet *packet, const fed_msg *m, fl_err *err)
+static fl_status on_site_message(serve *s, size_t entry, const fed_packet *packet, const fed_msg *m,
+                                 fl_err *err)
 {
     session *x = s->sessions[entry];
     if (x == NULL) {
@@ -463,12 +490,17 @@ static fl_status on_site_message(serve *s, size_t entry, const fed_packet *packe
     }
     bool moved = x->connected && memcmp(&x->route, &packet->route, sizeof x->route) != 0;
     if (m->type != FED_MSG_HELLO && (!x->connected || moved)) {
-        return FL_OK; // of a connection that is over, or one that has not said Hello
+        return FL_OK;  // of a connection that is over, or one that has not said Hello
     }
     x->route = packet->route;
     x->connected = true;
     for (size_t i = 0; i < s->n_runs; i++) {
         round_heard(run_machine(s->runs[i]), x->index[i], fl_now_ms());
+    }
+    bool confirmed = roster_at(s->sites, entry)->status == ROSTER_ENROLLED;
+    if (!confirmed && m->type != FED_MSG_HELLO && m->type != FED_MSG_BEAT &&
+        m->type != FED_MSG_BYE) {
+        return FL_OK;  // is served nothing and takes part in nothing until it is confirmed
     }
     switch (m->type) {
     case FED_MSG_HELLO:
@@ -505,7 +537,7 @@ static fl_status dispatch(serve *s, const fed_packet *packet, fl_err *err)
     size_t entry = 0;
     char who[64] = "invitation";
     roster_peer peer = roster_who(s->sites, &packet->peer, &entry);
-    if (peer == ROSTER_STRANGER) { // revoked since its handshake: not even parsed
+    if (peer == ROSTER_STRANGER) {  // revoked since its handshake: not even parsed
         refuse_message(s, packet, "revoked key", FL_EDENIED, "key is not on the list any more");
         return FL_OK;
     }
@@ -630,7 +662,8 @@ fl_status serve_run(serve *s, fl_err *err)
     }
     fl_progress_end();
     if (!done && s->active) {
-        return fl_fail(err, FL_ESTOPPED, "stopped; the run goes on where it was with the same command");
+        return fl_fail(err, FL_ESTOPPED,
+                       "stopped; the run goes on where it was with the same command");
     }
     return roster_flush(s->sites, err);
 }
@@ -640,7 +673,8 @@ fl_status serve_run(serve *s, fl_err *err)
 static fl_status add_run(serve *s, const char *dir, fl_err *err)
 {
     run *r = NULL;
-    fl_status st = run_open(&r, dir, s->cfg.fed, s->sites, fl_now_ms(), s->cfg.probe, s->cfg.probe_ctx, err);
+    fl_status st = run_open(&r, dir, s->cfg.fed, s->sites, fl_now_ms(), s->cfg.probe,
+                            s->cfg.probe_ctx, err);
     if (st == FL_OK) {
         s->runs = fl_xrealloc(s->runs, s->n_runs + 1, sizeof *s->runs);
         s->runs[s->n_runs++] = r;
@@ -680,15 +714,8 @@ static fl_status add_finished_runs(serve *s, fl_err *err)
 static fl_status check_quorum(serve *s, fl_err *err)
 {
     run *r = s->runs[0];
-    size_t expected = 0;
-    for (size_t i = 0; i < roster_n(s->sites); i++) {
-        expected += roster_at(s->sites, i)->status != ROSTER_REMOVED;
-    }
-    int64_t quorum = run_job(r)->sites.quorum;
-    if (round_now(run_machine(r)) == ROUND_CHECKING && quorum > (int64_t)expected) {
-        return fl_fail(err, FL_ECONFIG, "sites.quorum: the job needs %lld sites, %zu are enrolled or invited", (long long)quorum, expected);
-    }
-    return FL_OK;
+    return round_now(run_machine(r)) == ROUND_CHECKING ? run_check_quorum(run_job(r), s->sites, err)
+                                                       : FL_OK;
 }
 
 fl_status serve_new(serve **out, const serve_config *cfg, fl_err *err)
@@ -710,8 +737,9 @@ fl_status serve_new(serve **out, const serve_config *cfg, fl_err *err)
         goto done;
     }
     follow_roster(s);
-    st = cfg->bind != NULL ? fed_listen(&s->link, cfg->bind, cfg->fed->identity, roster_allow, s->sites, err)
-                           : fed_listen_mem(&s->link, cfg->fed->identity, roster_allow, s->sites, err);
+    st = cfg->bind != NULL
+             ? fed_listen(&s->link, cfg->bind, cfg->fed->identity, roster_allow, s->sites, err)
+             : fed_listen_mem(&s->link, cfg->fed->identity, roster_allow, s->sites, err);
 done:
     if (st != FL_OK) {
         serve_destroy(&s);
@@ -727,7 +755,7 @@ void serve_destroy(serve **s)
         return;
     }
     serve *x = *s;
-    fed_link_close(&x->link); // first: its thread asks the roster
+    fed_link_close(&x->link);  // first: its thread asks the roster
     for (size_t i = 0; i < x->n_sessions; i++) {
         session_destroy(x->sessions[i]);
     }
@@ -750,4 +778,9 @@ const char *serve_address(const serve *s)
 run *serve_active_run(serve *s)
 {
     return s->active ? s->runs[0] : NULL;
+}
+
+void serve_set_drop(serve *s, bool (*drop)(void *ctx, bool to_server), void *ctx)
+{
+    fed_link_set_drop(s->link, drop, ctx);
 }

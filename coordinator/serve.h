@@ -20,13 +20,13 @@
 typedef struct serve serve;
 
 typedef struct {
-    const federation *fed; // locked by the caller
-    const char *bind;      // "tcp://*:7700"; NULL: in-process (fed_listen_mem), for tests
-    /* The run to bring to its end, or NULL: enrol, hand out the models of finished runs, and wait. */
+    const federation *fed;  // locked by the caller
+    const char *bind;       // "tcp://*:7700"; NULL: in-process (fed_listen_mem), for tests
+    /* The run to bring to its end, or NULL: enrol, hand out models of finished runs, wait. */
     const char *run_dir;
-    uint32_t beat_ms;      // heartbeat asked for; 0 = 2000
-    bool quiet;            // no progress lines
-    run_probe probe;       // tests
+    uint32_t beat_ms;  // heartbeat asked for; 0 = 2000
+    bool quiet;        // no progress lines
+    run_probe probe;   // tests
     void *probe_ctx;
 } serve_config;
 
@@ -37,8 +37,11 @@ const char *serve_address(const serve *s);
 
 /* Handles what there is, waiting at most timeout_ms; *done when the run has finished. */
 fl_status serve_step(serve *s, int timeout_ms, bool *done, fl_err *err);
-/* Until the run has finished, or a stop is requested: FL_ESTOPPED when that leaves a run unfinished. */
+/* Until the run has finished, or a stop is requested: FL_ESTOPPED when that leaves a run
+ * unfinished. */
 fl_status serve_run(serve *s, fl_err *err);
-run *serve_active_run(serve *s); // NULL: none
+run *serve_active_run(serve *s);  // NULL: none
+/* Tests, in-process only: loses messages (fed_link_set_drop). */
+void serve_set_drop(serve *s, bool (*drop)(void *ctx, bool to_server), void *ctx);
 
 #endif

@@ -68,17 +68,20 @@ static bool piece_is_good(fed_encoding enc, const uint8_t *piece, size_t n, size
     fed_encoding found;
     const uint8_t *values;
     uint32_t count;
-    return n == wanted && fed_piece_parse(piece, n, &found, &values, &count, NULL) == FL_OK && found == enc;
+    return n == wanted && fed_piece_parse(piece, n, &found, &values, &count, NULL) == FL_OK &&
+           found == enc;
 }
 
 /* Hashes the whole pieces of fd in order; returns their number. */
-static uint32_t hash_pieces(int fd, fed_encoding enc, uint64_t n_bytes, uint32_t n_pieces, fed_tree *tree)
+static uint32_t hash_pieces(int fd, fed_encoding enc, uint64_t n_bytes, uint32_t n_pieces,
+                            fed_tree *tree)
 {
     uint8_t *piece = fl_xcalloc(FED_PIECE_BYTES, 1);
     uint32_t i = 0;
     for (; i < n_pieces; i++) {
         size_t size = piece_size(n_bytes, n_pieces, i);
-        if (!read_at(fd, piece, size, (off_t)i * FED_PIECE_BYTES) || !piece_is_good(enc, piece, size, size)) {
+        if (!read_at(fd, piece, size, (off_t)i * FED_PIECE_BYTES) ||
+            !piece_is_good(enc, piece, size, size)) {
             break;
         }
         fed_tree_add(tree, piece, size);
@@ -87,12 +90,15 @@ static uint32_t hash_pieces(int fd, fed_encoding enc, uint64_t n_bytes, uint32_t
     return i;
 }
 
-fl_status spool_open(spool **out, const char *path, fed_encoding enc, uint64_t n_bytes, uint32_t n_pieces, fl_err *err)
+fl_status spool_open(spool **out, const char *path, fed_encoding enc, uint64_t n_bytes,
+                     uint32_t n_pieces, fl_err *err)
 {
     *out = NULL;
     uint64_t last = (uint64_t)(n_pieces - 1) * FED_PIECE_BYTES;
-    if (n_pieces == 0 || n_pieces > FED_MAX_PIECES || n_bytes <= last + FED_PIECE_HEAD || n_bytes > last + FED_PIECE_BYTES) {
-        return fl_fail(err, FL_EFORMAT, "%llu bytes do not make %u pieces", (unsigned long long)n_bytes, n_pieces);
+    if (n_pieces == 0 || n_pieces > FED_MAX_PIECES || n_bytes <= last + FED_PIECE_HEAD ||
+        n_bytes > last + FED_PIECE_BYTES) {
+        return fl_fail(err, FL_EFORMAT, "%llu bytes do not make %u pieces",
+                       (unsigned long long)n_bytes, n_pieces);
     }
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
@@ -136,7 +142,8 @@ fl_status spool_append(spool *s, const uint8_t *piece, size_t n, fl_err *err)
     FL_REQUIRE(s->next < s->n_pieces);
     size_t wanted = piece_size(s->n_bytes, s->n_pieces, s->next);
     if (!piece_is_good(s->enc, piece, n, wanted)) {
-        return fl_fail(err, FL_EFORMAT, "piece %u of %u is not %zu bytes of the right kind", s->next, s->n_pieces, wanted);
+        return fl_fail(err, FL_EFORMAT, "piece %u of %u is not %zu bytes of the right kind",
+                       s->next, s->n_pieces, wanted);
     }
     int fd = open(s->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
@@ -147,7 +154,7 @@ fl_status spool_append(spool *s, const uint8_t *piece, size_t n, fl_err *err)
         st = fl_fail_errno(err, errno != 0 ? errno : EIO, s->path);
     }
     if (close(fd) != 0 && st == FL_OK) {
-        st = fl_fail_errno(err, errno, s->path); // network file systems tell here
+        st = fl_fail_errno(err, errno, s->path);  // network file systems tell here
     }
     if (st == FL_OK) {
         fed_tree_add(&s->tree, piece, n);
@@ -173,7 +180,8 @@ fl_status spool_reset(spool *s, fl_err *err)
     return FL_OK;
 }
 
-fl_status spool_read_values(const char *path, float *out, int64_t offset, int64_t count, fl_err *err)
+fl_status spool_read_values(const char *path, float *out, int64_t offset, int64_t count,
+                            fl_err *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
@@ -213,7 +221,8 @@ fl_status spool_read_bytes(const char *path, char **out, size_t *n, size_t max, 
     size_t total = (size_t)(size - (uint64_t)n_pieces * FED_PIECE_HEAD);
     fl_status st = FL_OK;
     if (size < FED_PIECE_HEAD || total > max) {
-        st = fl_fail(err, FL_ELIMIT, "a document of %llu bytes, at most %zu are read", (unsigned long long)size, max);
+        st = fl_fail(err, FL_ELIMIT, "a document of %llu bytes, at most %zu are read",
+                     (unsigned long long)size, max);
     } else if ((*out = fl_calloc(total + 1, 1, "a document", err)) == NULL) {
         st = FL_ELIMIT;
     }

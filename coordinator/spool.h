@@ -24,11 +24,13 @@ typedef struct spool spool;
  * Opens path for an object of n_bytes in n_pieces, going on behind the whole
  * pieces that are there.  Pieces must be of encoding enc.
  */
-fl_status spool_open(spool **out, const char *path, fed_encoding enc, uint64_t n_bytes, uint32_t n_pieces, fl_err *err);
-void spool_close(spool **s); // the file stays
+fl_status spool_open(spool **out, const char *path, fed_encoding enc, uint64_t n_bytes,
+                     uint32_t n_pieces, fl_err *err);
+void spool_close(spool **s);          // the file stays
 uint32_t spool_next(const spool *s);  // first piece that is missing
 bool spool_is_whole(const spool *s);
-/* Appends piece spool_next(); FL_EFORMAT when it is not of the right size or encoding, and nothing changed. */
+/* Appends piece spool_next(); FL_EFORMAT when it is not of the right size or encoding, and nothing
+ * changed. */
 fl_status spool_append(spool *s, const uint8_t *piece, size_t n, fl_err *err);
 /* Whole: the tree digest of what is there. */
 void spool_digest(spool *s, fed_digest *out);
@@ -36,7 +38,8 @@ void spool_digest(spool *s, fed_digest *out);
 fl_status spool_reset(spool *s, fl_err *err);
 
 /* Values [offset, offset + count) of a float32 spool. */
-fl_status spool_read_values(const char *path, float *out, int64_t offset, int64_t count, fl_err *err);
+fl_status spool_read_values(const char *path, float *out, int64_t offset, int64_t count,
+                            fl_err *err);
 /* The bytes of a FED_ENC_BYTES spool, NUL-terminated, caller's. */
 fl_status spool_read_bytes(const char *path, char **out, size_t *n, size_t max, fl_err *err);
 /* Is path there, whole, and of this digest? */

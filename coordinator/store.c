@@ -19,18 +19,19 @@ struct store {
     char *path;
     bool in_transaction;
     struct {
-        const char *sql; // a literal: its address is the key
+        const char *sql;  // a literal: its address is the key
         sqlite3_stmt *stmt;
     } cache[MAX_STATEMENTS];
     size_t n_cache;
-    sqlite3_stmt *reading; // the open store_find, or NULL
+    sqlite3_stmt *reading;  // the open store_find, or NULL
 };
 
 static fl_status fail(store *s, fl_err *err, int code)
 {
     int primary = code & 0xff;
     int system = sqlite3_system_errno(s->db);
-    if (primary == SQLITE_FULL || (primary == SQLITE_IOERR && (system == ENOSPC || system == EDQUOT))) {
+    if (primary == SQLITE_FULL ||
+        (primary == SQLITE_IOERR && (system == ENOSPC || system == EDQUOT))) {
         return fl_fail(err, FL_EFULL, "%s: the disk is full", s->path);
     }
     if (primary == SQLITE_BUSY || primary == SQLITE_LOCKED) {
@@ -49,35 +50,52 @@ static fl_status execute(store *s, const char *sql, fl_err *err)
     return code == SQLITE_OK ? FL_OK : fail(s, err, code);
 }
 
+static fl_status has_schema(store *s, bool *there, fl_err *err)
+{
+    fl_status st = store_find(s, err, "SELECT count(*) FROM sqlite_master WHERE name = 'store'",
+                              "");
+    while (st == FL_OK && store_row(s, &st, err)) {
+        *there = store_int(s, 0) > 0;
+    }
+    return st;
+}
+
 static fl_status make_schema(store *s, const char *name, int version, const char *schema,
                              fl_err *err)
 {
     fl_status st;
-    if ((st = store_begin(s, err)) != FL_OK ||
-        (st = execute(s, "CREATE TABLE IF NOT EXISTS store (name TEXT, version INTEGER)", err)) != FL_OK ||
-        (st = store_find(s, err, "SELECT name, version FROM store", "")) != FL_OK) {
-        goto done;
+    bool there = false;
+    if ((st = has_schema(s, &there, err)) != FL_OK || there) {
+        return st;
     }
-    bool found = store_row(s, &st, err);
-    if (st != FL_OK) {
-        goto done;
+    if ((st = store_begin(s, err)) != FL_OK) {
+        return st;
     }
-    if (found && (strcmp(store_text(s, 0), name) != 0 || store_int(s, 1) != version)) {
-        st = fl_fail(err, FL_EUNSUPPORTED, "%s: holds %s version %d, this program knows %s version %d",
-                     s->path, store_text(s, 0), (int)store_int(s, 1), name, version);
-    }
-    store_end(s);
-    if (st == FL_OK && !found) {
-        st = execute(s, schema, err);
-        if (st == FL_OK) {
-            st = store_do(s, err, "INSERT INTO store VALUES (?, ?)", "ti", name, (int64_t)version);
-        }
+    /* Another process may have been faster. */
+    if ((st = has_schema(s, &there, err)) == FL_OK && !there &&
+        (st = execute(s, "CREATE TABLE store (name TEXT, version INTEGER)", err)) == FL_OK &&
+        (st = execute(s, schema, err)) == FL_OK) {
+        st = store_do(s, err, "INSERT INTO store VALUES (?, ?)", "ti", name, (int64_t)version);
     }
     if (st == FL_OK) {
         st = store_commit(s, err);
     }
-done:
     store_rollback(s);
+    return st;
+}
+
+static fl_status check_schema(store *s, const char *name, int version, fl_err *err)
+{
+    fl_status st = store_find(s, err, "SELECT name, version FROM store", "");
+    while (st == FL_OK && store_row(s, &st, err)) {
+        if (strcmp(store_text(s, 0), name) != 0 || store_int(s, 1) != version) {
+            st = fl_fail(err, FL_EUNSUPPORTED,
+                         "%s: holds %s version %d, this program knows %s version %d", s->path,
+                         store_text(s, 0), (int)store_int(s, 1), name, version);
+            store_end(s);
+            break;
+        }
+    }
     return st;
 }
 
@@ -92,10 +110,15 @@ fl_status store_open(store **out, const char *path, const char *name, int versio
     if (st == FL_OK) {
         sqlite3_busy_timeout(s->db, BUSY_TIMEOUT_MS);
         sqlite3_limit(s->db, SQLITE_LIMIT_LENGTH, 64 << 20);
-        st = execute(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON", err);
+        st = execute(
+            s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON",
+            err);
     }
     if (st == FL_OK) {
         st = make_schema(s, name, version, schema, err);
+    }
+    if (st == FL_OK) {
+        st = check_schema(s, name, version, err);
     }
     if (st != FL_OK) {
         store_close(&s);
@@ -285,7 +308,8 @@ fl_status store_copy(store *s, int column, void *out, size_t n, fl_err *err)
     size_t found = 0;
     const void *bytes = store_bytes(s, column, &found);
     if (found != n) {
-        return fl_fail(err, FL_EFORMAT, "%s: damaged: a field of %zu bytes has %zu", s->path, n, found);
+        return fl_fail(err, FL_EFORMAT, "%s: damaged: a field of %zu bytes has %zu", s->path, n,
+                       found);
     }
     memcpy(out, bytes, n);
     return FL_OK;

@@ -30,7 +30,7 @@ void store_close(store **s);
 
 fl_status store_begin(store *s, fl_err *err);
 fl_status store_commit(store *s, fl_err *err);
-void store_rollback(store *s); // fine outside of a transaction
+void store_rollback(store *s);  // fine outside of a transaction
 
 /*
  * One statement with its values.  sql must be a literal: prepared once and kept
@@ -52,9 +52,9 @@ fl_status store_find(store *s, fl_err *err, const char *sql, const char *types, 
 bool store_row(store *s, fl_status *st, fl_err *err);
 void store_end(store *s);
 int64_t store_int(store *s, int column);
-double store_num(store *s, int column);       // null: NAN
-const char *store_text(store *s, int column); // "" for null; borrowed until the next row
-const void *store_bytes(store *s, int column, size_t *n); // likewise
+double store_num(store *s, int column);        // null: NAN
+const char *store_text(store *s, int column);  // "" for null; borrowed until the next row
+const void *store_bytes(store *s, int column, size_t *n);  // likewise
 /* Exactly n bytes into out; FL_EFORMAT when the column has another number. */
 fl_status store_copy(store *s, int column, void *out, size_t n, fl_err *err);
 

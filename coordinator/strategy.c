@@ -7,12 +7,12 @@
 
 #include "base/buf.h"
 
-extern const strategy_ops strategy_fedavg, strategy_fedprox; // fedavg.c
-extern const strategy_ops strategy_fedavgm;                  // fedavgm.c
-extern const strategy_ops strategy_fedadam, strategy_fedyogi, strategy_fedadagrad; // fedopt.c
+extern const strategy_ops strategy_fedavg, strategy_fedprox;                        // fedavg.c
+extern const strategy_ops strategy_fedavgm;                                         // fedavgm.c
+extern const strategy_ops strategy_fedadam, strategy_fedyogi, strategy_fedadagrad;  // fedopt.c
 
 static const strategy_ops *const registry[] = {
-    &strategy_fedavg, &strategy_fedprox, &strategy_fedavgm,
+    &strategy_fedavg,  &strategy_fedprox, &strategy_fedavgm,
     &strategy_fedadam, &strategy_fedyogi, &strategy_fedadagrad,
 };
 enum { N_STRATEGIES = sizeof registry / sizeof *registry };
@@ -38,7 +38,8 @@ static fl_status unknown_strategy(const char *name, fl_err *err)
     for (size_t i = 0; i < N_STRATEGIES; i++) {
         fl_buf_printf(&known, "%s%s", i == 0 ? "" : " ", registry[i]->name);
     }
-    fl_status st = fl_fail(err, FL_ECONFIG, "strategy: expected one of %s, found %s", known.data, name);
+    fl_status st = fl_fail(err, FL_ECONFIG, "strategy: expected one of %s, found %s", known.data,
+                           name);
     fl_buf_clear(&known);
     return st;
 }
@@ -50,8 +51,9 @@ static fl_status set_value(strategy *s, const char *key, double value, fl_err *e
             continue;
         }
         if (!(value >= p->min && value <= p->max)) {
-            return fl_fail(err, FL_ECONFIG, "strategy.%s: expected a number from %g to %g, found %g", key,
-                           p->min, p->max, value);
+            return fl_fail(err, FL_ECONFIG,
+                           "strategy.%s: expected a number from %g to %g, found %g", key, p->min,
+                           p->max, value);
         }
         s->value[p - s->ops->params] = value;
         return FL_OK;
@@ -88,7 +90,8 @@ void strategy_describe(FILE *out)
     for (size_t i = 0; i < N_STRATEGIES; i++) {
         fprintf(out, "strategy: {name: %s}  # %s\n", registry[i]->name, registry[i]->paper);
         for (const strategy_param *p = registry[i]->params; p->key != NULL; p++) {
-            fprintf(out, "  %s: number from %g to %g, default %g  # %s\n", p->key, p->min, p->max, p->dflt, p->help);
+            fprintf(out, "  %s: number from %g to %g, default %g  # %s\n", p->key, p->min, p->max,
+                    p->dflt, p->help);
         }
     }
 }

@@ -20,8 +20,8 @@
 enum { STRATEGY_MAX_PARAMS = 8, STRATEGY_MAX_VECTORS = 2 };
 
 typedef enum {
-    STRATEGY_SUM, // sees the weighted mean of the updates
-    STRATEGY_EACH // sees every update
+    STRATEGY_SUM,  // sees the weighted mean of the updates
+    STRATEGY_EACH  // sees every update
 } strategy_view;
 
 /* A setting in the job's `strategy:`. */
@@ -42,13 +42,14 @@ typedef struct {
 } strategy_block;
 
 typedef struct {
-    const char *name;  // as written in the job: "fedavg"
-    const char *paper; // printed in the report
-    const strategy_param *params; // ends with {0}; value i of a strategy belongs to params[i]
+    const char *name;              // as written in the job: "fedavg"
+    const char *paper;             // printed in the report
+    const strategy_param *params;  // ends with {0}; value i of a strategy belongs to params[i]
     strategy_view sees;
-    int n_vectors;     // P floats of server state each, kept between rounds; they start at vector_start
-    int vector_start[STRATEGY_MAX_VECTORS]; // index of the parameter that says so; -1: zeros
-    /* Once for every stretch, in any order.  No i/o; keeps no pointer; may not look at other stretches. */
+    int n_vectors;  // server state between rounds, P floats each
+    int vector_start[STRATEGY_MAX_VECTORS];  // index of the parameter that says so; -1: zeros
+    /* Once for every stretch, in any order.  No i/o; keeps no pointer; may not look at other
+     * stretches. */
     void (*block)(const double *value, const strategy_block *b);
 } strategy_ops;
 
@@ -56,11 +57,11 @@ typedef struct {
 typedef struct {
     const strategy_ops *ops;
     double value[STRATEGY_MAX_PARAMS];
-    bool uniform; // every site weighs the same
+    bool uniform;  // every site weighs the same
 } strategy;
 
-const strategy_ops *strategy_find(const char *name); // NULL when unknown
-const strategy_ops *strategy_at(size_t i);           // NULL behind the last
+const strategy_ops *strategy_find(const char *name);  // NULL when unknown
+const strategy_ops *strategy_at(size_t i);            // NULL behind the last
 /* FL_ECONFIG names the known strategies, or the setting that is unknown or out of range. */
 fl_status strategy_init(strategy *out, const job_strategy *cfg, fl_err *err);
 /* The first value of a state vector. */

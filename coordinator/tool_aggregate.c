@@ -23,11 +23,15 @@ static struct {
 } o;
 
 static const fl_opt options[] = {
-    {"strategy", FL_OPT_TEXT, "S", "fedavg, fedprox, fedavgm, fedadam, fedyogi or fedadagrad", &o.strategy, 0, 0, true},
+    {"strategy", FL_OPT_TEXT, "S", "fedavg, fedprox, fedavgm, fedadam, fedyogi or fedadagrad",
+     &o.strategy, 0, 0, true},
     {"param", FL_OPT_LIST, "K=V", "a setting of the strategy: lr=0.1", &o.param, 0, 0, false},
     {"uniform", FL_OPT_FLAG, NULL, "every update weighs the same", &o.uniform, 0, 0, false},
-    {"state", FL_OPT_TEXT, "FILE", "the strategy's vectors between steps: read if it is there, then written", &o.state, 0, 0, false},
-    {"global", FL_OPT_TEXT, "G", "the model that the updates start from, safetensors", &o.global, 0, 0, true},
+    {"state", FL_OPT_TEXT, "FILE",
+     "the strategy's vectors between steps: read if it is there, then written", &o.state, 0, 0,
+     false},
+    {"global", FL_OPT_TEXT, "G", "the model that the updates start from, safetensors", &o.global, 0,
+     0, true},
     {"out", FL_OPT_TEXT, "OUT", "where the new model goes, safetensors", &o.out, 0, 0, true},
     {0},
 };
@@ -43,7 +47,8 @@ typedef struct {
     uint64_t *weight;
 } updates;
 
-static fl_status read_values(void *ctx, size_t i, float *out, int64_t offset, int64_t count, fl_err *err)
+static fl_status read_values(void *ctx, size_t i, float *out, int64_t offset, int64_t count,
+                             fl_err *err)
 {
     (void)err;
     memcpy(out, ((const updates *)ctx)->update[i] + offset, (size_t)count * sizeof *out);
@@ -70,7 +75,8 @@ static fl_status read_update(updates *u, const char *text, const nn_table *table
         fits = strcmp(a->name, b->name) == 0 && nn_shape_equal(&a->shape, &b->shape);
     }
     if (st == FL_OK && !fits) {
-        st = fl_fail(err, FL_EFORMAT, "%s: its table of names and shapes is not the global's", path);
+        st = fl_fail(err, FL_EFORMAT, "%s: its table of names and shapes is not the global's",
+                     path);
     }
     if (st == FL_OK) {
         u->update = fl_xrealloc(u->update, u->n + 1, sizeof *u->update);
@@ -100,7 +106,8 @@ static fl_status read_settings(strategy *s, fl_err *err)
             (size_t)(equals - o.param.items[i]) >= sizeof cfg.param[0].key) {
             return fl_fail(err, FL_EUSAGE, "--param %s: expected KEY=NUMBER", o.param.items[i]);
         }
-        snprintf(cfg.param[cfg.n_params].key, sizeof cfg.param[0].key, "%.*s", (int)(equals - o.param.items[i]), o.param.items[i]);
+        snprintf(cfg.param[cfg.n_params].key, sizeof cfg.param[0].key, "%.*s",
+                 (int)(equals - o.param.items[i]), o.param.items[i]);
         cfg.param[cfg.n_params++].value = value;
     }
     return strategy_init(s, &cfg, err);
@@ -109,7 +116,9 @@ static fl_status read_settings(strategy *s, fl_err *err)
 static fl_status load_state(float ***vectors, const strategy *s, int64_t P, fl_err *err)
 {
     if (o.state == NULL && s->ops->n_vectors > 0) {
-        fprintf(stderr, "note: %s keeps vectors between steps; without --state every step is a first one\n", s->ops->name);
+        fprintf(stderr,
+                "note: %s keeps vectors between steps; without --state every step is a first one\n",
+                s->ops->name);
     }
     if (o.state != NULL && fl_file_exists(o.state)) {
         return aggregate_vectors_read(vectors, o.state, s, P, err);
@@ -130,7 +139,8 @@ fl_status coordinator_aggregate(int argc, char **argv, fl_err *err)
     if (st != FL_OK) {
         return st;
     }
-    if ((st = read_settings(&s, err)) != FL_OK || (st = ckpt_safetensors_read(&table, &global, &meta, o.global, err)) != FL_OK) {
+    if ((st = read_settings(&s, err)) != FL_OK ||
+        (st = ckpt_safetensors_read(&table, &global, &meta, o.global, err)) != FL_OK) {
         goto done;
     }
     int64_t P = nn_table_count(table);
@@ -149,7 +159,8 @@ fl_status coordinator_aggregate(int argc, char **argv, fl_err *err)
     if ((st = aggregate_run(out, vectors, &s, table, global, &in, err)) != FL_OK) {
         goto done;
     }
-    if (o.state != NULL && s.ops->n_vectors > 0 && (st = aggregate_vectors_write(o.state, &s, P, vectors, err)) != FL_OK) {
+    if (o.state != NULL && s.ops->n_vectors > 0 &&
+        (st = aggregate_vectors_write(o.state, &s, P, vectors, err)) != FL_OK) {
         goto done;
     }
     st = ckpt_safetensors_write(o.out, table, out, &meta, err);

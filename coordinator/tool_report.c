@@ -17,8 +17,10 @@ static struct {
 } o;
 
 static const fl_opt options[] = {
-    {"baselines", FL_OPT_TEXT, "FILE.json", "the simulator's figures, to be merged into the report", &o.baselines, 0, 0, false},
-    {"compare", FL_OPT_LIST, "RUN", "another run's folder, to be shown side by side", &o.compare, 0, 0, false},
+    {"baselines", FL_OPT_TEXT, "FILE.json", "the simulator's figures, to be merged into the report",
+     &o.baselines, 0, 0, false},
+    {"compare", FL_OPT_LIST, "RUN", "another run's folder, to be shown side by side", &o.compare, 0,
+     0, false},
     {0},
 };
 
@@ -91,7 +93,8 @@ fl_status coordinator_report(int argc, char **argv, fl_err *err)
     char *sites = fl_path_join(dir, "sites");
     if ((st = read_report(&report, pos.items[0], err)) != FL_OK ||
         (o.baselines != NULL && (st = merge_baselines(report, err)) != FL_OK) ||
-        (st = fl_mkdirs(sites, 0755, err)) != FL_OK || (st = report_write_all(report, dir, err)) != FL_OK) {
+        (st = fl_mkdirs(sites, 0755, err)) != FL_OK ||
+        (st = report_write_all(report, dir, err)) != FL_OK) {
         goto done;
     }
     char *text = report_text(report);

@@ -55,7 +55,8 @@ static struct {
 } sites_o;
 
 static const fl_opt sites_options[] = {
-    {"confirm", FL_OPT_TEXT, "SITE", "the fingerprint of this site was compared and is right", &sites_o.confirm, 0, 0, false},
+    {"confirm", FL_OPT_TEXT, "SITE", "the fingerprint of this site was compared and is right",
+     &sites_o.confirm, 0, 0, false},
     {"json", FL_OPT_FLAG, NULL, "as JSON", &sites_o.json, 0, 0, false},
     {0},
 };
@@ -71,10 +72,12 @@ static json_t *site_json(const roster_site *s)
     time_text(enrolled, s->enrolled_ms);
     time_text(seen, s->seen_ms);
     time_text(expires, s->expires_ms);
-    return json_pack("{s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:s?}", "name", s->name.text, "status", roster_status_text(s->status),
-                     "fingerprint", s->fingerprint[0] != '\0' ? s->fingerprint : NULL, "enrolled",
-                     s->enrolled_ms != 0 ? enrolled : NULL, "seen", s->seen_ms != 0 ? seen : NULL, "expires",
-                     s->expires_ms != 0 ? expires : NULL, "software", s->software[0] != '\0' ? s->software : NULL);
+    return json_pack("{s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:s?}", "name", s->name.text, "status",
+                     roster_status_text(s->status), "fingerprint",
+                     s->fingerprint[0] != '\0' ? s->fingerprint : NULL, "enrolled",
+                     s->enrolled_ms != 0 ? enrolled : NULL, "seen", s->seen_ms != 0 ? seen : NULL,
+                     "expires", s->expires_ms != 0 ? expires : NULL, "software",
+                     s->software[0] != '\0' ? s->software : NULL);
 }
 
 static void print_site(const roster_site *s)
@@ -82,7 +85,8 @@ static void print_site(const roster_site *s)
     char seen[32];
     time_text(seen, s->status == ROSTER_INVITED ? s->expires_ms : s->seen_ms);
     printf("%-24s %-12s %-40s %s %s\n", s->name.text, roster_status_text(s->status),
-           s->fingerprint[0] != '\0' ? s->fingerprint : "-", s->status == ROSTER_INVITED ? "until" : "seen", seen);
+           s->fingerprint[0] != '\0' ? s->fingerprint : "-",
+           s->status == ROSTER_INVITED ? "until" : "seen", seen);
 }
 
 fl_status coordinator_sites(int argc, char **argv, fl_err *err)
@@ -113,7 +117,8 @@ fl_status coordinator_sites(int argc, char **argv, fl_err *err)
     } else {
         json_decref(list);
         if (roster_n(r) == 0) {
-            printf("no site yet: `coordinator invite %s --site NAME` makes an invitation\n", pos.items[0]);
+            printf("no site yet: `coordinator invite %s --site NAME` makes an invitation\n",
+                   pos.items[0]);
         }
     }
 close:
@@ -162,7 +167,8 @@ static fl_status run_status(json_t *list, const char *dir, const char *name, fl_
     if (st != FL_OK) {
         return st;
     }
-    round_machine *m = round_new(&(round_config){.quorum = 1, .patience_ms = INT64_MAX, .n_rounds = UINT32_MAX}, 0);
+    round_machine *m = round_new(
+        &(round_config){.quorum = 1, .patience_ms = INT64_MAX, .n_rounds = UINT32_MAX}, 0);
     tally t = {0};
     fed_order_kind kind;
     uint32_t round;
@@ -172,9 +178,10 @@ static fl_status run_status(json_t *list, const char *dir, const char *name, fl_
     }
     if (st == FL_OK) {
         fl_iso_time(since, sizeof since, record_entered_ms(r));
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:s, s:i, s:i, s:i}", "run", name, "state",
-                                              round_state_name(round_now(m)), "round", (json_int_t)round_number(m), "since",
-                                              since, "in", t.in, "absent", t.absent, "waiting", t.asked));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:s, s:i, s:i, s:i}", "run", name,
+                                              "state", round_state_name(round_now(m)), "round",
+                                              (json_int_t)round_number(m), "since", since, "in",
+                                              t.in, "absent", t.absent, "waiting", t.asked));
     }
     round_destroy(&m);
     record_close(&r);
@@ -220,19 +227,24 @@ fl_status coordinator_status(int argc, char **argv, fl_err *err)
     json_t *runs = json_array();
     st = list_runs(runs, &f, err);
     if (st == FL_OK && status_json) {
-        print_json(json_pack("{s:s, s:s, s:{s:i, s:i, s:i, s:i}, s:O}", "federation", f.name, "address", f.address, "sites",
-                             "enrolled", n[ROSTER_ENROLLED], "unconfirmed", n[ROSTER_UNCONFIRMED], "invited", n[ROSTER_INVITED],
+        print_json(json_pack("{s:s, s:s, s:{s:i, s:i, s:i, s:i}, s:O}", "federation", f.name,
+                             "address", f.address, "sites", "enrolled", n[ROSTER_ENROLLED],
+                             "unconfirmed", n[ROSTER_UNCONFIRMED], "invited", n[ROSTER_INVITED],
                              "removed", n[ROSTER_REMOVED], "runs", runs));
     } else if (st == FL_OK) {
-        printf("%s at %s: %d enrolled, %d unconfirmed, %d invited, %d removed\n", f.name, f.address, n[ROSTER_ENROLLED],
-               n[ROSTER_UNCONFIRMED], n[ROSTER_INVITED], n[ROSTER_REMOVED]);
+        printf("%s at %s: %d enrolled, %d unconfirmed, %d invited, %d removed\n", f.name, f.address,
+               n[ROSTER_ENROLLED], n[ROSTER_UNCONFIRMED], n[ROSTER_INVITED], n[ROSTER_REMOVED]);
         size_t i;
         json_t *run;
-        json_array_foreach(runs, i, run) {
-            printf("%-24s %-12s round %-6lld in %lld, absent %lld, waiting for %lld  since %s\n", fl_json_get_string(run, "run", ""),
-                   fl_json_get_string(run, "state", ""), (long long)fl_json_get_int(run, "round", 0),
-                   (long long)fl_json_get_int(run, "in", 0), (long long)fl_json_get_int(run, "absent", 0),
-                   (long long)fl_json_get_int(run, "waiting", 0), fl_json_get_string(run, "since", ""));
+        json_array_foreach(runs, i, run)
+        {
+            printf("%-24s %-12s round %-6lld in %lld, absent %lld, waiting for %lld  since %s\n",
+                   fl_json_get_string(run, "run", ""), fl_json_get_string(run, "state", ""),
+                   (long long)fl_json_get_int(run, "round", 0),
+                   (long long)fl_json_get_int(run, "in", 0),
+                   (long long)fl_json_get_int(run, "absent", 0),
+                   (long long)fl_json_get_int(run, "waiting", 0),
+                   fl_json_get_string(run, "since", ""));
         }
     }
     json_decref(runs);

@@ -10,9 +10,9 @@
 #include "base/mem.h"
 
 enum {
-    DOWN_TURN = 8,          // pieces a site is sent before the next one has its turn
-    UP_LEASE_MS = 10000,    // without a piece, a site's credit goes back to the pool
-    DOWN_LEASE_MS = 5000,   // what was sent is taken as arrived after so long
+    DOWN_TURN = 8,         // pieces a site is sent before the next one has its turn
+    UP_LEASE_MS = 10000,   // without a piece, a site's credit goes back to the pool
+    DOWN_LEASE_MS = 5000,  // what was sent is taken as arrived after so long
     RECLAIM_MS = 1000
 };
 
@@ -27,7 +27,7 @@ struct transfer_pool {
     uint64_t used;
     transfer **all;
     size_t n_all;
-    waiting *queue; // ring
+    waiting *queue;  // ring
     size_t head, n_queue, cap;
     int64_t reclaimed_ms;
     uint8_t piece[FED_PIECE_BYTES];
@@ -102,7 +102,7 @@ static void unqueue(transfer_pool *p, transfer *t, bool up)
     for (size_t i = 0; i < p->n_queue; i++) {
         waiting *w = &p->queue[(p->head + i) % p->cap];
         if (w->t == t && w->up == up) {
-            w->t = NULL; // popped later
+            w->t = NULL;  // popped later
         }
     }
     *(up ? &t->queued_up : &t->queued_down) = false;
@@ -143,10 +143,13 @@ void transfer_forget(transfer_pool *p, transfer *t)
 
 // ----------------------------------------------------------------------- in
 
-fl_status transfer_start(transfer_pool *p, transfer *t, run *r, const fed_offer *o, int64_t now_ms, fl_err *err)
+fl_status transfer_start(transfer_pool *p, transfer *t, run *r, size_t site_index,
+                         const fed_offer *o, int64_t now_ms, fl_err *err)
 {
-    transfer_stop(p, t, false);
+    bool same = t->offer != NULL && fed_digest_equal(&t->offer->digest, &o->digest);
+    transfer_stop(p, t, !same);  // one spool a site: offers cannot fill the disk
     t->run = r;
+    t->site_index = site_index;
     t->offer = fl_xcalloc(1, sizeof *t->offer);
     *t->offer = *o;
     t->up_moved_ms = now_ms;
@@ -155,7 +158,8 @@ fl_status transfer_start(transfer_pool *p, transfer *t, run *r, const fed_offer 
         return FL_OK;
     }
     t->path = run_spool_path(r, o);
-    fl_status st = spool_open(&t->spool, t->path, o->key.kind == FED_TRAIN ? FED_ENC_F32 : FED_ENC_BYTES, o->n_bytes,
+    fl_status st = spool_open(&t->spool, t->path,
+                              o->key.kind == FED_TRAIN ? FED_ENC_F32 : FED_ENC_BYTES, o->n_bytes,
                               o->n_pieces, err);
     if (st != FL_OK) {
         transfer_stop(p, t, false);
@@ -175,17 +179,19 @@ void transfer_again(transfer_pool *p, transfer *t)
     give_back(p, &t->up_bytes, t->up_bytes);
     t->granted = spool_next(t->spool);
     t->up = TRANSFER_QUEUED;
-    round_set_waits_for_credit(run_machine(t->run), run_site(t->run, &t->offer->site, 0), true);
+    round_set_waits_for_credit(run_machine(t->run), t->site_index, true);
     push(p, t, true);
 }
 
-fl_status transfer_piece(transfer_pool *p, transfer *t, const fed_digest *object, uint32_t index, const uint8_t *piece,
-                         size_t n, bool *moved, bool *whole, int64_t now_ms, fl_err *err)
+fl_status transfer_piece(transfer_pool *p, transfer *t, const fed_digest *object, uint32_t index,
+                         const uint8_t *piece, size_t n, bool *moved, bool *whole, int64_t now_ms,
+                         fl_err *err)
 {
     *moved = *whole = false;
-    if (t->up != TRANSFER_MOVING || t->spool == NULL || !fed_digest_equal(object, &t->offer->digest) ||
-        index != spool_next(t->spool) || index >= t->granted) {
-        return FL_OK; // a repeat, a gap, or nothing that was asked for
+    if (t->up != TRANSFER_MOVING || t->spool == NULL ||
+        !fed_digest_equal(object, &t->offer->digest) || index != spool_next(t->spool) ||
+        index >= t->granted) {
+        return FL_OK;  // a repeat, a gap, or nothing that was asked for
     }
     fl_status st = FL_OK;
     if (t->offer->key.kind == FED_TRAIN) {
@@ -209,7 +215,7 @@ void transfer_stop(transfer_pool *p, transfer *t, bool drop)
     unqueue(p, t, true);
     give_back(p, &t->up_bytes, t->up_bytes);
     if (t->up == TRANSFER_QUEUED) {
-        round_set_waits_for_credit(run_machine(t->run), run_site(t->run, &t->offer->site, 0), false);
+        round_set_waits_for_credit(run_machine(t->run), t->site_index, false);
     }
     if (drop && t->path != NULL) {
         unlink(t->path);
@@ -236,20 +242,21 @@ static bool grant(transfer_pool *p, transfer *t, int64_t now_ms)
     p->used += t->up_bytes;
     t->up = TRANSFER_MOVING;
     t->up_moved_ms = now_ms;
-    round_set_waits_for_credit(run_machine(t->run), run_site(t->run, &t->offer->site, 0), false);
+    round_set_waits_for_credit(run_machine(t->run), t->site_index, false);
     fed_msg m = {.type = FED_MSG_GRANT};
     m.u.grant.digest = t->offer->digest;
     m.u.grant.next = next;
     m.u.grant.credits = want;
     if (p->send(p->ctx, t->site, &m, NULL, 0) != FL_OK) {
-        give_back(p, &t->up_bytes, t->up_bytes); // gone: it offers again when it is back
+        give_back(p, &t->up_bytes, t->up_bytes);  // gone: it offers again when it is back
     }
     return true;
 }
 
 // ---------------------------------------------------------------------- out
 
-void transfer_fetch(transfer_pool *p, transfer *t, run *r, const fed_digest *object, uint32_t first, uint32_t count)
+void transfer_fetch(transfer_pool *p, transfer *t, run *r, const fed_digest *object, uint32_t first,
+                    uint32_t count)
 {
     const uint64_t half = (uint64_t)(TRANSFER_WINDOW / 2) * FED_PIECE_BYTES;
     uint32_t n_pieces;
@@ -259,11 +266,12 @@ void transfer_fetch(transfer_pool *p, transfer *t, run *r, const fed_digest *obj
     }
     if (!t->fetching || !fed_digest_equal(&t->object, object)) {
         give_back(p, &t->down_bytes, t->down_bytes);
-    } else if (t->down_bytes > half) { // a site asks again when half of its window has come
+    } else if (t->down_bytes > half) {  // a site asks again when half of its window has come
         give_back(p, &t->down_bytes, t->down_bytes - half);
     }
     uint32_t end = count < n_pieces - first ? first + count : n_pieces;
-    bool goes_on = t->fetching && fed_digest_equal(&t->object, object) && t->next < t->end && first == t->end;
+    bool goes_on = t->fetching && fed_digest_equal(&t->object, object) && t->next < t->end &&
+                   first == t->end;
     if (!goes_on) {
         t->next = first;
     }
@@ -285,8 +293,9 @@ static sending send_pieces(transfer_pool *p, transfer *t, int64_t now_ms)
 {
     fed_msg m = {.type = FED_MSG_PIECE};
     m.u.piece.object = t->object;
-    if (!objects_find(run_objects(t->source), &t->object, &m.u.piece.n_pieces, &m.u.piece.n_bytes)) {
-        t->fetching = false; // dropped meanwhile: its order has changed too
+    if (!objects_find(run_objects(t->source), &t->object, &m.u.piece.n_pieces,
+                      &m.u.piece.n_bytes)) {
+        t->fetching = false;  // dropped meanwhile: its order has changed too
         return SENT;
     }
     for (int i = 0; i < DOWN_TURN && t->next < t->end; i++) {
@@ -303,7 +312,7 @@ static sending send_pieces(transfer_pool *p, transfer *t, int64_t now_ms)
             return BLOCKED;
         }
         if (st != FL_OK) {
-            t->fetching = false; // gone: it asks again when it is back
+            t->fetching = false;  // gone: it asks again when it is back
             return SENT;
         }
         t->next++;

@@ -24,12 +24,12 @@
 
 enum {
     TRANSFER_POOL_BYTES = 256 * FED_PIECE_BYTES,
-    TRANSFER_WINDOW = 64 // pieces a site may have on the way, each way
+    TRANSFER_WINDOW = 64  // pieces a site may have on the way, each way
 };
 
 typedef enum {
     TRANSFER_IDLE,
-    TRANSFER_QUEUED,     // wants credit
+    TRANSFER_QUEUED,  // wants credit
     TRANSFER_MOVING,
     TRANSFER_COMMITTING  // accepted; its Verdict waits for the commit
 } transfer_state;
@@ -39,27 +39,29 @@ typedef struct {
     /* its contribution */
     transfer_state up;
     fed_offer *offer;
-    spool *spool;          // NULL for a contribution without payload
-    char *path;            // of the spool
+    spool *spool;  // NULL for a contribution without payload
+    char *path;    // of the spool
     run *run;
-    uint32_t granted;      // pieces before this one may come
-    uint64_t up_bytes;     // of the pool
+    size_t site_index;  // in run's machine
+    uint32_t granted;   // pieces before this one may come
+    uint64_t up_bytes;  // of the pool
     int64_t up_moved_ms;
     /* the object it fetches */
     bool fetching;
     fed_digest object;
     run *source;
-    uint32_t next, end;    // pieces still to go out
-    uint64_t down_bytes;   // of the pool
+    uint32_t next, end;   // pieces still to go out
+    uint64_t down_bytes;  // of the pool
     int64_t down_moved_ms;
-    void *site;            // whom messages go to
-    bool queued_up, queued_down; // in the pool's queue
+    void *site;                   // whom messages go to
+    bool queued_up, queued_down;  // in the pool's queue
 } transfer;
 
 /* The pool and who waits for it. */
 typedef struct transfer_pool transfer_pool;
 /* Sends one message to the site behind ctx; FL_ELIMIT: its queue is full. */
-typedef fl_status (*transfer_send)(void *ctx, void *site, const fed_msg *m, const void *payload, size_t n);
+typedef fl_status (*transfer_send)(void *ctx, void *site, const fed_msg *m, const void *payload,
+                                   size_t n);
 
 transfer_pool *transfer_pool_new(transfer_send send, void *ctx);
 void transfer_pool_destroy(transfer_pool **p);
@@ -68,22 +70,27 @@ void transfer_add(transfer_pool *p, transfer *t, void *site);
 void transfer_forget(transfer_pool *p, transfer *t);
 uint64_t transfer_pool_used(const transfer_pool *p);
 
-/* Starts receiving o into its spool, going on where it ends.  Without payload it is whole at once. */
-fl_status transfer_start(transfer_pool *p, transfer *t, run *r, const fed_offer *o, int64_t now_ms, fl_err *err);
-/* A piece; *whole when it was the last. FL_EFORMAT: the contribution is refused; FL_EFULL, FL_EIO: our disk. */
-fl_status transfer_piece(transfer_pool *p, transfer *t, const fed_digest *object, uint32_t index, const uint8_t *piece, size_t n,
-                         bool *moved, bool *whole, int64_t now_ms, fl_err *err);
+/* Starts receiving o into its spool, going on where it ends.  Without payload: whole at once. */
+fl_status transfer_start(transfer_pool *p, transfer *t, run *r, size_t site_index,
+                         const fed_offer *o, int64_t now_ms, fl_err *err);
+/* A piece; *whole when it was the last. FL_EFORMAT: the contribution is refused; FL_EFULL, FL_EIO:
+ * our disk. */
+fl_status transfer_piece(transfer_pool *p, transfer *t, const fed_digest *object, uint32_t index,
+                         const uint8_t *piece, size_t n, bool *moved, bool *whole, int64_t now_ms,
+                         fl_err *err);
 /* Offered again: sends a new Grant from where the spool ends. */
 void transfer_again(transfer_pool *p, transfer *t);
 /* Gives the credit back and forgets the contribution; its spool stays unless drop. */
 void transfer_stop(transfer_pool *p, transfer *t, bool drop);
 
 /* The site wants pieces [first, first + count) of an object of r. */
-void transfer_fetch(transfer_pool *p, transfer *t, run *r, const fed_digest *object, uint32_t first, uint32_t count);
+void transfer_fetch(transfer_pool *p, transfer *t, run *r, const fed_digest *object, uint32_t first,
+                    uint32_t count);
 /* The site has everything that was sent to it. */
 void transfer_arrived(transfer_pool *p, transfer *t);
 
-/* Grants and sends what the pool allows.  true: something is held up by a full queue, try again soon. */
+/* Grants and sends what the pool allows.  true: something is held up by a full queue, try again
+ * soon. */
 bool transfer_pump(transfer_pool *p, int64_t now_ms);
 
 #endif

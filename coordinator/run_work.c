@@ -1,0 +1,443 @@
+/*
+ * run_work.c - what a run's transitions leave on the disk; see run.h
+ *
+ * Everything here is a function of the record and of files that the record
+ * vouches for, so that a restarted coordinator does it again with the same
+ * result.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "ckpt/ckpt.h"
+#include "coordinator/aggregate.h"
+#include "coordinator/choose.h"
+#include "coordinator/report_build.h"
+#include "coordinator/run_inside.h"
+#include "coordinator/spool.h"
+
+/* model/round-0003.safetensors or model/state-0003.safetensors */
+static char *model_path(const run *r, const char *what, uint32_t round)
+{
+    char part[64];
+    snprintf(part, sizeof part, "model/%s-%04u.safetensors", what, (unsigned)round);
+    return fl_path_join(r->dir, part);
+}
+
+// ---------------------------------------------------------- models and spools
+
+/* Serves the model that round committed; its file must be what the record says. */
+static fl_status serve_model(run *r, uint32_t round, fl_err *err)
+{
+    record_model model;
+    fed_digest found;
+    fl_status st = record_get_model(r->record, round, &model, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    char *path = model_path(r, "round", round);
+    st = objects_add_model(r->objects, path, r->check.table, &found, err);
+    if (st == FL_OK && !fed_digest_equal(&found, &model.object)) {
+        objects_drop(r->objects, &found);
+        st = fl_fail(err, FL_EFORMAT, "%s: damaged: its numbers are not those that were committed",
+                     path);
+    }
+    free(path);
+    if (st == FL_OK) {
+        if (r->has_base && !fed_digest_equal(&r->base.object, &model.object)) {
+            objects_drop(r->objects, &r->base.object);
+        }
+        r->base = model;
+        r->has_base = true;
+    }
+    return st;
+}
+
+/* Round 0: what run_create wrote. */
+static fl_status record_first_model(run *r, fl_err *err)
+{
+    if (record_has_model(r->record, 0)) {
+        return FL_OK;
+    }
+    record_model first = {.loss = NAN, .seconds = NAN, .committed_ms = fl_wall_ms()};
+    char *path = model_path(r, "round", 0);
+    fl_status st = objects_add_model(r->objects, path, r->check.table, &first.object, err);
+    if (st == FL_OK) {
+        nn_params_sha256(first.id.bytes, r->check.table, objects_model(r->objects, &first.object));
+        st = record_put_model(r->record, 0, &first, err);
+    }
+    free(path);
+    return st;
+}
+
+typedef struct {
+    run *r;
+    fed_site_id *lost;
+    size_t n_lost;
+    char **kept;  // names of spools that belong to the open round
+    size_t n_kept;
+} spool_survey;
+
+static fl_status survey_spool(void *ctx, const record_answer *a, fl_err *err)
+{
+    (void)err;
+    spool_survey *s = ctx;
+    if (a->state != ROUND_IN || !a->has_offer) {
+        return FL_OK;
+    }
+    char *path = run_spool_path(s->r, &a->offer);
+    if (!spool_verify(path, a->offer.n_bytes, a->offer.n_pieces, &a->offer.digest)) {
+        s->lost = fl_xrealloc(s->lost, s->n_lost + 1, sizeof *s->lost);
+        s->lost[s->n_lost++] = a->site;
+    }
+    free(path);
+    return FL_OK;
+}
+
+/* Accepted updates whose spools a power cut took are asked for again. */
+static fl_status find_lost_spools(run *r, int64_t now_ms, fl_err *err)
+{
+    round_state state = round_now(r->machine);
+    if (state != ROUND_TRAINING && state != ROUND_AGGREGATING) {
+        return FL_OK;
+    }
+    uint32_t round = round_number(r->machine);
+    spool_survey s = {.r = r};
+    fl_status st = record_answers(r->record, FED_TRAIN, round, survey_spool, &s, err);
+    if (st == FL_OK && s.n_lost > 0 && (st = record_begin(r->record, err)) == FL_OK) {
+        round_step back = {.kind = ROUND_STEP_ENTER, .state = ROUND_TRAINING, .round = round};
+        if (state == ROUND_AGGREGATING &&
+            (st = record_step(r->record, r->machine, &back, err)) == FL_OK) {
+            round_apply(r->machine, &back, now_ms);
+        }
+        for (size_t i = 0; i < s.n_lost && st == FL_OK; i++) {
+            round_step lost = {.kind = ROUND_STEP_LOST,
+                               .site = round_add_site(r->machine, &s.lost[i], now_ms)};
+            fl_log(FL_LOG_WARN, "run.lost_spool", "site=%s round=%u", s.lost[i].text, round);
+            st = record_step(r->record, r->machine, &lost, err);
+            round_apply(r->machine, &lost, now_ms);
+        }
+        if (st == FL_OK) {
+            st = record_commit(r->record, err);
+        }
+        record_rollback(r->record);
+    }
+    free(s.lost);
+    return st;
+}
+
+/* Spools of other rounds are left-overs. */
+static void sweep_spools(const run *r)
+{
+    char *dir = fl_path_join(r->dir, "spool");
+    char keep[32];
+    char **names = NULL;
+    size_t n = 0;
+    snprintf(keep, sizeof keep, "train-%08x-", (unsigned)round_number(r->machine));
+    bool training = round_now(r->machine) == ROUND_TRAINING ||
+                    round_now(r->machine) == ROUND_AGGREGATING;
+    if (fl_list_dir(&names, &n, dir, NULL) == FL_OK) {
+        for (size_t i = 0; i < n; i++) {
+            if (!training || strncmp(names[i], keep, strlen(keep)) != 0) {
+                char *path = fl_path_join(dir, names[i]);
+                unlink(path);
+                free(path);
+            }
+        }
+        fl_names_free(&names, n);
+    }
+    free(dir);
+}
+
+/* The strategy's vectors behind the committed model stay; older ones go. */
+static void sweep_vectors(const run *r, uint32_t committed)
+{
+    for (uint32_t back = 1; back <= 2 && back <= committed; back++) {
+        char *path = model_path(r, "state", committed - back);
+        unlink(path);
+        free(path);
+    }
+}
+
+static uint32_t served_round(const run *r)
+{
+    return round_now(r->machine) >= ROUND_CHOOSING ? round_number(r->machine)
+                                                   : round_committed(r->machine);
+}
+
+static fl_status load_reports(run *r, fl_err *err)
+{
+    if (round_now(r->machine) < ROUND_HANDING) {
+        return FL_OK;
+    }
+    json_t *report = NULL;
+    char *path = fl_path_join(r->dir, "report/report.json");
+    fl_status st = fl_json_read(&report, path, 1u << 30, err);
+    free(path);
+    if (st != FL_OK) {
+        return st;
+    }
+    r->n_reports = round_n_sites(r->machine);
+    r->reports = fl_xrealloc(r->reports, r->n_reports, sizeof *r->reports);
+    for (size_t i = 0; i < r->n_reports; i++) {
+        if (i > 0 && !r->job.codes) {
+            r->reports[i] = r->reports[0];  // with real names every site is handed the same
+            continue;
+        }
+        json_t *own = report_for_site(report, round_at(r->machine, i)->name.text);
+        char *text = fl_json_text(own);
+        objects_add_bytes(r->objects, text, strlen(text), &r->reports[i]);
+        free(text);
+        json_decref(own);
+    }
+    json_decref(report);
+    return FL_OK;
+}
+
+fl_status run_resume(run *r, int64_t now_ms, fl_err *err)
+{
+    fl_status st;
+    if ((st = record_first_model(r, err)) != FL_OK) {
+        return st;
+    }
+    sweep_spools(r);
+    if ((st = find_lost_spools(r, now_ms, err)) != FL_OK ||
+        (st = serve_model(r, served_round(r), err)) != FL_OK) {
+        return st;
+    }
+    return load_reports(r, err);
+}
+
+// ---------------------------------------------------- the work between states
+
+/* The accepted updates of a round, in site order. */
+typedef struct {
+    run *r;
+    size_t n;
+    char **path;
+    uint64_t *weight;
+    double loss_sum, loss_weight;
+} round_updates;
+
+static fl_status add_update(void *ctx, const record_answer *a, fl_err *err)
+{
+    (void)err;
+    round_updates *u = ctx;
+    if (a->state != ROUND_IN || !a->has_offer) {
+        return FL_OK;
+    }
+    u->path = fl_xrealloc(u->path, u->n + 1, sizeof *u->path);
+    u->weight = fl_xrealloc(u->weight, u->n + 1, sizeof *u->weight);
+    u->path[u->n] = run_spool_path(u->r, &a->offer);
+    u->weight[u->n++] = (uint64_t)fed_offer_get(&a->offer, "weight", 1);
+    double loss = fed_offer_get(&a->offer, "loss", NAN);
+    if (!isnan(loss)) {
+        double weight = fed_offer_get(&a->offer, "weight", 1);
+        u->loss_sum += weight * loss;
+        u->loss_weight += weight;
+    }
+    return FL_OK;
+}
+
+static fl_status read_update(void *ctx, size_t i, float *out, int64_t offset, int64_t count,
+                             fl_err *err)
+{
+    const round_updates *u = ctx;
+    return spool_read_values(u->path[i], out, offset, count, err);
+}
+
+/* Writes the files of round's model: its vectors first, the model last. */
+static fl_status write_model(run *r, uint32_t round, const float *data, float *const *vectors,
+                             fl_err *err)
+{
+    fl_status st = FL_OK;
+    if (r->strategy.ops->n_vectors > 0) {
+        char *path = model_path(r, "state", round);
+        st = aggregate_vectors_write(path, &r->strategy, r->P, vectors, err);
+        free(path);
+        if (st == FL_OK) {
+            st = run_probe_at(r, "between", "vectors and model", round, err);
+        }
+    }
+    if (st == FL_OK) {
+        char *path = model_path(r, "round", round);
+        st = ckpt_safetensors_write(path, r->check.table, data, NULL, err);
+        free(path);
+    }
+    return st;
+}
+
+static fl_status load_vectors(run *r, uint32_t round, float ***vectors, fl_err *err)
+{
+    if (round == 1 || r->strategy.ops->n_vectors == 0) {
+        *vectors = aggregate_vectors_new(&r->strategy, r->P, err);
+        return *vectors != NULL ? FL_OK : FL_ELIMIT;
+    }
+    char *path = model_path(r, "state", round - 1);
+    fl_status st = aggregate_vectors_read(vectors, path, &r->strategy, r->P, err);
+    free(path);
+    return st;
+}
+
+/* round_commit: a pure function of what is on disk, so a restart makes the same bits. */
+static fl_status make_model(run *r, uint32_t round, record_model *model, fl_err *err)
+{
+    round_updates u = {.r = r};
+    float **vectors = NULL;
+    float *out = NULL;
+    fl_status st;
+    if ((st = record_answers(r->record, FED_TRAIN, round, add_update, &u, err)) != FL_OK ||
+        (st = load_vectors(r, round, &vectors, err)) != FL_OK) {
+        goto done;
+    }
+    out = fl_calloc_aligned((size_t)r->P, sizeof *out, "the new model", err);
+    if (out == NULL) {
+        st = FL_ELIMIT;
+        goto done;
+    }
+    aggregate_input in = {.n = u.n, .weight = u.weight, .ctx = &u, .read = read_update};
+    if ((st = aggregate_run(out, vectors, &r->strategy, r->check.table,
+                            objects_model(r->objects, &r->base.object), &in, err)) != FL_OK ||
+        (st = write_model(r, round, out, vectors, err)) != FL_OK) {
+        goto done;
+    }
+    *model = (record_model){.bytes_up = r->bytes_up,
+                            .bytes_down = r->bytes_down,
+                            .seconds = fl_now() - r->round_started,
+                            .loss = u.loss_weight > 0 ? u.loss_sum / u.loss_weight : NAN,
+                            .committed_ms = fl_wall_ms()};
+    uint64_t n_bytes;
+    uint32_t n_pieces;
+    fed_object_digest(&model->object, FED_ENC_F32, out, (uint64_t)r->P, &n_bytes, &n_pieces);
+    nn_params_sha256(model->id.bytes, r->check.table, out);
+done:
+    free(out);
+    aggregate_vectors_free(&vectors, &r->strategy);
+    for (size_t i = 0; i < u.n; i++) {
+        free(u.path[i]);
+    }
+    free(u.path);
+    free(u.weight);
+    return st == FL_OK ? st : fl_wrap(err, st, "round %u", round);
+}
+
+static fl_status write_final_model(run *r, fl_err *err)
+{
+    const float *data = objects_model(r->objects, &r->base.object);
+    double threshold;
+    int64_t bins;
+    char why[FED_TEXT_BYTES];
+    char *onnx = fl_path_join(r->dir, "model/final.onnx");
+    char *safetensors = fl_path_join(r->dir, "model/final.safetensors");
+    fl_status st;
+    if ((st = record_get_threshold(r->record, &threshold, &bins, why, err)) == FL_OK &&
+        (st = ckpt_safetensors_write(safetensors, r->check.table, data, NULL, err)) == FL_OK) {
+        st = task_model_write(r->model, data, threshold, onnx, err);
+    }
+    free(onnx);
+    free(safetensors);
+    return st;
+}
+
+static fl_status write_report(run *r, fl_err *err)
+{
+    json_t *report = NULL;
+    char *dir = fl_path_join(r->dir, "report");
+    char *sites = fl_path_join(r->dir, "report/sites");
+    report_build_input in = {.run = r->name,
+                             .federation = r->fed->name,
+                             .job = &r->job,
+                             .strategy = &r->strategy,
+                             .model = r->model,
+                             .record = r->record,
+                             .machine = r->machine,
+                             .sites = r->sites,
+                             .selected = round_number(r->machine),
+                             .model_id = r->base.id,
+                             .n_parameters = r->P};
+    fl_status st;
+    if ((st = write_final_model(r, err)) == FL_OK &&
+        (st = report_build(&report, &in, err)) == FL_OK &&
+        (st = fl_mkdirs(sites, 0755, err)) == FL_OK) {
+        st = report_write_all(report, dir, err);
+    }
+    json_decref(report);
+    free(dir);
+    free(sites);
+    return st;
+}
+
+fl_status run_prepare(run *r, round_step *step, fl_err *err)
+{
+    round_state from = round_now(r->machine);
+    fl_status st = FL_OK;
+    if (step->state == ROUND_EVALUATING) {
+        record_model model;
+        if ((st = make_model(r, step->round, &model, err)) == FL_OK) {
+            st = record_put_model(r->record, step->round, &model, err);
+        }
+        return st;
+    }
+    if (from == ROUND_EVALUATING && step->state >= ROUND_CHOOSING) {
+        double value;
+        if ((st = choose_round(&step->round, &value, r->record, &r->job, err)) != FL_OK) {
+            return st;
+        }
+    }
+    if (step->state == ROUND_TESTING) {
+        double threshold;
+        int64_t bins;
+        char why[FED_TEXT_BYTES];
+        if ((st = choose_threshold(&threshold, &bins, why, r->record, &r->job, step->round, err)) ==
+            FL_OK) {
+            st = record_put_threshold(r->record, threshold, bins, why, err);
+        }
+        return st;
+    }
+    return step->state == ROUND_HANDING ? write_report(r, err) : FL_OK;
+}
+
+static void tell_commit(const run *r, uint32_t round)
+{
+    char hex[FL_HEX_DIGEST];
+    fl_hex(hex, r->base.id.bytes, sizeof r->base.id.bytes);
+    fl_progress_end();
+    fl_log(FL_LOG_INFO, "round.commit",
+           "run=%s round=%u of=%lld seconds=%.1f loss=%.4f model=%.16s", r->name, round,
+           (long long)r->job.rounds, r->base.seconds, r->base.loss, hex);
+}
+
+fl_status run_act(run *r, const round_step *step, fl_err *err)
+{
+    fl_status st = FL_OK;
+    fl_log(FL_LOG_DEBUG, "round.enter", "run=%s state=%s round=%u", r->name,
+           round_state_name(step->state), step->round);
+    switch (step->state) {
+    case ROUND_SELECTED:
+        r->round_started = fl_now();
+        r->bytes_up = r->bytes_down = 0;
+        break;
+    case ROUND_EVALUATING:
+        st = serve_model(r, step->round, err);
+        sweep_spools(r);
+        sweep_vectors(r, step->round);
+        tell_commit(r, step->round);
+        break;
+    case ROUND_CHOOSING:
+    case ROUND_TESTING:
+        st = serve_model(r, step->round, err);
+        break;
+    case ROUND_HANDING:
+        st = load_reports(r, err);
+        break;
+    default:
+        break;
+    }
+    run_mark_all_changed(r);
+    return st;
+}

@@ -1,0 +1,231 @@
+/*
+ * test_serve.c - whole runs over in-process links, undisturbed and disturbed
+ */
+#include "check.h"
+#include "fake.h"
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "report/report.h"
+
+static const char *model_of(json_t *report)
+{
+    return fl_json_get_string(json_object_get(report, "model"), "sha256", "");
+}
+
+/* Plays the job undisturbed; its model's sha256, caller's. */
+static char *undisturbed(size_t n_sites, const char *yaml)
+{
+    fl_err err = FL_ERR_INIT;
+    fake *f = fake_new(n_sites, yaml);
+    check_ok(fake_start(f, true, &err), err);
+    check_ok(fake_run(f, &err), err);
+    json_t *report = fake_report(f);
+    char *sha256 = fl_xstrdup(model_of(report));
+    json_decref(report);
+    fake_free(&f);
+    return sha256;
+}
+
+static void three_sites_bring_a_job_to_its_end(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *yaml = fake_job(3, 2, "{name: fedadam}", 6, "10s", "");
+    fake *f = fake_new(3, yaml);
+    check_ok(fake_start(f, true, &err), err);
+    check_ok(fake_run(f, &err), err);
+    for (size_t i = 0; i < 3; i++) {
+        fake_site_step(&f->site[i]);  // hears the last Verdict
+    }
+    json_t *report = fake_report(f);
+    check_ok(report_check(report, &err), err);
+    check_int(json_array_size(json_object_get(report, "rounds")), 3);
+    check_int(json_array_size(json_object_get(report, "sites")), 3);
+    check_int(json_array_size(json_object_get(report, "absent")), 0);
+    check_int(fl_json_get_int(json_object_get(report, "select"), "round", 0), 3);
+    check_near(fl_json_get_number(json_object_get(report, "threshold"), "value"), 0.15, 0.8);
+    check_int(fl_json_get_int(report, "test_evaluations", 0), 1);
+    json_t *pooled = json_object_get(json_object_get(report, "pooled"), "global");
+    check_near(fl_json_get_number(json_object_get(pooled, "accuracy"), "value"), 32.0 / 40, 1e-9);
+    check_int(fl_json_get_int(json_object_get(pooled, "accuracy"), "n", 0), 120);
+    check_str(fl_json_get_string(json_object_get(report, "fairness"), "worst_site", ""), "site-a");
+    for (size_t i = 0; i < 3; i++) {
+        check(f->site[i].done);
+    }
+    const char *const files[] = {
+        "model/final.onnx",  "model/final.safetensors",  "model/round-0003.safetensors",
+        "report/index.html", "report/sites/site-b.html", "report/rounds.csv"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *path = fake_run_path(f, files[i]);
+        check(fl_file_exists(path));
+        free(path);
+    }
+    json_decref(report);
+    fake_free(&f);
+    free(yaml);
+}
+
+static void the_same_job_gives_the_same_model_twice(void **state)
+{
+    (void)state;
+    char *yaml = fake_job(3, 3, "{name: fedavgm}", 9, "10s", "");
+    char *a = undisturbed(3, yaml), *b = undisturbed(3, yaml);
+    check_str(a, b);
+    free(a);
+    free(b);
+    free(yaml);
+}
+
+// -------------------------------------------------------------------- kills
+
+/* Kills at each place that was not seen yet. */
+typedef struct {
+    char seen[200][64];
+    size_t n;
+} killer;
+
+static bool kill_once_everywhere(void *ctx, const char *where)
+{
+    killer *k = ctx;
+    for (size_t i = 0; i < k->n; i++) {
+        if (strcmp(k->seen[i], where) == 0) {
+            return true;
+        }
+    }
+    check(k->n < 200);
+    snprintf(k->seen[k->n++], sizeof k->seen[0], "%s", where);
+    return false;
+}
+
+static void run_under_kills(fake *f, fl_err *err)
+{
+    fl_status st;
+    do {
+        check_ok(fake_start(f, true, err), *err);
+        st = fake_run(f, err);
+        if (st == FL_ESTOPPED) {
+            fake_kill(f);
+        }
+    } while (st == FL_ESTOPPED);
+    check_ok(st, *err);
+}
+
+static void killed_at_every_transition_the_run_ends_with_the_same_bits(void **state)
+{
+    (void)state;
+    const char *const strategies[] = {"{name: fedavg}", "{name: fedyogi}"};
+    for (size_t i = 0; i < 2; i++) {
+        fl_err err = FL_ERR_INIT;
+        char *yaml = fake_job(2, 3, strategies[i], 5, "10s", "");
+        char *expected = undisturbed(3, yaml);
+        killer k = {.n = 0};
+        fake *f = fake_new(3, yaml);
+        f->probe = kill_once_everywhere;
+        f->probe_ctx = &k;
+        f->one_at_a_time = true;
+        run_under_kills(f, &err);
+        check(k.n >= 50);  // 13 states and each acceptance, before and after the commit
+        json_t *report = fake_report(f);
+        check_str(model_of(report), expected);
+        check_int(json_array_size(json_object_get(report, "sites")), 3);
+        json_t *round;
+        size_t r;
+        json_array_foreach(json_object_get(report, "rounds"), r, round)
+        {
+            check_int(json_array_size(json_object_get(round, "participants")), 3);
+            check_int(json_array_size(json_object_get(round, "absent")), 0);
+        }
+        json_decref(report);
+        fake_free(&f);
+        free(expected);
+        free(yaml);
+    }
+}
+
+/* Sites killed too: they keep their keys and their outbox. */
+static void sites_and_coordinator_killed_at_random_change_nothing(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *yaml = fake_job(3, 3, "{name: fedadam}", 70000, "20s", "");  // two pieces
+    char *expected = undisturbed(3, yaml);
+    fake *f = fake_new(3, yaml);
+    fl_rng rng;
+    fl_rng_init(&rng, 3, "kills", "", 0);
+    bool done = false;
+    int kills = 0;
+    check_ok(fake_start(f, true, &err), err);
+    int64_t until = fl_now_ms() + 60000;
+    while (!done && fl_now_ms() < until) {
+        check_ok(fake_step(f, &done, &err), err);
+        if (!done && kills < 60 && fl_rng_below(&rng, 4) == 0) {
+            kills++;
+            size_t who = fl_rng_below(&rng, 4);
+            if (who < 3) {
+                fake_site_kill(&f->site[who]);
+            } else {
+                fake_kill(f);
+                check_ok(fake_start(f, true, &err), err);
+            }
+        }
+    }
+    check(done);
+    check(kills >= 10);
+    json_t *report = fake_report(f);
+    check_str(model_of(report), expected);
+    json_decref(report);
+    fake_free(&f);
+    free(expected);
+    free(yaml);
+}
+
+typedef struct {
+    fl_rng rng;
+    int lost;
+} loser;
+
+static bool lose_some(void *ctx, bool to_server)
+{
+    (void)to_server;
+    loser *l = ctx;
+    bool lost = fl_rng_below(&l->rng, 7) == 0;
+    l->lost += lost;
+    return lost;
+}
+
+static void one_message_in_seven_lost_changes_nothing(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *yaml = fake_job(3, 3, "{name: fedavg}", 70000, "30s", "");
+    char *expected = undisturbed(3, yaml);
+    fake *f = fake_new(3, yaml);
+    loser l = {.lost = 0};
+    fl_rng_init(&l.rng, 9, "loss", "", 0);
+    f->drop = lose_some;
+    f->drop_ctx = &l;
+    check_ok(fake_start(f, true, &err), err);
+    check_ok(fake_run(f, &err), err);
+    check(l.lost > 20);
+    json_t *report = fake_report(f);
+    check_str(model_of(report), expected);
+    json_decref(report);
+    fake_free(&f);
+    free(expected);
+    free(yaml);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(three_sites_bring_a_job_to_its_end),
+        cmocka_unit_test(the_same_job_gives_the_same_model_twice),
+        cmocka_unit_test(killed_at_every_transition_the_run_ends_with_the_same_bits),
+        cmocka_unit_test(sites_and_coordinator_killed_at_random_change_nothing),
+        cmocka_unit_test(one_message_in_seven_lost_changes_nothing),
+    };
+    fl_log_setup(stderr, FL_LOG_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

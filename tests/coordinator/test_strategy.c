@@ -1,0 +1,366 @@
+/*
+ * test_strategy.c - strategies and the aggregation they share
+ */
+#include "check.h"
+
+#include "base/json.h"
+#include "base/rng.h"
+#include "coordinator/aggregate.h"
+#include "fed/fed.h"
+
+enum { MAX_P = 16, MAX_SITES = 8 };
+
+typedef struct {
+    size_t n;
+    const float *update[MAX_SITES];
+    uint64_t weight[MAX_SITES];
+} round_input;
+
+static fl_status read_update(void *ctx, size_t i, float *out, int64_t offset, int64_t count,
+                             fl_err *err)
+{
+    (void)err;
+    const round_input *in = ctx;
+    memcpy(out, in->update[i] + offset, (size_t)count * sizeof *out);
+    return FL_OK;
+}
+
+static nn_table *table_of(const char *const *kinds, const int64_t *count, size_t n)
+{
+    fl_err err = FL_ERR_INIT;
+    nn_table *t = nn_table_new();
+    for (size_t i = 0; i < n; i++) {
+        char name[32];
+        nn_kind kind;
+        nn_shape shape = {1, {count[i]}};
+        snprintf(name, sizeof name, "p%zu", i);
+        check(nn_kind_parse(&kind, kinds[i]));
+        check_ok(nn_table_add(t, name, kind, &shape, &err), err);
+    }
+    return t;
+}
+
+static strategy strategy_of(const char *name)
+{
+    fl_err err = FL_ERR_INIT;
+    job_strategy cfg = {0};
+    strategy s;
+    snprintf(cfg.name, sizeof cfg.name, "%s", name);
+    check_ok(strategy_init(&s, &cfg, &err), err);
+    return s;
+}
+
+static void step(float *out, float *const *vectors, const strategy *s, const nn_table *t,
+                 const float *global, round_input *in)
+{
+    fl_err err = FL_ERR_INIT;
+    aggregate_input a = {.n = in->n, .weight = in->weight, .ctx = in, .read = read_update};
+    check_ok(aggregate_run(out, vectors, s, t, global, &a, &err), err);
+}
+
+static void fedavg_of_two_updates_is_their_weighted_mean_on_top_of_the_global(void **state)
+{
+    (void)state;
+    const char *kinds[] = {"weight"};
+    const int64_t count[] = {2};
+    nn_table *t = table_of(kinds, count, 1);
+    strategy s = strategy_of("fedavg");
+    float global[] = {1, 2}, a[] = {1, 0}, b[] = {0, -4}, out[2];
+    round_input in = {.n = 2, .update = {a, b}, .weight = {3, 1}};
+    step(out, NULL, &s, t, global, &in);
+    check_near(out[0], 1.75, 0);
+    check_near(out[1], 1, 0);
+    nn_table_destroy(&t);
+}
+
+// ----------------------------------------------------------- golden vectors
+
+static void read_floats(float *out, const json_t *list)
+{
+    size_t i;
+    json_t *x;
+    json_array_foreach(list, i, x)
+    {
+        out[i] = (float)json_number_value(x);
+    }
+}
+
+static void read_settings(strategy *s, const json_t *golden)
+{
+    fl_err err = FL_ERR_INIT;
+    job_strategy cfg = {.uniform = json_is_true(json_object_get(golden, "uniform"))};
+    const char *key;
+    json_t *value;
+    snprintf(cfg.name, sizeof cfg.name, "%s", fl_json_get_string(golden, "strategy", ""));
+    json_object_foreach(json_object_get(golden, "settings"), key, value)
+    {
+        snprintf(cfg.param[cfg.n_params].key, sizeof cfg.param[0].key, "%s", key);
+        cfg.param[cfg.n_params++].value = json_number_value(value);
+    }
+    check_ok(strategy_init(s, &cfg, &err), err);
+}
+
+/* NumPy's float64 steps round as ours do, so most values agree to the bit; a
+ * rounding that falls the other way costs one unit of float32: 2^-23. */
+static void play(const json_t *all, const json_t *golden)
+{
+    const double tolerance = 2.4e-7;
+    fl_err err = FL_ERR_INIT;
+    strategy s;
+    read_settings(&s, golden);
+    const char *kinds[MAX_P];
+    int64_t ones[MAX_P];
+    size_t P = json_array_size(json_object_get(all, "kinds"));
+    for (size_t i = 0; i < P; i++) {
+        kinds[i] = json_string_value(json_array_get(json_object_get(all, "kinds"), i));
+        ones[i] = 1;
+    }
+    nn_table *t = table_of(kinds, ones, P);
+    float **vectors = aggregate_vectors_new(&s, (int64_t)P, &err);
+    float global[MAX_P], expected[MAX_P], out[MAX_P], update[MAX_SITES][MAX_P];
+    read_floats(global, json_object_get(golden, "first"));
+    size_t r;
+    json_t *round;
+    json_array_foreach(json_object_get(golden, "rounds"), r, round)
+    {
+        json_t *updates = json_object_get(round, "updates");
+        round_input in = {.n = json_array_size(updates)};
+        for (size_t i = 0; i < in.n; i++) {
+            read_floats(update[i], json_array_get(updates, i));
+            in.update[i] = update[i];
+            in.weight[i] = (uint64_t)json_integer_value(
+                json_array_get(json_object_get(all, "weights"), i));
+        }
+        read_floats(expected, json_object_get(round, "global"));
+        step(out, vectors, &s, t, global, &in);
+        for (size_t i = 0; i < P; i++) {
+            check_near(out[i], expected[i], tolerance * fmax(1, fabs((double)expected[i])));
+        }
+        memcpy(global, out, sizeof global);
+    }
+    check_int(r, 4);
+    aggregate_vectors_free(&vectors, &s);
+    nn_table_destroy(&t);
+}
+
+static void four_rounds_of_every_strategy_agree_with_numpy(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    json_t *all = NULL;
+    check_ok(fl_json_read(&all, "tests/vectors/strategy_golden.json", 1 << 20, &err), err);
+    size_t i;
+    json_t *golden;
+    json_array_foreach(json_object_get(all, "cases"), i, golden)
+    {
+        play(all, golden);
+    }
+    check_int(i, 10);
+    json_decref(all);
+}
+
+// --------------------------------------------------------------------- laws
+
+static void every_strategy_in_the_registry_is_named_and_cited(void **state)
+{
+    (void)state;
+    size_t n = 0;
+    for (; strategy_at(n) != NULL; n++) {
+        const strategy_ops *ops = strategy_at(n);
+        check(strategy_find(ops->name) == ops);
+        check(strlen(ops->paper) > 10);
+        check(ops->block != NULL && ops->n_vectors <= STRATEGY_MAX_VECTORS);
+    }
+    check_int(n, 6);
+}
+
+static void identical_updates_move_the_global_by_just_that_update(void **state)
+{
+    (void)state;
+    const char *kinds[] = {"weight", "stat"};
+    const int64_t count[] = {3, 2};
+    nn_table *t = table_of(kinds, count, 2);
+    strategy s = strategy_of("fedprox");
+    float global[] = {1, 2, 3, 4, 5}, u[] = {0.5f, -0.25f, 0, 8, -3}, out[5];
+    round_input in = {.n = 3, .update = {u, u, u}, .weight = {7, 100, 13}};
+    step(out, NULL, &s, t, global, &in);
+    for (int i = 0; i < 5; i++) {
+        check_near(out[i], global[i] + u[i], 0);
+    }
+    nn_table_destroy(&t);
+}
+
+/* The sum is of integers, so no order is better than another. */
+static void the_order_of_contributions_changes_no_bit(void **state)
+{
+    (void)state;
+    enum { P = 70000, N = 5, TRIALS = 20 };  // more than one block
+    const char *kinds[] = {"weight", "stat", "norm"};
+    const int64_t count[] = {40000, 20000, 10000};
+    nn_table *t = table_of(kinds, count, 3);
+    strategy s = strategy_of("fedadam");
+    fl_rng rng;
+    fl_rng_init(&rng, 5, "test", "", 0);
+    float *data = fl_xcalloc((N + 3) * (size_t)P, sizeof *data);
+    float *global = data + N * P, *first = global + P, *out = first + P;
+    for (size_t i = 0; i < (N + 1) * (size_t)P; i++) {
+        data[i] = (float)fl_rng_normal(&rng);
+    }
+    size_t order[N] = {0, 1, 2, 3, 4};
+    for (int trial = 0; trial < TRIALS; trial++) {
+        fl_err err = FL_ERR_INIT;
+        round_input in = {.n = N};
+        for (size_t i = 0; i < N; i++) {
+            in.update[i] = data + order[i] * P;
+            in.weight[i] = 100 + 37 * order[i];
+        }
+        float **vectors = aggregate_vectors_new(&s, P, &err);
+        step(trial == 0 ? first : out, vectors, &s, t, global, &in);
+        aggregate_vectors_free(&vectors, &s);
+        if (trial > 0) {
+            check_bytes(out, first, P * sizeof *out);
+        }
+        fl_rng_shuffle(&rng, order, N);
+    }
+    free(data);
+    nn_table_destroy(&t);
+}
+
+static void server_optimisers_leave_running_statistics_to_the_plain_mean(void **state)
+{
+    (void)state;
+    const char *kinds[] = {"stat", "weight"};
+    const int64_t count[] = {1, 1};
+    nn_table *t = table_of(kinds, count, 2);
+    const char *names[] = {"fedavgm", "fedadam", "fedyogi", "fedadagrad"};
+    for (size_t i = 0; i < 4; i++) {
+        fl_err err = FL_ERR_INIT;
+        strategy s = strategy_of(names[i]);
+        float **vectors = aggregate_vectors_new(&s, 2, &err);
+        float global[] = {10, 10}, u[] = {0.5f, 0.5f}, out[2];
+        round_input in = {.n = 1, .update = {u}, .weight = {9}};
+        step(out, vectors, &s, t, global, &in);
+        check_near(out[0], 10.5, 0);
+        if (i > 0) {
+            check(out[1] != 10.5f);
+        }
+        aggregate_vectors_free(&vectors, &s);
+    }
+    nn_table_destroy(&t);
+}
+
+static void weights_that_sum_to_more_than_the_limit_are_halved_together(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    uint64_t weight[] = {1 << 24, 1 << 23, 1};
+    uint32_t out[3];
+    check_ok(aggregate_weights(out, weight, 3, false, &err), err);
+    check((uint64_t)out[0] + out[1] + out[2] <= 1 << 24);
+    check_int(out[0], 2 * out[1]);
+    check_int(out[2], 1);
+    check_ok(aggregate_weights(out, weight, 3, true, &err), err);
+    check(out[0] == 1 && out[1] == 1 && out[2] == 1);
+    uint64_t small[] = {3, 5};
+    check_ok(aggregate_weights(out, small, 2, false, &err), err);
+    check(out[0] == 3 && out[1] == 5);
+}
+
+static void what_is_not_finite_or_out_of_range_is_refused(void **state)
+{
+    (void)state;
+    const float bad[] = {NAN, INFINITY, -INFINITY, 128, -200};
+    const char *kinds[] = {"weight"};
+    const int64_t count[] = {1};
+    nn_table *t = table_of(kinds, count, 1);
+    strategy s = strategy_of("fedavg");
+    for (size_t i = 0; i < 5; i++) {
+        fl_err err = FL_ERR_INIT;
+        float global = 0, out;
+        round_input in = {.n = 1, .update = {&bad[i]}, .weight = {1}};
+        aggregate_input a = {.n = 1, .weight = in.weight, .ctx = &in, .read = read_update};
+        check_fails(aggregate_run(&out, NULL, &s, t, &global, &a, &err), FL_EFORMAT);
+    }
+    nn_table_destroy(&t);
+}
+
+static void stretches_follow_the_kinds_across_a_block(void **state)
+{
+    (void)state;
+    const char *kinds[] = {"weight", "bias", "stat", "stat", "norm"};
+    const int64_t count[] = {10, 5, 3, 2, 100};
+    nn_table *t = table_of(kinds, count, 5);
+    aggregate_stretch s[8];
+    check_int(aggregate_stretches(s, 8, t, 0, 120), 3);
+    check(s[0].offset == 0 && s[0].count == 15 && s[0].trainable);
+    check(s[1].offset == 15 && s[1].count == 5 && !s[1].trainable);
+    check(s[2].offset == 20 && s[2].count == 100 && s[2].trainable);
+    check_int(aggregate_stretches(s, 8, t, 12, 5), 2);
+    check(s[0].offset == 12 && s[0].count == 3 && s[1].count == 2);
+    check_int(aggregate_stretches(s, 8, t, 119, 1), 1);
+    check_int(aggregate_stretches(s, 1, t, 0, 120), 2);  // more than there is room for
+    nn_table_destroy(&t);
+}
+
+static void vectors_survive_the_disk(void **state)
+{
+    (void)state;
+    enum { P = 5 };
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir(), *path = fl_path_join(dir, "state.safetensors");
+    strategy s = strategy_of("fedadam");
+    float **a = aggregate_vectors_new(&s, P, &err), **b = NULL;
+    for (int v = 0; v < 2; v++) {
+        for (int i = 0; i < P; i++) {
+            a[v][i] = (float)(10 * v + i) / 3;
+        }
+    }
+    check_ok(aggregate_vectors_write(path, &s, P, a, &err), err);
+    check_ok(aggregate_vectors_read(&b, path, &s, P, &err), err);
+    check_bytes(b[0], a[0], P * sizeof(float));
+    check_bytes(b[1], a[1], P * sizeof(float));
+    aggregate_vectors_free(&b, &s);
+    check_fails(aggregate_vectors_read(&b, path, &s, P + 1, &err), FL_EFORMAT);
+    strategy other = strategy_of("fedyogi");
+    check_fails(aggregate_vectors_read(&b, path, &other, P, &err), FL_EFORMAT);
+    aggregate_vectors_free(&a, &s);
+    free(path);
+    check_rmdir(&dir);
+}
+
+static void unknown_strategies_and_settings_are_named(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    strategy s;
+    job_strategy cfg = {.name = "fedbest"};
+    check_fails(strategy_init(&s, &cfg, &err), FL_ECONFIG);
+    check_has(err.text, "fedavg fedprox fedavgm fedadam fedyogi fedadagrad");
+    check_has(err.text, "fedbest");
+    cfg = (job_strategy){.name = "fedadam", .param = {{"mu", 1}}, .n_params = 1};
+    check_fails(strategy_init(&s, &cfg, &err), FL_ECONFIG);
+    check_has(err.text, "strategy.mu");
+    cfg = (job_strategy){.name = "fedadam", .param = {{"beta1", 1.5}}, .n_params = 1};
+    check_fails(strategy_init(&s, &cfg, &err), FL_ECONFIG);
+    check_has(err.text, "strategy.beta1");
+    cfg.param[0].value = NAN;
+    check_fails(strategy_init(&s, &cfg, &err), FL_ECONFIG);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fedavg_of_two_updates_is_their_weighted_mean_on_top_of_the_global),
+        cmocka_unit_test(four_rounds_of_every_strategy_agree_with_numpy),
+        cmocka_unit_test(every_strategy_in_the_registry_is_named_and_cited),
+        cmocka_unit_test(identical_updates_move_the_global_by_just_that_update),
+        cmocka_unit_test(the_order_of_contributions_changes_no_bit),
+        cmocka_unit_test(server_optimisers_leave_running_statistics_to_the_plain_mean),
+        cmocka_unit_test(weights_that_sum_to_more_than_the_limit_are_halved_together),
+        cmocka_unit_test(what_is_not_finite_or_out_of_range_is_refused),
+        cmocka_unit_test(stretches_follow_the_kinds_across_a_block),
+        cmocka_unit_test(vectors_survive_the_disk),
+        cmocka_unit_test(unknown_strategies_and_settings_are_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
