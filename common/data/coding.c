@@ -13,8 +13,7 @@
 bool data_parse_number(double *out, const char *text)
 {
     char *end;
-    if (*text == '\0' ||
-        strspn(text, "+-.eE0123456789") != strlen(text)) { // no nan, inf, 0x
+    if (*text == '\0' || strspn(text, "+-.eE0123456789") != strlen(text)) {  // no nan, inf, 0x
         return false;
     }
     *out = strtod(text, &end);
@@ -25,8 +24,7 @@ bool data_same_text(const char *a, const char *b)
 {
     double x;
     double y;
-    return strcmp(a, b) == 0 ||
-           (data_parse_number(&x, a) && data_parse_number(&y, b) && x == y);
+    return strcmp(a, b) == 0 || (data_parse_number(&x, a) && data_parse_number(&y, b) && x == y);
 }
 
 /* --- classes --- */
@@ -55,8 +53,7 @@ static void list_classes(fl_buf *out, const data_spec *spec)
 }
 
 /* The recipe's classes are those of spec, whatever their order. */
-static fl_status check_classes(const data_spec *spec, const data_recipe *r,
-                               fl_err *err)
+static fl_status check_classes(const data_spec *spec, const data_recipe *r, fl_err *err)
 {
     bool same = r->n_classes == spec->n_classes;
     for (size_t k = 0; k < r->n_classes && same; k++) {
@@ -71,8 +68,7 @@ static fl_status check_classes(const data_spec *spec, const data_recipe *r,
     for (size_t k = 0; k < r->n_classes; k++) {
         fl_buf_printf(&ours, "%s%s", k == 0 ? "" : ", ", r->classes[k].name);
     }
-    fl_status st = fl_fail(err, FL_ECONFIG,
-                           "%s: classes: the job has %s; this data set has %s",
+    fl_status st = fl_fail(err, FL_ECONFIG, "%s: classes: the job has %s; this data set has %s",
                            r->name, theirs.data, ours.data);
     fl_buf_clear(&ours);
     fl_buf_clear(&theirs);
@@ -93,8 +89,7 @@ static int by_value(const void *a, const void *b)
 
 /* Without names from anybody, the labels are the names. */
 static fl_status classes_from_labels(data_spec *spec, const data_recipe *r,
-                                     const char *const *labels, size_t n,
-                                     fl_err *err)
+                                     const char *const *labels, size_t n, fl_err *err)
 {
     fl_status st = FL_OK;
     const char **sorted = fl_xcalloc(n, sizeof *sorted);
@@ -106,12 +101,11 @@ static fl_status classes_from_labels(data_spec *spec, const data_recipe *r,
         if (unlabelled || (i > 0 && data_same_text(sorted[i], sorted[i - 1]))) {
             continue;
         }
-        if (spec->n_classes == DATA_MAX_CLASSES ||
-            strlen(sorted[i]) >= DATA_NAME_BYTES) {
+        if (spec->n_classes == DATA_MAX_CLASSES || strlen(sorted[i]) >= DATA_NAME_BYTES) {
             st = fl_fail(err, FL_ECONFIG,
-                         "%s: labels look like no classes: expected at most "
-                         "%d different ones; name them with classes: {name: "
-                         "code}", r->name, DATA_MAX_CLASSES);
+                         "%s: labels look like no classes: expected at most %d different ones; "
+                         "name them with classes: {name: code}",
+                         r->name, DATA_MAX_CLASSES);
             continue;
         }
         strcpy(spec->classes[spec->n_classes++], sorted[i]);
@@ -120,18 +114,17 @@ static fl_status classes_from_labels(data_spec *spec, const data_recipe *r,
     return st;
 }
 
-static fl_status set_positive(data_spec *spec, const data_recipe *r,
-                              const data_spec *expect, fl_err *err)
+static fl_status set_positive(data_spec *spec, const data_recipe *r, const data_spec *expect,
+                              fl_err *err)
 {
     if (expect != NULL) {
-        return FL_OK; // the job's
+        return FL_OK;  // the job's
     }
     spec->positive = -1;
     if (r->positive != NULL) {
         spec->positive = find_class(spec, r->positive);
         if (spec->positive < 0) {
-            return fl_fail(err, FL_ECONFIG,
-                           "%s: positive: %s is none of the classes", r->name,
+            return fl_fail(err, FL_ECONFIG, "%s: positive: %s is none of the classes", r->name,
                            r->positive);
         }
     } else if (r->table.relation != DATA_NO_RULE && spec->n_classes == 2) {
@@ -140,8 +133,8 @@ static fl_status set_positive(data_spec *spec, const data_recipe *r,
     return FL_OK;
 }
 
-static fl_status set_classes(data_coding *c, data_spec *spec,
-                             const char *const *labels, size_t n, fl_err *err)
+static fl_status set_classes(data_coding *c, data_spec *spec, const char *const *labels, size_t n,
+                             fl_err *err)
 {
     fl_status st = FL_OK;
     const data_recipe *r = c->recipe;
@@ -151,7 +144,7 @@ static fl_status set_classes(data_coding *c, data_spec *spec,
         st = check_classes(spec, r, err);
     } else if (r->n_classes > 0) {
         for (size_t k = 0; k < r->n_classes; k++) {
-            strcpy(spec->classes[k], r->classes[k].name); // checked: fits
+            strcpy(spec->classes[k], r->classes[k].name);  // checked: fits
         }
         spec->n_classes = r->n_classes;
     } else if (spec->n_classes == 0 && by_rule) {
@@ -190,9 +183,9 @@ static void set_codes(data_coding *c)
     c->by_number = true;
 }
 
-fl_status data_coding_init(data_coding *out, data_spec *spec,
-                           const data_recipe *r, const data_spec *expect,
-                           const char *const *labels, size_t n, fl_err *err)
+fl_status data_coding_init(data_coding *out, data_spec *spec, const data_recipe *r,
+                           const data_spec *expect, const char *const *labels, size_t n,
+                           fl_err *err)
 {
     fl_status st;
 
@@ -202,19 +195,16 @@ fl_status data_coding_init(data_coding *out, data_spec *spec,
         spec->task = r->task;
     }
     if (expect != NULL && r->has_task && r->task != expect->task) {
-        return fl_fail(err, FL_ECONFIG,
-                       "%s: task: the job has %s; this data set has %s",
-                       r->name, data_task_name(expect->task),
-                       data_task_name(r->task));
+        return fl_fail(err, FL_ECONFIG, "%s: task: the job has %s; this data set has %s", r->name,
+                       data_task_name(expect->task), data_task_name(r->task));
     }
     if (spec->task == DATA_SEGMENT) {
-        return fl_fail(err, FL_EUNSUPPORTED,
-                       "%s: task segment: masks are not read yet", r->name);
+        return fl_fail(err, FL_EUNSUPPORTED, "%s: task segment: masks are not read yet", r->name);
     }
     if (r->table.relation != DATA_NO_RULE && spec->n_classes > 2) {
         return fl_fail(err, FL_ECONFIG,
-                       "%s: table: label: positive makes two classes; the job "
-                       "has %zu", r->name, spec->n_classes);
+                       "%s: table: label: positive makes two classes; the job has %zu", r->name,
+                       spec->n_classes);
     }
     if ((st = set_classes(out, spec, labels, n, err)) != FL_OK ||
         (st = set_positive(spec, r, expect, err)) != FL_OK) {
@@ -263,8 +253,7 @@ void data_coding_labels_text(char *out, size_t n, const data_coding *c)
 
 /* --- attributes --- */
 
-static const data_attribute_rule *find_rule(const data_recipe *r,
-                                            const char *name)
+static const data_attribute_rule *find_rule(const data_recipe *r, const char *name)
 {
     for (size_t i = 0; i < r->n_attributes; i++) {
         if (strcmp(r->attributes[i].name, name) == 0) {
@@ -275,8 +264,7 @@ static const data_attribute_rule *find_rule(const data_recipe *r,
 }
 
 /* The job's way of writing a cell. */
-static const char *recode(const data_recipe *r, const char *name,
-                          const char *cell)
+static const char *recode(const data_recipe *r, const char *name, const char *cell)
 {
     const data_attribute_rule *rule = find_rule(r, name);
     for (size_t i = 0; rule != NULL && i < rule->n_values; i++) {
@@ -308,8 +296,7 @@ static int by_code(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-void data_attribute_guess(data_attribute *a, const char *const *texts,
-                          size_t n)
+void data_attribute_guess(data_attribute *a, const char *const *texts, size_t n)
 {
     bool numbers = true;
     bool few = true;
@@ -343,9 +330,8 @@ void data_attribute_guess(data_attribute *a, const char *const *texts,
     qsort(a->codes, a->n_codes, sizeof a->codes[0], by_code);
 }
 
-fl_status data_attributes_find(int column[static DATA_MAX_ATTRIBUTES],
-                               data_spec *spec, const data_recipe *r,
-                               const data_spec *expect, const data_csv *table,
+fl_status data_attributes_find(int column[static DATA_MAX_ATTRIBUTES], data_spec *spec,
+                               const data_recipe *r, const data_spec *expect, const data_csv *table,
                                fl_err *err)
 {
     if (expect == NULL) {
@@ -362,28 +348,25 @@ fl_status data_attributes_find(int column[static DATA_MAX_ATTRIBUTES],
         column[i] = table != NULL ? data_csv_column(table, name) : -1;
         if (column[i] < 0 && rule == NULL) {
             return fl_fail(err, FL_ECONFIG,
-                           "%s: attributes: the job asks for %s; this data "
-                           "set does not say which column it is", r->name,
-                           a->name);
+                           "%s: attributes: the job asks for %s; this data set does not say which "
+                           "column it is",
+                           r->name, a->name);
         }
         if (column[i] < 0) {
-            return fl_fail(err, FL_ECONFIG,
-                           "%s: attributes: %s: there is no column %s",
-                           r->name, a->name, name);
+            return fl_fail(err, FL_ECONFIG, "%s: attributes: %s: there is no column %s", r->name,
+                           a->name, name);
         }
     }
     return FL_OK;
 }
 
-static fl_status check_attribute(const data_attribute *a, const char *cell,
-                                 const char *file, int line, fl_err *err)
+static fl_status check_attribute(const data_attribute *a, const char *cell, const char *file,
+                                 int line, fl_err *err)
 {
     double number;
     if (a->kind == DATA_ATTR_NUMBER && !data_parse_number(&number, cell)) {
-        return fl_fail(err, FL_ECONFIG,
-                       "%s:%d: %s: expected a number%s%s, found %s", file,
-                       line, a->name, a->unit[0] != '\0' ? " of " : "",
-                       a->unit, cell);
+        return fl_fail(err, FL_ECONFIG, "%s:%d: %s: expected a number%s%s, found %s", file, line,
+                       a->name, a->unit[0] != '\0' ? " of " : "", a->unit, cell);
     }
     if (a->kind != DATA_ATTR_CODES) {
         return FL_OK;
@@ -395,17 +378,15 @@ static fl_status check_attribute(const data_attribute *a, const char *cell,
         fl_buf_printf(&codes, "%s%s", k == 0 ? "" : ", ", a->codes[k]);
     }
     fl_status st = known ? FL_OK
-                         : fl_fail(err, FL_ECONFIG,
-                                   "%s:%d: %s: expected one of %s, found %s",
-                                   file, line, a->name, codes.data, cell);
+                         : fl_fail(err, FL_ECONFIG, "%s:%d: %s: expected one of %s, found %s", file,
+                                   line, a->name, codes.data, cell);
     fl_buf_clear(&codes);
     return st;
 }
 
 fl_status data_attributes_read(const char ***out, fl_arena *arena,
-                               const int column[static DATA_MAX_ATTRIBUTES],
-                               const data_spec *spec, const data_recipe *r,
-                               const data_csv *table, size_t row,
+                               const int column[static DATA_MAX_ATTRIBUTES], const data_spec *spec,
+                               const data_recipe *r, const data_csv *table, size_t row,
                                const char *file, fl_err *err)
 {
     *out = fl_arena_alloc(arena, spec->n_attributes + 1, sizeof **out);
@@ -416,8 +397,7 @@ fl_status data_attributes_read(const char ***out, fl_arena *arena,
             continue;
         }
         cell = recode(r, spec->attributes[i].name, cell);
-        fl_status st = check_attribute(&spec->attributes[i], cell, file,
-                                       table->line[row], err);
+        fl_status st = check_attribute(&spec->attributes[i], cell, file, table->line[row], err);
         if (st != FL_OK) {
             return st;
         }

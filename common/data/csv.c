@@ -15,14 +15,14 @@
  * shortens, and each cell's NUL takes the place of its separator. */
 typedef struct {
     char *text;
-    size_t n, at;         // at: next byte to read
-    int line;             // of `at`, 1-based
+    size_t n, at;  // at: next byte to read
+    int line;      // of `at`, 1-based
     const char *name;
-    char **cells;         // all cells of the table, row after row
+    char **cells;  // all cells of the table, row after row
     size_t n_cells, cap_cells;
-    int *lines;           // of each row
+    int *lines;  // of each row
     size_t n_rows, cap_rows;
-    size_t n_cols;        // as the first row has them; 0 = not known yet
+    size_t n_cols;  // as the first row has them; 0 = not known yet
 } csv_walk;
 
 static bool is_blank(char c)
@@ -32,8 +32,7 @@ static bool is_blank(char c)
 
 static bool ends_cell(const csv_walk *w, size_t at)
 {
-    return at >= w->n || w->text[at] == ',' || w->text[at] == '\n' ||
-           w->text[at] == '\r';
+    return at >= w->n || w->text[at] == ',' || w->text[at] == '\n' || w->text[at] == '\r';
 }
 
 /* Steps over the end of a line, or over nothing at the end of the text. */
@@ -56,8 +55,7 @@ static fl_status read_quoted(csv_walk *w, char **cell, fl_err *err)
     *cell = w->text + to;
     for (;;) {
         if (w->at >= w->n) {
-            return fl_fail(err, FL_EFORMAT,
-                           "%s:%d: a quoted cell that begins here never ends",
+            return fl_fail(err, FL_EFORMAT, "%s:%d: a quoted cell that begins here never ends",
                            w->name, begins);
         }
         char c = w->text[w->at++];
@@ -75,21 +73,19 @@ static fl_status read_quoted(csv_walk *w, char **cell, fl_err *err)
     }
     if (!ends_cell(w, w->at)) {
         return fl_fail(err, FL_EFORMAT,
-                       "%s:%d: expected a comma or the end of the line behind "
-                       "a closing quote", w->name, w->line);
+                       "%s:%d: expected a comma or the end of the line behind a closing quote",
+                       w->name, w->line);
     }
-    w->text[to] = '\0'; // at or before the closing quote
+    w->text[to] = '\0';  // at or before the closing quote
     return FL_OK;
 }
 
-static fl_status read_plain(csv_walk *w, char **cell, size_t *end,
-                            fl_err *err)
+static fl_status read_plain(csv_walk *w, char **cell, size_t *end, fl_err *err)
 {
     *cell = w->text + w->at;
     while (!ends_cell(w, w->at)) {
         if (w->text[w->at] == '"') {
-            return fl_fail(err, FL_EFORMAT,
-                           "%s:%d: a quote inside an unquoted cell", w->name,
+            return fl_fail(err, FL_EFORMAT, "%s:%d: a quote inside an unquoted cell", w->name,
                            w->line);
         }
         w->at++;
@@ -104,8 +100,7 @@ static fl_status read_plain(csv_walk *w, char **cell, size_t *end,
 static fl_status add_cell(csv_walk *w, char *cell, fl_err *err)
 {
     if (w->n_cells == DATA_MAX_CELLS) {
-        return fl_fail(err, FL_ELIMIT, "%s: more than %d cells", w->name,
-                       DATA_MAX_CELLS);
+        return fl_fail(err, FL_ELIMIT, "%s: more than %d cells", w->name, DATA_MAX_CELLS);
     }
     if (w->n_cells == w->cap_cells) {
         w->cap_cells = w->cap_cells == 0 ? 256 : 2 * w->cap_cells;
@@ -129,8 +124,7 @@ static fl_status read_row(csv_walk *w, fl_err *err)
             w->at++;
         }
         bool quoted = w->at < w->n && w->text[w->at] == '"';
-        st = quoted ? read_quoted(w, &cell, err)
-                    : read_plain(w, &cell, &end, err);
+        st = quoted ? read_quoted(w, &cell, err) : read_plain(w, &cell, &end, err);
         if (st != FL_OK || (st = add_cell(w, cell, err)) != FL_OK) {
             return st;
         }
@@ -141,7 +135,7 @@ static fl_status read_row(csv_walk *w, fl_err *err)
             skip_line_end(w);
         }
         if (!quoted) {
-            w->text[end] = '\0'; // the separator was read before this
+            w->text[end] = '\0';  // the separator was read before this
         }
     } while (separator == ',');
 
@@ -150,13 +144,12 @@ static fl_status read_row(csv_walk *w, fl_err *err)
         w->n_cols = n;
     }
     if (n > DATA_MAX_COLUMNS) {
-        return fl_fail(err, FL_ELIMIT, "%s:%d: more than %d columns", w->name,
-                       begins, DATA_MAX_COLUMNS);
+        return fl_fail(err, FL_ELIMIT, "%s:%d: more than %d columns", w->name, begins,
+                       DATA_MAX_COLUMNS);
     }
     if (n != w->n_cols) {
-        return fl_fail(err, FL_EFORMAT,
-                       "%s:%d: expected %zu cells as in the first row, found "
-                       "%zu", w->name, begins, w->n_cols, n);
+        return fl_fail(err, FL_EFORMAT, "%s:%d: expected %zu cells as in the first row, found %zu",
+                       w->name, begins, w->n_cols, n);
     }
     if (w->n_rows == w->cap_rows) {
         w->cap_rows = w->cap_rows == 0 ? 64 : 2 * w->cap_rows;
@@ -171,8 +164,7 @@ static fl_status read_rows(csv_walk *w, fl_err *err)
     static const char byte_order_mark[] = "\xef\xbb\xbf";
 
     if (memchr(w->text, '\0', w->n) != NULL) {
-        return fl_fail(err, FL_EFORMAT, "%s: a zero byte: this is not text",
-                       w->name);
+        return fl_fail(err, FL_EFORMAT, "%s: a zero byte: this is not text", w->name);
     }
     if (w->n >= 3 && memcmp(w->text, byte_order_mark, 3) == 0) {
         w->at = 3;
@@ -187,24 +179,19 @@ static fl_status read_rows(csv_walk *w, fl_err *err)
             return st;
         }
     }
-    return w->n_rows > 0 ? FL_OK
-                         : fl_fail(err, FL_EFORMAT, "%s: an empty table",
-                                   w->name);
+    return w->n_rows > 0 ? FL_OK : fl_fail(err, FL_EFORMAT, "%s: an empty table", w->name);
 }
 
-static fl_status check_header(const data_csv *t, const char *name,
-                              fl_err *err)
+static fl_status check_header(const data_csv *t, const char *name, fl_err *err)
 {
     for (size_t i = 0; i < t->n_cols; i++) {
         if (t->header[i][0] == '\0') {
-            return fl_fail(err, FL_EFORMAT,
-                           "%s:1: column %zu of the header has no name", name,
+            return fl_fail(err, FL_EFORMAT, "%s:1: column %zu of the header has no name", name,
                            i + 1);
         }
         for (size_t j = 0; j < i; j++) {
             if (strcmp(t->header[i], t->header[j]) == 0) {
-                return fl_fail(err, FL_EFORMAT,
-                               "%s:1: column %s is there twice", name,
+                return fl_fail(err, FL_EFORMAT, "%s:1: column %s is there twice", name,
                                t->header[i]);
             }
         }
@@ -213,8 +200,7 @@ static fl_status check_header(const data_csv *t, const char *name,
 }
 
 /* Makes rows of the walk's cells; takes its text. */
-static fl_status take_table(data_csv *out, csv_walk *w, bool has_header,
-                            fl_err *err)
+static fl_status take_table(data_csv *out, csv_walk *w, bool has_header, fl_err *err)
 {
     out->n_cols = w->n_cols;
     out->n_rows = w->n_rows - (has_header ? 1 : 0);
@@ -236,12 +222,12 @@ static fl_status take_table(data_csv *out, csv_walk *w, bool has_header,
         out->cell[i] = block + i * w->n_cols;
         out->line[i] = w->lines[i + (has_header ? 1 : 0)];
     }
-    out->cell[out->n_rows] = block; // kept here for freeing when n_rows == 0
+    out->cell[out->n_rows] = block;  // kept here for freeing when n_rows == 0
     return has_header ? check_header(out, w->name, err) : FL_OK;
 }
 
-fl_status data_csv_parse(data_csv *out, const char *text, size_t n,
-                         const char *name, bool has_header, fl_err *err)
+fl_status data_csv_parse(data_csv *out, const char *text, size_t n, const char *name,
+                         bool has_header, fl_err *err)
 {
     fl_status st = FL_ELIMIT;
     csv_walk w = {.n = n, .line = 1, .name = name};
@@ -266,8 +252,7 @@ done:
     return st;
 }
 
-fl_status data_csv_read(data_csv *out, const char *path, bool has_header,
-                        fl_err *err)
+fl_status data_csv_read(data_csv *out, const char *path, bool has_header, fl_err *err)
 {
     char *text = NULL;
     size_t n = 0;

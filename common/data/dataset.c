@@ -16,9 +16,9 @@
 #include "data/set.h"
 
 enum {
-    MAX_UNION_DEPTH = 4,   // unions of unions
-    MAX_OPENED = 1024      // data sets opened for one, so that a union of
-                           // unions of itself comes to an end
+    MAX_UNION_DEPTH = 4,  // unions of unions
+    MAX_OPENED = 1024     // data sets opened for one, so that a union of
+                          // unions of itself comes to an end
 };
 
 static const char *const split_names[] = {"train", "val", "test"};
@@ -58,7 +58,7 @@ void data_set_own(data_set *s, void *memory)
     if (memory == NULL) {
         return;
     }
-    if ((s->n_blocks & (s->n_blocks - 1)) == 0) { // full at powers of two
+    if ((s->n_blocks & (s->n_blocks - 1)) == 0) {  // full at powers of two
         size_t room = s->n_blocks == 0 ? 1 : 2 * s->n_blocks;
         s->blocks = fl_xrealloc(s->blocks, room, sizeof *s->blocks);
     }
@@ -76,16 +76,14 @@ void data_set_refuse(data_set *s, const char *reason, size_t n)
             return;
         }
     }
-    s->refusals = fl_xrealloc(s->refusals, s->n_refusals + 1,
-                              sizeof *s->refusals);
+    s->refusals = fl_xrealloc(s->refusals, s->n_refusals + 1, sizeof *s->refusals);
     s->refusals[s->n_refusals++] = (data_refusal){fl_xstrdup(reason), n};
 }
 
 void data_set_note(data_set *s, const char *what, const char *where, size_t n)
 {
-    json_array_append_new(s->notes,
-                          json_pack("{s:s, s:s, s:I}", "what", what, "where",
-                                    where, "n", (json_int_t)n));
+    json_array_append_new(
+        s->notes, json_pack("{s:s, s:s, s:I}", "what", what, "where", where, "n", (json_int_t)n));
 }
 
 /* --- opening --- */
@@ -95,8 +93,8 @@ typedef struct {
     int n_opened;  // data sets so far
 } nesting;
 
-static fl_status load(data_set **out, const char *path,
-                      const data_spec *expect, nesting *at, fl_err *err);
+static fl_status load(data_set **out, const char *path, const data_spec *expect, nesting *at,
+                      fl_err *err);
 
 /* A .csv without a dataset.yaml is a manifest if it names files. */
 static fl_status is_manifest(bool *out, const data_recipe *r, fl_err *err)
@@ -127,8 +125,8 @@ static const char *prefixed(data_set *s, size_t member, const char *name)
 
 /* Takes a member into a union; the member goes on owning texts and inputs.
  * alone: it is the only one, and its names stay. */
-static fl_status add_member(data_set *s, data_set *member, bool alone,
-                            const char *name, fl_err *err)
+static fl_status add_member(data_set *s, data_set *member, bool alone, const char *name,
+                            fl_err *err)
 {
     size_t k = s->n_members;
 
@@ -141,8 +139,7 @@ static fl_status add_member(data_set *s, data_set *member, bool alone,
     }
     if (member->standardise != s->standardise) {
         return fl_fail(err, FL_ECONFIG,
-                       "%s: standardise is not as in the first member of the "
-                       "union", name);
+                       "%s: standardise is not as in the first member of the union", name);
     }
     for (size_t i = 0; i < member->n; i++) {
         data_entry *e = data_set_add(s);
@@ -164,7 +161,7 @@ static fl_status add_member(data_set *s, data_set *member, bool alone,
 typedef struct {
     data_set *set;
     const data_recipe *r;
-    fl_err **errors; // [entry], NULL where all went well
+    fl_err **errors;  // [entry], NULL where all went well
 } shifting;
 
 static void shift_entry(void *context, size_t i)
@@ -172,8 +169,7 @@ static void shift_entry(void *context, size_t i)
     shifting *w = context;
     data_entry *e = &w->set->entries[i];
     fl_err err = FL_ERR_INIT;
-    if (data_input_shift(&e->input, &w->r->shift, w->r->shift_seed, e->case_id,
-                         &err) != FL_OK) {
+    if (data_input_shift(&e->input, &w->r->shift, w->r->shift_seed, e->case_id, &err) != FL_OK) {
         w->errors[i] = fl_xcalloc(1, sizeof err);
         *w->errors[i] = err;
     }
@@ -194,8 +190,7 @@ static fl_status shift_all(data_set *s, const data_recipe *r, fl_err *err)
         if (w.errors[i] == NULL) {
             data_set_own(s, s->entries[i].input.samples);
         } else if (st == FL_OK) {
-            st = fl_fail(err, w.errors[i]->status, "%s: %s", r->name,
-                         w.errors[i]->text);
+            st = fl_fail(err, w.errors[i]->status, "%s: %s", r->name, w.errors[i]->text);
         }
         free(w.errors[i]);
     }
@@ -203,21 +198,19 @@ static fl_status shift_all(data_set *s, const data_recipe *r, fl_err *err)
     return st;
 }
 
-static fl_status load_union(data_set *s, const data_recipe *r,
-                            const data_spec *expect, nesting *at, fl_err *err)
+static fl_status load_union(data_set *s, const data_recipe *r, const data_spec *expect, nesting *at,
+                            fl_err *err)
 {
     if (++at->depth > MAX_UNION_DEPTH) {
-        return fl_fail(err, FL_ELIMIT, "%s: unions within unions within "
-                                       "unions: more than %d deep", r->name,
-                       MAX_UNION_DEPTH);
+        return fl_fail(err, FL_ELIMIT, "%s: unions within unions within unions: more than %d deep",
+                       r->name, MAX_UNION_DEPTH);
     }
     for (size_t i = 0; i < r->members.n; i++) {
         data_set *member = NULL;
         const data_spec *wants = i == 0 ? expect : &s->spec;
         fl_status st = load(&member, r->members.item[i], wants, at, err);
         if (st == FL_OK) {
-            st = add_member(s, member, r->members.n == 1, r->members.item[i],
-                            err);
+            st = add_member(s, member, r->members.n == 1, r->members.item[i], err);
         }
         if (st != FL_OK) {
             return fl_wrap(err, st, "%s: union", r->name);
@@ -239,16 +232,15 @@ static data_set *set_new(const data_recipe *r)
 }
 
 /* Everything but what is done once over the whole: standardising, indexing. */
-static fl_status load(data_set **out, const char *path,
-                      const data_spec *expect, nesting *at, fl_err *err)
+static fl_status load(data_set **out, const char *path, const data_spec *expect, nesting *at,
+                      fl_err *err)
 {
     data_recipe r;
     bool images = false;
 
     *out = NULL;
     if (++at->n_opened > MAX_OPENED) {
-        return fl_fail(err, FL_ELIMIT, "%s: more than %d data sets in a union",
-                       path, MAX_OPENED);
+        return fl_fail(err, FL_ELIMIT, "%s: more than %d data sets in a union", path, MAX_OPENED);
     }
     fl_status st = data_recipe_read(&r, path, err);
     if (st != FL_OK) {
@@ -273,15 +265,14 @@ static fl_status load(data_set **out, const char *path,
         }
     }
     if (st == FL_OK && s->n == 0) {
-        st = fl_fail(err, FL_ECONFIG, "%s: there is no case left in it",
-                     r.name);
+        st = fl_fail(err, FL_ECONFIG, "%s: there is no case left in it", r.name);
     }
     if (st == FL_OK) {
         st = data_split_check(s, r.name, err);
     }
     if (st == FL_OK) {
         *out = s;
-        s = NULL; // now the caller's
+        s = NULL;  // now the caller's
     }
     data_set_destroy(&s);
     data_recipe_clear(&r);
@@ -304,9 +295,8 @@ static fl_status standardise(data_set *s, const char *path, fl_err *err)
         n += s->entries[i].split == DATA_TRAIN;
     }
     if (n == 0) {
-        return fl_fail(err, FL_ECONFIG,
-                       "%s: standardise: site needs training rows; there are "
-                       "none", path);
+        return fl_fail(err, FL_ECONFIG, "%s: standardise: site needs training rows; there are none",
+                       path);
     }
     for (size_t f = 0; f < F; f++) {
         double sum = 0;
@@ -355,8 +345,7 @@ static void guess_attributes(data_set *s)
     free(texts);
 }
 
-fl_status data_set_open(data_set **out, const char *path,
-                        const data_spec *expect, fl_err *err)
+fl_status data_set_open(data_set **out, const char *path, const data_spec *expect, fl_err *err)
 {
     nesting at = {0, 0};
     fl_status st = load(out, path, expect, &at, err);
@@ -461,9 +450,8 @@ void data_set_batch(const data_set *s, const size_t *index, size_t n, float *x)
     }
 }
 
-fl_status data_set_batch_shifted(const data_set *s, const data_shift *chain,
-                                 uint64_t seed, const size_t *index, size_t n,
-                                 float *x, fl_err *err)
+fl_status data_set_batch_shifted(const data_set *s, const data_shift *chain, uint64_t seed,
+                                 const size_t *index, size_t n, float *x, fl_err *err)
 {
     size_t F = data_set_n_features(s);
 
@@ -472,8 +460,7 @@ fl_status data_set_batch_shifted(const data_set *s, const data_shift *chain,
         const data_entry *e = &s->entries[index[i]];
         float *image = x + i * F;
         data_input_copy_raw(image, &e->input, F);
-        fl_status st = data_input_shift_values(image, &s->spec.input, chain,
-                                               seed, e->case_id, err);
+        fl_status st = data_input_shift_values(image, &s->spec.input, chain, seed, e->case_id, err);
         if (st != FL_OK) {
             return st;
         }
@@ -487,8 +474,8 @@ fl_status data_set_batch_shifted(const data_set *s, const data_shift *chain,
     return FL_OK;
 }
 
-void data_set_shuffle(const data_set *s, data_split split, uint64_t seed,
-                      const char *site, uint64_t epoch, size_t *order)
+void data_set_shuffle(const data_set *s, data_split split, uint64_t seed, const char *site,
+                      uint64_t epoch, size_t *order)
 {
     fl_rng rng;
     size_t n = data_set_n_split(s, split);

@@ -27,19 +27,19 @@
 #include "data/spec.h"
 
 typedef enum { DATA_TRAIN, DATA_VAL, DATA_TEST, DATA_N_SPLITS } data_split;
-const char *data_split_name(data_split split); // "train" "val" "test"
+const char *data_split_name(data_split split);  // "train" "val" "test"
 bool data_split_parse(data_split *out, const char *name);
 
 typedef struct data_set data_set;
 
 typedef struct {
-    const char *case_id;   // borrowed from the set; stays in the hospital
-    const char *patient;   // likewise
-    int64_t patient_no;    // 0-based number of the patient within the set
+    const char *case_id;  // borrowed from the set; stays in the hospital
+    const char *patient;  // likewise
+    int64_t patient_no;   // 0-based number of the patient within the set
     data_split split;
-    int code;              // classify: class code; -1 unlabelled
-    const float *target;   // multilabel (K) in {0, 1, NaN = unlabelled}; regress (1); else NULL
-    const char *const *attributes; // as text, in spec's order; "" = unknown
+    int code;             // classify: class code; -1 unlabelled
+    const float *target;  // multilabel (K) in {0, 1, NaN = unlabelled}; regress (1); else NULL
+    const char *const *attributes;  // as text, in spec's order; "" = unknown
 } data_case;
 
 /*
@@ -53,11 +53,12 @@ fl_status data_set_open(data_set **out, const char *path, const data_spec *expec
 void data_set_destroy(data_set **s);
 
 const data_spec *data_set_spec(const data_set *s);
-size_t data_set_n(const data_set *s);                        // cases in all splits
+size_t data_set_n(const data_set *s);  // cases in all splits
 size_t data_set_n_split(const data_set *s, data_split split);
-const size_t *data_set_split(const data_set *s, data_split split); // their indices, in manifest order
+/* Indices of a split's cases, in the file's order; borrowed. */
+const size_t *data_set_split(const data_set *s, data_split split);
 data_case data_set_case(const data_set *s, size_t i);
-size_t data_set_n_features(const data_set *s);                // product of the input's shape
+size_t data_set_n_features(const data_set *s);  // product of the input's shape
 /* Copies the inputs of n cases, in order, to x (n, input...): float32.  Images
  * are in [0, 1] before `normalise`. */
 void data_set_batch(const data_set *s, const size_t *index, size_t n, float *x);
@@ -98,6 +99,7 @@ void data_set_keys(FILE *out);
  * The order in which one epoch of a split visits its cases, from the stream
  * (seed, "shuffle", site, epoch).  order has data_set_n_split entries.
  */
-void data_set_shuffle(const data_set *s, data_split split, uint64_t seed, const char *site, uint64_t epoch, size_t *order);
+void data_set_shuffle(const data_set *s, data_split split, uint64_t seed, const char *site,
+                      uint64_t epoch, size_t *order);
 
 #endif

@@ -14,7 +14,7 @@
 #include "base/sys.h"
 #include "data/image.h"
 
-enum { HEAD_BYTES = 512 }; // what a format may look at to recognise itself
+enum { HEAD_BYTES = 512 };  // what a format may look at to recognise itself
 
 const data_format *data_format_at(size_t i)
 {
@@ -32,8 +32,8 @@ void data_image_clear(data_image *image)
     *image = (data_image){0};
 }
 
-fl_status data_image_parse(data_image *out, const uint8_t *bytes, size_t n,
-                           const char *name, fl_err *err)
+fl_status data_image_parse(data_image *out, const uint8_t *bytes, size_t n, const char *name,
+                           fl_err *err)
 {
     size_t head = n < HEAD_BYTES ? n : HEAD_BYTES;
     const data_format *format;
@@ -48,8 +48,7 @@ fl_status data_image_parse(data_image *out, const uint8_t *bytes, size_t n,
             return st;
         }
     }
-    return fl_fail(err, FL_EUNSUPPORTED,
-                   "%s: expected an image (PNG, JPEG, npy), found %s", name,
+    return fl_fail(err, FL_EUNSUPPORTED, "%s: expected an image (PNG, JPEG, npy), found %s", name,
                    n == 0 ? "an empty file" : "none of these");
 }
 
@@ -67,25 +66,21 @@ fl_status data_image_read(data_image *out, const char *path, fl_err *err)
     return st;
 }
 
-fl_status data_image_check_size(const data_image *image, const char *name,
-                                fl_err *err)
+fl_status data_image_check_size(const data_image *image, const char *name, fl_err *err)
 {
-    const int64_t dim[4] = {image->frames, image->rows, image->cols,
-                            image->channels};
+    const int64_t dim[4] = {image->frames, image->rows, image->cols, image->channels};
     int64_t pixels = 1;
 
     for (int i = 0; i < 4; i++) {
         if (dim[i] < 1) {
-            return fl_fail(err, FL_EFORMAT, "%s: an image without pixels",
-                           name);
+            return fl_fail(err, FL_EFORMAT, "%s: an image without pixels", name);
         }
         if (dim[i] > DATA_MAX_SIDE || pixels > DATA_MAX_PIXELS / dim[i]) {
             return fl_fail(err, FL_ELIMIT,
-                           "%s: %lld x %lld pixels, %lld frames and %lld "
-                           "channels are more than the %d a side and %d in "
-                           "all that are read", name, (long long)image->rows,
-                           (long long)image->cols, (long long)image->frames,
-                           (long long)image->channels, DATA_MAX_SIDE,
+                           "%s: %lld x %lld pixels, %lld frames and %lld channels are more than "
+                           "the %d a side and %d in all that are read",
+                           name, (long long)image->rows, (long long)image->cols,
+                           (long long)image->frames, (long long)image->channels, DATA_MAX_SIDE,
                            DATA_MAX_PIXELS);
         }
         pixels *= dim[i];
@@ -93,8 +88,8 @@ fl_status data_image_check_size(const data_image *image, const char *name,
     return FL_OK;
 }
 
-fl_status data_image_fill(data_image *image, const uint8_t *samples,
-                          int bytes_per_sample, fl_err *err)
+fl_status data_image_fill(data_image *image, const uint8_t *samples, int bytes_per_sample,
+                          fl_err *err)
 {
     size_t channels = (size_t)image->channels;
     size_t plane = (size_t)(image->frames * image->rows * image->cols);
@@ -103,17 +98,15 @@ fl_status data_image_fill(data_image *image, const uint8_t *samples,
     unsigned most = 0;
 
     FL_REQUIRE(bytes_per_sample == 1 || bytes_per_sample == 2);
-    image->data = fl_calloc(plane * channels, sizeof *image->data, "image",
-                            err);
+    image->data = fl_calloc(plane * channels, sizeof *image->data, "image", err);
     if (image->data == NULL) {
         return FL_ELIMIT;
     }
     for (size_t i = 0; i < plane; i++) {
         for (size_t c = 0; c < channels; c++) {
             size_t at = i * channels + c;
-            unsigned v = bytes_per_sample == 1
-                             ? samples[at]
-                             : samples[2 * at] | samples[2 * at + 1] << 8u;
+            unsigned v = bytes_per_sample == 1 ? samples[at]
+                                               : samples[2 * at] | samples[2 * at + 1] << 8u;
             least = v < least ? v : least;
             most = v > most ? v : most;
             sum += v;

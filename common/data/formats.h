@@ -15,75 +15,85 @@
 #include "base/err.h"
 
 enum {
-    DATA_MAX_SIDE = 32768,            // pixels a side
-    DATA_MAX_PIXELS = 1 << 28,        // rows * cols * frames * channels
+    DATA_MAX_SIDE = 32768,      // pixels a side
+    DATA_MAX_PIXELS = 1 << 28,  // rows * cols * frames * channels
     DATA_MAX_FILE_BYTES = 1 << 30
 };
 
 /* An image as stored, then as float. */
 typedef struct {
-    int64_t frames, rows, cols, channels; // channels last in the file, first in data
-    int bits;                  // bits per sample as stored
+    int64_t frames, rows, cols, channels;  // channels last in the file, first in data
+    int bits;                              // bits per sample as stored
     bool is_signed, is_float;
-    float *data;               // (channels, frames, rows, cols), values after rescale; owned
-    double stored_min, stored_max, stored_mean; // as in the file
-    float full_scale;          // what counts as 1.0 (255, 65535; 0 = unknown, use min..max)
-    double spacing_mm[3];      // depth, row, column; 0 = unknown
-    char format[32];           // "PNG", "JPEG", "npy"
-    char photometric[32];      // "gray" "RGB" "palette"; ", alpha" behind it: the last channel is alpha
-    uint8_t sha256[32];        // of the array of stored samples: frames, rows, cols, channels order, little-endian
+    float *data;  // (channels, frames, rows, cols), values after rescale; owned
+    double stored_min, stored_max, stored_mean;  // as in the file
+    float full_scale;      // what counts as 1.0 (255, 65535; 0 = unknown, use min..max)
+    double spacing_mm[3];  // depth, row, column; 0 = unknown
+    char format[32];       // "PNG", "JPEG", "npy"
+    char photometric[32];  // "gray" "RGB" "palette"; ", alpha" behind it: the last channel is alpha
+    uint8_t sha256
+        [32];  // of the array of stored samples: frames, rows, cols, channels order, little-endian
 } data_image;
 
 void data_image_clear(data_image *image);
 
 typedef struct {
-    const char *name;                                  // "PNG"
-    bool (*is)(const uint8_t *head, size_t n);         // by its first (<= 512) bytes, not by its name
-    fl_status (*read)(data_image *out, const uint8_t *bytes, size_t n, const char *name, fl_err *err);
+    const char *name;                           // "PNG"
+    bool (*is)(const uint8_t *head, size_t n);  // by its first (<= 512) bytes, not by its name
+    fl_status (*read)(data_image *out, const uint8_t *bytes, size_t n, const char *name,
+                      fl_err *err);
 } data_format;
 
-const data_format *data_format_at(size_t i); // NULL behind the last; a format is a file and a line
+const data_format *data_format_at(size_t i);  // NULL behind the last; a format is a file and a line
 /* Reads any known image file. */
 fl_status data_image_read(data_image *out, const char *path, fl_err *err);
 /* From memory (damage tests, fuzzing). */
-fl_status data_image_parse(data_image *out, const uint8_t *bytes, size_t n, const char *name, fl_err *err);
+fl_status data_image_parse(data_image *out, const uint8_t *bytes, size_t n, const char *name,
+                           fl_err *err);
 /* 8- or 16-bit gray (channels 1) or RGB (channels 3) PNG; data (rows, cols, channels) in [0, 1]. Atomic. */
-fl_status data_png_write(const char *path, const float *data, int64_t rows, int64_t cols, int channels, int bits, fl_err *err);
+fl_status data_png_write(const char *path, const float *data, int64_t rows, int64_t cols,
+                         int channels, int bits, fl_err *err);
 
 /* --- .npy arrays and .npz archives (NumPy's format 1 to 3) --- */
 typedef struct {
-    char name[128];       // member without ".npy"
+    char name[128];  // member without ".npy"
     int rank;
     int64_t dim[6];
-    char type;            // 'u' 'i' 'f' 'b' (bool)
-    int item_bytes;       // 1 2 4 8; 2 with 'f' is IEEE half precision
-    uint8_t *bytes;       // C order, this machine's byte order; owned
+    char type;       // 'u' 'i' 'f' 'b' (bool)
+    int item_bytes;  // 1 2 4 8; 2 with 'f' is IEEE half precision
+    uint8_t *bytes;  // C order, this machine's byte order; owned
 } data_array;
 void data_array_clear(data_array *a);
-fl_status data_npy_parse(data_array *out, const uint8_t *bytes, size_t n, const char *name, fl_err *err);
-typedef struct { data_array *items; size_t n; } data_npz; // owned
+fl_status data_npy_parse(data_array *out, const uint8_t *bytes, size_t n, const char *name,
+                         fl_err *err);
+typedef struct {
+    data_array *items;
+    size_t n;
+} data_npz;  // owned
 fl_status data_npz_read(data_npz *out, const char *path, fl_err *err);
-fl_status data_npz_parse(data_npz *out, const uint8_t *bytes, size_t n, const char *name, fl_err *err);
-size_t data_array_count(const data_array *a);  // elements
-const data_array *data_npz_find(const data_npz *z, const char *name); // or NULL
+fl_status data_npz_parse(data_npz *out, const uint8_t *bytes, size_t n, const char *name,
+                         fl_err *err);
+size_t data_array_count(const data_array *a);                          // elements
+const data_array *data_npz_find(const data_npz *z, const char *name);  // or NULL
 void data_npz_clear(data_npz *z);
-double data_array_at(const data_array *a, size_t i); // element i as double
+double data_array_at(const data_array *a, size_t i);  // element i as double
 
 /* --- CSV tables (RFC 4180: quotes, doubled quotes, CRLF) ---
  * Blanks around an unquoted cell do not count, empty lines are skipped. */
 enum { DATA_MAX_COLUMNS = 4096, DATA_MAX_CELLS = 1 << 26 };
 
 typedef struct {
-    char ***cell;         // [row][column] text; owned
-    int *line;            // 1-based line each row begins at
-    char **header;        // column names; NULL when the file has none
+    char ***cell;   // [row][column] text; owned
+    int *line;      // 1-based line each row begins at
+    char **header;  // column names; NULL when the file has none
     size_t n_rows, n_cols;
-    char *text;           // where all cells lie; private
+    char *text;  // where all cells lie; private
 } data_csv;
 /* Every row must have as many cells as the first; FL_EFORMAT names file:line. */
 fl_status data_csv_read(data_csv *out, const char *path, bool has_header, fl_err *err);
-fl_status data_csv_parse(data_csv *out, const char *text, size_t n, const char *name, bool has_header, fl_err *err);
-int data_csv_column(const data_csv *t, const char *name); // -1 when absent
+fl_status data_csv_parse(data_csv *out, const char *text, size_t n, const char *name,
+                         bool has_header, fl_err *err);
+int data_csv_column(const data_csv *t, const char *name);  // -1 when absent
 void data_csv_clear(data_csv *t);
 
 #endif

@@ -14,23 +14,21 @@ extern const data_format data_format_npy;
  * Checks rows, cols, frames and channels, which the caller has set, against
  * the limits.  format and name are for the sentence.
  */
-fl_status data_image_check_size(const data_image *image, const char *name,
-                                fl_err *err);
+fl_status data_image_check_size(const data_image *image, const char *name, fl_err *err);
 
 /*
  * Fills data, stored_* and sha256 from samples: unsigned integers of 1 or 2
  * bytes, little-endian, ordered frames, rows, cols, channels.  The shape has
  * passed data_image_check_size.
  */
-fl_status data_image_fill(data_image *image, const uint8_t *samples,
-                          int bytes_per_sample, fl_err *err);
+fl_status data_image_fill(data_image *image, const uint8_t *samples, int bytes_per_sample,
+                          fl_err *err);
 
 /*
  * Compresses to JPEG at quality 1 to 100 and reads it back, in place.
  * x: (channels, rows, cols) in [0, 1], channels 1 or 3.  False when the
  * codec fails; x is then unchanged.
  */
-bool data_jpeg_roundtrip(float *x, int64_t channels, int64_t rows,
-                         int64_t cols, int quality);
+bool data_jpeg_roundtrip(float *x, int64_t channels, int64_t rows, int64_t cols, int quality);
 
 #endif

@@ -12,17 +12,14 @@
 
 static size_t count(const data_image *image)
 {
-    return (size_t)(image->channels * image->frames * image->rows *
-                    image->cols);
+    return (size_t)(image->channels * image->frames * image->rows * image->cols);
 }
 
-static fl_status check_finite(const data_image *image, const char *where,
-                              fl_err *err)
+static fl_status check_finite(const data_image *image, const char *where, fl_err *err)
 {
     for (size_t i = 0; i < count(image); i++) {
         if (!isfinite(image->data[i])) {
-            return fl_fail(err, FL_EFORMAT,
-                           "%s: expected finite pixels, found %g", where,
+            return fl_fail(err, FL_EFORMAT, "%s: expected finite pixels, found %g", where,
                            (double)image->data[i]);
         }
     }
@@ -34,12 +31,11 @@ static nn_shape shape_of(const data_image *image)
     if (image->frames == 1) {
         return (nn_shape){3, {image->channels, image->rows, image->cols}};
     }
-    return (nn_shape){
-        4, {image->channels, image->frames, image->rows, image->cols}};
+    return (nn_shape){4, {image->channels, image->frames, image->rows, image->cols}};
 }
 
-static fl_status check_shape(const nn_shape *found, const nn_shape *expect,
-                             const char *where, fl_err *err)
+static fl_status check_shape(const nn_shape *found, const nn_shape *expect, const char *where,
+                             fl_err *err)
 {
     char ours[128];
     char theirs[128];
@@ -49,22 +45,20 @@ static fl_status check_shape(const nn_shape *found, const nn_shape *expect,
     nn_shape_text(ours, sizeof ours, found);
     nn_shape_text(theirs, sizeof theirs, expect);
     return fl_fail(err, FL_ECONFIG,
-                   "%s: input: expected %s, found %s (preprocess can change "
-                   "channels and resize)", where, theirs, ours);
+                   "%s: input: expected %s, found %s (preprocess can change channels and resize)",
+                   where, theirs, ours);
 }
 
 /* Every slice of a volume is seen by the scanner on its own. */
-fl_status data_input_shift_values(float *x, const nn_shape *shape,
-                                  const data_shift *chain, uint64_t seed,
-                                  const char *name, fl_err *err)
+fl_status data_input_shift_values(float *x, const nn_shape *shape, const data_shift *chain,
+                                  uint64_t seed, const char *name, fl_err *err)
 {
     fl_rng rng;
     fl_status st = FL_OK;
     bool volume = shape->rank == 4;
 
     if (shape->rank < 3 || (volume && shape->dim[0] > 1)) {
-        return fl_fail(err, FL_EUNSUPPORTED,
-                       "shift: only for images, and volumes of one channel");
+        return fl_fail(err, FL_EUNSUPPORTED, "shift: only for images, and volumes of one channel");
     }
     int64_t rows = shape->dim[shape->rank - 2];
     int64_t cols = shape->dim[shape->rank - 1];
@@ -72,15 +66,14 @@ fl_status data_input_shift_values(float *x, const nn_shape *shape,
     int64_t n_images = volume ? shape->dim[1] : 1;
     fl_rng_init(&rng, seed, "shift", name, 0);
     for (int64_t i = 0; i < n_images && st == FL_OK; i++) {
-        st = data_shift_apply(chain, x + i * channels * rows * cols, channels,
-                              rows, cols, &rng, err);
+        st = data_shift_apply(chain, x + i * channels * rows * cols, channels, rows, cols, &rng,
+                              err);
     }
     return st;
 }
 
-static fl_status shift(data_image *image, const data_recipe *r,
-                       const nn_shape *shape, const char *name,
-                       const char *where, fl_err *err)
+static fl_status shift(data_image *image, const data_recipe *r, const nn_shape *shape,
+                       const char *name, const char *where, fl_err *err)
 {
     if (r->shift.n == 0) {
         return FL_OK;
@@ -89,14 +82,12 @@ static fl_status shift(data_image *image, const data_recipe *r,
         image->data[i] /= image->full_scale;
     }
     image->full_scale = 1.0f;
-    fl_status st = data_input_shift_values(image->data, shape, &r->shift,
-                                           r->shift_seed, name, err);
+    fl_status st = data_input_shift_values(image->data, shape, &r->shift, r->shift_seed, name, err);
     return st == FL_OK ? st : fl_wrap(err, st, "%s", where);
 }
 
 /* Bytes where the image still is what the file had. */
-static fl_status pack(data_input *out, data_image *image, const char *where,
-                      fl_err *err)
+static fl_status pack(data_input *out, data_image *image, const char *where, fl_err *err)
 {
     size_t n = count(image);
 
@@ -104,7 +95,7 @@ static fl_status pack(data_input *out, data_image *image, const char *where,
     if (out->full != 255.0f && out->full != 65535.0f) {
         out->sample = DATA_SAMPLE_F32;
         out->samples = image->data;
-        image->data = NULL; // now the input's
+        image->data = NULL;  // now the input's
         return FL_OK;
     }
     bool small = out->full == 255.0f;
@@ -126,8 +117,8 @@ static fl_status pack(data_input *out, data_image *image, const char *where,
     return FL_OK;
 }
 
-static fl_status normalise(data_input *in, data_normalise kind, size_t n,
-                           const char *where, fl_err *err)
+static fl_status normalise(data_input *in, data_normalise kind, size_t n, const char *where,
+                           fl_err *err)
 {
     in->normalise = kind;
     in->factor = 1.0f;
@@ -144,17 +135,15 @@ static fl_status normalise(data_input *in, data_normalise kind, size_t n,
     return FL_OK;
 }
 
-fl_status data_input_make(data_input *out, data_image *image,
-                          const data_recipe *r, const nn_shape *expect,
-                          const char *name, const char *where, fl_err *err)
+fl_status data_input_make(data_input *out, data_image *image, const data_recipe *r,
+                          const nn_shape *expect, const char *name, const char *where, fl_err *err)
 {
     fl_status st;
 
     *out = (data_input){0};
     memcpy(out->digest, image->sha256, sizeof out->digest);
     if ((st = check_finite(image, where, err)) != FL_OK ||
-        (st = data_preprocess_apply(image, &r->preprocess, expect, where,
-                                    err)) != FL_OK) {
+        (st = data_preprocess_apply(image, &r->preprocess, expect, where, err)) != FL_OK) {
         return st;
     }
     out->shape = shape_of(image);
@@ -162,15 +151,14 @@ fl_status data_input_make(data_input *out, data_image *image,
     if ((st = check_shape(&out->shape, expect, where, err)) != FL_OK ||
         (st = shift(image, r, &out->shape, name, where, err)) != FL_OK ||
         (st = pack(out, image, where, err)) != FL_OK ||
-        (st = normalise(out, r->preprocess.normalise, n, where, err)) !=
-            FL_OK) {
+        (st = normalise(out, r->preprocess.normalise, n, where, err)) != FL_OK) {
         FL_FREE(out->samples);
     }
     return st;
 }
 
-fl_status data_input_shift(data_input *in, const data_shift *chain,
-                           uint64_t seed, const char *name, fl_err *err)
+fl_status data_input_shift(data_input *in, const data_shift *chain, uint64_t seed, const char *name,
+                           fl_err *err)
 {
     size_t n = (size_t)nn_shape_count(&in->shape, 1);
     float *x = fl_calloc(n, sizeof *x, "shifted image", err);
@@ -178,8 +166,7 @@ fl_status data_input_shift(data_input *in, const data_shift *chain,
         return FL_ELIMIT;
     }
     data_input_copy_raw(x, in, n);
-    fl_status st = data_input_shift_values(x, &in->shape, chain, seed, name,
-                                           err);
+    fl_status st = data_input_shift_values(x, &in->shape, chain, seed, name, err);
     if (st != FL_OK) {
         free(x);
         return st;
@@ -208,7 +195,7 @@ void data_input_copy_raw(float *x, const data_input *in, size_t n)
         }
         break;
     case DATA_SAMPLE_F32:
-        memcpy(x, in->samples, n * sizeof *x); // full is 1
+        memcpy(x, in->samples, n * sizeof *x);  // full is 1
         break;
     }
 }

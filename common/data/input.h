@@ -13,13 +13,13 @@
 typedef enum { DATA_SAMPLE_U8, DATA_SAMPLE_U16, DATA_SAMPLE_F32 } data_sample;
 
 typedef struct {
-    void *samples;            // (channels, ...), from malloc
+    void *samples;  // (channels, ...), from malloc
     data_sample sample;
-    float full;               // sample / full is the input before normalising
+    float full;  // sample / full is the input before normalising
     data_normalise normalise;
-    float mean, factor;       // (sample / full - mean) * factor is the input
-    nn_shape shape;           // without the batch
-    uint8_t digest[32];       // of the content, to find the same image twice
+    float mean, factor;  // (sample / full - mean) * factor is the input
+    nn_shape shape;      // without the batch
+    uint8_t digest[32];  // of the content, to find the same image twice
 } data_input;
 
 /*
@@ -29,23 +29,21 @@ typedef struct {
  * name: the case's, which with the recipe's seed names the shift's stream.
  * where: for the sentence.
  */
-fl_status data_input_make(data_input *out, data_image *image,
-                          const data_recipe *r, const nn_shape *expect,
-                          const char *name, const char *where, fl_err *err);
+fl_status data_input_make(data_input *out, data_image *image, const data_recipe *r,
+                          const nn_shape *expect, const char *name, const char *where, fl_err *err);
 
 /*
  * Applies a chain to an image (C, H, W) in [0, 1], or slice by slice to a
  * volume (1, D, H, W), drawing from the stream (seed, "shift", name).
  * FL_EUNSUPPORTED for tables and for volumes of several channels.
  */
-fl_status data_input_shift_values(float *x, const nn_shape *shape,
-                                  const data_shift *chain, uint64_t seed,
-                                  const char *name, fl_err *err);
+fl_status data_input_shift_values(float *x, const nn_shape *shape, const data_shift *chain,
+                                  uint64_t seed, const char *name, fl_err *err);
 
 /* Replaces in->samples, which it does not free, by shifted ones that are the
  * caller's to own; normalises again. */
-fl_status data_input_shift(data_input *in, const data_shift *chain,
-                           uint64_t seed, const char *name, fl_err *err);
+fl_status data_input_shift(data_input *in, const data_shift *chain, uint64_t seed, const char *name,
+                           fl_err *err);
 
 /* x = (sample / full - mean) * factor; n values. */
 void data_input_copy(float *x, const data_input *in, size_t n);

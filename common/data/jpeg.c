@@ -20,10 +20,10 @@
 /* libjpeg's error manager and the way back; everything that must survive the
  * longjmp lives here. */
 typedef struct {
-    struct jpeg_error_mgr manager; // first: libjpeg's pointer is ours
+    struct jpeg_error_mgr manager;  // first: libjpeg's pointer is ours
     jmp_buf back;
     char why[JMSG_LENGTH_MAX];
-    uint8_t *samples;              // (rows, cols, channels)
+    uint8_t *samples;  // (rows, cols, channels)
 } jpeg_errors;
 
 static bool is_jpeg(const uint8_t *head, size_t n)
@@ -61,10 +61,8 @@ static struct jpeg_error_mgr *set_up_errors(jpeg_errors *e)
 }
 
 /* The part that libjpeg may leave by longjmp. */
-static fl_status read_samples(struct jpeg_decompress_struct *jpeg,
-                              jpeg_errors *e, data_image *out,
-                              const uint8_t *bytes, size_t n,
-                              const char *name, fl_err *err)
+static fl_status read_samples(struct jpeg_decompress_struct *jpeg, jpeg_errors *e, data_image *out,
+                              const uint8_t *bytes, size_t n, const char *name, fl_err *err)
 {
     if (setjmp(e->back)) {
         return fl_fail(err, FL_EFORMAT, "%s: JPEG: %s", name, e->why);
@@ -73,8 +71,7 @@ static fl_status read_samples(struct jpeg_decompress_struct *jpeg,
     jpeg_mem_src(jpeg, bytes, n);
     jpeg_read_header(jpeg, TRUE);
     if (jpeg->num_components != 1 && jpeg->num_components != 3) {
-        return fl_fail(err, FL_EUNSUPPORTED,
-                       "%s: JPEG: expected gray or RGB, found %d components",
+        return fl_fail(err, FL_EUNSUPPORTED, "%s: JPEG: expected gray or RGB, found %d components",
                        name, jpeg->num_components);
     }
     bool gray = jpeg->num_components == 1;
@@ -87,8 +84,7 @@ static fl_status read_samples(struct jpeg_decompress_struct *jpeg,
     out->channels = gray ? 1 : 3;
     out->bits = 8;
     snprintf(out->format, sizeof out->format, "JPEG");
-    snprintf(out->photometric, sizeof out->photometric, "%s",
-             gray ? "gray" : "RGB");
+    snprintf(out->photometric, sizeof out->photometric, "%s", gray ? "gray" : "RGB");
     fl_status st = data_image_check_size(out, name, err);
     if (st != FL_OK) {
         return st;
@@ -108,8 +104,8 @@ static fl_status read_samples(struct jpeg_decompress_struct *jpeg,
     return FL_OK;
 }
 
-static fl_status read_jpeg(data_image *out, const uint8_t *bytes, size_t n,
-                           const char *name, fl_err *err)
+static fl_status read_jpeg(data_image *out, const uint8_t *bytes, size_t n, const char *name,
+                           fl_err *err)
 {
     struct jpeg_decompress_struct jpeg = {0};
     jpeg_errors errors = {.samples = NULL};
@@ -139,8 +135,8 @@ typedef struct {
     unsigned long n_bytes;
 } jpeg_writing;
 
-static bool compress(jpeg_writing *w, const uint8_t *samples, int64_t channels,
-                     int64_t rows, int64_t cols, int quality)
+static bool compress(jpeg_writing *w, const uint8_t *samples, int64_t channels, int64_t rows,
+                     int64_t cols, int quality)
 {
     if (setjmp(w->errors.back)) {
         return false;
@@ -163,8 +159,7 @@ static bool compress(jpeg_writing *w, const uint8_t *samples, int64_t channels,
     return true;
 }
 
-bool data_jpeg_roundtrip(float *x, int64_t channels, int64_t rows,
-                         int64_t cols, int quality)
+bool data_jpeg_roundtrip(float *x, int64_t channels, int64_t rows, int64_t cols, int quality)
 {
     FL_REQUIRE(channels == 1 || channels == 3);
     size_t plane = (size_t)(rows * cols);
@@ -173,8 +168,7 @@ bool data_jpeg_roundtrip(float *x, int64_t channels, int64_t rows,
 
     for (size_t i = 0; i < plane; i++) {
         for (size_t c = 0; c < (size_t)channels; c++) {
-            samples[i * (size_t)channels + c] =
-                (uint8_t)(x[c * plane + i] * 255.0f + 0.5f);
+            samples[i * (size_t)channels + c] = (uint8_t)(x[c * plane + i] * 255.0f + 0.5f);
         }
     }
     w.jpeg.err = set_up_errors(&w.errors);

@@ -16,12 +16,12 @@
 typedef struct {
     const data_csv *csv;
     const data_recipe *r;
-    const char *dir;                 // files are relative to it
-    int case_id, patient, split;     // columns; -1 = none
+    const char *dir;              // files are relative to it
+    int case_id, patient, split;  // columns; -1 = none
     int label;
-    int file[DATA_MAX_STEPS];        // one a channel group
+    int file[DATA_MAX_STEPS];  // one a channel group
     size_t n_files;
-    int labels[DATA_MAX_CLASSES];    // multilabel: column of each class
+    int labels[DATA_MAX_CLASSES];  // multilabel: column of each class
     int attribute[DATA_MAX_ATTRIBUTES];
     data_coding coding;
 } manifest_columns;
@@ -34,15 +34,14 @@ static fl_status find_files(manifest_columns *m, fl_err *err)
             continue;
         }
         if (m->n_files == DATA_MAX_STEPS) {
-            return fl_fail(err, FL_ELIMIT, "%s:1: more than %d file columns",
-                           m->r->manifest, DATA_MAX_STEPS);
+            return fl_fail(err, FL_ELIMIT, "%s:1: more than %d file columns", m->r->manifest,
+                           DATA_MAX_STEPS);
         }
         m->file[m->n_files++] = (int)i;
     }
     return m->n_files > 0
                ? FL_OK
-               : fl_fail(err, FL_ECONFIG, "%s:1: there is no column file",
-                         m->r->manifest);
+               : fl_fail(err, FL_ECONFIG, "%s:1: there is no column file", m->r->manifest);
 }
 
 static fl_status find_columns(manifest_columns *m, fl_err *err)
@@ -55,8 +54,8 @@ static fl_status find_columns(manifest_columns *m, fl_err *err)
     m->split = data_csv_column(t, m->r->split.column);
     if (m->patient < 0) {
         return fl_fail(err, FL_ECONFIG,
-                       "%s:1: there is no column patient; splits are made by "
-                       "patient", m->r->manifest);
+                       "%s:1: there is no column patient; splits are made by patient",
+                       m->r->manifest);
     }
     return find_files(m, err);
 }
@@ -66,23 +65,20 @@ static fl_status find_labels(manifest_columns *m, data_spec *spec, fl_err *err)
 {
     const data_csv *t = m->csv;
     if (spec->task != DATA_MULTILABEL) {
-        return m->label >= 0 ? FL_OK
-                             : fl_fail(err, FL_ECONFIG,
-                                       "%s:1: there is no column label",
-                                       m->r->manifest);
+        return m->label >= 0
+                   ? FL_OK
+                   : fl_fail(err, FL_ECONFIG, "%s:1: there is no column label", m->r->manifest);
     }
     bool named = spec->n_classes > 0;
     for (size_t i = 0; i < t->n_cols && !named; i++) {
         const char *name = t->header[i] + 6;
-        if (strncmp(t->header[i], "label:", 6) == 0 &&
-            strlen(name) < DATA_NAME_BYTES &&
+        if (strncmp(t->header[i], "label:", 6) == 0 && strlen(name) < DATA_NAME_BYTES &&
             spec->n_classes < DATA_MAX_CLASSES) {
             strcpy(spec->classes[spec->n_classes++], name);
         }
     }
     if (spec->n_classes == 0) {
-        return fl_fail(err, FL_ECONFIG,
-                       "%s:1: task multilabel: there is no column label:NAME",
+        return fl_fail(err, FL_ECONFIG, "%s:1: task multilabel: there is no column label:NAME",
                        m->r->manifest);
     }
     for (size_t k = 0; k < spec->n_classes; k++) {
@@ -90,9 +86,8 @@ static fl_status find_labels(manifest_columns *m, data_spec *spec, fl_err *err)
         m->labels[k] = data_csv_column(t, name);
         free(name);
         if (m->labels[k] < 0) {
-            return fl_fail(err, FL_ECONFIG,
-                           "%s:1: there is no column label:%s",
-                           m->r->manifest, spec->classes[k]);
+            return fl_fail(err, FL_ECONFIG, "%s:1: there is no column label:%s", m->r->manifest,
+                           spec->classes[k]);
         }
     }
     return FL_OK;
@@ -100,8 +95,7 @@ static fl_status find_labels(manifest_columns *m, data_spec *spec, fl_err *err)
 
 /* --- labels of a row --- */
 
-static fl_status read_class(data_entry *e, const manifest_columns *m,
-                            size_t row, fl_err *err)
+static fl_status read_class(data_entry *e, const manifest_columns *m, size_t row, fl_err *err)
 {
     const char *text = m->csv->cell[row][m->label];
     if (data_coding_label(&e->code, &m->coding, text)) {
@@ -113,12 +107,12 @@ static fl_status read_class(data_entry *e, const manifest_columns *m,
     }
     char labels[512];
     data_coding_labels_text(labels, sizeof labels, &m->coding);
-    return fl_fail(err, FL_ECONFIG, "%s:%d: label: expected %s, found %s",
-                   m->r->manifest, e->line, labels, text);
+    return fl_fail(err, FL_ECONFIG, "%s:%d: label: expected %s, found %s", m->r->manifest, e->line,
+                   labels, text);
 }
 
-static fl_status read_flags(data_entry *e, const manifest_columns *m,
-                            size_t row, fl_arena *arena, fl_err *err)
+static fl_status read_flags(data_entry *e, const manifest_columns *m, size_t row, fl_arena *arena,
+                            fl_err *err)
 {
     static const float uncertain[] = {NAN, 1.0f, 0.0f};
     size_t K = m->coding.spec->n_classes;
@@ -134,31 +128,28 @@ static fl_status read_flags(data_entry *e, const manifest_columns *m,
             e->target[k] = (float)atof(text);
         } else {
             return fl_fail(err, FL_ECONFIG,
-                           "%s:%d: label:%s: expected 0, 1, -1 or nothing, "
-                           "found %s", m->r->manifest, e->line,
-                           m->coding.spec->classes[k], text);
+                           "%s:%d: label:%s: expected 0, 1, -1 or nothing, found %s",
+                           m->r->manifest, e->line, m->coding.spec->classes[k], text);
         }
     }
     return FL_OK;
 }
 
-static fl_status read_number(data_entry *e, const manifest_columns *m,
-                             size_t row, fl_arena *arena, fl_err *err)
+static fl_status read_number(data_entry *e, const manifest_columns *m, size_t row, fl_arena *arena,
+                             fl_err *err)
 {
     const char *text = m->csv->cell[row][m->label];
     double value = NAN;
     if (text[0] != '\0' && !data_parse_number(&value, text)) {
-        return fl_fail(err, FL_ECONFIG,
-                       "%s:%d: label: expected a number, found %s",
-                       m->r->manifest, e->line, text);
+        return fl_fail(err, FL_ECONFIG, "%s:%d: label: expected a number, found %s", m->r->manifest,
+                       e->line, text);
     }
     e->target = fl_arena_alloc(arena, 1, sizeof *e->target);
     e->target[0] = (float)value;
     return FL_OK;
 }
 
-static fl_status read_row(data_set *s, const manifest_columns *m, size_t row,
-                          fl_err *err)
+static fl_status read_row(data_set *s, const manifest_columns *m, size_t row, fl_err *err)
 {
     char **cell = m->csv->cell[row];
     data_entry *e = data_set_add(s);
@@ -166,9 +157,8 @@ static fl_status read_row(data_set *s, const manifest_columns *m, size_t row,
     e->row = row;
     e->line = m->csv->line[row];
     if (cell[m->patient][0] == '\0') {
-        return fl_fail(err, FL_ECONFIG, "%s:%d: patient: expected a name, "
-                                        "found nothing", m->r->manifest,
-                       e->line);
+        return fl_fail(err, FL_ECONFIG, "%s:%d: patient: expected a name, found nothing",
+                       m->r->manifest, e->line);
     }
     e->patient = fl_arena_strdup(s->arena, cell[m->patient]);
     if (m->case_id >= 0) {
@@ -178,21 +168,17 @@ static fl_status read_row(data_set *s, const manifest_columns *m, size_t row,
         e->case_id = fl_arena_strdup(s->arena, name);
         free(name);
     }
-    fl_status st = s->spec.task == DATA_MULTILABEL
-                       ? read_flags(e, m, row, s->arena, err)
-                   : s->spec.task == DATA_REGRESS
-                       ? read_number(e, m, row, s->arena, err)
-                       : read_class(e, m, row, err);
+    fl_status st = s->spec.task == DATA_MULTILABEL ? read_flags(e, m, row, s->arena, err)
+                   : s->spec.task == DATA_REGRESS  ? read_number(e, m, row, s->arena, err)
+                                                   : read_class(e, m, row, err);
     if (st != FL_OK) {
         return st;
     }
-    return data_attributes_read(&e->attributes, s->arena, m->attribute,
-                                &s->spec, m->r, m->csv, row, m->r->manifest,
-                                err);
+    return data_attributes_read(&e->attributes, s->arena, m->attribute, &s->spec, m->r, m->csv, row,
+                                m->r->manifest, err);
 }
 
-static fl_status assign_splits(data_set *s, const manifest_columns *m,
-                               fl_err *err)
+static fl_status assign_splits(data_set *s, const manifest_columns *m, fl_err *err)
 {
     const char **column = NULL;
     if (m->split >= 0) {
@@ -201,8 +187,7 @@ static fl_status assign_splits(data_set *s, const manifest_columns *m,
             column[i] = m->csv->cell[s->entries[i].row][m->split];
         }
     }
-    fl_status st = data_split_assign(s, &m->r->split, m->r->manifest, column,
-                                     err);
+    fl_status st = data_split_assign(s, &m->r->split, m->r->manifest, column, err);
     free(column);
     return st == FL_OK ? data_split_check(s, m->r->manifest, err) : st;
 }
@@ -213,23 +198,20 @@ typedef struct {
     const data_set *set;
     const manifest_columns *columns;
     const nn_shape *expect;
-    data_input *inputs;   // [entry]
-    fl_err **errors;      // [entry], NULL where all went well
+    data_input *inputs;  // [entry]
+    fl_err **errors;     // [entry], NULL where all went well
 } decoding;
 
 /* Appends a further file's image, on the first one's grid, as channels. */
-static fl_status stack(data_image *to, data_image *more, const char *where,
-                       fl_err *err)
+static fl_status stack(data_image *to, data_image *more, const char *where, fl_err *err)
 {
     if (to->frames != 1 || more->frames != 1) {
-        return fl_fail(err, FL_EUNSUPPORTED,
-                       "%s: several files of one case must be flat images",
+        return fl_fail(err, FL_EUNSUPPORTED, "%s: several files of one case must be flat images",
                        where);
     }
     if (to->full_scale != more->full_scale) {
         return fl_fail(err, FL_EUNSUPPORTED,
-                       "%s: several files of one case must have the same "
-                       "depth", where);
+                       "%s: several files of one case must have the same depth", where);
     }
     size_t plane = (size_t)(to->rows * to->cols);
     size_t has = (size_t)to->channels * plane;
@@ -242,8 +224,8 @@ static fl_status stack(data_image *to, data_image *more, const char *where,
     if (to->rows == more->rows && to->cols == more->cols) {
         memcpy(all + has, more->data, adds * sizeof *all);
     } else {
-        data_resize(all + has, to->rows, to->cols, more->data, more->channels,
-                    more->rows, more->cols);
+        data_resize(all + has, to->rows, to->cols, more->data, more->channels, more->rows,
+                    more->cols);
     }
     free(to->data);
     to->data = all;
@@ -251,9 +233,8 @@ static fl_status stack(data_image *to, data_image *more, const char *where,
     return FL_OK;
 }
 
-static fl_status read_one_file(data_image *out, const char *dir,
-                               const char *file, const char *where,
-                               fl_err *err)
+static fl_status read_one_file(data_image *out, const char *dir, const char *file,
+                               const char *where, fl_err *err)
 {
     char *bytes = NULL;
     size_t n = 0;
@@ -261,17 +242,14 @@ static fl_status read_one_file(data_image *out, const char *dir,
 
     *out = (data_image){0};
     if (file[0] == '\0') {
-        return fl_fail(err, FL_ENOTFOUND, "%s: file: expected a file's name, "
-                                          "found nothing", where);
+        return fl_fail(err, FL_ENOTFOUND, "%s: file: expected a file's name, found nothing", where);
     }
     char *path = fl_path_join(dir, file);
     fl_status st = fl_file_read(&bytes, &n, path, DATA_MAX_FILE_BYTES, &why);
     if (st == FL_ENOTFOUND) {
-        fl_fail(err, st, "%s: the file named in this line does not exist",
-                where);
+        fl_fail(err, st, "%s: the file named in this line does not exist", where);
     } else if (st != FL_OK) {
-        fl_fail(err, st, "%s: the file named in this line: %s", where,
-                fl_status_text(st));
+        fl_fail(err, st, "%s: the file named in this line: %s", where, fl_status_text(st));
     } else {
         st = data_image_parse(out, (const uint8_t *)bytes, n, where, err);
     }
@@ -280,8 +258,8 @@ static fl_status read_one_file(data_image *out, const char *dir,
     return st;
 }
 
-static fl_status read_files(data_image *out, const manifest_columns *m,
-                            char *const *cell, const char *where, fl_err *err)
+static fl_status read_files(data_image *out, const manifest_columns *m, char *const *cell,
+                            const char *where, fl_err *err)
 {
     uint8_t digests[DATA_MAX_STEPS][FL_SHA256_BYTES];
     fl_status st = FL_OK;
@@ -321,8 +299,7 @@ static void decode(void *context, size_t i)
     char *where = fl_xasprintf("%s:%d", m->r->manifest, e->line);
     fl_status st = read_files(&image, m, m->csv->cell[e->row], where, &err);
     if (st == FL_OK) {
-        st = data_input_make(&d->inputs[i], &image, m->r, d->expect,
-                             e->case_id, where, &err);
+        st = data_input_make(&d->inputs[i], &image, m->r, d->expect, e->case_id, where, &err);
     }
     if (st != FL_OK) {
         d->errors[i] = fl_xcalloc(1, sizeof err);
@@ -335,12 +312,18 @@ static void decode(void *context, size_t i)
 static const char *reason_of(fl_status status)
 {
     switch (status) {
-    case FL_ENOTFOUND: return "missing file";
-    case FL_EFORMAT: return "damaged file";
-    case FL_ELIMIT: return "over a limit";
-    case FL_EUNSUPPORTED: return "unknown format";
-    case FL_ECONFIG: return "another shape";
-    default: return "unreadable file";
+    case FL_ENOTFOUND:
+        return "missing file";
+    case FL_EFORMAT:
+        return "damaged file";
+    case FL_ELIMIT:
+        return "over a limit";
+    case FL_EUNSUPPORTED:
+        return "unknown format";
+    case FL_ECONFIG:
+        return "another shape";
+    default:
+        return "unreadable file";
     }
 }
 
@@ -361,8 +344,8 @@ static void expect_first_shape(decoding *d, data_set *s)
             nn_shape_text(theirs, sizeof theirs, &s->spec.input);
             d->errors[i] = fl_xcalloc(1, sizeof *d->errors[i]);
             fl_fail(d->errors[i], FL_ECONFIG,
-                    "%s:%d: input: expected %s as the first image, found %s "
-                    "(preprocess can change channels and resize)",
+                    "%s:%d: input: expected %s as the first image, found %s (preprocess can change "
+                    "channels and resize)",
                     d->columns->r->manifest, s->entries[i].line, theirs, ours);
         }
     }
@@ -393,8 +376,7 @@ static fl_status take_inputs(data_set *s, decoding *d, bool skip, fl_err *err)
     return st;
 }
 
-static fl_status decode_all(data_set *s, const manifest_columns *m,
-                            fl_err *err)
+static fl_status decode_all(data_set *s, const manifest_columns *m, fl_err *err)
 {
     decoding d = {.set = s, .columns = m, .expect = &s->spec.input};
 
@@ -413,8 +395,7 @@ static fl_status decode_all(data_set *s, const manifest_columns *m,
     return st;
 }
 
-static fl_status load(data_set *s, manifest_columns *m,
-                      const data_spec *expect, fl_err *err)
+static fl_status load(data_set *s, manifest_columns *m, const data_spec *expect, fl_err *err)
 {
     fl_status st;
     const data_csv *t = m->csv;
@@ -427,12 +408,10 @@ static fl_status load(data_set *s, manifest_columns *m,
     for (size_t i = 0; i < n_labels; i++) {
         labels[i] = t->cell[i][m->label];
     }
-    st = data_coding_init(&m->coding, &s->spec, m->r, expect, labels, n_labels,
-                          err);
+    st = data_coding_init(&m->coding, &s->spec, m->r, expect, labels, n_labels, err);
     free(labels);
     if (st != FL_OK || (st = find_labels(m, &s->spec, err)) != FL_OK ||
-        (st = data_attributes_find(m->attribute, &s->spec, m->r, expect, t,
-                                   err)) != FL_OK) {
+        (st = data_attributes_find(m->attribute, &s->spec, m->r, expect, t, err)) != FL_OK) {
         return st;
     }
     for (size_t i = 0; i < t->n_rows; i++) {
@@ -446,8 +425,8 @@ static fl_status load(data_set *s, manifest_columns *m,
     return decode_all(s, m, err);
 }
 
-fl_status data_manifest_load(data_set *s, const data_recipe *r,
-                             const data_spec *expect, fl_err *err)
+fl_status data_manifest_load(data_set *s, const data_recipe *r, const data_spec *expect,
+                             fl_err *err)
 {
     data_csv csv;
     fl_status st = data_csv_read(&csv, r->manifest, true, err);

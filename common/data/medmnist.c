@@ -18,52 +18,48 @@
 
 /* One case: where it lies in the archive. */
 typedef struct {
-    data_split split;     // array
-    size_t index;         // row of the array
+    data_split split;  // array
+    size_t index;      // row of the array
 } npz_row;
 
 typedef struct {
     const data_recipe *r;
-    const data_array *images[DATA_N_SPLITS]; // NULL: no such split
+    const data_array *images[DATA_N_SPLITS];  // NULL: no such split
     const data_array *labels[DATA_N_SPLITS];
-    float full_scale;                        // of all images; 0 = each its own
-    data_csv rows;                           // rows.csv, or empty
+    float full_scale;  // of all images; 0 = each its own
+    data_csv rows;     // rows.csv, or empty
     bool has_rows;
     int attribute[DATA_MAX_ATTRIBUTES];
-    int patient, new_split, label;           // columns of rows; -1 = none
-    npz_row *row;                            // [entry]
+    int patient, new_split, label;  // columns of rows; -1 = none
+    npz_row *row;                   // [entry]
     data_coding coding;
 } archive;
 
-static const data_array *find(const data_npz *npz, data_split split,
-                              const char *what)
+static const data_array *find(const data_npz *npz, data_split split, const char *what)
 {
     char name[32];
     snprintf(name, sizeof name, "%s_%s", data_split_name(split), what);
     return data_npz_find(npz, name);
 }
 
-static fl_status check_arrays(const archive *a, data_split split,
-                              const data_array *first, fl_err *err)
+static fl_status check_arrays(const archive *a, data_split split, const data_array *first,
+                              fl_err *err)
 {
     const data_array *images = a->images[split];
     const data_array *labels = a->labels[split];
     const char *name = data_split_name(split);
 
     if (labels == NULL) {
-        return fl_fail(err, FL_EFORMAT, "%s: %s_images without %s_labels",
-                       a->r->npz, name, name);
+        return fl_fail(err, FL_EFORMAT, "%s: %s_images without %s_labels", a->r->npz, name, name);
     }
     if (images->rank < 3 || images->rank > 4) {
-        return fl_fail(err, FL_EFORMAT,
-                       "%s: %s_images: expected (N, H, W), (N, H, W, 3) or "
-                       "(N, D, H, W), found %d dimensions", a->r->npz, name,
-                       images->rank);
+        return fl_fail(
+            err, FL_EFORMAT,
+            "%s: %s_images: expected (N, H, W), (N, H, W, 3) or (N, D, H, W), found %d dimensions",
+            a->r->npz, name, images->rank);
     }
-    if (labels->rank < 1 || labels->rank > 2 ||
-        labels->dim[0] != images->dim[0]) {
-        return fl_fail(err, FL_EFORMAT,
-                       "%s: %s_labels: expected a row for each of %lld images",
+    if (labels->rank < 1 || labels->rank > 2 || labels->dim[0] != images->dim[0]) {
+        return fl_fail(err, FL_EFORMAT, "%s: %s_labels: expected a row for each of %lld images",
                        a->r->npz, name, (long long)images->dim[0]);
     }
     bool same = images->rank == first->rank && images->type == first->type &&
@@ -72,9 +68,8 @@ static fl_status check_arrays(const archive *a, data_split split,
         same = images->dim[d] == first->dim[d];
     }
     return same ? FL_OK
-                : fl_fail(err, FL_EFORMAT,
-                          "%s: %s_images: another shape or type than those "
-                          "before", a->r->npz, name);
+                : fl_fail(err, FL_EFORMAT, "%s: %s_images: another shape or type than those before",
+                          a->r->npz, name);
 }
 
 static fl_status find_arrays(archive *a, const data_npz *npz, fl_err *err)
@@ -95,9 +90,10 @@ static fl_status find_arrays(archive *a, const data_npz *npz, fl_err *err)
     }
     return first != NULL
                ? FL_OK
-               : fl_fail(err, FL_EFORMAT,
-                         "%s: expected arrays train_images, train_labels and "
-                         "so on; they are not there", a->r->npz);
+               : fl_fail(
+                     err, FL_EFORMAT,
+                     "%s: expected arrays train_images, train_labels and so on; they are not there",
+                     a->r->npz);
 }
 
 /* What counts as 1: the type's largest value; floats in [0, 1] are that
@@ -140,26 +136,22 @@ static fl_status all_rows(data_set *s, archive *a)
     return FL_OK;
 }
 
-static fl_status find_row(npz_row *out, const archive *a, size_t i,
-                          int split_column, int index_column, fl_err *err)
+static fl_status find_row(npz_row *out, const archive *a, size_t i, int split_column,
+                          int index_column, fl_err *err)
 {
     char *const *cell = a->rows.cell[i];
     double index;
 
-    if (!data_split_parse(&out->split, cell[split_column]) ||
-        a->images[out->split] == NULL) {
+    if (!data_split_parse(&out->split, cell[split_column]) || a->images[out->split] == NULL) {
         return fl_fail(err, FL_ECONFIG,
-                       "%s:%d: split: expected train, val or test as in the "
-                       "archive, found %s", a->r->rows, a->rows.line[i],
-                       cell[split_column]);
+                       "%s:%d: split: expected train, val or test as in the archive, found %s",
+                       a->r->rows, a->rows.line[i], cell[split_column]);
     }
     int64_t n = a->images[out->split]->dim[0];
-    if (!data_parse_number(&index, cell[index_column]) || index < 0 ||
-        index >= (double)n || floor(index) != index) {
-        return fl_fail(err, FL_ECONFIG,
-                       "%s:%d: index: expected 0 to %lld, found %s",
-                       a->r->rows, a->rows.line[i], (long long)n - 1,
-                       cell[index_column]);
+    if (!data_parse_number(&index, cell[index_column]) || index < 0 || index >= (double)n ||
+        floor(index) != index) {
+        return fl_fail(err, FL_ECONFIG, "%s:%d: index: expected 0 to %lld, found %s", a->r->rows,
+                       a->rows.line[i], (long long)n - 1, cell[index_column]);
     }
     out->index = (size_t)index;
     return FL_OK;
@@ -171,8 +163,8 @@ static fl_status chosen_rows(data_set *s, archive *a, fl_err *err)
     int index = data_csv_column(&a->rows, "index");
 
     if (split < 0 || index < 0) {
-        return fl_fail(err, FL_ECONFIG, "%s:1: there is no column %s",
-                       a->r->rows, split < 0 ? "split" : "index");
+        return fl_fail(err, FL_ECONFIG, "%s:1: there is no column %s", a->r->rows,
+                       split < 0 ? "split" : "index");
     }
     a->patient = data_csv_column(&a->rows, "patient");
     a->new_split = data_csv_column(&a->rows, "new_split");
@@ -192,36 +184,32 @@ static fl_status chosen_rows(data_set *s, archive *a, fl_err *err)
 
 /* --- labels --- */
 
-static fl_status bad_label(const archive *a, const npz_row *row,
-                           const char *text, fl_err *err)
+static fl_status bad_label(const archive *a, const npz_row *row, const char *text, fl_err *err)
 {
     char labels[512];
     data_coding_labels_text(labels, sizeof labels, &a->coding);
-    return fl_fail(err, FL_ECONFIG,
-                   "%s: %s_labels: row %zu: expected %s, found %s", a->r->npz,
+    return fl_fail(err, FL_ECONFIG, "%s: %s_labels: row %zu: expected %s, found %s", a->r->npz,
                    data_split_name(row->split), row->index, labels, text);
 }
 
 /* K values of a row; text of the first for codes. */
-static void label_text(char out[static 32], const archive *a,
-                       const npz_row *row)
+static void label_text(char out[static 32], const archive *a, const npz_row *row)
 {
     const data_array *labels = a->labels[row->split];
     size_t K = data_array_count(labels) / (size_t)labels->dim[0];
     snprintf(out, 32, "%.17g", data_array_at(labels, row->index * K));
 }
 
-static fl_status read_targets(data_entry *e, const archive *a,
-                              const npz_row *row, data_set *s, fl_err *err)
+static fl_status read_targets(data_entry *e, const archive *a, const npz_row *row, data_set *s,
+                              fl_err *err)
 {
     const data_array *labels = a->labels[row->split];
     size_t K = data_array_count(labels) / (size_t)labels->dim[0];
     size_t wants = s->spec.task == DATA_REGRESS ? 1 : s->spec.n_classes;
 
     if (K != wants) {
-        return fl_fail(err, FL_ECONFIG,
-                       "%s: %s_labels: expected %zu columns, found %zu",
-                       a->r->npz, data_split_name(row->split), wants, K);
+        return fl_fail(err, FL_ECONFIG, "%s: %s_labels: expected %zu columns, found %zu", a->r->npz,
+                       data_split_name(row->split), wants, K);
     }
     e->target = fl_arena_alloc(s->arena, K, sizeof *e->target);
     for (size_t k = 0; k < K; k++) {
@@ -229,18 +217,16 @@ static fl_status read_targets(data_entry *e, const archive *a,
         if (s->spec.task == DATA_MULTILABEL && v != 0 && v != 1) {
             char text[32];
             snprintf(text, sizeof text, "%g", v);
-            return fl_fail(err, FL_ECONFIG,
-                           "%s: %s_labels: row %zu: expected 0 or 1, found %s",
-                           a->r->npz, data_split_name(row->split), row->index,
-                           text);
+            return fl_fail(err, FL_ECONFIG, "%s: %s_labels: row %zu: expected 0 or 1, found %s",
+                           a->r->npz, data_split_name(row->split), row->index, text);
         }
         e->target[k] = (float)v;
     }
     return FL_OK;
 }
 
-static fl_status read_label(data_entry *e, const archive *a,
-                            const npz_row *row, data_set *s, fl_err *err)
+static fl_status read_label(data_entry *e, const archive *a, const npz_row *row, data_set *s,
+                            fl_err *err)
 {
     char text[32];
 
@@ -249,15 +235,14 @@ static fl_status read_label(data_entry *e, const archive *a,
     }
     const data_array *labels = a->labels[row->split];
     if (data_array_count(labels) != (size_t)labels->dim[0]) {
-        return fl_fail(err, FL_ECONFIG,
-                       "%s: %s_labels: task classify needs one label an image",
+        return fl_fail(err, FL_ECONFIG, "%s: %s_labels: task classify needs one label an image",
                        a->r->npz, data_split_name(row->split));
     }
     label_text(text, a, row);
     if (a->label >= 0) {
         const char *cell = a->rows.cell[e->row][a->label];
         if (cell[0] == '\0') {
-            return FL_OK; // unlabelled here
+            return FL_OK;  // unlabelled here
         }
         snprintf(text, sizeof text, "%s", cell);
     }
@@ -271,15 +256,14 @@ static fl_status read_label(data_entry *e, const archive *a,
     if (a->label >= 0) {
         char names[512];
         data_coding_labels_text(names, sizeof names, &a->coding);
-        return fl_fail(err, FL_ECONFIG, "%s:%d: label: expected %s, found %s",
-                       a->r->rows, e->line, names, text);
+        return fl_fail(err, FL_ECONFIG, "%s:%d: label: expected %s, found %s", a->r->rows, e->line,
+                       names, text);
     }
     return bad_label(a, row, text, err);
 }
 
 /* All labels of the archive, for naming the classes. */
-static fl_status init_coding(archive *a, data_set *s, const data_spec *expect,
-                             fl_err *err)
+static fl_status init_coding(archive *a, data_set *s, const data_spec *expect, fl_err *err)
 {
     char(*text)[32] = fl_xcalloc(s->n + 1, sizeof *text);
     const char **labels = fl_xcalloc(s->n + 1, sizeof *labels);
@@ -287,14 +271,11 @@ static fl_status init_coding(archive *a, data_set *s, const data_spec *expect,
         label_text(text[i], a, &a->row[i]);
         labels[i] = text[i];
     }
-    fl_status st = data_coding_init(&a->coding, &s->spec, a->r, expect, labels,
-                                    s->n, err);
+    fl_status st = data_coding_init(&a->coding, &s->spec, a->r, expect, labels, s->n, err);
     free(labels);
     free(text);
-    if (st == FL_OK && s->spec.task == DATA_MULTILABEL &&
-        s->spec.n_classes == 0) {
-        st = fl_fail(err, FL_ECONFIG,
-                     "%s: task multilabel: classes must be named", a->r->name);
+    if (st == FL_OK && s->spec.task == DATA_MULTILABEL && s->spec.n_classes == 0) {
+        st = fl_fail(err, FL_ECONFIG, "%s: task multilabel: classes must be named", a->r->name);
     }
     return st;
 }
@@ -315,8 +296,8 @@ static void set_shape(data_image *image, const data_array *a)
     image->is_float = a->type == 'f';
 }
 
-static fl_status read_image(data_image *out, const archive *a,
-                            const npz_row *row, const char *where, fl_err *err)
+static fl_status read_image(data_image *out, const archive *a, const npz_row *row,
+                            const char *where, fl_err *err)
 {
     const data_array *images = a->images[row->split];
 
@@ -368,8 +349,7 @@ static void decode(void *context, size_t i)
 
     fl_status st = read_image(&image, d->archive, row, where, &err);
     if (st == FL_OK) {
-        st = data_input_make(&e->input, &image, d->archive->r, d->expect,
-                             e->case_id, where, &err);
+        st = data_input_make(&e->input, &image, d->archive->r, d->expect, e->case_id, where, &err);
     }
     if (st != FL_OK) {
         d->errors[i] = fl_xcalloc(1, sizeof err);
@@ -395,7 +375,7 @@ static fl_status decode_all(data_set *s, const archive *a, fl_err *err)
     }
     free(d.errors);
     if (st == FL_OK && s->n > 0) {
-        s->spec.input = s->entries[0].input.shape; // all the same array shape
+        s->spec.input = s->entries[0].input.shape;  // all the same array shape
     }
     return st;
 }
@@ -412,20 +392,15 @@ static fl_status describe_cases(data_set *s, archive *a, fl_err *err)
         data_entry *e = &s->entries[i];
         const npz_row *row = &a->row[i];
         char name[48];
-        snprintf(name, sizeof name, "%s-%zu", data_split_name(row->split),
-                 row->index);
+        snprintf(name, sizeof name, "%s-%zu", data_split_name(row->split), row->index);
         e->case_id = fl_arena_strdup(s->arena, name);
-        e->patient = a->patient < 0
-                         ? e->case_id
-                         : fl_arena_strdup(s->arena,
-                                           a->rows.cell[i][a->patient]);
-        split[i] = a->new_split < 0 ? data_split_name(row->split)
-                                    : a->rows.cell[i][a->new_split];
+        e->patient = a->patient < 0 ? e->case_id
+                                    : fl_arena_strdup(s->arena, a->rows.cell[i][a->patient]);
+        split[i] = a->new_split < 0 ? data_split_name(row->split) : a->rows.cell[i][a->new_split];
         st = read_label(e, a, row, s, err);
         if (st == FL_OK && a->has_rows) {
-            st = data_attributes_read(&e->attributes, s->arena, a->attribute,
-                                      &s->spec, a->r, &a->rows, i, a->r->rows,
-                                      err);
+            st = data_attributes_read(&e->attributes, s->arena, a->attribute, &s->spec, a->r,
+                                      &a->rows, i, a->r->rows, err);
         }
     }
     if (st == FL_OK) {
@@ -435,8 +410,8 @@ static fl_status describe_cases(data_set *s, archive *a, fl_err *err)
     return st == FL_OK ? data_split_check(s, file, err) : st;
 }
 
-static fl_status load(data_set *s, archive *a, const data_npz *npz,
-                      const data_spec *expect, fl_err *err)
+static fl_status load(data_set *s, archive *a, const data_npz *npz, const data_spec *expect,
+                      fl_err *err)
 {
     fl_status st;
 
@@ -447,8 +422,7 @@ static fl_status load(data_set *s, archive *a, const data_npz *npz,
     st = a->has_rows ? chosen_rows(s, a, err) : all_rows(s, a);
     if (st != FL_OK || (st = init_coding(a, s, expect, err)) != FL_OK ||
         (st = data_attributes_find(a->attribute, &s->spec, a->r, expect,
-                                   a->has_rows ? &a->rows : NULL, err)) !=
-            FL_OK ||
+                                   a->has_rows ? &a->rows : NULL, err)) != FL_OK ||
         (st = describe_cases(s, a, err)) != FL_OK) {
         return st;
     }
@@ -457,8 +431,8 @@ static fl_status load(data_set *s, archive *a, const data_npz *npz,
     return decode_all(s, a, err);
 }
 
-fl_status data_medmnist_load(data_set *s, const data_recipe *r,
-                             const data_spec *expect, fl_err *err)
+fl_status data_medmnist_load(data_set *s, const data_recipe *r, const data_spec *expect,
+                             fl_err *err)
 {
     fl_status st;
     data_npz npz = {0};
@@ -466,15 +440,14 @@ fl_status data_medmnist_load(data_set *s, const data_recipe *r,
 
     if (r->split.kind == DATA_SPLIT_FILE) {
         return fl_fail(err, FL_ECONFIG,
-                       "%s: split: file is for tables; rows.csv of an npz has "
-                       "a column new_split", r->name);
+                       "%s: split: file is for tables; rows.csv of an npz has a column new_split",
+                       r->name);
     }
     if ((st = data_npz_read(&npz, r->npz, err)) != FL_OK) {
         return st;
     }
     a.has_rows = r->rows != NULL;
-    if (!a.has_rows ||
-        (st = data_csv_read(&a.rows, r->rows, true, err)) == FL_OK) {
+    if (!a.has_rows || (st = data_csv_read(&a.rows, r->rows, true, err)) == FL_OK) {
         st = load(s, &a, &npz, expect, err);
     }
     free(a.row);

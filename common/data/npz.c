@@ -20,8 +20,8 @@
 #include "data/image.h"
 
 enum {
-    MAX_HEADER_BYTES = 65536, // of an array
-    MAX_MEMBERS = 256,        // of an archive
+    MAX_HEADER_BYTES = 65536,  // of an array
+    MAX_MEMBERS = 256,         // of an archive
     MAGIC_BYTES = 6
 };
 static const char magic[] = "\x93NUMPY";
@@ -36,7 +36,7 @@ size_t data_array_count(const data_array *a)
 {
     size_t n = 1;
     for (int i = 0; i < a->rank; i++) {
-        n *= (size_t)a->dim[i]; // cannot overflow: checked when read
+        n *= (size_t)a->dim[i];  // cannot overflow: checked when read
     }
     return n;
 }
@@ -58,11 +58,11 @@ static double half_to_double(uint16_t h)
 double data_array_at(const data_array *a, size_t i)
 {
     const uint8_t *p = a->bytes + i * (size_t)a->item_bytes;
-#define VALUE_AS(type)                                                        \
-    do {                                                                      \
-        type v;                                                               \
-        memcpy(&v, p, sizeof v);                                              \
-        return (double)v;                                                     \
+#define VALUE_AS(type)           \
+    do {                         \
+        type v;                  \
+        memcpy(&v, p, sizeof v); \
+        return (double)v;        \
     } while (0)
     if (a->type == 'f') {
         switch (a->item_bytes) {
@@ -71,23 +71,33 @@ double data_array_at(const data_array *a, size_t i)
             memcpy(&h, p, sizeof h);
             return half_to_double(h);
         }
-        case 4: VALUE_AS(float);
-        default: VALUE_AS(double);
+        case 4:
+            VALUE_AS(float);
+        default:
+            VALUE_AS(double);
         }
     }
     if (a->type == 'i') {
         switch (a->item_bytes) {
-        case 1: VALUE_AS(int8_t);
-        case 2: VALUE_AS(int16_t);
-        case 4: VALUE_AS(int32_t);
-        default: VALUE_AS(int64_t);
+        case 1:
+            VALUE_AS(int8_t);
+        case 2:
+            VALUE_AS(int16_t);
+        case 4:
+            VALUE_AS(int32_t);
+        default:
+            VALUE_AS(int64_t);
         }
     }
     switch (a->item_bytes) {
-    case 1: VALUE_AS(uint8_t);
-    case 2: VALUE_AS(uint16_t);
-    case 4: VALUE_AS(uint32_t);
-    default: VALUE_AS(uint64_t);
+    case 1:
+        VALUE_AS(uint8_t);
+    case 2:
+        VALUE_AS(uint16_t);
+    case 4:
+        VALUE_AS(uint32_t);
+    default:
+        VALUE_AS(uint64_t);
     }
 #undef VALUE_AS
 }
@@ -140,26 +150,23 @@ static bool take_word(npy_header *h, char *word, size_t cap)
 }
 
 /* "<f4": byte order, kind, bytes. */
-static fl_status read_descr(npy_header *h, data_array *a, const char *name,
-                            fl_err *err)
+static fl_status read_descr(npy_header *h, data_array *a, const char *name, fl_err *err)
 {
     char descr[32];
     if (!take_word(h, descr, sizeof descr)) {
         return fl_fail(err, FL_EUNSUPPORTED,
-                       "%s: expected an array of one plain type, found a "
-                       "record", name);
+                       "%s: expected an array of one plain type, found a record", name);
     }
     bool order_known = strchr("<>|=", descr[0]) != NULL && descr[0] != '\0';
     const char *kind = descr + (order_known ? 1 : 0);
-    const char *sizes = *kind == 'b'                  ? "1"
+    const char *sizes = *kind == 'b'                   ? "1"
                         : *kind == 'u' || *kind == 'i' ? "1248"
                         : *kind == 'f'                 ? "248"
                                                        : "";
-    if (kind[0] == '\0' || kind[1] == '\0' || kind[2] != '\0' ||
-        strchr(sizes, kind[1]) == NULL) {
+    if (kind[0] == '\0' || kind[1] == '\0' || kind[2] != '\0' || strchr(sizes, kind[1]) == NULL) {
         return fl_fail(err, FL_EUNSUPPORTED,
-                       "%s: expected an array of integers, bool or float, "
-                       "found type %s", name, descr);
+                       "%s: expected an array of integers, bool or float, found type %s", name,
+                       descr);
     }
     a->type = kind[0];
     a->item_bytes = kind[1] - '0';
@@ -169,8 +176,7 @@ static fl_status read_descr(npy_header *h, data_array *a, const char *name,
 }
 
 /* "(3, 4)" "(3,)" "()"; each dimension and the product within limits. */
-static fl_status read_shape(npy_header *h, data_array *a, const char *name,
-                            fl_err *err)
+static fl_status read_shape(npy_header *h, data_array *a, const char *name, fl_err *err)
 {
     size_t bytes = (size_t)a->item_bytes > 0 ? (size_t)a->item_bytes : 8;
 
@@ -182,8 +188,7 @@ static fl_status read_shape(npy_header *h, data_array *a, const char *name,
         while (h->p < h->end && isdigit((unsigned char)*h->p)) {
             value = value * 10 + (*h->p++ - '0');
             if (value > DATA_MAX_FILE_BYTES) {
-                return fl_fail(err, FL_ELIMIT, "%s: an array of more than %d "
-                                               "elements", name,
+                return fl_fail(err, FL_ELIMIT, "%s: an array of more than %d elements", name,
                                DATA_MAX_FILE_BYTES);
             }
         }
@@ -192,24 +197,19 @@ static fl_status read_shape(npy_header *h, data_array *a, const char *name,
             break;
         }
         if (a->rank == 6) {
-            return fl_fail(err, FL_ELIMIT,
-                           "%s: an array of more than 6 dimensions", name);
+            return fl_fail(err, FL_ELIMIT, "%s: an array of more than 6 dimensions", name);
         }
-        if (!fl_size_mul(&bytes, bytes, (size_t)value) ||
-            bytes > DATA_MAX_FILE_BYTES) {
-            return fl_fail(err, FL_ELIMIT, "%s: an array of more than %d bytes",
-                           name, DATA_MAX_FILE_BYTES);
+        if (!fl_size_mul(&bytes, bytes, (size_t)value) || bytes > DATA_MAX_FILE_BYTES) {
+            return fl_fail(err, FL_ELIMIT, "%s: an array of more than %d bytes", name,
+                           DATA_MAX_FILE_BYTES);
         }
         a->dim[a->rank++] = value;
     }
     return h->has_shape ? FL_OK
-                        : fl_fail(err, FL_EFORMAT,
-                                  "%s: the shape of the array is malformed",
-                                  name);
+                        : fl_fail(err, FL_EFORMAT, "%s: the shape of the array is malformed", name);
 }
 
-static fl_status read_header(npy_header *h, data_array *a, const char *name,
-                             fl_err *err)
+static fl_status read_header(npy_header *h, data_array *a, const char *name, fl_err *err)
 {
     fl_status st = FL_OK;
     char key[32];
@@ -237,8 +237,7 @@ static fl_status read_header(npy_header *h, data_array *a, const char *name,
         return st;
     }
     if (!well || !h->has_descr || !h->has_order || !h->has_shape) {
-        return fl_fail(err, FL_EFORMAT, "%s: the header of the array is "
-                                        "malformed", name);
+        return fl_fail(err, FL_EFORMAT, "%s: the header of the array is malformed", name);
     }
     return FL_OK;
 }
@@ -273,7 +272,7 @@ static void reorder(data_array *a, const uint8_t *from, size_t n)
     int64_t index[6] = {0};
 
     for (size_t i = 0; i < n; i++) {
-        size_t at = 0; // of index in C order
+        size_t at = 0;  // of index in C order
         for (int d = 0; d < a->rank; d++) {
             at = at * (size_t)a->dim[d] + (size_t)index[d];
         }
@@ -284,18 +283,18 @@ static void reorder(data_array *a, const uint8_t *from, size_t n)
     }
 }
 
-static fl_status parse_npy(data_array *out, const uint8_t *bytes, size_t n,
-                           const char *name, fl_err *err)
+static fl_status parse_npy(data_array *out, const uint8_t *bytes, size_t n, const char *name,
+                           fl_err *err)
 {
     if (n < MAGIC_BYTES + 4 || memcmp(bytes, magic, MAGIC_BYTES) != 0) {
-        return fl_fail(err, FL_EFORMAT, "%s: expected a NumPy array; its "
-                                        "first bytes are others", name);
+        return fl_fail(err, FL_EFORMAT, "%s: expected a NumPy array; its first bytes are others",
+                       name);
     }
     int version = bytes[6];
     if (version < 1 || version > 3 || bytes[7] != 0) {
         return fl_fail(err, FL_EUNSUPPORTED,
-                       "%s: expected NumPy's format 1.0, 2.0 or 3.0, found "
-                       "%d.%d", name, version, bytes[7]);
+                       "%s: expected NumPy's format 1.0, 2.0 or 3.0, found %d.%d", name, version,
+                       bytes[7]);
     }
     size_t at = version == 1 ? 10 : 12;
     size_t length = bytes[8] | (size_t)bytes[9] << 8;
@@ -303,12 +302,10 @@ static fl_status parse_npy(data_array *out, const uint8_t *bytes, size_t n,
         length |= (size_t)bytes[10] << 16 | (size_t)bytes[11] << 24;
     }
     if (n < at || length > n - at || length > MAX_HEADER_BYTES) {
-        return fl_fail(err, FL_EFORMAT, "%s: the header of the array is cut "
-                                        "off", name);
+        return fl_fail(err, FL_EFORMAT, "%s: the header of the array is cut off", name);
     }
 
-    npy_header h = {.p = (const char *)bytes + at,
-                    .end = (const char *)bytes + at + length};
+    npy_header h = {.p = (const char *)bytes + at, .end = (const char *)bytes + at + length};
     fl_status st = read_header(&h, out, name, err);
     if (st != FL_OK) {
         return st;
@@ -317,15 +314,13 @@ static fl_status parse_npy(data_array *out, const uint8_t *bytes, size_t n,
     size_t has = n - at - length;
     size_t count = data_array_count(out);
     size_t size;
-    if (!fl_size_mul(&size, count, (size_t)out->item_bytes) ||
-        size > DATA_MAX_FILE_BYTES) {
-        return fl_fail(err, FL_ELIMIT, "%s: an array of more than %d bytes",
-                       name, DATA_MAX_FILE_BYTES);
+    if (!fl_size_mul(&size, count, (size_t)out->item_bytes) || size > DATA_MAX_FILE_BYTES) {
+        return fl_fail(err, FL_ELIMIT, "%s: an array of more than %d bytes", name,
+                       DATA_MAX_FILE_BYTES);
     }
     if (has != size) {
-        return fl_fail(err, FL_EFORMAT,
-                       "%s: expected %zu bytes of array, found %zu", name,
-                       size, has);
+        return fl_fail(err, FL_EFORMAT, "%s: expected %zu bytes of array, found %zu", name, size,
+                       has);
     }
     out->bytes = fl_calloc(size > 0 ? size : 1, 1, name, err);
     if (out->bytes == NULL) {
@@ -342,8 +337,8 @@ static fl_status parse_npy(data_array *out, const uint8_t *bytes, size_t n,
     return FL_OK;
 }
 
-fl_status data_npy_parse(data_array *out, const uint8_t *bytes, size_t n,
-                         const char *name, fl_err *err)
+fl_status data_npy_parse(data_array *out, const uint8_t *bytes, size_t n, const char *name,
+                         fl_err *err)
 {
     *out = (data_array){0};
     fl_status st = parse_npy(out, bytes, n, name, err);
@@ -355,27 +350,23 @@ fl_status data_npy_parse(data_array *out, const uint8_t *bytes, size_t n,
 
 /* --- the archive --- */
 
-static fl_status read_member(data_array *out, zip_t *zip, zip_uint64_t i,
-                             size_t *total, const char *name, fl_err *err)
+static fl_status read_member(data_array *out, zip_t *zip, zip_uint64_t i, size_t *total,
+                             const char *name, fl_err *err)
 {
     zip_stat_t stat;
     const zip_uint64_t needs = ZIP_STAT_NAME | ZIP_STAT_SIZE;
-    if (zip_stat_index(zip, i, 0, &stat) != 0 ||
-        (stat.valid & needs) != needs) {
-        return fl_fail(err, FL_EFORMAT, "%s: member %d of the archive is "
-                                        "malformed", name, (int)i);
+    if (zip_stat_index(zip, i, 0, &stat) != 0 || (stat.valid & needs) != needs) {
+        return fl_fail(err, FL_EFORMAT, "%s: member %d of the archive is malformed", name, (int)i);
     }
     const char *suffix = strrchr(stat.name, '.');
     size_t stem = suffix != NULL ? (size_t)(suffix - stat.name) : 0;
-    if (suffix == NULL || strcmp(suffix, ".npy") != 0 || stem == 0 ||
-        stem >= sizeof out->name) {
-        return fl_fail(err, FL_EFORMAT, "%s: expected members NAME.npy with "
-                                        "names of 1 to %d bytes", name,
-                       (int)sizeof out->name - 1);
+    if (suffix == NULL || strcmp(suffix, ".npy") != 0 || stem == 0 || stem >= sizeof out->name) {
+        return fl_fail(err, FL_EFORMAT, "%s: expected members NAME.npy with names of 1 to %d bytes",
+                       name, (int)sizeof out->name - 1);
     }
     if (stat.size > DATA_MAX_FILE_BYTES - *total) {
-        return fl_fail(err, FL_ELIMIT, "%s: the arrays unpack to more than "
-                                       "%d bytes", name, DATA_MAX_FILE_BYTES);
+        return fl_fail(err, FL_ELIMIT, "%s: the arrays unpack to more than %d bytes", name,
+                       DATA_MAX_FILE_BYTES);
     }
     *total += stat.size;
 
@@ -397,10 +388,9 @@ static fl_status read_member(data_array *out, zip_t *zip, zip_uint64_t i,
     zip_int64_t got = zip_fread(file, bytes, stat.size + 1);
     zip_int64_t more = got >= 0 ? zip_fread(file, bytes + stat.size, 1) : -1;
     if (got != (zip_int64_t)stat.size || more != 0) {
-        st = fl_fail(err, FL_EFORMAT, "%s: expected %llu bytes, found %s",
-                     where, (unsigned long long)stat.size,
-                     got < 0 || more < 0 ? zip_file_strerror(file)
-                                         : "another number");
+        st = fl_fail(err, FL_EFORMAT, "%s: expected %llu bytes, found %s", where,
+                     (unsigned long long)stat.size,
+                     got < 0 || more < 0 ? zip_file_strerror(file) : "another number");
         goto done;
     }
     st = data_npy_parse(out, bytes, stat.size, where, err);
@@ -415,8 +405,7 @@ done:
     return st;
 }
 
-static fl_status read_archive(data_npz *out, zip_t *zip, const char *name,
-                              fl_err *err)
+static fl_status read_archive(data_npz *out, zip_t *zip, const char *name, fl_err *err)
 {
     fl_status st = FL_OK;
     size_t total = 0;
@@ -424,34 +413,30 @@ static fl_status read_archive(data_npz *out, zip_t *zip, const char *name,
     zip_int64_t n = zip_get_num_entries(zip, 0);
     if (n < 1 || n > MAX_MEMBERS) {
         return fl_fail(err, n < 1 ? FL_EFORMAT : FL_ELIMIT,
-                       "%s: expected an archive of 1 to %d arrays, found %lld",
-                       name, MAX_MEMBERS, (long long)n);
+                       "%s: expected an archive of 1 to %d arrays, found %lld", name, MAX_MEMBERS,
+                       (long long)n);
     }
     out->items = fl_xcalloc((size_t)n, sizeof *out->items);
     for (zip_int64_t i = 0; i < n && st == FL_OK; i++) {
         out->n = (size_t)i + 1;
-        st = read_member(&out->items[i], zip, (zip_uint64_t)i, &total, name,
-                         err);
+        st = read_member(&out->items[i], zip, (zip_uint64_t)i, &total, name, err);
     }
     return st;
 }
 
-fl_status data_npz_parse(data_npz *out, const uint8_t *bytes, size_t n,
-                         const char *name, fl_err *err)
+fl_status data_npz_parse(data_npz *out, const uint8_t *bytes, size_t n, const char *name,
+                         fl_err *err)
 {
     zip_error_t why;
 
     *out = (data_npz){0};
     zip_error_init(&why);
     zip_source_t *source = zip_source_buffer_create(bytes, n, 0, &why);
-    zip_t *zip = source != NULL
-                     ? zip_open_from_source(source, ZIP_RDONLY | ZIP_CHECKCONS,
-                                            &why)
-                     : NULL;
+    zip_t *zip = source != NULL ? zip_open_from_source(source, ZIP_RDONLY | ZIP_CHECKCONS, &why)
+                                : NULL;
     if (zip == NULL) {
-        fl_status st = fl_fail(err, FL_EFORMAT,
-                               "%s: expected a zip archive of arrays: %s",
-                               name, zip_error_strerror(&why));
+        fl_status st = fl_fail(err, FL_EFORMAT, "%s: expected a zip archive of arrays: %s", name,
+                               zip_error_strerror(&why));
         zip_source_free(source);
         zip_error_fini(&why);
         return st;
@@ -506,14 +491,13 @@ static bool is_npy(const uint8_t *head, size_t n)
 }
 
 /* (rows, cols), (rows, cols, 3 or 4) or (frames, rows, cols). */
-static fl_status set_shape(data_image *out, const data_array *a,
-                           const char *name, fl_err *err)
+static fl_status set_shape(data_image *out, const data_array *a, const char *name, fl_err *err)
 {
     bool colour = a->rank == 3 && (a->dim[2] == 3 || a->dim[2] == 4);
     if (a->rank != 2 && a->rank != 3) {
         return fl_fail(err, FL_EFORMAT,
-                       "%s: expected an array of 2 or 3 dimensions as image, "
-                       "found %d", name, a->rank);
+                       "%s: expected an array of 2 or 3 dimensions as image, found %d", name,
+                       a->rank);
     }
     int first = a->rank == 3 && !colour ? 1 : 0;
     out->frames = first == 1 ? a->dim[0] : 1;
@@ -521,13 +505,15 @@ static fl_status set_shape(data_image *out, const data_array *a,
     out->cols = a->dim[first + 1];
     out->channels = colour ? a->dim[2] : 1;
     snprintf(out->photometric, sizeof out->photometric, "%s",
-             !colour ? "gray" : a->dim[2] == 3 ? "RGB" : "RGB, alpha");
+             !colour          ? "gray"
+             : a->dim[2] == 3 ? "RGB"
+                              : "RGB, alpha");
     return data_image_check_size(out, name, err);
 }
 
 /* Any type of number; the smallest and largest value tell the scale. */
-static fl_status fill_from_array(data_image *out, const data_array *a,
-                                 const char *name, fl_err *err)
+static fl_status fill_from_array(data_image *out, const data_array *a, const char *name,
+                                 fl_err *err)
 {
     size_t channels = (size_t)out->channels;
     size_t plane = data_array_count(a) / channels;
@@ -541,9 +527,8 @@ static fl_status fill_from_array(data_image *out, const data_array *a,
     out->stored_max = -HUGE_VAL;
     for (size_t i = 0; i < plane * channels; i++) {
         double v = data_array_at(a, i);
-        if (!isfinite((float)v)) { // 1e300 is none either
-            return fl_fail(err, FL_EFORMAT,
-                           "%s: expected finite numbers, found %g", name, v);
+        if (!isfinite((float)v)) {  // 1e300 is none either
+            return fl_fail(err, FL_EFORMAT, "%s: expected finite numbers, found %g", name, v);
         }
         out->stored_min = fmin(out->stored_min, v);
         out->stored_max = fmax(out->stored_max, v);
@@ -551,15 +536,15 @@ static fl_status fill_from_array(data_image *out, const data_array *a,
         out->data[i % channels * plane + i / channels] = (float)v;
     }
     out->stored_mean = sum / (double)(plane * channels);
-    out->full_scale = a->type == 'b'                          ? 1.0f
+    out->full_scale = a->type == 'b'                         ? 1.0f
                       : a->type == 'u' && a->item_bytes == 1 ? 255.0f
                       : a->type == 'u' && a->item_bytes == 2 ? 65535.0f
                                                              : 0.0f;
     return FL_OK;
 }
 
-static fl_status read_npy(data_image *out, const uint8_t *bytes, size_t n,
-                          const char *name, fl_err *err)
+static fl_status read_npy(data_image *out, const uint8_t *bytes, size_t n, const char *name,
+                          fl_err *err)
 {
     data_array a;
 

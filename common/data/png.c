@@ -24,11 +24,11 @@
 typedef struct {
     const uint8_t *bytes;
     size_t n, at;
-    char why[128];        // libpng's complaint
+    char why[128];  // libpng's complaint
     png_structp png;
     png_infop info;
-    uint8_t *samples;     // (rows, cols, channels), little-endian
-    png_bytep *row;       // into samples
+    uint8_t *samples;  // (rows, cols, channels), little-endian
+    png_bytep *row;    // into samples
 } png_reading;
 
 static bool is_png(const uint8_t *head, size_t n)
@@ -83,14 +83,12 @@ static const char *photometric_of(int colour, int64_t channels)
     if (colour == PNG_COLOR_TYPE_PALETTE) {
         return channels == 4 ? "palette, alpha" : "palette";
     }
-    static const char *const names[] = {"gray", "gray, alpha", "RGB",
-                                        "RGB, alpha"};
+    static const char *const names[] = {"gray", "gray, alpha", "RGB", "RGB, alpha"};
     return names[channels - 1];
 }
 
 /* The part that libpng may leave by longjmp. */
-static fl_status read_samples(png_reading *r, data_image *out,
-                              const char *name, fl_err *err)
+static fl_status read_samples(png_reading *r, data_image *out, const char *name, fl_err *err)
 {
     if (setjmp(png_jmpbuf(r->png))) {
         return fl_fail(err, FL_EFORMAT, "%s: PNG: %s", name, r->why);
@@ -130,14 +128,13 @@ static fl_status read_samples(png_reading *r, data_image *out,
     return FL_OK;
 }
 
-static fl_status read_png(data_image *out, const uint8_t *bytes, size_t n,
-                          const char *name, fl_err *err)
+static fl_status read_png(data_image *out, const uint8_t *bytes, size_t n, const char *name,
+                          fl_err *err)
 {
     png_reading r = {.bytes = bytes, .n = n};
 
     *out = (data_image){0};
-    r.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, keep_error,
-                                   ignore_warning);
+    r.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, keep_error, ignore_warning);
     FL_REQUIRE(r.png != NULL);
     r.info = png_create_info_struct(r.png);
     FL_REQUIRE(r.info != NULL);
@@ -164,7 +161,7 @@ typedef struct {
     char why[128];
     png_structp png;
     png_infop info;
-    uint8_t *samples;     // (rows, cols, channels), big-endian
+    uint8_t *samples;  // (rows, cols, channels), big-endian
     int64_t rows, cols;
     int channels, bits;
 } png_writing;
@@ -193,11 +190,9 @@ static fl_status encode(png_writing *w, const char *path, fl_err *err)
         return fl_fail(err, FL_EFORMAT, "%s: PNG: %s", path, w->why);
     }
     png_set_write_fn(w->png, w, take_bytes, nothing_to_flush);
-    png_set_IHDR(w->png, w->info, (png_uint_32)w->cols, (png_uint_32)w->rows,
-                 w->bits, w->channels == 1 ? PNG_COLOR_TYPE_GRAY
-                                           : PNG_COLOR_TYPE_RGB,
-                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
-                 PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(w->png, w->info, (png_uint_32)w->cols, (png_uint_32)w->rows, w->bits,
+                 w->channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_write_info(w->png, w->info);
     size_t row_bytes = (size_t)(w->cols * w->channels * (w->bits / 8));
     for (int64_t i = 0; i < w->rows; i++) {
@@ -256,11 +251,11 @@ done:
     return st;
 }
 
-fl_status data_png_write(const char *path, const float *data, int64_t rows,
-                         int64_t cols, int channels, int bits, fl_err *err)
+fl_status data_png_write(const char *path, const float *data, int64_t rows, int64_t cols,
+                         int channels, int bits, fl_err *err)
 {
-    png_writing w = {.bytes = FL_BUF_INIT, .rows = rows, .cols = cols,
-                     .channels = channels, .bits = bits};
+    png_writing w = {
+        .bytes = FL_BUF_INIT, .rows = rows, .cols = cols, .channels = channels, .bits = bits};
 
     FL_REQUIRE(channels == 1 || channels == 3);
     FL_REQUIRE(bits == 8 || bits == 16);
@@ -273,8 +268,7 @@ fl_status data_png_write(const char *path, const float *data, int64_t rows,
     }
     quantise(w.samples, data, n, bits);
 
-    w.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &w,
-                                    keep_write_error, ignore_warning);
+    w.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &w, keep_write_error, ignore_warning);
     FL_REQUIRE(w.png != NULL);
     w.info = png_create_info_struct(w.png);
     FL_REQUIRE(w.info != NULL);

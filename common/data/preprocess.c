@@ -16,8 +16,7 @@ static void read_resize(data_step *step, fl_node n)
     step->kind = DATA_STEP_RESIZE;
     if (fl_cfg_is_list(n)) {
         if (fl_cfg_count(n) != 2) {
-            fl_cfg_complain(n, "resize: expected a side, [rows, cols] or the "
-                               "word input");
+            fl_cfg_complain(n, "resize: expected a side, [rows, cols] or the word input");
             return;
         }
         step->rows = fl_node_int(fl_cfg_item(n, 0), 1, DATA_MAX_SIDE, "resize");
@@ -25,7 +24,7 @@ static void read_resize(data_step *step, fl_node n)
         return;
     }
     if (strcmp(fl_node_text(n, "resize"), "input") == 0) {
-        return; // rows = cols = 0: the job's
+        return;  // rows = cols = 0: the job's
     }
     step->rows = step->cols = fl_node_int(n, 1, DATA_MAX_SIDE, "resize");
 }
@@ -52,32 +51,27 @@ static void read_channels(data_step *step, fl_node n)
 
 static void read_step(data_preprocess *out, fl_node item)
 {
-    static const char *const normalisations[] = {"none", "zscore", "range",
-                                                 NULL};
+    static const char *const normalisations[] = {"none", "zscore", "range", NULL};
     data_step step = {.kind = DATA_STEP_CHANNELS};
     bool is_step = false;
 
     if (!fl_cfg_is_map(item) || fl_cfg_count(item) != 1) {
-        fl_cfg_complain(item, "preprocess: expected one step an item, such as "
-                              "resize: 64");
+        fl_cfg_complain(item, "preprocess: expected one step an item, such as resize: 64");
         return;
     }
     if (fl_cfg_has(item, "channels")) {
-        read_channels(&step, fl_cfg_get(item, "channels",
-                                        "1: RGB to gray (luma); 3: gray to "
-                                        "RGB"));
+        read_channels(&step, fl_cfg_get(item, "channels", "1: RGB to gray (luma); 3: gray to RGB"));
         is_step = true;
     }
     if (fl_cfg_has(item, "resize")) {
-        read_resize(&step, fl_cfg_get(item, "resize",
-                                      "a side in pixels, [rows, cols], or the "
-                                      "word input: the job's size"));
+        read_resize(
+            &step, fl_cfg_get(item, "resize",
+                              "a side in pixels, [rows, cols], or the word input: the job's size"));
         is_step = true;
     }
     if (fl_cfg_has(item, "window")) {
-        read_window(&step, fl_cfg_map(item, "window",
-                                      "the interval of values that becomes 0 "
-                                      "to 1"));
+        read_window(&step,
+                    fl_cfg_map(item, "window", "the interval of values that becomes 0 to 1"));
         is_step = true;
     }
     if (fl_cfg_has(item, "normalise")) {
@@ -89,8 +83,7 @@ static void read_step(data_preprocess *out, fl_node item)
         return;
     }
     if (out->n == DATA_MAX_STEPS) {
-        fl_cfg_complain(item, "preprocess: more than %d steps",
-                        DATA_MAX_STEPS);
+        fl_cfg_complain(item, "preprocess: more than %d steps", DATA_MAX_STEPS);
         return;
     }
     out->steps[out->n++] = step;
@@ -128,9 +121,9 @@ static void area_weights(axis_weights *w, int64_t from, int64_t to)
         for (int64_t j = 0; j < w->most; j++) {
             double cell = (double)(w->first[i] + j);
             double overlap = fmin(hi, cell + 1) - fmax(lo, cell);
-            w->weight[i * w->most + j] =
-                overlap > 0 && cell < (double)from ? (float)(overlap / ratio)
-                                                   : 0.0f;
+            w->weight[i * w->most + j] = overlap > 0 && cell < (double)from
+                                             ? (float)(overlap / ratio)
+                                             : 0.0f;
         }
     }
 }
@@ -139,7 +132,7 @@ static void linear_weights(axis_weights *w, int64_t from, int64_t to)
 {
     double ratio = (double)from / (double)to;
     for (int64_t i = 0; i < to; i++) {
-        double at = ((double)i + 0.5) * ratio - 0.5; // between pixel centres
+        double at = ((double)i + 0.5) * ratio - 0.5;  // between pixel centres
         at = fmin(fmax(at, 0), (double)(from - 1));
         int64_t left = (int64_t)at;
         w->first[i] = left;
@@ -169,8 +162,7 @@ static void free_weights(axis_weights *w)
 }
 
 /* Sums over j of weight[i, j] * x[first[i] + j], stepping by stride. */
-static double weigh(const axis_weights *w, int64_t i, const float *x,
-                    int64_t from, int64_t stride)
+static double weigh(const axis_weights *w, int64_t i, const float *x, int64_t from, int64_t stride)
 {
     double sum = 0;
     for (int64_t j = 0; j < w->most; j++) {
@@ -183,8 +175,8 @@ static double weigh(const axis_weights *w, int64_t i, const float *x,
     return sum;
 }
 
-void data_resize(float *out, int64_t to_rows, int64_t to_cols, const float *x,
-                 int64_t planes, int64_t rows, int64_t cols)
+void data_resize(float *out, int64_t to_rows, int64_t to_cols, const float *x, int64_t planes,
+                 int64_t rows, int64_t cols)
 {
     axis_weights across = make_weights(cols, to_cols);
     axis_weights down = make_weights(rows, to_rows);
@@ -194,15 +186,13 @@ void data_resize(float *out, int64_t to_rows, int64_t to_cols, const float *x,
         const float *plane = x + p * rows * cols;
         for (int64_t r = 0; r < rows; r++) {
             for (int64_t c = 0; c < to_cols; c++) {
-                narrow[r * to_cols + c] =
-                    (float)weigh(&across, c, plane + r * cols, cols, 1);
+                narrow[r * to_cols + c] = (float)weigh(&across, c, plane + r * cols, cols, 1);
             }
         }
         float *to = out + p * to_rows * to_cols;
         for (int64_t r = 0; r < to_rows; r++) {
             for (int64_t c = 0; c < to_cols; c++) {
-                to[r * to_cols + c] =
-                    (float)weigh(&down, r, narrow + c, rows, to_cols);
+                to[r * to_cols + c] = (float)weigh(&down, r, narrow + c, rows, to_cols);
             }
         }
     }
@@ -219,12 +209,11 @@ void data_image_drop_alpha(data_image *image)
     char *alpha = strstr(image->photometric, ", alpha");
     if (alpha != NULL) {
         *alpha = '\0';
-        image->channels--; // the last; channels come first in data
+        image->channels--;  // the last; channels come first in data
     }
 }
 
-static fl_status change_channels(data_image *image, int64_t channels,
-                                 const char *name, fl_err *err)
+static fl_status change_channels(data_image *image, int64_t channels, const char *name, fl_err *err)
 {
     size_t plane = (size_t)(image->frames * image->rows * image->cols);
 
@@ -232,15 +221,13 @@ static fl_status change_channels(data_image *image, int64_t channels,
         return FL_OK;
     }
     if (image->channels != 1 && image->channels != 3) {
-        return fl_fail(err, FL_ECONFIG,
-                       "%s: channels: expected an image of 1 or 3, found %lld",
+        return fl_fail(err, FL_ECONFIG, "%s: channels: expected an image of 1 or 3, found %lld",
                        name, (long long)image->channels);
     }
-    if (channels == 1) { // luma of ITU-R BT.601, as JPEG and PIL have it
+    if (channels == 1) {  // luma of ITU-R BT.601, as JPEG and PIL have it
         const float *r = image->data;
         for (size_t i = 0; i < plane; i++) {
-            image->data[i] = 0.299f * r[i] + 0.587f * r[plane + i] +
-                             0.114f * r[2 * plane + i];
+            image->data[i] = 0.299f * r[i] + 0.587f * r[plane + i] + 0.114f * r[2 * plane + i];
         }
     } else {
         float *rgb = fl_calloc(3 * plane, sizeof *rgb, name, err);
@@ -257,8 +244,8 @@ static fl_status change_channels(data_image *image, int64_t channels,
     return FL_OK;
 }
 
-static fl_status resize(data_image *image, const data_step *step,
-                        const nn_shape *input, const char *name, fl_err *err)
+static fl_status resize(data_image *image, const data_step *step, const nn_shape *input,
+                        const char *name, fl_err *err)
 {
     int64_t rows = step->rows;
     int64_t cols = step->cols;
@@ -266,8 +253,9 @@ static fl_status resize(data_image *image, const data_step *step,
     if (rows == 0) {
         if (input->rank < 3) {
             return fl_fail(err, FL_ECONFIG,
-                           "%s: resize: input needs a job that says its input; "
-                           "write the size, such as resize: 64", name);
+                           "%s: resize: input needs a job that says its input; write the size, "
+                           "such as resize: 64",
+                           name);
         }
         rows = input->dim[input->rank - 2];
         cols = input->dim[input->rank - 1];
@@ -277,10 +265,8 @@ static fl_status resize(data_image *image, const data_step *step,
     }
     int64_t planes = image->channels * image->frames;
     size_t n;
-    if (!fl_size_mul(&n, (size_t)(rows * cols), (size_t)planes) ||
-        n > DATA_MAX_PIXELS) {
-        return fl_fail(err, FL_ELIMIT, "%s: resize: more than %d pixels", name,
-                       DATA_MAX_PIXELS);
+    if (!fl_size_mul(&n, (size_t)(rows * cols), (size_t)planes) || n > DATA_MAX_PIXELS) {
+        return fl_fail(err, FL_ELIMIT, "%s: resize: more than %d pixels", name, DATA_MAX_PIXELS);
     }
     float *x = fl_calloc(n, sizeof *x, name, err);
     if (x == NULL) {
@@ -297,8 +283,7 @@ static fl_status resize(data_image *image, const data_step *step,
 /* Maps low..high to 0..1; what lies outside is clipped. */
 static void map_to_unit(data_image *image, double low, double high)
 {
-    size_t n = (size_t)(image->channels * image->frames * image->rows *
-                        image->cols);
+    size_t n = (size_t)(image->channels * image->frames * image->rows * image->cols);
     double factor = high > low ? 1.0 / (high - low) : 0.0;
     for (size_t i = 0; i < n; i++) {
         double v = (image->data[i] - low) * factor;
@@ -307,9 +292,8 @@ static void map_to_unit(data_image *image, double low, double high)
     image->full_scale = 1.0f;
 }
 
-fl_status data_preprocess_apply(data_image *image, const data_preprocess *p,
-                                const nn_shape *input, const char *name,
-                                fl_err *err)
+fl_status data_preprocess_apply(data_image *image, const data_preprocess *p, const nn_shape *input,
+                                const char *name, fl_err *err)
 {
     fl_status st = FL_OK;
     bool windowed = false;
@@ -341,8 +325,7 @@ fl_status data_preprocess_apply(data_image *image, const data_preprocess *p,
     return FL_OK;
 }
 
-void data_normalise_of(data_normalise kind, const float *x, size_t n,
-                       float *mean, float *factor)
+void data_normalise_of(data_normalise kind, const float *x, size_t n, float *mean, float *factor)
 {
     *mean = 0.0f;
     *factor = 1.0f;

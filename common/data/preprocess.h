@@ -20,9 +20,9 @@ typedef enum { DATA_STEP_CHANNELS, DATA_STEP_RESIZE, DATA_STEP_WINDOW } data_ste
 
 typedef struct {
     data_step_kind kind;
-    int64_t channels;     // CHANNELS: 1 or 3
-    int64_t rows, cols;   // RESIZE; 0 = to the job's input
-    double low, high;     // WINDOW: these become 0 and 1
+    int64_t channels;    // CHANNELS: 1 or 3
+    int64_t rows, cols;  // RESIZE; 0 = to the job's input
+    double low, high;    // WINDOW: these become 0 and 1
 } data_step;
 
 typedef enum { DATA_NORMALISE_NONE, DATA_NORMALISE_ZSCORE, DATA_NORMALISE_RANGE } data_normalise;
@@ -44,21 +44,19 @@ void data_image_drop_alpha(data_image *image);
  * value, as stored with its full_scale.
  * input: the job's, rank 0 when it does not say.  name is for the sentence.
  */
-fl_status data_preprocess_apply(data_image *image, const data_preprocess *p,
-                                const nn_shape *input, const char *name,
-                                fl_err *err);
+fl_status data_preprocess_apply(data_image *image, const data_preprocess *p, const nn_shape *input,
+                                const char *name, fl_err *err);
 
 /* Mean and 1/sd (or least and 1/range) that normalise subtracts and
  * multiplies by; 0 and 1 for none.  A constant image gives 1/sd = 1. */
-void data_normalise_of(data_normalise kind, const float *x, size_t n,
-                       float *mean, float *factor);
+void data_normalise_of(data_normalise kind, const float *x, size_t n, float *mean, float *factor);
 
 /*
  * Resizes planes of (rows, cols): each axis by area averaging when it shrinks,
  * linearly between pixel centres when it grows.
  * out: (planes, to_rows, to_cols), may not overlap x.
  */
-void data_resize(float *out, int64_t to_rows, int64_t to_cols, const float *x,
-                 int64_t planes, int64_t rows, int64_t cols);
+void data_resize(float *out, int64_t to_rows, int64_t to_cols, const float *x, int64_t planes,
+                 int64_t rows, int64_t cols);
 
 #endif

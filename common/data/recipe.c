@@ -33,8 +33,7 @@ static data_words read_words(fl_node n, size_t most, const char *what)
     }
     size_t count = fl_cfg_count(n);
     if (count > most) {
-        fl_cfg_complain(n, "%s: expected at most %zu items, found %zu", what,
-                        most, count);
+        fl_cfg_complain(n, "%s: expected at most %zu items, found %zu", what, most, count);
         return words;
     }
     words.item = fl_xcalloc(count, sizeof *words.item);
@@ -49,8 +48,7 @@ static data_words read_paths(fl_node list, size_t most, const char *what)
     data_words words = {0};
     size_t count = fl_cfg_count(list);
     if (count > most) {
-        fl_cfg_complain(list, "%s: expected at most %zu items, found %zu",
-                        what, most, count);
+        fl_cfg_complain(list, "%s: expected at most %zu items, found %zu", what, most, count);
         return words;
     }
     words.item = fl_xcalloc(count, sizeof *words.item);
@@ -63,20 +61,18 @@ static data_words read_paths(fl_node list, size_t most, const char *what)
 static void check_name(fl_node n, const char *name)
 {
     if (name[0] == '\0' || strlen(name) >= DATA_NAME_BYTES) {
-        fl_cfg_complain(n, "expected a name of 1 to %d bytes, found %zu",
-                        DATA_NAME_BYTES - 1, strlen(name));
+        fl_cfg_complain(n, "expected a name of 1 to %d bytes, found %zu", DATA_NAME_BYTES - 1,
+                        strlen(name));
     }
 }
 
 /* {normal: 0, opacity: [1, 2]} */
-static data_naming *read_namings(fl_node map, size_t most, size_t *n,
-                                 const char *what)
+static data_naming *read_namings(fl_node map, size_t most, size_t *n, const char *what)
 {
     *n = 0;
     size_t count = fl_cfg_count(map);
     if (count > most) {
-        fl_cfg_complain(map, "%s: expected at most %zu, found %zu", what, most,
-                        count);
+        fl_cfg_complain(map, "%s: expected at most %zu, found %zu", what, most, count);
         return NULL;
     }
     data_naming *namings = fl_xcalloc(count, sizeof *namings);
@@ -91,13 +87,12 @@ static data_naming *read_namings(fl_node map, size_t most, size_t *n,
 
 static void read_attributes(data_recipe *out, fl_node root)
 {
-    fl_node map = fl_cfg_map(root, "attributes",
-                             "the job's name: the file's column, or {column, "
-                             "values: {CODE: how the file writes it}}");
+    fl_node map = fl_cfg_map(
+        root, "attributes",
+        "the job's name: the file's column, or {column, values: {CODE: how the file writes it}}");
     size_t n = fl_cfg_count(map);
     if (n > DATA_MAX_ATTRIBUTES) {
-        fl_cfg_complain(map, "attributes: expected at most %d, found %zu",
-                        DATA_MAX_ATTRIBUTES, n);
+        fl_cfg_complain(map, "attributes: expected at most %d, found %zu", DATA_MAX_ATTRIBUTES, n);
         return;
     }
     for (size_t i = 0; i < n; i++) {
@@ -105,11 +100,9 @@ static void read_attributes(data_recipe *out, fl_node root)
         fl_node value = fl_cfg_pair(map, i, &rule->name);
         check_name(value, rule->name);
         if (fl_cfg_is_map(value)) {
-            rule->column = fl_cfg_text(value, "column", FL_CFG_REQUIRED_TEXT,
-                                       "column of the file");
-            rule->values = read_namings(
-                fl_cfg_map(value, "values", "code: how the file writes it"),
-                DATA_MAX_CODES, &rule->n_values, "values");
+            rule->column = fl_cfg_text(value, "column", FL_CFG_REQUIRED_TEXT, "column of the file");
+            rule->values = read_namings(fl_cfg_map(value, "values", "code: how the file writes it"),
+                                        DATA_MAX_CODES, &rule->n_values, "values");
         } else {
             rule->column = fl_node_text(value, rule->name);
         }
@@ -121,10 +114,9 @@ static void read_attributes(data_recipe *out, fl_node root)
 static void read_split(data_split_rule *out, fl_node root)
 {
     static const char *const by[] = {"patient", NULL};
-    fl_node map = fl_cfg_map(root, "split", "how cases come to train, val and "
-                                            "test; default: the column split "
-                                            "if there is one, else by "
-                                            "patient");
+    fl_node map = fl_cfg_map(root, "split",
+                             "how cases come to train, val and test; default: the column split if "
+                             "there is one, else by patient");
     bool has_by = fl_cfg_has(map, "by");
     bool has_column = fl_cfg_has(map, "column");
     bool has_file = fl_cfg_has(map, "file");
@@ -134,46 +126,38 @@ static void read_split(data_split_rule *out, fl_node root)
     bool has_val = fl_cfg_has(map, "val");
     bool has_test = fl_cfg_has(map, "test");
     out->val = fl_cfg_num(map, "val", 0, 1, 0.15,
-                          "part of the patients for validation; with column "
-                          "or file: carved out of train (default 0)");
-    out->test = fl_cfg_num(map, "test", 0, 1, 0.25,
-                           "part of the patients for the test");
+                          "part of the patients for validation; with column or file: carved out of "
+                          "train (default 0)");
+    out->test = fl_cfg_num(map, "test", 0, 1, 0.25, "part of the patients for the test");
     if (given) {
         out->val = has_val ? out->val : 0;
         out->test = 0;
         if (has_test) {
-            fl_cfg_complain(map, "split: test is for by: patient; the %s says "
-                                 "which cases are the test",
+            fl_cfg_complain(map,
+                            "split: test is for by: patient; the %s says which cases are the test",
                             has_file ? "file" : "column");
         }
     }
-    out->seed = (uint64_t)fl_cfg_int(map, "seed", 0, INT64_MAX, 0,
-                                     "which patients fall where");
-    out->column = fl_cfg_text(map, "column", "split",
-                              "column that says train, val or test");
-    out->file = fl_cfg_path(map, "file", NULL,
-                            "CSV that says the split of each row");
-    out->site = fl_cfg_text(map, "site", NULL,
-                            "which rows of the file are this hospital's");
+    out->seed = (uint64_t)fl_cfg_int(map, "seed", 0, INT64_MAX, 0, "which patients fall where");
+    out->column = fl_cfg_text(map, "column", "split", "column that says train, val or test");
+    out->file = fl_cfg_path(map, "file", NULL, "CSV that says the split of each row");
+    out->site = fl_cfg_text(map, "site", NULL, "which rows of the file are this hospital's");
     out->site_column = fl_cfg_text(map, "site_column", "centre",
                                    "column of the file with the site");
     out->row_column = fl_cfg_text(map, "row_column", "row_in_processed_file",
                                   "column of the file with the 0-based row");
     out->set_column = fl_cfg_text(map, "set_column", "set",
-                                  "column of the file with train, val or "
-                                  "test");
+                                  "column of the file with train, val or test");
     if (has_by + has_column + has_file > 1) {
-        fl_cfg_complain(map, "split: expected one of by, column and file, "
-                             "found several");
+        fl_cfg_complain(map, "split: expected one of by, column and file, found several");
     }
     if (out->val + out->test > 1) {
-        fl_cfg_complain(map, "split: val %g and test %g are more than all",
-                        out->val, out->test);
+        fl_cfg_complain(map, "split: val %g and test %g are more than all", out->val, out->test);
     }
-    out->kind = has_file              ? DATA_SPLIT_FILE
-                : has_column          ? DATA_SPLIT_COLUMN
+    out->kind = has_file                ? DATA_SPLIT_FILE
+                : has_column            ? DATA_SPLIT_COLUMN
                 : fl_cfg_count(map) > 0 ? DATA_SPLIT_PATIENT
-                                      : DATA_SPLIT_DEFAULT;
+                                        : DATA_SPLIT_DEFAULT;
 }
 
 /* '> 0', '>= 1.5', '== 3', '!= 0' */
@@ -182,12 +166,10 @@ static void read_relation(data_table_rule *out, fl_node label)
     static const struct {
         const char *sign;
         data_relation relation;
-    } signs[] = {{"<=", DATA_LE}, {">=", DATA_GE}, {"==", DATA_EQ},
-                 {"!=", DATA_NE}, {"<", DATA_LT},  {">", DATA_GT},
-                 {"=", DATA_EQ}};
+    } signs[] = {{"<=", DATA_LE}, {">=", DATA_GE}, {"==", DATA_EQ}, {"!=", DATA_NE},
+                 {"<", DATA_LT},  {">", DATA_GT},  {"=", DATA_EQ}};
     const char *text = fl_cfg_text(label, "positive", NULL,
-                                   "which numbers are the positive class, "
-                                   "such as '> 0'");
+                                   "which numbers are the positive class, such as '> 0'");
     if (text == NULL) {
         return;
     }
@@ -204,19 +186,16 @@ static void read_relation(data_table_rule *out, fl_node label)
         }
     }
     fl_cfg_complain(fl_cfg_get(label, "positive", ""),
-                    "positive: expected a comparison such as '> 0', found %s",
-                    text);
+                    "positive: expected a comparison such as '> 0', found %s", text);
 }
 
 /* columns: [cp, restecg] or {cp: [1, 2, 3, 4], restecg: [0, 1, 2]} */
 static void read_one_hot(data_table_rule *out, fl_node table)
 {
     static const char *const places[] = {"last", "in_place", NULL};
-    fl_node map = fl_cfg_map(table, "one_hot", "columns of codes that become "
-                                               "columns of 0 and 1");
-    fl_node columns = fl_cfg_get(map, "columns",
-                                 "names, or {name: [levels]} so that every "
-                                 "site has the same columns");
+    fl_node map = fl_cfg_map(table, "one_hot", "columns of codes that become columns of 0 and 1");
+    fl_node columns = fl_cfg_get(
+        map, "columns", "names, or {name: [levels]} so that every site has the same columns");
     size_t n = fl_cfg_count(columns);
     if (n > DATA_MAX_COLUMNS) {
         fl_cfg_complain(columns, "columns: too many");
@@ -234,8 +213,7 @@ static void read_one_hot(data_table_rule *out, fl_node table)
     }
     out->drop_first = fl_cfg_bool(map, "drop_first", false,
                                   "the first level has no column of its own");
-    out->place_last = fl_cfg_choice(map, "place", places, 1,
-                                    "where the new columns stand") == 0;
+    out->place_last = fl_cfg_choice(map, "place", places, 1, "where the new columns stand") == 0;
     if (fl_cfg_present(map) && n == 0) {
         fl_cfg_complain(map, "one_hot: columns is required");
     }
@@ -245,21 +223,16 @@ static void read_table(data_table_rule *out, fl_node root)
 {
     static const char *const missing[] = {"stop", "drop", NULL};
     static const char *const standards[] = {"none", "site", NULL};
-    fl_node map = fl_cfg_map(root, "table", "a table of numbers instead of "
-                                            "images");
+    fl_node map = fl_cfg_map(root, "table", "a table of numbers instead of images");
     bool present = fl_cfg_present(map);
     out->file = fl_cfg_path(map, "file", present ? FL_CFG_REQUIRED_TEXT : NULL,
                             "comma-separated table");
-    out->header = read_words(fl_cfg_list(map, "header",
-                                         "column names when the file has "
-                                         "none"),
+    out->header = read_words(fl_cfg_list(map, "header", "column names when the file has none"),
                              DATA_MAX_COLUMNS, "header");
-    out->missing = read_words(fl_cfg_get(map, "missing",
-                                         "texts that stand for a missing "
-                                         "value, besides the empty cell"),
-                              DATA_MAX_CODES, "missing");
-    out->drop = read_words(fl_cfg_get(map, "drop", "columns that are not "
-                                                   "features"),
+    out->missing = read_words(
+        fl_cfg_get(map, "missing", "texts that stand for a missing value, besides the empty cell"),
+        DATA_MAX_CODES, "missing");
+    out->drop = read_words(fl_cfg_get(map, "drop", "columns that are not features"),
                            DATA_MAX_COLUMNS, "drop");
     out->rows_with_missing = (data_missing_rule)fl_cfg_choice(
         map, "rows_with_missing", missing, 0,
@@ -269,46 +242,38 @@ static void read_table(data_table_rule *out, fl_node root)
     fl_node label = fl_cfg_map(map, "label", "what is predicted");
     out->label = fl_cfg_text(label, "column", "label", "column of the label");
     read_relation(out, label);
-    out->case_column = fl_cfg_text(map, "case", NULL,
-                                   "column of case names; default: the row");
+    out->case_column = fl_cfg_text(map, "case", NULL, "column of case names; default: the row");
     out->patient_column = fl_cfg_text(map, "patient", NULL,
-                                      "column of patients; default: every "
-                                      "row is its own patient");
+                                      "column of patients; default: every row is its own patient");
     out->standardise = fl_cfg_choice(map, "standardise", standards, 0,
-                                     "site: mean 0 and sd 1 over this set's "
-                                     "training rows") == 1;
+                                     "site: mean 0 and sd 1 over this set's training rows") == 1;
 }
 
 static void read_shift(data_recipe *out, fl_node root)
 {
-    data_shift_read(&out->shift,
-                    fl_cfg_list(root, "shift", "another scanner's look, "
-                                               "applied to every image when "
-                                               "it is loaded"));
+    data_shift_read(
+        &out->shift,
+        fl_cfg_list(root, "shift",
+                    "another scanner's look, applied to every image when it is loaded"));
     out->shift_seed = (uint64_t)fl_cfg_int(root, "shift_seed", 0, INT64_MAX, 0,
                                            "random part of the shift");
 }
 
 static void read_origin(data_recipe *out, fl_node root)
 {
-    fl_node members = fl_cfg_list(root, "union", "several data sets as one; "
-                                                 "tables are standardised "
-                                                 "together");
+    fl_node members = fl_cfg_list(root, "union",
+                                  "several data sets as one; tables are standardised together");
     out->members = read_paths(members, DATA_MAX_MEMBERS, "union");
     read_table(&out->table, root);
-    out->npz = fl_cfg_path(root, "npz", NULL, "MedMNIST-style archive instead "
-                                              "of a manifest");
+    out->npz = fl_cfg_path(root, "npz", NULL, "MedMNIST-style archive instead of a manifest");
     out->rows = fl_cfg_path(root, "rows", NULL,
-                            "with npz: CSV of the rows that are this "
-                            "hospital's (split, index, and perhaps patient, "
-                            "new_split, label, attributes)");
-    out->manifest = fl_cfg_path(root, "manifest", NULL,
-                                "CSV of the cases; default manifest.csv");
-    int n = (out->members.n > 0) + (out->table.file != NULL) +
-            (out->npz != NULL) + (out->manifest != NULL);
+                            "with npz: CSV of the rows that are this hospital's (split, index, and "
+                            "perhaps patient, new_split, label, attributes)");
+    out->manifest = fl_cfg_path(root, "manifest", NULL, "CSV of the cases; default manifest.csv");
+    int n = (out->members.n > 0) + (out->table.file != NULL) + (out->npz != NULL) +
+            (out->manifest != NULL);
     if (n > 1) {
-        fl_cfg_complain(root, "expected one of table, npz, manifest and "
-                              "union, found several");
+        fl_cfg_complain(root, "expected one of table, npz, manifest and union, found several");
     }
     out->origin = out->members.n > 0        ? DATA_FROM_UNION
                   : out->table.file != NULL ? DATA_FROM_TABLE
@@ -321,60 +286,49 @@ static void check_combinations(const data_recipe *r, fl_node root)
     if (r->rows != NULL && r->npz == NULL) {
         fl_cfg_complain(root, "rows: only with npz");
     }
-    bool prepares = r->preprocess.n > 0 ||
-                    r->preprocess.normalise != DATA_NORMALISE_NONE;
+    bool prepares = r->preprocess.n > 0 || r->preprocess.normalise != DATA_NORMALISE_NONE;
     if (r->origin == DATA_FROM_TABLE && (prepares || r->shift.n > 0)) {
-        fl_cfg_complain(root, "preprocess and shift are for images; a table "
-                              "has standardise");
+        fl_cfg_complain(root, "preprocess and shift are for images; a table has standardise");
     }
-    if (r->origin == DATA_FROM_UNION &&
-        (prepares || r->n_attributes > 0 || r->n_classes > 0 || r->has_task ||
-         r->split.kind != DATA_SPLIT_DEFAULT)) {
-        fl_cfg_complain(root, "union: task, classes, attributes, split and "
-                              "preprocess are said by its members");
+    if (r->origin == DATA_FROM_UNION && (prepares || r->n_attributes > 0 || r->n_classes > 0 ||
+                                         r->has_task || r->split.kind != DATA_SPLIT_DEFAULT)) {
+        fl_cfg_complain(
+            root, "union: task, classes, attributes, split and preprocess are said by its members");
     }
-    if (r->table.relation != DATA_NO_RULE && r->has_task &&
-        r->task != DATA_CLASSIFY) {
+    if (r->table.relation != DATA_NO_RULE && r->has_task && r->task != DATA_CLASSIFY) {
         fl_cfg_complain(root, "table: label: positive is for task classify");
     }
 }
 
 void data_recipe_read_keys(data_recipe *out, fl_node root)
 {
-    static const char *const tasks[] = {"classify", "multilabel", "segment",
-                                        "regress", NULL};
+    static const char *const tasks[] = {"classify", "multilabel", "segment", "regress", NULL};
     static const char *const on_error[] = {"stop", "skip", NULL};
-    static const char *const uncertain[] = {"ignore", "positive", "negative",
-                                            NULL};
+    static const char *const uncertain[] = {"ignore", "positive", "negative", NULL};
     *out = (data_recipe){.cfg = NULL};
     out->has_task = fl_cfg_has(root, "task");
     out->task = (data_task)fl_cfg_choice(root, "task", tasks, 0,
-                                         "kind of problem; default: the "
-                                         "job's");
+                                         "kind of problem; default: the job's");
     out->classes = read_namings(
-        fl_cfg_map(root, "classes", "name: how the file writes it, or a list"),
-        DATA_MAX_CLASSES, &out->n_classes, "classes");
-    out->positive = fl_cfg_text(root, "positive", NULL,
-                                "the positive class, where no job says it");
-    out->reference_standard =
-        fl_cfg_text(root, "reference_standard", "not provided",
-                    "who said what is true; printed on reports");
+        fl_cfg_map(root, "classes", "name: how the file writes it, or a list"), DATA_MAX_CLASSES,
+        &out->n_classes, "classes");
+    out->positive = fl_cfg_text(root, "positive", NULL, "the positive class, where no job says it");
+    out->reference_standard = fl_cfg_text(root, "reference_standard", "not provided",
+                                          "who said what is true; printed on reports");
     read_attributes(out, root);
     read_split(&out->split, root);
-    data_preprocess_read(&out->preprocess,
-                         fl_cfg_list(root, "preprocess", "steps, in order"));
-    out->skip_bad_files = fl_cfg_choice(root, "on_error", on_error, 0,
-                                        "a bad file stops the opening, or is "
-                                        "left out and counted") == 1;
+    data_preprocess_read(&out->preprocess, fl_cfg_list(root, "preprocess", "steps, in order"));
+    out->skip_bad_files = fl_cfg_choice(
+                              root, "on_error", on_error, 0,
+                              "a bad file stops the opening, or is left out and counted") == 1;
     fl_cfg_int(root, "mask_threshold", 0, 65535, 1,
                "segmentation: mask values from here on are foreground");
-    out->uncertain = (data_uncertain)fl_cfg_choice(
-        root, "uncertain", uncertain, 0,
-        "multilabel: what a label of -1 counts as");
+    out->uncertain = (data_uncertain)fl_cfg_choice(root, "uncertain", uncertain, 0,
+                                                   "multilabel: what a label of -1 counts as");
     bool said = fl_cfg_has(root, "prevalence");
-    double prevalence = fl_cfg_num(root, "prevalence", 0, 1, 0,
-                                   "in the population the model is meant "
-                                   "for; PPV and NPV are also given at it");
+    double prevalence = fl_cfg_num(
+        root, "prevalence", 0, 1, 0,
+        "in the population the model is meant for; PPV and NPV are also given at it");
     out->prevalence = said ? prevalence : NAN;
     read_shift(out, root);
     read_origin(out, root);
@@ -420,9 +374,10 @@ static fl_status find_files(data_recipe *r, fl_err *err)
     }
     char *npz = only_npz(dir);
     if (npz == NULL) {
-        return fl_fail(err, FL_ECONFIG,
-                       "%s: expected manifest.csv beside it, or one of the "
-                       "keys table, npz, union; found none", r->name);
+        return fl_fail(
+            err, FL_ECONFIG,
+            "%s: expected manifest.csv beside it, or one of the keys table, npz, union; found none",
+            r->name);
     }
     free(r->owned_path);
     r->owned_path = npz;
@@ -484,8 +439,7 @@ static fl_status read_npz_path(data_recipe *out, const char *path, fl_err *err)
         goto done;
     }
     st = read_yaml(out, yaml, err);
-    if (st == FL_OK &&
-        (out->origin != DATA_FROM_NPZ || !same_file(out->npz, path))) {
+    if (st == FL_OK && (out->origin != DATA_FROM_NPZ || !same_file(out->npz, path))) {
         data_recipe_clear(out);
         read_bare(out, path, DATA_FROM_NPZ);
     }
@@ -502,9 +456,10 @@ fl_status data_recipe_read(data_recipe *out, const char *path, fl_err *err)
         char *yaml = fl_path_join(path, "dataset.yaml");
         fl_status st = fl_file_exists(yaml)
                            ? read_yaml(out, yaml, err)
-                           : fl_fail(err, FL_ENOTFOUND,
-                                     "%s: a data set's folder has a "
-                                     "dataset.yaml; this one has none", path);
+                           : fl_fail(
+                                 err, FL_ENOTFOUND,
+                                 "%s: a data set's folder has a dataset.yaml; this one has none",
+                                 path);
         free(yaml);
         return st;
     }
@@ -522,8 +477,7 @@ fl_status data_recipe_read(data_recipe *out, const char *path, fl_err *err)
         return FL_OK;
     }
     return fl_fail(err, FL_EUNSUPPORTED,
-                   "%s: expected a folder with dataset.yaml, a .yaml, a .npz "
-                   "or a .csv", path);
+                   "%s: expected a folder with dataset.yaml, a .yaml, a .npz or a .csv", path);
 }
 
 static void clear_namings(data_naming *namings, size_t n)

@@ -14,32 +14,32 @@
 #include "data/spec.h"
 
 enum {
-    DATA_MAX_CODES_OF_CLASS = 16, // ways to write one class
-    DATA_MAX_MEMBERS = 256        // of a union
+    DATA_MAX_CODES_OF_CLASS = 16,  // ways to write one class
+    DATA_MAX_MEMBERS = 256         // of a union
 };
 
 typedef enum { DATA_FROM_MANIFEST, DATA_FROM_TABLE, DATA_FROM_NPZ, DATA_FROM_UNION } data_origin;
 
-typedef struct { // a list of texts
+typedef struct {  // a list of texts
     const char **item;
     size_t n;
 } data_words;
 
-typedef struct {     // one name of ours and how the files write it
+typedef struct {  // one name of ours and how the files write it
     const char *name;
     data_words texts;
 } data_naming;
 
 typedef struct {
-    const char *name;    // the job's: "sex"
-    const char *column;  // the file's
-    data_naming *values; // code and how the file writes it; may be empty
+    const char *name;     // the job's: "sex"
+    const char *column;   // the file's
+    data_naming *values;  // code and how the file writes it; may be empty
     size_t n_values;
 } data_attribute_rule;
 
 /* How cases come to their split. */
 typedef enum {
-    DATA_SPLIT_DEFAULT, // the column `split` where there is one, else PATIENT
+    DATA_SPLIT_DEFAULT,  // the column `split` where there is one, else PATIENT
     DATA_SPLIT_PATIENT,
     DATA_SPLIT_COLUMN,
     DATA_SPLIT_FILE
@@ -47,12 +47,12 @@ typedef enum {
 
 typedef struct {
     data_split_kind kind;
-    double val, test;        // parts of the patients; with COLUMN and FILE, val
-                             // is carved out of train where it is > 0
+    double val, test;  // parts of the patients; with COLUMN and FILE, val
+                       // is carved out of train where it is > 0
     uint64_t seed;
-    const char *column;      // COLUMN
-    const char *file;        // FILE
-    const char *site;        // FILE: rows of this site; NULL = all
+    const char *column;  // COLUMN
+    const char *file;    // FILE
+    const char *site;    // FILE: rows of this site; NULL = all
     const char *site_column, *row_column, *set_column;
 } data_split_rule;
 
@@ -61,15 +61,15 @@ typedef enum { DATA_MISSING_STOP, DATA_MISSING_DROP } data_missing_rule;
 /* Comparison in `positive: '> 0'`. */
 typedef enum { DATA_NO_RULE, DATA_LT, DATA_LE, DATA_EQ, DATA_NE, DATA_GE, DATA_GT } data_relation;
 
-typedef struct { // one column that becomes 0-1 columns
+typedef struct {  // one column that becomes 0-1 columns
     const char *column;
-    data_words levels;       // n 0: those found in the table, sorted
+    data_words levels;  // n 0: those found in the table, sorted
 } data_one_hot;
 
 typedef struct {
     const char *file;
-    data_words header;       // n 0: the file's first row
-    data_words missing;      // "" and these stand for a missing value
+    data_words header;   // n 0: the file's first row
+    data_words missing;  // "" and these stand for a missing value
     data_words drop;
     data_missing_rule rows_with_missing;
     data_one_hot *one_hot;
@@ -79,21 +79,25 @@ typedef struct {
     const char *label;       // column
     data_relation relation;  // how the label makes two classes
     double threshold;
-    const char *case_column, *patient_column; // or NULL: every row its own
+    const char *case_column, *patient_column;  // or NULL: every row its own
     bool standardise;
 } data_table_rule;
 
-typedef enum { DATA_UNCERTAIN_IGNORE, DATA_UNCERTAIN_POSITIVE, DATA_UNCERTAIN_NEGATIVE } data_uncertain;
+typedef enum {
+    DATA_UNCERTAIN_IGNORE,
+    DATA_UNCERTAIN_POSITIVE,
+    DATA_UNCERTAIN_NEGATIVE
+} data_uncertain;
 
 typedef struct {
-    fl_cfg *cfg;             // the document, or NULL for a bare file
-    const char *name;        // of dataset.yaml or the bare file, for messages
-    char *owned_path;        // of a bare file
+    fl_cfg *cfg;       // the document, or NULL for a bare file
+    const char *name;  // of dataset.yaml or the bare file, for messages
+    char *owned_path;  // of a bare file
     data_origin origin;
 
     bool has_task;
     data_task task;
-    data_naming *classes;    // in the order that they are written
+    data_naming *classes;  // in the order that they are written
     size_t n_classes;
     const char *positive;
     const char *reference_standard;
@@ -103,14 +107,14 @@ typedef struct {
     data_preprocess preprocess;
     bool skip_bad_files;
     data_uncertain uncertain;
-    double prevalence;       // NAN when not said
+    double prevalence;  // NAN when not said
 
-    const char *manifest;    // path
+    const char *manifest;  // path
     data_table_rule table;
     const char *npz, *rows;  // paths
     data_shift shift;
     uint64_t shift_seed;
-    data_words members;      // of a union: paths
+    data_words members;  // of a union: paths
 } data_recipe;
 
 /* Reads the keys of dataset.yaml; complaints go to the document. */

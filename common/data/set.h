@@ -18,42 +18,42 @@
 enum { DATA_NO_SPLIT = -1 };
 
 typedef struct {
-    const char *case_id;   // in the set's arena
-    const char *patient;   // likewise
+    const char *case_id;  // in the set's arena
+    const char *patient;  // likewise
     int64_t patient_no;
-    int split;             // data_split or DATA_NO_SPLIT
-    int code;              // -1: unlabelled
-    float *target;         // (K) or (1) or NULL; in the arena
-    const char **attributes; // in spec's order; in the arena
-    data_input input;      // samples: one of the set's blocks, or in one
-    size_t row;            // 0-based in its file
-    int line;              // in its file, for messages
+    int split;                // data_split or DATA_NO_SPLIT
+    int code;                 // -1: unlabelled
+    float *target;            // (K) or (1) or NULL; in the arena
+    const char **attributes;  // in spec's order; in the arena
+    data_input input;         // samples: one of the set's blocks, or in one
+    size_t row;               // 0-based in its file
+    int line;                 // in its file, for messages
 } data_entry;
 
 typedef struct {
-    char *reason;          // "missing file"
+    char *reason;  // "missing file"
     size_t n;
 } data_refusal;
 
 struct data_set {
-    fl_arena *arena;       // texts, targets, attributes
+    fl_arena *arena;  // texts, targets, attributes
     data_spec spec;
     data_entry *entries;
     size_t n, capacity;
     size_t *by_split[DATA_N_SPLITS];
     size_t n_split[DATA_N_SPLITS];
     int64_t n_patients;
-    void **blocks;         // memory of the inputs, from malloc
+    void **blocks;  // memory of the inputs, from malloc
     size_t n_blocks;
-    const char **features; // names of a table's columns, in the arena; or NULL
-    bool standardise;      // a table that asks for it
-    data_set **members;    // of a union: they own the texts and inputs
+    const char **features;  // names of a table's columns, in the arena; or NULL
+    bool standardise;       // a table that asks for it
+    data_set **members;     // of a union: they own the texts and inputs
     size_t n_members;
 
-    size_t n_files, n_rows; // what was looked at
+    size_t n_files, n_rows;  // what was looked at
     data_refusal *refusals;
     size_t n_refusals;
-    json_t *notes;         // problems found while reading
+    json_t *notes;  // problems found while reading
     char *reference_standard;
     double prevalence;
 };
@@ -69,19 +69,17 @@ void data_set_note(data_set *s, const char *what, const char *where, size_t n);
 
 /* Sources: fill s with cases that have their splits.  A failure leaves s to be
  * destroyed. */
-fl_status data_manifest_load(data_set *s, const data_recipe *r,
-                             const data_spec *expect, fl_err *err);
-fl_status data_table_load(data_set *s, const data_recipe *r,
-                          const data_spec *expect, fl_err *err);
-fl_status data_medmnist_load(data_set *s, const data_recipe *r,
-                             const data_spec *expect, fl_err *err);
+fl_status data_manifest_load(data_set *s, const data_recipe *r, const data_spec *expect,
+                             fl_err *err);
+fl_status data_table_load(data_set *s, const data_recipe *r, const data_spec *expect, fl_err *err);
+fl_status data_medmnist_load(data_set *s, const data_recipe *r, const data_spec *expect,
+                             fl_err *err);
 
 /* split.c */
 /* Gives every case its split by the recipe's rule.  file: where the cases
  * stand, for messages; column: the split's cell of each case, or NULL. */
-fl_status data_split_assign(data_set *s, const data_split_rule *rule,
-                            const char *file, const char *const *column,
-                            fl_err *err);
+fl_status data_split_assign(data_set *s, const data_split_rule *rule, const char *file,
+                            const char *const *column, fl_err *err);
 /* Numbers patients in order of appearance; refuses one that is in two splits,
  * and two cases of one name. */
 fl_status data_split_check(data_set *s, const char *file, fl_err *err);

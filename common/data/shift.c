@@ -30,11 +30,11 @@ static int64_t short_side(int64_t rows, int64_t cols)
 
 /* --- sharpness --- */
 
-enum { MAX_RADIUS = 512 }; // of a Gaussian, in pixels
+enum { MAX_RADIUS = 512 };  // of a Gaussian, in pixels
 
 /* One line of n samples a stride apart, convolved; edges are repeated. */
-static void blur_line(float *out, const float *x, int64_t n, int64_t stride,
-                      const double *weight, int64_t radius)
+static void blur_line(float *out, const float *x, int64_t n, int64_t stride, const double *weight,
+                      int64_t radius)
 {
     for (int64_t i = 0; i < n; i++) {
         double sum = 0;
@@ -47,12 +47,12 @@ static void blur_line(float *out, const float *x, int64_t n, int64_t stride,
 }
 
 /* Convolves planes with a Gaussian; scratch holds one plane. */
-static void gaussian(float *x, int64_t planes, int64_t rows, int64_t cols,
-                     double sigma, float *scratch)
+static void gaussian(float *x, int64_t planes, int64_t rows, int64_t cols, double sigma,
+                     float *scratch)
 {
     double weight[MAX_RADIUS + 1];
     double total = 0;
-    if (sigma < 0.01) { // pixels: nothing reaches the neighbour
+    if (sigma < 0.01) {  // pixels: nothing reaches the neighbour
         return;
     }
     int64_t radius = (int64_t)ceil(3 * sigma);
@@ -68,8 +68,7 @@ static void gaussian(float *x, int64_t planes, int64_t rows, int64_t cols,
     for (int64_t p = 0; p < planes; p++) {
         float *plane = x + p * rows * cols;
         for (int64_t r = 0; r < rows; r++) {
-            blur_line(scratch + r * cols, plane + r * cols, cols, 1, weight,
-                      radius);
+            blur_line(scratch + r * cols, plane + r * cols, cols, 1, weight, radius);
         }
         for (int64_t c = 0; c < cols; c++) {
             blur_line(plane + c, scratch + c, rows, cols, weight, radius);
@@ -77,8 +76,8 @@ static void gaussian(float *x, int64_t planes, int64_t rows, int64_t cols,
     }
 }
 
-static void blur(float *x, int64_t channels, int64_t rows, int64_t cols,
-                 double severity, fl_rng *rng, float *scratch)
+static void blur(float *x, int64_t channels, int64_t rows, int64_t cols, double severity,
+                 fl_rng *rng, float *scratch)
 {
     (void)rng;
     double sigma = 0.008 * severity * (double)short_side(rows, cols);
@@ -86,8 +85,8 @@ static void blur(float *x, int64_t channels, int64_t rows, int64_t cols,
 }
 
 /* A detector of fewer elements, shown at the old size. */
-static void resolution(float *x, int64_t channels, int64_t rows, int64_t cols,
-                       double severity, fl_rng *rng, float *scratch)
+static void resolution(float *x, int64_t channels, int64_t rows, int64_t cols, double severity,
+                       fl_rng *rng, float *scratch)
 {
     (void)rng;
     double factor = 1 + 0.6 * severity;
@@ -105,8 +104,8 @@ static void resolution(float *x, int64_t channels, int64_t rows, int64_t cols,
  * Poisson(N x) / N + Normal(0, e).  At white the standard deviation of the
  * counts is 1/sqrt(N).
  */
-static void noise(float *x, int64_t channels, int64_t rows, int64_t cols,
-                  double severity, fl_rng *rng, float *scratch)
+static void noise(float *x, int64_t channels, int64_t rows, int64_t cols, double severity,
+                  fl_rng *rng, float *scratch)
 {
     (void)scratch;
     double at_white = 0.03 * severity;
@@ -123,8 +122,8 @@ static void noise(float *x, int64_t channels, int64_t rows, int64_t cols,
  * The magnitude of a complex MR signal with Gaussian noise in both parts
  * (Gudbjartsson & Patz 1995): dark regions grow brighter.
  */
-static void rician(float *x, int64_t channels, int64_t rows, int64_t cols,
-                   double severity, fl_rng *rng, float *scratch)
+static void rician(float *x, int64_t channels, int64_t rows, int64_t cols, double severity,
+                   fl_rng *rng, float *scratch)
 {
     (void)scratch;
     double sigma = 0.03 * severity;
@@ -139,10 +138,10 @@ static void rician(float *x, int64_t channels, int64_t rows, int64_t cols,
  * Ultrasound's grain: a log-normal factor of mean 1, correlated over a pixel
  * or two as the beam's width makes it, the same in every channel.
  */
-static void speckle(float *x, int64_t channels, int64_t rows, int64_t cols,
-                    double severity, fl_rng *rng, float *scratch)
+static void speckle(float *x, int64_t channels, int64_t rows, int64_t cols, double severity,
+                    fl_rng *rng, float *scratch)
 {
-    static const double grain = 0.6; // pixels
+    static const double grain = 0.6;  // pixels
     double sigma = 0.06 * severity;
     int64_t plane = rows * cols;
     float *field = fl_xcalloc((size_t)plane, sizeof *field);
@@ -165,8 +164,8 @@ static void speckle(float *x, int64_t channels, int64_t rows, int64_t cols,
 
 /* --- brightness --- */
 
-static void gain(float *x, int64_t channels, int64_t rows, int64_t cols,
-                 double severity, fl_rng *rng, float *scratch)
+static void gain(float *x, int64_t channels, int64_t rows, int64_t cols, double severity,
+                 fl_rng *rng, float *scratch)
 {
     (void)rng;
     (void)scratch;
@@ -176,8 +175,8 @@ static void gain(float *x, int64_t channels, int64_t rows, int64_t cols,
     }
 }
 
-static void gamma_curve(float *x, int64_t channels, int64_t rows, int64_t cols,
-                        double severity, fl_rng *rng, float *scratch)
+static void gamma_curve(float *x, int64_t channels, int64_t rows, int64_t cols, double severity,
+                        fl_rng *rng, float *scratch)
 {
     (void)rng;
     (void)scratch;
@@ -187,8 +186,8 @@ static void gamma_curve(float *x, int64_t channels, int64_t rows, int64_t cols,
     }
 }
 
-static void contrast(float *x, int64_t channels, int64_t rows, int64_t cols,
-                     double severity, fl_rng *rng, float *scratch)
+static void contrast(float *x, int64_t channels, int64_t rows, int64_t cols, double severity,
+                     fl_rng *rng, float *scratch)
 {
     (void)rng;
     (void)scratch;
@@ -209,8 +208,8 @@ static void contrast(float *x, int64_t channels, int64_t rows, int64_t cols,
  * An MR coil's sensitivity: a smooth factor exp(a f), f a random sum of the
  * lowest cosines, scaled to |f| <= 1.
  */
-static void bias(float *x, int64_t channels, int64_t rows, int64_t cols,
-                 double severity, fl_rng *rng, float *scratch)
+static void bias(float *x, int64_t channels, int64_t rows, int64_t cols, double severity,
+                 fl_rng *rng, float *scratch)
 {
     enum { ORDER = 3 };
     double weight[ORDER][ORDER];
@@ -222,14 +221,13 @@ static void bias(float *x, int64_t channels, int64_t rows, int64_t cols,
             weight[u][v] = fl_rng_normal(rng) / (1 + u + v);
         }
     }
-    weight[0][0] = 0; // that would be gain
+    weight[0][0] = 0;  // that would be gain
     for (int64_t r = 0; r < rows; r++) {
         for (int64_t c = 0; c < cols; c++) {
             double f = 0;
             for (int u = 0; u < ORDER; u++) {
                 for (int v = 0; v < ORDER; v++) {
-                    f += weight[u][v] *
-                         cos(pi * u * ((double)r + 0.5) / (double)rows) *
+                    f += weight[u][v] * cos(pi * u * ((double)r + 0.5) / (double)rows) *
                          cos(pi * v * ((double)c + 0.5) / (double)cols);
                 }
             }
@@ -238,15 +236,14 @@ static void bias(float *x, int64_t channels, int64_t rows, int64_t cols,
         }
     }
     for (int64_t i = 0; i < channels * rows * cols; i++) {
-        double f = largest > 0 ? (double)scratch[i % (rows * cols)] / largest
-                               : 0;
+        double f = largest > 0 ? (double)scratch[i % (rows * cols)] / largest : 0;
         x[i] = to_unit((double)x[i] * exp(amplitude * f));
     }
 }
 
 /* A narrower display window: the ends of the range are cut off. */
-static void window(float *x, int64_t channels, int64_t rows, int64_t cols,
-                   double severity, fl_rng *rng, float *scratch)
+static void window(float *x, int64_t channels, int64_t rows, int64_t cols, double severity,
+                   fl_rng *rng, float *scratch)
 {
     (void)rng;
     (void)scratch;
@@ -260,23 +257,21 @@ static void window(float *x, int64_t channels, int64_t rows, int64_t cols,
 /* --- workflow --- */
 
 /* Channels other than gray or RGB are compressed one by one. */
-static void jpeg(float *x, int64_t channels, int64_t rows, int64_t cols,
-                 double severity, fl_rng *rng, float *scratch)
+static void jpeg(float *x, int64_t channels, int64_t rows, int64_t cols, double severity,
+                 fl_rng *rng, float *scratch)
 {
     (void)rng;
     (void)scratch;
     int quality = (int)floor(100 * exp(-0.5 * severity) + 0.5);
     int64_t together = channels == 3 ? 3 : 1;
     for (int64_t c = 0; c < channels; c += together) {
-        bool done = data_jpeg_roundtrip(x + c * rows * cols, together, rows,
-                                        cols, quality);
-        FL_REQUIRE(done); // what we wrote ourselves can be read
+        bool done = data_jpeg_roundtrip(x + c * rows * cols, together, rows, cols, quality);
+        FL_REQUIRE(done);  // what we wrote ourselves can be read
     }
 }
 
 /* Value at (r, c) between pixel centres; outside, the nearest edge. */
-static double between(const float *x, int64_t rows, int64_t cols, double r,
-                      double c)
+static double between(const float *x, int64_t rows, int64_t cols, double r, double c)
 {
     r = fmin(fmax(r, 0), (double)(rows - 1));
     c = fmin(fmax(c, 0), (double)(cols - 1));
@@ -294,8 +289,8 @@ static double between(const float *x, int64_t rows, int64_t cols, double r,
 }
 
 /* The patient lies askew, to one side or the other. */
-static void rotation(float *x, int64_t channels, int64_t rows, int64_t cols,
-                     double severity, fl_rng *rng, float *scratch)
+static void rotation(float *x, int64_t channels, int64_t rows, int64_t cols, double severity,
+                     fl_rng *rng, float *scratch)
 {
     double side = fl_rng_uniform(rng) < 0.5 ? -1 : 1;
     double angle = side * 3 * severity * pi / 180;
@@ -310,8 +305,7 @@ static void rotation(float *x, int64_t channels, int64_t rows, int64_t cols,
                 double dr = (double)r - middle_r;
                 double dc = (double)c - middle_c;
                 plane[r * cols + c] = to_unit(
-                    between(scratch, rows, cols,
-                            middle_r + dr * cos(angle) - dc * sin(angle),
+                    between(scratch, rows, cols, middle_r + dr * cos(angle) - dc * sin(angle),
                             middle_c + dr * sin(angle) + dc * cos(angle)));
             }
         }
@@ -359,19 +353,16 @@ void data_shift_read(data_shift *out, fl_node list)
     for (size_t i = 0; i < fl_cfg_count(list); i++) {
         fl_node item = fl_cfg_item(list, i);
         if (!fl_cfg_is_map(item) || fl_cfg_count(item) != 1) {
-            fl_cfg_complain(item, "shift: expected one transform an item, "
-                                  "such as blur: 2");
+            fl_cfg_complain(item, "shift: expected one transform an item, such as blur: 2");
             return;
         }
         for (size_t k = 0; (ops = data_shift_at(k)) != NULL; k++) {
             if (!fl_cfg_has(item, ops->name)) {
                 continue;
             }
-            double severity = fl_cfg_num(item, ops->name, 0, 5,
-                                         FL_CFG_REQUIRED_NUM, ops->help);
+            double severity = fl_cfg_num(item, ops->name, 0, 5, FL_CFG_REQUIRED_NUM, ops->help);
             if (out->n == DATA_SHIFT_MAX) {
-                fl_cfg_complain(item, "shift: more than %d transforms",
-                                DATA_SHIFT_MAX);
+                fl_cfg_complain(item, "shift: more than %d transforms", DATA_SHIFT_MAX);
                 return;
             }
             out->ops[out->n] = ops;
@@ -380,15 +371,13 @@ void data_shift_read(data_shift *out, fl_node list)
     }
 }
 
-fl_status data_shift_apply(const data_shift *chain, float *x, int64_t channels,
-                           int64_t rows, int64_t cols, fl_rng *rng,
-                           fl_err *err)
+fl_status data_shift_apply(const data_shift *chain, float *x, int64_t channels, int64_t rows,
+                           int64_t cols, fl_rng *rng, fl_err *err)
 {
     if (chain->n == 0) {
         return FL_OK;
     }
-    float *scratch = fl_calloc((size_t)(channels * rows * cols),
-                               sizeof *scratch, "shift", err);
+    float *scratch = fl_calloc((size_t)(channels * rows * cols), sizeof *scratch, "shift", err);
     if (scratch == NULL) {
         return FL_ELIMIT;
     }
@@ -396,8 +385,7 @@ fl_status data_shift_apply(const data_shift *chain, float *x, int64_t channels,
         fl_rng own;
         fl_rng_init(&own, fl_rng_u64(rng), "shift", chain->ops[i]->name, i);
         if (chain->severity[i] > 0) {
-            chain->ops[i]->apply(x, channels, rows, cols, chain->severity[i],
-                                 &own, scratch);
+            chain->ops[i]->apply(x, channels, rows, cols, chain->severity[i], &own, scratch);
         }
     }
     free(scratch);

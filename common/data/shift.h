@@ -19,15 +19,16 @@
 enum { DATA_SHIFT_MAX = 16 };
 
 typedef struct {
-    const char *name;      // "blur"
-    const char *help;      // physics in one line, with the unit of severity 5
+    const char *name;  // "blur"
+    const char *help;  // physics in one line, with the unit of severity 5
     /* x: (channels, rows, cols) in [0, 1], changed in place and left in [0, 1].
      * severity in (0, 5].  scratch has room for channels*rows*cols floats. */
-    void (*apply)(float *x, int64_t channels, int64_t rows, int64_t cols, double severity, fl_rng *rng, float *scratch);
+    void (*apply)(float *x, int64_t channels, int64_t rows, int64_t cols, double severity,
+                  fl_rng *rng, float *scratch);
 } data_shift_ops;
 
-const data_shift_ops *data_shift_find(const char *name); // NULL when unknown
-const data_shift_ops *data_shift_at(size_t i);           // NULL behind the last
+const data_shift_ops *data_shift_find(const char *name);  // NULL when unknown
+const data_shift_ops *data_shift_at(size_t i);            // NULL behind the last
 
 typedef struct {
     const data_shift_ops *ops[DATA_SHIFT_MAX];
@@ -37,6 +38,7 @@ typedef struct {
 
 /* Reads a list [blur: 1, noise: 2.5]; complaints go to the document. */
 void data_shift_read(data_shift *out, fl_node list);
-fl_status data_shift_apply(const data_shift *chain, float *x, int64_t channels, int64_t rows, int64_t cols, fl_rng *rng, fl_err *err);
+fl_status data_shift_apply(const data_shift *chain, float *x, int64_t channels, int64_t rows,
+                           int64_t cols, fl_rng *rng, fl_err *err);
 
 #endif

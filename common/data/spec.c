@@ -5,8 +5,7 @@
 
 #include <string.h>
 
-static const char *const task_names[] = {"classify", "multilabel", "segment",
-                                         "regress", NULL};
+static const char *const task_names[] = {"classify", "multilabel", "segment", "regress", NULL};
 
 const char *data_task_name(data_task task)
 {
@@ -26,13 +25,12 @@ bool data_task_parse(data_task *out, const char *name)
 }
 
 /* Complains about a name that is empty or too long for its place. */
-static void read_name(char out[static DATA_NAME_BYTES], fl_node n,
-                      const char *text)
+static void read_name(char out[static DATA_NAME_BYTES], fl_node n, const char *text)
 {
     size_t length = strlen(text);
     if (length == 0 || length >= DATA_NAME_BYTES) {
-        fl_cfg_complain(n, "expected a name of 1 to %d bytes, found %zu",
-                        DATA_NAME_BYTES - 1, length);
+        fl_cfg_complain(n, "expected a name of 1 to %d bytes, found %zu", DATA_NAME_BYTES - 1,
+                        length);
         return;
     }
     memcpy(out, text, length + 1);
@@ -40,18 +38,18 @@ static void read_name(char out[static DATA_NAME_BYTES], fl_node n,
 
 static void read_input(nn_shape *out, fl_node data)
 {
-    static const int64_t max_side = 1 << 20; // features of a table, or pixels
+    static const int64_t max_side = 1 << 20;  // features of a table, or pixels
     fl_node list = fl_cfg_list(data, "input",
-                               "channels, height, width; or the number of "
-                               "features of a table");
+                               "channels, height, width; or the number of features of a table");
     size_t n = fl_cfg_count(list);
     if (n == 0) {
         return;
     }
     if (n == 2 || n > 4) {
-        fl_cfg_complain(list, "input: expected [features], [channels, height, "
-                              "width] or [channels, depth, height, width], "
-                              "found %zu numbers", n);
+        fl_cfg_complain(list,
+                        "input: expected [features], [channels, height, width] or [channels, "
+                        "depth, height, width], found %zu numbers",
+                        n);
         return;
     }
     out->rank = (int)n;
@@ -62,12 +60,10 @@ static void read_input(nn_shape *out, fl_node data)
 
 static void read_classes(data_spec *out, fl_node data)
 {
-    fl_node list = fl_cfg_list(data, "classes",
-                               "names; their order fixes the label codes");
+    fl_node list = fl_cfg_list(data, "classes", "names; their order fixes the label codes");
     size_t n = fl_cfg_count(list);
     if (n > DATA_MAX_CLASSES) {
-        fl_cfg_complain(list, "classes: expected at most %d, found %zu",
-                        DATA_MAX_CLASSES, n);
+        fl_cfg_complain(list, "classes: expected at most %d, found %zu", DATA_MAX_CLASSES, n);
         return;
     }
     for (size_t k = 0; k < n; k++) {
@@ -75,8 +71,7 @@ static void read_classes(data_spec *out, fl_node data)
         read_name(out->classes[k], item, fl_node_text(item, "class"));
         for (size_t j = 0; j < k; j++) {
             if (strcmp(out->classes[j], out->classes[k]) == 0) {
-                fl_cfg_complain(item, "classes: %s is there twice",
-                                out->classes[k]);
+                fl_cfg_complain(item, "classes: %s is there twice", out->classes[k]);
             }
         }
     }
@@ -84,8 +79,7 @@ static void read_classes(data_spec *out, fl_node data)
 
     fl_node where = fl_cfg_present(list) ? list : data;
     if (out->task == DATA_CLASSIFY && n < 2) {
-        fl_cfg_complain(where, "classes: task classify needs two or more, "
-                               "found %zu", n);
+        fl_cfg_complain(where, "classes: task classify needs two or more, found %zu", n);
     } else if (out->task == DATA_MULTILABEL && n < 1) {
         fl_cfg_complain(where, "classes: task multilabel needs one or more");
     } else if (out->task == DATA_REGRESS && n > 0) {
@@ -96,22 +90,20 @@ static void read_classes(data_spec *out, fl_node data)
 static void read_positive(data_spec *out, fl_node data)
 {
     const char *name = fl_cfg_text(data, "positive", NULL,
-                                   "the positive class; required with two "
-                                   "classes");
+                                   "the positive class; required with two classes");
     bool two_classes = out->task == DATA_CLASSIFY && out->n_classes == 2;
 
     if (name == NULL) {
         if (two_classes) {
-            fl_cfg_complain(data, "positive: expected one of the two classes "
-                                  "%s, %s; it is not there",
+            fl_cfg_complain(data,
+                            "positive: expected one of the two classes %s, %s; it is not there",
                             out->classes[0], out->classes[1]);
         }
         return;
     }
     fl_node where = fl_cfg_get(data, "positive", "");
     if (!two_classes) {
-        fl_cfg_complain(where, "positive: only for task classify with two "
-                               "classes");
+        fl_cfg_complain(where, "positive: only for task classify with two classes");
         return;
     }
     for (size_t k = 0; k < out->n_classes; k++) {
@@ -120,8 +112,8 @@ static void read_positive(data_spec *out, fl_node data)
             return;
         }
     }
-    fl_cfg_complain(where, "positive: expected %s or %s, found %s",
-                    out->classes[0], out->classes[1], name);
+    fl_cfg_complain(where, "positive: expected %s or %s, found %s", out->classes[0],
+                    out->classes[1], name);
 }
 
 static void read_attribute(data_attribute *out, const char *name, fl_node n)
@@ -131,8 +123,8 @@ static void read_attribute(data_attribute *out, const char *name, fl_node n)
         out->kind = DATA_ATTR_CODES;
         out->n_codes = fl_cfg_count(n);
         if (out->n_codes < 1 || out->n_codes > DATA_MAX_CODES) {
-            fl_cfg_complain(n, "attributes: %s: expected 1 to %d codes, found "
-                               "%zu", name, DATA_MAX_CODES, out->n_codes);
+            fl_cfg_complain(n, "attributes: %s: expected 1 to %d codes, found %zu", name,
+                            DATA_MAX_CODES, out->n_codes);
             out->n_codes = 0;
         }
         for (size_t i = 0; i < out->n_codes; i++) {
@@ -152,13 +144,12 @@ static void read_attribute(data_attribute *out, const char *name, fl_node n)
 
 static void read_attributes(data_spec *out, fl_node data)
 {
-    fl_node map = fl_cfg_map(data, "attributes",
-                             "what is known of a patient: a list of codes, a "
-                             "unit, or the word text");
+    fl_node map = fl_cfg_map(
+        data, "attributes",
+        "what is known of a patient: a list of codes, a unit, or the word text");
     size_t n = fl_cfg_count(map);
     if (n > DATA_MAX_ATTRIBUTES) {
-        fl_cfg_complain(map, "attributes: expected at most %d, found %zu",
-                        DATA_MAX_ATTRIBUTES, n);
+        fl_cfg_complain(map, "attributes: expected at most %d, found %zu", DATA_MAX_ATTRIBUTES, n);
         return;
     }
     out->n_attributes = n;
@@ -172,8 +163,7 @@ static void read_attributes(data_spec *out, fl_node data)
 void data_spec_read(data_spec *out, fl_node root)
 {
     *out = (data_spec){.positive = -1};
-    int task = fl_cfg_choice(root, "task", task_names, -1,
-                             "kind of problem to solve");
+    int task = fl_cfg_choice(root, "task", task_names, -1, "kind of problem to solve");
     out->task = task >= 0 ? (data_task)task : DATA_CLASSIFY;
 
     fl_node data = fl_cfg_map(root, "data", "what every site must have");

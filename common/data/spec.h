@@ -19,13 +19,13 @@
 enum { DATA_MAX_CLASSES = 64, DATA_MAX_ATTRIBUTES = 16, DATA_NAME_BYTES = 64, DATA_MAX_CODES = 16 };
 
 typedef enum { DATA_CLASSIFY, DATA_MULTILABEL, DATA_SEGMENT, DATA_REGRESS } data_task;
-const char *data_task_name(data_task task);               // "classify" ...
+const char *data_task_name(data_task task);  // "classify" ...
 bool data_task_parse(data_task *out, const char *name);
 
 typedef enum { DATA_ATTR_CODES, DATA_ATTR_NUMBER, DATA_ATTR_TEXT } data_attr_kind;
 
 typedef struct {
-    char name[DATA_NAME_BYTES];                   // "sex"
+    char name[DATA_NAME_BYTES];  // "sex"
     data_attr_kind kind;
     char unit[DATA_NAME_BYTES];                   // NUMBER: "years"
     char codes[DATA_MAX_CODES][DATA_NAME_BYTES];  // CODES: the allowed values
@@ -35,9 +35,9 @@ typedef struct {
 typedef struct {
     data_task task;
     nn_shape input;  // without the batch: {3, {C, H, W}} or {1, {features}}; rank 0 = not said
-    char classes[DATA_MAX_CLASSES][DATA_NAME_BYTES]; // code = index
-    size_t n_classes;                             // 0 = not said (and for regression)
-    int positive;                                 // index of the positive class, two-class tasks; else -1
+    char classes[DATA_MAX_CLASSES][DATA_NAME_BYTES];  // code = index
+    size_t n_classes;                                 // 0 = not said (and for regression)
+    int positive;  // index of the positive class, two-class tasks; else -1
     data_attribute attributes[DATA_MAX_ATTRIBUTES];
     size_t n_attributes;
 } data_spec;

@@ -45,16 +45,15 @@ static bool begins_patient(const name_key *keys, size_t i)
  * Moves round(part * P) of the P patients whose cases are in `from` to `to`,
  * for each of the parts in turn; the rest is left.
  */
-static void draw_patients(data_set *s, int from, const double *part,
-                          const int *to, size_t n_parts, uint64_t seed)
+static void draw_patients(data_set *s, int from, const double *part, const int *to, size_t n_parts,
+                          uint64_t seed)
 {
     name_key *keys = sort_patients(s);
-    size_t *first = fl_xcalloc(s->n, sizeof *first); // key of each patient
+    size_t *first = fl_xcalloc(s->n, sizeof *first);  // key of each patient
     size_t n = 0;
 
     for (size_t i = 0; i < s->n; i++) {
-        if (begins_patient(keys, i) &&
-            s->entries[keys[i].index].split == from) {
+        if (begins_patient(keys, i) && s->entries[keys[i].index].split == from) {
             first[n++] = i;
         }
     }
@@ -98,15 +97,13 @@ static void carve_validation(data_set *s, const data_split_rule *rule)
     }
 }
 
-static fl_status parse_split(int *out, const char *text, const char *file,
-                             int line, const char *column, fl_err *err)
+static fl_status parse_split(int *out, const char *text, const char *file, int line,
+                             const char *column, fl_err *err)
 {
     data_split split;
     if (!data_split_parse(&split, text)) {
-        return fl_fail(err, FL_ECONFIG,
-                       "%s:%d: %s: expected train, val or test, found %s",
-                       file, line, column,
-                       text[0] != '\0' ? text : "nothing");
+        return fl_fail(err, FL_ECONFIG, "%s:%d: %s: expected train, val or test, found %s", file,
+                       line, column, text[0] != '\0' ? text : "nothing");
     }
     *out = (int)split;
     return FL_OK;
@@ -115,41 +112,36 @@ static fl_status parse_split(int *out, const char *text, const char *file,
 /* --- a file of splits, row by row --- */
 
 typedef struct {
-    int set, row, site; // columns; site -1: the file has one site
+    int set, row, site;  // columns; site -1: the file has one site
 } split_columns;
 
-static fl_status find_columns(split_columns *out, const data_csv *t,
-                              const data_split_rule *rule, fl_err *err)
+static fl_status find_columns(split_columns *out, const data_csv *t, const data_split_rule *rule,
+                              fl_err *err)
 {
     out->set = data_csv_column(t, rule->set_column);
     out->row = data_csv_column(t, rule->row_column);
     out->site = rule->site != NULL ? data_csv_column(t, rule->site_column) : -1;
-    const char *missing = out->set < 0   ? rule->set_column
-                          : out->row < 0 ? rule->row_column
-                          : rule->site != NULL && out->site < 0
-                              ? rule->site_column
-                              : NULL;
+    const char *missing = out->set < 0                          ? rule->set_column
+                          : out->row < 0                        ? rule->row_column
+                          : rule->site != NULL && out->site < 0 ? rule->site_column
+                                                                : NULL;
     return missing == NULL
                ? FL_OK
-               : fl_fail(err, FL_ECONFIG, "%s:1: there is no column %s",
-                         rule->file, missing);
+               : fl_fail(err, FL_ECONFIG, "%s:1: there is no column %s", rule->file, missing);
 }
 
 /* Index of the case that stands in a row of its file, or s->n. */
-static size_t case_of_row(const data_set *s, const size_t *by_row,
-                          size_t n_rows, const char *text)
+static size_t case_of_row(const data_set *s, const size_t *by_row, size_t n_rows, const char *text)
 {
     double row;
-    if (!data_parse_number(&row, text) || row < 0 || floor(row) != row ||
-        row >= (double)n_rows) {
+    if (!data_parse_number(&row, text) || row < 0 || floor(row) != row || row >= (double)n_rows) {
         return s->n;
     }
     return by_row[(size_t)row];
 }
 
-static fl_status read_split_rows(data_set *s, const data_split_rule *rule,
-                                 const data_csv *t, const char *file,
-                                 fl_err *err)
+static fl_status read_split_rows(data_set *s, const data_split_rule *rule, const data_csv *t,
+                                 const char *file, fl_err *err)
 {
     split_columns at;
     fl_status st = find_columns(&at, t, rule, err);
@@ -172,29 +164,28 @@ static fl_status read_split_rows(data_set *s, const data_split_rule *rule,
         }
         size_t k = case_of_row(s, by_row, n_rows, cell[at.row]);
         if (k == s->n) {
-            st = fl_fail(err, FL_ECONFIG,
-                         "%s:%d: expected a row that %s has and keeps, found "
-                         "%s", rule->file, t->line[i], file, cell[at.row]);
+            st = fl_fail(err, FL_ECONFIG, "%s:%d: expected a row that %s has and keeps, found %s",
+                         rule->file, t->line[i], file, cell[at.row]);
         } else if (s->entries[k].split != DATA_NO_SPLIT) {
-            st = fl_fail(err, FL_ECONFIG, "%s:%d: row %s is there twice",
-                         rule->file, t->line[i], cell[at.row]);
+            st = fl_fail(err, FL_ECONFIG, "%s:%d: row %s is there twice", rule->file, t->line[i],
+                         cell[at.row]);
         } else {
-            st = parse_split(&s->entries[k].split, cell[at.set], rule->file,
-                             t->line[i], rule->set_column, err);
+            st = parse_split(&s->entries[k].split, cell[at.set], rule->file, t->line[i],
+                             rule->set_column, err);
         }
     }
     free(by_row);
     for (size_t i = 0; i < s->n && st == FL_OK; i++) {
         if (s->entries[i].split == DATA_NO_SPLIT) {
-            st = fl_fail(err, FL_ECONFIG, "%s:%d: %s has no split for this row",
-                         file, s->entries[i].line, rule->file);
+            st = fl_fail(err, FL_ECONFIG, "%s:%d: %s has no split for this row", file,
+                         s->entries[i].line, rule->file);
         }
     }
     return st;
 }
 
-static fl_status split_by_file(data_set *s, const data_split_rule *rule,
-                               const char *file, fl_err *err)
+static fl_status split_by_file(data_set *s, const data_split_rule *rule, const char *file,
+                               fl_err *err)
 {
     data_csv t;
     fl_status st = data_csv_read(&t, rule->file, true, err);
@@ -207,9 +198,8 @@ static fl_status split_by_file(data_set *s, const data_split_rule *rule,
 
 /* --- all rules --- */
 
-fl_status data_split_assign(data_set *s, const data_split_rule *rule,
-                            const char *file, const char *const *column,
-                            fl_err *err)
+fl_status data_split_assign(data_set *s, const data_split_rule *rule, const char *file,
+                            const char *const *column, fl_err *err)
 {
     fl_status st = FL_OK;
 
@@ -226,12 +216,11 @@ fl_status data_split_assign(data_set *s, const data_split_rule *rule,
         return FL_OK;
     }
     if (column == NULL) {
-        return fl_fail(err, FL_ECONFIG, "%s:1: there is no column %s", file,
-                       rule->column);
+        return fl_fail(err, FL_ECONFIG, "%s:1: there is no column %s", file, rule->column);
     }
     for (size_t i = 0; i < s->n && st == FL_OK; i++) {
-        st = parse_split(&s->entries[i].split, column[i], file,
-                         s->entries[i].line, rule->column, err);
+        st = parse_split(&s->entries[i].split, column[i], file, s->entries[i].line, rule->column,
+                         err);
     }
     if (st == FL_OK && rule->kind == DATA_SPLIT_COLUMN) {
         carve_validation(s, rule);
@@ -239,8 +228,7 @@ fl_status data_split_assign(data_set *s, const data_split_rule *rule,
     return st;
 }
 
-static fl_status check_case_names(const data_set *s, const char *file,
-                                  fl_err *err)
+static fl_status check_case_names(const data_set *s, const char *file, fl_err *err)
 {
     fl_status st = FL_OK;
     name_key *keys = fl_xcalloc(s->n, sizeof *keys);
@@ -251,10 +239,8 @@ static fl_status check_case_names(const data_set *s, const char *file,
     qsort(keys, s->n, sizeof *keys, by_name);
     for (size_t i = 1; i < s->n && st == FL_OK; i++) {
         if (strcmp(keys[i - 1].name, keys[i].name) == 0) {
-            st = fl_fail(err, FL_ECONFIG,
-                         "%s:%d: this case has the name of the one in line %d",
-                         file, s->entries[keys[i].index].line,
-                         s->entries[keys[i - 1].index].line);
+            st = fl_fail(err, FL_ECONFIG, "%s:%d: this case has the name of the one in line %d",
+                         file, s->entries[keys[i].index].line, s->entries[keys[i - 1].index].line);
         }
     }
     free(keys);
@@ -265,7 +251,7 @@ fl_status data_split_check(data_set *s, const char *file, fl_err *err)
 {
     fl_status st = check_case_names(s, file, err);
     name_key *keys = sort_patients(s);
-    size_t *first = fl_xcalloc(s->n, sizeof *first); // case of the same patient
+    size_t *first = fl_xcalloc(s->n, sizeof *first);  // case of the same patient
 
     size_t begin = 0;
     for (size_t i = 0; i < s->n && st == FL_OK; i++) {
@@ -274,18 +260,17 @@ fl_status data_split_check(data_set *s, const char *file, fl_err *err)
         const data_entry *other = &s->entries[keys[i].index];
         first[keys[i].index] = keys[begin].index;
         if (one->split != other->split) {
-            st = fl_fail(err, FL_ECONFIG,
-                         "%s:%d: a patient in two splits: %s here, %s in line "
-                         "%d; a patient must be in one", file, other->line,
-                         data_split_name((data_split)other->split),
-                         data_split_name((data_split)one->split), one->line);
+            st = fl_fail(
+                err, FL_ECONFIG,
+                "%s:%d: a patient in two splits: %s here, %s in line %d; a patient must be in one",
+                file, other->line, data_split_name((data_split)other->split),
+                data_split_name((data_split)one->split), one->line);
         }
     }
     s->n_patients = 0;
     for (size_t i = 0; i < s->n && st == FL_OK; i++) {
-        s->entries[i].patient_no = first[i] == i
-                                       ? s->n_patients++
-                                       : s->entries[first[i]].patient_no;
+        s->entries[i].patient_no = first[i] == i ? s->n_patients++
+                                                 : s->entries[first[i]].patient_no;
     }
     free(first);
     free(keys);

@@ -61,17 +61,16 @@ json_t *data_set_flow(const data_set *s)
     for (size_t i = 0; i < s->n; i++) {
         unlabelled += is_unlabelled(s, &s->entries[i]);
     }
-    return json_pack("{s:I, s:I, s:o, s:I, s:I, s:I, s:o}", "files",
-                     (json_int_t)s->n_files, "rows", (json_int_t)s->n_rows,
-                     "refused", refused, "cases", (json_int_t)s->n,
-                     "patients", (json_int_t)s->n_patients, "unlabelled",
-                     unlabelled, "analysed", analysed);
+    return json_pack("{s:I, s:I, s:o, s:I, s:I, s:I, s:o}", "files", (json_int_t)s->n_files, "rows",
+                     (json_int_t)s->n_rows, "refused", refused, "cases", (json_int_t)s->n,
+                     "patients", (json_int_t)s->n_patients, "unlabelled", unlabelled, "analysed",
+                     analysed);
 }
 
 /* --- table 1 --- */
 
 typedef struct {
-    const char *name;   // "opacity", "F", "unknown"
+    const char *name;  // "opacity", "F", "unknown"
     int64_t cases, patients;
     bool hidden;
 } cell;
@@ -122,24 +121,21 @@ static json_t *cells_json(partition *p)
     for (size_t i = 0; i < p->n; i++) {
         const cell *c = &p->cells[i];
         if (!c->hidden) {
-            json_object_set_new(out, c->name,
-                                json_pack("{s:I}", "n", (json_int_t)c->cases));
+            json_object_set_new(out, c->name, json_pack("{s:I}", "n", (json_int_t)c->cases));
             continue;
         }
-        char *why = fl_xasprintf("fewer than %lld patients, or needed to "
-                                 "hide such a cell", (long long)p->min_cell);
-        json_object_set_new(out, c->name,
-                            json_pack("{s:n, s:s}", "n", "why", why));
+        char *why = fl_xasprintf("fewer than %lld patients, or needed to hide such a cell",
+                                 (long long)p->min_cell);
+        json_object_set_new(out, c->name, json_pack("{s:n, s:s}", "n", "why", why));
         free(why);
     }
     return out;
 }
 
 /* Cases of a split by a number in [0, n) that of() gives; names has n. */
-static json_t *count_cells(const data_set *s, int split, int64_t min_cell,
-                           const char *const *names, size_t n,
-                           size_t (*of)(const data_set *s, const data_entry *e,
-                                        size_t which),
+static json_t *count_cells(const data_set *s, int split, int64_t min_cell, const char *const *names,
+                           size_t n,
+                           size_t (*of)(const data_set *s, const data_entry *e, size_t which),
                            size_t which)
 {
     partition p = {.n = n, .min_cell = min_cell};
@@ -153,8 +149,7 @@ static json_t *count_cells(const data_set *s, int split, int64_t min_cell,
         const data_entry *e = &s->entries[i];
         if (e->split == split) {
             size_t k = of(s, e, which);
-            add_case(&p.cells[k], seen + k * (size_t)s->n_patients,
-                     e->patient_no);
+            add_case(&p.cells[k], seen + k * (size_t)s->n_patients, e->patient_no);
         }
     }
     json_t *out = cells_json(&p);
@@ -193,8 +188,7 @@ static json_t *count_labels(const data_set *s, int split, int64_t min_cell)
     json_t *out = json_object();
     for (size_t k = 0; k < s->spec.n_classes; k++) {
         json_object_set_new(out, s->spec.classes[k],
-                            count_cells(s, split, min_cell, names, 3, flag_of,
-                                        k));
+                            count_cells(s, split, min_cell, names, 3, flag_of, k));
     }
     return out;
 }
@@ -208,20 +202,16 @@ typedef struct {
 static json_t *moments_json(const moments *m, int64_t min_cell)
 {
     if (m->patients > 0 && m->patients < min_cell) {
-        char *why = fl_xasprintf("fewer than %lld patients",
-                                 (long long)min_cell);
-        json_t *out = json_pack("{s:n, s:n, s:n, s:s}", "n", "mean", "sd",
-                                "why", why);
+        char *why = fl_xasprintf("fewer than %lld patients", (long long)min_cell);
+        json_t *out = json_pack("{s:n, s:n, s:n, s:s}", "n", "mean", "sd", "why", why);
         free(why);
         return out;
     }
     double n = (double)m->cases;
     double mean = m->cases > 0 ? m->sum / n : NAN;
-    double sd = m->cases > 1
-                    ? sqrt(fmax(0, (m->squares - n * mean * mean) / (n - 1)))
-                    : NAN;
-    return json_pack("{s:I, s:o, s:o}", "n", (json_int_t)m->cases, "mean",
-                     fl_json_number(mean), "sd", fl_json_number(sd));
+    double sd = m->cases > 1 ? sqrt(fmax(0, (m->squares - n * mean * mean) / (n - 1))) : NAN;
+    return json_pack("{s:I, s:o, s:o}", "n", (json_int_t)m->cases, "mean", fl_json_number(mean),
+                     "sd", fl_json_number(sd));
 }
 
 static void add_value(moments *m, bool *seen, const data_entry *e, double v)
@@ -233,16 +223,14 @@ static void add_value(moments *m, bool *seen, const data_entry *e, double v)
     seen[e->patient_no] = true;
 }
 
-static json_t *describe_number(const data_set *s, int split, int64_t min_cell,
-                               size_t attribute)
+static json_t *describe_number(const data_set *s, int split, int64_t min_cell, size_t attribute)
 {
     moments m = {0};
     bool *seen = fl_xcalloc((size_t)s->n_patients, sizeof *seen);
     for (size_t i = 0; i < s->n; i++) {
         const data_entry *e = &s->entries[i];
         double v;
-        if (e->split == split &&
-            data_parse_number(&v, e->attributes[attribute])) {
+        if (e->split == split && data_parse_number(&v, e->attributes[attribute])) {
             add_value(&m, seen, e, v);
         }
     }
@@ -271,11 +259,10 @@ static size_t code_of(const data_set *s, const data_entry *e, size_t which)
     while (k < a->n_codes && strcmp(a->codes[k], e->attributes[which]) != 0) {
         k++;
     }
-    return k; // n_codes: unknown
+    return k;  // n_codes: unknown
 }
 
-static json_t *count_codes(const data_set *s, int split, int64_t min_cell,
-                           size_t attribute)
+static json_t *count_codes(const data_set *s, int split, int64_t min_cell, size_t attribute)
 {
     const data_attribute *a = &s->spec.attributes[attribute];
     const char *names[DATA_MAX_CODES + 1];
@@ -283,8 +270,7 @@ static json_t *count_codes(const data_set *s, int split, int64_t min_cell,
         names[k] = a->codes[k];
     }
     names[a->n_codes] = "unknown";
-    return count_cells(s, split, min_cell, names, a->n_codes + 1, code_of,
-                       attribute);
+    return count_cells(s, split, min_cell, names, a->n_codes + 1, code_of, attribute);
 }
 
 typedef struct {
@@ -297,8 +283,7 @@ static int by_text(const void *a, const void *b)
     const text_use *x = a;
     const text_use *y = b;
     int order = strcmp(x->text, y->text);
-    return order != 0 ? order
-                      : (x->patient > y->patient) - (x->patient < y->patient);
+    return order != 0 ? order : (x->patient > y->patient) - (x->patient < y->patient);
 }
 
 static int by_patients_falling(const void *a, const void *b)
@@ -319,8 +304,7 @@ static size_t cells_of_texts(cell *cells, text_use *uses, size_t n)
             cells[n_cells++] = (cell){.name = uses[i].text};
         }
         cells[n_cells - 1].cases++;
-        cells[n_cells - 1].patients +=
-            new_text || uses[i].patient != uses[i - 1].patient;
+        cells[n_cells - 1].patients += new_text || uses[i].patient != uses[i - 1].patient;
     }
     qsort(cells, n_cells, sizeof *cells, by_patients_falling);
     return n_cells;
@@ -337,16 +321,15 @@ static bool is_among(const cell *cells, size_t n, const char *text)
 }
 
 /* Cases of a split whose text is in none of the first n cells. */
-static cell rest_of_texts(const data_set *s, int split, size_t attribute,
-                          const cell *cells, size_t n, bool unknown)
+static cell rest_of_texts(const data_set *s, int split, size_t attribute, const cell *cells,
+                          size_t n, bool unknown)
 {
     cell rest = {.name = unknown ? "unknown" : "other"};
     bool *seen = fl_xcalloc((size_t)s->n_patients, sizeof *seen);
     for (size_t i = 0; i < s->n; i++) {
         const data_entry *e = &s->entries[i];
         const char *text = e->attributes[attribute];
-        if (e->split == split && (text[0] == '\0') == unknown &&
-            !is_among(cells, n, text)) {
+        if (e->split == split && (text[0] == '\0') == unknown && !is_among(cells, n, text)) {
             add_case(&rest, seen, e->patient_no);
         }
     }
@@ -358,8 +341,7 @@ static cell rest_of_texts(const data_set *s, int split, size_t attribute,
  * Free text may name a person, so only what min_cell patients share is
  * written out, the 16 most frequent at most; the rest is "other".
  */
-static json_t *count_texts(const data_set *s, int split, int64_t min_cell,
-                           size_t attribute)
+static json_t *count_texts(const data_set *s, int split, int64_t min_cell, size_t attribute)
 {
     text_use *uses = fl_xcalloc(s->n, sizeof *uses);
     cell *cells = fl_xcalloc(s->n + 2, sizeof *cells);
@@ -373,8 +355,7 @@ static json_t *count_texts(const data_set *s, int split, int64_t min_cell,
     }
     size_t n_texts = cells_of_texts(cells, uses, n);
     size_t n_named = 0;
-    while (n_named < n_texts && n_named < DATA_MAX_CODES &&
-           cells[n_named].patients >= min_cell) {
+    while (n_named < n_texts && n_named < DATA_MAX_CODES && cells[n_named].patients >= min_cell) {
         n_named++;
     }
     cell other = rest_of_texts(s, split, attribute, cells, n_named, false);
@@ -388,17 +369,14 @@ static json_t *count_texts(const data_set *s, int split, int64_t min_cell,
     return out;
 }
 
-static json_t *describe_attributes(const data_set *s, int split,
-                                   int64_t min_cell)
+static json_t *describe_attributes(const data_set *s, int split, int64_t min_cell)
 {
     json_t *out = json_object();
     for (size_t i = 0; i < s->spec.n_attributes; i++) {
         const data_attribute *a = &s->spec.attributes[i];
-        json_t *value = a->kind == DATA_ATTR_NUMBER
-                            ? describe_number(s, split, min_cell, i)
-                        : a->kind == DATA_ATTR_CODES
-                            ? count_codes(s, split, min_cell, i)
-                            : count_texts(s, split, min_cell, i);
+        json_t *value = a->kind == DATA_ATTR_NUMBER  ? describe_number(s, split, min_cell, i)
+                        : a->kind == DATA_ATTR_CODES ? count_codes(s, split, min_cell, i)
+                                                     : count_texts(s, split, min_cell, i);
         json_object_set_new(out, a->name, value);
     }
     return out;
@@ -408,26 +386,22 @@ json_t *data_set_table1(const data_set *s, int64_t min_cell)
 {
     json_t *out = json_object();
     for (int k = 0; k < DATA_N_SPLITS; k++) {
-        json_t *split = json_pack("{s:I, s:I}", "n", (json_int_t)s->n_split[k],
-                                  "patients",
+        json_t *split = json_pack("{s:I, s:I}", "n", (json_int_t)s->n_split[k], "patients",
                                   (json_int_t)count_patients(s, k));
         switch (s->spec.task) {
         case DATA_CLASSIFY:
-            json_object_set_new(split, "classes",
-                                count_classes(s, k, min_cell));
+            json_object_set_new(split, "classes", count_classes(s, k, min_cell));
             break;
         case DATA_MULTILABEL:
             json_object_set_new(split, "classes", count_labels(s, k, min_cell));
             break;
         case DATA_REGRESS:
-            json_object_set_new(split, "target",
-                                describe_target(s, k, min_cell));
+            json_object_set_new(split, "target", describe_target(s, k, min_cell));
             break;
         case DATA_SEGMENT:
             break;
         }
-        json_object_set_new(split, "attributes",
-                            describe_attributes(s, k, min_cell));
+        json_object_set_new(split, "attributes", describe_attributes(s, k, min_cell));
         json_object_set_new(out, data_split_name((data_split)k), split);
     }
     return out;
@@ -435,16 +409,15 @@ json_t *data_set_table1(const data_set *s, int64_t min_cell)
 
 /* --- problems --- */
 
-static void add_problem(json_t *out, const char *what, const char *where,
-                        size_t n)
+static void add_problem(json_t *out, const char *what, const char *where, size_t n)
 {
-    json_array_append_new(out, json_pack("{s:s, s:s, s:I}", "what", what,
-                                         "where", where, "n", (json_int_t)n));
+    json_array_append_new(
+        out, json_pack("{s:s, s:s, s:I}", "what", what, "where", where, "n", (json_int_t)n));
 }
 
 static void check_split_sizes(const data_set *s, json_t *out)
 {
-    enum { FEW = 20 }; // cases; an AUC of fewer says little
+    enum { FEW = 20 };  // cases; an AUC of fewer says little
     for (int k = 0; k < DATA_N_SPLITS; k++) {
         const char *name = data_split_name((data_split)k);
         if (s->n_split[k] == 0) {
@@ -466,9 +439,7 @@ static void check_single_class(const data_set *s, json_t *out)
             only = code >= 0 ? code : only;
         }
         if (s->n_split[k] > 0 && !several) {
-            add_problem(out,
-                        only >= 0 ? "a split with a single class"
-                                  : "a split without labels",
+            add_problem(out, only >= 0 ? "a split with a single class" : "a split without labels",
                         data_split_name((data_split)k), s->n_split[k]);
         }
     }
@@ -499,8 +470,7 @@ static void check_duplicates(const data_set *s, json_t *out)
     }
     qsort(all, s->n, sizeof *all, by_digest);
     for (size_t i = 1; i < s->n; i++) {
-        bool same = memcmp(all[i].digest, all[i - 1].digest,
-                           FL_SHA256_BYTES) == 0;
+        bool same = memcmp(all[i].digest, all[i - 1].digest, FL_SHA256_BYTES) == 0;
         across += same && all[i].split != all[i - 1].split;
         within += same && all[i].split == all[i - 1].split;
     }
@@ -521,8 +491,7 @@ json_t *data_set_problems(const data_set *s)
     check_single_class(s, out);
     check_duplicates(s, out);
     for (size_t i = 0; i < s->n_refusals; i++) {
-        add_problem(out, "left out", s->refusals[i].reason,
-                    s->refusals[i].n);
+        add_problem(out, "left out", s->refusals[i].reason, s->refusals[i].n);
     }
     return out;
 }

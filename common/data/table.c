@@ -17,19 +17,19 @@
 
 typedef struct {
     int column;
-    const char *level;    // 1 where the cell is this, else 0; NULL: a number
+    const char *level;  // 1 where the cell is this, else 0; NULL: a number
 } table_feature;
 
 typedef struct {
     data_csv csv;
     const data_recipe *r;
-    int label, patient, case_id, split; // columns; -1 = none
+    int label, patient, case_id, split;  // columns; -1 = none
     int attribute[DATA_MAX_ATTRIBUTES];
-    bool *dropped;                      // [column]: is nothing of ours
-    bool *complete;                     // [row]: misses no value
+    bool *dropped;   // [column]: is nothing of ours
+    bool *complete;  // [row]: misses no value
     table_feature *feature;
     size_t n_features, cap_features;
-    data_words *levels;                 // [one_hot]: its levels
+    data_words *levels;  // [one_hot]: its levels
     data_coding coding;
 } table;
 
@@ -58,30 +58,28 @@ static fl_status set_header(table *t, fl_err *err)
     }
     if (header->n != t->csv.n_cols) {
         return fl_fail(err, FL_ECONFIG,
-                       "%s: table: header: expected %zu names as %s has "
-                       "columns, found %zu", t->r->name, t->csv.n_cols,
-                       t->r->table.file, header->n);
+                       "%s: table: header: expected %zu names as %s has columns, found %zu",
+                       t->r->name, t->csv.n_cols, t->r->table.file, header->n);
     }
     t->csv.header = fl_xcalloc(header->n, sizeof *t->csv.header);
     for (size_t i = 0; i < header->n; i++) {
-        t->csv.header[i] = (char *)(uintptr_t)header->item[i]; // never written
+        t->csv.header[i] = (char *)(uintptr_t)header->item[i];  // never written
     }
     return FL_OK;
 }
 
-static fl_status need_column(int *out, const table *t, const char *name,
-                             const char *key, fl_err *err)
+static fl_status need_column(int *out, const table *t, const char *name, const char *key,
+                             fl_err *err)
 {
     *out = data_csv_column(&t->csv, name);
     return *out >= 0 ? FL_OK
-                     : fl_fail(err, FL_ECONFIG,
-                               "%s: table: %s: %s has no column %s",
-                               t->r->name, key, t->r->table.file, name);
+                     : fl_fail(err, FL_ECONFIG, "%s: table: %s: %s has no column %s", t->r->name,
+                               key, t->r->table.file, name);
 }
 
 /* A column the recipe names must be there; one it does not name may be. */
-static fl_status find_optional(int *out, const table *t, const char *name,
-                               const char *usual, fl_err *err)
+static fl_status find_optional(int *out, const table *t, const char *name, const char *usual,
+                               fl_err *err)
 {
     if (name != NULL) {
         return need_column(out, t, name, usual, err);
@@ -97,21 +95,17 @@ static fl_status find_columns(table *t, fl_err *err)
     const data_split_rule *split = &t->r->split;
 
     if ((st = need_column(&t->label, t, rule->label, "label", err)) != FL_OK ||
-        (st = find_optional(&t->patient, t, rule->patient_column, "patient",
-                            err)) != FL_OK ||
-        (st = find_optional(&t->case_id, t, rule->case_column, "case", err)) !=
-            FL_OK) {
+        (st = find_optional(&t->patient, t, rule->patient_column, "patient", err)) != FL_OK ||
+        (st = find_optional(&t->case_id, t, rule->case_column, "case", err)) != FL_OK) {
         return st;
     }
-    bool by_column = split->kind == DATA_SPLIT_COLUMN ||
-                     split->kind == DATA_SPLIT_DEFAULT;
+    bool by_column = split->kind == DATA_SPLIT_COLUMN || split->kind == DATA_SPLIT_DEFAULT;
     t->split = by_column ? data_csv_column(&t->csv, split->column) : -1;
 
     t->dropped = fl_xcalloc(t->csv.n_cols, sizeof *t->dropped);
     for (size_t i = 0; i < rule->drop.n; i++) {
         int column;
-        if ((st = need_column(&column, t, rule->drop.item[i], "drop", err)) !=
-            FL_OK) {
+        if ((st = need_column(&column, t, rule->drop.item[i], "drop", err)) != FL_OK) {
             return st;
         }
         t->dropped[column] = true;
@@ -121,8 +115,8 @@ static fl_status find_columns(table *t, fl_err *err)
 
 static bool is_feature(const table *t, int column)
 {
-    return column != t->label && column != t->patient &&
-           column != t->case_id && column != t->split && !t->dropped[column];
+    return column != t->label && column != t->patient && column != t->case_id &&
+           column != t->split && !t->dropped[column];
 }
 
 /* --- rows with missing values --- */
@@ -141,10 +135,10 @@ static fl_status find_complete_rows(table *t, fl_err *err)
                 continue;
             }
             if (stop) {
-                return fl_fail(err, FL_ECONFIG,
-                               "%s:%d: %s: a missing value; rows_with_missing: "
-                               "drop would leave such rows out",
-                               t->r->table.file, csv->line[i], csv->header[c]);
+                return fl_fail(
+                    err, FL_ECONFIG,
+                    "%s:%d: %s: a missing value; rows_with_missing: drop would leave such rows out",
+                    t->r->table.file, csv->line[i], csv->header[c]);
             }
             t->complete[i] = false;
         }
@@ -158,8 +152,7 @@ static void add_feature(table *t, int column, const char *level)
 {
     if (t->n_features == t->cap_features) {
         t->cap_features = t->cap_features == 0 ? 32 : 2 * t->cap_features;
-        t->feature = fl_xrealloc(t->feature, t->cap_features,
-                                 sizeof *t->feature);
+        t->feature = fl_xrealloc(t->feature, t->cap_features, sizeof *t->feature);
     }
     t->feature[t->n_features++] = (table_feature){column, level};
 }
@@ -177,8 +170,7 @@ static int by_value(const void *a, const void *b)
 }
 
 /* The different texts of a column's complete rows, sorted. */
-static fl_status find_levels(data_words *out, const table *t, int column,
-                             fl_err *err)
+static fl_status find_levels(data_words *out, const table *t, int column, fl_err *err)
 {
     enum { MAX_LEVELS = 1024 };
     for (size_t i = 0; i < t->csv.n_rows; i++) {
@@ -191,9 +183,8 @@ static fl_status find_levels(data_words *out, const table *t, int column,
             continue;
         }
         if (out->n == MAX_LEVELS) {
-            return fl_fail(err, FL_ELIMIT,
-                           "%s: one_hot: %s has more than %d levels",
-                           t->r->name, t->csv.header[column], MAX_LEVELS);
+            return fl_fail(err, FL_ELIMIT, "%s: one_hot: %s has more than %d levels", t->r->name,
+                           t->csv.header[column], MAX_LEVELS);
         }
         out->item = fl_xrealloc(out->item, out->n + 1, sizeof *out->item);
         out->item[out->n++] = cell;
@@ -213,17 +204,14 @@ static fl_status set_levels(table *t, int *column, fl_err *err)
             return st;
         }
         if (!is_feature(t, column[h])) {
-            return fl_fail(err, FL_ECONFIG,
-                           "%s: table: one_hot: %s is no feature", t->r->name,
+            return fl_fail(err, FL_ECONFIG, "%s: table: one_hot: %s is no feature", t->r->name,
                            hot->column);
         }
         if (hot->levels.n == 0) {
             st = find_levels(&t->levels[h], t, column[h], err);
         } else {
-            t->levels[h].item = fl_xcalloc(hot->levels.n,
-                                           sizeof *hot->levels.item);
-            memcpy(t->levels[h].item, hot->levels.item,
-                   hot->levels.n * sizeof *hot->levels.item);
+            t->levels[h].item = fl_xcalloc(hot->levels.n, sizeof *hot->levels.item);
+            memcpy(t->levels[h].item, hot->levels.item, hot->levels.n * sizeof *hot->levels.item);
             t->levels[h].n = hot->levels.n;
         }
         if (st != FL_OK) {
@@ -265,8 +253,7 @@ static fl_status set_features(table *t, fl_err *err)
     }
     free(column);
     if (st == FL_OK && t->n_features == 0) {
-        st = fl_fail(err, FL_ECONFIG, "%s: no column is left as a feature",
-                     rule->file);
+        st = fl_fail(err, FL_ECONFIG, "%s: no column is left as a feature", rule->file);
     }
     return st;
 }
@@ -286,8 +273,7 @@ static bool is_known_level(const table *t, int column, const char *cell)
     return false;
 }
 
-static fl_status read_features(float *out, const table *t, size_t row,
-                               fl_err *err)
+static fl_status read_features(float *out, const table *t, size_t row, fl_err *err)
 {
     for (size_t f = 0; f < t->n_features; f++) {
         const table_feature *feature = &t->feature[f];
@@ -296,16 +282,14 @@ static fl_status read_features(float *out, const table *t, size_t row,
         double value;
         if (feature->level != NULL) {
             if (!is_known_level(t, feature->column, cell)) {
-                return fl_fail(err, FL_ECONFIG,
-                               "%s:%d: %s: %s is none of the levels of one_hot",
+                return fl_fail(err, FL_ECONFIG, "%s:%d: %s: %s is none of the levels of one_hot",
                                t->r->table.file, t->csv.line[row], name, cell);
             }
             out[f] = data_same_text(feature->level, cell) ? 1.0f : 0.0f;
             continue;
         }
         if (!data_parse_number(&value, cell) || !isfinite((float)value)) {
-            return fl_fail(err, FL_ECONFIG,
-                           "%s:%d: %s: expected a finite number, found %s",
+            return fl_fail(err, FL_ECONFIG, "%s:%d: %s: expected a finite number, found %s",
                            t->r->table.file, t->csv.line[row], name, cell);
         }
         out[f] = (float)value;
@@ -318,18 +302,24 @@ static fl_status read_features(float *out, const table *t, size_t row,
 static bool holds(data_relation relation, double a, double b)
 {
     switch (relation) {
-    case DATA_LT: return a < b;
-    case DATA_LE: return a <= b;
-    case DATA_EQ: return a == b;
-    case DATA_NE: return a != b;
-    case DATA_GE: return a >= b;
-    case DATA_GT: return a > b;
-    default: return false;
+    case DATA_LT:
+        return a < b;
+    case DATA_LE:
+        return a <= b;
+    case DATA_EQ:
+        return a == b;
+    case DATA_NE:
+        return a != b;
+    case DATA_GE:
+        return a >= b;
+    case DATA_GT:
+        return a > b;
+    default:
+        return false;
     }
 }
 
-static fl_status read_label(data_entry *e, const table *t, size_t row,
-                            fl_arena *arena, fl_err *err)
+static fl_status read_label(data_entry *e, const table *t, size_t row, fl_arena *arena, fl_err *err)
 {
     const data_table_rule *rule = &t->r->table;
     const char *text = t->csv.cell[row][t->label];
@@ -341,13 +331,11 @@ static fl_status read_label(data_entry *e, const table *t, size_t row,
         e->target[0] = NAN;
     }
     if (is_missing(t, text)) {
-        return FL_OK; // unlabelled
+        return FL_OK;  // unlabelled
     }
-    if ((regress || rule->relation != DATA_NO_RULE) &&
-        !data_parse_number(&value, text)) {
-        return fl_fail(err, FL_ECONFIG, "%s:%d: %s: expected a number, found "
-                                        "%s", rule->file, e->line, rule->label,
-                       text);
+    if ((regress || rule->relation != DATA_NO_RULE) && !data_parse_number(&value, text)) {
+        return fl_fail(err, FL_ECONFIG, "%s:%d: %s: expected a number, found %s", rule->file,
+                       e->line, rule->label, text);
     }
     if (regress) {
         e->target[0] = (float)value;
@@ -365,12 +353,11 @@ static fl_status read_label(data_entry *e, const table *t, size_t row,
     }
     char labels[512];
     data_coding_labels_text(labels, sizeof labels, &t->coding);
-    return fl_fail(err, FL_ECONFIG, "%s:%d: %s: expected %s, found %s",
-                   rule->file, e->line, rule->label, labels, text);
+    return fl_fail(err, FL_ECONFIG, "%s:%d: %s: expected %s, found %s", rule->file, e->line,
+                   rule->label, labels, text);
 }
 
-static fl_status init_coding(table *t, data_set *s, const data_spec *expect,
-                             fl_err *err)
+static fl_status init_coding(table *t, data_set *s, const data_spec *expect, fl_err *err)
 {
     const char **labels = fl_xcalloc(t->csv.n_rows + 1, sizeof *labels);
     size_t n = 0;
@@ -380,20 +367,17 @@ static fl_status init_coding(table *t, data_set *s, const data_spec *expect,
             labels[n++] = text;
         }
     }
-    fl_status st = data_coding_init(&t->coding, &s->spec, t->r, expect, labels,
-                                    n, err);
+    fl_status st = data_coding_init(&t->coding, &s->spec, t->r, expect, labels, n, err);
     free(labels);
     if (st == FL_OK && s->spec.task == DATA_MULTILABEL) {
-        st = fl_fail(err, FL_EUNSUPPORTED, "%s: task multilabel: not from a "
-                                           "table", t->r->name);
+        st = fl_fail(err, FL_EUNSUPPORTED, "%s: task multilabel: not from a table", t->r->name);
     }
     return st;
 }
 
 /* --- rows --- */
 
-static const char *name_of_row(data_set *s, const table *t, int column,
-                               size_t row)
+static const char *name_of_row(data_set *s, const table *t, int column, size_t row)
 {
     if (column >= 0) {
         return fl_arena_strdup(s->arena, t->csv.cell[row][column]);
@@ -403,8 +387,7 @@ static const char *name_of_row(data_set *s, const table *t, int column,
     return fl_arena_strdup(s->arena, name);
 }
 
-static fl_status read_row(data_set *s, const table *t, size_t row, float *x,
-                          fl_err *err)
+static fl_status read_row(data_set *s, const table *t, size_t row, float *x, fl_err *err)
 {
     fl_status st;
     data_entry *e = data_set_add(s);
@@ -426,9 +409,8 @@ static fl_status read_row(data_set *s, const table *t, size_t row, float *x,
     fl_sha256_init(&hash);
     fl_sha256_add(&hash, x, t->n_features * sizeof *x);
     fl_sha256_done(&hash, e->input.digest);
-    return data_attributes_read(&e->attributes, s->arena, t->attribute,
-                                &s->spec, t->r, &t->csv, row, t->r->table.file,
-                                err);
+    return data_attributes_read(&e->attributes, s->arena, t->attribute, &s->spec, t->r, &t->csv,
+                                row, t->r->table.file, err);
 }
 
 static fl_status read_rows(data_set *s, const table *t, fl_err *err)
@@ -440,12 +422,9 @@ static fl_status read_rows(data_set *s, const table *t, fl_err *err)
     data_set_refuse(s, "missing value", t->csv.n_rows - n);
     size_t size;
     bool fits = fl_size_mul(&size, n, t->n_features);
-    float *x = fits ? fl_calloc(size + 1, sizeof *x, t->r->table.file, err)
-                    : NULL;
+    float *x = fits ? fl_calloc(size + 1, sizeof *x, t->r->table.file, err) : NULL;
     if (x == NULL) {
-        return fits ? FL_ELIMIT
-                    : fl_fail(err, FL_ELIMIT, "%s: too large",
-                              t->r->table.file);
+        return fits ? FL_ELIMIT : fl_fail(err, FL_ELIMIT, "%s: too large", t->r->table.file);
     }
     data_set_own(s, x);
     for (size_t i = 0; i < t->csv.n_rows; i++) {
@@ -501,7 +480,7 @@ static bool zeros_look_disguised(const float *sorted, size_t n, size_t n_zero)
     if (n_zero == 0 || different < MANY) {
         return false;
     }
-    return sorted[0] > 0.25f * sorted[n / 2]; // far from 0 for its size
+    return sorted[0] > 0.25f * sorted[n / 2];  // far from 0 for its size
 }
 
 static void note_disguised_zeros(data_set *s)
@@ -523,12 +502,9 @@ static void note_disguised_zeros(data_set *s)
         }
         qsort(positive, n, sizeof *positive, by_number);
         if (!negative && zeros_look_disguised(positive, n, n_zero)) {
-            data_set_note(s, "zeros that look like missing values",
-                          s->features[f], n_zero);
-        } else if (s->n > 1 && n == 0 && n_zero == s->n &&
-                   strchr(s->features[f], '=') == NULL) {
-            data_set_note(s, "a column of nothing but zeros", s->features[f],
-                          n_zero);
+            data_set_note(s, "zeros that look like missing values", s->features[f], n_zero);
+        } else if (s->n > 1 && n == 0 && n_zero == s->n && strchr(s->features[f], '=') == NULL) {
+            data_set_note(s, "a column of nothing but zeros", s->features[f], n_zero);
         }
     }
     free(positive);
@@ -545,43 +521,35 @@ static fl_status assign_splits(data_set *s, const table *t, fl_err *err)
             column[i] = t->csv.cell[s->entries[i].row][t->split];
         }
     }
-    fl_status st = data_split_assign(s, &t->r->split, t->r->table.file, column,
-                                     err);
+    fl_status st = data_split_assign(s, &t->r->split, t->r->table.file, column, err);
     free(column);
     return st == FL_OK ? data_split_check(s, t->r->table.file, err) : st;
 }
 
-static fl_status check_n_features(const table *t, const data_spec *spec,
-                                  fl_err *err)
+static fl_status check_n_features(const table *t, const data_spec *spec, fl_err *err)
 {
     if (spec->input.rank == 0 ||
-        (spec->input.rank == 1 &&
-         spec->input.dim[0] == (int64_t)t->n_features)) {
+        (spec->input.rank == 1 && spec->input.dim[0] == (int64_t)t->n_features)) {
         return FL_OK;
     }
     char theirs[128];
     nn_shape_text(theirs, sizeof theirs, &spec->input);
     return fl_fail(err, FL_ECONFIG,
-                   "%s: input: the job has %s; this table has %zu features "
-                   "(one_hot with levels written out gives every site the "
-                   "same columns)", t->r->name, theirs, t->n_features);
+                   "%s: input: the job has %s; this table has %zu features (one_hot with levels "
+                   "written out gives every site the same columns)",
+                   t->r->name, theirs, t->n_features);
 }
 
-static fl_status load(data_set *s, table *t, const data_spec *expect,
-                      fl_err *err)
+static fl_status load(data_set *s, table *t, const data_spec *expect, fl_err *err)
 {
     fl_status st;
 
-    if ((st = set_header(t, err)) != FL_OK ||
-        (st = find_columns(t, err)) != FL_OK ||
-        (st = find_complete_rows(t, err)) != FL_OK ||
-        (st = set_features(t, err)) != FL_OK ||
+    if ((st = set_header(t, err)) != FL_OK || (st = find_columns(t, err)) != FL_OK ||
+        (st = find_complete_rows(t, err)) != FL_OK || (st = set_features(t, err)) != FL_OK ||
         (st = init_coding(t, s, expect, err)) != FL_OK ||
         (st = check_n_features(t, &s->spec, err)) != FL_OK ||
-        (st = data_attributes_find(t->attribute, &s->spec, t->r, expect,
-                                   &t->csv, err)) != FL_OK ||
-        (st = read_rows(s, t, err)) != FL_OK ||
-        (st = assign_splits(s, t, err)) != FL_OK) {
+        (st = data_attributes_find(t->attribute, &s->spec, t->r, expect, &t->csv, err)) != FL_OK ||
+        (st = read_rows(s, t, err)) != FL_OK || (st = assign_splits(s, t, err)) != FL_OK) {
         return st;
     }
     s->n_files = 1;
@@ -593,8 +561,7 @@ static fl_status load(data_set *s, table *t, const data_spec *expect,
     return FL_OK;
 }
 
-fl_status data_table_load(data_set *s, const data_recipe *r,
-                          const data_spec *expect, fl_err *err)
+fl_status data_table_load(data_set *s, const data_recipe *r, const data_spec *expect, fl_err *err)
 {
     table t = {.r = r};
     bool has_header = r->table.header.n == 0;

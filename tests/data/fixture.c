@@ -5,8 +5,8 @@
 
 #include <zip.h>
 
-static void add_member(zip_t *zip, const char *name, const char *header,
-                       const uint8_t *body, size_t n, fl_buf *keep)
+static void add_member(zip_t *zip, const char *name, const char *header, const uint8_t *body,
+                       size_t n, fl_buf *keep)
 {
     const char length[] = {(char)strlen(header), 0};
     fl_buf_add(keep, "\x93NUMPY\1\0", 8);
@@ -17,16 +17,14 @@ static void add_member(zip_t *zip, const char *name, const char *header,
     check(source != NULL);
     zip_int64_t at = zip_file_add(zip, name, source, ZIP_FL_ENC_UTF_8);
     check(at >= 0);
-    check_int(zip_set_file_compression(zip, (zip_uint64_t)at, ZIP_CM_STORE, 0),
-              0);
+    check_int(zip_set_file_compression(zip, (zip_uint64_t)at, ZIP_CM_STORE, 0), 0);
 }
 
 void fixture_npz(const char *dir, const char *name, const int n[static 3])
 {
     static const char *const splits[] = {"train", "val", "test"};
     char *path = fl_path_join(dir, name);
-    fl_buf keep[6] = {FL_BUF_INIT, FL_BUF_INIT, FL_BUF_INIT,
-                      FL_BUF_INIT, FL_BUF_INIT, FL_BUF_INIT};
+    fl_buf keep[6] = {FL_BUF_INIT, FL_BUF_INIT, FL_BUF_INIT, FL_BUF_INIT, FL_BUF_INIT, FL_BUF_INIT};
     uint8_t images[64 * 16];
     uint8_t labels[64];
     int at = 0;
@@ -49,15 +47,15 @@ void fixture_npz(const char *dir, const char *name, const int n[static 3])
         snprintf(member, sizeof member, "%s_images.npy", splits[k]);
         snprintf(header, sizeof header,
                  "{'descr': '|u1', 'fortran_order': False, "
-                 "'shape': (%d, 4, 4), }\n", n[k]);
-        add_member(zip, member, header, images, (size_t)n[k] * 16,
-                   &keep[2 * k]);
+                 "'shape': (%d, 4, 4), }\n",
+                 n[k]);
+        add_member(zip, member, header, images, (size_t)n[k] * 16, &keep[2 * k]);
         snprintf(member, sizeof member, "%s_labels.npy", splits[k]);
         snprintf(header, sizeof header,
                  "{'descr': '|u1', 'fortran_order': False, "
-                 "'shape': (%d, 1), }\n", n[k]);
-        add_member(zip, member, header, labels, (size_t)n[k],
-                   &keep[2 * k + 1]);
+                 "'shape': (%d, 1), }\n",
+                 n[k]);
+        add_member(zip, member, header, labels, (size_t)n[k], &keep[2 * k + 1]);
     }
     check_int(zip_close(zip), 0);
     for (int k = 0; k < 6; k++) {

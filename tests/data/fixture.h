@@ -30,8 +30,7 @@ static inline uint8_t *fixture_bytes(const char *path, size_t *n)
     return (uint8_t *)bytes;
 }
 
-static inline void fixture_text(const char *dir, const char *name,
-                                const char *text)
+static inline void fixture_text(const char *dir, const char *name, const char *text)
 {
     fl_err err = FL_ERR_INIT;
     char *path = fl_path_join(dir, name);
@@ -40,8 +39,7 @@ static inline void fixture_text(const char *dir, const char *name,
 }
 
 /* A gray PNG of side x side whose pixels are (seed + 3 i) mod 256. */
-static inline void fixture_png(const char *dir, const char *name, int side,
-                               unsigned seed)
+static inline void fixture_png(const char *dir, const char *name, int side, unsigned seed)
 {
     fl_err err = FL_ERR_INIT;
     char *path = fl_path_join(dir, name);

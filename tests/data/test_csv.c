@@ -6,7 +6,7 @@
 static fl_status parse(data_csv *t, const char *text, bool header, fl_err *err)
 {
     size_t n = strlen(text);
-    char *copy = malloc(n > 0 ? n : 1); // no byte behind the text
+    char *copy = malloc(n > 0 ? n : 1);  // no byte behind the text
     memcpy(copy, text, n);
     fl_status st = data_csv_parse(t, copy, n, "t.csv", header, err);
     free(copy);
@@ -38,8 +38,7 @@ static void quotes_line_breaks_and_byte_order_marks_are_understood(void **state)
     fl_err err = FL_ERR_INIT;
     data_csv t;
 
-    check_ok(data_csv_read(&t, "tests/fuzz/corpus/csv/quoted.csv", true, &err),
-             err);
+    check_ok(data_csv_read(&t, "tests/fuzz/corpus/csv/quoted.csv", true, &err), err);
     check_str(t.header[0], "name");
     check_str(t.header[1], "a \"b\"");
     check_str(t.cell[0][0], "x, y");
@@ -96,8 +95,7 @@ static void malformed_tables_are_refused_with_their_line(void **state)
     }
     fl_err err = FL_ERR_INIT;
     data_csv t;
-    check_fails(data_csv_parse(&t, "a\0b", 3, "t.csv", false, &err),
-                FL_EFORMAT);
+    check_fails(data_csv_parse(&t, "a\0b", 3, "t.csv", false, &err), FL_EFORMAT);
     check_has(err.text, "a zero byte");
 }
 

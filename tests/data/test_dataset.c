@@ -4,13 +4,12 @@
 #include "data/dataset.h"
 #include "fixture.h"
 
-static const char yaml[] =
-    "task: classify\n"
-    "classes: {normal: 0, opacity: 1}\n"
-    "reference_standard: two radiologists\n"
-    "attributes: {sex: sex, age: age}\n"
-    "split: {by: patient, val: 0.2, test: 0.3, seed: 7}\n"
-    "prevalence: 0.08\n";
+static const char yaml[] = "task: classify\n"
+                           "classes: {normal: 0, opacity: 1}\n"
+                           "reference_standard: two radiologists\n"
+                           "attributes: {sex: sex, age: age}\n"
+                           "split: {by: patient, val: 0.2, test: 0.3, seed: 7}\n"
+                           "prevalence: 0.08\n";
 
 static void a_folder_of_images_gives_batches(void **state)
 {
@@ -54,15 +53,15 @@ static void a_jobs_expectation_is_met_or_named(void **state)
     char *dir = check_tmpdir();
     data_set *s = NULL;
     fixture_images(dir, 8, yaml);
-    data_spec expect = {.task = DATA_CLASSIFY, .n_classes = 2, .positive = 0,
-                        .input = {3, {1, 8, 8}}};
+    data_spec expect = {
+        .task = DATA_CLASSIFY, .n_classes = 2, .positive = 0, .input = {3, {1, 8, 8}}};
     strcpy(expect.classes[0], "opacity");
     strcpy(expect.classes[1], "normal");
 
     check_ok(data_set_open(&s, dir, &expect, &err), err);
-    check_int(data_set_case(s, 1).code, 0); // the job's order
+    check_int(data_set_case(s, 1).code, 0);  // the job's order
     check_int(data_set_spec(s)->positive, 0);
-    check_int(data_set_spec(s)->n_attributes, 0); // nobody asked
+    check_int(data_set_spec(s)->n_attributes, 0);  // nobody asked
     data_set_destroy(&s);
 
     strcpy(expect.classes[1], "nodule");
@@ -163,8 +162,7 @@ static void a_batch_may_be_seen_by_another_scanner(void **state)
     data_set *s = NULL;
     fixture_images(dir, 8, yaml);
     check_ok(data_set_open(&s, dir, NULL, &err), err);
-    data_shift chain = {.ops = {data_shift_find("noise")}, .severity = {3},
-                        .n = 1};
+    data_shift chain = {.ops = {data_shift_find("noise")}, .severity = {3}, .n = 1};
     const data_shift none = {.n = 0};
     const size_t pair[] = {5, 2};
     const size_t alone[] = {2};
@@ -178,7 +176,7 @@ static void a_batch_may_be_seen_by_another_scanner(void **state)
     check_ok(data_set_batch_shifted(s, &chain, 1, pair, 2, noisy, &err), err);
     check_ok(data_set_batch_shifted(s, &chain, 1, alone, 1, again, &err), err);
     check(memcmp(plain, noisy, sizeof plain) != 0);
-    check_bytes(noisy + 64, again, sizeof again); // whatever batch it is in
+    check_bytes(noisy + 64, again, sizeof again);  // whatever batch it is in
     data_set_destroy(&s);
     check_rmdir(&dir);
 }
@@ -206,21 +204,22 @@ static void a_union_of_tables_is_standardised_as_one(void **state)
     char *dir = check_tmpdir();
     char *path = fl_path_join(dir, "pooled.yaml");
     data_set *s = NULL;
-    write_table(dir, "nord", "case,patient,x,label,split\n"
-                             "c1,p1,1,0,train\nc2,p2,3,1,test\n");
-    write_table(dir, "sud", "case,patient,x,label,split\n"
-                            "c1,p1,5,1,train\nc2,p2,7,0,train\n");
+    write_table(dir, "nord",
+                "case,patient,x,label,split\n"
+                "c1,p1,1,0,train\nc2,p2,3,1,test\n");
+    write_table(dir, "sud",
+                "case,patient,x,label,split\n"
+                "c1,p1,5,1,train\nc2,p2,7,0,train\n");
     fixture_text(dir, "pooled.yaml", "union: [nord, sud]\n");
     check_ok(data_set_open(&s, path, NULL, &err), err);
 
     check_int(data_set_n(s), 4);
     check_int(data_set_n_split(s, DATA_TRAIN), 3);
     check_str(data_set_case(s, 0).case_id, "0/c1");
-    check_str(data_set_case(s, 2).patient, "1/p1"); // another person
+    check_str(data_set_case(s, 2).patient, "1/p1");  // another person
     check_int(data_set_case(s, 2).patient_no, 2);
     const double mean = 13.0 / 3;
-    const double sd = sqrt((pow(1 - mean, 2) + pow(5 - mean, 2) +
-                            pow(7 - mean, 2)) / 2);
+    const double sd = sqrt((pow(1 - mean, 2) + pow(5 - mean, 2) + pow(7 - mean, 2)) / 2);
     const double x[] = {1, 3, 5, 7};
     for (size_t i = 0; i < 4; i++) {
         float z;
@@ -272,8 +271,7 @@ static void members_of_a_union_may_know_other_codes(void **state)
         char *text = fl_xasprintf("attributes: {scanner: scanner}\n"
                                   "table: {file: %s.csv, drop: [scanner]}\n",
                                   name);
-        char *table = fl_xasprintf("x,label,scanner\n1,0,DR-%s\n2,1,DR-%s\n",
-                                   name, name);
+        char *table = fl_xasprintf("x,label,scanner\n1,0,DR-%s\n2,1,DR-%s\n", name, name);
         fixture_text(dir, yaml_name, text);
         fixture_text(dir, csv_name, table);
         free(table);

@@ -16,8 +16,7 @@ static void an_image_file_is_read(void **state)
     fl_err err = FL_ERR_INIT;
     data_image image;
 
-    check_ok(data_image_read(&image, "tests/fuzz/corpus/image/gray8.png", &err),
-             err);
+    check_ok(data_image_read(&image, "tests/fuzz/corpus/image/gray8.png", &err), err);
     check_int(image.rows, 7);
     check_int(image.cols, 9);
     check_int(image.channels, 1);
@@ -46,8 +45,7 @@ static void check_facts(const data_image *image, const json_t *facts)
     check_int(image->cols, fl_json_get_int(facts, "cols", -1));
     check_int(image->channels, fl_json_get_int(facts, "channels", -1));
     check_int(image->bits, fl_json_get_int(facts, "bits", -1));
-    check_str(image->photometric,
-              fl_json_get_string(facts, "photometric", "?"));
+    check_str(image->photometric, fl_json_get_string(facts, "photometric", "?"));
 
     /* libjpeg-turbo's versions differ by a step where colour is upsampled */
     const json_t *values = json_object_get(facts, "values");
@@ -55,13 +53,11 @@ static void check_facts(const data_image *image, const json_t *facts)
         check_near(image->stored_min, fl_json_get_number(facts, "min"), 0);
         check_near(image->stored_max, fl_json_get_number(facts, "max"), 0);
         check_near(image->stored_mean, fl_json_get_number(facts, "mean"), 1e-9);
-        check_near(sum_by_place(image),
-                   fl_json_get_number(facts, "sum_by_place"), 0);
+        check_near(sum_by_place(image), fl_json_get_number(facts, "sum_by_place"), 0);
         check_str(hex, fl_json_get_string(facts, "sha256", "?"));
     }
     for (size_t i = 0; i < json_array_size(values); i++) {
-        check_near(image->data[i], json_number_value(json_array_get(values, i)),
-                   2);
+        check_near(image->data[i], json_number_value(json_array_get(values, i)), 2);
     }
 }
 
@@ -75,7 +71,8 @@ static void every_kind_of_file_gives_pillows_pixels(void **state)
     json_t *facts;
 
     check_int(json_object_size(images), 12);
-    json_object_foreach(images, name, facts) {
+    json_object_foreach(images, name, facts)
+    {
         char *path = fl_path_join(corpus, name);
         data_image image;
         check_ok(data_image_read(&image, path, &err), err);
@@ -97,7 +94,8 @@ static void real_photographs_give_pillows_pixels(void **state)
     const char *name;
     json_t *facts;
 
-    json_object_foreach(json_object_get(vectors, "photographs"), name, facts) {
+    json_object_foreach(json_object_get(vectors, "photographs"), name, facts)
+    {
         char *path = fl_path_join(fixture_real_data(), name);
         data_image image;
         check_ok(data_image_read(&image, path, &err), err);
@@ -134,14 +132,13 @@ static void a_png_that_was_written_is_read_back(void **state)
             }
             data_image image;
             double top = bits == 8 ? 255 : 65535;
-            check_ok(data_png_write(path, x, ROWS, COLS, channels, bits, &err),
-                     err);
+            check_ok(data_png_write(path, x, ROWS, COLS, channels, bits, &err), err);
             check_ok(data_image_read(&image, path, &err), err);
             check_int(image.bits, bits);
             for (int i = 0; i < ROWS * COLS; i++) {
                 for (int c = 0; c < channels; c++) {
-                    check_near(image.data[c * ROWS * COLS + i] / top,
-                               x[i * channels + c], 0.5001 / top);
+                    check_near(image.data[c * ROWS * COLS + i] / top, x[i * channels + c],
+                               0.5001 / top);
                 }
             }
             data_image_clear(&image);
@@ -170,8 +167,7 @@ static void writing_clips_and_leaves_nothing_behind(void **state)
     check_near(image.data[3], 128, 0);
     data_image_clear(&image);
 
-    check_fails(data_png_write("/nowhere/x.png", x, 2, 2, 1, 8, &err),
-                FL_ENOTFOUND);
+    check_fails(data_png_write("/nowhere/x.png", x, 2, 2, 1, 8, &err), FL_ENOTFOUND);
     check_ok(fl_list_dir(&names, &n, dir, &err), err);
     check_int(n, 1);
     fl_names_free(&names, n);
@@ -185,12 +181,11 @@ static void what_is_no_image_is_refused_in_a_sentence(void **state)
     fl_err err = FL_ERR_INIT;
     data_image image;
 
-    check_fails(data_image_parse(&image, (const uint8_t *)"hello", 5, "h.png",
-                                 &err), FL_EUNSUPPORTED);
+    check_fails(data_image_parse(&image, (const uint8_t *)"hello", 5, "h.png", &err),
+                FL_EUNSUPPORTED);
     check_str(err.text, "h.png: expected an image (PNG, JPEG, npy), found none "
                         "of these");
-    check_fails(data_image_parse(&image, (const uint8_t *)"", 0, "e", &err),
-                FL_EUNSUPPORTED);
+    check_fails(data_image_parse(&image, (const uint8_t *)"", 0, "e", &err), FL_EUNSUPPORTED);
     check_has(err.text, "an empty file");
     check_fails(data_image_read(&image, "/nowhere.png", &err), FL_ENOTFOUND);
 }
@@ -200,8 +195,7 @@ static void numbers_that_are_no_floats_are_refused(void **state)
     (void)state;
     fl_err err = FL_ERR_INIT;
     data_image image;
-    check_fails(data_image_read(&image, "tests/fuzz/corpus/image/no-float.npy",
-                                &err), FL_EFORMAT);
+    check_fails(data_image_read(&image, "tests/fuzz/corpus/image/no-float.npy", &err), FL_EFORMAT);
     check_has(err.text, "expected finite numbers, found 1e+300");
 }
 
@@ -211,15 +205,13 @@ static void a_bomb_is_refused_before_memory_is_asked_for(void **state)
     (void)state;
     fl_err err = FL_ERR_INIT;
     data_image image;
-    static const uint8_t huge[] =
-        "\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x80\0\0\0\x80\0\x10\6\0\0\0";
+    static const uint8_t huge[] = "\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x80\0\0\0\x80\0\x10\6\0\0\0";
     uint8_t bytes[64] = {0};
     memcpy(bytes, huge, sizeof huge - 1);
     /* CRC of this IHDR: 32768 x 32768, 16 bits, RGBA */
     memcpy(bytes + 29, "\x94\xec\x7f\x3c", 4);
     memcpy(bytes + 33, "\0\0\0\0IDAT", 8);
-    check_fails(data_image_parse(&image, bytes, 64, "huge.png", &err),
-                FL_ELIMIT);
+    check_fails(data_image_parse(&image, bytes, 64, "huge.png", &err), FL_ELIMIT);
     check_has(err.text, "huge.png: 32768 x 32768 pixels");
 }
 
@@ -274,8 +266,7 @@ static void half_a_jpeg_is_refused(void **state)
     size_t n;
     uint8_t *bytes = fixture_bytes("tests/fuzz/corpus/image/rgb.jpg", &n);
 
-    check_fails(data_image_parse(&image, bytes, n - 60, "half.jpg", &err),
-                FL_EFORMAT);
+    check_fails(data_image_parse(&image, bytes, n - 60, "half.jpg", &err), FL_EFORMAT);
     check_has(err.text, "half.jpg: JPEG: ");
     free(bytes);
 }

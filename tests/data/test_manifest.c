@@ -4,10 +4,9 @@
 #include "data/dataset.h"
 #include "fixture.h"
 
-static const char yaml[] =
-    "task: classify\n"
-    "classes: {normal: 0, opacity: 1}\n"
-    "split: {column: split}\n";
+static const char yaml[] = "task: classify\n"
+                           "classes: {normal: 0, opacity: 1}\n"
+                           "split: {column: split}\n";
 
 /* Two good images, and what the manifest says of them. */
 static char *make_folder(const char *recipe, const char *manifest)
@@ -36,7 +35,7 @@ static void rows_become_cases(void **state)
     check_int(data_set_n(s), 4);
     check_int(data_set_case(s, 0).code, 1);
     check_int(data_set_case(s, 1).code, 0);
-    check_int(data_set_case(s, 2).code, -1); // unlabelled
+    check_int(data_set_case(s, 2).code, -1);  // unlabelled
     check_int(data_set_case(s, 3).code, -1);
     check_int(data_set_case(s, 3).patient_no, 1);
     data_set_destroy(&s);
@@ -57,7 +56,7 @@ static void several_files_become_channels(void **state)
     const size_t first = 0;
     data_set_batch(s, &first, 1, x);
     check_near(x[0], 1 / 255.0f, 0);
-    check_near(x[64], 3 / 255.0, 1e-2); // the small one's corner, on 8 x 8
+    check_near(x[64], 3 / 255.0, 1e-2);  // the small one's corner, on 8 x 8
     data_set_destroy(&s);
     check_rmdir(&dir);
 }
@@ -66,18 +65,16 @@ static void several_labels_become_targets(void **state)
 {
     (void)state;
     fl_err err = FL_ERR_INIT;
-    static const char rows[] =
-        "case,patient,file,label:edema,label:mass,split\n"
-        "x,p1,a.png,1,0,train\n"
-        "y,p2,b.png,-1,,train\n";
+    static const char rows[] = "case,patient,file,label:edema,label:mass,split\n"
+                               "x,p1,a.png,1,0,train\n"
+                               "y,p2,b.png,-1,,train\n";
     static const struct {
         const char *rule;
         double uncertain;
     } cases[] = {{"ignore", NAN}, {"positive", 1}, {"negative", 0}};
     for (int k = 0; k < 3; k++) {
         data_set *s = NULL;
-        char *recipe = fl_xasprintf("task: multilabel\nuncertain: %s\n",
-                                    cases[k].rule);
+        char *recipe = fl_xasprintf("task: multilabel\nuncertain: %s\n", cases[k].rule);
         char *dir = make_folder(recipe, rows);
         check_ok(data_set_open(&s, dir, NULL, &err), err);
         check_int(data_set_spec(s)->n_classes, 2);
@@ -97,21 +94,18 @@ static void attributes_take_the_jobs_codes(void **state)
     (void)state;
     fl_err err = FL_ERR_INIT;
     data_set *s = NULL;
-    char *recipe = fl_xasprintf(
-        "%sattributes: {age: years, sex: {column: Geschlecht, "
-        "values: {F: [w, 2], M: m}}}\n", yaml);
+    char *recipe = fl_xasprintf("%sattributes: {age: years, sex: {column: Geschlecht, "
+                                "values: {F: [w, 2], M: m}}}\n",
+                                yaml);
     char *dir = make_folder(recipe, "case,patient,file,label,split,Geschlecht,years\n"
                                     "x,p1,a.png,1,train,w,61\n"
                                     "y,p2,b.png,0,test,m,\n"
                                     "z,p3,b.png,0,test,2.0,7.5\n");
-    data_spec expect = {.task = DATA_CLASSIFY, .n_classes = 2, .positive = 1,
-                        .n_attributes = 2};
+    data_spec expect = {.task = DATA_CLASSIFY, .n_classes = 2, .positive = 1, .n_attributes = 2};
     strcpy(expect.classes[0], "normal");
     strcpy(expect.classes[1], "opacity");
-    expect.attributes[0] = (data_attribute){"sex", DATA_ATTR_CODES, "",
-                                            {"F", "M"}, 2};
-    expect.attributes[1] = (data_attribute){"age", DATA_ATTR_NUMBER, "years",
-                                            {""}, 0};
+    expect.attributes[0] = (data_attribute){"sex", DATA_ATTR_CODES, "", {"F", "M"}, 2};
+    expect.attributes[1] = (data_attribute){"age", DATA_ATTR_NUMBER, "years", {""}, 0};
     check_ok(data_set_open(&s, dir, &expect, &err), err);
     check_str(data_set_case(s, 0).attributes[0], "F");
     check_str(data_set_case(s, 1).attributes[0], "M");
@@ -133,20 +127,19 @@ static void attributes_take_the_jobs_codes(void **state)
 static void a_bad_file_stops_or_is_counted(void **state)
 {
     (void)state;
-    static const char rows[] =
-        "case,patient,file,label,split\n"
-        "v,p1,a.png,1,train\n"
-        "w,p1,missing.png,1,train\n"
-        "x,p2,broken.png,0,test\n"
-        "y,p2,small.png,0,test\n"
-        "z,p2,b.png,0,test\n";
+    static const char rows[] = "case,patient,file,label,split\n"
+                               "v,p1,a.png,1,train\n"
+                               "w,p1,missing.png,1,train\n"
+                               "x,p2,broken.png,0,test\n"
+                               "y,p2,small.png,0,test\n"
+                               "z,p2,b.png,0,test\n";
     fl_err err = FL_ERR_INIT;
     data_set *s = NULL;
     char *dir = make_folder(yaml, rows);
     check_fails(data_set_open(&s, dir, NULL, &err), FL_ENOTFOUND);
     check_has(err.text, "manifest.csv:3: the file named in this line does not "
                         "exist");
-    check(strstr(err.text, "missing.png") == NULL); // names may be patients'
+    check(strstr(err.text, "missing.png") == NULL);  // names may be patients'
 
     char *skip = fl_xasprintf("%son_error: skip\n", yaml);
     fixture_text(dir, "dataset.yaml", skip);
@@ -172,15 +165,14 @@ static void another_shape_than_the_jobs_is_a_sentence(void **state)
     data_set *s = NULL;
     char *dir = make_folder(yaml, "case,patient,file,label,split\n"
                                   "x,p1,a.png,1,train\n");
-    data_spec expect = {.task = DATA_CLASSIFY, .n_classes = 2, .positive = 1,
-                        .input = {3, {3, 16, 16}}};
+    data_spec expect = {
+        .task = DATA_CLASSIFY, .n_classes = 2, .positive = 1, .input = {3, {3, 16, 16}}};
     strcpy(expect.classes[0], "normal");
     strcpy(expect.classes[1], "opacity");
     check_fails(data_set_open(&s, dir, &expect, &err), FL_ECONFIG);
     check_has(err.text, "manifest.csv:2: input: expected 3x16x16, found 1x8x8");
 
-    char *resized = fl_xasprintf("%spreprocess: [channels: 3, resize: input]\n",
-                                 yaml);
+    char *resized = fl_xasprintf("%spreprocess: [channels: 3, resize: input]\n", yaml);
     fixture_text(dir, "dataset.yaml", resized);
     check_ok(data_set_open(&s, dir, &expect, &err), err);
     check_int(data_set_n_features(s), 3 * 16 * 16);
@@ -204,15 +196,13 @@ static void wrong_manifests_are_refused_with_their_line(void **state)
          "manifest.csv:3: this case has the name of the one in line 2"},
         {"case,patient,file,label,split\nx,p,a.png,1,dev\n",
          "manifest.csv:2: split: expected train, val or test, found dev"},
-        {"case,patient,file,label\nx,p,a.png,1\n",
-         "manifest.csv:1: there is no column split"},
+        {"case,patient,file,label\nx,p,a.png,1\n", "manifest.csv:1: there is no column split"},
         {"case,file,label,split\nx,a.png,1,train\n", "no column patient"},
         {"case,patient,label,split\nx,p,1,train\n", "no column file"},
         {"case,patient,file,split\nx,p,a.png,train\n", "no column label"},
         {"case,patient,file,label,split\nx,,a.png,1,train\n",
          "manifest.csv:2: patient: expected a name"},
-        {"case,patient,file,label,split\nx,p,broken.png,1,train\n",
-         "manifest.csv:2: PNG: "},
+        {"case,patient,file,label,split\nx,p,broken.png,1,train\n", "manifest.csv:2: PNG: "},
         {"case,patient,file,label,split\nx,p,,1,train\n",
          "manifest.csv:2: file: expected a file's name"},
         {"case,patient,file,label,split\n", "no case left"},

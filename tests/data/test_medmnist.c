@@ -35,11 +35,10 @@ static void an_archive_is_a_data_set(void **state)
     check_rmdir(&dir);
 }
 
-static const char yaml[] =
-    "task: classify\n"
-    "npz: m.npz\n"
-    "classes: {ill: 0, well: 1}\n"
-    "positive: ill\n";
+static const char yaml[] = "task: classify\n"
+                           "npz: m.npz\n"
+                           "classes: {ill: 0, well: 1}\n"
+                           "positive: ill\n";
 
 static void a_yaml_beside_it_names_the_classes(void **state)
 {
@@ -98,8 +97,7 @@ static void rows_deal_an_archive_out(void **state)
     (void)state;
     fl_err err = FL_ERR_INIT;
     char *dir = check_tmpdir();
-    char *recipe = fl_xasprintf("%srows: rows.csv\nattributes: {sex: sex}\n",
-                                yaml);
+    char *recipe = fl_xasprintf("%srows: rows.csv\nattributes: {sex: sex}\n", yaml);
     data_set *s = NULL;
     const int n[] = {6, 2, 4};
     fixture_npz(dir, "m.npz", n);
@@ -132,8 +130,7 @@ static void a_shift_is_the_same_at_every_opening(void **state)
     (void)state;
     fl_err err = FL_ERR_INIT;
     char *dir = check_tmpdir();
-    char *recipe = fl_xasprintf("%sshift: [noise: 2, blur: 1]\nshift_seed: 4\n",
-                                yaml);
+    char *recipe = fl_xasprintf("%sshift: [noise: 2, blur: 1]\nshift_seed: 4\n", yaml);
     const int n[] = {6, 2, 4};
     float x[3][16];
     const size_t fourth = 3;
@@ -210,10 +207,9 @@ static void breastmnist_is_as_numpy_reads_it(void **state)
     fl_err err = FL_ERR_INIT;
     json_t *vectors = fixture_vectors("data_real.json");
     const json_t *wanted = json_object_get(vectors, "breastmnist");
-    char *path = fl_path_join(fixture_real_data(),
-                              "breastmnist/breastmnist.npz");
-    data_spec expect = {.task = DATA_CLASSIFY, .n_classes = 2, .positive = 0,
-                        .input = {3, {1, 28, 28}}};
+    char *path = fl_path_join(fixture_real_data(), "breastmnist/breastmnist.npz");
+    data_spec expect = {
+        .task = DATA_CLASSIFY, .n_classes = 2, .positive = 0, .input = {3, {1, 28, 28}}};
     strcpy(expect.classes[0], "malignant");
     strcpy(expect.classes[1], "benign");
     data_set *s = NULL;

@@ -11,8 +11,7 @@ static void an_archive_gives_arrays_by_name(void **state)
     fl_err err = FL_ERR_INIT;
     data_npz npz;
 
-    check_ok(data_npz_read(&npz, "tests/fuzz/corpus/npz/medmnist.npz", &err),
-             err);
+    check_ok(data_npz_read(&npz, "tests/fuzz/corpus/npz/medmnist.npz", &err), err);
     const data_array *images = data_npz_find(&npz, "train_images");
     check_int(images->rank, 3);
     check_int(images->dim[0], 6);
@@ -30,13 +29,11 @@ static void check_values(const data_array *a, const json_t *expected)
 
     check_int(a->rank, json_array_size(shape));
     for (int d = 0; d < a->rank; d++) {
-        check_int(a->dim[d],
-                  json_integer_value(json_array_get(shape, (size_t)d)));
+        check_int(a->dim[d], json_integer_value(json_array_get(shape, (size_t)d)));
     }
     check_int(data_array_count(a), json_array_size(values));
     for (size_t i = 0; i < json_array_size(values); i++) {
-        check_near(data_array_at(a, i),
-                   json_number_value(json_array_get(values, i)), 0);
+        check_near(data_array_at(a, i), json_number_value(json_array_get(values, i)), 0);
     }
 }
 
@@ -54,8 +51,7 @@ static void every_type_order_and_version_is_as_numpy_has_it(void **state)
         check_ok(data_npz_read(&npz, path, &err), err);
         check(npz.n >= 3);
         for (size_t i = 0; i < npz.n; i++) {
-            check_values(&npz.items[i],
-                         json_object_get(arrays, npz.items[i].name));
+            check_values(&npz.items[i], json_object_get(arrays, npz.items[i].name));
         }
         data_npz_clear(&npz);
         free(path);
@@ -83,8 +79,7 @@ static void all_versions_of_the_format_are_read(void **state)
 }
 
 /* An array file of one line of header and n zero bytes. */
-static fl_status parse(data_array *a, const char *header, size_t n_zeros,
-                       fl_err *err)
+static fl_status parse(data_array *a, const char *header, size_t n_zeros, fl_err *err)
 {
     fl_buf b = FL_BUF_INIT;
     size_t length = strlen(header);
@@ -108,29 +103,26 @@ static void headers_that_promise_too_much_or_lie_are_refused(void **state)
         fl_status status;
         const char *says;
     } cases[] = {
-        {"{'descr': '|O', 'fortran_order': False, 'shape': (3,), }",
-         FL_EUNSUPPORTED, "found type |O"},
-        {"{'descr': '<c8', 'fortran_order': False, 'shape': (3,), }",
-         FL_EUNSUPPORTED, "<c8"},
-        {"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (3,)}",
-         FL_EUNSUPPORTED, "a record"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}",
-         FL_EFORMAT, "expected 12 bytes of array, found 8"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1,)}",
-         FL_EFORMAT, "expected 4 bytes of array, found 8"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999, 99999999)}",
-         FL_ELIMIT, "more than"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,)}",
-         FL_ELIMIT, "more than"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,2)}",
-         FL_ELIMIT, "6 dimensions"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}",
-         FL_EFORMAT, "shape"},
-        {"{'descr': '<f4', 'fortran_order': Maybe, 'shape': (2,)}", FL_EFORMAT,
-         "malformed"},
+        {"{'descr': '|O', 'fortran_order': False, 'shape': (3,), }", FL_EUNSUPPORTED,
+         "found type |O"},
+        {"{'descr': '<c8', 'fortran_order': False, 'shape': (3,), }", FL_EUNSUPPORTED, "<c8"},
+        {"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (3,)}", FL_EUNSUPPORTED,
+         "a record"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}", FL_EFORMAT,
+         "expected 12 bytes of array, found 8"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1,)}", FL_EFORMAT,
+         "expected 4 bytes of array, found 8"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999, 99999999)}", FL_ELIMIT,
+         "more than"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,)}", FL_ELIMIT,
+         "more than"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,2)}", FL_ELIMIT,
+         "6 dimensions"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}", FL_EFORMAT, "shape"},
+        {"{'descr': '<f4', 'fortran_order': Maybe, 'shape': (2,)}", FL_EFORMAT, "malformed"},
         {"{'descr': '<f4', 'fortran_order': False}", FL_EFORMAT, "malformed"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (2,), 'x': 1}",
-         FL_EFORMAT, "malformed"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (2,), 'x': 1}", FL_EFORMAT,
+         "malformed"},
         {"", FL_EFORMAT, "malformed"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -15,11 +15,10 @@ static data_preprocess read_steps(const char *text, fl_err *err, fl_status *st)
     return p;
 }
 
-static data_image make_image(int64_t channels, int64_t rows, int64_t cols,
-                             float full_scale)
+static data_image make_image(int64_t channels, int64_t rows, int64_t cols, float full_scale)
 {
-    data_image image = {.frames = 1, .rows = rows, .cols = cols,
-                        .channels = channels, .full_scale = full_scale};
+    data_image image = {
+        .frames = 1, .rows = rows, .cols = cols, .channels = channels, .full_scale = full_scale};
     size_t n = (size_t)(channels * rows * cols);
     image.data = fl_xcalloc(n, sizeof *image.data);
     for (size_t i = 0; i < n; i++) {
@@ -36,7 +35,8 @@ static void steps_are_done_in_order_and_leave_unit_values(void **state)
     fl_status st;
     const nn_shape any = {0, {0}};
     data_preprocess p = read_steps("preprocess: [channels: 1, resize: 4, "
-                                   "normalise: zscore]", &err, &st);
+                                   "normalise: zscore]",
+                                   &err, &st);
     check_ok(st, err);
     check_int(p.n, 2);
     check_int(p.normalise, DATA_NORMALISE_ZSCORE);
@@ -46,7 +46,7 @@ static void steps_are_done_in_order_and_leave_unit_values(void **state)
     check_int(image.channels, 1);
     check_int(image.rows, 4);
     check_near(image.full_scale, 1, 0);
-    double gray = 4.5 + 0.587 * 64 + 0.114 * 128; // mean of 0 1 8 9, plus luma
+    double gray = 4.5 + 0.587 * 64 + 0.114 * 128;  // mean of 0 1 8 9, plus luma
     check_near(image.data[0], gray / 255, 1e-6);
 
     float mean;
@@ -64,8 +64,8 @@ static void steps_are_done_in_order_and_leave_unit_values(void **state)
     data_image_clear(&image);
 }
 
-static void check_resized(const json_t *resize, const char *key, int64_t rows,
-                          int64_t cols, double tolerance)
+static void check_resized(const json_t *resize, const char *key, int64_t rows, int64_t cols,
+                          double tolerance)
 {
     const json_t *from = json_object_get(resize, "x");
     const json_t *to = json_object_get(resize, key);
@@ -124,8 +124,7 @@ static void a_window_maps_units_to_zero_and_one(void **state)
     fl_err err = FL_ERR_INIT;
     fl_status st;
     const nn_shape any = {0, {0}};
-    data_preprocess p = read_steps(
-        "preprocess: [window: {centre: 4, width: 4}]", &err, &st);
+    data_preprocess p = read_steps("preprocess: [window: {centre: 4, width: 4}]", &err, &st);
     check_ok(st, err);
     data_image image = make_image(1, 1, 8, 0);
     check_ok(data_preprocess_apply(&image, &p, &any, "x", &err), err);
@@ -148,7 +147,7 @@ static void without_steps_the_stored_values_stay(void **state)
     check_near(image.full_scale, 255, 0);
     data_image_clear(&image);
 
-    image = make_image(1, 2, 2, 0); // unknown scale: least to most
+    image = make_image(1, 2, 2, 0);  // unknown scale: least to most
     check_ok(data_preprocess_apply(&image, &none, &any, "x", &err), err);
     check_near(image.data[3], 1, 0);
     data_image_clear(&image);
@@ -177,8 +176,7 @@ static void resize_input_needs_a_job(void **state)
     data_preprocess p = read_steps("preprocess: [resize: input]", &err, &st);
     check_ok(st, err);
     data_image image = make_image(1, 6, 10, 255);
-    check_fails(data_preprocess_apply(&image, &p, &any, "x", &err),
-                FL_ECONFIG);
+    check_fails(data_preprocess_apply(&image, &p, &any, "x", &err), FL_ECONFIG);
     check_has(err.text, "resize: input needs a job");
     check_ok(data_preprocess_apply(&image, &p, &job, "x", &err), err);
     check_int(image.rows, 3);

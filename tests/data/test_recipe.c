@@ -9,8 +9,7 @@ static fl_status read_recipe(const char *yaml, fl_err *err)
 {
     fl_cfg *c = NULL;
     data_recipe r;
-    fl_status st = fl_cfg_parse(&c, yaml, strlen(yaml), "dataset.yaml", ".",
-                                err);
+    fl_status st = fl_cfg_parse(&c, yaml, strlen(yaml), "dataset.yaml", ".", err);
     if (st == FL_OK) {
         data_recipe_read_keys(&r, fl_cfg_root(c));
         st = fl_cfg_finish(c, err);
@@ -24,23 +23,25 @@ static void the_reference_of_file_formats_is_understood(void **state)
 {
     (void)state;
     fl_err err = FL_ERR_INIT;
-    check_ok(read_recipe(
-        "task: classify\n"
-        "classes: {normal: 0, opacity: 1}  # how the manifest writes them\n"
-        "reference_standard: two radiologists, consensus\n"
-        "attributes: {sex: sex, age: age, scanner: scanner}\n"
-        "split: {by: patient, val: 0.15, test: 0.25, seed: 7}\n"
-        "preprocess: [resize: 64, window: {centre: 40, width: 400}, "
-        "normalise: zscore]\n"
-        "on_error: stop\n"
-        "mask_threshold: 128\n"
-        "prevalence: 0.08\n", &err), err);
-    check_ok(read_recipe(
-        "table: {file: processed.cleveland.data, header: [age, sex, cp, num],\n"
-        "        missing: ['?'], drop: [age], rows_with_missing: drop,\n"
-        "        one_hot: {columns: [cp], drop_first: true, place: last},\n"
-        "        label: {column: num, positive: '> 0'}, standardise: site}\n"
-        "split: {file: flamby_split_seed43.csv, site: cleveland}\n", &err), err);
+    check_ok(read_recipe("task: classify\n"
+                         "classes: {normal: 0, opacity: 1}  # how the manifest writes them\n"
+                         "reference_standard: two radiologists, consensus\n"
+                         "attributes: {sex: sex, age: age, scanner: scanner}\n"
+                         "split: {by: patient, val: 0.15, test: 0.25, seed: 7}\n"
+                         "preprocess: [resize: 64, window: {centre: 40, width: 400}, "
+                         "normalise: zscore]\n"
+                         "on_error: stop\n"
+                         "mask_threshold: 128\n"
+                         "prevalence: 0.08\n",
+                         &err),
+             err);
+    check_ok(read_recipe("table: {file: processed.cleveland.data, header: [age, sex, cp, num],\n"
+                         "        missing: ['?'], drop: [age], rows_with_missing: drop,\n"
+                         "        one_hot: {columns: [cp], drop_first: true, place: last},\n"
+                         "        label: {column: num, positive: '> 0'}, standardise: site}\n"
+                         "split: {file: flamby_split_seed43.csv, site: cleveland}\n",
+                         &err),
+             err);
     check_ok(read_recipe("", &err), err);
 }
 
@@ -65,10 +66,8 @@ static void wrong_recipes_are_refused_with_their_line(void **state)
         {"rows: r.csv\n", "rows: only with npz"},
         {"table: {file: t.csv}\nshift: [blur: 1]\n", "are for images"},
         {"table: {header: [a]}\n", "table.file: is required"},
-        {"table: {file: t.csv, one_hot: {drop_first: true}}\n",
-         "columns is required"},
-        {"table: {file: t.csv, rows_with_missing: mean}\n",
-         "expected stop or drop"},
+        {"table: {file: t.csv, one_hot: {drop_first: true}}\n", "columns is required"},
+        {"table: {file: t.csv, rows_with_missing: mean}\n", "expected stop or drop"},
         {"union: [a, b]\nclasses: {x: 0}\n", "said by its members"},
         {"classes: {'': 0}\n", "a name of 1 to 63 bytes"},
         {"attributes: {sex: {values: {F: 0}}}\n", "column: is required"},
@@ -104,10 +103,16 @@ static void what_is_no_data_set_is_refused(void **state)
 static void every_key_is_described(void **state)
 {
     (void)state;
-    static const char *const keys[] = {
-        "table.one_hot.drop_first", "split.row_column", "shift[].speckle",
-        "preprocess[].window.centre", "attributes.NAME.column", "split.test",
-        "shift_seed", "union[]", "rows", "classes.NAME"};
+    static const char *const keys[] = {"table.one_hot.drop_first",
+                                       "split.row_column",
+                                       "shift[].speckle",
+                                       "preprocess[].window.centre",
+                                       "attributes.NAME.column",
+                                       "split.test",
+                                       "shift_seed",
+                                       "union[]",
+                                       "rows",
+                                       "classes.NAME"};
     char *text = NULL;
     size_t n = 0;
     FILE *out = open_memstream(&text, &n);

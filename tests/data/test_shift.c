@@ -12,8 +12,8 @@ static void make_image(float *x, int channels)
     for (int c = 0; c < channels; c++) {
         for (int r = 0; r < SIDE; r++) {
             for (int k = 0; k < SIDE; k++) {
-                double v = 0.35 + 0.2 * sin(0.13 * r + c) +
-                           0.1 * cos(0.9 * k) + (k > SIDE / 3 ? 0.2 : 0);
+                double v = 0.35 + 0.2 * sin(0.13 * r + c) + 0.1 * cos(0.9 * k) +
+                           (k > SIDE / 3 ? 0.2 : 0);
                 x[c * N + r * SIDE + k] = (float)v;
             }
         }
@@ -41,17 +41,14 @@ static data_shift read_chain(const char *yaml, fl_status *st, fl_err *err)
     return chain;
 }
 
-static void apply(float *x, int channels, const char *name, double severity,
-                  uint64_t seed)
+static void apply(float *x, int channels, const char *name, double severity, uint64_t seed)
 {
     fl_err err = FL_ERR_INIT;
     fl_rng rng;
-    data_shift chain = {.ops = {data_shift_find(name)},
-                        .severity = {severity}, .n = 1};
+    data_shift chain = {.ops = {data_shift_find(name)}, .severity = {severity}, .n = 1};
     check(chain.ops[0] != NULL);
     fl_rng_init(&rng, seed, "shift", "case", 0);
-    check_ok(data_shift_apply(&chain, x, channels, SIDE, SIDE, &rng, &err),
-             err);
+    check_ok(data_shift_apply(&chain, x, channels, SIDE, SIDE, &rng, &err), err);
 }
 
 static void a_chain_is_read_and_applied(void **state)
@@ -62,8 +59,7 @@ static void a_chain_is_read_and_applied(void **state)
     fl_rng rng;
     float x[N];
     float y[N];
-    data_shift chain = read_chain("shift: [blur: 1, noise: 2.5, gamma: 1]",
-                                  &st, &err);
+    data_shift chain = read_chain("shift: [blur: 1, noise: 2.5, gamma: 1]", &st, &err);
     check_ok(st, err);
     check_int(chain.n, 3);
     check_str(chain.ops[1]->name, "noise");
@@ -118,12 +114,12 @@ static void more_severity_is_further_away(void **state)
             for (int severity = 1; severity <= 5; severity++) {
                 double d = mean_distance(ops->name, severity, channels);
                 if (d <= last) {
-                    check_fail("%s: severity %d is %g away, %d was %g",
-                               ops->name, severity, d, severity - 1, last);
+                    check_fail("%s: severity %d is %g away, %d was %g", ops->name, severity, d,
+                               severity - 1, last);
                 }
                 last = d;
             }
-            check(last > 0.03); // visible
+            check(last > 0.03);  // visible
         }
     }
 }
@@ -180,7 +176,7 @@ static void quantum_noise_has_the_physics_variance(void **state)
     }
     double mean = sum / N;
     double variance = squares / N - mean * mean;
-    double expected = 0.5 * 0.06 * 0.06 + 0.01 * 0.01; // x / N + e^2
+    double expected = 0.5 * 0.06 * 0.06 + 0.01 * 0.01;  // x / N + e^2
     /* standard errors with 2304 pixels: 0.001 and 3 % */
     check_near(mean, 0.5, 0.005);
     check_near(variance / expected, 1, 0.12);
@@ -195,7 +191,7 @@ static void rician_noise_lifts_the_dark(void **state)
     for (int i = 0; i < N; i++) {
         sum += (double)x[i] / N;
     }
-    check_near(sum, 0.06 * sqrt(3.14159265 / 2), 0.003); // Rayleigh's mean
+    check_near(sum, 0.06 * sqrt(3.14159265 / 2), 0.003);  // Rayleigh's mean
 }
 
 static void blur_keeps_the_mean_and_a_turn_keeps_the_centre(void **state)
@@ -209,9 +205,8 @@ static void blur_keeps_the_mean_and_a_turn_keeps_the_centre(void **state)
         sum += (double)x[i];
     }
     check_near(sum, 1, 1e-5);
-    double sigma = 0.008 * 3 * SIDE; // cut off at 3 sigma
-    check_near(x[(SIDE / 2) * SIDE + SIDE / 2],
-               1 / (2 * 3.14159265 * sigma * sigma), 0.01);
+    double sigma = 0.008 * 3 * SIDE;  // cut off at 3 sigma
+    check_near(x[(SIDE / 2) * SIDE + SIDE / 2], 1 / (2 * 3.14159265 * sigma * sigma), 0.01);
 
     float y[N];
     for (int i = 0; i < N; i++) {
@@ -239,8 +234,8 @@ static void odd_sizes_are_fine(void **state)
                 x[j] = (float)(j % 5) / 4;
             }
             fl_rng_init(&rng, 1, "shift", "case", 0);
-            check_ok(data_shift_apply(&chain, x, sizes[k][0], sizes[k][1],
-                                      sizes[k][2], &rng, &err), err);
+            check_ok(data_shift_apply(&chain, x, sizes[k][0], sizes[k][1], sizes[k][2], &rng, &err),
+                     err);
             for (int64_t j = 0; j < n; j++) {
                 check(x[j] >= 0 && x[j] <= 1);
             }

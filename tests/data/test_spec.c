@@ -27,7 +27,8 @@ static void a_job_says_what_every_site_must_have(void **state)
                        "  classes: [normal, opacity]\n"
                        "  positive: opacity\n"
                        "  attributes: {sex: [F, M], age: years, scanner: text}\n",
-                       &err), err);
+                       &err),
+             err);
     check_int(s.task, DATA_CLASSIFY);
     check_int(s.input.rank, 3);
     check_int(s.input.dim[2], 48);
@@ -46,8 +47,7 @@ static void three_classes_need_no_positive(void **state)
     (void)state;
     fl_err err = FL_ERR_INIT;
     data_spec s;
-    check_ok(read_spec(&s, "task: classify\ndata: {classes: [a, b, c]}\n", &err),
-             err);
+    check_ok(read_spec(&s, "task: classify\ndata: {classes: [a, b, c]}\n", &err), err);
     check_int(s.positive, -1);
     check_int(s.input.rank, 0);
     check_ok(read_spec(&s, "task: regress\ndata: {input: [13]}\n", &err), err);
@@ -68,10 +68,8 @@ static void wrong_specs_are_refused_with_their_line(void **state)
         {"task: classify\ndata:\n  classes: [a, b]\n", "positive: expected one"},
         {"task: classify\ndata:\n  classes: [a, b]\n  positive: c\n",
          "job.yaml:4: positive: expected a or b, found c"},
-        {"task: classify\ndata:\n  classes: [a, a]\n  positive: a\n",
-         "a is there twice"},
-        {"task: classify\ndata:\n  classes: [a, b, c]\n  positive: a\n",
-         "two classes"},
+        {"task: classify\ndata:\n  classes: [a, a]\n  positive: a\n", "a is there twice"},
+        {"task: classify\ndata:\n  classes: [a, b, c]\n  positive: a\n", "two classes"},
         {"task: regress\ndata: {classes: [a, b]}\n", "regress has none"},
         {"task: multilabel\ndata: {}\n", "multilabel needs one or more"},
         {"task: regress\ndata: {input: [1, 2]}\n", "found 2 numbers"},

@@ -5,8 +5,8 @@
 #include "fixture.h"
 
 /* A table of n rows, patient i / per_patient; rows in reverse if asked to. */
-static data_set *open_split(const char *dir, int n, int per_patient,
-                            bool reverse, const char *split, fl_err *err)
+static data_set *open_split(const char *dir, int n, int per_patient, bool reverse,
+                            const char *split, fl_err *err)
 {
     fl_buf b = FL_BUF_INIT;
     data_set *s = NULL;
@@ -16,8 +16,7 @@ static data_set *open_split(const char *dir, int n, int per_patient,
         fl_buf_printf(&b, "c%d,p%d,%d,%d\n", i, i / per_patient, i, i % 2);
     }
     fixture_text(dir, "t.csv", b.data);
-    char *yaml = fl_xasprintf("table: {file: t.csv, case: case}\nsplit: %s\n",
-                              split);
+    char *yaml = fl_xasprintf("table: {file: t.csv, case: case}\nsplit: %s\n", split);
     fixture_text(dir, "dataset.yaml", yaml);
     free(yaml);
     fl_buf_clear(&b);
@@ -32,11 +31,10 @@ static void patients_are_dealt_out_in_proportion(void **state)
     (void)state;
     fl_err err = FL_ERR_INIT;
     char *dir = check_tmpdir();
-    data_set *s = open_split(dir, 303, 3, false,
-                             "{by: patient, val: 0.15, test: 0.25, seed: 7}",
+    data_set *s = open_split(dir, 303, 3, false, "{by: patient, val: 0.15, test: 0.25, seed: 7}",
                              &err);
     check(s != NULL);
-    check_int(data_set_n_split(s, DATA_TEST), 3 * 25); // of 101 patients
+    check_int(data_set_n_split(s, DATA_TEST), 3 * 25);  // of 101 patients
     check_int(data_set_n_split(s, DATA_VAL), 3 * 15);
     check_int(data_set_n_split(s, DATA_TRAIN), 3 * 61);
     for (size_t i = 0; i < 303; i += 3) {
@@ -47,8 +45,7 @@ static void patients_are_dealt_out_in_proportion(void **state)
     }
     /* indices of a split stand in the manifest's order */
     for (size_t i = 1; i < data_set_n_split(s, DATA_TRAIN); i++) {
-        check(data_set_split(s, DATA_TRAIN)[i - 1] <
-              data_set_split(s, DATA_TRAIN)[i]);
+        check(data_set_split(s, DATA_TRAIN)[i - 1] < data_set_split(s, DATA_TRAIN)[i]);
     }
     data_set_destroy(&s);
     check_rmdir(&dir);
@@ -81,8 +78,7 @@ static void all_or_nothing_is_possible(void **state)
     (void)state;
     fl_err err = FL_ERR_INIT;
     char *dir = check_tmpdir();
-    data_set *s = open_split(dir, 10, 1, false,
-                             "{by: patient, val: 0, test: 1}", &err);
+    data_set *s = open_split(dir, 10, 1, false, "{by: patient, val: 0, test: 1}", &err);
     check_int(data_set_n_split(s, DATA_TEST), 10);
     check_int(data_set_n_split(s, DATA_TRAIN), 0);
     data_set_destroy(&s);
@@ -98,8 +94,9 @@ static void a_file_may_say_the_split_of_every_row(void **state)
     (void)state;
     fl_err err = FL_ERR_INIT;
     char *dir = check_tmpdir();
-    fixture_text(dir, "s.csv", "centre,row_in_processed_file,set\n"
-                               "a,0,train\na,1,test\nb,0,test\na,2,val\n");
+    fixture_text(dir, "s.csv",
+                 "centre,row_in_processed_file,set\n"
+                 "a,0,train\na,1,test\nb,0,test\na,2,val\n");
     data_set *s = open_split(dir, 3, 1, false, "{file: s.csv, site: a}", &err);
     check(s != NULL);
     check_int(data_set_case(s, 0).split, DATA_TRAIN);
@@ -108,8 +105,7 @@ static void a_file_may_say_the_split_of_every_row(void **state)
     data_set_destroy(&s);
 
     fixture_text(dir, "s.csv", "index,part\n0,train\n1,test\n2,train\n");
-    s = open_split(dir, 3, 1, false,
-                   "{file: s.csv, row_column: index, set_column: part}", &err);
+    s = open_split(dir, 3, 1, false, "{file: s.csv, row_column: index, set_column: part}", &err);
     check(s != NULL);
     check_int(data_set_n_split(s, DATA_TRAIN), 2);
     data_set_destroy(&s);
@@ -123,25 +119,20 @@ static void wrong_files_of_splits_are_refused_with_their_line(void **state)
         const char *text;
         const char *says;
     } cases[] = {
-        {"centre,row_in_processed_file,set\na,0,train\na,1,test\n",
-         "t.csv:4: "},
+        {"centre,row_in_processed_file,set\na,0,train\na,1,test\n", "t.csv:4: "},
         {"centre,row_in_processed_file,set\na,0,train\na,0,test\n",
          "s.csv:3: row 0 is there twice"},
-        {"centre,row_in_processed_file,set\na,9,train\n",
-         "s.csv:2: expected a row that"},
-        {"centre,row_in_processed_file,set\na,x,train\n",
-         "s.csv:2: expected a row that"},
+        {"centre,row_in_processed_file,set\na,9,train\n", "s.csv:2: expected a row that"},
+        {"centre,row_in_processed_file,set\na,x,train\n", "s.csv:2: expected a row that"},
         {"centre,row_in_processed_file,set\na,0,tryout\n",
          "s.csv:2: set: expected train, val or test, found tryout"},
-        {"centre,row,set\na,0,train\n",
-         "s.csv:1: there is no column row_in_processed_file"},
+        {"centre,row,set\na,0,train\n", "s.csv:1: there is no column row_in_processed_file"},
     };
     char *dir = check_tmpdir();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         fl_err err = FL_ERR_INIT;
         fixture_text(dir, "s.csv", cases[i].text);
-        check(open_split(dir, 3, 1, false, "{file: s.csv, site: a}", &err) ==
-              NULL);
+        check(open_split(dir, 3, 1, false, "{file: s.csv, site: a}", &err) == NULL);
         check_has(err.text, cases[i].says);
     }
     check_rmdir(&dir);

@@ -4,10 +4,9 @@
 #include "data/dataset.h"
 #include "fixture.h"
 
-static const char yaml[] =
-    "classes: {normal: 0, opacity: 1}\n"
-    "attributes: {sex: sex, age: age, ward: ward}\n"
-    "split: {column: split}\n";
+static const char yaml[] = "classes: {normal: 0, opacity: 1}\n"
+                           "attributes: {sex: sex, age: age, ward: ward}\n"
+                           "split: {column: split}\n";
 
 /* n cases of one patient each; the rest of a row comes from the caller. */
 typedef void row_writer(fl_buf *b, int i);
@@ -36,13 +35,13 @@ static data_set *open_cases(const char *dir, int n, row_writer *write_row)
 static void usual_row(fl_buf *b, int i)
 {
     bool train = i < 40;
-    fl_buf_printf(b, "%d,%s,%s,%d,", train ? i % 2 : 0,
-                  train ? "train" : "test", i % 4 == 0 ? "M" : "F", 50 + i % 3);
+    fl_buf_printf(b, "%d,%s,%s,%d,", train ? i % 2 : 0, train ? "train" : "test",
+                  i % 4 == 0 ? "M" : "F", 50 + i % 3);
     fl_buf_printf(b, i % 2 == 0 ? "big ward\n" : "ward %d\n", i);
 }
 
-static const json_t *at(const json_t *json, const char *a, const char *b,
-                        const char *c, const char *d)
+static const json_t *at(const json_t *json, const char *a, const char *b, const char *c,
+                        const char *d)
 {
     const char *const keys[] = {a, b, c, d};
     for (int i = 0; i < 4 && keys[i] != NULL; i++) {
@@ -59,10 +58,8 @@ static void table_1_counts_classes_and_attributes(void **state)
     json_t *t = data_set_table1(s, 5);
 
     check_int(fl_json_get_int(at(t, "train", NULL, NULL, NULL), "n", -1), 40);
-    check_int(fl_json_get_int(at(t, "train", "classes", "opacity", NULL), "n",
-                              -1), 20);
-    check_int(fl_json_get_int(at(t, "train", "attributes", "sex", "M"), "n",
-                              -1), 10);
+    check_int(fl_json_get_int(at(t, "train", "classes", "opacity", NULL), "n", -1), 20);
+    check_int(fl_json_get_int(at(t, "train", "attributes", "sex", "M"), "n", -1), 10);
     const json_t *age = at(t, "train", "attributes", "age", NULL);
     check_int(fl_json_get_int(age, "n", -1), 40);
     check_near(fl_json_get_number(age, "mean"), 50.975, 1e-9);
@@ -91,7 +88,7 @@ static void small_cells_and_one_more_are_hidden(void **state)
     check(json_is_null(at(sex, "F", "n", NULL, NULL)));
     check_int(fl_json_get_int(at(sex, "unknown", NULL, NULL, NULL), "n", -1), 0);
     const json_t *age = at(t, "val", "attributes", "age", NULL);
-    check_int(fl_json_get_int(age, "n", -1), 0); // nobody
+    check_int(fl_json_get_int(age, "n", -1), 0);  // nobody
     check(json_is_null(json_object_get(age, "mean")));
     json_decref(t);
 
@@ -113,19 +110,18 @@ static void the_flow_counts_from_files_to_splits(void **state)
     check_int(fl_json_get_int(flow, "patients", -1), 60);
     check_int(fl_json_get_int(flow, "unlabelled", -1), 0);
     check_int(json_object_size(json_object_get(flow, "refused")), 0);
-    check_int(fl_json_get_int(json_object_get(flow, "analysed"), "test", -1),
-              20);
+    check_int(fl_json_get_int(json_object_get(flow, "analysed"), "test", -1), 20);
     json_decref(flow);
     data_set_destroy(&s);
     check_rmdir(&dir);
 }
 
-static bool has_problem(const json_t *problems, const char *what,
-                        const char *where, int64_t n)
+static bool has_problem(const json_t *problems, const char *what, const char *where, int64_t n)
 {
     size_t i;
     const json_t *p;
-    json_array_foreach(problems, i, p) {
+    json_array_foreach(problems, i, p)
+    {
         if (strcmp(fl_json_get_string(p, "what", ""), what) == 0 &&
             strcmp(fl_json_get_string(p, "where", ""), where) == 0 &&
             fl_json_get_int(p, "n", -1) == n) {
@@ -142,16 +138,15 @@ static void problems_are_named_and_nobody_in_them(void **state)
     char *dir = check_tmpdir();
     data_set *s = open_cases(dir, 60, usual_row);
     data_set_destroy(&s);
-    fixture_png(dir, "i50.png", 4, 3); // test case 50 is now train case 3
-    fixture_png(dir, "i8.png", 4, 9);  // and train cases 8 and 9 are one
+    fixture_png(dir, "i50.png", 4, 3);  // test case 50 is now train case 3
+    fixture_png(dir, "i8.png", 4, 9);   // and train cases 8 and 9 are one
     check_ok(data_set_open(&s, dir, NULL, &err), err);
 
     json_t *problems = data_set_problems(s);
     check(has_problem(problems, "an empty split", "val", 0));
     check(has_problem(problems, "a split with a single class", "test", 20));
     check(has_problem(problems, "the same content in two splits", "images", 1));
-    check(has_problem(problems, "the same content twice in a split", "images",
-                      1));
+    check(has_problem(problems, "the same content twice in a split", "images", 1));
     check_int(json_array_size(problems), 4);
     json_decref(problems);
     data_set_destroy(&s);

@@ -18,14 +18,12 @@ static const char yaml[] =
     "  standardise: site\n"
     "split: {column: set}\n";
 
-static const char rows[] =
-    "40,1,200,0,train\n"
-    "50,2,?,2,train\n"
-    "60,3,240,3,train\n"
-    "80,2.0,280,1,test\n";
+static const char rows[] = "40,1,200,0,train\n"
+                           "50,2,?,2,train\n"
+                           "60,3,240,3,train\n"
+                           "80,2.0,280,1,test\n";
 
-static data_set *open_table(const char *dir, const char *recipe,
-                            const char *text)
+static data_set *open_table(const char *dir, const char *recipe, const char *text)
 {
     fl_err err = FL_ERR_INIT;
     data_set *s = NULL;
@@ -40,7 +38,7 @@ static void a_table_gives_standardised_features(void **state)
     (void)state;
     char *dir = check_tmpdir();
     data_set *s = open_table(dir, yaml, rows);
-    const double sd = sqrt(200); // of 40 and 60, n - 1
+    const double sd = sqrt(200);  // of 40 and 60, n - 1
 
     check_int(data_set_n(s), 3);
     check_int(data_set_n_features(s), 4);
@@ -55,9 +53,9 @@ static void a_table_gives_standardised_features(void **state)
     check_near(x[0], -10 / sd, 1e-6);
     check_near(x[4], 10 / sd, 1e-6);
     check_near(x[8], 30 / sd, 1e-6);
-    check_near(x[2], 0, 0);                      // kind=2: 0 in training: centred,
-    check_near(x[8 + 2], 1, 0);                  // and unscaled
-    check_near(x[8 + 3], -0.5 / sqrt(0.5), 1e-6); // kind=3: 0 and 1 in training
+    check_near(x[2], 0, 0);                        // kind=2: 0 in training: centred,
+    check_near(x[8 + 2], 1, 0);                    // and unscaled
+    check_near(x[8 + 3], -0.5 / sqrt(0.5), 1e-6);  // kind=3: 0 and 1 in training
     check_int(data_set_case(s, 0).code, 0);
     check_int(data_set_case(s, 2).code, 1);
     check_int(data_set_case(s, 2).split, DATA_TEST);
@@ -207,30 +205,28 @@ static void standardising_needs_training_rows(void **state)
 
 static char *heart_yaml(const char *site, const char *more)
 {
-    return fl_xasprintf(
-        "task: classify\n"
-        "classes: {healthy: 0, disease: 1}\n"
-        "table:\n"
-        "  file: ${CONSILIUM_DATA}/uci-heart/processed.%s.data\n"
-        "  header: [age, sex, cp, trestbps, chol, fbs, restecg, thalach,\n"
-        "           exang, oldpeak, slope, ca, thal, num]\n"
-        "  missing: ['?']\n"
-        "  drop: [slope, ca, thal]\n"
-        "  rows_with_missing: drop\n"
-        "  one_hot:\n"
-        "    columns: {cp: [1, 2, 3, 4], restecg: [0, 1, 2]}\n"
-        "    drop_first: true\n"
-        "    place: last\n"
-        "  label: {column: num, positive: '> 0'}\n"
-        "  standardise: site\n"
-        "split:\n"
-        "  file: ${CONSILIUM_DATA}/uci-heart/flamby_split_seed43.csv\n"
-        "  site: %s\n%s",
-        site, site, more);
+    return fl_xasprintf("task: classify\n"
+                        "classes: {healthy: 0, disease: 1}\n"
+                        "table:\n"
+                        "  file: ${CONSILIUM_DATA}/uci-heart/processed.%s.data\n"
+                        "  header: [age, sex, cp, trestbps, chol, fbs, restecg, thalach,\n"
+                        "           exang, oldpeak, slope, ca, thal, num]\n"
+                        "  missing: ['?']\n"
+                        "  drop: [slope, ca, thal]\n"
+                        "  rows_with_missing: drop\n"
+                        "  one_hot:\n"
+                        "    columns: {cp: [1, 2, 3, 4], restecg: [0, 1, 2]}\n"
+                        "    drop_first: true\n"
+                        "    place: last\n"
+                        "  label: {column: num, positive: '> 0'}\n"
+                        "  standardise: site\n"
+                        "split:\n"
+                        "  file: ${CONSILIUM_DATA}/uci-heart/flamby_split_seed43.csv\n"
+                        "  site: %s\n%s",
+                        site, site, more);
 }
 
-static void check_heart_split(const data_set *s, const json_t *wanted,
-                              data_split split)
+static void check_heart_split(const data_set *s, const json_t *wanted, data_split split)
 {
     enum { F = 13 };
     size_t n = data_set_n_split(s, split);
@@ -256,16 +252,14 @@ static void check_heart_split(const data_set *s, const json_t *wanted,
     check_near(label_wave, fl_json_get_number(wanted, "label_wave"), 1e-9);
     for (size_t f = 0; f < F; f++) {
         /* features are kept as float32 */
-        double q = json_number_value(
-            json_array_get(json_object_get(wanted, "squares"), f));
+        double q = json_number_value(json_array_get(json_object_get(wanted, "squares"), f));
         check_near(squares[f], q, 1e-5 * (1 + q));
-        check_near(waves[f], json_number_value(json_array_get(
-                                 json_object_get(wanted, "waves"), f)), 1e-4);
+        check_near(waves[f], json_number_value(json_array_get(json_object_get(wanted, "waves"), f)),
+                   1e-4);
     }
 }
 
-static const char *const sites[] = {"cleveland", "hungarian", "switzerland",
-                                    "va"};
+static const char *const sites[] = {"cleveland", "hungarian", "switzerland", "va"};
 
 static void heart_hospitals_follow_flambys_protocol(void **state)
 {
@@ -300,8 +294,9 @@ static void heart_hospitals_follow_flambys_protocol(void **state)
     check_int(n_test, 254);
 
     char *pooled = fl_path_join(dir, "pooled.yaml");
-    fixture_text(dir, "pooled.yaml", "union: [cleveland.yaml, hungarian.yaml, "
-                                     "switzerland.yaml, va.yaml]\n");
+    fixture_text(dir, "pooled.yaml",
+                 "union: [cleveland.yaml, hungarian.yaml, "
+                 "switzerland.yaml, va.yaml]\n");
     check_ok(data_set_open(&s, pooled, NULL, &err), err);
     const json_t *wanted = json_object_get(heart, "pooled");
     check_int(data_set_n(s), 740);
@@ -325,7 +320,7 @@ static void validation_can_be_carved_out_of_heart_training(void **state)
     data_set *s = NULL;
     fixture_text(dir, "dataset.yaml", text);
     check_ok(data_set_open(&s, dir, NULL, &err), err);
-    check_int(data_set_n_split(s, DATA_VAL), 40); // 0.2 of 199
+    check_int(data_set_n_split(s, DATA_VAL), 40);  // 0.2 of 199
     check_int(data_set_n_split(s, DATA_TRAIN), 159);
     check_int(data_set_n_split(s, DATA_TEST), 104);
     data_set_destroy(&s);
@@ -349,7 +344,7 @@ static void disguised_zeros_are_a_problem(void **state)
     char *said = fl_json_text(problems);
     check_has(said, "zeros that look like missing values");
     check_has(said, "chol");
-    check(strstr(said, "oldpeak") == NULL); // 0 is a normal value there
+    check(strstr(said, "oldpeak") == NULL);  // 0 is a normal value there
     free(said);
     json_decref(problems);
     data_set_destroy(&s);

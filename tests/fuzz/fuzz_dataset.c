@@ -18,7 +18,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static char *folder; // made for the first input, removed at exit
+static char *folder;  // made for the first input, removed at exit
 
 static void remove_folder(void)
 {
@@ -91,8 +91,7 @@ static void use(const data_set *s)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char line[] = "\n=====\n";
-    static const char *const names[] = {"manifest.csv", "t.csv", "rows.csv",
-                                        "s.csv"};
+    static const char *const names[] = {"manifest.csv", "t.csv", "rows.csv", "s.csv"};
     fl_err err = FL_ERR_INIT;
     data_set *s = NULL;
     size_t at = 0;
@@ -100,8 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (folder == NULL) {
         make_folder();
     }
-    while (at + sizeof line - 1 <= size &&
-           memcmp(data + at, line, sizeof line - 1) != 0) {
+    while (at + sizeof line - 1 <= size && memcmp(data + at, line, sizeof line - 1) != 0) {
         at++;
     }
     bool found = at + sizeof line - 1 <= size;
