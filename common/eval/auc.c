@@ -14,6 +14,8 @@
 #include "eval/eval.h"
 #include "eval/stats.h"
 
+static const double no_error = 1e-9;  // sums leave 1e-17 where zero is meant
+
 typedef struct {
     double score;
     size_t at;  // index of the case
@@ -162,28 +164,32 @@ static double width_for(size_t fewest)
                                                                   : EVAL_Z95;
 }
 
-/*
- * Standard errors to either side; 0, with the reason in f, when fewer than
- * EVAL_FEW patients have a positive case, or a negative one.
- */
-static double width_of(eval_figure *f, const bool *is_positive,
-                       const eval_patients *p)
+/* Standard errors to either side; 0, with the reason in f, when fewer than
+ * EVAL_FEW patients have a case of one class. */
+static double width_of(eval_figure *f, double n_positive, double n_negative, bool by_patient)
+{
+    double fewest = fmin(n_positive, n_negative);
+    if (fewest >= EVAL_FEW) {
+        return width_for((size_t)fewest);
+    }
+    char why[sizeof f->why];
+    snprintf(why, sizeof why, "too few %s: %.0f positive, %.0f negative; %d of each are needed",
+             by_patient ? "patients" : "cases", n_positive, n_negative, EVAL_FEW);
+    eval_figure_no_interval(f, why);
+    return 0;
+}
+
+/* Patients with a positive case, and with a negative one. */
+static void count_patients(double *n_positive, double *n_negative, const bool *is_positive,
+                           const eval_patients *p)
 {
     bool *negative = fl_xcalloc(p->n, sizeof *negative);
     for (size_t i = 0; i < p->n; i++) {
         negative[i] = !is_positive[i];
     }
-    size_t positives = eval_patients_count(p, is_positive);
-    size_t negatives = eval_patients_count(p, negative);
+    *n_positive = (double)eval_patients_count(p, is_positive);
+    *n_negative = (double)eval_patients_count(p, negative);
     free(negative);
-    if (positives >= EVAL_FEW && negatives >= EVAL_FEW) {
-        return width_for(positives < negatives ? positives : negatives);
-    }
-    char why[sizeof f->why];
-    snprintf(why, sizeof why, "too few %s: %zu positive, %zu negative; %d of each are needed",
-             p->repeats ? "patients" : "cases", positives, negatives, EVAL_FEW);
-    eval_figure_no_interval(f, why);
-    return 0;
 }
 
 /*
@@ -219,30 +225,17 @@ static double expit(double x)
     return 1 / (1 + exp(-x));
 }
 
-void eval_auc_figure(eval_figure *f, const double *score,
-                     const bool *is_positive, const eval_patients *p)
+void eval_auc_interval(eval_figure *f, double se, double n_positive, double n_negative,
+                       bool by_patient)
 {
-    if (!count_classes(f, is_positive, p)) {
-        return;
-    }
-    double *component = fl_xcalloc(p->n, sizeof *component);
-    f->value = components(component, score, is_positive, p->n);
-    double width = width_of(f, is_positive, p);
+    double width = width_of(f, n_positive, n_negative, by_patient);
     if (width == 0) {
-        free(component);
         return;
     }
-    double se = sqrt(fmax(0, variance_of(component, f->value, is_positive, p)));
-    free(component);
-    // Sums of thousandths leave some 1e-17 where zero is meant.
-    if (se < 1e-9) {
-        double shrink = (double)p->n_patients / (double)p->n;
-        double positives = (double)f->n_positive;
-        double negatives = (double)(f->n - f->n_positive);
-        f->ci_low = newcombe_bound(f->value, positives * shrink, negatives * shrink, false);
-        f->ci_high = newcombe_bound(f->value, positives * shrink, negatives * shrink, true);
-        snprintf(f->method, sizeof f->method, "Newcombe score%s",
-                 p->repeats ? ", by patient" : "");
+    if (se < no_error) {
+        f->ci_low = newcombe_bound(f->value, n_positive, n_negative, false);
+        f->ci_high = newcombe_bound(f->value, n_positive, n_negative, true);
+        snprintf(f->method, sizeof f->method, "Newcombe score%s", by_patient ? ", by patient" : "");
         return;
     }
     double centre = logit(f->value);
@@ -250,7 +243,22 @@ void eval_auc_figure(eval_figure *f, const double *score,
     f->ci_low = expit(centre - half);
     f->ci_high = expit(centre + half);
     snprintf(f->method, sizeof f->method, "%s, logit scale",
-             p->repeats ? "Obuchowski, by patient" : "DeLong");
+             by_patient ? "Obuchowski, by patient" : "DeLong");
+}
+
+void eval_auc_figure(eval_figure *f, const double *score,
+                     const bool *is_positive, const eval_patients *p)
+{
+    if (!count_classes(f, is_positive, p)) {
+        return;
+    }
+    double n_positive, n_negative;
+    double *component = fl_xcalloc(p->n, sizeof *component);
+    f->value = components(component, score, is_positive, p->n);
+    double variance = variance_of(component, f->value, is_positive, p);
+    free(component);
+    count_patients(&n_positive, &n_negative, is_positive, p);
+    eval_auc_interval(f, sqrt(fmax(0, variance)), n_positive, n_negative, p->repeats);
 }
 
 void eval_auc_difference(eval_figure *f, const double *score_a,
@@ -268,10 +276,12 @@ void eval_auc_difference(eval_figure *f, const double *score_a,
     for (size_t i = 0; i < p->n; i++) {
         b[i] -= a[i];
     }
-    double width = width_of(f, is_positive, p);
+    double n_positive, n_negative;
+    count_patients(&n_positive, &n_negative, is_positive, p);
+    double width = width_of(f, n_positive, n_negative, p->repeats);
     if (width > 0) {
         double se = sqrt(fmax(0, variance_of(b, f->value, is_positive, p)));
-        if (se < 1e-9) {
+        if (se < no_error) {
             eval_figure_no_interval(f, "both models order the cases alike");
         } else {
             f->ci_low = fmax(-1, f->value - width * se);

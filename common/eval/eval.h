@@ -74,6 +74,10 @@ void eval_histogram(int64_t *bins, size_t n_bins, const double *score, size_t n)
 /* AUC of histograms: ties within a bin count half; the true one lies within +-*half_width. */
 double eval_histogram_auc(const int64_t *negatives, const int64_t *positives, size_t n_bins, double *half_width);
 
+/* The same with DeLong's interval of the binned scores, for what is known of
+ * several sites' cases together.  Every case counts as its own patient. */
+void eval_histogram_figure(eval_figure *out, const int64_t *negatives, const int64_t *positives, size_t n_bins);
+
 /* Plain AUC (Mann-Whitney, ties half); NaN when a class is missing.  For curves per round. */
 double eval_auc(const double *score, const int *is_positive, size_t n);
 

@@ -51,6 +51,14 @@ void eval_auc_difference(eval_figure *f, const double *score_a,
                          const double *score_b, const bool *is_positive,
                          const eval_patients *patients);
 
+/*
+ * The interval of f->value, an AUC with this standard error, on the logit
+ * scale (by Newcombe where the error is zero), from so many patients with
+ * cases of either class.  No interval, and why, when they are too few.
+ */
+void eval_auc_interval(eval_figure *f, double se, double n_positive,
+                       double n_negative, bool by_patient);
+
 /* How many bootstrap samples for n cases: 2000, fewer above 20,000 cases. */
 size_t eval_n_replicates(size_t n);
 /*

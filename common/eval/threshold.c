@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "eval/eval.h"
+#include "eval/stats.h"
 
 /* Agrees with `score >= edge` for edge = b / n_bins, whatever the rounding. */
 static size_t bin_of(double score, size_t n_bins)
@@ -110,4 +111,41 @@ double eval_histogram_auc(const int64_t *negatives, const int64_t *positives,
         *half_width = all > 0 ? tied / all / 2 : NAN;
     }
     return all > 0 ? pairs / all : NAN;
+}
+
+/*
+ * DeLong's components are the same for all cases of a class in a bin, so the
+ * variance is a sum over bins: no case is looked at, nor could be.
+ */
+static double histogram_variance(const int64_t *negatives, const int64_t *positives, size_t n_bins,
+                                 double auc)
+{
+    double n_negative = total(negatives, n_bins), n_positive = total(positives, n_bins);
+    double below[2] = {0, 0}, squares[2] = {0, 0};
+    for (size_t b = 0; b < n_bins; b++) {
+        double q = (double)negatives[b], p = (double)positives[b];
+        double of_negative = 1 - (below[1] + p / 2) / n_positive;
+        double of_positive = (below[0] + q / 2) / n_negative;
+        squares[0] += q * (of_negative - auc) * (of_negative - auc);
+        squares[1] += p * (of_positive - auc) * (of_positive - auc);
+        below[0] += q;
+        below[1] += p;
+    }
+    return squares[0] / (n_negative - 1) / n_negative + squares[1] / (n_positive - 1) / n_positive;
+}
+
+void eval_histogram_figure(eval_figure *out, const int64_t *negatives, const int64_t *positives,
+                           size_t n_bins)
+{
+    double n_negative = total(negatives, n_bins), n_positive = total(positives, n_bins);
+    *out = (eval_figure){.ci_low = NAN, .ci_high = NAN};
+    out->n = out->n_patients = (int64_t)(n_negative + n_positive);
+    out->n_positive = (int64_t)n_positive;
+    out->value = eval_histogram_auc(negatives, positives, n_bins, NULL);
+    if (isnan(out->value)) {
+        eval_figure_undefined(out, n_positive == 0 ? "no positive cases" : "no negative cases");
+        return;
+    }
+    double variance = histogram_variance(negatives, positives, n_bins, out->value);
+    eval_auc_interval(out, sqrt(fmax(0, variance)), n_positive, n_negative, false);
 }

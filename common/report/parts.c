@@ -189,7 +189,7 @@ void report_selection_section(fl_buf *out, const json_t *report)
         if (!isnan(value)) {
             report_html(out, ": %s", report_number(number, value, 3));
         }
-        report_html(out, "%s</dd>\n", best ? "" : ")");
+        report_html(out, "%s %s</dd>\n", best ? "" : ")", fl_json_get_string(select, "why", ""));
     }
     add_threshold(out, report);
     if (opened >= 0) {

@@ -54,6 +54,13 @@ static void histograms_equal_the_independent_ones(void **state)
     check_near(half_width, fl_json_get_number(h, "half_width"), 1e-12);
     check_near(eval_histogram_auc(negatives, positives, n_bins, NULL),
                fl_json_get_number(h, "auc_of_scores"), half_width);
+    eval_figure pooled;
+    eval_histogram_figure(&pooled, negatives, positives, n_bins);
+    const json_t *ci = json_object_get(h, "ci");
+    check_near(pooled.value, fl_json_get_number(h, "auc"), 1e-12);
+    check_near(pooled.ci_low, json_number_value(json_array_get(ci, 0)), 1e-9);
+    check_near(pooled.ci_high, json_number_value(json_array_get(ci, 1)), 1e-9);
+    check_int(pooled.n, n);
     check_near(eval_auc(score, label, n), fl_json_get_number(h, "auc_of_scores"), 1e-12);
     free(score);
     free(label);
@@ -96,6 +103,13 @@ static void without_a_class_there_is_no_threshold(void **state)
     check_near(eval_threshold(EVAL_RULE_SENSITIVITY, 0.9, none, some, 4), 0.25, 0);
     check_near(eval_histogram_auc(none, some, 4, &half_width), NAN, 0);
     check_near(half_width, NAN, 0);
+    eval_figure pooled;
+    eval_histogram_figure(&pooled, none, some, 4);
+    check_near(pooled.value, NAN, 0);
+    check_str(pooled.why, "no negative cases");
+    eval_histogram_figure(&pooled, some, some, 4);
+    check_near(pooled.value, 0.5, 1e-12);
+    check(pooled.ci_low < 0.5 && pooled.ci_high > 0.5);
 }
 
 int main(void)

@@ -107,8 +107,7 @@ def delong(score, y, group):
         return None
     var = cluster_variance(v10, v01, g10, g01, auc)
     if var < 1e-18:
-        shrink = len(np.unique(group)) / len(group)
-        return newcombe(auc, (y == 1).sum() * shrink, (y == 0).sum() * shrink)
+        return newcombe(auc, len(np.unique(g10)), len(np.unique(g01)))
     few = min(len(np.unique(g10)), len(np.unique(g01)))
     width = Z if few >= 25 else stats.t.ppf(0.975, few - 1)
     x, h = np.log(auc / (1 - auc)), width * np.sqrt(var) / (auc * (1 - auc))
@@ -304,6 +303,7 @@ def more():
         "threshold": {str(at): edges[sens >= at].max() for at in (0.5, 0.8, 0.9, 1.0)},
         "youden": edges[np.argmax(sens + spec)],
         "auc": sk.roc_auc_score(y, centre), "auc_of_scores": sk.roc_auc_score(y, p),
+        "ci": delong(centre, y, np.arange(300)),
         "half_width": (neg / neg.sum() * pos / pos.sum()).sum() / 2,
     }
     x = np.array([0.91, 0.84, 0.77, 0.88, 0.93])
