@@ -24,6 +24,7 @@ typedef struct {
     bool there;
     task_scores scores;
     double threshold;
+    const char *threshold_why;  // the rule could not be followed; or NULL
     eval_metrics metrics;
 } judged;
 
@@ -66,13 +67,19 @@ done:
 
 // ----------------------------------------------------------------- thresholds
 
-/* The job's rule on the site's own validation scores of its own model. */
-static fl_status own_threshold(const local *l, const float *params, double *out, fl_err *err)
+/* The job's rule on the site's own validation scores of its own model.  why:
+ * NULL, or why the rule could not be followed. */
+static fl_status own_threshold(const local *l, const float *params, double *out, const char **why,
+                               fl_err *err)
 {
     const job_evaluation *e = &l->job.evaluation;
+    *why = NULL;
     *out = e->rule == EVAL_RULE_FIXED ? e->at : 0.5;
-    if (!is_two_class(&l->job.data) || e->rule == EVAL_RULE_FIXED ||
-        data_set_n_split(l->set, DATA_VAL) == 0) {
+    if (!is_two_class(&l->job.data) || e->rule == EVAL_RULE_FIXED) {
+        return FL_OK;
+    }
+    if (data_set_n_split(l->set, DATA_VAL) == 0) {
+        *why = "no validation cases to set it by: 0.5";
         return FL_OK;
     }
     task_scores s;
@@ -90,7 +97,11 @@ static fl_status own_threshold(const local *l, const float *params, double *out,
     }
     task_scores_clear(&s);
     double t = eval_threshold(e->rule, e->at, count[0], count[1], THRESHOLD_BINS);
-    *out = isnan(t) ? 0.5 : t;
+    if (isnan(t)) {
+        *why = "the validation cases do not define it: 0.5";
+        return FL_OK;
+    }
+    *out = t;
     return FL_OK;
 }
 
@@ -111,7 +122,8 @@ static json_t *confusion_json(const judged *m, int positive)
                      "fn", (json_int_t)count[1][0]);
 }
 
-static json_t *benefit_json(const local *l, const judged *global, const judged *own)
+static json_t *benefit_json(const local *l, const judged *global, const judged *own,
+                            local_progress *progress)
 {
     json_t *json = json_object();
     if (!own->there || l->job.data.task != DATA_CLASSIFY) {
@@ -124,6 +136,7 @@ static json_t *benefit_json(const local *l, const judged *global, const judged *
         eval_figure difference;
         eval_difference(&difference, metric, &a, &b, l->job.seed);
         json_object_set_new(json, metric, eval_figure_json(&difference));
+        local_step(progress);
     }
     return json;
 }
@@ -168,7 +181,7 @@ static void add_subgroup(json_t *list, const local *l, const judged *global,
     free(value);
 }
 
-static json_t *subgroups_json(const local *l, const judged *global)
+static json_t *subgroups_json(const local *l, const judged *global, local_progress *progress)
 {
     const data_spec *spec = &l->job.data;
     json_t *list = json_array();
@@ -177,6 +190,7 @@ static json_t *subgroups_json(const local *l, const judged *global)
         for (size_t a = 0; a < spec->n_attributes; a++) {
             if (strcmp(spec->attributes[a].name, group->name) == 0) {
                 add_subgroup(list, l, global, group, a);
+                local_step(progress);
             }
         }
     }
@@ -186,7 +200,7 @@ static json_t *subgroups_json(const local *l, const judged *global)
 // ----------------------------------------------------------------- the element
 
 static fl_status judge_model(judged *out, const local *l, const float *params, double threshold,
-                             fl_err *err)
+                             local_progress *progress, fl_err *err)
 {
     fl_status st = task_predict(&out->scores, l->model, params, l->set, DATA_TEST, l->threads, err);
     if (st != FL_OK) {
@@ -194,7 +208,9 @@ static fl_status judge_model(judged *out, const local *l, const float *params, d
     }
     out->there = true;
     out->threshold = threshold;
+    local_step(progress);
     task_evaluate(&out->metrics, &out->scores, &l->job.data, threshold, l->job.seed);
+    local_step(progress);
     return FL_OK;
 }
 
@@ -217,7 +233,7 @@ static json_t *pair(json_t *global, json_t *own)
 }
 
 static void put_figures(json_t *site, const local *l, const judged *global, const judged *own,
-                        int64_t bins)
+                        int64_t bins, local_progress *progress)
 {
     const data_spec *spec = &l->job.data;
     json_object_set_new(site, "models",
@@ -236,12 +252,22 @@ static void put_figures(json_t *site, const local *l, const judged *global, cons
             json_object_set_new(site, "histogram", histogram);
         }
     }
-    json_object_set_new(site, "subgroups", subgroups_json(l, global));
-    json_object_set_new(site, "benefit", benefit_json(l, global, own));
+    json_object_set_new(site, "subgroups", subgroups_json(l, global, progress));
+    json_object_set_new(site, "benefit", benefit_json(l, global, own, progress));
 }
 
-static json_t *site_json(const local *l, const judged *global, const judged *own,
-                         const local_baseline_result *baseline, int64_t bins, int64_t n_looks)
+static json_t *baseline_json(const judged *own, const local_baseline_result *result)
+{
+    json_t *json = json_pack("{s:I, s:I}", "best_step", (json_int_t)result->best_step,
+                             "steps", (json_int_t)result->steps);
+    if (own->threshold_why != NULL) {
+        json_object_set_new(json, "threshold_why", json_string(own->threshold_why));
+    }
+    return json;
+}
+
+/* What the data are, whatever the models make of them. */
+static json_t *data_json(const local *l, int64_t n_looks)
 {
     json_t *site = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:I}",
         "name", l->site,
@@ -255,12 +281,6 @@ static json_t *site_json(const local *l, const judged *global, const judged *own
         "problems", data_set_problems(l->set),
         "test_opened", (json_int_t)n_looks);
     FL_REQUIRE(site != NULL);
-    put_figures(site, l, global, own, bins);
-    if (own->there) {
-        json_object_set_new(site, "local",
-                            json_pack("{s:I, s:I}", "best_step", (json_int_t)baseline->best_step,
-                                      "steps", (json_int_t)baseline->steps));
-    }
     return site;
 }
 
@@ -301,7 +321,7 @@ fl_status judge_site(json_t **out, local *l, const float *global, const fed_mode
     judged on_global = {0}, on_own = {0};
     local_baseline_result baseline = {0};
     bool has_own = false;
-    double local_threshold = 0.5;
+    double own_at = 0.5;
     int64_t n_looks = 0;
     fl_status st = FL_ELIMIT;
 
@@ -311,14 +331,20 @@ fl_status judge_site(json_t **out, local *l, const float *global, const fed_mode
     // Everything is decided before the test split is looked at.
     if (own == NULL ||
         (st = make_own(l, own, &has_own, progress, &baseline, err)) != FL_OK ||
-        (has_own && (st = own_threshold(l, own, &local_threshold, err)) != FL_OK) ||
+        (has_own &&
+         (st = own_threshold(l, own, &own_at, &on_own.threshold_why, err)) != FL_OK) ||
         (st = open_test(&n_looks, run_dir, id, threshold, err)) != FL_OK ||
-        (st = judge_model(&on_global, l, global, threshold, err)) != FL_OK ||
-        (has_own && (st = judge_model(&on_own, l, own, local_threshold, err)) != FL_OK) ||
+        (st = judge_model(&on_global, l, global, threshold, progress, err)) != FL_OK ||
+        (has_own && (st = judge_model(&on_own, l, own, own_at, progress, err)) != FL_OK) ||
         (st = keep_predictions(l, &on_global.scores, run_dir, err)) != FL_OK) {
         goto done;
     }
-    *out = site_json(l, &on_global, &on_own, &baseline, bins, n_looks);
+    json_t *site = data_json(l, n_looks);
+    put_figures(site, l, &on_global, &on_own, bins, progress);
+    if (has_own) {
+        json_object_set_new(site, "local", baseline_json(&on_own, &baseline));
+    }
+    *out = site;
 done:
     task_scores_clear(&on_global.scores);
     task_scores_clear(&on_own.scores);

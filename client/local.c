@@ -125,6 +125,14 @@ int64_t local_n_labelled(const local *l)
 
 // ------------------------------------------------------------------- training
 
+void local_step(local_progress *progress)
+{
+    atomic_fetch_add(&progress->done, 1);
+    if (progress->all != NULL) {
+        atomic_fetch_add(progress->all, 1);
+    }
+}
+
 typedef struct {
     local_progress *progress;
     drift *drift;
@@ -143,10 +151,7 @@ static bool after_step(void *ctx, int64_t done, int64_t total, double loss)
     (void)total;
     (void)loss;
     local_progress *p = ((const step_context *)ctx)->progress;
-    atomic_fetch_add(&p->done, 1);
-    if (p->all != NULL) {
-        atomic_fetch_add(p->all, 1);
-    }
+    local_step(p);
     return !atomic_load(&p->cancel);
 }
 

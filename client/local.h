@@ -27,10 +27,13 @@
 typedef struct {
     atomic_bool started;           // a worker has taken it up
     atomic_bool cancel;            // stop after the step
-    atomic_uint_least64_t done;    // optimiser steps
+    atomic_uint_least64_t done;    // optimiser steps, and stretches of evaluation
     atomic_uint_least64_t total;   // 0 = not known
     atomic_uint_least64_t *all;    // steps of the whole process; may be NULL
 } local_progress;
+
+/* One step further. */
+void local_step(local_progress *progress);
 
 typedef struct {
     fed_digest digest;             // names the job

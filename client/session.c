@@ -774,7 +774,8 @@ const char *session_why(const session *s)
 void session_leave(session *s, const char *text)
 {
     atomic_store(&s->work.progress.cancel, true);
-    if (s->heard) {
+    // To a coordinator that is gone it would be kept until the link gives up.
+    if (s->heard && fed_link_up(s->link)) {
         memset(&s->msg, 0, sizeof s->msg);
         s->msg.type = FED_MSG_BYE;
         snprintf(s->msg.u.bye.text, sizeof s->msg.u.bye.text, "%s", text);
