@@ -32,6 +32,7 @@ struct nn_prim {
     nn_dnnl *d;
     dnnl_primitive_desc_t pd;
     dnnl_primitive_t primitive;
+    bool ignores_shift;                   // an argument that 2.x wants and 3.x refuses
     const nn_layout *layouts[NN_N_ARGS];  // those asked for so far
     dnnl_exec_arg_t args[NN_N_ARGS];
     int n_args;
@@ -679,7 +680,11 @@ nn_prim *nn_dnnl_batch_norm(nn_dnnl *d, const nn_norm_spec *spec, nn_pass pass,
                                              &pd, d->engine, prop_of(pass), md_of(src), md_of(src),
                                              epsilon, flags, d->attr);
 #endif
-    return finish(d, pd, status, "a batch normalisation");
+    nn_prim *prim = finish(d, pd, status, "a batch normalisation");
+    if (prim != NULL) {
+        prim->ignores_shift = !IS_V2 && pass == NN_PASS_DATA_GRAD;
+    }
+    return prim;
 }
 
 nn_prim *nn_dnnl_softmax(nn_dnnl *d, int axis, nn_pass pass, const nn_layout *src,
@@ -771,6 +776,9 @@ void nn_mem_point(nn_mem *m, void *data)
 void nn_prim_bind(nn_prim *prim, nn_arg arg, nn_mem *m)
 {
     FL_REQUIRE(prim->n_args < NN_N_ARGS);
+    if (arg == NN_SHIFT && prim->ignores_shift) {
+        return;
+    }
     prim->args[prim->n_args++] = (dnnl_exec_arg_t){args[arg].arg, m->memory};
 }
 
