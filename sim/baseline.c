@@ -11,6 +11,8 @@
 #include "base/mem.h"
 #include "base/sys.h"
 
+static const char *const optimizers[] = {[NN_SGD] = "sgd", [NN_ADAM] = "adam", [NN_ADAMW] = "adamw"};
+
 /* The file of the centralised model.  Its name holds a digest of everything it depends on,
  * so that runs that differ only in the federation's strategy share it. */
 static char *model_path(const scenario *s, const char *data, const char *folder)
@@ -49,7 +51,6 @@ static char *model_path(const scenario *s, const char *data, const char *folder)
 fl_status baseline_start(launch_child *child, const scenario *s, const char *job_yaml, const char *data,
                          const char *folder, const char *logs, fl_err *err)
 {
-    static const char *const optimizers[] = {[NN_SGD] = "sgd", [NN_ADAM] = "adam", [NN_ADAMW] = "adamw"};
     *child = (launch_child){0};
     if (!s->centralised) {
         return FL_OK;
@@ -119,6 +120,16 @@ static fl_status evaluate(json_t **metrics, const char *model, const char *data_
     return st == FL_OK ? st : fl_wrap(err, st, "judging a baseline on %s", name);
 }
 
+static json_t *settings_json(const task_train_config *c)
+{
+    json_t *json = json_object();
+    json_object_set_new(json, c->steps > 0 ? "steps" : "epochs", json_integer(c->steps > 0 ? c->steps : c->epochs));
+    json_object_set_new(json, "batch", json_integer(c->batch));
+    json_object_set_new(json, "optimizer", json_string(optimizers[c->optim.kind]));
+    json_object_set_new(json, "lr", json_real(c->optim.lr));
+    return json;
+}
+
 static fl_status centralised_figures(json_t *out, const scenario *s, const char *data, const char *folder, fl_err *err)
 {
     char *model = model_path(s, data, folder);
@@ -133,11 +144,7 @@ static fl_status centralised_figures(json_t *out, const scenario *s, const char 
         json_t *central = json_object();
         json_object_set_new(central, "pooled", metrics);
         json_object_set(central, "sites", sites);
-        char settings[256];
-        snprintf(settings, sizeof settings, "all hospitals' data together, %lld %s of batch %lld, learning rate %g",
-                 (long long)(s->central.steps > 0 ? s->central.steps : s->central.epochs),
-                 s->central.steps > 0 ? "steps" : "epochs", (long long)s->central.batch, s->central.optim.lr);
-        json_object_set_new(central, "settings", json_string(settings));
+        json_object_set_new(central, "settings", settings_json(&s->central));
         json_object_set_new(out, "centralised", central);
     }
     json_decref(sites);

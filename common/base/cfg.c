@@ -388,6 +388,28 @@ static size_t distance(const char *a, const char *b)
 }
 
 /* Names the known key that was probably meant, else all that are known. */
+bool cfg_complain_misspelt(fl_node absent)
+{
+    fl_cfg *c = absent.cfg;
+    if (c == NULL || absent.id >= 0 || c->missing[-absent.id - 1].parent <= 0) {
+        return false;
+    }
+    const cfg_missing *want = &c->missing[-absent.id - 1];
+    const yaml_node_t *map = yaml_document_get_node(&c->doc, want->parent);
+    if (map == NULL || map->type != YAML_MAPPING_NODE) {
+        return false;
+    }
+    for (yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top; p++) {
+        const char *key = cfg_scalar(yaml_document_get_node(&c->doc, p->key));
+        size_t d = distance(key, want->key);
+        if (!c->info[p->key].known && d < 3 && 2 * d <= strlen(key)) {
+            cfg_complain((fl_node){c, p->key}, "unknown key; did you mean %s?", want->key);
+            return true;
+        }
+    }
+    return false;
+}
+
 static void complain_unknown(fl_cfg *c, int map, int key_id)
 {
     const char *key = cfg_scalar(yaml_document_get_node(&c->doc, key_id));

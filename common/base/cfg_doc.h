@@ -72,6 +72,9 @@ void cfg_add_path(fl_cfg *c, int id, fl_buf *out);
 void cfg_complain_at(fl_cfg *c, int id, const char *text);
 /* As fl_cfg_complain with the place's path in front: "local.lr: expected". */
 void cfg_complain(fl_node n, const char *fmt, ...) FL_PRINTF(2, 3);
+/* A required key that is absent, and one beside it that looks like it: says so
+ * and is true. */
+bool cfg_complain_misspelt(fl_node absent);
 /* What stands at a node, for "found ..."; borrowed from the document. */
 const char *cfg_found(fl_node n);
 

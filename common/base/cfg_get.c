@@ -40,7 +40,7 @@ static bool takes_default(fl_node n, bool required)
     if (cfg_node(n) != NULL && !fl_cfg_is_null(n)) {
         return false;
     }
-    if (required) {
+    if (required && !cfg_complain_misspelt(n)) {
         cfg_complain(n, "is required");
     }
     return true;

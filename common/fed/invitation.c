@@ -230,7 +230,10 @@ fl_status fed_invitation_read(fed_invitation *out, const char *path, fl_err *err
     memset(out, 0, sizeof *out);
     fl_cfg *cfg;
     fl_status st = fl_cfg_read(&cfg, path, err);
-    return st == FL_OK ? finish(out, cfg, err) : st;
+    if (st == FL_OK) {
+        st = finish(out, cfg, err);
+    }
+    return st == FL_OK ? st : fl_wrap(err, st, "reading the invitation");
 }
 
 fl_status fed_invitation_parse(fed_invitation *out, const char *text, size_t n, const char *name,

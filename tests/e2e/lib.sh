@@ -15,7 +15,7 @@ failures=0
 finish() {
     local pid
     for pid in "${started[@]:-}"; do
-        [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null
+        [ -z "$pid" ] || kill_hard "$pid"
     done
     [ -n "${KEEP:-}" ] || rm -rf "$work"
     [ "$failures" = 0 ] || exit 1
@@ -55,6 +55,9 @@ start() {
     last=$!
     started+=("$last")
 }
+
+# kill_hard PID: SIGKILL, and waits until the process is gone (and its locks with it).
+kill_hard() { { kill -9 "$1"; wait "$1"; } 2>/dev/null; }
 
 # wait_until SECONDS COMMAND...: polls; false when the time is over.
 wait_until() {

@@ -24,13 +24,12 @@ coordinate 1
 for site in nord sud est; do serve $site 1; done
 # round-0000 is the first model; each further file is a committed round.
 wait_until 60 committed 2 || not_ok "the first round" "$(cat "$work"/coordinator-1.log)"
-kill -9 "$coordinator"
-sleep 0.3
+kill_hard "$coordinator"
 coordinate 2
 wait_until 60 committed 3 || not_ok "the second round after the coordinator was killed" "$(cat "$work"/coordinator-2.log)"
-kill -9 "$client_nord"
+kill_hard "$client_nord"
 serve nord 2
-kill -9 "$coordinator"
+kill_hard "$coordinator"
 coordinate 3
 if wait_until 120 test -s "$fed/runs/tiny/report/report.json"; then
     wait "$coordinator"; rc=$?
