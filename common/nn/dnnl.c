@@ -236,11 +236,19 @@ void nn_dnnl_enter(const nn_dnnl *d)
     }
 }
 
-void nn_dnnl_version(char *out, size_t n)
+static bool has_isa(dnnl_cpu_isa_t wanted)
+{
+    return ((unsigned)dnnl_get_effective_cpu_isa() & (unsigned)wanted) == (unsigned)wanted;
+}
+
+void nn_dnnl_text(char *out, size_t n)
 {
     const dnnl_version_t *v = dnnl_version();
 
-    snprintf(out, n, "%d.%d.%d", v->major, v->minor, v->patch);
+    snprintf(out, n, "oneDNN %d.%d.%d%s", v->major, v->minor, v->patch,
+             has_isa(dnnl_cpu_isa_avx512_core) ? ", AVX-512"
+             : has_isa(dnnl_cpu_isa_avx2)      ? ", AVX2"
+                                               : "");
 }
 
 /* --------------------------------------------------------------- layouts */
@@ -290,16 +298,11 @@ const nn_layout *nn_layout_blocked(nn_dnnl *d, int rank, const int64_t *dims)
 {
     static const dnnl_format_tag_t by_16[] = {[3] = dnnl_aBc16b, dnnl_aBcd16b, dnnl_aBcde16b};
     static const dnnl_format_tag_t by_8[] = {[3] = dnnl_aBc8b, dnnl_aBcd8b, dnnl_aBcde8b};
-    unsigned isa = (unsigned)dnnl_get_effective_cpu_isa(),
-             wide = (unsigned)dnnl_cpu_isa_avx512_core;
     dnnl_memory_desc_t md;
 
     FL_REQUIRE(rank >= 3 && rank <= 5);
-    if (!check(d, md_tagged(&md, rank, dims, (isa & wide) == wide ? by_16[rank] : by_8[rank]),
-               "a layout")) {
-        return NULL;
-    }
-    return own_layout(d, md);
+    const dnnl_format_tag_t *tags = has_isa(dnnl_cpu_isa_avx512_core) ? by_16 : by_8;
+    return check(d, md_tagged(&md, rank, dims, tags[rank]), "a layout") ? own_layout(d, md) : NULL;
 }
 
 size_t nn_layout_bytes(const nn_layout *l)

@@ -55,7 +55,8 @@ void nn_dnnl_destroy(nn_dnnl **d);
 const fl_err *nn_dnnl_error(const nn_dnnl *d);
 /* Sets the calling thread's number of OpenMP threads to d's. */
 void nn_dnnl_enter(const nn_dnnl *d);
-void nn_dnnl_version(char *out, size_t n);
+/* "oneDNN 2.6.3, AVX-512" */
+void nn_dnnl_text(char *out, size_t n);
 
 /* --- layouts: float32; borrowed from d, or from the primitive asked */
 

@@ -35,9 +35,9 @@ struct nn_graph {
     size_t n_nodes, cap_nodes;
     nn_value inputs[MAX_ENDS], outputs[MAX_ENDS];
     size_t n_inputs, n_outputs;
-    nn_init layer_init; // of the weights of layers to come
-    nn_table *table;  // made by finish
-    fl_err mistake;   // the first one
+    nn_init layer_init;  // of the weights of layers to come
+    nn_table *table;     // made by finish
+    fl_err mistake;      // the first one
     bool finished;
 };
 
@@ -406,9 +406,8 @@ nn_value nn_gemm(nn_graph *g, const char *name, nn_value x, int64_t features)
         return -1;
     }
     nn_shape weight = {2, {features, in->dim[1]}}, bias = {1, {features}};
-    nn_value inputs[] = {
-        x, layer_param(g, name, "weight", NN_WEIGHT, &weight, g->layer_init, 0),
-        layer_param(g, name, "bias", NN_BIAS, &bias, bias_init(g), weight.dim[1])};
+    nn_value inputs[] = {x, layer_param(g, name, "weight", NN_WEIGHT, &weight, g->layer_init, 0),
+                         layer_param(g, name, "bias", NN_BIAS, &bias, bias_init(g), weight.dim[1])};
     nn_attr attrs[] = {NN_INT("transB", 1)};
     return nn_graph_op(g, "Gemm", name, inputs, 3, attrs, 1);
 }

@@ -6,7 +6,6 @@
  */
 #include "nn/plan.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -268,7 +267,13 @@ static double step_in_tail(nn_plan *p, float *params, float *grad, int64_t n_val
     }
     nn_vec_copy(nn_plan_target(p->tail), nn_plan_target(p),
                 p->cfg.loss.kind == NN_LOSS_SOFTMAX_CE ? n_valid : n_valid * p->K);
-    return nn_plan_step(p->tail, params, grad, n_valid, rng);
+    double loss = nn_plan_step(p->tail, params, grad, n_valid, rng);
+    for (size_t i = 0; i < nn_graph_n_outputs(p->g); i++) {
+        const nn_shape *shape = nn_graph_shape(p->g, nn_graph_output_at(p->g, i));
+        nn_vec_copy(nn_steps_data(p->steps, p->outputs[i]), nn_plan_output(p->tail, i),
+                    nn_shape_count(shape, n_valid));
+    }
+    return loss;
 }
 
 size_t nn_plan_bytes(const nn_plan *p)
@@ -283,11 +288,5 @@ const char *nn_precision_why_not(nn_precision precision)
 
 void nn_backend_text(char *out, size_t n)
 {
-    char version[32];
-    const char *isa = __builtin_cpu_supports("avx512f") ? "AVX-512"
-                      : __builtin_cpu_supports("avx2")  ? "AVX2"
-                                                        : "no AVX2";
-
-    nn_dnnl_version(version, sizeof version);
-    snprintf(out, n, "oneDNN %s, %s", version, isa);
+    nn_dnnl_text(out, n);
 }

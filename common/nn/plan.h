@@ -46,9 +46,9 @@ float *nn_plan_input(nn_plan *p, size_t i);
 /* Where the caller writes targets; shape as the loss says, capacity rows. */
 float *nn_plan_target(nn_plan *p);
 
-/* Inference: outputs of the first n_valid rows.  In a training plan dropout
- * and batch statistics are those of inference only in plans made with
- * train = false. */
+/* Outputs of the first n_valid rows, as in use.  A plan made with train = true
+ * drops nothing here either, but normalises by the batch's own statistics
+ * (which do not advance); to evaluate, make a plan with train = false. */
 void nn_plan_forward(nn_plan *p, const float *params, int64_t n_valid);
 /* Output i, (capacity, ...), row-major; valid until the next run. */
 const float *nn_plan_output(const nn_plan *p, size_t i);
