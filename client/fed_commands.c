@@ -33,19 +33,18 @@ static struct {
 } join;
 
 static const fl_opt join_options[] = {
-    {.name = "home", .kind = FL_OPT_TEXT, .arg = "DIR", .out = &join.home, .required = true,
-     .help = "folder to make for this hospital"},
-    {.name = "data", .kind = FL_OPT_TEXT, .arg = "DATASET", .out = &join.data, .required = true,
-     .help = "the hospital's data set: folder, .csv or .npz"},
-    {.name = "approve", .kind = FL_OPT_TEXT, .arg = "each|all", .out = &join.approve,
-     .help = "each: a person looks at every job (default)"},
-    {.name = "histogram-bins", .kind = FL_OPT_INT, .arg = "N", .out = &join.histogram_bins,
-     .min = 0, .max = 100000, .help = "finest score histogram that may leave (default 20)"},
-    {.name = "min-other-sites", .kind = FL_OPT_INT, .arg = "N", .out = &join.min_other_sites,
-     .min = 0, .max = 100000,
-     .help = "fewest other hospitals in a sum (default 2; 0 with --approve all)"},
-    {.name = "min-cell", .kind = FL_OPT_INT, .arg = "N", .out = &join.min_cell,
-     .min = 1, .max = 1000000, .help = "fewest patients in a cell that may leave (default 10)"},
+    {"home", FL_OPT_TEXT, "DIR", "folder to make for this hospital", &join.home, 0, 0, true},
+    {"data", FL_OPT_TEXT, "DATASET", "the hospital's data set: folder, .csv or .npz", &join.data, 0,
+     0, true},
+    {"approve", FL_OPT_TEXT, "each|all", "each: a person looks at every job (default)",
+     &join.approve, 0, 0, false},
+    {"histogram-bins", FL_OPT_INT, "N", "finest score histogram that may leave (default 20)",
+     &join.histogram_bins, 0, 100000, false},
+    {"min-other-sites", FL_OPT_INT, "N",
+     "fewest other hospitals in a sum (default 2; 0 with --approve all)", &join.min_other_sites, 0,
+     100000, false},
+    {"min-cell", FL_OPT_INT, "N", "fewest patients in a cell that may leave (default 10)",
+     &join.min_cell, 1, 1000000, false},
     {0},
 };
 
@@ -112,8 +111,8 @@ fl_status client_join(int argc, char **argv, fl_err *err)
         goto done;
     }
     policy_text(&p, &text);
-    home_plan plan = {.invitation = pos.items[0], .dir = join.home, .data = join.data,
-                      .policy = text.data};
+    home_plan plan = {
+        .invitation = pos.items[0], .dir = join.home, .data = join.data, .policy = text.data};
     if ((st = home_join(&plan, err)) == FL_OK) {
         st = print_joined(join.home, err);
     }
@@ -132,12 +131,10 @@ static struct {
 } run;
 
 static const fl_opt run_options[] = {
-    {.name = "home", .kind = FL_OPT_LIST, .arg = "DIR", .out = &run.homes, .required = true,
-     .help = "a hospital's home"},
-    {.name = "once", .kind = FL_OPT_FLAG, .out = &run.once,
-     .help = "end after the first job of every home"},
-    {.name = "workers", .kind = FL_OPT_INT, .arg = "W", .out = &run.workers,
-     .min = 1, .max = MAX_WORKERS, .help = "sites that work at a time (default: as many as cores)"},
+    {"home", FL_OPT_LIST, "DIR", "a hospital's home", &run.homes, 0, 0, true},
+    {"once", FL_OPT_FLAG, NULL, "end after the first job of every home", &run.once, 0, 0, false},
+    {"workers", FL_OPT_INT, "W", "sites that work at a time (default: as many as cores)",
+     &run.workers, 1, MAX_WORKERS, false},
     {0},
 };
 
@@ -151,7 +148,7 @@ typedef struct {
     size_t n;
     home **home;
     session **session;
-    fed_link **link;     // of the sessions that have one now
+    fed_link **link;  // of the sessions that have one now
     fed_waker *waker;
     pool *pool;
 } sites;
@@ -228,7 +225,8 @@ static fl_status outcome(const sites *s, fl_err *err)
         }
     }
     if (n_failed > 1) {
-        fl_wrap(err, FL_EDENIED, "the job failed at %zu of %zu sites; the last one", n_failed, s->n);
+        fl_wrap(err, FL_EDENIED, "the job failed at %zu of %zu sites; the last one", n_failed,
+                s->n);
     }
     return n_failed > 0 ? FL_EDENIED : FL_OK;
 }
@@ -281,8 +279,7 @@ fl_status client_run(int argc, char **argv, fl_err *err)
 static const char *approve_home;
 
 static const fl_opt approve_options[] = {
-    {.name = "home", .kind = FL_OPT_TEXT, .arg = "DIR", .out = &approve_home, .required = true,
-     .help = "the hospital's home"},
+    {"home", FL_OPT_TEXT, "DIR", "the hospital's home", &approve_home, 0, 0, true},
     {0},
 };
 
@@ -367,11 +364,9 @@ static struct {
 } sent;
 
 static const fl_opt sent_options[] = {
-    {.name = "home", .kind = FL_OPT_TEXT, .arg = "DIR", .out = &sent.home, .required = true,
-     .help = "the hospital's home"},
-    {.name = "run", .kind = FL_OPT_TEXT, .arg = "R", .out = &sent.run,
-     .help = "only what left for this run"},
-    {.name = "json", .kind = FL_OPT_FLAG, .out = &sent.json, .help = "as a JSON list"},
+    {"home", FL_OPT_TEXT, "DIR", "the hospital's home", &sent.home, 0, 0, true},
+    {"run", FL_OPT_TEXT, "R", "only what left for this run", &sent.run, 0, 0, false},
+    {"json", FL_OPT_FLAG, NULL, "as a JSON list", &sent.json, 0, 0, false},
     {0},
 };
 

@@ -91,7 +91,8 @@ fl_status fetch_items(const fetch *f, fed_encoding wanted, const void **items, u
     FL_REQUIRE(fetch_is_done(f));
     *items = fed_inbox_items(f->inbox, &enc, n);
     if (enc != wanted) {
-        return fl_fail(err, FL_EFORMAT, "an object of the coordinator's is not encoded as expected");
+        return fl_fail(err, FL_EFORMAT,
+                       "an object of the coordinator's is not encoded as expected");
     }
     return FL_OK;
 }

@@ -23,9 +23,9 @@ enum { FETCH_WINDOW = 64, FETCH_SILENCE_MS = 5000 };
 
 typedef struct {
     fed_digest object;
-    fed_inbox *inbox;   // NULL: nothing was asked for yet
-    uint32_t asked;     // pieces before this one were asked for
-    int64_t last_ms;    // when a piece came or was asked for
+    fed_inbox *inbox;  // NULL: nothing was asked for yet
+    uint32_t asked;    // pieces before this one were asked for
+    int64_t last_ms;   // when a piece came or was asked for
 } fetch;
 
 /* From now on this object; what is there of it stays. */

@@ -69,8 +69,8 @@ static void config_text(fl_buf *out, const fed_invitation *inv, const char *data
     free(path);
 }
 
-static fl_status write_in(const char *dir, const char *name, const char *text,
-                          unsigned mode, fl_err *err)
+static fl_status write_in(const char *dir, const char *name, const char *text, unsigned mode,
+                          fl_err *err)
 {
     char *path = fl_path_join(dir, name);
     fl_status st = fl_file_write(path, text, strlen(text), mode, err);
@@ -87,8 +87,8 @@ static fl_status make_dir_in(const char *dir, const char *name, fl_err *err)
 }
 
 /* Everything of a home, into a folder that is renamed when it is whole. */
-static fl_status fill(const char *dir, const home_plan *plan,
-                      const fed_invitation *inv, fl_err *err)
+static fl_status fill(const char *dir, const home_plan *plan, const fed_invitation *inv,
+                      fl_err *err)
 {
     static const char *const folders[] = {"keys", "outbox", "pending", "runs"};
     fl_status st = FL_OK;
@@ -101,8 +101,7 @@ static fl_status fill(const char *dir, const home_plan *plan,
         st = make_dir_in(dir, folders[i], err);
     }
     config_text(&config, inv, plan->data);
-    if (st != FL_OK ||
-        (st = fed_identity_write(id, keys, err)) != FL_OK ||
+    if (st != FL_OK || (st = fed_identity_write(id, keys, err)) != FL_OK ||
         (st = fed_invitation_write(inv, copy, err)) != FL_OK ||
         (st = write_in(dir, "policy.yaml", plan->policy, 0644, err)) != FL_OK ||
         (st = write_in(dir, "receipts.jsonl", "", 0600, err)) != FL_OK ||
@@ -126,7 +125,8 @@ static fl_status check_free(const char *dir, fl_err *err)
     if (is_home) {
         return fl_fail(err, FL_ECONFLICT,
                        "%s is a hospital's home already; join with another "
-                       "--home, or go on with `client run --home %s`", dir, dir);
+                       "--home, or go on with `client run --home %s`",
+                       dir, dir);
     }
     char **names = NULL;
     size_t n = 0;
@@ -141,8 +141,7 @@ static fl_status check_free(const char *dir, fl_err *err)
         }
     }
     if (n > 0) {
-        return fl_fail(err, FL_ECONFLICT,
-                       "%s is there and is not empty; name a new folder", dir);
+        return fl_fail(err, FL_ECONFLICT, "%s is there and is not empty; name a new folder", dir);
     }
     return FL_OK;
 }
@@ -164,11 +163,11 @@ fl_status home_join(const home_plan *plan, fl_err *err)
         fl_iso_time(when, sizeof when, inv.expires_ms);
         st = fl_fail(err, FL_EDENIED,
                      "%s: the invitation expired on %s; ask the coordinator for "
-                     "a new one", plan->invitation, when);
+                     "a new one",
+                     plan->invitation, when);
         goto done;
     }
-    if ((st = check_free(plain, err)) != FL_OK ||
-        (st = fl_mkdirs(partial, 0700, err)) != FL_OK ||
+    if ((st = check_free(plain, err)) != FL_OK || (st = fl_mkdirs(partial, 0700, err)) != FL_OK ||
         (st = fill(partial, plan, &inv, err)) != FL_OK) {
         goto done;
     }
@@ -249,7 +248,8 @@ fl_status home_open(home **out, const char *dir, fl_err *err)
     if (!fl_file_exists(config)) {
         st = fl_fail(err, FL_ENOTFOUND,
                      "%s is no hospital's home: it has no client.yaml; make one "
-                     "with `client join INVITATION --home %s --data DATASET`", dir, dir);
+                     "with `client join INVITATION --home %s --data DATASET`",
+                     dir, dir);
         goto done;
     }
     if ((st = read_config(h, config, err)) != FL_OK ||
@@ -294,8 +294,7 @@ fl_status home_lock(home *h, fl_err *err)
     // The lock goes with the process, however it ends.
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         close(fd);
-        return fl_fail(err, FL_ECONFLICT,
-                       "%s is served by another process already", h->dir);
+        return fl_fail(err, FL_ECONFLICT, "%s is served by another process already", h->dir);
     }
     h->lock_fd = fd;
     return FL_OK;

@@ -26,10 +26,10 @@
 #include "fed/identity.h"
 
 typedef struct {
-    const char *invitation;   // file from the coordinator
-    const char *dir;          // the home to make; must not be there
-    const char *data;         // DATASET as given; not opened
-    const char *policy;       // text of policy.yaml
+    const char *invitation;  // file from the coordinator
+    const char *dir;         // the home to make; must not be there
+    const char *data;        // DATASET as given; not opened
+    const char *policy;      // text of policy.yaml
 } home_plan;
 
 /* Makes a home; needs no network.  FL_ECONFLICT when there is one already,
@@ -37,16 +37,16 @@ typedef struct {
 fl_status home_join(const home_plan *plan, fl_err *err);
 
 typedef struct {
-    char *dir;                         // as given to home_open
+    char *dir;  // as given to home_open
     fed_site_id site;
     char federation[FED_NAME_BYTES];
-    char address[256];                 // "tcp://host:7700"
+    char address[256];  // "tcp://host:7700"
     fed_public_key coordinator_curve;
     fed_verify_key coordinator_sign;
-    char *data;                        // DATASET, absolute; never leaves
-    int max_threads;                   // of one training; 0 = as the job says
+    char *data;       // DATASET, absolute; never leaves
+    int max_threads;  // of one training; 0 = as the job says
     fed_identity *id;
-    int lock_fd;                       // -1: not served by this process
+    int lock_fd;  // -1: not served by this process
 } home;
 
 /* FL_ENOTFOUND when dir is no home. */

@@ -15,7 +15,7 @@
 #include "eval/eval.h"
 
 enum {
-    THRESHOLD_BINS = 1000,           // of the site's own scores, which stay here
+    THRESHOLD_BINS = 1000,  // of the site's own scores, which stay here
     MAX_LOOKS_BYTES = 1 << 20
 };
 
@@ -117,9 +117,12 @@ static json_t *confusion_json(const judged *m, int positive)
             count[s->label[i] == positive][called]++;
         }
     }
-    return json_pack("{s:I, s:I, s:I, s:I}", "tp", (json_int_t)count[1][1],
-                     "fp", (json_int_t)count[0][1], "tn", (json_int_t)count[0][0],
-                     "fn", (json_int_t)count[1][0]);
+    json_t *json = json_object();
+    json_object_set_new(json, "tp", json_integer(count[1][1]));
+    json_object_set_new(json, "fp", json_integer(count[0][1]));
+    json_object_set_new(json, "tn", json_integer(count[0][0]));
+    json_object_set_new(json, "fn", json_integer(count[1][0]));
+    return json;
 }
 
 static json_t *benefit_json(const local *l, const judged *global, const judged *own,
@@ -258,8 +261,9 @@ static void put_figures(json_t *site, const local *l, const judged *global, cons
 
 static json_t *baseline_json(const judged *own, const local_baseline_result *result)
 {
-    json_t *json = json_pack("{s:I, s:I}", "best_step", (json_int_t)result->best_step,
-                             "steps", (json_int_t)result->steps);
+    json_t *json = json_object();
+    json_object_set_new(json, "best_step", json_integer(result->best_step));
+    json_object_set_new(json, "steps", json_integer(result->steps));
     if (own->threshold_why != NULL) {
         json_object_set_new(json, "threshold_why", json_string(own->threshold_why));
     }
@@ -269,18 +273,18 @@ static json_t *baseline_json(const judged *own, const local_baseline_result *res
 /* What the data are, whatever the models make of them. */
 static json_t *data_json(const local *l, int64_t n_looks)
 {
-    json_t *site = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:I}",
-        "name", l->site,
-        "n_train", count_of(l, DATA_TRAIN),
-        "n_val", count_of(l, DATA_VAL),
-        "n_test", count_of(l, DATA_TEST),
-        "flow", data_set_flow(l->set),
-        "table1", local_table1(l),
-        "reference_standard", data_set_reference_standard(l->set),
-        "prevalence", fl_json_number(data_set_prevalence(l->set)),
-        "problems", data_set_problems(l->set),
-        "test_opened", (json_int_t)n_looks);
-    FL_REQUIRE(site != NULL);
+    json_t *site = json_object();
+    json_object_set_new(site, "name", json_string(l->site));
+    json_object_set_new(site, "n_train", count_of(l, DATA_TRAIN));
+    json_object_set_new(site, "n_val", count_of(l, DATA_VAL));
+    json_object_set_new(site, "n_test", count_of(l, DATA_TEST));
+    json_object_set_new(site, "flow", data_set_flow(l->set));
+    json_object_set_new(site, "table1", local_table1(l));
+    json_object_set_new(site, "reference_standard",
+                        json_string(data_set_reference_standard(l->set)));
+    json_object_set_new(site, "prevalence", fl_json_number(data_set_prevalence(l->set)));
+    json_object_set_new(site, "problems", data_set_problems(l->set));
+    json_object_set_new(site, "test_opened", json_integer(n_looks));
     return site;
 }
 
@@ -315,8 +319,8 @@ static fl_status keep_predictions(const local *l, const task_scores *s, const ch
 }
 
 fl_status judge_site(json_t **out, local *l, const float *global, const fed_model_id *id,
-                     double threshold, int64_t bins, const char *run_dir,
-                     local_progress *progress, fl_err *err)
+                     double threshold, int64_t bins, const char *run_dir, local_progress *progress,
+                     fl_err *err)
 {
     judged on_global = {0}, on_own = {0};
     local_baseline_result baseline = {0};
@@ -329,10 +333,8 @@ fl_status judge_site(json_t **out, local *l, const float *global, const fed_mode
     float *own = fl_calloc_aligned((size_t)local_n_parameters(l), sizeof *own,
                                    "the local-only model", err);
     // Everything is decided before the test split is looked at.
-    if (own == NULL ||
-        (st = make_own(l, own, &has_own, progress, &baseline, err)) != FL_OK ||
-        (has_own &&
-         (st = own_threshold(l, own, &own_at, &on_own.threshold_why, err)) != FL_OK) ||
+    if (own == NULL || (st = make_own(l, own, &has_own, progress, &baseline, err)) != FL_OK ||
+        (has_own && (st = own_threshold(l, own, &own_at, &on_own.threshold_why, err)) != FL_OK) ||
         (st = open_test(&n_looks, run_dir, id, threshold, err)) != FL_OK ||
         (st = judge_model(&on_global, l, global, threshold, progress, err)) != FL_OK ||
         (has_own && (st = judge_model(&on_own, l, own, own_at, progress, err)) != FL_OK) ||

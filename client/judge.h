@@ -23,7 +23,7 @@
  * predictions.csv and the record of looks lie; must exist.  *out: new reference.
  */
 fl_status judge_site(json_t **out, local *l, const float *global, const fed_model_id *id,
-                     double threshold, int64_t bins, const char *run_dir,
-                     local_progress *progress, fl_err *err);
+                     double threshold, int64_t bins, const char *run_dir, local_progress *progress,
+                     fl_err *err);
 
 #endif

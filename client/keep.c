@@ -19,15 +19,14 @@ enum { MAX_REPORT_BYTES = 64 << 20 };
 
 static const char *const results[] = {"job.yaml", "model", "report.json", "report.html"};
 
-static fl_status write_models(const local *l, const char *dir, const float *model,
-                              double threshold, fl_err *err)
+static fl_status write_models(const local *l, const char *dir, const float *model, double threshold,
+                              fl_err *err)
 {
     char *models = fl_path_join(dir, "model");
     char *onnx = fl_path_join(models, "final.onnx");
     char *numbers = fl_path_join(models, "final.safetensors");
     fl_status st = fl_mkdirs(models, 0700, err);
-    if (st == FL_OK &&
-        (st = task_model_write(l->model, model, threshold, onnx, err)) == FL_OK) {
+    if (st == FL_OK && (st = task_model_write(l->model, model, threshold, onnx, err)) == FL_OK) {
         st = ckpt_safetensors_write(numbers, task_model_table(l->model), model, NULL, err);
     }
     free(numbers);
@@ -77,9 +76,9 @@ fl_status keep_run(const local *l, const char *run_dir, const float *model, cons
     json_t *json = NULL;
     char *partial = fl_path_join(run_dir, "results.tmp");
     fl_status st;
-    if ((st = fl_json_parse(&json, report, n_report, MAX_REPORT_BYTES, "report.json", err)) != FL_OK ||
-        (st = report_check(json, err)) != FL_OK ||
-        (st = fl_remove_tree(partial, err)) != FL_OK ||
+    if ((st = fl_json_parse(&json, report, n_report, MAX_REPORT_BYTES, "report.json", err)) !=
+            FL_OK ||
+        (st = report_check(json, err)) != FL_OK || (st = fl_remove_tree(partial, err)) != FL_OK ||
         (st = fl_mkdirs(partial, 0700, err)) != FL_OK) {
         goto done;
     }

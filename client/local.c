@@ -69,8 +69,7 @@ fl_status local_load(local *l, const home *h, fl_err *err)
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
         if (data_set_n_split(set, needed[i]) == 0) {
             data_set_destroy(&set);
-            return fl_fail(err, FL_ECONFIG,
-                           "split: expected cases in the %s split, found none",
+            return fl_fail(err, FL_ECONFIG, "split: expected cases in the %s split, found none",
                            data_split_name(needed[i]));
         }
     }
@@ -91,7 +90,8 @@ static void flatten_cells(json_t *object)
     const char *key;
     void *next;
     json_t *value;
-    json_object_foreach_safe(object, next, key, value) {
+    json_object_foreach_safe(object, next, key, value)
+    {
         if (is_cell(value)) {
             json_object_set(object, key, json_object_get(value, "n"));
         } else if (json_is_object(value)) {
@@ -157,9 +157,8 @@ static bool after_step(void *ctx, int64_t done, int64_t total, double loss)
 
 static fl_status need_trainer(local *l, fl_err *err)
 {
-    return l->trainer != NULL
-               ? FL_OK
-               : task_trainer_new(&l->trainer, l->model, l->set, &l->job.local, err);
+    return l->trainer != NULL ? FL_OK
+                              : task_trainer_new(&l->trainer, l->model, l->set, &l->job.local, err);
 }
 
 fl_status local_train(local *l, float *params, const float *base, fed_round_no round,
@@ -336,8 +335,7 @@ static size_t take_class(scored *out, const task_scores *s, size_t positive, boo
     return n;
 }
 
-json_t *local_histogram(const task_scores *s, const data_spec *spec, int64_t bins,
-                        int64_t min_cell)
+json_t *local_histogram(const task_scores *s, const data_spec *spec, int64_t bins, int64_t min_cell)
 {
     if (spec->task != DATA_CLASSIFY || spec->positive < 0 || bins < 1 || s->n == 0) {
         return NULL;
@@ -358,9 +356,10 @@ json_t *local_histogram(const task_scores *s, const data_spec *spec, int64_t bin
     }
     json_t *json = NULL;
     if (may_leave) {
-        json = json_pack("{s:I, s:o, s:o}", "bins", (json_int_t)bins,
-                         "negatives", counts_json(count[0], bins),
-                         "positives", counts_json(count[1], bins));
+        json = json_object();
+        json_object_set_new(json, "bins", json_integer(bins));
+        json_object_set_new(json, "negatives", counts_json(count[0], bins));
+        json_object_set_new(json, "positives", counts_json(count[1], bins));
     }
     free(count[0]);
     free(count[1]);

@@ -25,24 +25,24 @@
 #include "task/task.h"
 
 typedef struct {
-    atomic_bool started;           // a worker has taken it up
-    atomic_bool cancel;            // stop after the step
-    atomic_uint_least64_t done;    // optimiser steps, and stretches of evaluation
-    atomic_uint_least64_t total;   // 0 = not known
-    atomic_uint_least64_t *all;    // steps of the whole process; may be NULL
+    atomic_bool started;          // a worker has taken it up
+    atomic_bool cancel;           // stop after the step
+    atomic_uint_least64_t done;   // optimiser steps, and stretches of evaluation
+    atomic_uint_least64_t total;  // 0 = not known
+    atomic_uint_least64_t *all;   // steps of the whole process; may be NULL
 } local_progress;
 
 /* One step further. */
 void local_step(local_progress *progress);
 
 typedef struct {
-    fed_digest digest;             // names the job
+    fed_digest digest;  // names the job
     job job;
     char site[FED_SITE_BYTES];
     int threads;
     task_model *model;
-    data_set *set;                 // NULL until local_load
-    task_trainer *trainer;         // NULL until the first training
+    data_set *set;          // NULL until local_load
+    task_trainer *trainer;  // NULL until the first training
 } local;
 
 /* Reads a job's text and builds its model; the data are not opened. */

@@ -21,7 +21,7 @@ typedef struct {
     order_work *work;
     local *local;
     const policy *policy;
-    fed_offer draft;     // key and base model are filled in
+    fed_offer draft;  // key and base model are filled in
 } errand;
 
 // ------------------------------------------------------------- the five errands
@@ -41,13 +41,13 @@ static fl_status check_job(errand *e, fl_err *err)
     fed_offer_set(&e->draft, "n_val", (double)data_set_n_split(l->set, DATA_VAL));
     fed_offer_set(&e->draft, "n_test", (double)data_set_n_split(l->set, DATA_TEST));
     fed_offer_set(&e->draft, "parameters", (double)local_n_parameters(l));
-    json_t *document = json_pack("{s:o, s:o, s:o, s:s, s:s}",
-        "flow", data_set_flow(l->set),
-        "table1", local_table1(l),
-        "policy", policy_json(e->policy),
-        "environment", environment,
-        "reference_standard", data_set_reference_standard(l->set));
-    FL_REQUIRE(document != NULL);
+    json_t *document = json_object();
+    json_object_set_new(document, "flow", data_set_flow(l->set));
+    json_object_set_new(document, "table1", local_table1(l));
+    json_object_set_new(document, "policy", policy_json(e->policy));
+    json_object_set_new(document, "environment", json_string(environment));
+    json_object_set_new(document, "reference_standard",
+                        json_string(data_set_reference_standard(l->set)));
     fl_status st = put_json(e, document, err);
     json_decref(document);
     return st;
@@ -173,11 +173,8 @@ static fl_status keep_results(errand *e, fl_err *err)
 }
 
 static fl_status (*const errands[FED_N_ORDERS])(errand *e, fl_err *err) = {
-    [FED_CHECK] = check_job,
-    [FED_TRAIN] = train_round,
-    [FED_SCORE] = score_model,
-    [FED_TEST] = test_model,
-    [FED_DONE] = keep_results,
+    [FED_CHECK] = check_job, [FED_TRAIN] = train_round, [FED_SCORE] = score_model,
+    [FED_TEST] = test_model, [FED_DONE] = keep_results,
 };
 
 // ---------------------------------------------------- what comes before them

@@ -32,18 +32,18 @@ typedef enum {
 typedef struct {
     const home *home;
     fed_order order;
-    const char *job_text;      // borrowed until it is over, as all inputs
+    const char *job_text;  // borrowed until it is over, as all inputs
     size_t n_job;
-    const float *model;        // (n_model) NULL for CHECK
+    const float *model;  // (n_model) NULL for CHECK
     uint64_t n_model;
-    const char *report;        // DONE
+    const char *report;  // DONE
     size_t n_report;
-    local **local;             // what the site keeps open between orders; NULL at first
+    local **local;  // what the site keeps open between orders; NULL at first
     local_progress progress;
 
     order_outcome outcome;
-    outbox_item item;          // the caller's to close
-    char text[FL_ERR_TEXT];    // why, unless contributed; not scrubbed yet
+    outbox_item item;        // the caller's to close
+    char text[FL_ERR_TEXT];  // why, unless contributed; not scrubbed yet
 } order_work;
 
 void order_carry_out(order_work *w);

@@ -50,7 +50,8 @@ static const contents allowed[FED_N_ORDERS] = {
                    .keys = {"flow", "table1", "policy", "environment", "reference_standard"}},
     [FED_TRAIN] = {.scalars = {"weight", "n", "steps", "loss", "seconds"}, .update = true},
     [FED_SCORE] = {.scalars = {"n", "n_positive", "loss", "accuracy", "auc"},
-                   .keys = {"bins", "negatives", "positives"}, .figures = true},
+                   .keys = {"bins", "negatives", "positives"},
+                   .figures = true},
     [FED_TEST] = {.site = true, .figures = true},
     [FED_DONE] = {.scalars = {NULL}},
 };
@@ -71,7 +72,8 @@ static fl_status check_scalars(const contents *c, const policy *p, const fed_off
         const char *name = o->scalars[i].name;
         bool is_count = strcmp(name, "n") == 0;
         if (!is_among(name, c->scalars)) {
-            return fl_fail(err, FL_EDENIED, "%s may not hold %s", fed_order_name(o->key.kind), name);
+            return fl_fail(err, FL_EDENIED, "%s may not hold %s", fed_order_name(o->key.kind),
+                           name);
         }
         if (c->figures && !p->figures && !(is_count && o->scalars[i].value == 0)) {
             return fl_fail(err, FL_EDENIED,
@@ -93,7 +95,8 @@ static fl_status check_histogram(const policy *p, const json_t *histogram, fl_er
     if (bins < 1 || bins > p->histogram_bins) {
         return fl_fail(err, FL_EDENIED,
                        "this hospital's policy lets histograms of at most %" PRId64
-                       " bins leave, this one has %" PRId64, p->histogram_bins, bins);
+                       " bins leave, this one has %" PRId64,
+                       p->histogram_bins, bins);
     }
     return FL_OK;
 }
@@ -129,7 +132,8 @@ static fl_status check_document(const contents *c, const policy *p, fed_order_ki
     }
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)payload, key, value) {
+    json_object_foreach((json_t *)payload, key, value)
+    {
         if (!is_among(key, c->keys)) {
             return fl_fail(err, FL_EDENIED, "%s may not hold %s", fed_order_name(kind), key);
         }
@@ -137,12 +141,15 @@ static fl_status check_document(const contents *c, const policy *p, fed_order_ki
     return kind == FED_SCORE ? check_histogram(p, payload, err) : FL_OK;
 }
 
-static fl_status check_update(const policy *p, const nn_table *table, const float *update, fl_err *err)
+static fl_status check_update(const policy *p, const nn_table *table, const float *update,
+                              fl_err *err)
 {
     int64_t P = nn_table_count(table);
     if (P > p->max_parameters) {
-        return fl_fail(err, FL_EDENIED, "this hospital's policy allows models of %" PRId64
-                       " parameters, this one has %" PRId64, p->max_parameters, P);
+        return fl_fail(err, FL_EDENIED,
+                       "this hospital's policy allows models of %" PRId64
+                       " parameters, this one has %" PRId64,
+                       p->max_parameters, P);
     }
     for (size_t i = 0; i < nn_table_n(table); i++) {
         const nn_param *entry = nn_table_at(table, i);
@@ -170,7 +177,8 @@ static json_t *fields_of(const fed_offer *o, const nn_table *table, const json_t
     }
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)payload, key, value) {
+    json_object_foreach((json_t *)payload, key, value)
+    {
         json_array_append_new(fields, json_string(key));
     }
     return fields;
@@ -193,8 +201,8 @@ static char *item_path(const home *h, const fed_order_key *key)
 {
     char hex[FL_HEX_DIGEST];
     fl_hex(hex, key->job.bytes, sizeof key->job.bytes);
-    return fl_xasprintf("%s/outbox/%.16s-%s-%010" PRIu32 ".out", h->dir, hex, receipts_kind(key->kind),
-                        key->round.n);
+    return fl_xasprintf("%s/outbox/%.16s-%s-%010" PRIu32 ".out", h->dir, hex,
+                        receipts_kind(key->kind), key->round.n);
 }
 
 static fl_status put_bytes(int fd, const void *bytes, size_t n, const char *path, fl_err *err)
@@ -404,9 +412,8 @@ static bool get_offer(fed_offer *out, int fd)
     uint8_t *header = fl_xcalloc(n, 1);
     fed_msg *m = fl_xcalloc(1, sizeof *m);
     int64_t payload = info.st_size - TAIL_BYTES - (int64_t)n;
-    bool good = get_bytes(fd, header, n, payload) &&
-                fed_msg_unpack(m, header, n, NULL) == FL_OK && m->type == FED_MSG_OFFER &&
-                m->u.offer.n_bytes == (uint64_t)payload;
+    bool good = get_bytes(fd, header, n, payload) && fed_msg_unpack(m, header, n, NULL) == FL_OK &&
+                m->type == FED_MSG_OFFER && m->u.offer.n_bytes == (uint64_t)payload;
     if (good) {
         *out = m->u.offer;
     }
@@ -518,8 +525,8 @@ static void each_file(const home *h, void (*fn)(const char *path, const char *na
 }
 
 typedef struct {
-    const char *now;      // file that answers the current order
-    char job[17];         // its job, as file names begin
+    const char *now;  // file that answers the current order
+    char job[17];     // its job, as file names begin
     uint32_t committed;
 } settling;
 
@@ -611,8 +618,8 @@ void outbox_environment(char *out, size_t n)
     scrub_text(out, n, text);
 }
 
-void outbox_hello(fed_msg *out, const home *h, const fed_digest *digest,
-                  fed_round_no committed, bool record_it)
+void outbox_hello(fed_msg *out, const home *h, const fed_digest *digest, fed_round_no committed,
+                  bool record_it)
 {
     memset(out, 0, sizeof *out);
     out->type = FED_MSG_HELLO;
@@ -649,7 +656,8 @@ void outbox_enrol(fed_msg *out, const home *h, const fed_invitation *inv, bool r
     if (record_it) {
         fed_order_key none = {.kind = FED_WAIT};
         json_t *line = receipts_new("sent", "enrol", "", &none);
-        json_object_set_new(line, "fields", json_pack("[s, s, s]", "site", "sign_key", "curve_key"));
+        json_object_set_new(line, "fields",
+                            json_pack("[s, s, s]", "site", "sign_key", "curve_key"));
         json_object_set_new(line, "bytes", json_integer(2 * FED_KEY_BYTES));
         (void)receipts_add(h, line, NULL);
     }

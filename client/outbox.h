@@ -78,8 +78,8 @@ void outbox_verdict(const home *h, const char *run, const fed_offer *offer, bool
 void outbox_reply(fed_msg *out, const home *h, const char *run, const fed_order_key *key,
                   fed_answer answer, bool mismatch, const char *text);
 /* record: the first time in a process; later ones say the same again. */
-void outbox_hello(fed_msg *out, const home *h, const fed_digest *digest,
-                  fed_round_no committed, bool record);
+void outbox_hello(fed_msg *out, const home *h, const fed_digest *digest, fed_round_no committed,
+                  bool record);
 void outbox_enrol(fed_msg *out, const home *h, const fed_invitation *inv, bool record);
 /* Library versions and CPU features, at most 256 bytes. */
 void outbox_environment(char *out, size_t n);

@@ -15,8 +15,8 @@
 #include "base/sys.h"
 
 enum {
-    MIN_PREFIX = 8,                  // digits a person must type to name a job
-    MAX_APPROVED_BYTES = 16 << 20,   // of approved.jsonl
+    MIN_PREFIX = 8,                 // digits a person must type to name a job
+    MAX_APPROVED_BYTES = 16 << 20,  // of approved.jsonl
     N_TASKS = DATA_REGRESS + 1
 };
 
@@ -50,13 +50,13 @@ static void add_tasks(const policy *p, fl_buf *out)
 void policy_text(const policy *p, fl_buf *out)
 {
     fl_buf_puts(out,
-        "# policy.yaml - what this hospital allows\n"
-        "#\n"
-        "# The client obeys this file whatever the coordinator asks for, and reads it\n"
-        "# again before every order: a change takes effect at once.\n"
-        "\n"
-        "# each: every job waits until a person has looked at it (`client approve`).\n"
-        "# all:  every job within the limits below starts by itself.\n");
+                "# policy.yaml - what this hospital allows\n"
+                "#\n"
+                "# The client obeys this file whatever the coordinator asks for, and reads it\n"
+                "# again before every order: a change takes effect at once.\n"
+                "\n"
+                "# each: every job waits until a person has looked at it (`client approve`).\n"
+                "# all:  every job within the limits below starts by itself.\n");
     fl_buf_printf(out, "approve: %s\n", p->approve_all ? "all" : "each");
     fl_buf_puts(out, "\n# Kinds of job: classify, multilabel, segment, regress.\ntasks: [");
     add_tasks(p, out);
@@ -64,18 +64,20 @@ void policy_text(const policy *p, fl_buf *out)
     fl_buf_printf(out, "max_parameters: %" PRId64 "\n", p->max_parameters);
     fl_buf_puts(out, "\n# The most rounds of one job.  Every round sends one update.\n");
     fl_buf_printf(out, "max_rounds: %" PRId64 "\n", p->max_rounds);
-    fl_buf_puts(out, "\n# No cell of a table (a subgroup, a class, a value of an attribute) with\n"
-                     "# fewer patients than this may leave.  A job that asks for less is refused.\n");
+    fl_buf_puts(out,
+                "\n# No cell of a table (a subgroup, a class, a value of an attribute) with\n"
+                "# fewer patients than this may leave.  A job that asks for less is refused.\n");
     fl_buf_printf(out, "min_cell: %" PRId64 "\n", p->min_cell);
     fl_buf_puts(out,
-        "\n# Statistics that may leave.  figures: AUC, accuracy and the like on this\n"
-        "# hospital's own validation and test cases.  histogram_bins: the finest\n"
-        "# histogram of the model's scores; 0 = none.  With 20 or fewer, neighbouring\n"
-        "# bins are joined until each count is of min_cell patients or more.\n");
+                "\n# Statistics that may leave.  figures: AUC, accuracy and the like on this\n"
+                "# hospital's own validation and test cases.  histogram_bins: the finest\n"
+                "# histogram of the model's scores; 0 = none.  With 20 or fewer, neighbouring\n"
+                "# bins are joined until each count is of min_cell patients or more.\n");
     fl_buf_printf(out, "statistics: {figures: %s, histogram_bins: %" PRId64 "}\n",
                   p->figures ? "true" : "false", p->histogram_bins);
-    fl_buf_puts(out, "\n# A job that may add this hospital's update to those of fewer other hospitals\n"
-                     "# (its quorum, less one) waits for a person, whatever `approve` says.\n");
+    fl_buf_puts(out,
+                "\n# A job that may add this hospital's update to those of fewer other hospitals\n"
+                "# (its quorum, less one) waits for a person, whatever `approve` says.\n");
     fl_buf_printf(out, "min_other_sites: %" PRId64 "\n", p->min_other_sites);
 }
 
@@ -91,8 +93,10 @@ static void read_tasks(policy *out, fl_node root)
         data_task task;
         const char *name = fl_node_text(item, "task");
         if (!data_task_parse(&task, name)) {
-            fl_cfg_complain(item, "tasks: expected classify, multilabel, segment "
-                                  "or regress, found %s", name);
+            fl_cfg_complain(item,
+                            "tasks: expected classify, multilabel, segment "
+                            "or regress, found %s",
+                            name);
             return;
         }
         out->tasks |= 1u << task;
@@ -113,8 +117,8 @@ static void read_keys(policy *out, fl_node root)
                                "fewest patients behind a number that leaves");
     fl_node statistics = fl_cfg_map(root, "statistics", "which statistics may leave");
     out->figures = fl_cfg_bool(statistics, "figures", out->figures, "metrics of own cases");
-    out->histogram_bins = fl_cfg_int(statistics, "histogram_bins", 0, 100000,
-                                     out->histogram_bins, "finest score histogram; 0 = none");
+    out->histogram_bins = fl_cfg_int(statistics, "histogram_bins", 0, 100000, out->histogram_bins,
+                                     "finest score histogram; 0 = none");
     out->min_other_sites = fl_cfg_int(root, "min_other_sites", 0, 100000, out->min_other_sites,
                                       "fewest other hospitals in a sum; else a person decides");
 }
@@ -136,17 +140,16 @@ fl_status policy_read(policy *out, const home *h, fl_err *err)
 json_t *policy_json(const policy *p)
 {
     fl_buf tasks = FL_BUF_INIT;
+    json_t *json = json_object();
     add_tasks(p, &tasks);
-    json_t *json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:b, s:I, s:I}",
-        "approve", p->approve_all ? "all" : "each",
-        "tasks", tasks.data == NULL ? "" : tasks.data,
-        "max_parameters", (json_int_t)p->max_parameters,
-        "max_rounds", (json_int_t)p->max_rounds,
-        "min_cell", (json_int_t)p->min_cell,
-        "figures", (int)p->figures,
-        "histogram_bins", (json_int_t)p->histogram_bins,
-        "min_other_sites", (json_int_t)p->min_other_sites);
-    FL_REQUIRE(json != NULL);
+    json_object_set_new(json, "approve", json_string(p->approve_all ? "all" : "each"));
+    json_object_set_new(json, "tasks", json_string(tasks.data == NULL ? "" : tasks.data));
+    json_object_set_new(json, "max_parameters", json_integer(p->max_parameters));
+    json_object_set_new(json, "max_rounds", json_integer(p->max_rounds));
+    json_object_set_new(json, "min_cell", json_integer(p->min_cell));
+    json_object_set_new(json, "figures", json_boolean(p->figures));
+    json_object_set_new(json, "histogram_bins", json_integer(p->histogram_bins));
+    json_object_set_new(json, "min_other_sites", json_integer(p->min_other_sites));
     fl_buf_clear(&tasks);
     return json;
 }
@@ -156,8 +159,8 @@ json_t *policy_json(const policy *p)
 static bool refuse(char *why, const char *what, int64_t limit, const char *sense, int64_t found)
 {
     snprintf(why, FED_TEXT_BYTES,
-             "this hospital's policy allows %s of %s %" PRId64 ", the job has %" PRId64,
-             what, sense, limit, found);
+             "this hospital's policy allows %s of %s %" PRId64 ", the job has %" PRId64, what,
+             sense, limit, found);
     return true;
 }
 
@@ -181,8 +184,8 @@ static bool is_over_a_limit(const policy *p, const job *j, int64_t n_parameters,
     return false;
 }
 
-policy_verdict policy_judge(const policy *p, const job *j, int64_t n_parameters,
-                            bool approved, char *why)
+policy_verdict policy_judge(const policy *p, const job *j, int64_t n_parameters, bool approved,
+                            char *why)
 {
     why[0] = '\0';
     if (is_over_a_limit(p, j, n_parameters, why)) {
@@ -237,8 +240,8 @@ bool policy_approved(const home *h, const fed_digest *digest)
     return found;
 }
 
-fl_status policy_hold(const home *h, const fed_digest *digest, const char *text,
-                      size_t n, fl_err *err)
+fl_status policy_hold(const home *h, const fed_digest *digest, const char *text, size_t n,
+                      fl_err *err)
 {
     char *path = pending_path(h, digest);
     fl_status st = fl_file_exists(path) ? FL_OK : fl_file_write(path, text, n, 0644, err);
@@ -278,8 +281,8 @@ fl_status policy_waiting(const home *h, fed_digest **out, size_t *n, fl_err *err
     return st;
 }
 
-fl_status policy_held_text(const home *h, const fed_digest *digest, char **text,
-                           size_t *n, fl_err *err)
+fl_status policy_held_text(const home *h, const fed_digest *digest, char **text, size_t *n,
+                           fl_err *err)
 {
     char *path = pending_path(h, digest);
     fl_status st = fl_file_read(text, n, path, JOB_MAX_BYTES, err);
@@ -294,7 +297,8 @@ static fl_status find_waiting(const home *h, const char *hex, fed_digest *out, f
     size_t digits = strlen(hex);
     if (digits < MIN_PREFIX || digits >= FL_HEX_DIGEST) {
         return fl_fail(err, FL_EUSAGE,
-                       "a job is named by 8 to 64 hexadecimal digits of its digest, found '%s'", hex);
+                       "a job is named by 8 to 64 hexadecimal digits of its digest, found '%s'",
+                       hex);
     }
     fl_status st = policy_waiting(h, &waiting, &n, err);
     for (size_t i = 0; i < n && st == FL_OK; i++) {
@@ -309,7 +313,8 @@ static fl_status find_waiting(const home *h, const char *hex, fed_digest *out, f
     if (st == FL_OK && n_found == 0) {
         return fl_fail(err, FL_ENOTFOUND,
                        "no waiting job's digest begins with %s; `client approve "
-                       "--home %s` lists them", hex, h->dir);
+                       "--home %s` lists them",
+                       hex, h->dir);
     }
     if (st == FL_OK && n_found > 1) {
         return fl_fail(err, FL_EUSAGE, "%zu waiting jobs' digests begin with %s; give more digits",
@@ -328,9 +333,11 @@ fl_status policy_approve(const home *h, const char *hex, fed_digest *out, fl_err
     fl_hex(digest, out->bytes, sizeof out->bytes);
     fl_iso_time(when, sizeof when, fl_wall_ms());
     const char *person = getenv("USER");
-    json_t *line = json_pack("{s:s, s:s, s:s}", "time", when, "job", digest,
-                             "by", person == NULL ? "" : person);
-    char *text = line == NULL ? NULL : json_dumps(line, JSON_COMPACT);
+    json_t *line = json_object();
+    json_object_set_new(line, "time", json_string(when));
+    json_object_set_new(line, "job", json_string(digest));
+    json_object_set_new(line, "by", json_string(person == NULL ? "" : person));
+    char *text = json_dumps(line, JSON_COMPACT);
     FL_REQUIRE(text != NULL);
     char *record = fl_xasprintf("%s\n", text);
     char *path = home_path(h, "approved.jsonl");

@@ -23,14 +23,14 @@
 #include "job/job.h"
 
 typedef struct {
-    bool approve_all;          // approve: all | each
-    unsigned tasks;            // bit 1 << data_task for each allowed task
-    int64_t max_parameters;    // largest model
+    bool approve_all;        // approve: all | each
+    unsigned tasks;          // bit 1 << data_task for each allowed task
+    int64_t max_parameters;  // largest model
     int64_t max_rounds;
-    int64_t min_cell;          // fewest patients behind a number that leaves
-    bool figures;              // metrics may leave
-    int64_t histogram_bins;    // of scores; 0 = no histogram may leave
-    int64_t min_other_sites;   // others that an update is added to; fewer: a person decides
+    int64_t min_cell;         // fewest patients behind a number that leaves
+    bool figures;             // metrics may leave
+    int64_t histogram_bins;   // of scores; 0 = no histogram may leave
+    int64_t min_other_sites;  // others that an update is added to; fewer: a person decides
 } policy;
 
 void policy_defaults(policy *out);
@@ -42,8 +42,8 @@ typedef enum { POLICY_ALLOWS, POLICY_ASKS, POLICY_REFUSES } policy_verdict;
 
 /* Judges a job.  n_parameters: of its model, or 0 when it is not built yet.
  * why: one sentence unless it is allowed; at least FED_TEXT_BYTES. */
-policy_verdict policy_judge(const policy *p, const job *j, int64_t n_parameters,
-                            bool approved, char *why);
+policy_verdict policy_judge(const policy *p, const job *j, int64_t n_parameters, bool approved,
+                            char *why);
 
 /* Bins of a score histogram that may leave when the job asks for wanted ones:
  * the largest divisor of wanted that is allowed, so that others can be added
@@ -57,16 +57,16 @@ json_t *policy_json(const policy *p);
 
 bool policy_approved(const home *h, const fed_digest *digest);
 /* Keeps the job's text in pending/DIGEST.yaml, where `client approve` lists it. */
-fl_status policy_hold(const home *h, const fed_digest *digest, const char *text,
-                      size_t n, fl_err *err);
+fl_status policy_hold(const home *h, const fed_digest *digest, const char *text, size_t n,
+                      fl_err *err);
 /* Records the waiting job whose digest begins with hex (8 digits or more) as
  * approved.  FL_ENOTFOUND, or FL_EUSAGE when several begin so. */
 fl_status policy_approve(const home *h, const char *hex, fed_digest *out, fl_err *err);
 /* The waiting jobs' digests; free(*out). */
 fl_status policy_waiting(const home *h, fed_digest **out, size_t *n, fl_err *err);
 /* Text of a waiting job; caller's. */
-fl_status policy_held_text(const home *h, const fed_digest *digest, char **text,
-                           size_t *n, fl_err *err);
+fl_status policy_held_text(const home *h, const fed_digest *digest, char **text, size_t *n,
+                           fl_err *err);
 /* The job is under way or refused: nobody needs to look at it any more. */
 void policy_drop(const home *h, const fed_digest *digest);
 

@@ -14,8 +14,8 @@ typedef struct {
 } queue;
 
 struct pool {
-    pthread_mutex_t lock;       // guards what follows, but steps
-    pthread_cond_t more;        // waiting grew, or stopping
+    pthread_mutex_t lock;  // guards what follows, but steps
+    pthread_cond_t more;   // waiting grew, or stopping
     queue waiting, over;
     bool stopping;
     fed_waker *waker;

@@ -18,13 +18,17 @@ const char *receipts_kind(fed_order_kind kind)
     return kind == FED_TRAIN ? "update" : fed_order_name(kind);
 }
 
-json_t *receipts_new(const char *what, const char *kind, const char *run,
-                     const fed_order_key *key)
+json_t *receipts_new(const char *what, const char *kind, const char *run, const fed_order_key *key)
 {
     char hex[FL_HEX_DIGEST];
     fl_hex(hex, key->job.bytes, sizeof key->job.bytes);
-    return json_pack("{s:s, s:s, s:s, s:s, s:I}", "what", what, "kind", kind, "run", run,
-                     "job", hex, "round", (json_int_t)key->round.n);
+    json_t *line = json_object();
+    json_object_set_new(line, "what", json_string(what));
+    json_object_set_new(line, "kind", json_string(kind));
+    json_object_set_new(line, "run", json_string(run));
+    json_object_set_new(line, "job", json_string(hex));
+    json_object_set_new(line, "round", json_integer(key->round.n));
+    return line;
 }
 
 json_t *receipts_of(const char *what, const char *run, const fed_offer *offer)

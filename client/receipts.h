@@ -18,8 +18,7 @@
 #include "fed/msg.h"
 
 /* A line to be filled in further; kind: "update", "reply" ... */
-json_t *receipts_new(const char *what, const char *kind, const char *run,
-                     const fed_order_key *key);
+json_t *receipts_new(const char *what, const char *kind, const char *run, const fed_order_key *key);
 /* The same of a contribution, with its bytes and digest. */
 json_t *receipts_of(const char *what, const char *run, const fed_offer *offer);
 /* "update" for TRAIN, else the order's name. */

@@ -20,11 +20,11 @@ static bool ends_with(const char *name, size_t n, const char *const *endings)
 }
 
 /* Kinds of file whose names say nothing of a patient. */
-static const char *const plain[] = {".yaml", ".yml", ".csv", ".tsv", ".npz", ".data", ".json",
-                                    ".onnx", ".safetensors", NULL};
+static const char *const plain[] = {".yaml", ".yml",  ".csv",  ".tsv",         ".npz",
+                                    ".data", ".json", ".onnx", ".safetensors", NULL};
 /* Kinds of file that may be called after one. */
-static const char *const images[] = {".png", ".jpg", ".jpeg", ".dcm", ".nii", ".gz", ".tif",
-                                     ".tiff", ".bmp", ".npy", NULL};
+static const char *const images[] = {".png", ".jpg",  ".jpeg", ".dcm", ".nii", ".gz",
+                                     ".tif", ".tiff", ".bmp",  ".npy", NULL};
 
 /* word: n bytes without blanks, perhaps "DIR/NAME:LINE:". */
 static void add_word(fl_buf *out, const char *word, size_t n)

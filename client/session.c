@@ -63,34 +63,34 @@ struct session {
     home *home;
     pool *pool;
 
-    fed_link *link;              // NULL: sent away, connects again at greet_at_ms
-    fed_identity *one_time;      // while enrolling
-    fed_invitation invitation;   // likewise
-    uint32_t n_connected;        // the connection that Hello was said on
-    bool heard;                  // Welcome came on it
-    char link_state[160];        // as last logged
+    fed_link *link;             // NULL: sent away, connects again at greet_at_ms
+    fed_identity *one_time;     // while enrolling
+    fed_invitation invitation;  // likewise
+    uint32_t n_connected;       // the connection that Hello was said on
+    bool heard;                 // Welcome came on it
+    char link_state[160];       // as last logged
     int64_t greet_at_ms, beat_at_ms, beat_ms;
-    bool said_hello, said_enrol; // and recorded
+    bool said_hello, said_enrol;  // and recorded
 
     stage stage;
-    int64_t due_ms;              // WAIT, OFFER and settled: when to try again
-    fed_order order;             // the current one; kind WAIT: none
-    fed_order next;              // came while a worker has another one
+    int64_t due_ms;   // WAIT, OFFER and settled: when to try again
+    fed_order order;  // the current one; kind WAIT: none
+    fed_order next;   // came while a worker has another one
     bool has_next;
-    bool said_pending;           // to the current order
+    bool said_pending;  // to the current order
     fetch job, model, report;
-    local *local;                // the workers' between orders
+    local *local;  // the workers' between orders
     order_work work;
-    bool at_work;                // work is the pool's
+    bool at_work;  // work is the pool's
 
-    outbox_item item;            // OFFER, and IDLE after the Verdict
-    bool settled;                // it was accepted
-    uint32_t piece, granted;     // next to send; behind the last that may be sent
-    uint8_t *buffer;             // FED_PIECE_BYTES
+    outbox_item item;         // OFFER, and IDLE after the Verdict
+    bool settled;             // it was accepted
+    uint32_t piece, granted;  // next to send; behind the last that may be sent
+    uint8_t *buffer;          // FED_PIECE_BYTES
 
     session_outcome outcome;
     char why[FED_TEXT_BYTES];
-    fed_msg msg;                 // in the making
+    fed_msg msg;  // in the making
 };
 
 /* A SCORE order that asks for a histogram has the high bit of its round set. */
@@ -334,8 +334,8 @@ static void on_verdict(session *s, const fed_msg *m, int64_t now_ms)
     bool accepted = m->u.verdict.accepted;
     s->stage = IDLE;
     fl_log(accepted ? FL_LOG_INFO : FL_LOG_WARN, accepted ? "order.accepted" : "order.not_accepted",
-           "site=%s order=%s round=%" PRIu32 " %s", s->home->site.text,
-           fed_order_name(o->key.kind), shown_round(&o->key), m->u.verdict.text);
+           "site=%s order=%s round=%" PRIu32 " %s", s->home->site.text, fed_order_name(o->key.kind),
+           shown_round(&o->key), m->u.verdict.text);
     if (!s->settled) {
         outbox_verdict(s->home, s->order.run, o, accepted, m->u.verdict.text);
     }
@@ -345,7 +345,8 @@ static void on_verdict(session *s, const fed_msg *m, int64_t now_ms)
         outbox_drop(s->home, &o->key);
         outbox_item_close(&s->item);
     } else if (o->key.kind == FED_DONE) {
-        outbox_drop(s->home, &o->key);  // the open file can be offered again, a new process redoes it
+        outbox_drop(s->home,
+                    &o->key);  // the open file can be offered again, a new process redoes it
         if (s->outcome == SESSION_SERVES) {
             s->outcome = SESSION_DONE;
         }

@@ -27,21 +27,21 @@
 #include "nn/params.h"
 #include "task/task.h"
 
-static const char hospital_job[] =
-    "name: toy\n"
-    "intended_use: tests\n"
-    "task: classify\n"
-    "data: {input: [2], classes: [well, ill], positive: ill, attributes: {sex: [F, M], age: years}}\n"
-    "model: {name: logistic}\n"
-    "rounds: 3\n"
-    "seed: 7\n"
-    "strategy: {name: fedprox, mu: 0.1}\n"
-    "local: {steps: 10, batch: 16, lr: 0.1}\n"
-    "sites: {quorum: 3, patience: 10s}\n"
-    "evaluation:\n"
-    "  threshold: {rule: sensitivity, at: 0.9}\n"
-    "  subgroups: [sex, age: [40, 60]]\n"
-    "  local_baseline: {budget: same_steps}\n";
+static const char hospital_job[] = "name: toy\n"
+                                   "intended_use: tests\n"
+                                   "task: classify\n"
+                                   "data: {input: [2], classes: [well, ill], positive: ill, "
+                                   "attributes: {sex: [F, M], age: years}}\n"
+                                   "model: {name: logistic}\n"
+                                   "rounds: 3\n"
+                                   "seed: 7\n"
+                                   "strategy: {name: fedprox, mu: 0.1}\n"
+                                   "local: {steps: 10, batch: 16, lr: 0.1}\n"
+                                   "sites: {quorum: 3, patience: 10s}\n"
+                                   "evaluation:\n"
+                                   "  threshold: {rule: sensitivity, at: 0.9}\n"
+                                   "  subgroups: [sex, age: [40, 60]]\n"
+                                   "  local_baseline: {budget: same_steps}\n";
 
 static inline void hospital_file(const char *dir, const char *name, const char *text)
 {
@@ -93,22 +93,22 @@ typedef struct {
     fed_digest job;
     const char *job_text;
     task_model *model;
-    float *global;         // (P)
+    float *global;  // (P)
     int64_t P;
     fed_digest model_object;
-    fed_order order;       // said on Hello and when a Beat names another
+    fed_order order;  // said on Hello and when a Beat names another
 
-    const char *report;    // object of DONE; NULL: none
+    const char *report;  // object of DONE; NULL: none
     fed_digest report_object;
 
-    uint32_t credits;      // pieces in a Grant
-    bool mute_verdicts;    // for tests of lost answers
-    fed_offer offer;       // the last one
-    fl_buf payload;        // its pieces as far as they are in
+    uint32_t credits;    // pieces in a Grant
+    bool mute_verdicts;  // for tests of lost answers
+    fed_offer offer;     // the last one
+    fl_buf payload;      // its pieces as far as they are in
     uint32_t n_in;
     size_t n[FED_MSG_BYE + 1];  // messages received, by type
-    fed_msg reply;         // the last one
-    fed_msg beat;          // likewise
+    fed_msg reply;              // the last one
+    fed_msg beat;               // likewise
 } coordinator;
 
 static inline bool coordinator_allows(void *ctx, const fed_public_key *key)
@@ -353,10 +353,10 @@ static inline void coordinator_step(coordinator *c)
 // ------------------------------------------------------------------ a hospital
 
 typedef struct {
-    char *dir;             // of everything
+    char *dir;  // of everything
     char *home_dir, *data;
     home *home;
-    pool *pool;            // no threads: works run when the clock moves
+    pool *pool;  // no threads: works run when the clock moves
     session *session;
     int64_t now_ms;
 } hospital;
@@ -371,8 +371,7 @@ static inline void hospital_moves(const char *home_dir, const char *address)
     check_ok(fl_file_read(&text, &n, path, 1 << 16, &err), err);
     char *at = strstr(text, far_away);
     check(at != NULL);
-    char *moved = fl_xasprintf("%.*s%s%s", (int)(at - text), text, address,
-                               at + strlen(far_away));
+    char *moved = fl_xasprintf("%.*s%s%s", (int)(at - text), text, address, at + strlen(far_away));
     check_ok(fl_file_write(path, moved, strlen(moved), 0644, &err), err);
     free(moved);
     free(text);
@@ -380,8 +379,7 @@ static inline void hospital_moves(const char *home_dir, const char *address)
 }
 
 /* Joined; change: what differs from the default policy, or NULL. */
-static inline hospital hospital_new(coordinator *c, const char *site,
-                                    void (*change)(policy *p))
+static inline hospital hospital_new(coordinator *c, const char *site, void (*change)(policy *p))
 {
     fl_err err = FL_ERR_INIT;
     hospital h = {.dir = check_tmpdir()};
@@ -395,8 +393,8 @@ static inline hospital hospital_new(coordinator *c, const char *site,
     h.home_dir = fl_path_join(h.dir, "home");
     h.data = hospital_data(h.dir, 400, true);
     char *invitation = coordinator_invite(c, h.dir, site);
-    home_plan plan = {.invitation = invitation, .dir = h.home_dir, .data = h.data,
-                      .policy = text.data};
+    home_plan plan = {
+        .invitation = invitation, .dir = h.home_dir, .data = h.data, .policy = text.data};
     check_ok(home_join(&plan, &err), err);
     hospital_moves(h.home_dir, fed_link_address(c->link));
     check_ok(home_open(&h.home, h.home_dir, &err), err);

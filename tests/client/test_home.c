@@ -9,8 +9,8 @@ static policy usual;
 
 static home_plan plan_for(hospital *h, const char *invitation, const char *policy_yaml)
 {
-    return (home_plan){.invitation = invitation, .dir = h->home_dir, .data = h->data,
-                       .policy = policy_yaml};
+    return (home_plan){
+        .invitation = invitation, .dir = h->home_dir, .data = h->data, .policy = policy_yaml};
 }
 
 static void a_home_has_keys_policy_and_the_invitation_until_enrolled(void **state)
@@ -42,8 +42,8 @@ static void secrets_are_readable_by_the_owner_only(void **state)
     (void)state;
     coordinator *c = coordinator_new(hospital_job);
     hospital h = hospital_new(c, "nord", NULL);
-    static const char *const secret[] = {"keys/curve.key", "keys/sign.key",
-                                         "keys/invitation.yaml", "receipts.jsonl", "."};
+    static const char *const secret[] = {"keys/curve.key", "keys/sign.key", "keys/invitation.yaml",
+                                         "receipts.jsonl", "."};
     for (size_t i = 0; i < sizeof secret / sizeof *secret; i++) {
         struct stat info;
         char *path = home_path(h.home, secret[i]);
@@ -154,8 +154,9 @@ static void a_mistake_in_client_yaml_is_named_with_its_line(void **state)
     coordinator *c = coordinator_new(hospital_job);
     hospital h = hospital_new(c, "nord", NULL);
     home *other = NULL;
-    hospital_file(h.home_dir, "client.yaml", "site: nord\nfederation: toys\ncoordinator:\n"
-                                             "  address: mem://1\n  curve_key: zz\n");
+    hospital_file(h.home_dir, "client.yaml",
+                  "site: nord\nfederation: toys\ncoordinator:\n"
+                  "  address: mem://1\n  curve_key: zz\n");
     check_fails(home_open(&other, h.home_dir, &err), FL_ECONFIG);
     check_has(err.text, "client.yaml:");
     check(other == NULL);

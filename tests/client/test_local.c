@@ -9,10 +9,10 @@
 #include "report/report.h"
 
 typedef struct {
-    coordinator *c;   // for the job's digest and first model
+    coordinator *c;  // for the job's digest and first model
     hospital h;
     local *l;
-    float *params;    // (P)
+    float *params;  // (P)
     local_progress progress;
 } desk;
 
@@ -281,7 +281,7 @@ static void a_histogram_counts_every_case_and_shows_no_small_cell(void **state)
     add_cases(&t, 0, 0.05, 12);  // bin 0: enough
     add_cases(&t, 0, 0.52, 3);   // bins 5 and 6: together enough
     add_cases(&t, 0, 0.64, 9);
-    add_cases(&t, 0, 0.95, 2);   // too few at the end: join the last group
+    add_cases(&t, 0, 0.95, 2);  // too few at the end: join the last group
     add_cases(&t, 1, 0.95, 10);
     json_t *h = local_histogram(&t.s, &spec, 10, 10);
     check(h != NULL);

@@ -13,8 +13,8 @@ typedef struct {
     coordinator *c;
     hospital h;
     policy p;
-    float *update;     // (P)
-    fed_offer draft;   // of round 1
+    float *update;    // (P)
+    fed_offer draft;  // of round 1
 } desk;
 
 static desk desk_new(void)

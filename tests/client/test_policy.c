@@ -84,9 +84,14 @@ static void what_policy_text_writes_policy_read_reads(void **state)
     hospital h = hospital_new(c, "nord", NULL);
     policy p, back;
     fl_buf text = FL_BUF_INIT;
-    p = (policy){.approve_all = true, .tasks = 1u << DATA_CLASSIFY | 1u << DATA_SEGMENT,
-                 .max_parameters = 7, .max_rounds = 8, .min_cell = 9, .figures = false,
-                 .histogram_bins = 0, .min_other_sites = 3};
+    p = (policy){.approve_all = true,
+                 .tasks = 1u << DATA_CLASSIFY | 1u << DATA_SEGMENT,
+                 .max_parameters = 7,
+                 .max_rounds = 8,
+                 .min_cell = 9,
+                 .figures = false,
+                 .histogram_bins = 0,
+                 .min_other_sites = 3};
     policy_text(&p, &text);
     hospital_file(h.home_dir, "policy.yaml", text.data);
     check_ok(policy_read(&back, h.home, &err), err);
@@ -132,8 +137,8 @@ static void a_waiting_job_is_approved_by_the_beginning_of_its_digest(void **stat
     check_ok(policy_hold(h.home, &a, "job a", 5, &err), err);
     check_ok(policy_hold(h.home, &b, "job b", 5, &err), err);
 
-    check_fails(policy_approve(h.home, "ab0102", &got, &err), FL_EUSAGE);      // too short
-    check_fails(policy_approve(h.home, "ab010203", &got, &err), FL_EUSAGE);    // two of them
+    check_fails(policy_approve(h.home, "ab0102", &got, &err), FL_EUSAGE);    // too short
+    check_fails(policy_approve(h.home, "ab010203", &got, &err), FL_EUSAGE);  // two of them
     check_fails(policy_approve(h.home, "ffffffff", &got, &err), FL_ENOTFOUND);
     check(!policy_approved(h.home, &a));
     check_ok(policy_approve(h.home, "ab01020304", &got, &err), err);

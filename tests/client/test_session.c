@@ -4,8 +4,8 @@
 #include "fixture.h"
 
 #include "base/json.h"
-#include "client/receipts.h"
 #include "ckpt/ckpt.h"
+#include "client/receipts.h"
 #include "report/report.h"
 
 /* The last contribution's document; decref. */
@@ -16,8 +16,9 @@ static json_t *document_of(const coordinator *c)
     uint32_t n = 0;
     fl_err err = FL_ERR_INIT;
     json_t *json = NULL;
-    check_ok(fed_piece_parse((const uint8_t *)c->payload.data, c->payload.n, &enc, &values, &n,
-                             &err), err);
+    check_ok(
+        fed_piece_parse((const uint8_t *)c->payload.data, c->payload.n, &enc, &values, &n, &err),
+        err);
     check_int(enc, FED_ENC_BYTES);
     check_ok(fl_json_parse(&json, (const char *)values, n, 1 << 20, "payload", &err), err);
     return json;
@@ -132,7 +133,8 @@ static void a_whole_job_ends_with_model_and_report_in_the_home(void **state)
     uint64_t n_bytes;
     uint32_t n_pieces;
     c->report = report;
-    fed_object_digest(&c->report_object, FED_ENC_BYTES, report, strlen(report), &n_bytes, &n_pieces);
+    fed_object_digest(&c->report_object, FED_ENC_BYTES, report, strlen(report), &n_bytes,
+                      &n_pieces);
     coordinator_order(c, FED_DONE, 3, 3);
     play_until_offered(&h, c);
     check_int(session_first_job(h.session), SESSION_DONE);
@@ -292,8 +294,9 @@ static void data_that_do_not_fit_are_named_and_can_be_mended(void **state)
     (void)state;
     coordinator *c = coordinator_new(hospital_job);
     hospital h = hospital_new(c, "nord", hospital_approves_all);
-    hospital_file(h.data, "dataset.yaml", "task: classify\nclasses: {a: 0, b: 1}\n"
-                                          "table: {file: t.csv}\n");
+    hospital_file(h.data, "dataset.yaml",
+                  "task: classify\nclasses: {a: 0, b: 1}\n"
+                  "table: {file: t.csv}\n");
     coordinator_order(c, FED_CHECK, 0, 0);
     hospital_starts(&h);
     play(&h, c, 3000);
