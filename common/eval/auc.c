@@ -31,8 +31,7 @@ static int by_score(const void *a, const void *b)
 }
 
 /* Fills component (n) and returns the AUC; both classes must be there. */
-static double components(double *component, const double *score,
-                         const bool *is_positive, size_t n)
+static double components(double *component, const double *score, const bool *is_positive, size_t n)
 {
     double n_class[2] = {0, 0}, below[2] = {0, 0};
     ranked *order = fl_xcalloc(n, sizeof *order);
@@ -92,8 +91,8 @@ double eval_auc(const double *score, const int *is_positive, size_t n)
  * patient, so that a patient counts once; the last term is for patients with
  * cases of both classes.
  */
-static double variance_of(const double *component, double mean,
-                          const bool *is_positive, const eval_patients *p)
+static double variance_of(const double *component, double mean, const bool *is_positive,
+                          const eval_patients *p)
 {
     double n_class[2] = {0, 0};
     double *sum[2] = {fl_xcalloc(p->n_patients, sizeof(double)),
@@ -116,8 +115,7 @@ static double variance_of(const double *component, double mean,
     }
     double variance = 0;
     for (int y = 0; y < 2; y++) {
-        variance += patients[y] / (patients[y] - 1) * squares[y] /
-                    (n_class[y] * n_class[y]);
+        variance += patients[y] / (patients[y] - 1) * squares[y] / (n_class[y] * n_class[y]);
         free(sum[y]);
         free(has[y]);
     }
@@ -126,8 +124,7 @@ static double variance_of(const double *component, double mean,
 }
 
 /* Counts of f; false, with the reason in f, when there is nothing to rank. */
-static bool count_classes(eval_figure *f, const bool *is_positive,
-                          const eval_patients *p)
+static bool count_classes(eval_figure *f, const bool *is_positive, const eval_patients *p)
 {
     f->n = (int64_t)p->n;
     f->n_patients = (int64_t)p->n_patients;
@@ -155,7 +152,8 @@ static bool count_classes(eval_figure *f, const bool *is_positive,
  */
 static double width_for(size_t fewest)
 {
-    static const double student[] = {  // 9 to 23 degrees of freedom, 97.5 %
+    static const double student[] = {
+        // 9 to 23 degrees of freedom, 97.5 %
         2.262157162798, 2.228138851986, 2.200985160092, 2.178812829667, 2.160368656463,
         2.144786687918, 2.131449545560, 2.119905299221, 2.109815577833, 2.100922040241,
         2.093024054408, 2.085963447266, 2.079613844728, 2.073873067904, 2.068657610419,
@@ -197,8 +195,7 @@ static void count_patients(double *n_positive, double *n_negative, const bool *i
  * right; the standard error is that of the AUC looked for (Newcombe 2006,
  * method 5, eq. 3), so the interval stays in [0, 1] and is not empty at 1.
  */
-static double newcombe_bound(double auc, double n_positive, double n_negative,
-                             bool upper)
+static double newcombe_bound(double auc, double n_positive, double n_negative, bool upper)
 {
     const double N = (n_positive + n_negative) / 2 - 1;
     double inside = auc, outside = upper ? 1 : 0;
@@ -246,8 +243,8 @@ void eval_auc_interval(eval_figure *f, double se, double n_positive, double n_ne
              by_patient ? "Obuchowski, by patient" : "DeLong");
 }
 
-void eval_auc_figure(eval_figure *f, const double *score,
-                     const bool *is_positive, const eval_patients *p)
+void eval_auc_figure(eval_figure *f, const double *score, const bool *is_positive,
+                     const eval_patients *p)
 {
     if (!count_classes(f, is_positive, p)) {
         return;
@@ -261,9 +258,8 @@ void eval_auc_figure(eval_figure *f, const double *score,
     eval_auc_interval(f, sqrt(fmax(0, variance)), n_positive, n_negative, p->repeats);
 }
 
-void eval_auc_difference(eval_figure *f, const double *score_a,
-                         const double *score_b, const bool *is_positive,
-                         const eval_patients *p)
+void eval_auc_difference(eval_figure *f, const double *score_a, const double *score_b,
+                         const bool *is_positive, const eval_patients *p)
 {
     if (!count_classes(f, is_positive, p)) {
         return;

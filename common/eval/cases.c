@@ -189,8 +189,7 @@ static double ratio(double part, double whole)
  * AUC: share of (positive, negative) pairs in the right order, ties half.
  * Average precision: step-wise, no interpolation between the steps.
  */
-static void rank_class(double *auc, double *auprc, const eval_cases *c,
-                       const double *weight, int k)
+static void rank_class(double *auc, double *auprc, const eval_cases *c, const double *weight, int k)
 {
     double tp = 0, fp = 0, pairs = 0, precision_sum = 0;
     const size_t *order = c->order[k];
@@ -213,8 +212,7 @@ static void rank_class(double *auc, double *auprc, const eval_cases *c,
 }
 
 /* Metrics of class k against the rest. */
-static void class_values(double *value, const eval_cases *c,
-                         const double *weight, int k)
+static void class_values(double *value, const eval_cases *c, const double *weight, int k)
 {
     counts at = count_class(c, weight, k);
     double n_positive = at.tp + at.fn;
@@ -245,8 +243,7 @@ static double debiased_gap(double gap, double s)
     return 2 * gap - folded;
 }
 
-static void calibration_values(double *value, const eval_cases *c,
-                               const double *weight)
+static void calibration_values(double *value, const eval_cases *c, const double *weight)
 {
     double n[EVAL_ECE_BINS] = {0}, p[EVAL_ECE_BINS] = {0};
     double y[EVAL_ECE_BINS] = {0}, variance[EVAL_ECE_BINS] = {0};
@@ -324,8 +321,7 @@ void eval_cases_values(double value[static EVAL_N_VALUES], const eval_cases *c,
     calibration_values(value, c, weight);
     if (c->binary) {
         class_values(value, c, weight, c->positive);
-        value[EVAL_BALANCED_ACCURACY] =
-            (value[EVAL_SENSITIVITY] + value[EVAL_SPECIFICITY]) / 2;
+        value[EVAL_BALANCED_ACCURACY] = (value[EVAL_SENSITIVITY] + value[EVAL_SPECIFICITY]) / 2;
     } else {
         macro_values(value, c, weight);
     }
@@ -345,10 +341,10 @@ const char *eval_cases_why(const eval_cases *c, eval_class_metric metric)
     if (c->binary) {
         bool has_positive = c->n_class[c->positive] > 0;
         bool has_negative = c->n_class[1 - c->positive] > 0;
-        return !has_positive && metric != EVAL_SPECIFICITY ? "no positive cases"
+        return !has_positive && metric != EVAL_SPECIFICITY   ? "no positive cases"
                : !has_negative && metric != EVAL_SENSITIVITY ? "no negative cases"
-               : metric == EVAL_PPV                           ? "no case was called positive"
-                                                              : "no case was called negative";
+               : metric == EVAL_PPV                          ? "no case was called positive"
+                                                             : "no case was called negative";
     }
     for (size_t k = 0; k < c->n_classes; k++) {
         if (c->n_class[k] == c->n) {

@@ -5,11 +5,15 @@
 
 #include "eval/eval.h"
 
-void eval_fairness_of(eval_fairness *out, const double *value, size_t n,
-                      bool higher_is_better)
+void eval_fairness_of(eval_fairness *out, const double *value, size_t n, bool higher_is_better)
 {
-    *out = (eval_fairness){.worst_site = -1, .worst = NAN, .best = NAN, .mean = NAN,
-                           .sd = NAN, .gap = NAN, .jain = NAN};
+    *out = (eval_fairness){.worst_site = -1,
+                           .worst = NAN,
+                           .best = NAN,
+                           .mean = NAN,
+                           .sd = NAN,
+                           .gap = NAN,
+                           .jain = NAN};
     double sum = 0, squares = 0;
     for (size_t i = 0; i < n; i++) {
         if (isnan(value[i])) {

@@ -10,16 +10,16 @@ static const struct {
     const char *name;
     bool higher_is_better;
 } known[] = {
-    {"accuracy", true}, {"balanced_accuracy", true},
-    {"auc", true},      {"auprc", true},
-    {"f1", true},       {"sensitivity", true},
+    {"accuracy", true},    {"balanced_accuracy", true},
+    {"auc", true},         {"auprc", true},
+    {"f1", true},          {"sensitivity", true},
     {"specificity", true}, {"ppv", true},
-    {"npv", true},      {"brier", false},
-    {"nll", false},     {"ece", false},
-    {"dice", true},     {"iou", true},
-    {"hd95", false},    {"map50", true},
-    {"map", true},      {"mae", false},
-    {"rmse", false},    {"cindex", true},
+    {"npv", true},         {"brier", false},
+    {"nll", false},        {"ece", false},
+    {"dice", true},        {"iou", true},
+    {"hd95", false},       {"map50", true},
+    {"map", true},         {"mae", false},
+    {"rmse", false},       {"cindex", true},
 };
 
 enum { N_KNOWN = sizeof known / sizeof known[0] };

@@ -45,8 +45,7 @@ static double *bootstrap(const eval_cases *c, size_t n_replicates, uint64_t seed
  * noisier: debiased ECEs of resamples scatter about the raw value, not about
  * the debiased one, so they are moved by the difference.
  */
-static double *replicates_of(double *table, int metric, size_t n_replicates,
-                             const double *value)
+static double *replicates_of(double *table, int metric, size_t n_replicates, const double *value)
 {
     if (metric != EVAL_ECE) {
         return table + (size_t)metric * n_replicates;
@@ -69,21 +68,20 @@ static bool too_few(eval_figure *f, const eval_cases *c, int metric)
     }
     char why[sizeof f->why];
     snprintf(why, sizeof why, "too few %s: %zu%s; %d are needed",
-             c->patients.repeats ? "patients" : "cases", fewest,
-             of_case ? "" : " of one class", EVAL_FEW);
+             c->patients.repeats ? "patients" : "cases", fewest, of_case ? "" : " of one class",
+             EVAL_FEW);
     eval_figure_no_interval(f, why);
     return true;
 }
 
-static void bootstrap_interval(eval_figure *f, const eval_cases *c, int metric,
-                               double *table, size_t n_replicates,
-                               const double *value)
+static void bootstrap_interval(eval_figure *f, const eval_cases *c, int metric, double *table,
+                               size_t n_replicates, const double *value)
 {
     if (too_few(f, c, metric)) {
         return;
     }
-    eval_percentile(f, replicates_of(table, metric, n_replicates, value),
-                    n_replicates, c->patients.repeats);
+    eval_percentile(f, replicates_of(table, metric, n_replicates, value), n_replicates,
+                    c->patients.repeats);
     if (metric == EVAL_ECE && f->why[0] == '\0') {
         // At the edge of what can be: a raw ECE that a calibrated model could
         // have does not exclude 0.
@@ -102,8 +100,13 @@ typedef struct {
 static masks masks_new(const eval_cases *c)
 {
     bool *room = fl_xcalloc(c->n, 7 * sizeof *room);
-    masks m = {room,            room + c->n,     room + 2 * c->n, room + 3 * c->n,
-               room + 4 * c->n, room + 5 * c->n, room + 6 * c->n};
+    masks m = {room,
+               room + c->n,
+               room + 2 * c->n,
+               room + 3 * c->n,
+               room + 4 * c->n,
+               room + 5 * c->n,
+               room + 6 * c->n};
     for (size_t i = 0; i < c->n; i++) {
         m.positive[i] = c->label[i] == c->positive;
         m.negative[i] = !m.positive[i];
@@ -149,14 +152,11 @@ static void f1_figure(eval_figure *f, const eval_cases *c, const masks *m)
 }
 
 /* Mean of two independent proportions (Zou and Donner 2008, "MOVER"). */
-static void balanced_figure(eval_figure *f, const eval_figure *sens,
-                            const eval_figure *spec)
+static void balanced_figure(eval_figure *f, const eval_figure *sens, const eval_figure *spec)
 {
     f->value = (sens->value + spec->value) / 2;
-    f->ci_low = f->value - hypot(sens->value - sens->ci_low,
-                                 spec->value - spec->ci_low) / 2;
-    f->ci_high = f->value + hypot(sens->ci_high - sens->value,
-                                  spec->ci_high - spec->value) / 2;
+    f->ci_low = f->value - hypot(sens->value - sens->ci_low, spec->value - spec->ci_low) / 2;
+    f->ci_high = f->value + hypot(sens->ci_high - sens->value, spec->ci_high - spec->value) / 2;
     snprintf(f->method, sizeof f->method, "Wilson, MOVER");
 }
 
@@ -193,8 +193,7 @@ static void closed_forms(eval_figure *f, const eval_cases *c)
     f1_figure(&f[EVAL_F1], c, &m);
     // Patients with cases of both classes make the parts dependent: bootstrap.
     if (!c->patients.repeats && !isnan(f[EVAL_BALANCED_ACCURACY].value)) {
-        balanced_figure(&f[EVAL_BALANCED_ACCURACY], &f[EVAL_SENSITIVITY],
-                        &f[EVAL_SPECIFICITY]);
+        balanced_figure(&f[EVAL_BALANCED_ACCURACY], &f[EVAL_SENSITIVITY], &f[EVAL_SPECIFICITY]);
     }
     masks_clear(&m);
 }
@@ -264,8 +263,7 @@ void eval_classify(eval_metrics *out, const eval_predictions *p, uint64_t seed)
 
     out->n = EVAL_N_CLASS_METRICS;
     for (int m = 0; m < EVAL_N_CLASS_METRICS; m++) {
-        snprintf(out->item[m].name, sizeof out->item[m].name, "%s",
-                 eval_class_metric_names[m]);
+        snprintf(out->item[m].name, sizeof out->item[m].name, "%s", eval_class_metric_names[m]);
         out->item[m].figure = figure[m];
     }
 }
@@ -283,9 +281,8 @@ static int metric_index(const char *name)
 }
 
 /* Both models' replicates come from the same draws. */
-static void paired_bootstrap(eval_figure *f, int metric, const eval_cases *a,
-                             const eval_cases *b, const double *value_a,
-                             const double *value_b, uint64_t seed)
+static void paired_bootstrap(eval_figure *f, int metric, const eval_cases *a, const eval_cases *b,
+                             const double *value_a, const double *value_b, uint64_t seed)
 {
     if (too_few(f, a, metric)) {
         return;

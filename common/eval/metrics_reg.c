@@ -13,8 +13,8 @@
 
 enum { MAE, RMSE, N_METRICS };
 
-static void values(double value[static N_METRICS], const double *error,
-                   const double *weight, size_t n)
+static void values(double value[static N_METRICS], const double *error, const double *weight,
+                   size_t n)
 {
     double total = 0, absolute = 0, squares = 0;
     for (size_t i = 0; i < n; i++) {
@@ -43,8 +43,7 @@ static void intervals(eval_metrics *out, const double *error, double *weight,
         }
     }
     for (size_t m = 0; m < N_METRICS; m++) {
-        eval_percentile(&out->item[m].figure, table + m * n_replicates,
-                        n_replicates, p->repeats);
+        eval_percentile(&out->item[m].figure, table + m * n_replicates, n_replicates, p->repeats);
     }
     free(table);
     free(drawn);

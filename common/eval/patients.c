@@ -69,8 +69,7 @@ size_t eval_patients_count(const eval_patients *p, const bool *in)
     return count;
 }
 
-void eval_patients_resample(double *weight, double *drawn,
-                            const eval_patients *p, fl_rng *rng)
+void eval_patients_resample(double *weight, double *drawn, const eval_patients *p, fl_rng *rng)
 {
     memset(drawn, 0, p->n_patients * sizeof *drawn);
     for (size_t i = 0; i < p->n_patients; i++) {

@@ -15,10 +15,10 @@
 #include "base/rng.h"
 
 typedef struct {
-    size_t n;           // cases
+    size_t n;  // cases
     size_t n_patients;
-    size_t *of;         // (n) patient of a case, 0 to n_patients - 1
-    bool repeats;       // some patient has several cases
+    size_t *of;    // (n) patient of a case, 0 to n_patients - 1
+    bool repeats;  // some patient has several cases
 } eval_patients;
 
 /* patient: (n) any numbers, or NULL when every case is its own. */
@@ -32,7 +32,6 @@ size_t eval_patients_count(const eval_patients *p, const bool *in);
  * One bootstrap sample: patients drawn with replacement, each with all its
  * cases.  weight: (n), how often a case was drawn.  drawn: (n_patients) room.
  */
-void eval_patients_resample(double *weight, double *drawn,
-                            const eval_patients *p, fl_rng *rng);
+void eval_patients_resample(double *weight, double *drawn, const eval_patients *p, fl_rng *rng);
 
 #endif

@@ -30,8 +30,7 @@ void eval_wilson(double *low, double *high, double p, double n)
 {
     const double z2 = EVAL_Z95 * EVAL_Z95;
     double centre = (p + z2 / (2 * n)) / (1 + z2 / n);
-    double half = EVAL_Z95 / (1 + z2 / n) *
-                  sqrt(p * (1 - p) / n + z2 / (4 * n * n));
+    double half = EVAL_Z95 / (1 + z2 / n) * sqrt(p * (1 - p) / n + z2 / (4 * n * n));
     // At p = 0 and 1 the formula is exact on paper, not in floating point.
     *low = p <= 0 ? 0 : fmax(0, centre - half);
     *high = p >= 1 ? 1 : fmin(1, centre + half);
@@ -61,8 +60,8 @@ static double effective_n(double p, size_t n, const bool *in, const bool *hit,
     return (double)n / fmax(1, design_effect);
 }
 
-void eval_proportion(eval_figure *f, const bool *in, const bool *hit,
-                     const eval_patients *patients, const char *why_empty)
+void eval_proportion(eval_figure *f, const bool *in, const bool *hit, const eval_patients *patients,
+                     const char *why_empty)
 {
     size_t n = 0, hits = 0;
     for (size_t i = 0; i < patients->n; i++) {
@@ -80,8 +79,7 @@ void eval_proportion(eval_figure *f, const bool *in, const bool *hit,
     f->value = (double)hits / (double)n;
     double trials = (double)n;
     if (patients->repeats) {
-        trials = effective_n(f->value, n, in, hit, patients,
-                             (size_t)f->n_patients);
+        trials = effective_n(f->value, n, in, hit, patients, (size_t)f->n_patients);
     }
     eval_wilson(&f->ci_low, &f->ci_high, f->value, trials);
     snprintf(f->method, sizeof f->method, "%s",
@@ -112,8 +110,7 @@ static double quantile(const double *sorted, size_t n, double q)
     return sorted[below] + (at - (double)below) * (sorted[above] - sorted[below]);
 }
 
-void eval_percentile(eval_figure *f, double *replicate, size_t n,
-                     bool by_patient)
+void eval_percentile(eval_figure *f, double *replicate, size_t n, bool by_patient)
 {
     size_t defined = 0;
     for (size_t i = 0; i < n; i++) {
@@ -134,6 +131,5 @@ void eval_percentile(eval_figure *f, double *replicate, size_t n,
     }
     f->ci_low = low;
     f->ci_high = high;
-    snprintf(f->method, sizeof f->method, "bootstrap %zu%s", n,
-             by_patient ? ", by patient" : "");
+    snprintf(f->method, sizeof f->method, "bootstrap %zu%s", n, by_patient ? ", by patient" : "");
 }

@@ -34,8 +34,8 @@ void eval_wilson(double *low, double *high, double p, double n);
  * Wilson's n is divided by the design effect (Rao & Scott 1992), which is
  * taken as at least 1.  Undefined, with why_empty, when no case is in.
  */
-void eval_proportion(eval_figure *f, const bool *in, const bool *hit,
-                     const eval_patients *patients, const char *why_empty);
+void eval_proportion(eval_figure *f, const bool *in, const bool *hit, const eval_patients *patients,
+                     const char *why_empty);
 
 /*
  * AUC with DeLong's interval (DeLong 1988; midranks after Sun & Xu 2014) on
@@ -44,20 +44,19 @@ void eval_proportion(eval_figure *f, const bool *in, const bool *hit,
  * is zero (AUC 0 or 1, all scores equal): Newcombe's score interval (2006,
  * method 5).
  */
-void eval_auc_figure(eval_figure *f, const double *score,
-                     const bool *is_positive, const eval_patients *patients);
+void eval_auc_figure(eval_figure *f, const double *score, const bool *is_positive,
+                     const eval_patients *patients);
 /* AUC of b minus AUC of a on the same cases, from the same components. */
-void eval_auc_difference(eval_figure *f, const double *score_a,
-                         const double *score_b, const bool *is_positive,
-                         const eval_patients *patients);
+void eval_auc_difference(eval_figure *f, const double *score_a, const double *score_b,
+                         const bool *is_positive, const eval_patients *patients);
 
 /*
  * The interval of f->value, an AUC with this standard error, on the logit
  * scale (by Newcombe where the error is zero), from so many patients with
  * cases of either class.  No interval, and why, when they are too few.
  */
-void eval_auc_interval(eval_figure *f, double se, double n_positive,
-                       double n_negative, bool by_patient);
+void eval_auc_interval(eval_figure *f, double se, double n_positive, double n_negative,
+                       bool by_patient);
 
 /* How many bootstrap samples for n cases: 2000, fewer above 20,000 cases. */
 size_t eval_n_replicates(size_t n);
@@ -66,7 +65,6 @@ size_t eval_n_replicates(size_t n);
  * that are NaN do not count; f gets no interval when they are more than one
  * in twenty, or when all replicates are equal.
  */
-void eval_percentile(eval_figure *f, double *replicate, size_t n,
-                     bool by_patient);
+void eval_percentile(eval_figure *f, double *replicate, size_t n, bool by_patient);
 
 #endif

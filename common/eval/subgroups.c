@@ -73,8 +73,7 @@ static const char *text_of(const char *value)
 
 /* One cell a distinct value, sorted; the caller's, with every in[].  Stops
  * at MAX_CELLS + 1. */
-static size_t cells_find(cell **out, const char *const *value,
-                         const eval_predictions *p)
+static size_t cells_find(cell **out, const char *const *value, const eval_predictions *p)
 {
     cell *cells = NULL;
     size_t n_cells = 0;
@@ -132,8 +131,7 @@ static void suppress(cell *cells, size_t n_cells, int64_t min_cell)
     }
 }
 
-static void add_metrics(json_t *entry, const cell *at, const eval_predictions *p,
-                        uint64_t seed)
+static void add_metrics(json_t *entry, const cell *at, const eval_predictions *p, uint64_t seed)
 {
     eval_metrics metrics;
     int *label = fl_xcalloc(p->n, sizeof *label);
@@ -145,8 +143,7 @@ static void add_metrics(json_t *entry, const cell *at, const eval_predictions *p
     eval_classify(&metrics, &part, seed);
     free(label);
     for (size_t m = 0; m < metrics.n; m++) {
-        json_object_set_new(entry, metrics.item[m].name,
-                            eval_figure_json(&metrics.item[m].figure));
+        json_object_set_new(entry, metrics.item[m].name, eval_figure_json(&metrics.item[m].figure));
     }
 }
 
@@ -173,8 +170,7 @@ static json_t *entry_new(const char *attribute, const char *value)
     return entry;
 }
 
-static void add_suppressed(json_t *list, const char *attribute, const char *value,
-                           const char *why)
+static void add_suppressed(json_t *list, const char *attribute, const char *value, const char *why)
 {
     json_t *entry = entry_new(attribute, value);
     json_object_set_new(entry, "n", json_null());

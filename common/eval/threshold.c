@@ -60,8 +60,7 @@ static double edge_of_sensitivity(double at, const int64_t *positives, size_t n_
 
 /* Edge with the most sensitivity + specificity; of equals the lowest, which
  * misses the fewest positives. */
-static double edge_of_youden(const int64_t *negatives, const int64_t *positives,
-                             size_t n_bins)
+static double edge_of_youden(const int64_t *negatives, const int64_t *positives, size_t n_bins)
 {
     double n_negative = total(negatives, n_bins), n_positive = total(positives, n_bins);
     double tp = n_positive, tn = 0, best = -1, edge = 0;
@@ -79,8 +78,8 @@ static double edge_of_youden(const int64_t *negatives, const int64_t *positives,
     return edge;
 }
 
-double eval_threshold(eval_rule rule, double at, const int64_t *negatives,
-                      const int64_t *positives, size_t n_bins)
+double eval_threshold(eval_rule rule, double at, const int64_t *negatives, const int64_t *positives,
+                      size_t n_bins)
 {
     if (rule == EVAL_RULE_FIXED) {
         return at;
@@ -92,12 +91,11 @@ double eval_threshold(eval_rule rule, double at, const int64_t *negatives,
     if (rule == EVAL_RULE_SENSITIVITY) {
         return edge_of_sensitivity(at, positives, n_bins);
     }
-    return total(negatives, n_bins) == 0 ? NAN
-                                         : edge_of_youden(negatives, positives, n_bins);
+    return total(negatives, n_bins) == 0 ? NAN : edge_of_youden(negatives, positives, n_bins);
 }
 
-double eval_histogram_auc(const int64_t *negatives, const int64_t *positives,
-                          size_t n_bins, double *half_width)
+double eval_histogram_auc(const int64_t *negatives, const int64_t *positives, size_t n_bins,
+                          double *half_width)
 {
     double below = 0, pairs = 0, tied = 0;
     for (size_t b = 0; b < n_bins; b++) {

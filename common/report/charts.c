@@ -18,8 +18,8 @@
 #include "report/read.h"
 
 enum {
-    WIDTH = 460,         // of the drawing; pages scale it
-    FEW_SITES = 8,       // more are drawn without names
+    WIDTH = 460,    // of the drawing; pages scale it
+    FEW_SITES = 8,  // more are drawn without names
     MOST_BARS = 40,
 };
 
@@ -196,13 +196,13 @@ void report_chart_forest(fl_buf *out, const json_t *report, const char *metric, 
             fl_buf_printf(&script,
                           "%s$d%zu using 1:4:2:3 with xerrorbars pt %d ps 0.75 lw 1.6 lc rgb '%s' "
                           "title '%s'",
-                          drawn++ > 0 ? ", " : "plot ", s, forest[s].mark, forest[s].colour, forest[s].title);
+                          drawn++ > 0 ? ", " : "plot ", s, forest[s].mark, forest[s].colour,
+                          forest[s].title);
         }
     }
     fl_buf_puts(&script, drawn > 0 ? "\n" : "plot NaN notitle\n");
     fl_buf_printf(&words, "%s of %s on each hospital's own test cases, with 95 %% intervals.",
-                  report_metric_label(metric),
-                  own != NULL ? "the shared model" : "the models");
+                  report_metric_label(metric), own != NULL ? "the shared model" : "the models");
     draw(out, &script, id, words.data);
     fl_buf_clear(&script);
     fl_buf_clear(&words);
@@ -240,8 +240,9 @@ static void add_curves(fl_buf *script, const json_t *report, const char *key)
         add_number(script, fl_json_get_number(round, "round"));
         add_number(script, fl_json_get_number(validation, key));
         json_array_foreach(json_object_get(report, "sites"), k, site) {
-            add_number(script, fl_json_get_number(
-                                   report_at(validation, "sites", report_site_name(site), NULL), key));
+            add_number(script,
+                       fl_json_get_number(
+                           report_at(validation, "sites", report_site_name(site), NULL), key));
         }
         fl_buf_puts(script, "\n");
     }
@@ -264,8 +265,10 @@ bool report_chart_curves(fl_buf *out, const json_t *report, int id)
 
     begin(&script, 300);
     add_curves(&script, report, key);
-    fl_buf_printf(&script, "set xlabel 'round' tc rgb '#55656f'\nset grid y lt 1 lc rgb '#e6ebee'\n"
-                           "set ylabel 'validation %s' tc rgb '#55656f'\nset format y '%%.2f'\n", label);
+    fl_buf_printf(&script,
+                  "set xlabel 'round' tc rgb '#55656f'\nset grid y lt 1 lc rgb '#e6ebee'\n"
+                  "set ylabel 'validation %s' tc rgb '#55656f'\nset format y '%%.2f'\n",
+                  label);
     if (selected >= 0) {
         fl_buf_printf(&script,
                       "set arrow from first %" PRId64 ", graph 0 to first %" PRId64
@@ -288,7 +291,8 @@ bool report_chart_curves(fl_buf *out, const json_t *report, int id)
     }
     fl_buf_puts(&script, "$d using 1:2 with linespoints pt 7 ps 0.35 lw 2.6 lc rgb '#1b2a33' "
                          "title 'mean'\n");
-    fl_buf_printf(&words, "Validation %s of each round's model, %s and the mean weighted by cases%s.",
+    fl_buf_printf(&words,
+                  "Validation %s of each round's model, %s and the mean weighted by cases%s.",
                   label, named ? "each hospital" : "each hospital (grey)",
                   selected >= 0 ? "; the dashed line is the selected round" : "");
     draw(out, &script, id, words.data);
@@ -314,8 +318,8 @@ static double add_bins(fl_buf *script, const json_t *histogram)
             sum[0] += json_number_value(json_array_get(negatives, b));
             sum[1] += json_number_value(json_array_get(positives, b));
         }
-        fl_buf_printf(script, "%.8g %.8g %.8g\n", (double)first / (double)n_bins + width / 2, sum[0],
-                      sum[1]);
+        fl_buf_printf(script, "%.8g %.8g %.8g\n", (double)first / (double)n_bins + width / 2,
+                      sum[0], sum[1]);
     }
     fl_buf_puts(script, "E\n");
     return width;
@@ -332,18 +336,19 @@ void report_chart_histogram(fl_buf *out, const json_t *report, const json_t *sit
     }
     begin(&script, 290);
     double width = add_bins(&script, histogram);
-    fl_buf_printf(&script,
-                  "set xrange [0:1]\nset xtics 0.2\nset style fill solid 0.85 noborder\n"
-                  "set yrange [0:*]\nset grid noxtics y lt 1 lc rgb '#e6ebee'\n"
-                  "set xlabel 'score' tc rgb '#55656f'\nset ylabel 'test cases' tc rgb '#55656f'\n");
+    fl_buf_printf(
+        &script, "set xrange [0:1]\nset xtics 0.2\nset style fill solid 0.85 noborder\n"
+                 "set yrange [0:*]\nset grid noxtics y lt 1 lc rgb '#e6ebee'\n"
+                 "set xlabel 'score' tc rgb '#55656f'\nset ylabel 'test cases' tc rgb '#55656f'\n");
     if (!isnan(threshold)) {
-        fl_buf_printf(&script,
-                      "set arrow from first %.8g, graph 0 to first %.8g, graph 1 nohead lw 1.4 dt 2 "
-                      "lc rgb '#1b2a33' front\n"
-                      "set label 'threshold %.2f' at first %.8g, graph 0.96 %s offset %s,0 front "
-                      "tc rgb '#1b2a33' font ',12'\n",
-                      threshold, threshold, threshold, threshold, threshold > 0.7 ? "right" : "left",
-                      threshold > 0.7 ? "-0.6" : "0.6");
+        fl_buf_printf(
+            &script,
+            "set arrow from first %.8g, graph 0 to first %.8g, graph 1 nohead lw 1.4 dt 2 "
+            "lc rgb '#1b2a33' front\n"
+            "set label 'threshold %.2f' at first %.8g, graph 0.96 %s offset %s,0 front "
+            "tc rgb '#1b2a33' font ',12'\n",
+            threshold, threshold, threshold, threshold, threshold > 0.7 ? "right" : "left",
+            threshold > 0.7 ? "-0.6" : "0.6");
     }
     fl_buf_printf(&title, "with %s", positive);
     fl_buf_printf(&script, "plot $d using ($1-%.8g):2:(%.8g) with boxes lc rgb '#8fa3ad' title ",

@@ -19,7 +19,7 @@ enum {
     MAX_DEPTH = 16,
     MAX_VALUES_SITE = 100000,
     MAX_VALUES_REPORT = 20000000,
-    MAX_TEXT = 4000,      // bytes of a string
+    MAX_TEXT = 4000,  // bytes of a string
     MAX_KEY = 200,
     MAX_SITE_NAME = 48,
 };
@@ -30,11 +30,11 @@ static const double rounding = 1e-6;  // a mean of shares may be 1 + 1e-16
 typedef struct {
     char path[400];
     fl_err *err;
-    size_t n_values;      // seen so far
+    size_t n_values;  // seen so far
     size_t max_values;
-    const char *metric;   // whose figure is looked at; "" = none
-    bool difference;      // ... and it is one of differences
-    int64_t n_most;       // cases a figure can rest on; -1 = not known
+    const char *metric;  // whose figure is looked at; "" = none
+    bool difference;     // ... and it is one of differences
+    int64_t n_most;      // cases a figure can rest on; -1 = not known
 } walk;
 
 typedef fl_status (*checker)(walk *w, const json_t *value);
@@ -215,8 +215,7 @@ static fl_status is_count(walk *w, const json_t *v)
 
 static fl_status is_positive_number(walk *w, const json_t *v)
 {
-    return json_is_number(v) && json_number_value(v) >= 0 ? FL_OK
-                                                          : wrong(w, v, "a number >= 0");
+    return json_is_number(v) && json_number_value(v) >= 0 ? FL_OK : wrong(w, v, "a number >= 0");
 }
 
 static fl_status is_share(walk *w, const json_t *v)
@@ -371,7 +370,7 @@ static fl_status figure_number(walk *w, const json_t *figure, const char *key, d
 static fl_status is_figure(walk *w, const json_t *v)
 {
     static const field fields[] = {
-        {"n", is_count, false},      {"n_positive", is_count, false},
+        {"n", is_count, false},          {"n_positive", is_count, false},
         {"n_patients", is_count, false}, {"method", is_text, false},
         {"why", is_text, false},
     };
@@ -396,7 +395,8 @@ static fl_status is_figure(walk *w, const json_t *v)
     if (n >= 0 && w->n_most >= 0 && n > w->n_most) {
         return refuse(w, "rests on %" PRId64 " cases, the split has %" PRId64, n, w->n_most);
     }
-    if (n >= 0 && (fl_json_get_int(v, "n_positive", 0) > n || fl_json_get_int(v, "n_patients", 0) > n)) {
+    if (n >= 0 &&
+        (fl_json_get_int(v, "n_positive", 0) > n || fl_json_get_int(v, "n_patients", 0) > n)) {
         return refuse(w, "more positives or patients than its %" PRId64 " cases", n);
     }
     return FL_OK;
@@ -441,7 +441,9 @@ static fl_status figures_by_name(walk *w, const json_t *v)
 static fl_status is_analysed(walk *w, const json_t *v)
 {
     static const field fields[] = {
-        {"train", is_count, false}, {"val", is_count, false}, {"test", is_count, false},
+        {"train", is_count, false},
+        {"val", is_count, false},
+        {"test", is_count, false},
     };
     return check_fields(w, v, FIELDS(fields));
 }
@@ -449,8 +451,8 @@ static fl_status is_analysed(walk *w, const json_t *v)
 static fl_status is_flow(walk *w, const json_t *v)
 {
     static const field fields[] = {
-        {"files", is_count, false},         {"cases", is_count, false},
-        {"patients", is_count, false},      {"refused", counts_by_name, false},
+        {"files", is_count, false},       {"cases", is_count, false},
+        {"patients", is_count, false},    {"refused", counts_by_name, false},
         {"analysed", is_analysed, false},
     };
     fl_status st = check_fields(w, v, FIELDS(fields));
@@ -469,7 +471,9 @@ static fl_status is_flow(walk *w, const json_t *v)
 static fl_status is_attribute(walk *w, const json_t *v)
 {
     static const field summary[] = {
-        {"n", is_count, false}, {"mean", is_number, false}, {"sd", is_positive_number, false},
+        {"n", is_count, false},
+        {"mean", is_number, false},
+        {"sd", is_positive_number, false},
     };
     bool is_summary = json_object_get(v, "mean") != NULL || json_object_get(v, "sd") != NULL;
     fl_status st = is_summary ? check_fields(w, v, FIELDS(summary)) : counts_by_name(w, v);
@@ -526,8 +530,10 @@ static fl_status is_table1(walk *w, const json_t *v)
 static fl_status is_confusion(walk *w, const json_t *v)
 {
     static const field fields[] = {
-        {"tp", is_count, true}, {"fp", is_count, true},
-        {"fn", is_count, true}, {"tn", is_count, true},
+        {"tp", is_count, true},
+        {"fp", is_count, true},
+        {"fn", is_count, true},
+        {"tn", is_count, true},
     };
     return check_fields(w, v, FIELDS(fields));
 }
@@ -540,7 +546,9 @@ static fl_status confusions(walk *w, const json_t *v)
 static fl_status is_histogram(walk *w, const json_t *v)
 {
     static const field fields[] = {
-        {"bins", is_count, true}, {"negatives", are_counts, true}, {"positives", are_counts, true},
+        {"bins", is_count, true},
+        {"negatives", are_counts, true},
+        {"positives", are_counts, true},
     };
     fl_status st = check_fields(w, v, FIELDS(fields));
     if (st != FL_OK) {
@@ -557,7 +565,9 @@ static fl_status is_histogram(walk *w, const json_t *v)
 static fl_status is_problem(walk *w, const json_t *v)
 {
     static const field fields[] = {
-        {"what", is_text, true}, {"where", is_text, false}, {"n", is_count, false},
+        {"what", is_text, true},
+        {"where", is_text, false},
+        {"n", is_count, false},
     };
     return check_fields(w, v, FIELDS(fields));
 }
@@ -571,7 +581,9 @@ static fl_status are_problems(walk *w, const json_t *v)
 static fl_status is_subgroup(walk *w, const json_t *v)
 {
     static const field fields[] = {
-        {"attribute", is_text, true}, {"value", is_text, true}, {"why", is_text, false},
+        {"attribute", is_text, true},
+        {"value", is_text, true},
+        {"why", is_text, false},
     };
     fl_status st = check_fields(w, v, FIELDS(fields));
     if (st != FL_OK) {
@@ -631,12 +643,14 @@ static fl_status check_sums(walk *w, const json_t *site)
         int64_t tp = fl_json_get_int(counts, "tp", 0), fn = fl_json_get_int(counts, "fn", 0);
         int64_t sum = tp + fn + fl_json_get_int(counts, "fp", 0) + fl_json_get_int(counts, "tn", 0);
         if ((n >= 0 && sum != n) || (w->n_most >= 0 && sum > w->n_most)) {
-            return refuse(w, "confusion.%.40s counts %" PRId64 " cases, its figures rest on %" PRId64,
+            return refuse(w,
+                          "confusion.%.40s counts %" PRId64 " cases, its figures rest on %" PRId64,
                           model, sum, n >= 0 ? n : w->n_most);
         }
         if (positives >= 0 && tp + fn != positives) {
-            return refuse(w, "confusion.%.40s counts %" PRId64 " positives, its figures rest on %" PRId64,
-                          model, tp + fn, positives);
+            return refuse(
+                w, "confusion.%.40s counts %" PRId64 " positives, its figures rest on %" PRId64,
+                model, tp + fn, positives);
         }
     }
     const json_t *histogram = json_object_get(site, "histogram");
@@ -654,8 +668,10 @@ static fl_status check_sums(walk *w, const json_t *site)
 static fl_status is_site(walk *w, const json_t *v)
 {
     static const field counts[] = {
-        {"name", is_site_name, true}, {"n_train", is_count, true},
-        {"n_val", is_count, true},    {"n_test", is_count, true},
+        {"name", is_site_name, true},
+        {"n_train", is_count, true},
+        {"n_val", is_count, true},
+        {"n_test", is_count, true},
     };
     static const field fields[] = {
         {"weight", is_positive_number, false},
@@ -710,8 +726,10 @@ static fl_status are_absences(walk *w, const json_t *v)
 static fl_status is_site_curve(walk *w, const json_t *v)
 {
     static const field fields[] = {
-        {"auc", is_share, false}, {"loss", is_number, false},
-        {"accuracy", is_share, false}, {"n", is_count, false},
+        {"auc", is_share, false},
+        {"loss", is_number, false},
+        {"accuracy", is_share, false},
+        {"n", is_count, false},
     };
     return check_fields(w, v, FIELDS(fields));
 }
@@ -724,7 +742,7 @@ static fl_status are_site_curves(walk *w, const json_t *v)
 static fl_status is_validation(walk *w, const json_t *v)
 {
     static const field fields[] = {
-        {"auc", is_share, false}, {"loss", is_number, false}, {"accuracy", is_share, false},
+        {"auc", is_share, false}, {"loss", is_number, false},        {"accuracy", is_share, false},
         {"n", is_count, false},   {"sites", are_site_curves, false},
     };
     return check_fields(w, v, FIELDS(fields));
@@ -754,8 +772,10 @@ static fl_status are_rounds(walk *w, const json_t *v)
 static fl_status is_model(walk *w, const json_t *v)
 {
     static const field fields[] = {
-        {"name", is_text, false}, {"paper", is_text, false},
-        {"parameters", is_count, false}, {"sha256", is_text, false},
+        {"name", is_text, false},
+        {"paper", is_text, false},
+        {"parameters", is_count, false},
+        {"sha256", is_text, false},
     };
     return check_fields(w, v, FIELDS(fields));
 }
@@ -763,7 +783,7 @@ static fl_status is_model(walk *w, const json_t *v)
 static fl_status is_select(walk *w, const json_t *v)
 {
     static const field fields[] = {
-        {"round", is_count, false}, {"metric", is_text, false}, {"split", is_text, false},
+        {"round", is_count, false}, {"metric", is_text, false},  {"split", is_text, false},
         {"keep", is_text, false},   {"value", is_number, false},
     };
     return check_fields(w, v, FIELDS(fields));
@@ -842,11 +862,11 @@ static fl_status is_baselines(walk *w, const json_t *v)
 static fl_status is_fairness(walk *w, const json_t *v)
 {
     static const field fields[] = {
-        {"metric", is_text, false}, {"worst_site", is_site_name, false},
-        {"worst", is_number, false}, {"best", is_number, false},
-        {"mean", is_number, false}, {"sd", is_positive_number, false},
+        {"metric", is_text, false},         {"worst_site", is_site_name, false},
+        {"worst", is_number, false},        {"best", is_number, false},
+        {"mean", is_number, false},         {"sd", is_positive_number, false},
         {"gap", is_positive_number, false}, {"jain", is_share, false},
-        {"n_sites", is_count, false}, {"subgroup_gaps", is_object, false},
+        {"n_sites", is_count, false},       {"subgroup_gaps", is_object, false},
     };
     return check_fields(w, v, FIELDS(fields));
 }
@@ -879,7 +899,8 @@ static fl_status are_refusals(walk *w, const json_t *v)
 static fl_status is_security(walk *w, const json_t *v)
 {
     static const field fields[] = {
-        {"transport", is_text, false}, {"refusals", are_refusals, false},
+        {"transport", is_text, false},
+        {"refusals", are_refusals, false},
     };
     return check_fields(w, v, FIELDS(fields));
 }

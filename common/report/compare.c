@@ -42,17 +42,16 @@ static fl_status write_csv(const json_t *const *reports, size_t n, const char *p
 /* "fedprox, seed 1" and the run's name below. */
 static void add_run_cell(fl_buf *out, const json_t *report)
 {
-    report_html(out,
-                "<td data-l=\"Run\"><span>%s, seed %lld <span class=\"ci\">%s %s</span></span></td>",
-                fl_json_get_string(report, "strategy", "?"),
-                (long long)fl_json_get_int(report, "seed", 0), fl_json_get_string(report, "job", ""),
-                fl_json_get_string(report, "run", ""));
+    report_html(
+        out, "<td data-l=\"Run\"><span>%s, seed %lld <span class=\"ci\">%s %s</span></span></td>",
+        fl_json_get_string(report, "strategy", "?"), (long long)fl_json_get_int(report, "seed", 0),
+        fl_json_get_string(report, "job", ""), fl_json_get_string(report, "run", ""));
 }
 
 static void add_runs(fl_buf *out, const json_t *const *reports, size_t n, const char *metric)
 {
-    static const char *const columns[] = {"Run", "#Rounds", "#All test cases", "#Mean of hospitals",
-                                          "#Worst hospital", "#Gap", NULL};
+    static const char *const columns[] = {
+        "Run", "#Rounds", "#All test cases", "#Mean of hospitals", "#Worst hospital", "#Gap", NULL};
     report_html_section(out, "runs", "The runs");
     report_html_table(out, REPORT_CARDS, columns);
     for (size_t i = 0; i < n; i++) {
@@ -75,8 +74,9 @@ static void add_runs(fl_buf *out, const json_t *const *reports, size_t n, const 
                     report_number(gap, same ? fl_json_get_number(f, "gap") : NAN, 3));
     }
     report_html_table_end(out);
-    report_html(out, "<p class=\"note\">%s of the shared model, each run's selected round, on test "
-                     "cases. Runs that differ in their seed differ by chance as well.</p>\n",
+    report_html(out,
+                "<p class=\"note\">%s of the shared model, each run's selected round, on test "
+                "cases. Runs that differ in their seed differ by chance as well.</p>\n",
                 report_metric_label(metric));
     report_html_section_end(out);
 }
@@ -98,16 +98,16 @@ static json_t *all_sites(const json_t *const *reports, size_t n)
 static void add_hospital(fl_buf *out, const json_t *const *reports, size_t n, const char *name,
                          const char *metric)
 {
-    static const char *const columns[] = {"Run", "#Shared model", "#Own model",
-                                          "#Benefit of joining", "Joining", NULL};
+    static const char *const columns[] = {
+        "Run", "#Shared model", "#Own model", "#Benefit of joining", "Joining", NULL};
     report_html(out, "<h3>%s</h3>\n", name);
     report_html_table(out, REPORT_CARDS, columns);
     for (size_t i = 0; i < n; i++) {
         const json_t *site = report_site(reports[i], name);
         fl_buf_puts(out, "<tr>");
         add_run_cell(out, reports[i]);
-        report_html_figure(out, "Shared model", report_figure(reports[i], site, "global", metric), 3,
-                           false);
+        report_html_figure(out, "Shared model", report_figure(reports[i], site, "global", metric),
+                           3, false);
         report_html_figure(out, "Own model", report_figure(reports[i], site, "local", metric), 3,
                            false);
         report_html_figure(out, "Benefit of joining",

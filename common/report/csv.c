@@ -108,8 +108,8 @@ fl_status report_write_rounds_csv(const json_t *report, const char *path, fl_err
     return st;
 }
 
-void report_csv_figures(fl_buf *out, const char *prefix, const char *site,
-                        const char *model, const json_t *figures)
+void report_csv_figures(fl_buf *out, const char *prefix, const char *site, const char *model,
+                        const json_t *figures)
 {
     for (size_t m = 0; report_metrics[m] != NULL; m++) {
         const json_t *figure = json_object_get(figures, report_metrics[m]);
@@ -134,12 +134,13 @@ void report_csv_sites(fl_buf *out, const char *prefix, const json_t *report)
         report_each_member(json_object_get(site, "models"), model, figures) {
             report_csv_figures(out, prefix, name, model, figures);
         }
-        const json_t *centralised =
-            report_at(report, "baselines", "centralised", "sites", name, NULL);
+        const json_t *centralised = report_at(report, "baselines", "centralised", "sites", name,
+                                              NULL);
         report_csv_figures(out, prefix, name, "centralised", centralised);
         report_csv_figures(out, prefix, name, "benefit", json_object_get(site, "benefit"));
     }
-    report_csv_figures(out, prefix, "pooled", "global", report_at(report, "pooled", "global", NULL));
+    report_csv_figures(out, prefix, "pooled", "global",
+                       report_at(report, "pooled", "global", NULL));
     report_csv_figures(out, prefix, "pooled", "centralised",
                        report_at(report, "baselines", "centralised", "pooled", NULL));
 }
@@ -147,7 +148,8 @@ void report_csv_sites(fl_buf *out, const char *prefix, const json_t *report)
 fl_status report_write_sites_csv(const json_t *report, const char *path, fl_err *err)
 {
     fl_buf out = FL_BUF_INIT;
-    fl_buf_puts(&out, "site,model,metric,value,ci_low,ci_high,n,n_positive,n_patients,method,why\n");
+    fl_buf_puts(&out,
+                "site,model,metric,value,ci_low,ci_high,n,n_positive,n_patients,method,why\n");
     report_csv_sites(&out, "", report);
     fl_status st = fl_file_write(path, out.data, out.n, 0644, err);
     fl_buf_clear(&out);

@@ -56,8 +56,8 @@ static bool read_all(fl_buf *out, int fd)
 static FILE *script_file(const char *script)
 {
     FILE *file = tmpfile();
-    if (file != NULL && (fputs(script, file) == EOF || fflush(file) != 0 ||
-                         fseek(file, 0, SEEK_SET) != 0)) {
+    if (file != NULL &&
+        (fputs(script, file) == EOF || fflush(file) != 0 || fseek(file, 0, SEEK_SET) != 0)) {
         fclose(file);
         file = NULL;
     }

@@ -90,14 +90,15 @@ void report_html_begin(fl_buf *out, const json_t *report, const char *eyebrow, c
 void report_html_end(fl_buf *out, const json_t *report)
 {
     char time[REPORT_NUMBER_BYTES];
-    report_html(out,
-                "</main>\n<footer>\n<p><b>Research use. Not a medical device.</b></p>\n"
-                "<p>Intended use: %s</p>\n<p>Made by Consilium %s from report.json of run %s, %s.</p>\n"
-                "</footer>\n</div>\n</body>\n</html>\n",
-                fl_json_get_string(report, "intended_use", "not stated in the job"),
-                fl_json_get_string(json_object_get(report, "environment"), "consilium", ""),
-                fl_json_get_string(report, "run", "?"),
-                report_time(time, fl_json_get_string(report, "created", "")));
+    report_html(
+        out,
+        "</main>\n<footer>\n<p><b>Research use. Not a medical device.</b></p>\n"
+        "<p>Intended use: %s</p>\n<p>Made by Consilium %s from report.json of run %s, %s.</p>\n"
+        "</footer>\n</div>\n</body>\n</html>\n",
+        fl_json_get_string(report, "intended_use", "not stated in the job"),
+        fl_json_get_string(json_object_get(report, "environment"), "consilium", ""),
+        fl_json_get_string(report, "run", "?"),
+        report_time(time, fl_json_get_string(report, "created", "")));
 }
 
 void report_html_section(fl_buf *out, const char *id, const char *heading)
@@ -133,14 +134,15 @@ void report_html_table_end(fl_buf *out)
     fl_buf_puts(out, "</tbody></table></div>\n");
 }
 
-/* A number with a real minus sign. */
-static void add_number(fl_buf *out, const char *number)
+void report_html_number(fl_buf *out, const char *number)
 {
-    if (number[0] == '-' && number[1] != '\0') {
-        fl_buf_puts(out, "\xe2\x88\x92");
-        number++;
+    for (; *number != '\0'; number++) {
+        if (*number == '-') {
+            fl_buf_puts(out, "\xe2\x88\x92");
+        } else {
+            fl_buf_add(out, number, 1);
+        }
     }
-    report_html_text(out, number);
 }
 
 void report_html_figure(fl_buf *out, const char *column, const json_t *figure, int digits,
@@ -155,13 +157,13 @@ void report_html_figure(fl_buf *out, const char *column, const json_t *figure, i
     if (isnan(value)) {
         fl_buf_puts(out, "\xe2\x80\x93");
     } else {
-        add_number(out, number(text, value, digits));
+        report_html_number(out, number(text, value, digits));
     }
     if (!isnan(low) && !isnan(high)) {
         fl_buf_puts(out, " <span class=\"ci\">[");
-        add_number(out, number(text, low, digits));
+        report_html_number(out, number(text, low, digits));
         fl_buf_puts(out, ", ");
-        add_number(out, number(text, high, digits));
+        report_html_number(out, number(text, high, digits));
         fl_buf_puts(out, "]</span>");
     } else if (figure != NULL) {
         report_html(out, " <span class=\"why\">%s</span>", fl_json_get_string(figure, "why", ""));

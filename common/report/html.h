@@ -23,8 +23,7 @@ void report_html_text(fl_buf *out, const char *text);
 void report_html(fl_buf *out, const char *fmt, ...) FL_PRINTF(2, 3);
 
 /* A whole page: head with the style sheet, title, intended use ... */
-void report_html_begin(fl_buf *out, const json_t *report, const char *eyebrow,
-                       const char *title);
+void report_html_begin(fl_buf *out, const json_t *report, const char *eyebrow, const char *title);
 /* ... and the footer that every page has. */
 void report_html_end(fl_buf *out, const json_t *report);
 
@@ -43,8 +42,10 @@ void report_html_table(fl_buf *out, report_table kind, const char *const *column
 void report_html_table_end(fl_buf *out);
 
 /* A cell with a FIGURE: value, interval, or why there is none. */
-void report_html_figure(fl_buf *out, const char *column, const json_t *figure,
-                        int digits, bool with_sign);
+void report_html_figure(fl_buf *out, const char *column, const json_t *figure, int digits,
+                        bool with_sign);
+/* A number, or "0.84 [0.80, 0.88]", with real minus signs. */
+void report_html_number(fl_buf *out, const char *number);
 /* "a, b and c". */
 void report_html_names(fl_buf *out, const char *const *names, size_t n);
 

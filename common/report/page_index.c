@@ -48,13 +48,14 @@ static void who_took_part(fl_buf *out, const json_t *report)
     }
     report_html(out, "<p>%zu %s (", there.n, hospitals(there.n));
     report_html_names(out, there.names, there.n);
-    report_html(out, ") trained one model together in %lld rounds with %s; the data stayed where "
-                     "they were.",
+    report_html(out,
+                ") trained one model together in %lld rounds with %s; the data stayed where "
+                "they were.",
                 (long long)fl_json_get_int(report, "rounds_done", 0),
                 fl_json_get_string(report, "strategy", "?"));
     json_array_foreach(json_object_get(report, "absent"), i, item) {
-        report_html(out, " %s was invited and has no figures: %s.", fl_json_get_string(item, "site", "?"),
-                    fl_json_get_string(item, "reason", "?"));
+        report_html(out, " %s was invited and has no figures: %s.",
+                    fl_json_get_string(item, "site", "?"), fl_json_get_string(item, "reason", "?"));
     }
     int64_t planned = fl_json_get_int(report, "rounds_planned", -1);
     if (planned > fl_json_get_int(report, "rounds_done", 0)) {
@@ -153,8 +154,9 @@ static void worst_served(fl_buf *out, const json_t *report)
     }
     const json_t *figure = report_figure(report, report_site(report, name), "global", metric);
     report_html(out, "<p>Worst served is %s, with %s %s", name, report_metric_label(metric),
-                isnan(report_value(figure)) ? report_number(number, fl_json_get_number(f, "worst"), 2)
-                                            : report_figure_text(number, figure, 2, false));
+                isnan(report_value(figure))
+                    ? report_number(number, fl_json_get_number(f, "worst"), 2)
+                    : report_figure_text(number, figure, 2, false));
     report_html(out, "; the gap to the best hospital is %s.",
                 report_number(number, fl_json_get_number(f, "gap"), 2));
     const json_t *pooled = report_at(report, "pooled", "global", metric, NULL);
@@ -162,7 +164,8 @@ static void worst_served(fl_buf *out, const json_t *report)
     if (!isnan(report_value(pooled)) && !isnan(report_value(all))) {
         report_html(out, " Over all test cases the shared model reaches %s",
                     report_figure_text(number, pooled, 2, false));
-        report_html(out, "; one trained on all data in one place, possible only in a simulation, %s.",
+        report_html(out,
+                    "; one trained on all data in one place, possible only in a simulation, %s.",
                     report_figure_text(number, all, 2, false));
     }
     fl_buf_puts(out, "</p>\n");
@@ -180,17 +183,19 @@ static void who_was_missing(fl_buf *out, const json_t *report)
         }
     }
     fl_buf_puts(out, shown > 0 ? ". The reasons are <a href=\"#rounds\">below</a>.</p>\n"
-                               : "<p>No other hospital missed a round.</p>\n");
+                     : n > 0   ? "<p>No other hospital missed a round.</p>\n"
+                               : "<p>No hospital missed a round.</p>\n");
     free(list);
 }
 
 static void add_summary(fl_buf *out, const json_t *report, const char *metric)
 {
     verdicts v = verdicts_of(report, metric);
+    size_t helps = v.of[REPORT_HELPS].n, hurts = v.of[REPORT_HURTS].n;
     report_html(out, "<section id=\"summary\" class=\"verdict %s\">\n<h2>In short</h2>\n",
-                v.of[REPORT_HURTS].n > 0   ? "bad"
-                : v.of[REPORT_HELPS].n > 0 ? "good"
-                                           : "unsure");
+                helps > 0 && hurts == 0   ? "good"
+                : hurts > 0 && helps == 0 ? "bad"
+                                          : "unsure");
     headline(out, &v, metric);
     who_took_part(out, report);
     who_benefits(out, &v);
@@ -255,16 +260,19 @@ static bool has_centralised(const json_t *report)
 static void add_site_row(fl_buf *out, const json_t *report, const json_t *site, const char *metric)
 {
     const char *name = report_site_name(site);
-    report_html(out, "<tr><td data-l=\"Hospital\"><a href=\"sites/%s.html\">%s</a></td>", name, name);
+    report_html(out, "<tr><td data-l=\"Hospital\"><a href=\"sites/%s.html\">%s</a></td>", name,
+                name);
     add_count_cell(out, "Training cases", fl_json_get_int(site, "n_train", -1));
     add_count_cell(out, "Test cases", fl_json_get_int(site, "n_test", -1));
     int64_t rarer = report_rarer_class(site);
     char positives[REPORT_NUMBER_BYTES];
-    report_html(out, "<td class=\"n\" data-l=\"Positives\"><span>%s <span class=\"ci\">%s</span>"
-                     "</span></td>",
+    report_html(out,
+                "<td class=\"n\" data-l=\"Positives\"><span>%s <span class=\"ci\">%s</span>"
+                "</span></td>",
                 report_n_positive(site) < 0 ? "" : report_count(positives, report_n_positive(site)),
                 rarer >= 0 && rarer < REPORT_FEW ? "few cases" : "");
-    report_html_figure(out, "Shared model", report_figure(report, site, "global", metric), 2, false);
+    report_html_figure(out, "Shared model", report_figure(report, site, "global", metric), 2,
+                       false);
     report_html_figure(out, "Own model", report_figure(report, site, "local", metric), 2, false);
     if (has_centralised(report)) {
         report_html_figure(out, "All data in one place",
@@ -309,23 +317,32 @@ static void add_methods(fl_buf *out, const json_t *report, const char *metric)
             const json_t *figure = report_figure(report, site, models[m], metric);
             const char *method = fl_json_get_string(figure, "method", "");
             if (!isnan(fl_json_get_number(figure, "ci_low")) && method[0] != '\0') {
-                report_html(out, "; %s: %s", m == 0 ? report_metric_label(metric) : "benefit", method);
+                report_html(out, "; %s: %s", m == 0 ? report_metric_label(metric) : "benefit",
+                            method);
                 break;
             }
         }
     }
-    report_html(out, ". Shared model: trained by all. Own model: the hospital's, trained alone with "
-                     "as many steps.%s",
-                has_centralised(report) ? " All data in one place: the simulator's, for comparison."
-                                        : "");
+    fl_buf_puts(out,
+                ". Shared model: trained by all. Own model: the hospital's, trained alone with "
+                "as many steps.");
+    if (has_centralised(report)) {
+        const char *settings = fl_json_get_string(
+            report_at(report, "baselines", "centralised", NULL), "settings", "for comparison");
+        report_html(out, " All data in one place: the simulator's, %s.", settings);
+    }
     const json_t *pooled = json_object_get(report, "pooled");
     const char *method = fl_json_get_string(pooled, "method", "");
     double half_width = fl_json_get_number(pooled, "auc_half_width");
     char number[REPORT_NUMBER_BYTES];
     if (method[0] != '\0') {
-        report_html(out, " All test cases: %s", method);
+        report_html(out,
+                    " All test cases, ranked together (lower than at each hospital where scores "
+                    "mean different things): %s",
+                    method);
         if (!isnan(half_width)) {
-            report_html(out, "; the exact AUC lies within %s of it", report_number(number, half_width, 4));
+            report_html(out, "; the exact AUC lies within %s of it",
+                        report_number(number, half_width, 4));
         }
         fl_buf_puts(out, ".");
     }
@@ -334,7 +351,8 @@ static void add_methods(fl_buf *out, const json_t *report, const char *metric)
     json_array_foreach(json_object_get(pooled, "missing"), i, missing) {
         report_html(out, "%s%s", i == 0 ? " Not in it: " : ", ", json_string_value(missing));
     }
-    fl_buf_puts(out, json_array_size(json_object_get(pooled, "missing")) > 0 ? ".</p>\n" : "</p>\n");
+    fl_buf_puts(out,
+                json_array_size(json_object_get(pooled, "missing")) > 0 ? ".</p>\n" : "</p>\n");
 }
 
 static void add_sites(fl_buf *out, const json_t *report, const char *metric)
@@ -344,10 +362,12 @@ static void add_sites(fl_buf *out, const json_t *report, const char *metric)
     fl_buf_printf(&shared, "#%s, shared model", label);
     fl_buf_printf(&own, "#%s, own model", label);
     fl_buf_printf(&all, "#%s, all data in one place", label);
-    const char *with[] = {"Hospital", "#Training cases", "#Test cases", "#Positives", shared.data,
-                          own.data, all.data, "#Benefit of joining", "Joining", NULL};
-    const char *without[] = {"Hospital", "#Training cases", "#Test cases", "#Positives", shared.data,
-                             own.data, "#Benefit of joining", "Joining", NULL};
+    const char *with[] = {
+        "Hospital", "#Training cases", "#Test cases",         "#Positives", shared.data,
+        own.data,   all.data,          "#Benefit of joining", "Joining",    NULL};
+    const char *without[] = {"Hospital",  "#Training cases", "#Test cases",         "#Positives",
+                             shared.data, own.data,          "#Benefit of joining", "Joining",
+                             NULL};
     report_html_section(out, "hospitals", "Hospital by hospital");
     report_html_table(out, REPORT_CARDS, has_centralised(report) ? with : without);
     size_t i;
@@ -388,8 +408,8 @@ static void add_round(fl_buf *out, const json_t *report, const json_t *round, in
     char text[REPORT_NUMBER_BYTES];
     int64_t number = fl_json_get_int(round, "round", 0);
     const json_t *validation = json_object_get(round, "validation");
-    report_html(out, "<tr class=\"%s\"><td class=\"n\">%lld</td>",
-                number == selected ? "mark" : "", (long long)number);
+    report_html(out, "<tr class=\"%s\"><td class=\"n\">%lld</td>", number == selected ? "mark" : "",
+                (long long)number);
     report_html(out, "<td class=\"n\">%zu of %zu</td>",
                 json_array_size(json_object_get(round, "participants")), n_sites);
     report_html(out, "<td class=\"n\">%s</td>",
@@ -451,9 +471,9 @@ static void add_absences(fl_buf *out, const json_t *report)
 
 static void add_rounds(fl_buf *out, const json_t *report)
 {
-    static const char *const columns[] = {"#Round", "#Hospitals", "#Training loss", "#Val. AUC",
-                                          "#Val. accuracy", "#Time", "#Received", "#Sent", "Absent",
-                                          NULL};
+    static const char *const columns[] = {
+        "#Round", "#Hospitals", "#Training loss", "#Val. AUC", "#Val. accuracy",
+        "#Time",  "#Received",  "#Sent",          "Absent",    NULL};
     int64_t selected = fl_json_get_int(json_object_get(report, "select"), "round", -1);
     size_t i, n_sites = n_expected(report);
     const json_t *round;
@@ -478,8 +498,9 @@ static void add_fairness(fl_buf *out, const json_t *report)
     const json_t *f = json_object_get(report, "fairness");
     const char *metric = fl_json_get_string(f, "metric", "auc");
     report_html_section(out, "fairness", "Fairness between hospitals");
-    report_html(out, "<p>How evenly the shared model serves the %lld hospitals whose %s is "
-                     "defined.</p>\n<dl>\n",
+    report_html(out,
+                "<p>How evenly the shared model serves the %lld hospitals whose %s is "
+                "defined.</p>\n<dl>\n",
                 (long long)fl_json_get_int(f, "n_sites", 0), report_metric_label(metric));
     report_fact(out, "Worst hospital", fl_json_get_string(f, "worst_site", NULL));
     report_fact_number(out, "Worst", fl_json_get_number(f, "worst"), 3);
@@ -493,8 +514,8 @@ static void add_fairness(fl_buf *out, const json_t *report)
     report_each_member(json_object_get(f, "subgroup_gaps"), attribute, gap) {
         fl_buf what = FL_BUF_INIT;
         fl_buf_printf(&what, "Gap between groups by %s", attribute);
-        report_fact_number(out, what.data, json_is_number(gap) ? json_number_value(gap) : report_value(gap),
-                           3);
+        report_fact_number(out, what.data,
+                           json_is_number(gap) ? json_number_value(gap) : report_value(gap), 3);
         fl_buf_clear(&what);
     }
     fl_buf_puts(out, "</dl>\n");
@@ -518,12 +539,13 @@ static void add_security(fl_buf *out, const json_t *report)
         report_html_table(out, REPORT_WIDE, columns);
         json_array_foreach(refusals, i, item) {
             char times[REPORT_NUMBER_BYTES];
-            report_html(out,
-                        "<tr><td>%s</td><td>%s</td><td class=\"text\">%s</td><td class=\"text\">%s</td>"
-                        "<td class=\"n\">%s</td></tr>\n",
-                        fl_json_get_string(item, "time", ""), fl_json_get_string(item, "address", ""),
-                        fl_json_get_string(item, "what", ""), fl_json_get_string(item, "reason", ""),
-                        report_count(times, fl_json_get_int(item, "count", 1)));
+            report_html(
+                out,
+                "<tr><td>%s</td><td>%s</td><td class=\"text\">%s</td><td class=\"text\">%s</td>"
+                "<td class=\"n\">%s</td></tr>\n",
+                fl_json_get_string(item, "time", ""), fl_json_get_string(item, "address", ""),
+                fl_json_get_string(item, "what", ""), fl_json_get_string(item, "reason", ""),
+                report_count(times, fl_json_get_int(item, "count", 1)));
         }
         report_html_table_end(out);
     }
@@ -534,9 +556,10 @@ static void add_rules(fl_buf *out, const json_t *report, const char *metric)
 {
     report_html_section(out, "rules", "How this page chooses its words");
     report_verdict_rules(out, report, metric);
-    fl_buf_puts(out, "<p>The first sentence counts hospitals at which both models have a value. "
-                     "Worst and best hospital are by the value, not by the interval. What cannot be "
-                     "computed is shown as a dash with the reason, never as 0 or 0.5.</p>\n");
+    fl_buf_puts(out,
+                "<p>The first sentence counts hospitals at which both models have a value. "
+                "Worst and best hospital are by the value, not by the interval. What cannot be "
+                "computed is shown as a dash with the reason, never as 0 or 0.5.</p>\n");
     report_html_section_end(out);
 }
 

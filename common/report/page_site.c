@@ -26,7 +26,7 @@ static const double poor_calibration = 0.05;  // ECE surely above: said in the v
 static void add_signed(fl_buf *out, const json_t *figure, int digits)
 {
     char text[REPORT_NUMBER_BYTES];
-    report_html(out, "%s", report_figure_text(text, figure, digits, true));
+    report_html_number(out, report_figure_text(text, figure, digits, true));
 }
 
 static void lead_sentence(fl_buf *out, const json_t *report, const json_t *site, const char *metric)
@@ -98,12 +98,14 @@ static void calibration_sentence(fl_buf *out, const json_t *report, const json_t
     double low = fl_json_get_number(ece, "ci_low"), high = fl_json_get_number(ece, "ci_high");
     char text[REPORT_NUMBER_BYTES];
     if (low > poor_calibration) {
-        report_html(out, "<p>Do not read the scores as probabilities here: calibration is poor, "
-                         "error %s.</p>\n",
+        report_html(out,
+                    "<p>Do not read the scores as probabilities here: calibration is poor, "
+                    "error %s.</p>\n",
                     report_figure_text(text, ece, 2, false));
     } else if (high <= poor_calibration) {
-        report_html(out, "<p>The scores can be read as probabilities here: calibration error "
-                         "%s.</p>\n",
+        report_html(out,
+                    "<p>The scores can be read as probabilities here: calibration error "
+                    "%s.</p>\n",
                     report_figure_text(text, ece, 2, false));
     }
 }
@@ -125,7 +127,8 @@ static void unknown_groups_sentence(fl_buf *out, const json_t *site, const char 
 }
 
 /* Place among the hospitals with a value. */
-static void place_sentence(fl_buf *out, const json_t *report, const json_t *site, const char *metric)
+static void place_sentence(fl_buf *out, const json_t *report, const json_t *site,
+                           const char *metric)
 {
     double sign = report_higher_is_better(metric) ? 1 : -1;
     double own = sign * report_value(report_figure(report, site, "global", metric));
@@ -143,13 +146,12 @@ static void place_sentence(fl_buf *out, const json_t *report, const json_t *site
     report_html(out, "<p>By %s the shared model serves ", report_metric_label(metric));
     if (better == 0) {
         fl_buf_puts(out, "no other hospital better than yours");
-    } else if (better + 1 == n) {
-        fl_buf_puts(out, "every other hospital better than yours");
     } else {
-        report_html(out, "%zu of %zu hospitals better than yours", better, n);
+        report_html(out, "%zu of the %zu other hospitals better than yours", better, n - 1);
     }
-    report_html(out, " (hospitals with a value: %zu); the gap between best and worst is %s.</p>\n", n,
-                report_number(gap, fl_json_get_number(json_object_get(report, "fairness"), "gap"), 2));
+    report_html(
+        out, "; the gap between best and worst is %s.</p>\n",
+        report_number(gap, fl_json_get_number(json_object_get(report, "fairness"), "gap"), 2));
 }
 
 static void absences_sentence(fl_buf *out, const json_t *report, const char *name)
@@ -191,7 +193,8 @@ static void flow_box(fl_buf *out, const char *kind, const json_t *object, const 
     int64_t n = fl_json_get_int(object, key, -1);
     char text[REPORT_NUMBER_BYTES];
     if (n >= 0) {
-        report_html(out, "<div class=\"%s\"><b>%s</b>%s</div>\n", kind, report_count(text, n), what);
+        report_html(out, "<div class=\"%s\"><b>%s</b>%s</div>\n", kind, report_count(text, n),
+                    what);
     }
 }
 
@@ -264,7 +267,7 @@ static void table1_counts(fl_buf *out, const json_t *site, const char *key, cons
     fl_buf_puts(out, "</tr>\n");
 }
 
-/* Every key that some split's counts have, in the order of first sight. */
+/* Every key that some split counts a case of, in the order of first sight. */
 static void table1_shares(fl_buf *out, const json_t *site, const char *group, const char *attribute,
                           const char *prefix)
 {
@@ -274,7 +277,9 @@ static void table1_shares(fl_buf *out, const json_t *site, const char *group, co
         const char *code;
         json_t *n;
         report_each_member(counts, code, n) {
-            json_object_set_new(seen, code, json_null());
+            if (json_integer_value(n) > 0) {
+                json_object_set_new(seen, code, json_null());
+            }
         }
     }
     const char *code;
@@ -347,10 +352,10 @@ static void add_at_prevalence(fl_buf *out, const json_t *report, const json_t *s
         char share[REPORT_NUMBER_BYTES], ppv[REPORT_NUMBER_BYTES], npv[REPORT_NUMBER_BYTES];
         if (called > 0 && refused > 0) {
             snprintf(share, sizeof share, "%.3g", 100 * prevalence);
-            report_html(out, "<li>%s model, at the declared prevalence of %s %%: PPV %s, NPV %s.</li>\n",
-                        m == 0 ? "Shared" : "Own", share,
-                        report_number(ppv, se * prevalence / called, 2),
-                        report_number(npv, sp * (1 - prevalence) / refused, 3));
+            report_html(
+                out, "<li>%s model, at the declared prevalence of %s %%: PPV %s, NPV %s.</li>\n",
+                m == 0 ? "Shared" : "Own", share, report_number(ppv, se * prevalence / called, 2),
+                report_number(npv, sp * (1 - prevalence) / refused, 3));
         }
     }
     fl_buf_puts(out, "</ul>\n");
@@ -367,7 +372,8 @@ static void add_figures(fl_buf *out, const json_t *report, const json_t *site)
     for (size_t m = 0; m < 4; m++) {
         there[m] = false;
         for (size_t k = 0; report_metrics[k] != NULL; k++) {
-            there[m] = there[m] || report_figure(report, site, models[m], report_metrics[k]) != NULL;
+            there[m] = there[m] ||
+                       report_figure(report, site, models[m], report_metrics[k]) != NULL;
         }
         if (there[m]) {
             columns[n++] = titles[m];
@@ -394,28 +400,30 @@ static void add_figures(fl_buf *out, const json_t *report, const json_t *site)
         report_html(out, "<tr><td data-l=\"Figure\">%s</td>", report_metric_label(metric));
         for (size_t m = 0; m < 4; m++) {
             if (there[m]) {
-                report_html_figure(out, titles[m], report_figure(report, site, models[m], metric), 2,
-                                   m == 3);
+                report_html_figure(out, titles[m], report_figure(report, site, models[m], metric),
+                                   2, m == 3);
             }
         }
-        report_html(out, "<td class=\"n\" data-l=\"Cases\">%s</td>"
-                         "<td data-l=\"Interval by\"><span class=\"soft\">%s</span></td></tr>\n",
+        report_html(out,
+                    "<td class=\"n\" data-l=\"Cases\">%s</td>"
+                    "<td data-l=\"Interval by\"><span class=\"soft\">%s</span></td></tr>\n",
                     report_count(count, fl_json_get_int(global, "n", 0)),
                     fl_json_get_string(global, "method", ""));
     }
     report_html_table_end(out);
     add_at_prevalence(out, report, site);
-    fl_buf_puts(out, "<p class=\"note\">All on your test cases, in brackets 95 % intervals. Cases: "
-                     "those that the shared model's figure rests on (sensitivity: the positives; PPV: "
-                     "the cases called positive). Benefit: shared minus own model, paired.</p>\n");
+    fl_buf_puts(out,
+                "<p class=\"note\">All on your test cases, in brackets 95 % intervals. Cases: "
+                "those that the shared model's figure rests on (sensitivity: the positives; PPV: "
+                "the cases called positive). Benefit: shared minus own model, paired.</p>\n");
     report_html_section_end(out);
     for (size_t c = 0; c < 4; c++) {
         fl_buf_clear(&marked[c]);
     }
 }
 
-static void confusion_table(fl_buf *out, const json_t *report, const json_t *site, const char *model,
-                            const char *title)
+static void confusion_table(fl_buf *out, const json_t *report, const json_t *site,
+                            const char *model, const char *title)
 {
     const json_t *c = report_at(site, "confusion", model, NULL);
     const char *positive = fl_json_get_string(report, "positive", "positive");
@@ -426,15 +434,16 @@ static void confusion_table(fl_buf *out, const json_t *report, const json_t *sit
     }
     report_html(out, "<h3>%s%s%s</h3>\n", title, isnan(threshold) ? "" : ", threshold ",
                 isnan(threshold) ? "" : report_number(at, threshold, 3));
-    report_html(out,
-                "<div class=\"scroll\"><table class=\"matrix\"><thead><tr><th></th>"
-                "<th class=\"n\">called %s</th><th class=\"n\">not called</th></tr></thead><tbody>\n"
-                "<tr><td>%s</td><td class=\"n\">%lld</td><td class=\"n\">%lld missed</td></tr>\n"
-                "<tr><td>the others</td><td class=\"n\">%lld false alarms</td>"
-                "<td class=\"n\">%lld</td></tr>\n</tbody></table></div>\n",
-                positive, positive, (long long)fl_json_get_int(c, "tp", 0),
-                (long long)fl_json_get_int(c, "fn", 0), (long long)fl_json_get_int(c, "fp", 0),
-                (long long)fl_json_get_int(c, "tn", 0));
+    report_html(
+        out,
+        "<div class=\"scroll\"><table class=\"matrix\"><thead><tr><th></th>"
+        "<th class=\"n\">called %s</th><th class=\"n\">not called</th></tr></thead><tbody>\n"
+        "<tr><td>%s</td><td class=\"n\">%lld</td><td class=\"n\">%lld missed</td></tr>\n"
+        "<tr><td>the others</td><td class=\"n\">%lld false alarms</td>"
+        "<td class=\"n\">%lld</td></tr>\n</tbody></table></div>\n",
+        positive, positive, (long long)fl_json_get_int(c, "tp", 0),
+        (long long)fl_json_get_int(c, "fn", 0), (long long)fl_json_get_int(c, "fp", 0),
+        (long long)fl_json_get_int(c, "tn", 0));
 }
 
 static void add_threshold(fl_buf *out, const json_t *report, const json_t *site)
@@ -461,8 +470,8 @@ static void add_threshold(fl_buf *out, const json_t *report, const json_t *site)
 
 /* --------------------------------------------------------------- subgroups */
 
-static const char *const subgroup_metrics[] = {"auc", "accuracy", "sensitivity", "specificity",
-                                               "brier", NULL};
+static const char *const subgroup_metrics[] = {"auc",         "accuracy", "sensitivity",
+                                               "specificity", "brier",    NULL};
 
 static bool subgroups_have(const json_t *site, const char *metric)
 {
@@ -481,16 +490,18 @@ static void add_subgroup(fl_buf *out, const json_t *group, const char *const *me
     char text[REPORT_NUMBER_BYTES];
     int64_t cases = fl_json_get_int(group, "n", -1);
     report_html(out, "<tr><td data-l=\"Group\">%s %s</td>",
-                fl_json_get_string(group, "attribute", "?"), fl_json_get_string(group, "value", "?"));
+                fl_json_get_string(group, "attribute", "?"),
+                fl_json_get_string(group, "value", "?"));
     if (cases < 0) {
-        report_html(out, "<td class=\"text soft\" data-l=\"\" colspan=\"%zu\">not shown: %s</td></tr>\n",
+        report_html(out,
+                    "<td class=\"text soft\" data-l=\"\" colspan=\"%zu\">not shown: %s</td></tr>\n",
                     n + 1, fl_json_get_string(group, "why", ""));
         return;
     }
     report_html(out, "<td class=\"n\" data-l=\"Cases\">%s</td>", report_count(text, cases));
     for (size_t m = 0; m < n; m++) {
-        report_html_figure(out, report_metric_label(metrics[m]), json_object_get(group, metrics[m]), 2,
-                           false);
+        report_html_figure(out, report_metric_label(metrics[m]), json_object_get(group, metrics[m]),
+                           2, false);
     }
     fl_buf_puts(out, "</tr>\n");
 }
@@ -521,12 +532,14 @@ static void add_subgroups(fl_buf *out, const json_t *report, const json_t *site)
     int64_t min_cell = fl_json_get_int(json_object_get(report, "evaluation"), "min_cell", -1);
     fl_buf_puts(out, "<p class=\"note\">Shared model, your test cases.");
     if (min_cell > 0) {
-        report_html(out, " Groups of fewer than %lld patients are not shown, nor is one from which "
-                         "such a group could be worked out.",
+        report_html(out,
+                    " Groups of fewer than %lld patients are not shown, nor is one from which "
+                    "such a group could be worked out.",
                     (long long)min_cell);
     }
-    fl_buf_puts(out, " Differences between groups shown here were not tested; with several groups some "
-                     "differ by chance.</p>\n");
+    fl_buf_puts(out,
+                " Differences between groups shown here were not tested; with several groups some "
+                "differ by chance.</p>\n");
     report_html_section_end(out);
     for (i = 0; i < n; i++) {
         fl_buf_clear(&titles[i]);
@@ -547,8 +560,9 @@ static void add_others(fl_buf *out, const json_t *report, const json_t *site, co
     json_array_foreach(json_object_get(report, "sites"), i, other) {
         char n[REPORT_NUMBER_BYTES];
         bool own = other == site;
-        report_html(out, "<tr class=\"%s\"><td data-l=\"Hospital\">%s%s</td><td class=\"n\" "
-                         "data-l=\"Test cases\">%s</td>",
+        report_html(out,
+                    "<tr class=\"%s\"><td data-l=\"Hospital\">%s%s</td><td class=\"n\" "
+                    "data-l=\"Test cases\">%s</td>",
                     own ? "mark" : "", report_site_name(other), own ? " (yours)" : "",
                     report_count(n, fl_json_get_int(other, "n_test", 0)));
         report_html_figure(out, "Shared model", report_figure(report, other, "global", metric), 2,
@@ -579,8 +593,9 @@ static void add_problems(fl_buf *out, const json_t *site)
         json_array_foreach(problems, i, item) {
             char n[REPORT_NUMBER_BYTES];
             int64_t count = fl_json_get_int(item, "n", -1);
-            report_html(out, "<tr><td class=\"text\">%s</td><td class=\"text\">%s</td>"
-                             "<td class=\"n\">%s</td></tr>\n",
+            report_html(out,
+                        "<tr><td class=\"text\">%s</td><td class=\"text\">%s</td>"
+                        "<td class=\"n\">%s</td></tr>\n",
                         fl_json_get_string(item, "what", ""), fl_json_get_string(item, "where", ""),
                         count < 0 ? "" : report_count(n, count));
         }
@@ -595,15 +610,18 @@ static void add_rules(fl_buf *out, const json_t *report, const char *metric)
     report_number(limit, poor_calibration, 2);
     report_html_section(out, "rules", "How this page chooses its words");
     report_verdict_rules(out, report, metric);
-    report_html(out,
-                "<ul>\n<li>Calibration is called poor when the whole interval of the calibration "
-                "error (ECE, bias taken off, 200 cases or more) lies above %s, and good when it lies "
-                "below; in between nothing is said.</li>\n"
-                "<li>Groups are listed as too few to judge when they are suppressed or their %s has no "
-                "interval.</li>\n"
-                "<li>What cannot be computed is shown as a dash with the reason, never as 0 or "
-                "0.5.</li>\n</ul>\n",
-                limit, report_metric_label(metric));
+    report_html(
+        out,
+        "<ul>\n<li>Calibration is called poor when the whole interval of the calibration "
+        "error (ECE, bias taken off, 200 cases or more) lies above %s, and good when it lies "
+        "below; in between nothing is said.</li>\n"
+        "<li>Groups are listed as too few to judge when they are suppressed or their %s has no "
+        "interval.</li>\n"
+        "<li>Which hospitals are served better is by the value, not by the interval; "
+        "hospitals without a value do not count.</li>\n"
+        "<li>What cannot be computed is shown as a dash with the reason, never as 0 or "
+        "0.5.</li>\n</ul>\n",
+        limit, report_metric_label(metric));
     report_html_section_end(out);
 }
 

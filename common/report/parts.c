@@ -15,15 +15,18 @@
 
 const char *report_verdict_class(report_verdict v)
 {
-    return v == REPORT_HELPS ? "good" : v == REPORT_HURTS ? "bad" : v == REPORT_UNSURE ? "unsure" : "";
+    return v == REPORT_HELPS    ? "good"
+           : v == REPORT_HURTS  ? "bad"
+           : v == REPORT_UNSURE ? "unsure"
+                                : "";
 }
 
 void report_verdict_cell(fl_buf *out, const char *column, report_verdict v)
 {
     static const char *const signs[] = {
-        [REPORT_HELPS] = "\xe2\x96\xb2",       // up
-        [REPORT_HURTS] = "\xe2\x96\xbc",       // down
-        [REPORT_SAME] = "\xe2\x89\x88",        // about equal
+        [REPORT_HELPS] = "\xe2\x96\xb2",  // up
+        [REPORT_HURTS] = "\xe2\x96\xbc",  // down
+        [REPORT_SAME] = "\xe2\x89\x88",   // about equal
         [REPORT_UNSURE] = "?",
         [REPORT_NO_VERDICT] = "\xe2\x80\x93",  // dash
     };
@@ -43,16 +46,17 @@ void report_verdict_rules(fl_buf *out, const json_t *report, const char *metric)
                 "interval is paired. The smallest difference that matters was declared before the "
                 "run: %s.</p>\n<ul>\n",
                 label, report_margin(report, metric) > 0 ? margin : "none was, so any counts");
-    report_html(out,
-                "<li><b>helps</b>: the 95 %% interval lies wholly on the better side of 0, and the "
-                "difference is at least %s.</li>\n"
-                "<li><b>hurts</b>: the same on the worse side.</li>\n"
-                "<li><b>no difference</b>: the interval lies wholly within %s of 0.</li>\n"
-                "<li><b>cannot tell</b>: none of these; more cases would be needed.</li>\n"
-                "<li><b>not judged</b>: there is no interval; the reason stands beside it.</li>\n"
-                "<li><b>few cases</b>: under %d test cases of either class. Below 10 no interval of "
-                "the AUC is given.</li>\n</ul>\n",
-                margin, margin, REPORT_FEW);
+    report_html(
+        out,
+        "<li><b>helps</b>: the 95 %% interval lies wholly on the better side of 0, and the "
+        "difference is at least %s.</li>\n"
+        "<li><b>hurts</b>: the same on the worse side.</li>\n"
+        "<li><b>no difference</b>: the interval lies wholly within %s of 0.</li>\n"
+        "<li><b>cannot tell</b>: none of these; more cases would be needed.</li>\n"
+        "<li><b>not judged</b>: there is no interval; the reason stands beside it.</li>\n"
+        "<li><b>few cases</b>: under %d test cases of either class. Below 10 no interval of "
+        "the AUC is given.</li>\n</ul>\n",
+        margin, margin, REPORT_FEW);
 }
 
 /* ------------------------------------------------------------------- facts */
@@ -184,7 +188,8 @@ void report_selection_section(fl_buf *out, const json_t *report)
     if (round >= 0) {
         bool best = strcmp(fl_json_get_string(select, "keep", "best"), "best") == 0;
         report_html(out, "<dt>Model</dt><dd>of round %lld, ", (long long)round);
-        report_html(out, best ? "the best by %s of the %s split" : "the last one (%s of the %s split",
+        report_html(out,
+                    best ? "the best by %s of the %s split" : "the last one (%s of the %s split",
                     report_metric_label(metric), fl_json_get_string(select, "split", "val"));
         if (!isnan(value)) {
             report_html(out, ": %s", report_number(number, value, 3));
@@ -263,8 +268,9 @@ void report_model_section(fl_buf *out, const json_t *report)
     report_each_member(json_object_get(environment, "sites"), site, text) {
         add_facts_of(out, site, text);
     }
-    fl_buf_puts(out, "</dl>\n<p class=\"note\">Same bits again: same program and libraries, same "
-                     "CPU features, same threads a site, same recorded hospitals of every round, no "
-                     "privacy noise.</p>\n");
+    fl_buf_puts(out,
+                "</dl>\n<p class=\"note\">Same bits again: same program and libraries, same "
+                "CPU features, same threads a site, same recorded hospitals of every round, no "
+                "privacy noise.</p>\n");
     report_html_section_end(out);
 }

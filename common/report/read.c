@@ -71,9 +71,12 @@ static const struct {
 enum { N_METRICS = sizeof metrics / sizeof metrics[0] };
 
 const char *const report_metrics[] = {
-    "auc", "auprc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv",
-    "npv", "f1", "brier", "nll", "ece", "dice", "iou", "hd95", "map50", "map", "mae",
-    "rmse", "cindex", NULL,
+    "auc",         "auprc",       "accuracy", "balanced_accuracy",
+    "sensitivity", "specificity", "ppv",      "npv",
+    "f1",          "brier",       "nll",      "ece",
+    "dice",        "iou",         "hd95",     "map50",
+    "map",         "mae",         "rmse",     "cindex",
+    NULL,
 };
 
 static int metric_index(const char *metric)
@@ -124,8 +127,7 @@ static bool has_figures(const json_t *report, const char *metric)
 
 const char *report_main_metric(const json_t *report)
 {
-    const char *selected =
-        fl_json_get_string(json_object_get(report, "select"), "metric", "");
+    const char *selected = fl_json_get_string(json_object_get(report, "select"), "metric", "");
     int m = metric_index(selected);
     if (m >= 0 && has_figures(report, selected)) {
         return metrics[m].name;
@@ -140,15 +142,15 @@ const char *report_main_metric(const json_t *report)
 
 /* ---------------------------------------------------------------- figures */
 
-const json_t *report_figure(const json_t *report, const json_t *site,
-                            const char *model, const char *metric)
+const json_t *report_figure(const json_t *report, const json_t *site, const char *model,
+                            const char *metric)
 {
     if (strcmp(model, "benefit") == 0) {
         return report_at(site, "benefit", metric, NULL);
     }
     if (strcmp(model, "centralised") == 0) {
-        return report_at(report, "baselines", "centralised", "sites",
-                         report_site_name(site), metric, NULL);
+        return report_at(report, "baselines", "centralised", "sites", report_site_name(site),
+                         metric, NULL);
     }
     return report_at(site, "models", model, metric, NULL);
 }
@@ -164,8 +166,7 @@ double report_margin(const json_t *report, const char *metric)
     return margin > 0 ? margin : 0;
 }
 
-report_verdict report_verdict_of(const json_t *report, const json_t *site,
-                                 const char *metric)
+report_verdict report_verdict_of(const json_t *report, const json_t *site, const char *metric)
 {
     const json_t *figure = report_figure(report, site, "benefit", metric);
     double sign = report_higher_is_better(metric) ? 1 : -1;
@@ -188,10 +189,8 @@ report_verdict report_verdict_of(const json_t *report, const json_t *site,
 const char *report_verdict_word(report_verdict v)
 {
     static const char *const words[] = {
-        [REPORT_HELPS] = "helps",
-        [REPORT_HURTS] = "hurts",
-        [REPORT_SAME] = "no difference",
-        [REPORT_UNSURE] = "cannot tell",
+        [REPORT_HELPS] = "helps",           [REPORT_HURTS] = "hurts",
+        [REPORT_SAME] = "no difference",    [REPORT_UNSURE] = "cannot tell",
         [REPORT_NO_VERDICT] = "not judged",
     };
     return words[v];

@@ -19,8 +19,8 @@ enum { REPORT_NUMBER_BYTES = 96 };
 const json_t *report_at(const json_t *json, ...) __attribute__((sentinel));
 
 /* json_object_foreach on what is only borrowed. */
-#define report_each_member(object, key, value)                                \
-    json_object_foreach((json_t *)(uintptr_t)(object), key, value)
+#define report_each_member(object, key, value) \
+    json_object_foreach ((json_t *)(uintptr_t)(object), key, value)
 
 /* An element of "sites"; NULL when there is none of that name. */
 const json_t *report_site(const json_t *report, const char *name);
@@ -41,22 +41,21 @@ double report_metric_most(const char *metric);
 
 /* FIGURE of a site: model is "global" or "local"; "centralised" looks into
  * the run's baselines; "benefit" is global minus local. */
-const json_t *report_figure(const json_t *report, const json_t *site,
-                            const char *model, const char *metric);
+const json_t *report_figure(const json_t *report, const json_t *site, const char *model,
+                            const char *metric);
 double report_value(const json_t *figure);  // NAN when undefined
 /* Smallest difference of the metric that was declared to matter; 0 when none. */
 double report_margin(const json_t *report, const char *metric);
 
 /* What joining did for a site, by the declared margin and the paired interval. */
 typedef enum {
-    REPORT_HELPS,      // interval above 0, value at least the margin
-    REPORT_HURTS,      // the mirror image
-    REPORT_SAME,       // interval within the margin on both sides
-    REPORT_UNSURE,     // neither: the interval holds both
-    REPORT_NO_VERDICT, // no figure, or no interval
+    REPORT_HELPS,       // interval above 0, value at least the margin
+    REPORT_HURTS,       // the mirror image
+    REPORT_SAME,        // interval within the margin on both sides
+    REPORT_UNSURE,      // neither: the interval holds both
+    REPORT_NO_VERDICT,  // no figure, or no interval
 } report_verdict;
-report_verdict report_verdict_of(const json_t *report, const json_t *site,
-                                 const char *metric);
+report_verdict report_verdict_of(const json_t *report, const json_t *site, const char *metric);
 const char *report_verdict_word(report_verdict v);  // "helps", "cannot tell" ...
 
 /* One hospital's absences for one reason. */
@@ -73,13 +72,13 @@ report_absence *report_absences(const json_t *report, size_t *n);
 bool report_never_there(const json_t *report, const char *site);
 
 /* Numbers as people read them; all return out, of REPORT_NUMBER_BYTES. */
-char *report_number(char *out, double value, int digits);       // "-" for NAN
-char *report_signed(char *out, double value, int digits);       // "+0.06"
+char *report_number(char *out, double value, int digits);  // "-" for NAN
+char *report_signed(char *out, double value, int digits);  // "+0.06"
 char *report_figure_text(char *out, const json_t *figure, int digits,
-                         bool with_sign);                       // "0.84 [0.80, 0.88]"
-char *report_count(char *out, int64_t count);                   // "12 345"
-char *report_bytes(char *out, double bytes);                    // "1.4 MB"
-char *report_duration(char *out, double seconds);               // "2 min 05 s"
-char *report_time(char *out, const char *iso);                  // "2026-01-31 12:00 UTC"
+                         bool with_sign);          // "0.84 [0.80, 0.88]"
+char *report_count(char *out, int64_t count);      // "12 345"
+char *report_bytes(char *out, double bytes);       // "1.4 MB"
+char *report_duration(char *out, double seconds);  // "2 min 05 s"
+char *report_time(char *out, const char *iso);     // "2026-01-31 12:00 UTC"
 
 #endif

@@ -14,8 +14,8 @@
 
 /* ------------------------------------------------------------- every file */
 
-static fl_status write_site_page(const json_t *report, const char *site,
-                                 const char *dir, fl_err *err)
+static fl_status write_site_page(const json_t *report, const char *site, const char *dir,
+                                 fl_err *err)
 {
     char *path = fl_xasprintf("%s/sites/%s.html", dir, site);
     fl_status st = report_write_site(report, site, path, err);

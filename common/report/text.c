@@ -54,8 +54,8 @@ static void add_pooled(fl_buf *out, const json_t *report, const char *metric)
 {
     char text[REPORT_NUMBER_BYTES];
     const json_t *pooled = report_at(report, "pooled", "global", metric, NULL);
-    const json_t *centralised =
-        report_at(report, "baselines", "centralised", "pooled", metric, NULL);
+    const json_t *centralised = report_at(report, "baselines", "centralised", "pooled", metric,
+                                          NULL);
     if (!isnan(report_value(pooled))) {
         fl_buf_printf(out, "pooled: %s", report_figure_text(text, pooled, 3, false));
         if (!isnan(report_value(centralised))) {
@@ -71,7 +71,8 @@ static void add_fairness(fl_buf *out, const json_t *report)
     const json_t *f = json_object_get(report, "fairness");
     const char *site = fl_json_get_string(f, "worst_site", NULL);
     if (site != NULL) {
-        fl_buf_printf(out, "worst: %s %s", site, report_number(number, fl_json_get_number(f, "worst"), 3));
+        fl_buf_printf(out, "worst: %s %s", site,
+                      report_number(number, fl_json_get_number(f, "worst"), 3));
         fl_buf_printf(out, "; gap %s", report_number(number, fl_json_get_number(f, "gap"), 3));
         fl_buf_printf(out, "; mean %s\n", report_number(number, fl_json_get_number(f, "mean"), 3));
     }
@@ -83,7 +84,9 @@ static void add_absent(fl_buf *out, const json_t *report)
     report_absence *list = report_absences(report, &n);
     for (size_t i = 0; i < n; i++) {
         fl_buf_printf(out, "absent: %s (%s%s): %s\n", list[i].site,
-                      list[i].n_rounds == 0 ? "" : list[i].n_rounds == 1 ? "round " : "rounds ",
+                      list[i].n_rounds == 0   ? ""
+                      : list[i].n_rounds == 1 ? "round "
+                                              : "rounds ",
                       list[i].rounds, list[i].reason);
     }
     free(list);
@@ -129,8 +132,7 @@ char *report_text(const json_t *report)
     add_pooled(&out, report, metric);
     add_fairness(&out, report);
     add_absent(&out, report);
-    const char *statement =
-        fl_json_get_string(json_object_get(report, "privacy"), "statement", "");
+    const char *statement = fl_json_get_string(json_object_get(report, "privacy"), "statement", "");
     if (statement[0] != '\0') {
         fl_buf line = FL_BUF_INIT;
         fl_buf_printf(&line, "privacy: %s", statement);

@@ -30,8 +30,7 @@ static double distance_of(double auc)
 
 /* images: of each patient; 0.7 of the spread is the patient's, 0.3 the
  * image's. */
-static double coverage_of_auc(double auc, size_t n_positive, size_t n_negative,
-                              size_t images)
+static double coverage_of_auc(double auc, size_t n_positive, size_t n_negative, size_t images)
 {
     static double score[MOST];
     static bool positive[MOST];
@@ -118,8 +117,10 @@ static void coverage_of_figures(bool calibrated)
         const char *name;
         double truth[2];  // overconfident, calibrated
     } metrics[] = {
-        {"brier", {1.0 / 5, 1.0 / 6}},          {"nll", {0.6, 0.5}},
-        {"ece", {0.05, 0}},                     {"f1", {0.7, 0.75}},
+        {"brier", {1.0 / 5, 1.0 / 6}},
+        {"nll", {0.6, 0.5}},
+        {"ece", {0.05, 0}},
+        {"f1", {0.7, 0.75}},
         {"balanced_accuracy", {0.7, 0.75}},
     };
     double held[5] = {0};

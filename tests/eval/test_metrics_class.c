@@ -12,8 +12,12 @@ static void figures_of_a_small_test_set(void **state)
     const double score[] = {0.9, 0.1, 0.2, 0.8, 0.7, 0.3, 0.6, 0.4};  // (4, 2)
     const int label[] = {0, 1, 1, 0};
     eval_predictions p = {
-        .n = 4, .n_classes = 2, .score = score, .label = label,
-        .positive = 1, .threshold = 0.5,
+        .n = 4,
+        .n_classes = 2,
+        .score = score,
+        .label = label,
+        .positive = 1,
+        .threshold = 0.5,
     };
     eval_metrics m;
     eval_classify(&m, &p, 1);
@@ -79,8 +83,8 @@ static void values_and_intervals_equal_the_independent_ones(void **state)
             const json_t *values = json_object_get(c, "value");
             double wanted = fl_json_get_number(values, m.item[i].name);
             if (!(fabs(f->value - wanted) <= 1e-9) && !(isnan(f->value) && isnan(wanted))) {
-                check_fail("%s: %s: got %.12g, expected %.12g", name, m.item[i].name,
-                           f->value, wanted);
+                check_fail("%s: %s: got %.12g, expected %.12g", name, m.item[i].name, f->value,
+                           wanted);
             }
             check(!isnan(f->value) || f->why[0] != '\0');
             const json_t *ci = json_object_get(json_object_get(c, "ci"), m.item[i].name);
@@ -147,8 +151,10 @@ static void differences_equal_the_independent_ones(void **state)
             two[1][2 * i] = 1 - b[i];
             two[1][2 * i + 1] = b[i];
         }
-        eval_predictions from = {n, 2, two[0], label, patient, 1, fl_json_get_number(c, "threshold_a")};
-        eval_predictions to = {n, 2, two[1], label, patient, 1, fl_json_get_number(c, "threshold_b")};
+        eval_predictions from = {
+            n, 2, two[0], label, patient, 1, fl_json_get_number(c, "threshold_a")};
+        eval_predictions to = {
+            n, 2, two[1], label, patient, 1, fl_json_get_number(c, "threshold_b")};
         const json_t *values = json_object_get(c, "value");
         const char *metric;
         json_t *wanted;

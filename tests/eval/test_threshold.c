@@ -42,9 +42,9 @@ static void histograms_equal_the_independent_ones(void **state)
     const char *at;
     json_t *wanted;
     json_object_foreach(json_object_get(h, "threshold"), at, wanted) {
-        check_near(eval_threshold(EVAL_RULE_SENSITIVITY, strtod(at, NULL), negatives, positives,
-                                  n_bins),
-                   json_number_value(wanted), 1e-12);
+        check_near(
+            eval_threshold(EVAL_RULE_SENSITIVITY, strtod(at, NULL), negatives, positives, n_bins),
+            json_number_value(wanted), 1e-12);
     }
     check_near(eval_threshold(EVAL_RULE_YOUDEN, 0, negatives, positives, n_bins),
                fl_json_get_number(h, "youden"), 1e-12);

@@ -87,7 +87,8 @@ static void impossible_numbers_of_a_site_are_refused(void **state)
         {"benefit.auc.value", "1.5", "expected a number from -1 to 1"},
         {"confusion.global.tp", "-1", "confusion.global.tp: expected a whole number >= 0"},
         {"confusion.global.tp", "9", "confusion.global counts"},
-        {"confusion.global.tp", NULL, "confusion.global.tp: expected a whole number >= 0, found nothing"},
+        {"confusion.global.tp", NULL,
+         "confusion.global.tp: expected a whole number >= 0, found nothing"},
         {"histogram.bins", "19", "must have 19 counts each"},
         {"histogram.bins", "0", "must have 0 counts each"},
         {"histogram.negatives[3]", "-2", "histogram.negatives[3]: expected a whole number"},
@@ -107,7 +108,8 @@ static void impossible_numbers_of_a_site_are_refused(void **state)
         {"thresholds.global", "\"high\"", "thresholds.global: expected a number"},
         {"prevalence", "8", "prevalence: expected a number from 0 to 1, found 8"},
         {"test_opened", "-1", "test_opened: expected a whole number"},
-        {"reference_standard", "\"two\\u0007bells\"", "reference_standard: a text with control characters"},
+        {"reference_standard", "\"two\\u0007bells\"",
+         "reference_standard: a text with control characters"},
     };
     refuses_all(list, sizeof list / sizeof list[0], false);
 }
@@ -123,12 +125,14 @@ static void impossible_reports_are_refused(void **state)
         {"sites[2].weight", "-1", "sites[2].weight: expected a number >= 0"},
         {"rounds[3].participants[0]", "7", "rounds[3].participants[0]: expected a site's name"},
         {"rounds[3].absent[0].reason", NULL, "rounds[3].absent[0].reason: expected a text"},
-        {"rounds[3].validation.sites.nord.auc", "2", "rounds[3].validation.sites.nord.auc: expected"},
+        {"rounds[3].validation.sites.nord.auc", "2",
+         "rounds[3].validation.sites.nord.auc: expected"},
         {"pooled.global.auc.value", "3", "pooled.global.auc.value: expected a number from 0 to 1"},
         {"baselines.centralised.sites.nord.auc.value", "3", "baselines.centralised.sites.nord.auc"},
         {"fairness.gap", "-1", "fairness.gap: expected a number >= 0"},
         {"privacy", NULL, "privacy: expected an object, found nothing"},
-        {"privacy.secure_aggregation", "\"no\"", "privacy.secure_aggregation: expected true or false"},
+        {"privacy.secure_aggregation", "\"no\"",
+         "privacy.secure_aggregation: expected true or false"},
         {"security.refusals", "{}", "security.refusals: expected a list"},
     };
     refuses_all(list, sizeof list / sizeof list[0], true);
@@ -182,8 +186,8 @@ static void deep_and_wide_values_are_refused_quickly(void **state)
 
 /* Every value of the tree replaced by each of these, one at a time. */
 static const char *const wrong_values[] = {
-    "null", "-3", "0", "1e300", "\"x\"", "\"<b>&'\\\"\"", "[]", "{}", "[null]",
-    "{\"a\": null}", "true", "[[1]]",
+    "null", "-3", "0",      "1e300",         "\"x\"", "\"<b>&'\\\"\"",
+    "[]",   "{}", "[null]", "{\"a\": null}", "true",  "[[1]]",
 };
 
 /* Accepted or refused; whatever is accepted can be shown. */

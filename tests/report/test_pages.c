@@ -35,13 +35,18 @@ static void the_run_in_plain_words(void **state)
     (void)state;
     json_t *report = sample_read();
     char *page = page_text(report, NULL);
-    check_has(page, "<b>Intended use:</b> triage of adult frontal chest X-rays for opacity, second reader");
-    check_has(page, "The shared model has the better AUC at 3 of 3 hospitals; at 1 the difference is "
-                    "clear and large enough to matter.");
+    check_has(
+        page,
+        "<b>Intended use:</b> triage of adult frontal chest X-rays for opacity, second reader");
+    check_has(page,
+              "The shared model has the better AUC at 3 of 3 hospitals; at 1 the difference is "
+              "clear and large enough to matter.");
     check_has(page, "centre was invited and has no figures: never connected");
     check_has(page, "joining helps sud. For nord and est the test cases are too few to tell. "
                     "Not judged: ouest");
-    check_has(page, "Worst served is est, with AUC 0.80 [0.75, 0.84]; the gap to the best hospital is 0.11.");
+    check_has(
+        page,
+        "Worst served is est, with AUC 0.80 [0.75, 0.84]; the gap to the best hospital is 0.11.");
     check_has(page, "Missing: sud in rounds 7-8; ouest in round 12.");
     check_has(page, "The coordinator could see each hospital&#39;s update");
     check_has(page, "<a href=\"sites/nord.html\">nord</a>");
@@ -62,7 +67,11 @@ static void a_hospitals_verdict_follows_its_rule(void **state)
         {"0.06", "0.02", "0.10", "Joining helps your hospital: AUC +0.06 [+0.02, +0.10]."},
         {"0.01", "0.001", "0.019", "Joining makes no difference that matters for your hospital"},
         {"0.019", "0.001", "0.04", "we cannot tell from these cases"},  // under the margin
-        {"-0.06", "-0.10", "-0.02", "Joining hurts your hospital: AUC -0.06 [-0.10, -0.02]."},
+        {"-0.06", "-0.10", "-0.02",
+         "Joining hurts your hospital: AUC \xe2\x88\x92"
+         "0.06 [\xe2\x88\x92"
+         "0.10, \xe2\x88\x92"
+         "0.02]."},
         {"0.06", "-0.02", "0.14", "we cannot tell from these cases"},
         {"0.06", "null", "null", "cannot be judged: AUC +0.06; too few cases"},
         {"null", "null", "null", "cannot be judged: too few cases"},
@@ -71,7 +80,8 @@ static void a_hospitals_verdict_follows_its_rule(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         sample_set(report, "sites[0].benefit.auc.value",
                    json_loads(cases[i].value, JSON_DECODE_ANY, NULL));
-        sample_set(report, "sites[0].benefit.auc.ci_low", json_loads(cases[i].low, JSON_DECODE_ANY, NULL));
+        sample_set(report, "sites[0].benefit.auc.ci_low",
+                   json_loads(cases[i].low, JSON_DECODE_ANY, NULL));
         sample_set(report, "sites[0].benefit.auc.ci_high",
                    json_loads(cases[i].high, JSON_DECODE_ANY, NULL));
         sample_set(report, "sites[0].benefit.auc.why", json_string("too few cases"));
@@ -91,11 +101,11 @@ static void a_hospitals_page_has_what_it_asks_for(void **state)
     check_has(page, "<b>Intended use:</b>");
     check_has(page, "Joining helps your hospital: AUC +0.13 [+0.08, +0.17].");
     check_has(page, "Your hospital missed rounds 7-8 (no progress for 10m");
-    check_has(page, "4 not an image");              // flow of cases
-    check_has(page, "age, mean (sd)");              // Table 1
-    check_has(page, "calibration error (ECE)");     // figures
-    check_has(page, " false alarms");               // confusion
-    check_has(page, "not shown: under 10 patients"); // suppressed cell
+    check_has(page, "4 not an image");                // flow of cases
+    check_has(page, "age, mean (sd)");                // Table 1
+    check_has(page, "calibration error (ECE)");       // figures
+    check_has(page, " false alarms");                 // confusion
+    check_has(page, "not shown: under 10 patients");  // suppressed cell
     check_has(page, "What left a hospital, and nothing else");
     check_has(page, "The coordinator could see each hospital&#39;s update");
     check_has(page, "Research use. Not a medical device.");
@@ -158,18 +168,37 @@ static void words_from_outside_stay_words(void **state)
     (void)state;
     static const char evil[] = "\"><script>alert('x')</script>&amp;<!--";
     static const char *const places[] = {
-        "job", "intended_use", "strategy", "positive", "classes[1]", "run", "federation", "created",
-        "model.name", "privacy.statement", "privacy.left[0]", "absent[0].reason",
-        "rounds[6].absent[1].reason", "security.refusals[0].what", "sites[0].reference_standard",
-        "sites[0].models.global.auc.method", "sites[3].models.global.auc.why",
-        "sites[3].benefit.auc.why", "sites[0].subgroups[0].value", "threshold.why", "select.split",
-        "environment.consilium", "environment.sites.nord", "pooled.method",
+        "job",
+        "intended_use",
+        "strategy",
+        "positive",
+        "classes[1]",
+        "run",
+        "federation",
+        "created",
+        "model.name",
+        "privacy.statement",
+        "privacy.left[0]",
+        "absent[0].reason",
+        "rounds[6].absent[1].reason",
+        "security.refusals[0].what",
+        "sites[0].reference_standard",
+        "sites[0].models.global.auc.method",
+        "sites[3].models.global.auc.why",
+        "sites[3].benefit.auc.why",
+        "sites[0].subgroups[0].value",
+        "threshold.why",
+        "select.split",
+        "environment.consilium",
+        "environment.sites.nord",
+        "pooled.method",
     };
     json_t *report = sample_read();
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         sample_set(report, places[i], json_string(evil));
     }
-    sample_set(report, "sites[0].problems", json_pack("[{ss ss si}]", "what", evil, "where", evil, "n", 3));
+    sample_set(report, "sites[0].problems",
+               json_pack("[{ss ss si}]", "what", evil, "where", evil, "n", 3));
     sample_set(report, "sites[0].flow.refused", json_pack("{si}", evil, 3));
     sample_set(report, "sites[0].table1.train.classes", json_pack("{si}", evil, 3));
     fl_err err = FL_ERR_INIT;
@@ -177,7 +206,8 @@ static void words_from_outside_stay_words(void **state)
     static const char *const pages[] = {NULL, "nord", "ouest"};
     for (size_t i = 0; i < 3; i++) {
         char *page = page_text(report, pages[i]);
-        check_has(page, "&quot;&gt;&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;amp;&lt;!--");
+        check_has(page,
+                  "&quot;&gt;&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;amp;&lt;!--");
         check_has_not(page, "<script");
         check_has_not(page, "<!--");
         check_has_not(page, "alert('x')");
@@ -190,7 +220,8 @@ static void the_writer_escapes_and_knows_its_formats(void **state)
 {
     (void)state;
     fl_buf out = FL_BUF_INIT;
-    report_html(&out, "<p title=\"%s\">%d %zu %lld 5 %%%s</p>", "a\"b'c<d>&", -3, (size_t)7, 1LL << 40, "");
+    report_html(&out, "<p title=\"%s\">%d %zu %lld 5 %%%s</p>", "a\"b'c<d>&", -3, (size_t)7,
+                1LL << 40, "");
     check_str(out.data, "<p title=\"a&quot;b&#39;c&lt;d&gt;&amp;\">-3 7 1099511627776 5 %</p>");
     fl_buf_clear(&out);
     report_html(&out, "%s", fl_json_get_string(NULL, "absent", NULL));
@@ -237,7 +268,8 @@ static void without_gnuplot_the_numbers_remain(void **state)
     setenv("PATH", "/nonexistent", 1);
     char *page = page_text(report, "nord");
     setenv("PATH", path, 1);
-    check_has(page, "This chart could not be drawn (gnuplot is missing or failed); the table holds the numbers.");
+    check_has(page, "This chart could not be drawn (gnuplot is missing or failed); the table holds "
+                    "the numbers.");
     check_has(page, "0.91");
     check_has_not(page, "<svg");
     free(page);
@@ -253,7 +285,8 @@ static void names_cannot_command_gnuplot(void **state)
     }
     char *dir = check_tmpdir(), *proof = fl_path_join(dir, "proof");
     fl_buf name = FL_BUF_INIT;
-    fl_buf_printf(&name, "x'\n\"`touch %s`$(touch %s)\\\n!touch %s\n'; system('touch %s'); set label '@x",
+    fl_buf_printf(&name,
+                  "x'\n\"`touch %s`$(touch %s)\\\n!touch %s\n'; system('touch %s'); set label '@x",
                   proof, proof, proof, proof);
     json_t *report = sample_read();
     sample_set(report, "positive", json_string(name.data));
@@ -285,11 +318,11 @@ static void a_script_that_fails_is_told(void **state)
 static void odd_reports_still_make_pages(void **state)
 {
     (void)state;
-    json_t *report = json_pack("{ss ss ss si s{ss} s[] s[{ss si si si}] s{sb ss ss}}",
-                               "format", REPORT_FORMAT, "job", "bare", "task", "classify", "rounds_done",
-                               0, "model", "name", "cnn", "rounds", "sites", "name", "only", "n_train", 0,
-                               "n_val", 0, "n_test", 0, "privacy", "secure_aggregation", 0, "dp", "none",
-                               "statement", "");
+    json_t *report = json_pack("{ss ss ss si s{ss} s[] s[{ss si si si}] s{sb ss ss}}", "format",
+                               REPORT_FORMAT, "job", "bare", "task", "classify", "rounds_done", 0,
+                               "model", "name", "cnn", "rounds", "sites", "name", "only", "n_train",
+                               0, "n_val", 0, "n_test", 0, "privacy", "secure_aggregation", 0, "dp",
+                               "none", "statement", "");
     fl_err err = FL_ERR_INIT;
     check(report != NULL);
     check_ok(report_check(report, &err), err);
@@ -344,9 +377,10 @@ static void pages_open_in_a_browser(void **state)
     json_t *report = sample_read();
     char *dir = check_tmpdir();
     check_ok(report_write_all(report, dir, &err), err);
-    char *command = fl_xasprintf("tests/report/page_check.sh --expect 'How this page chooses its words' "
-                                 "%s/index.html %s/sites/est.html %s/sites/ouest.html >%s/said 2>&1",
-                                 dir, dir, dir, dir);
+    char *command = fl_xasprintf(
+        "tests/report/page_check.sh --expect 'How this page chooses its words' "
+        "%s/index.html %s/sites/est.html %s/sites/ouest.html >%s/said 2>&1",
+        dir, dir, dir, dir);
     if (system(command) != 0) {
         char *path = fl_path_join(dir, "said"), *said = NULL;
         size_t n = 0;

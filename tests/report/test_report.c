@@ -14,7 +14,7 @@ static void a_report_is_checked_and_written(void **state)
     check_ok(report_check(report, &err), err);
     check_ok(report_write_all(report, dir, &err), err);
     static const char *const files[] = {
-        "report.json", "index.html", "rounds.csv", "sites.csv",
+        "report.json",     "index.html",     "rounds.csv",     "sites.csv",
         "sites/nord.html", "sites/sud.html", "sites/est.html", "sites/ouest.html",
     };
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
@@ -51,7 +51,8 @@ static void text_fits_a_terminal(void **state)
     (void)state;
     json_t *report = sample_read();
     char *text = report_text(report);
-    check_has(text, "chest-opacity: fedprox, 20 of 20 rounds; model of round 16 (AUC 0.876 on val)");
+    check_has(text,
+              "chest-opacity: fedprox, 20 of 20 rounds; model of round 16 (AUC 0.876 on val)");
     check_has(text, "nord           1500    400  0.91 [0.88, 0.94]");
     check_has(text, "cannot tell");
     check_has(text, "helps");
@@ -75,7 +76,8 @@ static void rounds_of_an_absence_are_joined(void **state)
     for (size_t r = 0; r < json_array_size(rounds); r++) {
         json_t *absent = json_object_get(json_array_get(rounds, r), "absent");
         if (r == 2 || (r >= 4 && r <= 6) || r >= 18) {
-            json_array_append_new(absent, json_pack("{ss ss}", "site", "nord", "reason", "power cut"));
+            json_array_append_new(absent,
+                                  json_pack("{ss ss}", "site", "nord", "reason", "power cut"));
         }
     }
     char *text = report_text(report);
@@ -140,8 +142,9 @@ static void a_reason_cannot_become_a_formula(void **state)
     fl_err err = FL_ERR_INIT;
     json_t *report = sample_read();
     json_t *auc = json_object_get(
-        json_object_get(json_object_get(json_array_get(json_object_get(report, "sites"), 3), "models"),
-                        "global"),
+        json_object_get(
+            json_object_get(json_array_get(json_object_get(report, "sites"), 3), "models"),
+            "global"),
         "auc");
     json_object_set_new(auc, "why", json_string("=HYPERLINK(\"http://x\", \"click\")"));
     char *dir = check_tmpdir(), *path = fl_path_join(dir, "sites.csv");
@@ -161,14 +164,15 @@ static void others_appear_as_codes(void **state)
     (void)state;
     json_t *report = sample_read();
     json_object_set_new(report, "names", json_string("codes"));
-    json_t *absent = json_object_get(json_array_get(json_object_get(report, "rounds"), 6), "absent");
+    json_t *absent = json_object_get(json_array_get(json_object_get(report, "rounds"), 6),
+                                     "absent");
     json_object_set_new(json_array_get(absent, 1), "reason", json_string("stalled; est waited"));
     json_t *seen = report_for_site(report, "nord");
     char *text = fl_json_text(seen);
 
     // centre, est, nord, ouest, sud by name: H1 H2 (nord) H4 H5.
-    static const char *const gone[] = {"\"sud\"", "\"est\"", "\"ouest\"", "\"centre\"", "est waited",
-                                       "192.0.2.17", "<script>"};
+    static const char *const gone[] = {"\"sud\"",    "\"est\"",    "\"ouest\"", "\"centre\"",
+                                       "est waited", "192.0.2.17", "<script>"};
     for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++) {
         if (strstr(text, gone[i]) != NULL) {
             check_fail("%s is still in the report", gone[i]);
@@ -182,7 +186,8 @@ static void others_appear_as_codes(void **state)
     check_ok(report_check(seen, &err), err);
 
     // The original is as it was, and real names stay.
-    check_str(fl_json_get_string(json_array_get(json_object_get(report, "sites"), 1), "name", ""), "sud");
+    check_str(fl_json_get_string(json_array_get(json_object_get(report, "sites"), 1), "name", ""),
+              "sud");
     json_object_set_new(report, "names", json_string("real"));
     json_t *same = report_for_site(report, "nord");
     check(json_equal(same, report));
