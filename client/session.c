@@ -1,22 +1,20 @@
 /*
  * session.c - see session.h
  *
- * Two things go on side by side.  The connection:
+ * What the site does about the coordinator's current order.  The line to the
+ * coordinator (line.h) comes and goes beside it and does not disturb it.
  *
- *   one-time key --Enrolled--> own keys --Hello--> --Welcome--> heard
- *                                  ^                              |
- *                                  +------- new connection -------+
- *
- * and the order, which a lost connection does not disturb:
- *
- *        Order                objects in             put in the outbox
- *   IDLE ------> FETCH -----------------------> WORK -----------------> OFFER
- *    ^   |                                      | ^ |                    ^ |
- *    |   |                   pending, disk full | | | refused            | |
- *    |   |                                      v | |                    | |
- *    |   |                                      WAIT| Reply              | |
- *    |   +------------- it is in the outbox ----|---|--------------------+ |
- *    +------------------------------------------+---+------ Verdict -------+
+ *            objects are in         contribution is in the outbox
+ *   FETCH --------------------> WORK ------------------------------> OFFER
+ *     ^                         |  ^                                  ^ |
+ *     | Order       pending, or |  | after a while                    | |
+ *     |           the disk full v  |                                  | |
+ *     |                         WAIT                                  | |
+ *     |                                                               | |
+ *   IDLE -------- Order whose answer is in the outbox already --------+ |
+ *     ^ ^                                                               |
+ *     | +-------- from WORK, refused (Reply) or cancelled               |
+ *     +---------------------------- Verdict ----------------------------+
  *
  * IDLE    nothing to do, or the order is carried out.
  * FETCH   objects come in, piece by piece; they are kept for the next order.
@@ -39,18 +37,17 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "client/fetch.h"
+#include "client/line.h"
 #include "client/order.h"
 #include "client/outbox.h"
 #include "client/policy.h"
 #include "fed/update.h"
 
 enum {
-    GREET_EVERY_MS = 3000,     // Hello and Enrol, while unanswered
     OFFER_EVERY_MS = 5000,     // an Offer on which nothing moves
     SETTLED_EVERY_MS = 20000,  // an accepted one that is still asked for
     APPROVAL_EVERY_MS = 3000,  // has a person approved?
     DISK_EVERY_MS = 10000,     // is there space again?
-    CONNECT_EVERY_MS = 30000,  // after the coordinator sent us away
     FULL_QUEUE_MS = 5,         // the transport takes no more for the moment
     LOOK_EVERY_MS = 1000,      // at the link's state and at silent fetches
     BEAT_MS = 2000,            // until Welcome says otherwise
@@ -63,14 +60,8 @@ struct session {
     home *home;
     pool *pool;
 
-    fed_link *link;             // NULL: sent away, connects again at greet_at_ms
-    fed_identity *one_time;     // while enrolling
-    fed_invitation invitation;  // likewise
-    uint32_t n_connected;       // the connection that Hello was said on
-    bool heard;                 // Welcome came on it
-    char link_state[160];       // as last logged
-    int64_t greet_at_ms, beat_at_ms, beat_ms;
-    bool said_hello, said_enrol;  // and recorded
+    line line;
+    int64_t beat_at_ms, beat_ms;
 
     stage stage;
     int64_t due_ms;   // WAIT, OFFER and settled: when to try again
@@ -103,116 +94,15 @@ static uint32_t shown_round(const fed_order_key *key)
 
 static bool say(session *s, const fed_msg *m, const void *payload, size_t n)
 {
-    if (s->link == NULL) {
-        return false;
-    }
-    fl_buf header = FL_BUF_INIT;
-    fed_msg_pack(m, &header);
-    bool sent = fed_send(s->link, NULL, header.data, header.n, payload, n, NULL) == FL_OK;
-    fl_buf_clear(&header);
-    return sent;
-}
-
-static void close_link(session *s)
-{
-    fed_link_close(&s->link);
-    if (s->one_time != NULL) {
-        fed_identity_destroy(&s->one_time);
-        fed_invitation_clear(&s->invitation);
-    }
-    s->n_connected = 0;
-    s->heard = false;
-}
-
-/* With the one-time key while there is an invitation, else with our own. */
-static void open_link(session *s, int64_t now_ms)
-{
-    fl_err err = FL_ERR_INIT;
-    if (home_invitation(s->home, &s->invitation, &err)) {
-        s->one_time = fed_identity_one_time(s->invitation.curve_secret);
-    } else if (err.status != FL_OK) {
-        fl_log(FL_LOG_ERROR, "session.invitation", "site=%s %s", s->home->site.text, err.text);
-    }
-    s->greet_at_ms = now_ms;
-    if (fed_connect(&s->link, s->home->address, &s->home->coordinator_curve,
-                    s->one_time != NULL ? s->one_time : s->home->id, &err) != FL_OK) {
-        fl_log(FL_LOG_ERROR, "session.connect", "site=%s %s", s->home->site.text, err.text);
-        close_link(s);
-        s->greet_at_ms = now_ms + CONNECT_EVERY_MS;
-    }
-}
-
-static void log_link(session *s)
-{
-    const char *state = fed_link_state(s->link);
-    if (strncmp(state, s->link_state, sizeof s->link_state - 1) != 0) {
-        snprintf(s->link_state, sizeof s->link_state, "%s", state);
-        fl_log(FL_LOG_INFO, "session.link", "site=%s %s", s->home->site.text, state);
-    }
-}
-
-static void greet(session *s, int64_t now_ms)
-{
-    if (s->one_time != NULL) {
-        outbox_enrol(&s->msg, s->home, &s->invitation, !s->said_enrol);
-        s->said_enrol = true;
-    } else {
-        outbox_hello(&s->msg, s->home, &s->order.key.job, s->order.committed, !s->said_hello);
-        s->said_hello = true;
-    }
-    say(s, &s->msg, NULL, 0);
-    s->greet_at_ms = now_ms + GREET_EVERY_MS;
-}
-
-/* Opens the link when it is time to, and greets on a new connection. */
-static void tend_link(session *s, int64_t now_ms)
-{
-    if (s->link == NULL && now_ms >= s->greet_at_ms) {
-        open_link(s, now_ms);
-    }
-    if (s->link == NULL) {
-        return;
-    }
-    log_link(s);
-    uint32_t n = fed_link_n_connected(s->link);
-    if (n != s->n_connected) {
-        s->n_connected = n;
-        s->heard = false;
-        s->greet_at_ms = now_ms;
-    }
-    if (!s->heard && fed_link_up(s->link) && now_ms >= s->greet_at_ms) {
-        greet(s, now_ms);
-    }
-}
-
-static void on_enrolled(session *s, const fed_msg *m, int64_t now_ms)
-{
-    fl_err err = FL_ERR_INIT;
-    if (s->one_time == NULL) {
-        return;
-    }
-    if (home_enrolled(s->home, &err) != FL_OK) {
-        fl_log(FL_LOG_ERROR, "session.enrolled", "site=%s %s", s->home->site.text, err.text);
-        return;  // said again, answered again
-    }
-    fl_log(FL_LOG_INFO, "session.enrolled", "site=%s federation=%s%s", s->home->site.text,
-           m->u.enrolled.federation,
-           m->u.enrolled.confirmed ? "" : "; a person at the coordinator must confirm it");
-    close_link(s);
-    s->greet_at_ms = now_ms;
+    return line_say(&s->line, m, payload, n);
 }
 
 static void on_welcome(session *s, const fed_msg *m, int64_t now_ms)
 {
-    if (strcmp(m->u.welcome.site.text, s->home->site.text) != 0) {
-        fl_log(FL_LOG_ERROR, "session.site", "site=%s the coordinator knows this key as %s",
-               s->home->site.text, m->u.welcome.site.text);
-    }
     s->beat_ms = m->u.welcome.beat_ms;
-    if (s->heard) {
+    if (!line_on_welcome(&s->line, m)) {
         return;  // an answer to a Hello that was said twice
     }
-    s->heard = true;
     s->beat_at_ms = now_ms + s->beat_ms;
     fetch_again(&s->job);
     fetch_again(&s->model);
@@ -222,19 +112,17 @@ static void on_welcome(session *s, const fed_msg *m, int64_t now_ms)
     }
 }
 
-/* The coordinator does not want us; perhaps later. */
 static void on_refused(session *s, const fed_msg *m, int64_t now_ms)
 {
     fl_log(FL_LOG_ERROR, "session.refused", "site=%s %s", s->home->site.text, m->u.refused.text);
-    if (m->u.refused.code == FL_ENOTFOUND && s->one_time == NULL) {
+    if (m->u.refused.code == FL_ENOTFOUND && s->line.one_time == NULL) {
         return;  // an object it does not have any more; another order will come
     }
     if (s->outcome == SESSION_SERVES) {
         s->outcome = SESSION_FAILED;
         snprintf(s->why, sizeof s->why, "the coordinator refused: %.400s", m->u.refused.text);
     }
-    close_link(s);
-    s->greet_at_ms = now_ms + CONNECT_EVERY_MS;
+    line_sent_away(&s->line, now_ms);
 }
 
 // -------------------------------------------------------------------- replies
@@ -268,7 +156,7 @@ static void offer(session *s, int64_t now_ms)
     s->msg.u.offer = s->item.offer;
     s->piece = s->granted = 0;
     s->due_ms = now_ms + OFFER_EVERY_MS;
-    if (s->heard) {
+    if (s->line.heard) {
         say(s, &s->msg, NULL, 0);
     }
 }
@@ -284,7 +172,7 @@ static void begin_offer(session *s, int64_t now_ms)
 static void send_pieces(session *s, int64_t now_ms)
 {
     const fed_offer *o = &s->item.offer;
-    while (s->stage == OFFER && s->heard && s->piece < s->granted) {
+    while (s->stage == OFFER && s->line.heard && s->piece < s->granted) {
         fl_err err = FL_ERR_INIT;
         size_t n = 0;
         if (outbox_piece(&s->item, s->piece, s->buffer, &n, &err) != FL_OK) {
@@ -426,7 +314,7 @@ static void begin_work(session *s)
 
 static void continue_fetch(session *s, int64_t now_ms)
 {
-    while (s->stage == FETCH && s->heard) {
+    while (s->stage == FETCH && s->line.heard) {
         fetch *f = missing(s);
         if (f == NULL) {
             begin_work(s);
@@ -652,7 +540,7 @@ static void on_message(session *s, const fed_packet *packet, int64_t now_ms)
     }
     switch (m->type) {
     case FED_MSG_ENROLLED:
-        on_enrolled(s, m, now_ms);
+        line_on_enrolled(&s->line, m, now_ms);
         break;
     case FED_MSG_WELCOME:
         on_welcome(s, m, now_ms);
@@ -694,8 +582,8 @@ static void on_due(session *s, int64_t now_ms)
 void session_step(session *s, int64_t now_ms)
 {
     fed_packet packet;
-    tend_link(s, now_ms);
-    while (s->link != NULL && fed_receive(s->link, &packet)) {
+    line_tend(&s->line, &s->order.key.job, s->order.committed, now_ms);
+    while (s->line.link != NULL && fed_receive(s->line.link, &packet)) {
         on_message(s, &packet, now_ms);
     }
     if (s->at_work && pool_collect(s->pool, s->home) != NULL) {
@@ -706,23 +594,28 @@ void session_step(session *s, int64_t now_ms)
     }
     send_pieces(s, now_ms);
     continue_fetch(s, now_ms);
-    if (s->heard && now_ms >= s->beat_at_ms) {
+    if (s->line.heard && now_ms >= s->beat_at_ms) {
         beat(s, now_ms);
     }
 }
 
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 int64_t session_next_ms(const session *s, int64_t now_ms)
 {
-    bool pieces_left = s->stage == OFFER && s->heard && s->piece < s->granted;
-    int64_t at = now_ms + (pieces_left ? FULL_QUEUE_MS : LOOK_EVERY_MS);
-    bool has_due = s->stage == WAIT || s->stage == OFFER || s->settled;
-    if (has_due && s->due_ms < at) {
-        at = s->due_ms;
+    bool pieces_left = s->stage == OFFER && s->line.heard && s->piece < s->granted;
+    int64_t wait_ms = pieces_left ? FULL_QUEUE_MS : LOOK_EVERY_MS;
+    if (s->stage == WAIT || s->stage == OFFER || s->settled) {
+        wait_ms = earlier(wait_ms, s->due_ms - now_ms);
     }
-    if (s->heard ? s->beat_at_ms < at : s->greet_at_ms > now_ms && s->greet_at_ms < at) {
-        at = s->heard ? s->beat_at_ms : s->greet_at_ms;
+    int64_t line_ms = s->line.heard ? s->beat_at_ms - now_ms : line_next_ms(&s->line, now_ms);
+    if (s->line.heard || line_ms >= 0) {
+        wait_ms = earlier(wait_ms, line_ms);
     }
-    return at > now_ms ? at - now_ms : 0;
+    return wait_ms > 0 ? wait_ms : 0;
 }
 
 // ------------------------------------------------------------- life of a session
@@ -732,6 +625,7 @@ session *session_new(home *h, pool *p)
     session *s = fl_xcalloc(1, sizeof *s);
     s->home = h;
     s->pool = p;
+    line_init(&s->line, h);
     s->beat_ms = BEAT_MS;
     s->item.fd = -1;
     s->work.item.fd = -1;
@@ -746,7 +640,7 @@ void session_destroy(session **sp)
     if (s == NULL) {
         return;
     }
-    close_link(s);
+    line_clear(&s->line);
     outbox_item_close(&s->item);
     outbox_item_close(&s->work.item);
     fetch_clear(&s->job);
@@ -759,7 +653,7 @@ void session_destroy(session **sp)
 
 fed_link *session_link(const session *s)
 {
-    return s->link;
+    return s->line.link;
 }
 
 session_outcome session_first_job(const session *s)
@@ -776,7 +670,7 @@ void session_leave(session *s, const char *text)
 {
     atomic_store(&s->work.progress.cancel, true);
     // To a coordinator that is gone it would be kept until the link gives up.
-    if (s->heard && fed_link_up(s->link)) {
+    if (s->line.heard && fed_link_up(s->line.link)) {
         memset(&s->msg, 0, sizeof s->msg);
         s->msg.type = FED_MSG_BYE;
         snprintf(s->msg.u.bye.text, sizeof s->msg.u.bye.text, "%s", text);
