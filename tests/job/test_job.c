@@ -149,7 +149,7 @@ static void bad_jobs_are_refused_in_one_sentence_with_file_and_line(void **state
         {"rounds:", "rounds: 0", "rounds: expected a whole number from 1"},
         {"rounds:", "rounds: -5", "rounds: expected a whole number from 1"},
         {"rounds:", "rounds: '20'", "rounds: expected a whole number"},
-        {"rounds:", "runds: 20", "rounds: is required"},
+        {"rounds:", "runds: 20", "runds: unknown key; did you mean rounds?"},
         {"seed:", "seeds: 7",
          "job.yaml:12: seeds: unknown key; did you mean seed?"},
         {"strategy:", "strategy: {name: fedprox, mu: inf}",
