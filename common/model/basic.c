@@ -2,7 +2,8 @@
  * basic.c - logistic regression, multilayer perceptron, small CNN
  *
  * Parameters are named as a PyTorch module with attributes fc, fc1, conv1 ...
- * would name them, and start as PyTorch's do.
+ * would name them.  Layers in front of a ReLU start as He et al. say, the output
+ * and logistic regression as PyTorch does.
  */
 #include "model/basic.h"
 

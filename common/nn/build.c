@@ -275,8 +275,7 @@ nn_slot nn_build_value(nn_build *b, nn_value v)
     int64_t i = nn_graph_param_index(b->g, v);
     if (b->value[v] < 0 && i >= 0) {
         const nn_param *p = nn_table_at(nn_graph_table(b->g), (size_t)i);
-        const nn_layout *l = nn_layout_plain(b->d, p->shape.rank > 0 ? p->shape.rank : 1,
-                                             p->shape.rank > 0 ? p->shape.dim : &p->count);
+        const nn_layout *l = nn_layout_plain(b->d, p->shape.rank, p->shape.dim);
         b->value[v] = nn_steps_slot(b->steps, l, NN_HOME_PARAMS, p->offset);
     }
     FL_REQUIRE(b->value[v] >= 0);
@@ -384,29 +383,6 @@ bool nn_build_owns_grad(const nn_build *b, nn_slot slot)
     return slot >= 0 && *holders((nn_build *)b, slot) <= 1;
 }
 
-void nn_build_add_grad(nn_build *b, nn_value v, nn_slot slot)
-{
-    if (is_broken(b) || !b->wants_grad[v]) {
-        return;
-    }
-    nn_slot so_far = b->grad[v];
-    if (so_far < 0) {
-        b->grad[v] = slot;
-        ++*holders(b, slot);
-        return;
-    }
-    const nn_layout *l = nn_steps_layout(b->steps, so_far);
-    nn_slot other = nn_build_in_layout(b, slot, l);
-    nn_slot sum = nn_build_owns_grad(b, so_far) ? so_far : nn_build_slot(b, l);
-    nn_build_prim(b, nn_dnnl_add(b->d, l, l, l),
-                  (nn_use[]){{NN_SRC, so_far}, {NN_SRC_1, other}, {NN_DST, sum}}, 3);
-    if (sum != so_far && !is_broken(b)) {
-        --*holders(b, so_far);
-        ++*holders(b, sum);
-        b->grad[v] = sum;
-    }
-}
-
 static nn_slot grad_vector_slot(nn_build *b, nn_value v, const nn_layout *plain)
 {
     const nn_param *p = nn_table_at(nn_graph_table(b->g), (size_t)nn_graph_param_index(b->g, v));
@@ -416,11 +392,11 @@ static nn_slot grad_vector_slot(nn_build *b, nn_value v, const nn_layout *plain)
 
 nn_slot nn_build_param_grad(nn_build *b, nn_value v, const nn_layout *plain, const nn_layout *l)
 {
-    if (is_broken(b) || !nn_build_wants_grad(b, v)) {
+    if (is_broken(b)) {
         return -1;
     }
     bool is_first = !b->param_written[nn_graph_param_index(b->g, v)];
-    if (is_first && l != NULL && nn_layout_equal(plain, l)) {
+    if (is_first && nn_build_wants_grad(b, v) && l != NULL && nn_layout_equal(plain, l)) {
         return grad_vector_slot(b, v, plain);
     }
     return nn_build_slot(b, l);
@@ -433,7 +409,7 @@ static void add_kernel(const nn_call *call)
 
 void nn_build_param_grad_done(nn_build *b, nn_value v, const nn_layout *plain, nn_slot slot)
 {
-    if (is_broken(b) || slot < 0) {
+    if (is_broken(b) || slot < 0 || !nn_build_wants_grad(b, v)) {
         return;
     }
     bool *written = &b->param_written[nn_graph_param_index(b->g, v)];
@@ -450,6 +426,35 @@ void nn_build_param_grad_done(nn_build *b, nn_value v, const nn_layout *plain, n
         }
     }
     *written = true;
+}
+
+void nn_build_add_grad(nn_build *b, nn_value v, nn_slot slot)
+{
+    if (is_broken(b) || !b->wants_grad[v]) {
+        return;
+    }
+    nn_slot so_far = b->grad[v];
+    if (nn_build_is_param(b, v)) {  // a parameter where an activation is usual
+        const nn_shape *shape = nn_graph_shape(b->g, v);
+        const nn_layout *plain = nn_layout_plain(b->d, shape->rank, shape->dim);
+        nn_build_param_grad_done(b, v, plain, slot);
+        return;
+    }
+    if (so_far < 0) {
+        b->grad[v] = slot;
+        ++*holders(b, slot);
+        return;
+    }
+    const nn_layout *l = nn_steps_layout(b->steps, so_far);
+    nn_slot other = nn_build_in_layout(b, slot, l);
+    nn_slot sum = nn_build_owns_grad(b, so_far) ? so_far : nn_build_slot(b, l);
+    nn_build_prim(b, nn_dnnl_add(b->d, l, l, l),
+                  (nn_use[]){{NN_SRC, so_far}, {NN_SRC_1, other}, {NN_DST, sum}}, 3);
+    if (sum != so_far && !is_broken(b)) {
+        --*holders(b, so_far);
+        ++*holders(b, sum);
+        b->grad[v] = sum;
+    }
 }
 
 /* ------------------------------------------------------------------- steps */

@@ -108,7 +108,7 @@ const nn_layout *nn_build_layout(nn_build *b, nn_slot slot);
 
 /* The gradient by v that has arrived so far; -1 when none has. */
 nn_slot nn_build_grad(nn_build *b, nn_value v);
-/* One more contribution to the gradient by v (activation).  slot may be the
+/* One more contribution to the gradient by v.  slot may be the
  * very slot that was arriving at the output, or a view of it. */
 void nn_build_add_grad(nn_build *b, nn_value v, nn_slot slot);
 /* Whether nobody else looks at this gradient, so that it may be overwritten. */
@@ -116,7 +116,7 @@ bool nn_build_owns_grad(const nn_build *b, nn_slot slot);
 /*
  * The gradient of parameter v, which a step leaves in layout l: where that step
  * is to write, before it; and after it, that it has.  plain: v's row-major
- * layout, as in nn_build_param.  -1 when nobody wants it.
+ * layout, as in nn_build_param.  One that nobody wants is written to scratch.
  */
 nn_slot nn_build_param_grad(nn_build *b, nn_value v, const nn_layout *plain, const nn_layout *l);
 void nn_build_param_grad_done(nn_build *b, nn_value v, const nn_layout *plain, nn_slot slot);

@@ -273,10 +273,15 @@ static const nn_layout *layout_copy(nn_dnnl *d, md_ref md)
 
 const nn_layout *nn_layout_permuted(nn_dnnl *d, int rank, const int64_t *dims, const int *order)
 {
+    static const int64_t one = 1;
+    static const int first = 0;
     dnnl_dims_t strides = {0};
     int64_t stride = 1;
     dnnl_memory_desc_t md;
 
+    if (rank == 0) {  // oneDNN has no scalars
+        return nn_layout_permuted(d, 1, &one, &first);
+    }
     for (int i = rank; i-- > 0;) {
         strides[order[i]] = stride;
         stride *= dims[order[i]];

@@ -418,15 +418,9 @@ static void add_plan_summed_grad(nn_build *b, nn_value v, nn_slot dy, const nn_s
     nn_shape dims;
 
     dy = nn_build_in_plain(b, dy, out);
-    nn_prim *prim = nn_dnnl_sum_over(nn_build_dnnl(b), nn_build_layout(b, dy), extended);
-    if (nn_build_is_param(b, v)) {
-        nn_slot dv = nn_build_param_grad(b, v, extended, extended);
-        nn_build_prim(b, prim, (nn_use[]){{NN_SRC, dy}, {NN_DST, dv}}, 2);
-        nn_build_param_grad_done(b, v, extended, dv);
-        return;
-    }
     nn_slot dv = nn_build_slot(b, extended);
-    nn_build_prim(b, prim, (nn_use[]){{NN_SRC, dy}, {NN_DST, dv}}, 2);
+    nn_build_prim(b, nn_dnnl_sum_over(nn_build_dnnl(b), nn_build_layout(b, dy), extended),
+                  (nn_use[]){{NN_SRC, dy}, {NN_DST, dv}}, 2);
     nn_build_dims(b, v, &dims);
     nn_build_add_grad(b, v,
                       nn_build_view(b, dv, nn_layout_plain(nn_build_dnnl(b), dims.rank, dims.dim)));
@@ -443,12 +437,10 @@ static void add_plan_grad(nn_build *b, const nn_node *node)
         if (!nn_build_wants_grad(b, v)) {
             continue;
         }
-        if (!has_shape_of(b, v, &out)) {
-            add_plan_summed_grad(b, v, dy, &out);
-        } else if (nn_build_is_param(b, v)) {
-            nn_build_fail(b, FL_EUNSUPPORTED, "a sum of parameters alone");
-        } else {
+        if (has_shape_of(b, v, &out)) {
             nn_build_add_grad(b, v, dy);
+        } else {
+            add_plan_summed_grad(b, v, dy, &out);
         }
     }
 }

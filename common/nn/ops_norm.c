@@ -130,7 +130,6 @@ static void batch_norm_plan_grad(nn_build *b, const nn_node *node)
     nn_slot scale = nn_build_param(b, node->in[1], channels, channels);
     nn_slot shift = nn_build_param(b, node->in[2], channels, channels);
     nn_slot dx = nn_build_slot(b, l);
-    /* The primitive always writes both; for a frozen one into scratch. */
     nn_slot dscale = nn_build_param_grad(b, node->in[1], channels, channels);
     nn_slot dshift = nn_build_param_grad(b, node->in[2], channels, channels);
     nn_build_prim(b, prim,
@@ -142,8 +141,8 @@ static void batch_norm_plan_grad(nn_build *b, const nn_node *node)
                              {NN_SHIFT, shift},
                              {NN_DIFF_DST, dy},
                              {NN_DIFF_SRC, dx},
-                             {NN_DIFF_SCALE, dscale >= 0 ? dscale : nn_build_slot(b, channels)},
-                             {NN_DIFF_SHIFT, dshift >= 0 ? dshift : nn_build_slot(b, channels)}},
+                             {NN_DIFF_SCALE, dscale},
+                             {NN_DIFF_SHIFT, dshift}},
                   10);
     nn_build_param_grad_done(b, node->in[1], channels, dscale);
     nn_build_param_grad_done(b, node->in[2], channels, dshift);
@@ -157,6 +156,9 @@ static fl_status dropout_shape(nn_shape *out, const nn_node *node, const nn_shap
 {
     double rate = nn_node_float(node, "ratio", 0.5);
 
+    if (in[0]->rank < 1 || in[0]->dim[0] != NN_BATCH) {
+        return fl_fail(err, FL_EUNSUPPORTED, "the input must be a batch");
+    }
     if (!(rate >= 0 && rate < 1)) {
         return fl_fail(err, FL_ECONFIG, "the dropout rate must be at least 0 and below 1, not %g",
                        rate);

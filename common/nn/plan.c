@@ -36,14 +36,29 @@ struct nn_plan {
 /* ----------------------------------------------------------------- making */
 
 /* Inputs, outputs and targets stay where they are for the life of the plan. */
+static bool is_batch(const nn_plan *p, nn_build *b, nn_value v)
+{
+    const nn_shape *shape = nn_graph_shape(p->g, v);
+    bool yes = shape->rank >= 1 && shape->dim[0] == NN_BATCH;
+
+    if (!yes) {
+        nn_build_fail(b, FL_EUNSUPPORTED, "%.80s must be a batch of rows",
+                      nn_graph_value_name(p->g, v));
+    }
+    return yes;
+}
+
 static void add_inputs(nn_plan *p, nn_build *b)
 {
     for (size_t i = 0; i < nn_graph_n_inputs(p->g); i++) {
         nn_value v = nn_graph_input_at(p->g, i);
         nn_shape dims;
+        if (!is_batch(p, b, v)) {
+            return;
+        }
         nn_build_dims(b, v, &dims);
         p->inputs[i] = nn_build_slot(b, nn_layout_plain(p->d, dims.rank, dims.dim));
-        p->row[i] = dims.rank > 0 ? nn_shape_count(&dims, 1) / dims.dim[0] : 1;
+        p->row[i] = nn_shape_count(nn_graph_shape(p->g, v), 1);
         nn_steps_pin(p->steps, p->inputs[i]);
         nn_build_set_value(b, v, p->inputs[i]);
     }
@@ -55,10 +70,11 @@ static void add_outputs(nn_plan *p, nn_build *b)
         nn_value v = nn_graph_output_at(p->g, i);
         nn_shape dims;
         nn_build_dims(b, v, &dims);
-        p->outputs[i] = nn_build_in_plain(b, nn_build_value(b, v), &dims);
-        if (p->outputs[i] >= 0) {
-            nn_steps_pin(p->steps, p->outputs[i]);
+        p->outputs[i] = is_batch(p, b, v) ? nn_build_in_plain(b, nn_build_value(b, v), &dims) : -1;
+        if (p->outputs[i] < 0) {
+            return;
         }
+        nn_steps_pin(p->steps, p->outputs[i]);
     }
 }
 
@@ -96,7 +112,7 @@ static fl_status make_steps(nn_plan *p, fl_err *err)
     nn_build_forward(b);
     add_outputs(p, b);
     p->n_forward = nn_steps_count(p->steps);
-    if (p->cfg.train) {
+    if (p->cfg.train && nn_build_status(b, NULL) == FL_OK) {
         add_loss(p, b);
         nn_build_backward(b);
     }

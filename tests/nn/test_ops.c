@@ -242,6 +242,7 @@ static void add_with_broadcasting(void **state)
     nn_value b = nn_graph_param(g, "b", NN_BIAS, &(nn_shape){3, {4, 1, 1}}, NN_INIT_FAN_IN, 4);
     nn_value pooled = nn_global_average_pool(g, x);
     x = nn_graph_op(g, "Add", NULL, (nn_value[]){b, x}, 2, NULL, 0);
+    x = nn_add(g, x, nn_graph_param(g, "s", NN_BIAS, &(nn_shape){0, {0}}, NN_INIT_ONE, 0));
     check_graph(g, nn_add(g, x, pooled));
 }
 
@@ -254,6 +255,34 @@ static void a_parameter_that_is_used_twice(void **state)
     nn_attr attrs[] = {NN_INT("transB", 1)};
     x = nn_relu(g, nn_graph_op(g, "Gemm", NULL, (nn_value[]){x, w}, 2, attrs, 1));
     check_graph(g, nn_graph_op(g, "Gemm", NULL, (nn_value[]){x, w}, 2, attrs, 1));
+}
+
+static void a_parameter_in_the_place_of_an_activation(void **state)
+{
+    (void)state;
+    nn_graph *g = nn_graph_new("query");
+    nn_value x = nn_graph_input(g, "x", &(nn_shape){2, {NN_BATCH, 5}});
+    nn_value q = nn_graph_param(g, "q", NN_WEIGHT, &(nn_shape){2, {1, 6}}, NN_INIT_FAN_IN, 6);
+    nn_value w = nn_graph_param(g, "w", NN_WEIGHT, &(nn_shape){2, {6, 4}}, NN_INIT_FAN_IN, 6);
+    q = nn_graph_op(g, "Sigmoid", NULL, &q, 1, NULL, 0);
+    q = nn_graph_op(g, "MatMul", NULL, (nn_value[]){q, w}, 2, NULL, 0);
+    check_graph(g, nn_add(g, nn_gemm(g, "fc", x, 4), q));
+}
+
+static void a_statistic_in_the_place_of_a_bias_gets_no_gradient(void **state)
+{
+    (void)state;
+    nn_graph *g = nn_graph_new("stat");
+    nn_value x = nn_graph_input(g, "x", &(nn_shape){2, {NN_BATCH, 40}});
+    for (int i = 0; i < 2; i++) {  // small and large products
+        nn_value w = nn_graph_param(g, i ? "w1" : "w0", NN_WEIGHT,
+                                    &(nn_shape){2, {i ? 3 : 400, i ? 400 : 40}}, NN_INIT_FAN_IN, 0);
+        nn_value s = nn_graph_param(g, i ? "s1" : "s0", NN_STAT, &(nn_shape){1, {i ? 3 : 400}},
+                                    NN_INIT_ONE, 0);
+        x = nn_graph_op(g, "Gemm", NULL, (nn_value[]){x, w, s}, 3, (nn_attr[]){NN_INT("transB", 1)},
+                        1);
+    }
+    check_graph(g, x);
 }
 
 static void batch_norm(void **state)
@@ -344,6 +373,8 @@ int main(void)
         cmocka_unit_test(add_of_branches),
         cmocka_unit_test(add_with_broadcasting),
         cmocka_unit_test(a_parameter_that_is_used_twice),
+        cmocka_unit_test(a_parameter_in_the_place_of_an_activation),
+        cmocka_unit_test(a_statistic_in_the_place_of_a_bias_gets_no_gradient),
         cmocka_unit_test(batch_norm),
         cmocka_unit_test(batch_norm_of_tables_and_of_the_input),
         cmocka_unit_test(dropout),

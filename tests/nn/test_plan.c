@@ -269,6 +269,15 @@ static void what_cannot_be_planned_is_said_in_words(void **state)
     check_has(err.text, "no parameter");
     check(plan == NULL);
     nn_graph_destroy(&g);
+
+    g = nn_graph_new("no batch");
+    nn_value w = nn_graph_param(g, "w", NN_WEIGHT, &(nn_shape){2, {5, 3}}, NN_INIT_ONE, 0);
+    nn_graph_input(g, "x", &(nn_shape){2, {NN_BATCH, 3}});
+    nn_graph_output(g, "y", nn_relu(g, w));  // five rows, whatever the batch
+    check_ok(nn_graph_finish(g, &err), err);
+    check_fails(nn_plan_new(&plan, g, &cfg, &err), FL_EUNSUPPORTED);
+    check_has(err.text, "y must be a batch of rows");
+    nn_graph_destroy(&g);
 }
 
 int main(void)
