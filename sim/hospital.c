@@ -15,7 +15,7 @@
 #include "data/formats.h"
 #include "sim/partition.h"
 
-enum { GENERATOR_VERSION = 1 }; // raised when the same settings give other bytes
+enum { GENERATOR_VERSION = 2 }; // raised when the same settings give other bytes
 
 #define STAMP_HEAD "consilium-sim data: " // the first words of DIR/stamp
 
@@ -338,14 +338,41 @@ done:
 
 enum { GALLERY_CASES = 10, GALLERY_GAP = 4 };
 
-/* Copies case i of set into the sheet at column, row. */
-static void paste(float *sheet, int64_t width, const data_set *set, size_t index, int64_t column, int64_t row,
-                  int64_t rows, int64_t cols, float *scratch)
+/* A case as a person should see it, in [0, 1]: as its file has it where the
+ * simulator wrote one, else the model's input from its darkest to its brightest. */
+static void show(float *out, const data_set *set, size_t index, const char *dir, int64_t n)
 {
-    data_set_batch(set, &index, 1, scratch);
+    data_image image;
+    fl_err ignored = FL_ERR_INIT;
+    char *path = fl_xasprintf("%s/images/%s.png", dir, data_set_case(set, index).case_id);
+    bool read = fl_file_exists(path) && data_image_read(&image, path, &ignored) == FL_OK;
+    free(path);
+    if (read && image.rows * image.cols * image.channels == n && image.full_scale > 0) {
+        for (int64_t i = 0; i < n; i++) {
+            out[i] = image.data[i] / image.full_scale;
+        }
+    } else {
+        data_set_batch(set, &index, 1, out);
+        float low = 0, high = 1;
+        for (int64_t i = 0; i < n; i++) {
+            low = fminf(low, out[i]);
+            high = fmaxf(high, out[i]);
+        }
+        for (int64_t i = 0; i < n; i++) {
+            out[i] = (out[i] - low) / (high - low);
+        }
+    }
+    if (read) {
+        data_image_clear(&image);
+    }
+}
+
+/* Copies an image into the sheet at column, row. */
+static void paste(float *sheet, int64_t width, const float *image, int64_t column, int64_t row, int64_t rows, int64_t cols)
+{
     for (int64_t y = 0; y < rows; y++) {
         float *to = sheet + ((row * (rows + GALLERY_GAP) + y) * width + column * (cols + GALLERY_GAP));
-        memcpy(to, scratch + y * cols, (size_t)cols * sizeof *to);
+        memcpy(to, image + y * cols, (size_t)cols * sizeof *to);
     }
 }
 
@@ -367,7 +394,8 @@ fl_status hospital_gallery(const scenario *s, const char *dir, const char *png, 
             const size_t *test = data_set_split(set, DATA_TEST);
             size_t n = data_set_n_split(set, DATA_TEST);
             for (size_t k = 0; k < GALLERY_CASES && k < n; k++) {
-                paste(sheet, width, set, test[k], (int64_t)k, (int64_t)i, rows, cols, scratch);
+                show(scratch, set, test[k], own, in->dim[0] * rows * cols);
+                paste(sheet, width, scratch, (int64_t)k, (int64_t)i, rows, cols);
             }
         }
         data_set_destroy(&set);
