@@ -308,15 +308,31 @@ static fl_status are_counts(walk *w, const json_t *v)
     return each_item(w, v, is_count);
 }
 
+static fl_status counts_by_name(walk *w, const json_t *v)
+{
+    return each_member(w, v, is_count);
+}
+
 /* null: a cell that is too small to be shown. */
 static fl_status is_cell(walk *w, const json_t *v)
 {
     return json_is_null(v) ? FL_OK : is_count(w, v);
 }
 
-static fl_status counts_by_name(walk *w, const json_t *v)
+static fl_status cells_by_name(walk *w, const json_t *v)
 {
     return each_member(w, v, is_cell);
+}
+
+/* {CLASS: n}, or of several labels {LABEL: {"absent", "present", "unlabelled"}}. */
+static fl_status is_class(walk *w, const json_t *v)
+{
+    return json_is_object(v) ? cells_by_name(w, v) : is_cell(w, v);
+}
+
+static fl_status classes_by_name(walk *w, const json_t *v)
+{
+    return each_member(w, v, is_class);
 }
 
 static fl_status numbers_by_name(walk *w, const json_t *v)
@@ -476,7 +492,7 @@ static fl_status is_attribute(walk *w, const json_t *v)
         {"sd", is_positive_number, false},
     };
     bool is_summary = json_object_get(v, "mean") != NULL || json_object_get(v, "sd") != NULL;
-    fl_status st = is_summary ? check_fields(w, v, FIELDS(summary)) : counts_by_name(w, v);
+    fl_status st = is_summary ? check_fields(w, v, FIELDS(summary)) : cells_by_name(w, v);
     if (st != FL_OK) {
         return st;
     }
@@ -497,7 +513,7 @@ static fl_status is_table1_split(walk *w, const json_t *v)
     static const field fields[] = {
         {"n", is_count, false},
         {"patients", is_count, false},
-        {"classes", counts_by_name, false},
+        {"classes", classes_by_name, false},
         {"attributes", are_attributes, false},
     };
     if (!json_is_object(v)) {

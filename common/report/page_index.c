@@ -104,11 +104,13 @@ static void headline(fl_buf *out, const verdicts *v, const char *metric)
                          "model of a hospital to compare with, or too few cases.</p>\n");
         return;
     }
-    report_html(out,
-                "<p class=\"lead\">The shared model has the better %s at %zu of %zu %s; at %zu "
-                "the difference is clear and large enough to matter",
-                report_metric_label(metric), v->n_better, v->n_compared, hospitals(v->n_compared),
-                helps->n);
+    report_html(out, "<p class=\"lead\">The shared model has the better %s at %zu of %zu %s; at ",
+                report_metric_label(metric), v->n_better, v->n_compared, hospitals(v->n_compared));
+    if (helps->n > 0) {
+        report_html(out, "%zu the difference is clear and large enough to matter", helps->n);
+    } else {
+        fl_buf_puts(out, "none is the difference clear and large enough to matter");
+    }
     if (hurts->n > 0) {
         fl_buf_puts(out, ". Joining hurts ");
         report_html_names(out, hurts->names, hurts->n);
@@ -122,16 +124,16 @@ static void who_benefits(fl_buf *out, const verdicts *v)
         report_verdict verdict;
         const char *before, *after;
     } sentences[] = {
-        {REPORT_HELPS, " joining helps ", "."},
-        {REPORT_HURTS, " It hurts ", "."},
-        {REPORT_SAME, " It makes no difference that matters for ", "."},
-        {REPORT_UNSURE, " For ", " the test cases are too few to tell."},
-        {REPORT_NO_VERDICT, " Not judged: ", " (the reasons are in the table)."},
+        {REPORT_HELPS, "Joining helps ", ". "},
+        {REPORT_HURTS, "Joining hurts ", ". "},
+        {REPORT_SAME, "Joining makes no difference that matters for ", ". "},
+        {REPORT_UNSURE, "For ", " the test cases are too few to tell. "},
+        {REPORT_NO_VERDICT, "Not judged: ", " (the reasons are in the table). "},
     };
     if (v->n_compared == 0) {
         return;
     }
-    fl_buf_puts(out, "<p>Compared with the model that each hospital could have trained alone:");
+    fl_buf_puts(out, "<p>");
     for (size_t i = 0; i < sizeof sentences / sizeof sentences[0]; i++) {
         const name_list *list = &v->of[sentences[i].verdict];
         if (list->n > 0) {
@@ -140,7 +142,7 @@ static void who_benefits(fl_buf *out, const verdicts *v)
             fl_buf_puts(out, sentences[i].after);
         }
     }
-    fl_buf_puts(out, "</p>\n");
+    fl_buf_puts(out, "Each hospital is compared with the model it could have trained alone.</p>\n");
 }
 
 static void worst_served(fl_buf *out, const json_t *report)

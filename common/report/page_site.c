@@ -243,12 +243,16 @@ static const json_t *table1_split(const json_t *site, size_t s)
     return report_at(site, "table1", splits[s], NULL);
 }
 
-/* A cell "12 (3 %)". */
+static const char hidden_cell[] = "<td class=\"n\"><span class=\"soft\">hidden</span></td>";
+
+/* A cell "12 (3 %)"; null is a number too small to be shown. */
 static void share_cell(fl_buf *out, const json_t *counts, const char *key, int64_t n)
 {
     char text[REPORT_NUMBER_BYTES];
     int64_t count = fl_json_get_int(counts, key, -1);
-    if (count < 0) {
+    if (json_is_null(json_object_get(counts, key))) {
+        fl_buf_puts(out, hidden_cell);
+    } else if (count < 0) {
         fl_buf_puts(out, "<td class=\"n\"></td>");
     } else if (n > 0) {
         report_html(out, "<td class=\"n\">%s <span class=\"soft\">(%d %%)</span></td>",
@@ -267,17 +271,17 @@ static void table1_counts(fl_buf *out, const json_t *site, const char *key, cons
     fl_buf_puts(out, "</tr>\n");
 }
 
-/* Every key that some split counts a case of, in the order of first sight. */
-static void table1_shares(fl_buf *out, const json_t *site, const char *group, const char *attribute,
-                          const char *prefix)
+/* A row for every key that some split counts a case of, or hides, in the
+ * order of first sight.  group: "classes" or "attributes"; name: NULL, or the
+ * member of it that holds the counts. */
+static void table1_shares(fl_buf *out, const json_t *site, const char *group, const char *name)
 {
     json_t *seen = json_object();
     for (size_t s = 0; s < 3; s++) {
-        const json_t *counts = report_at(table1_split(site, s), group, attribute, NULL);
         const char *code;
         json_t *n;
-        report_each_member(counts, code, n) {
-            if (json_integer_value(n) > 0) {
+        report_each_member(report_at(table1_split(site, s), group, name, NULL), code, n) {
+            if (json_is_null(n) || json_integer_value(n) > 0) {
                 json_object_set_new(seen, code, json_null());
             }
         }
@@ -285,10 +289,10 @@ static void table1_shares(fl_buf *out, const json_t *site, const char *group, co
     const char *code;
     json_t *none;
     json_object_foreach(seen, code, none) {
-        report_html(out, "<tr><td>%s %s</td>", prefix, code);
+        report_html(out, "<tr><td>%s %s</td>", name != NULL ? name : "", code);
         for (size_t s = 0; s < 3; s++) {
             const json_t *split = table1_split(site, s);
-            share_cell(out, report_at(split, group, attribute, NULL), code,
+            share_cell(out, report_at(split, group, name, NULL), code,
                        fl_json_get_int(split, "n", 0));
         }
         fl_buf_puts(out, "</tr>\n");
@@ -302,6 +306,10 @@ static void table1_summary(fl_buf *out, const json_t *site, const char *attribut
     for (size_t s = 0; s < 3; s++) {
         const json_t *summary = report_at(table1_split(site, s), "attributes", attribute, NULL);
         char mean[REPORT_NUMBER_BYTES], sd[REPORT_NUMBER_BYTES];
+        if (json_is_null(json_object_get(summary, "n"))) {
+            fl_buf_puts(out, hidden_cell);
+            continue;
+        }
         report_html(out, "<td class=\"n\">%s <span class=\"soft\">(%s)</span></td>",
                     report_number(mean, fl_json_get_number(summary, "mean"), 1),
                     report_number(sd, fl_json_get_number(summary, "sd"), 1));
@@ -309,8 +317,26 @@ static void table1_summary(fl_buf *out, const json_t *site, const char *attribut
     fl_buf_puts(out, "</tr>\n");
 }
 
-static void add_table1(fl_buf *out, const json_t *site)
+/* One label a case, or several that are each there or not. */
+static void table1_classes(fl_buf *out, const json_t *site)
 {
+    const char *label;
+    json_t *value;
+    bool several = false;
+    report_each_member(report_at(table1_split(site, 0), "classes", NULL), label, value) {
+        if (json_is_object(value)) {
+            table1_shares(out, site, "classes", label);
+            several = true;
+        }
+    }
+    if (!several) {
+        table1_shares(out, site, "classes", NULL);
+    }
+}
+
+static void add_table1(fl_buf *out, const json_t *report, const json_t *site)
+{
+    int64_t min_cell = fl_json_get_int(json_object_get(report, "evaluation"), "min_cell", -1);
     static const char *const columns[] = {"", "#Training", "#Validation", "#Test", NULL};
     if (!json_is_object(json_object_get(site, "table1"))) {
         return;
@@ -319,17 +345,23 @@ static void add_table1(fl_buf *out, const json_t *site)
     report_html_table(out, REPORT_NARROW, columns);
     table1_counts(out, site, "n", "cases");
     table1_counts(out, site, "patients", "patients");
-    table1_shares(out, site, "classes", NULL, "");
+    table1_classes(out, site);
     const char *attribute;
     json_t *value;
     report_each_member(report_at(table1_split(site, 0), "attributes", NULL), attribute, value) {
         if (json_object_get(value, "mean") != NULL) {
             table1_summary(out, site, attribute);
         } else {
-            table1_shares(out, site, "attributes", attribute, attribute);
+            table1_shares(out, site, "attributes", attribute);
         }
     }
     report_html_table_end(out);
+    if (min_cell > 0) {
+        report_html(out,
+                    "<p class=\"note\">Hidden: fewer than %lld patients, or needed to hide such a "
+                    "number.</p>\n",
+                    (long long)min_cell);
+    }
     report_html_section_end(out);
 }
 
@@ -637,7 +669,7 @@ static fl_status write_page(const json_t *report, const json_t *site, const char
     report_html_begin(&out, report, eyebrow.data, title.data);
     add_verdict(&out, report, site, metric);
     add_flow(&out, site);
-    add_table1(&out, site);
+    add_table1(&out, report, site);
     add_figures(&out, report, site);
     add_threshold(&out, report, site);
     add_subgroups(&out, report, site);

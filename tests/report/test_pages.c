@@ -42,7 +42,7 @@ static void the_run_in_plain_words(void **state)
               "The shared model has the better AUC at 3 of 3 hospitals; at 1 the difference is "
               "clear and large enough to matter.");
     check_has(page, "centre was invited and has no figures: never connected");
-    check_has(page, "joining helps sud. For nord and est the test cases are too few to tell. "
+    check_has(page, "Joining helps sud. For nord and est the test cases are too few to tell. "
                     "Not judged: ouest");
     check_has(
         page,
@@ -117,6 +117,26 @@ static void a_hospitals_page_has_what_it_asks_for(void **state)
 
     page = page_text(report, "nord");
     check_has(page, "at the declared prevalence of 8 %: PPV 0.26");
+    free(page);
+    json_decref(report);
+}
+
+static void small_counts_of_table_1_are_hidden(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    json_t *report = sample_read();
+    sample_set(report, "sites[0].table1.test.attributes.scanner.portable", json_null());
+    sample_set(report, "sites[0].table1.val.attributes.age",
+               json_pack("{sn sn sn}", "n", "mean", "sd"));
+    sample_set(report, "sites[0].table1.train.classes",
+               json_pack("{s{si si}}", "opacity", "absent", 1050, "present", 450));
+    check_ok(report_check(report, &err), err);
+    char *page = page_text(report, "nord");
+    check_has(page, "<td>scanner portable</td>");
+    check_has(page, "<span class=\"soft\">hidden</span>");
+    check_has(page, "Hidden: fewer than 10 patients");
+    check_has(page, "<td>opacity present</td><td class=\"n\">450");
     free(page);
     json_decref(report);
 }
@@ -398,6 +418,7 @@ int main(void)
         cmocka_unit_test(the_run_in_plain_words),
         cmocka_unit_test(a_hospitals_verdict_follows_its_rule),
         cmocka_unit_test(a_hospitals_page_has_what_it_asks_for),
+        cmocka_unit_test(small_counts_of_table_1_are_hidden),
         cmocka_unit_test(an_unknown_site_has_no_page),
         cmocka_unit_test(codes_hide_names_on_pages),
         cmocka_unit_test(without_protection_every_page_says_so),
