@@ -127,14 +127,13 @@ fl_status launch_start(launch_child *out, const char *name, const launch_args *a
     return FL_OK;
 }
 
-/* The end of a log, on one line. */
-static void last_words(char *out, size_t n, const char *log)
+void launch_last_words(char *out, size_t n, const launch_child *c)
 {
     char *text = NULL;
     size_t size = 0;
     fl_err ignored = FL_ERR_INIT;
     out[0] = '\0';
-    if (log == NULL || fl_file_read(&text, &size, log, MAX_OUTPUT, &ignored) != FL_OK) {
+    if (c->log == NULL || fl_file_read(&text, &size, c->log, MAX_OUTPUT, &ignored) != FL_OK) {
         return;
     }
     while (size > 0 && text[size - 1] == '\n') {
@@ -151,7 +150,7 @@ static fl_status judge(const launch_child *c, int status, fl_err *err)
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         return FL_OK;
     }
-    last_words(words, sizeof words, c->log);
+    launch_last_words(words, sizeof words, c);
     if (WIFSIGNALED(status)) {
         return fl_fail(err, FL_EIO, "%s was ended by signal %d%s%s", c->name, WTERMSIG(status), words[0] ? ": " : "", words);
     }

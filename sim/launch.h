@@ -39,6 +39,8 @@ fl_status launch_start(launch_child *out, const char *name, const launch_args *a
 fl_status launch_wait(launch_child *c, fl_err *err);
 /* Has it ended?  *exit_code: what launch_wait would judge. */
 bool launch_ended(launch_child *c, int *exit_code);
+/* The last line of its log; "" when there is none. */
+void launch_last_words(char *out, size_t n, const launch_child *c);
 /* SIGTERM, then SIGKILL after 5 s; waits. */
 void launch_stop(launch_child *c);
 /* Runs to the end with its standard output as *text (caller's); FL_EIO with its last words unless it exits with 0. */

@@ -178,6 +178,18 @@ static fl_status start_clients(stage *g, fl_err *err)
     return st;
 }
 
+/* Why the coordinator failed; what it does not accept, a person wrote. */
+static fl_status explain(const stage *g, int code, fl_err *err)
+{
+    char words[512];
+    launch_last_words(words, sizeof words, &g->coordinator);
+    fl_status st = code == fl_exit_code(FL_ECONFIG) ? FL_ECONFIG : FL_EIO;
+    if (words[0] != '\0') {
+        return fl_fail(err, st, "%s", words);
+    }
+    return fl_fail(err, st, "the coordinator exited with %d; what it said is above", code);
+}
+
 /* The coordinator ends the run; a client that ends badly before it is told at
  * once, so nobody waits for patience to run out. */
 static fl_status wait_for_run(stage *g, fl_err *err)
@@ -188,11 +200,7 @@ static fl_status wait_for_run(stage *g, fl_err *err)
             return fl_fail(err, FL_ESTOPPED, "stopped on request");
         }
         if (launch_ended(&g->coordinator, &code)) {
-            if (code != 0) {
-                return fl_fail(err, FL_EIO, "the coordinator exited with %d; what it said is above%s", code,
-                               g->o->quiet ? " (logs/coordinator.log)" : "");
-            }
-            return FL_OK;
+            return code == 0 ? FL_OK : explain(g, code, err);
         }
         for (size_t c = 0; c < g->n_clients; c++) {
             if (g->clients[c].pid != 0 && launch_ended(&g->clients[c], &code) && code != 0) {

@@ -155,6 +155,9 @@ static void a_child_can_be_asked_whether_it_has_ended(void **state)
     }
     check_int(child.pid, 0);
     check_int(code, 128 + SIGKILL);
+    char words[8] = "x";
+    launch_last_words(words, sizeof words, &child);
+    check_str(words, "");  // it has no log
     check(launch_ended(&child, &code));  // and stays so
     check_ok(launch_wait(&child, &err), err);
     launch_stop(&child);
