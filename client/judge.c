@@ -14,10 +14,7 @@
 #include "base/sys.h"
 #include "eval/eval.h"
 
-enum {
-    THRESHOLD_BINS = 1000,  // of the site's own scores, which stay here
-    MAX_LOOKS_BYTES = 1 << 20
-};
+enum { MAX_LOOKS_BYTES = 1 << 20 };
 
 /* One model on the test split. */
 typedef struct {
@@ -73,36 +70,7 @@ static fl_status own_threshold(const local *l, const float *params, double *out,
                                fl_err *err)
 {
     const job_evaluation *e = &l->job.evaluation;
-    *why = NULL;
-    *out = e->rule == EVAL_RULE_FIXED ? e->at : 0.5;
-    if (!is_two_class(&l->job.data) || e->rule == EVAL_RULE_FIXED) {
-        return FL_OK;
-    }
-    if (data_set_n_split(l->set, DATA_VAL) == 0) {
-        *why = "no validation cases to set it by: 0.5";
-        return FL_OK;
-    }
-    task_scores s;
-    fl_status st = task_predict(&s, l->model, params, l->set, DATA_VAL, l->threads, err);
-    if (st != FL_OK) {
-        return st;
-    }
-    int64_t count[2][THRESHOLD_BINS] = {{0}};
-    size_t positive = (size_t)l->job.data.positive;
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.label[i] >= 0) {
-            eval_histogram(count[s.label[i] == (int)positive], THRESHOLD_BINS,
-                           &s.score[i * s.K + positive], 1);
-        }
-    }
-    task_scores_clear(&s);
-    double t = eval_threshold(e->rule, e->at, count[0], count[1], THRESHOLD_BINS);
-    if (isnan(t)) {
-        *why = "the validation cases do not define it: 0.5";
-        return FL_OK;
-    }
-    *out = t;
-    return FL_OK;
+    return task_threshold(out, why, l->model, params, l->set, e->rule, e->at, l->threads, err);
 }
 
 // -------------------------------------------------------------------- figures

@@ -65,13 +65,9 @@ fl_status local_load(local *l, const home *h, fl_err *err)
     if (st != FL_OK) {
         return st;
     }
-    static const data_split needed[] = {DATA_TRAIN, DATA_TEST};
-    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
-        if (data_set_n_split(set, needed[i]) == 0) {
-            data_set_destroy(&set);
-            return fl_fail(err, FL_ECONFIG, "split: expected cases in the %s split, found none",
-                           data_split_name(needed[i]));
-        }
+    if ((st = job_check_data(&l->job, set, err)) != FL_OK) {
+        data_set_destroy(&set);
+        return st;
     }
     l->set = set;
     return FL_OK;

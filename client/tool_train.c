@@ -331,8 +331,9 @@ static fl_status write_model(const training *t, const float *kept, const plan *p
 {
     fl_status st = FL_OK;
     double threshold = NAN;
+    const char *why = NULL;
     if (p->has_rule) {
-        st = task_threshold(&threshold, t->model, kept, t->set, p->rule, p->at, (int)options.threads, err);
+        st = task_threshold(&threshold, &why, t->model, kept, t->set, p->rule, p->at, (int)options.threads, err);
     }
     if (st != FL_OK) {
         return st;

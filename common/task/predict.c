@@ -157,14 +157,20 @@ void task_evaluate(eval_metrics *out, const task_scores *s,
 
 enum { THRESHOLD_BINS = 1000 };
 
-fl_status task_threshold(double *out, const task_model *m, const float *params,
-                         const data_set *set, eval_rule rule, double at,
-                         int threads, fl_err *err)
+fl_status task_threshold(double *out, const char **why, const task_model *m,
+                         const float *params, const data_set *set,
+                         eval_rule rule, double at, int threads, fl_err *err)
 {
     const data_spec *spec = task_model_spec(m);
-    bool is_two_class = spec->task == DATA_CLASSIFY && spec->n_classes == 2 && spec->positive >= 0;
+    bool is_two_class = spec->task == DATA_CLASSIFY && spec->n_classes == 2 &&
+                        spec->positive >= 0;
+    *why = NULL;
     *out = rule == EVAL_RULE_FIXED ? at : 0.5;
-    if (!is_two_class || rule == EVAL_RULE_FIXED || data_set_n_split(set, DATA_VAL) == 0) {
+    if (!is_two_class || rule == EVAL_RULE_FIXED) {
+        return FL_OK;
+    }
+    if (data_set_n_split(set, DATA_VAL) == 0) {
+        *why = "no validation cases to set it by: 0.5";
         return FL_OK;
     }
     task_scores s;
@@ -181,7 +187,11 @@ fl_status task_threshold(double *out, const task_model *m, const float *params,
     }
     task_scores_clear(&s);
     double t = eval_threshold(rule, at, count[0], count[1], THRESHOLD_BINS);
-    *out = isnan(t) ? 0.5 : t;
+    if (isnan(t)) {
+        *why = "the validation cases do not define it: 0.5";
+    } else {
+        *out = t;
+    }
     return FL_OK;
 }
 

@@ -161,12 +161,12 @@ void task_evaluate(eval_metrics *out, const task_scores *s,
 
 /*
  * The decision threshold that rule sets on the validation split's scores, in
- * steps of 1/1000; 0.5 where the rule has nothing to go by (no validation
- * split, one class alone, not two classes).
+ * steps of 1/1000.  0.5 where the rule has nothing to go by, and *why then
+ * says what is lacking (else NULL).  0.5 without a why unless two classes.
  */
-fl_status task_threshold(double *out, const task_model *m, const float *params,
-                         const data_set *set, eval_rule rule, double at,
-                         int threads, fl_err *err);
+fl_status task_threshold(double *out, const char **why, const task_model *m,
+                         const float *params, const data_set *set,
+                         eval_rule rule, double at, int threads, fl_err *err);
 
 /*
  * The local predictions.csv: case, patient, label, score_0 .. score_K-1,
