@@ -1,6 +1,8 @@
 /*
  * hospital.c - see hospital.h
  */
+#define _XOPEN_SOURCE 700  // realpath
+
 #include "sim/hospital.h"
 
 #include <math.h>

@@ -1,6 +1,8 @@
 /*
  * scenario.c - see scenario.h
  */
+#define _XOPEN_SOURCE 700  // realpath
+
 #include "sim/scenario.h"
 
 #include <math.h>

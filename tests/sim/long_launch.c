@@ -1,6 +1,8 @@
 /*
  * long_launch.c - a child that will not listen is killed, after its five seconds
  */
+#define _DEFAULT_SOURCE  // usleep
+
 #include "sim/launch.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /*
  * test_launch.c - children are started, judged and stopped
  */
-#define _DEFAULT_SOURCE  // prctl's constants
+#define _DEFAULT_SOURCE  // usleep
 
 #include "sim/launch.h"
 

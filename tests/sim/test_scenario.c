@@ -1,6 +1,8 @@
 /*
  * test_scenario.c - scenario.yaml is read, and refused where it stands wrong
  */
+#define _XOPEN_SOURCE 700  // realpath
+
 #include "sim/scenario.h"
 
 #include "fixture.h"
