@@ -8,7 +8,8 @@
  * the graph when the plan is built.  Nothing is allocated in a step.
  *
  * A plan has a capacity and a per-step n_valid: the last, smaller batch runs
- * with zero rows that weigh nothing.
+ * with zero rows that weigh nothing; where batch normalisation would see them,
+ * a step runs on a smaller plan instead, made when it first comes and kept.
  * Repeatable: same graph, parameters, batch, random stream and threads, same bits.
  * Threads: a plan belongs to one thread at a time; it uses cfg.threads OpenMP
  * threads inside (default 1).
