@@ -153,6 +153,14 @@ static int by_key(const void *a, const void *b)
                   sizeof(fed_public_key));
 }
 
+/* qsort takes no NULL, not even for nothing. */
+static void sort(void *items, size_t n, size_t size, int (*order)(const void *, const void *))
+{
+    if (n > 0) {
+        qsort(items, n, size, order);
+    }
+}
+
 static fl_status load(roster *r, int64_t wall_ms, fl_err *err)
 {
     known_key *keys = NULL;
@@ -163,18 +171,18 @@ static fl_status load(roster *r, int64_t wall_ms, fl_err *err)
     if ((st = load_sites(r, err)) != FL_OK) {
         return st;
     }
-    qsort(r->sites, r->n_sites, sizeof *r->sites, by_name);
+    sort(r->sites, r->n_sites, sizeof *r->sites, by_name);
     if ((st = load_invitations(r, &keys, &n_keys, wall_ms, err)) != FL_OK) {
         free(keys);
         return st;
     }
-    qsort(r->sites, r->n_sites, sizeof *r->sites, by_name);
+    sort(r->sites, r->n_sites, sizeof *r->sites, by_name);
     for (size_t i = 0; i < r->n_sites; i++) {
         if (r->sites[i].status == ROSTER_ENROLLED || r->sites[i].status == ROSTER_UNCONFIRMED) {
             add_key(&keys, &n_keys, &r->sites[i].curve, (int)i);
         }
     }
-    qsort(keys, n_keys, sizeof *keys, by_key);
+    sort(keys, n_keys, sizeof *keys, by_key);
     pthread_mutex_lock(&r->mutex);
     known_key *old = r->keys;
     r->keys = keys;
@@ -479,7 +487,7 @@ void roster_seen(roster *r, size_t site, const char *software, const char *envir
 }
 
 void roster_refuse(roster *r, const char *what, const char *reason, const char *address,
-                   int64_t wall_ms)
+                   uint64_t count, int64_t wall_ms)
 {
     refusal *found = NULL;
     for (size_t i = 0; i < r->n_pending && found == NULL; i++) {
@@ -501,7 +509,7 @@ void roster_refuse(roster *r, const char *what, const char *reason, const char *
         snprintf(found->reason, sizeof found->reason, "%s", reason);
         snprintf(found->address, sizeof found->address, "%s", address);
     }
-    found->count++;
+    found->count += (int64_t)count;
     found->last_ms = wall_ms;
 }
 

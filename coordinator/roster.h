@@ -80,7 +80,7 @@ fl_status roster_remove(roster *r, const char *site, fl_err *err);
 void roster_seen(roster *r, size_t site, const char *software, const char *environment,
                  int64_t wall_ms);
 void roster_refuse(roster *r, const char *what, const char *reason, const char *address,
-                   int64_t wall_ms);
+                   uint64_t count, int64_t wall_ms);
 fl_status roster_flush(roster *r, fl_err *err);
 /* [{"time", "address", "what", "reason", "count"}], refused last at or after since_ms.  New
  * reference. */

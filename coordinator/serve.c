@@ -19,6 +19,7 @@ enum {
     HOUSEKEEPING_MS = 1000,
     PROGRESS_MS = 1000,
     MAX_REFUSED_CONTRIBUTIONS = 3,
+    MAX_MALFORMED = 16,       // malformed messages that cost a site its connection
     ANSWER_REFUSED_MS = 100,  // between two answers to messages that were refused
     HELD_UP_MS = 5            // retry when a queue was full
 };
@@ -36,6 +37,7 @@ typedef struct {
     transfer transfer;
     fed_order_key refused_key;  // contributions of this order were refused ...
     int n_refused;              // ... so often
+    int n_malformed;            // messages
 } session;
 
 struct serve {
@@ -221,7 +223,7 @@ static void refuse_contribution(session *x, run *r, size_t site, const fed_offer
     serve *s = x->serve;
     char address[64];
     snprintf(address, sizeof address, "site %s", x->site.text);
-    roster_refuse(s->sites, "contribution", reason, address, fl_wall_ms());
+    roster_refuse(s->sites, "contribution", reason, address, 1, fl_wall_ms());
     send_verdict(x, &o->digest, false, reason);
     if (!fed_order_key_equal(&x->refused_key, &o->key)) {
         x->refused_key = o->key;
@@ -454,7 +456,7 @@ static void on_enrol(serve *s, const fed_packet *packet, const fed_enrol *e)
     if (st != FL_OK) {
         char address[64];
         snprintf(address, sizeof address, "invitation of %.40s", e->site.text);
-        roster_refuse(s->sites, "enrol", why.text, address, fl_wall_ms());
+        roster_refuse(s->sites, "enrol", why.text, address, 1, fl_wall_ms());
         fl_log(FL_LOG_WARN, "enrol.refused", "site=%s reason=\"%s\"", e->site.text, why.text);
         send_refused(s, &packet->route, st, why.text);
         return;
@@ -473,7 +475,7 @@ static void on_enrol(serve *s, const fed_packet *packet, const fed_enrol *e)
 static void refuse_message(serve *s, const fed_packet *packet, const char *who, fl_status st,
                            const char *reason)
 {
-    roster_refuse(s->sites, "message", reason, who, fl_wall_ms());
+    roster_refuse(s->sites, "message", reason, who, 1, fl_wall_ms());
     bool helps = st == FL_EUNSUPPORTED || st == FL_EDENIED;
     if (helps && fl_now_ms() - s->answered_ms >= ANSWER_REFUSED_MS) {
         s->answered_ms = fl_now_ms();
@@ -539,6 +541,7 @@ static fl_status dispatch(serve *s, const fed_packet *packet, fl_err *err)
     roster_peer peer = roster_who(s->sites, &packet->peer, &entry);
     if (peer == ROSTER_STRANGER) {  // revoked since its handshake: not even parsed
         refuse_message(s, packet, "revoked key", FL_EDENIED, "key is not on the list any more");
+        fed_link_expel(s->link, packet);
         return FL_OK;
     }
     if (peer == ROSTER_SITE) {
@@ -549,6 +552,10 @@ static fl_status dispatch(serve *s, const fed_packet *packet, fl_err *err)
     fl_status st = fed_msg_unpack(&m, packet->header, packet->n_header, &why);
     if (st != FL_OK) {
         refuse_message(s, packet, who, st, why.text);
+        session *x = peer == ROSTER_SITE ? s->sessions[entry] : NULL;
+        if (x == NULL || ++x->n_malformed % MAX_MALFORMED == 0) {
+            fed_link_expel(s->link, packet);
+        }
         return FL_OK;
     }
     if (peer == ROSTER_SITE) {
@@ -568,7 +575,8 @@ static fl_status housekeeping(serve *s, int64_t now_ms, fl_err *err)
 {
     fed_refusal refusal;
     while (fed_link_refusal(s->link, &refusal)) {
-        roster_refuse(s->sites, "connection", refusal.reason, refusal.address, fl_wall_ms());
+        roster_refuse(s->sites, "connection", refusal.reason, refusal.address, refusal.n_attempts,
+                      fl_wall_ms());
     }
     if (now_ms - s->housekeeping_ms < HOUSEKEEPING_MS) {
         return FL_OK;

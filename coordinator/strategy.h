@@ -46,7 +46,7 @@ typedef struct {
     const char *paper;             // printed in the report
     const strategy_param *params;  // ends with {0}; value i of a strategy belongs to params[i]
     strategy_view sees;
-    int n_vectors;  // server state between rounds, P floats each
+    int n_vectors;                           // server state between rounds, P floats each
     int vector_start[STRATEGY_MAX_VECTORS];  // index of the parameter that says so; -1: zeros
     /* Once for every stretch, in any order.  No i/o; keeps no pointer; may not look at other
      * stretches. */

@@ -354,6 +354,7 @@ static void connect_site(fake_site *s)
     fl_err err = FL_ERR_INIT;
     fed_public_key server = fed_identity_public(s->fake->fed.identity);
     s->one_time = !s->enrolled;
+    s->n_connected = 0;
     s->welcome = false;
     s->greeted_ms = 0;
     fed_identity *id = s->one_time ? fed_identity_one_time(s->invitation.curve_secret) : s->id;
@@ -406,6 +407,12 @@ void fake_site_step(fake_site *s)
     }
     if (s->link == NULL) {
         connect_site(s);
+    }
+    fed_link_up(s->link);  // connects again
+    if (fed_link_n_connected(s->link) != s->n_connected) {
+        s->n_connected = fed_link_n_connected(s->link);
+        s->welcome = false;
+        s->greeted_ms = 0;
     }
     while (fed_receive(s->link, &packet)) {
         on_message(s, &packet);

@@ -35,6 +35,7 @@ typedef struct fake_site {
     fed_link *link;
     bool one_time;  // the link speaks with the invitation's key
     bool enrolled, welcome;
+    uint32_t n_connected;  // the connection that was greeted
     int64_t greeted_ms, offered_ms, beat_ms;
     fed_order order;
     bool has_order;

@@ -1,0 +1,477 @@
+/*
+ * test_round.c - the round machine without sockets and files
+ *
+ * A small driver stands for run.c and the record: it keeps what the record
+ * would keep, and can drop the machine and restore it at any step.
+ */
+#include "check.h"
+
+#include "base/rng.h"
+#include "coordinator/round.h"
+
+enum { MAX_SITES = 6, PATIENCE_MS = 1000, MAX_LOG = 4000 };
+
+/* The record, in memory. */
+typedef struct {
+    round_config cfg;
+    round_machine *m;
+    round_state state;
+    uint32_t round, selected;
+    struct {
+        fed_site_id name;
+        round_check check;
+        round_answer answer;
+        char reason[FED_TEXT_BYTES];
+    } site[MAX_SITES];
+    size_t n_sites;
+    char log[MAX_LOG];  // every step, for comparison
+    bool forget;        // drop the machine after every step
+} driver;
+
+static fed_site_id name_of(size_t i)
+{
+    fed_site_id id = {.text = "site-a"};
+    id.text[5] = (char)('a' + i);
+    return id;
+}
+
+static void restore(driver *d, int64_t now)
+{
+    round_destroy(&d->m);
+    d->m = round_new(&d->cfg, now);
+    for (size_t i = 0; i < d->n_sites; i++) {
+        size_t site = round_add_site(d->m, &d->site[i].name, now);
+        if (d->site[i].check == ROUND_CHECK_JOINED) {
+            round_restore_check(d->m, site, ROUND_CHECK_JOINED, "");
+        }
+    }
+    round_restore(d->m, d->state, d->round, d->selected);
+    for (size_t i = 0; i < d->n_sites; i++) {
+        round_restore_answer(d->m, i, d->site[i].answer, d->site[i].reason);
+    }
+}
+
+static driver driver_of(size_t n_sites, int quorum, uint32_t rounds)
+{
+    driver d = {.cfg = {.quorum = quorum,
+                        .patience_ms = PATIENCE_MS,
+                        .n_rounds = rounds,
+                        .asks_threshold = true},
+                .n_sites = n_sites};
+    for (size_t i = 0; i < n_sites; i++) {
+        d.site[i].name = name_of(i);
+    }
+    restore(&d, 0);
+    return d;
+}
+
+static void note(driver *d, const char *what, const char *detail, long number)
+{
+    size_t used = strlen(d->log);
+    snprintf(d->log + used, MAX_LOG - used, "%s %s %ld\n", what, detail, number);
+}
+
+/* What record.c and run.c do with a step. */
+static void take(driver *d, round_step *step, int64_t now)
+{
+    if (step->kind == ROUND_STEP_ENTER) {
+        if (step->state >= ROUND_CHOOSING && step->round == 0) {
+            step->round = 1;  // the first round was best
+        }
+        note(d, "enter", round_state_name(step->state), step->round);
+        for (size_t i = 0; i < d->n_sites; i++) {
+            if (round_asks(step->state)) {
+                d->site[i].answer = round_in_cohort(d->m, i) ? ROUND_ASKED : ROUND_UNASKED;
+            } else if (step->state == ROUND_REPORTING) {
+                d->site[i].answer = ROUND_UNASKED;
+            }
+        }
+        d->state = step->state;
+        d->round = step->state >= ROUND_CHOOSING ? d->cfg.n_rounds : step->round;
+        d->selected = step->state >= ROUND_CHOOSING ? step->round : 0;
+    } else if (step->kind == ROUND_STEP_ABSENT) {
+        note(d, "absent", step->reason, (long)step->site);
+        d->site[step->site].answer = ROUND_ABSENT;
+        snprintf(d->site[step->site].reason, FED_TEXT_BYTES, "%s", step->reason);
+    } else if (step->kind == ROUND_STEP_ACCEPT && step->contribution == FED_CHECK) {
+        d->site[step->site].check = ROUND_CHECK_JOINED;
+    } else if (step->kind == ROUND_STEP_ACCEPT) {
+        d->site[step->site].answer = ROUND_IN;
+    }
+    round_apply(d->m, step, now);
+    if (d->forget) {
+        restore(d, now);
+    }
+}
+
+/* Every step that is due; false: the machine says stop. */
+static bool settle(driver *d, int64_t now)
+{
+    round_step step;
+    while (round_next(d->m, now, &step)) {
+        if (step.kind == ROUND_STEP_STOP) {
+            return false;
+        }
+        take(d, &step, now);
+    }
+    return true;
+}
+
+static void contribute(driver *d, size_t site, int64_t now)
+{
+    fed_order_kind kind;
+    uint32_t round;
+    char text[FED_TEXT_BYTES];
+    round_order(d->m, site, &kind, &round, text);
+    check(kind != FED_WAIT);
+    check(round_expects(d->m, site, kind, round));
+    round_heard(d->m, site, now);
+    take(d, &(round_step){.kind = ROUND_STEP_ACCEPT, .site = site, .contribution = kind}, now);
+}
+
+static fed_order_kind kind_of(driver *d, size_t site)
+{
+    fed_order_kind kind;
+    uint32_t round;
+    char text[FED_TEXT_BYTES];
+    round_order(d->m, site, &kind, &round, text);
+    return kind;
+}
+
+static void everyone_contributes(driver *d, int64_t now)
+{
+    for (size_t i = 0; i < d->n_sites; i++) {
+        contribute(d, i, now);
+    }
+    check(settle(d, now));
+}
+
+static void reply(driver *d, size_t site, fed_answer answer, bool mismatch, const char *text,
+                  int64_t now)
+{
+    fed_order_key key = {.kind = FED_WAIT};
+    char ignored[FED_TEXT_BYTES];
+    round_step step;
+    round_order(d->m, site, &key.kind, &key.round.n, ignored);
+    round_heard(d->m, site, now);
+    if (round_reply(d->m, site, &key, answer, mismatch, text, &step)) {
+        take(d, &step, now);
+    }
+}
+
+// ---------------------------------------------------------------- the tests
+
+static void two_sites_and_two_rounds_from_check_to_finished(void **state)
+{
+    (void)state;
+    driver d = driver_of(2, 2, 2);
+    check(settle(&d, 0));
+    check_int(round_now(d.m), ROUND_CHECKING);
+    everyone_contributes(&d, 1);
+    for (uint32_t r = 1; r <= 2; r++) {
+        check_int(round_now(d.m), ROUND_TRAINING);
+        check_int(round_number(d.m), r);
+        check_int(round_committed(d.m), r - 1);
+        everyone_contributes(&d, 2);
+        check_int(round_now(d.m), ROUND_EVALUATING);
+        check_int(round_committed(d.m), r);
+        everyone_contributes(&d, 3);
+    }
+    check_int(round_now(d.m), ROUND_CHOOSING);
+    check_int(round_number(d.m), 1);
+    check_int(round_committed(d.m), 2);
+    everyone_contributes(&d, 4);
+    check_int(round_now(d.m), ROUND_TESTING);
+    everyone_contributes(&d, 5);
+    check_int(round_now(d.m), ROUND_HANDING);
+    everyone_contributes(&d, 6);
+    check_int(round_now(d.m), ROUND_FINISHED);
+    check_str(d.log, "enter selected 1\nenter training 1\nenter aggregating 1\nenter evaluating 1\n"
+                     "enter selected 2\nenter training 2\nenter aggregating 2\nenter evaluating 2\n"
+                     "enter choosing 1\nenter testing 1\nenter reporting 1\nenter handing out 1\n"
+                     "enter finished 1\n");
+    round_destroy(&d.m);
+}
+
+/* Random contributions, silences and returns; memory is dropped after every
+ * step or never: the same steps are taken. */
+static void play(driver *d, uint64_t seed)
+{
+    fl_rng rng;
+    fl_rng_init(&rng, seed, "round", "", 0);
+    int64_t now = 0;
+    while (round_now(d->m) != ROUND_FINISHED && now < 200000) {
+        now += 100;
+        uint64_t asleep = fl_rng_u64(&rng), works = fl_rng_u64(&rng);
+        for (size_t i = 0; i < d->n_sites; i++) {
+            if ((asleep >> i & 7) == 0 && d->state != ROUND_CHECKING) {
+                continue;
+            }
+            round_progress(d->m, i, now);
+            fed_order_kind kind = kind_of(d, i);
+            if ((works >> i & 1) != 0 && kind != FED_WAIT) {
+                contribute(d, i, now);
+            }
+        }
+        check(settle(d, now));
+    }
+}
+
+static void a_machine_that_forgets_after_every_step_takes_the_same_steps(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        driver a = driver_of(5, 3, 3), b = driver_of(5, 3, 3);
+        b.forget = true;
+        play(&a, seed);
+        play(&b, seed);
+        check_int(round_now(a.m), ROUND_FINISHED);
+        check_str(b.log, a.log);
+        round_destroy(&a.m);
+        round_destroy(&b.m);
+    }
+}
+
+static void a_silent_site_is_absent_with_the_reason_and_may_come_back(void **state)
+{
+    (void)state;
+    driver d = driver_of(3, 2, 1);
+    everyone_contributes(&d, 0);
+    contribute(&d, 0, 10);
+    check(settle(&d, 900));
+    check_int(round_count(d.m, ROUND_ABSENT), 0);
+    round_progress(d.m, 1, 900);
+    check(settle(&d, 1100));
+    check_int(round_at(d.m, 2)->answer, ROUND_ABSENT);
+    check_str(round_at(d.m, 2)->reason, "silent for 1 s");
+    check_int(round_now(d.m), ROUND_TRAINING);  // site-b works
+    check_int(kind_of(&d, 2), FED_TRAIN);       // the order stands
+    contribute(&d, 2, 1200);
+    check_int(round_at(d.m, 2)->answer, ROUND_IN);
+    contribute(&d, 1, 1300);
+    check(settle(&d, 1300));
+    check_int(round_now(d.m), ROUND_EVALUATING);
+    check(!round_expects(d.m, 2, FED_TRAIN, 1));  // too late now
+    round_destroy(&d.m);
+}
+
+static void beats_without_progress_are_a_stall_and_waiting_for_credit_is_not(void **state)
+{
+    (void)state;
+    driver d = driver_of(3, 1, 1);
+    everyone_contributes(&d, 0);
+    round_set_waits_for_credit(d.m, 2, true);
+    for (int64_t now = 100; now <= 1500; now += 100) {
+        round_beat(d.m, 0, FED_WORKING, (uint64_t)now, 5000, now);  // gets on
+        round_beat(d.m, 1, FED_WORKING, 7, 5000, now);              // does not
+        round_beat(d.m, 2, FED_SENDING, 0, 1, now);
+        check(settle(&d, now));
+    }
+    check_int(round_at(d.m, 0)->answer, ROUND_ASKED);
+    check_int(round_at(d.m, 1)->answer, ROUND_ABSENT);
+    check_str(round_at(d.m, 1)->reason, "stalled: no progress for 1 s");
+    check_int(round_at(d.m, 2)->answer, ROUND_ASKED);
+    round_destroy(&d.m);
+}
+
+static void late_wait_lets_nobody_leave_for_being_late(void **state)
+{
+    (void)state;
+    driver d = driver_of(2, 1, 1);
+    d.cfg.waits_for_late = true;
+    restore(&d, 0);
+    everyone_contributes(&d, 0);
+    contribute(&d, 0, 10);
+    check(settle(&d, 1000000));
+    check_int(round_now(d.m), ROUND_TRAINING);
+    check_int(round_at(d.m, 1)->answer, ROUND_ASKED);
+    contribute(&d, 1, 1000001);
+    check(settle(&d, 1000001));
+    check_int(round_now(d.m), ROUND_EVALUATING);
+    check(settle(&d, 3000000));  // scores do not wait for ever
+    check_int(round_now(d.m), ROUND_FINISHED);
+    round_destroy(&d.m);
+}
+
+static void fewer_than_the_quorum_waits_and_says_so(void **state)
+{
+    (void)state;
+    driver d = driver_of(2, 2, 1);
+    everyone_contributes(&d, 0);
+    contribute(&d, 0, 10);
+    check(settle(&d, 5000));
+    check_int(round_now(d.m), ROUND_TRAINING);
+    char text[512];
+    round_describe(d.m, text, sizeof text);
+    check_has(text, "fewer than the quorum of 2");
+    contribute(&d, 1, 6000);
+    check(settle(&d, 6000));
+    check_int(round_now(d.m), ROUND_EVALUATING);
+    round_destroy(&d.m);
+}
+
+static void a_site_that_fails_to_train_is_absent_and_asked_again_after_hello(void **state)
+{
+    (void)state;
+    driver d = driver_of(2, 1, 1);
+    everyone_contributes(&d, 0);
+    reply(&d, 1, FED_REFUSE, false, "the loss is not finite", 5);
+    check_str(round_at(d.m, 1)->reason, "training failed: the loss is not finite");
+    check_int(kind_of(&d, 1), FED_WAIT);
+    round_hello(d.m, 1, 6);
+    check_int(kind_of(&d, 1), FED_TRAIN);
+    round_destroy(&d.m);
+}
+
+static void stale_replies_change_nothing(void **state)
+{
+    (void)state;
+    driver d = driver_of(1, 1, 2);
+    everyone_contributes(&d, 0);
+    round_step step;
+    fed_order_key old = {.kind = FED_TRAIN, .round = {2}};
+    check(!round_reply(d.m, 0, &old, FED_REFUSE, false, "?", &step));
+    old = (fed_order_key){.kind = FED_SCORE, .round = {1}};
+    check(!round_reply(d.m, 0, &old, FED_REFUSE, false, "?", &step));
+    old = (fed_order_key){.kind = FED_CHECK};
+    check(!round_reply(d.m, 0, &old, FED_REFUSE, true, "?", &step));
+    round_destroy(&d.m);
+}
+
+static void checking_waits_for_everyone_or_for_patience_and_a_quorum(void **state)
+{
+    (void)state;
+    driver d = driver_of(3, 2, 1);
+    contribute(&d, 0, 1);
+    contribute(&d, 1, 1);
+    check(settle(&d, 900));
+    check_int(round_now(d.m), ROUND_CHECKING);  // site-c has not answered
+    check(settle(&d, 1000));
+    check_int(round_now(d.m), ROUND_TRAINING);
+    check_int(round_at(d.m, 2)->answer, ROUND_UNASKED);
+    check_int(kind_of(&d, 2), FED_CHECK);
+    contribute(&d, 2, 1100);  // joins: from the next round on
+    check_int(kind_of(&d, 2), FED_WAIT);
+    round_destroy(&d.m);
+
+    d = driver_of(2, 2, 1);
+    contribute(&d, 0, 1);
+    check(settle(&d, 100000));
+    check_int(round_now(d.m), ROUND_CHECKING);  // never below the quorum
+    round_destroy(&d.m);
+}
+
+static void a_refusal_is_an_answer_and_an_approval_that_is_pending_is_not(void **state)
+{
+    (void)state;
+    driver d = driver_of(3, 1, 1);
+    contribute(&d, 0, 1);
+    reply(&d, 1, FED_REFUSE, false, "no such task", 2);
+    reply(&d, 2, FED_PENDING, false, "a person must approve", 2);
+    check(settle(&d, 500));
+    check_int(round_now(d.m), ROUND_CHECKING);
+    char text[512];
+    round_describe(d.m, text, sizeof text);
+    check_has(text, "site-c (approval)");
+    contribute(&d, 2, 600);
+    check(settle(&d, 600));
+    check_int(round_now(d.m), ROUND_TRAINING);
+    check_int(round_at(d.m, 1)->answer, ROUND_UNASKED);
+    check_int(kind_of(&d, 1), FED_WAIT);
+    round_destroy(&d.m);
+}
+
+static void data_that_do_not_fit_stop_the_job_before_round_one(void **state)
+{
+    (void)state;
+    driver d = driver_of(3, 1, 1);
+    contribute(&d, 0, 1);
+    reply(&d, 1, FED_REFUSE, true, "classes differ", 2);
+    check(settle(&d, 10));  // site-c may have something to say, too
+    reply(&d, 2, FED_REFUSE, true, "channels differ", 20);
+    check(!settle(&d, 30));
+    check_int(round_now(d.m), ROUND_CHECKING);
+    check_str(round_at(d.m, 1)->check_reason, "classes differ");
+    restore(&d, 40);  // the next start asks those two again
+    check(settle(&d, 50));
+    check_int(kind_of(&d, 0), FED_WAIT);
+    check_int(kind_of(&d, 1), FED_CHECK);
+    round_destroy(&d.m);
+}
+
+static void a_removed_site_leaves_at_once_and_what_it_gave_stays(void **state)
+{
+    (void)state;
+    driver d = driver_of(3, 1, 2);
+    everyone_contributes(&d, 0);
+    contribute(&d, 0, 1);
+    round_set_member(d.m, 0, false);
+    round_set_member(d.m, 1, false);
+    check(settle(&d, 2));
+    check_int(round_at(d.m, 0)->answer, ROUND_IN);
+    check_int(round_at(d.m, 1)->answer, ROUND_ABSENT);
+    check_str(round_at(d.m, 1)->reason, "removed from the federation");
+    check(!round_expects(d.m, 1, FED_TRAIN, 1));
+    contribute(&d, 2, 3);
+    check(settle(&d, 3));
+    check_int(round_now(d.m), ROUND_EVALUATING);
+    check_int(round_at(d.m, 0)->answer, ROUND_UNASKED);  // not in a new cohort
+    round_destroy(&d.m);
+}
+
+static void the_model_waits_a_minute_for_sites_that_are_gone_and_not_longer(void **state)
+{
+    (void)state;
+    driver d = driver_of(2, 1, 1);
+    d.cfg.patience_ms = 3600000;
+    restore(&d, 0);
+    everyone_contributes(&d, 0);
+    for (int i = 0; i < 4; i++) {
+        everyone_contributes(&d, 1);
+    }
+    check_int(round_now(d.m), ROUND_HANDING);
+    contribute(&d, 0, 2);
+    check(settle(&d, 60000));
+    check_int(round_now(d.m), ROUND_HANDING);
+    check(settle(&d, 60003));
+    check_int(round_now(d.m), ROUND_FINISHED);
+    check_int(kind_of(&d, 1), FED_DONE);  // whenever it comes
+    round_destroy(&d.m);
+}
+
+static void sites_keep_their_index_whatever_is_added(void **state)
+{
+    (void)state;
+    round_machine *m = round_new(&(round_config){.quorum = 1, .patience_ms = 1, .n_rounds = 1}, 0);
+    const char *names[] = {"m", "z", "a", "q", "b"};
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < 5; i++) {
+            fed_site_id id = {{0}};
+            snprintf(id.text, sizeof id.text, "%s", names[i]);
+            check_int(round_add_site(m, &id, 0), i);
+        }
+    }
+    check_int(round_n_sites(m), 5);
+    round_destroy(&m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_sites_and_two_rounds_from_check_to_finished),
+        cmocka_unit_test(a_machine_that_forgets_after_every_step_takes_the_same_steps),
+        cmocka_unit_test(a_silent_site_is_absent_with_the_reason_and_may_come_back),
+        cmocka_unit_test(beats_without_progress_are_a_stall_and_waiting_for_credit_is_not),
+        cmocka_unit_test(late_wait_lets_nobody_leave_for_being_late),
+        cmocka_unit_test(fewer_than_the_quorum_waits_and_says_so),
+        cmocka_unit_test(a_site_that_fails_to_train_is_absent_and_asked_again_after_hello),
+        cmocka_unit_test(stale_replies_change_nothing),
+        cmocka_unit_test(checking_waits_for_everyone_or_for_patience_and_a_quorum),
+        cmocka_unit_test(a_refusal_is_an_answer_and_an_approval_that_is_pending_is_not),
+        cmocka_unit_test(data_that_do_not_fit_stop_the_job_before_round_one),
+        cmocka_unit_test(a_removed_site_leaves_at_once_and_what_it_gave_stays),
+        cmocka_unit_test(the_model_waits_a_minute_for_sites_that_are_gone_and_not_longer),
+        cmocka_unit_test(sites_keep_their_index_whatever_is_added),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
