@@ -10,82 +10,52 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "sim/hospital.h"
 
 static const char *const optimizers[] = {[NN_SGD] = "sgd", [NN_ADAM] = "adam", [NN_ADAMW] = "adamw"};
 
-/* The file of the centralised model.  Its name holds a digest of everything it depends on,
- * so that runs that differ only in the federation's strategy share it. */
-static char *model_path(const scenario *s, const char *data, const char *folder)
+/* The file of the centralised model without its ending.  The name holds a digest
+ * of everything it depends on, so that runs that differ only in the federation's
+ * strategy share it. */
+static char *model_base(const scenario *s, const char *folder)
 {
-    fl_buf text = FL_BUF_INIT;
-    const task_train_config *c = &s->central;
-    char *stamp_path = fl_path_join(data, "stamp"), *stamp = NULL;
-    size_t n = 0;
-    fl_err ignored = FL_ERR_INIT;
-    if (fl_file_read(&stamp, &n, stamp_path, 4096, &ignored) == FL_OK) {
-        fl_buf_puts(&text, stamp);
-    }
-    fl_buf_printf(&text, "%s %s %.17g %lld seed %llu\n", s->job.model.name, s->job.model.onnx, s->job.model.dropout,
-                  (long long)s->job.model.fc, (unsigned long long)s->job.seed);
-    for (int i = 0; i < s->job.model.n_hidden; i++) {
-        fl_buf_printf(&text, "hidden %lld\n", (long long)s->job.model.hidden[i]);
-    }
-    for (int i = 0; i < s->job.model.n_channels; i++) {
-        fl_buf_printf(&text, "channels %lld\n", (long long)s->job.model.channels[i]);
-    }
-    fl_buf_printf(&text, "%lld %lld %lld %d %.17g %.17g %d %.17g %d %d %s %.17g %d\n", (long long)c->epochs,
-                  (long long)c->steps, (long long)c->batch, (int)c->optim.kind, c->optim.lr, c->optim.momentum,
-                  (int)c->optim.nesterov, c->optim.weight_decay, (int)c->class_weights, (int)s->job.evaluation.rule,
-                  s->job.select.metric, s->job.evaluation.at, (int)s->central_keep_best);
     uint8_t digest[FL_DIGEST_BYTES];
-    char hex[FL_HEX_DIGEST];
-    fl_blake2b_of(digest, "centralised", text.data, text.n);
+    char hex[FL_HEX_DIGEST], *stamp = hospital_stamp(s);
+    char *text = fl_xasprintf("%s%s", stamp, s->central_yaml);
+    fl_blake2b_of(digest, "centralised", text, strlen(text));
     fl_hex(hex, digest, sizeof digest);
-    char *path = fl_xasprintf("%s/centralised-%.16s.onnx", folder, hex);
-    fl_buf_clear(&text);
-    free(stamp_path);
+    free(text);
     free(stamp);
-    return path;
+    return fl_xasprintf("%s/centralised-%.16s", folder, hex);
 }
 
-fl_status baseline_start(launch_child *child, const scenario *s, const char *job_yaml, const char *data,
-                         const char *folder, const char *logs, fl_err *err)
+fl_status baseline_start(launch_child *child, const scenario *s, const char *data, const char *folder, const char *logs,
+                         fl_err *err)
 {
     *child = (launch_child){0};
     if (!s->centralised) {
         return FL_OK;
     }
-    char *model = model_path(s, data, folder);
-    if (fl_file_exists(model)) {
-        free(model);
-        return FL_OK;
-    }
+    char *base = model_base(s, folder), *model = fl_xasprintf("%s.onnx", base), *yaml = fl_xasprintf("%s.yaml", base);
     char *pooled = fl_path_join(data, "pooled"), *log = fl_path_join(logs, "centralised.log");
-    launch_args a;
-    launch_args_init(&a, "client");
-    launch_args_add(&a, "train");
-    launch_args_add(&a, "--job");
-    launch_args_add(&a, job_yaml);
-    launch_args_add(&a, "--data");
-    launch_args_add(&a, pooled);
-    if (s->central.steps > 0) {
-        launch_args_add_int(&a, "--steps", s->central.steps);
-    } else {
-        launch_args_add_int(&a, "--epochs", s->central.epochs);
+    fl_status st = FL_OK;
+    if (!fl_file_exists(model) && (st = fl_file_write(yaml, s->central_yaml, strlen(s->central_yaml), 0644, err)) == FL_OK) {
+        launch_args a;
+        launch_args_init(&a, "client");
+        launch_args_add(&a, "train");
+        launch_args_add(&a, "--job");
+        launch_args_add(&a, yaml);
+        launch_args_add(&a, "--data");
+        launch_args_add(&a, pooled);
+        launch_args_add(&a, "--out");
+        launch_args_add(&a, model);
+        /* The hospitals' rounds wait for their slowest site; this takes what is left. */
+        st = launch_start(child, "centralised baseline", &a, log, 10, err);
+        launch_args_clear(&a);
     }
-    launch_args_add_int(&a, "--batch", s->central.batch);
-    launch_args_add(&a, "--optimizer");
-    launch_args_add(&a, optimizers[s->central.optim.kind]);
-    launch_args_add_num(&a, "--lr", s->central.optim.lr);
-    launch_args_add_num(&a, "--momentum", s->central.optim.momentum);
-    launch_args_add(&a, "--keep");
-    launch_args_add(&a, s->central_keep_best ? "best" : "last");
-    launch_args_add(&a, "--out");
-    launch_args_add(&a, model);
-    /* The hospitals' rounds wait for their slowest site; this takes what is left. */
-    fl_status st = launch_start(child, "centralised baseline", &a, log, 10, err);
-    launch_args_clear(&a);
+    free(base);
     free(model);
+    free(yaml);
     free(pooled);
     free(log);
     return st;
@@ -132,7 +102,7 @@ static json_t *settings_json(const task_train_config *c)
 
 static fl_status centralised_figures(json_t *out, const scenario *s, const char *data, const char *folder, fl_err *err)
 {
-    char *model = model_path(s, data, folder);
+    char *base = model_base(s, folder), *model = fl_xasprintf("%s.onnx", base);
     json_t *sites = json_object(), *metrics = NULL;
     fl_status st = FL_OK;
     for (size_t i = 0; i < s->n_hospitals && st == FL_OK; i++) {
@@ -148,6 +118,7 @@ static fl_status centralised_figures(json_t *out, const scenario *s, const char 
         json_object_set_new(out, "centralised", central);
     }
     json_decref(sites);
+    free(base);
     free(model);
     return st;
 }

@@ -11,10 +11,10 @@
 #include "sim/launch.h"
 #include "sim/scenario.h"
 
-/* Starts training (job_yaml: the job's file) unless the scenario wants none or folder holds the model of the same
+/* Starts training unless the scenario wants none or folder holds the model of the same
  * settings already; child->pid is 0 then. */
-fl_status baseline_start(launch_child *child, const scenario *s, const char *job_yaml, const char *data,
-                         const char *folder, const char *logs, fl_err *err);
+fl_status baseline_start(launch_child *child, const scenario *s, const char *data, const char *folder, const char *logs,
+                         fl_err *err);
 
 /* Judges the centralised model at every hospital and on the pooled data, and the
  * global model on the pooled data; writes report.json's "baselines" to path. */

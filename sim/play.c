@@ -273,9 +273,7 @@ static fl_status play(stage *g, fl_err *err)
     }
     /* The centralised model needs nothing from the federation: it trains in the
      * time that the hospitals leave. */
-    char *job_path = fl_path_join(g->o->out, "job.yaml");
-    st = baseline_start(&g->centralised, g->s, job_path, g->data, g->baselines, g->logs, err);
-    free(job_path);
+    st = baseline_start(&g->centralised, g->s, g->data, g->baselines, g->logs, err);
     if (st != FL_OK || (st = wait_for_run(g, err)) != FL_OK || (st = wait_for_clients(g, err)) != FL_OK) {
         return st;
     }

@@ -249,6 +249,12 @@ static void read_source(scenario *s, fl_node source)
     s->source.min_train = fl_cfg_int(source, "min_train", 1, 1000000, 10, "fewest training cases a hospital gets");
 }
 
+/* Does `centralised:` say for how long? */
+static bool has_length(fl_node central)
+{
+    return fl_cfg_has(central, "epochs") || fl_cfg_has(central, "steps");
+}
+
 static void read_baselines(scenario *s, fl_node root)
 {
     fl_node list = fl_cfg_list(root, "baselines", "[local, centralised]: what the global model is compared with");
@@ -261,14 +267,13 @@ static void read_baselines(scenario *s, fl_node root)
         }
     }
     s->central = s->job.local;
-    s->central_keep_best = s->job.select.best;
     fl_node central = fl_cfg_map(root, "centralised", "how the centralised baseline is trained; default: as `local:` for rounds x its length, model chosen as the job selects");
     if (fl_cfg_present(central)) {
         task_train_read(&s->central, central);
-    } else if (s->job.local.steps > 0) {
-        s->central.steps *= s->job.rounds;
-    } else {
-        s->central.epochs *= s->job.rounds;
+    }
+    if (!has_length(central)) {
+        s->central.steps = s->job.local.steps * s->job.rounds;
+        s->central.epochs = s->job.local.epochs * s->job.rounds;
     }
 }
 
@@ -327,6 +332,42 @@ static void read_document(scenario *s, fl_node root, fl_node job_node)
     int64_t most = s->n_hospitals > 0 ? (int64_t)s->n_hospitals : 1;
     s->n_processes = fl_cfg_int(clients, "processes", 1, SCENARIO_MAX_HOSPITALS, most, "how many client processes host the sites");
     read_baselines(s, root);
+}
+
+/* Puts the keys of `centralised:` into the job's `local:`; its own length stands
+ * instead of rounds. */
+static fl_status put_central(fl_cfg *c, fl_node central, fl_err *err)
+{
+    fl_status st = FL_OK;
+    if (has_length(central) && (st = fl_cfg_set(c, "rounds", "1", err)) == FL_OK) {
+        st = fl_cfg_set(c, fl_cfg_has(central, "epochs") ? "local.steps" : "local.epochs", "null", err);
+    }
+    for (size_t i = 0; i < fl_cfg_count(central) && st == FL_OK; i++) {
+        const char *key;
+        fl_buf text = FL_BUF_INIT;
+        if ((st = fl_cfg_emit(fl_cfg_pair(central, i, &key), true, &text, err)) == FL_OK) {
+            char *path = fl_xasprintf("local.%s", key);
+            st = fl_cfg_set(c, path, text.data, err);
+            free(path);
+        }
+        fl_buf_clear(&text);
+    }
+    return st;
+}
+
+static fl_status keep_central(scenario *s, fl_node central, fl_err *err)
+{
+    fl_cfg *c = NULL;
+    fl_buf text = FL_BUF_INIT;
+    fl_status st;
+    if ((st = fl_cfg_parse(&c, s->job_yaml, strlen(s->job_yaml), "job", ".", err)) == FL_OK &&
+        (st = fl_cfg_set(c, "strategy", "null", err)) == FL_OK && (st = fl_cfg_set(c, "sites", "null", err)) == FL_OK &&
+        (st = put_central(c, central, err)) == FL_OK) {
+        st = fl_cfg_emit(fl_cfg_root(c), false, &text, err);
+    }
+    s->central_yaml = fl_buf_take(&text);
+    fl_cfg_destroy(&c);
+    return st;
 }
 
 /* Does the job's `data:` fit what the phantom makes? */
@@ -436,7 +477,9 @@ fl_status scenario_read(scenario *out, const char *path, const scenario_setting 
         (st = check_generated(out, path, err)) != FL_OK) {
         goto done;
     }
-    st = keep_job(out, in, prefix, err);
+    if ((st = keep_job(out, in, prefix, err)) == FL_OK) {
+        st = keep_central(out, fl_cfg_map(root, "centralised", ""), err);
+    }
 done:
     fl_cfg_destroy(&c);
     fl_cfg_destroy(&own_file);
@@ -457,6 +500,7 @@ void scenario_clear(scenario *s)
     free(s->source.npz);
     free(s->source.classes_yaml);
     free(s->job_yaml);
+    free(s->central_yaml);
     job_clear(&s->job);
     memset(s, 0, sizeof *s);
 }

@@ -57,7 +57,7 @@ typedef struct {
     int64_t n_processes;              // client processes that host the sites
     bool centralised;                 // baselines
     task_train_config central;        // how the centralised baseline is trained
-    bool central_keep_best;           // by validation, else the last epoch
+    char *central_yaml;               // the same as a job of its own, without what only a federation has; owned
 } scenario;
 
 /* One `--set a.b=value`; the job's keys first, then hospitals.NAME.key. */

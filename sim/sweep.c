@@ -202,10 +202,7 @@ static char *run_folder(const sweep *w, const scenario *s)
 {
     uint8_t digest[FL_DIGEST_BYTES];
     char hex[FL_HEX_DIGEST], *stamp = hospital_stamp(s);
-    char *text = fl_xasprintf("%s%s%d %lld %lld %lld %.17g %.17g %d %d", stamp, s->job_yaml, (int)s->centralised,
-                              (long long)s->central.epochs, (long long)s->central.steps, (long long)s->central.batch,
-                              s->central.optim.lr, s->central.optim.momentum, (int)s->central.optim.kind,
-                              (int)s->central_keep_best);
+    char *text = fl_xasprintf("%s%s%s", stamp, s->job_yaml, s->centralised ? s->central_yaml : "");
     fl_blake2b_of(digest, "sweep", text, strlen(text));
     fl_hex(hex, digest, sizeof digest);
     free(text);

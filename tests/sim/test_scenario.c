@@ -102,6 +102,50 @@ static void like_takes_what_is_not_said(void **state)
     check_rmdir(&dir);
 }
 
+/* The centralised baseline is trained by a job of its own. */
+static void check_central(const char *dir, const char *text, const task_train_config *expected,
+                          int64_t rounds)
+{
+    fl_err err = FL_ERR_INIT;
+    scenario s;
+    job j;
+    check_ok(fixture_read(&s, dir, text, NULL, 0, -1, &err), err);
+    check_ok(job_parse(&j, s.central_yaml, strlen(s.central_yaml), "central", ".", &err), err);
+    check_int(j.rounds, rounds);
+    check_int(j.local.epochs, expected->epochs);
+    check_int(j.local.steps, expected->steps);
+    check_int(j.local.batch, expected->batch);
+    check_int(j.local.optim.kind, expected->optim.kind);
+    check_near(j.local.optim.lr, expected->optim.lr, 0);
+    check_near(j.local.optim.weight_decay, expected->optim.weight_decay, 0);
+    check_str(j.strategy.name, "fedavg");  // nothing of a federation is left
+    check_int(j.seed, 5);
+    // And as long as the figures say.
+    check_int(s.central.epochs, j.local.epochs * rounds);
+    check_int(s.central.steps, j.local.steps * rounds);
+    job_clear(&j);
+    scenario_clear(&s);
+}
+
+static void the_centralised_baseline_is_trained_as_it_says(void **state)
+{
+    (void)state;
+    char *dir = check_tmpdir();
+    task_train_config as_local = {.epochs = 2, .batch = 8, .optim = {.kind = NN_SGD, .lr = 0.5}};
+#define LOCAL \
+    FIXTURE_JOB "  strategy: {name: fedprox, mu: 1}\n  local: {epochs: 2, batch: 8, lr: 0.5}\n"
+    check_central(dir, LOCAL FIXTURE_GENERATE FIXTURE_HOSPITALS, &as_local, 3);
+    task_train_config own = {
+        .steps = 70, .batch = 8, .optim = {.kind = NN_ADAM, .lr = 0.5, .weight_decay = 0.25}};
+    check_central(dir,
+                  LOCAL FIXTURE_GENERATE FIXTURE_HOSPITALS
+                  "centralised: {steps: 70, optimizer: adam, weight_decay: 0.25}\n",
+                  &own, 1);
+    as_local.optim.lr = 0.125;  // as long as the federation, with another rate
+    check_central(dir, LOCAL FIXTURE_GENERATE FIXTURE_HOSPITALS "centralised: {lr: 0.125}\n", &as_local, 3);
+    check_rmdir(&dir);
+}
+
 static void settings_reach_the_job_and_the_hospitals(void **state)
 {
     (void)state;
@@ -366,6 +410,7 @@ int main(void)
         cmocka_unit_test(the_demo_is_five_hospitals_that_differ),
         cmocka_unit_test(the_heart_scenario_finds_its_real_hospitals),
         cmocka_unit_test(like_takes_what_is_not_said),
+        cmocka_unit_test(the_centralised_baseline_is_trained_as_it_says),
         cmocka_unit_test(settings_reach_the_job_and_the_hospitals),
         cmocka_unit_test(a_job_may_be_a_file_of_its_own),
         cmocka_unit_test(relative_paths_start_at_the_scenario),
