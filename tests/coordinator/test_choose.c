@@ -1,0 +1,268 @@
+/*
+ * test_choose.c - validation chooses round and threshold, from the record
+ */
+#include "check.h"
+
+#include "coordinator/choose.h"
+#include "coordinator/pooled.h"
+#include "fed/identity.h"
+
+/* A record in a folder. */
+typedef struct {
+    char *dir;
+    record *r;
+} setting;
+
+static setting setting_new(void)
+{
+    fl_err err = FL_ERR_INIT;
+    setting s = {.dir = check_tmpdir()};
+    char *path = fl_path_join(s.dir, "state.db");
+    fed_digest job_digest = {{1}};
+    check_ok(record_open(&s.r, path, &job_digest, "test", &err), err);
+    free(path);
+    return s;
+}
+
+static void setting_free(setting *s)
+{
+    record_close(&s->r);
+    check_rmdir(&s->dir);
+}
+
+static fed_offer offer_of(fed_order_kind kind, uint32_t round, const char *site)
+{
+    fed_offer o = {.key = {.kind = kind, .job = {{1}}, .round = {round}}, .digest = {{2}}};
+    snprintf(o.site.text, sizeof o.site.text, "%s", site);
+    return o;
+}
+
+/* NAN: left out, as a site does with what is undefined. */
+static void score(setting *s, uint32_t round, const char *site, double n, double auc, double loss)
+{
+    fl_err err = FL_ERR_INIT;
+    fed_offer o = offer_of(FED_SCORE, round, site);
+    fed_offer_set(&o, "n", n);
+    if (!isnan(auc)) {
+        fed_offer_set(&o, "auc", auc);
+    }
+    if (!isnan(loss)) {
+        fed_offer_set(&o, "loss", loss);
+    }
+    check_ok(record_accept(s->r, &o, NULL, 0, &err), err);
+}
+
+static void histogram(setting *s, uint32_t round, const char *site, const char *text)
+{
+    fl_err err = FL_ERR_INIT;
+    fed_offer o = offer_of(FED_SCORE, round | ROUND_THRESHOLD_BIT, site);
+    check_ok(record_accept(s->r, &o, text, strlen(text), &err), err);
+}
+
+static job job_of(int rounds, const char *metric, bool best, eval_rule rule, double at)
+{
+    job j = {.rounds = rounds};
+    snprintf(j.select.metric, sizeof j.select.metric, "%s", metric);
+    j.select.best = best;
+    j.evaluation.rule = rule;
+    j.evaluation.at = at;
+    j.data.positive = 1;
+    return j;
+}
+
+static void the_round_with_the_best_mean_is_chosen_weighted_by_cases(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    setting s = setting_new();
+    score(&s, 1, "a", 90, 0.70, 0.6);
+    score(&s, 1, "b", 10, 0.95, 0.1);  // mean 0.725
+    score(&s, 2, "a", 90, 0.72, 0.7);
+    score(&s, 2, "b", 10, 0.90, 0.1);  // mean 0.738
+    score(&s, 3, "a", 90, 0.73, 0.9);
+    score(&s, 3, "b", 10, 0.80, 0.1);  // mean 0.737
+    job j = job_of(3, "auc", true, EVAL_RULE_FIXED, 0.5);
+    uint32_t round;
+    double value;
+    check_ok(choose_round(&round, &value, s.r, &j, &err), err);
+    check_int(round, 2);
+    check_near(value, 0.738, 1e-12);
+    j = job_of(3, "loss", true, EVAL_RULE_FIXED, 0.5);  // lower is better
+    check_ok(choose_round(&round, &value, s.r, &j, &err), err);
+    check_int(round, 1);
+    check_near(value, 0.55, 1e-12);
+    j = job_of(3, "auc", false, EVAL_RULE_FIXED, 0.5);  // keep: last
+    check_ok(choose_round(&round, &value, s.r, &j, &err), err);
+    check_int(round, 3);
+    setting_free(&s);
+}
+
+static void ties_go_to_the_earlier_round_and_undefined_sites_do_not_count(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    setting s = setting_new();
+    score(&s, 1, "a", 50, NAN, 0.5);  // one class only: no AUC
+    score(&s, 1, "b", 50, 0.8, 0.5);
+    score(&s, 2, "a", 50, NAN, 0.5);
+    score(&s, 2, "b", 50, 0.8, 0.5);
+    job j = job_of(2, "auc", true, EVAL_RULE_FIXED, 0.5);
+    uint32_t round;
+    double value;
+    check_ok(choose_round(&round, &value, s.r, &j, &err), err);
+    check_int(round, 1);
+    check_near(value, 0.8, 1e-12);
+    choose_score all;
+    check_ok(choose_score_of(&all, s.r, 1, &err), err);
+    check_int(all.n, 100);
+    setting_free(&s);
+}
+
+static void without_any_validation_split_it_is_the_last_round(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    setting s = setting_new();
+    score(&s, 1, "a", 0, NAN, NAN);
+    score(&s, 2, "a", 0, NAN, NAN);
+    job j = job_of(2, "auc", true, EVAL_RULE_FIXED, 0.5);
+    uint32_t round;
+    double value;
+    check_ok(choose_round(&round, &value, s.r, &j, &err), err);
+    check_int(round, 2);
+    check(isnan(value));
+    setting_free(&s);
+}
+
+static void histograms_of_several_sites_are_summed_at_the_bins_they_share(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    setting s = setting_new();
+    histogram(&s, 2, "a",
+              "{\"bins\": 4, \"negatives\": [9, 1, 0, 0], \"positives\": [0, 1, 4, 5]}");
+    histogram(&s, 2, "b",
+              "{\"bins\": 8, \"negatives\": [5, 4, 1, 0, 0, 0, 0, 0],"
+              " \"positives\": [0, 0, 0, 0, 1, 3, 2, 4]}");
+    job j = job_of(3, "auc", true, EVAL_RULE_SENSITIVITY, 0.9);
+    double threshold;
+    int64_t bins;
+    char why[FED_TEXT_BYTES];
+    check_ok(choose_threshold(&threshold, &bins, why, s.r, &j, 2, &err), err);
+    check_int(bins, 4);
+    check_near(threshold, 0.5, 1e-12);  // 19 of 20 positives are in the upper half
+    check_str(why, "");
+    histogram(
+        &s, 2, "c",
+        "{\"bins\": 6, \"negatives\": [1, 0, 0, 0, 0, 0], \"positives\": [9, 9, 9, 9, 9, 9]}");
+    check_ok(choose_threshold(&threshold, &bins, why, s.r, &j, 2, &err), err);
+    check_near(threshold, 0.5, 1e-12);
+    check_has(why, "1 of 3 sites");
+    setting_free(&s);
+}
+
+static void no_positive_case_anywhere_gives_one_half_and_says_so(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    setting s = setting_new();
+    job j = job_of(1, "auc", true, EVAL_RULE_YOUDEN, 0);
+    double threshold;
+    int64_t bins;
+    char why[FED_TEXT_BYTES];
+    check_ok(choose_threshold(&threshold, &bins, why, s.r, &j, 1, &err), err);
+    check_near(threshold, 0.5, 0);
+    check_has(why, "0.5 is used");
+    histogram(&s, 1, "a", "{\"bins\": 2, \"negatives\": [5, 5], \"positives\": [0, 0]}");
+    check_ok(choose_threshold(&threshold, &bins, why, s.r, &j, 1, &err), err);
+    check_near(threshold, 0.5, 0);
+    j = job_of(1, "auc", true, EVAL_RULE_FIXED, 0.3);
+    check(!choose_asks_threshold(&j));
+    check_ok(choose_threshold(&threshold, &bins, why, s.r, &j, 1, &err), err);
+    check_near(threshold, 0.3, 0);
+    j.data.positive = -1;
+    check_ok(choose_threshold(&threshold, &bins, why, s.r, &j, 1, &err), err);
+    check(isnan(threshold));
+    setting_free(&s);
+}
+
+// ------------------------------------------------------------------- pooled
+
+static json_t *parsed(const char *text)
+{
+    fl_err err = FL_ERR_INIT;
+    json_t *json = NULL;
+    check_ok(fl_json_parse(&json, text, strlen(text), 1 << 20, "test", &err), err);
+    return json;
+}
+
+static void pooled_figures_are_sums_over_sites_with_wilsons_interval(void **state)
+{
+    (void)state;
+    json_t *sites = parsed(
+        "[{\"name\": \"a\", \"models\": {\"global\": {\"accuracy\": {\"value\": 0.9, "
+        "\"n_patients\": 100},"
+        " \"auc\": {\"value\": 0.9}}}, \"confusion\": {\"global\": {\"tp\": 45, \"fn\": 5, \"fp\": "
+        "5, \"tn\": 45}},"
+        " \"histogram\": {\"bins\": 2, \"negatives\": [45, 5], \"positives\": [5, 45]}},"
+        " {\"name\": \"b\", \"models\": {\"global\": {\"accuracy\": {\"value\": 0.7, "
+        "\"n_patients\": 50},"
+        " \"auc\": {\"value\": 0.6}}}, \"confusion\": {\"global\": {\"tp\": 15, \"fn\": 10, "
+        "\"fp\": 5, \"tn\": 20}},"
+        " \"histogram\": {\"bins\": 4, \"negatives\": [10, 10, 5, 0], \"positives\": [5, 5, 5, "
+        "10]}}]");
+    json_t *missing = parsed("[\"c\"]");
+    json_t *pooled = pooled_build(sites, missing), *global = json_object_get(pooled, "global");
+    json_t *sensitivity = json_object_get(global, "sensitivity");
+    check_near(fl_json_get_number(sensitivity, "value"), 60.0 / 75, 1e-12);
+    check_int(fl_json_get_int(sensitivity, "n", 0), 75);
+    // Wilson 1927 for 60 of 75, by hand
+    check_near(fl_json_get_number(sensitivity, "ci_low"), 0.6959, 5e-4);
+    check_near(fl_json_get_number(sensitivity, "ci_high"), 0.8751, 5e-4);
+    check_near(fl_json_get_number(json_object_get(global, "specificity"), "value"), 65.0 / 75,
+               1e-12);
+    check_near(fl_json_get_number(json_object_get(global, "accuracy"), "value"), 125.0 / 150,
+               1e-12);
+    check_near(fl_json_get_number(json_object_get(global, "f1"), "value"), 120.0 / 145, 1e-12);
+    // two bins: negatives 65 and 10, positives 15 and 60; ties count half
+    double auc = (60.0 * 65 + 0.5 * (60.0 * 10 + 15.0 * 65)) / (75.0 * 75);
+    check_near(fl_json_get_number(json_object_get(global, "auc"), "value"), auc, 1e-12);
+    check(fl_json_get_number(pooled, "auc_half_width") > 0);
+    json_t *fairness = pooled_fairness(sites);
+    check_str(fl_json_get_string(fairness, "worst_site", ""), "b");
+    check_near(fl_json_get_number(fairness, "gap"), 0.3, 1e-12);
+    json_decref(fairness);
+    json_decref(pooled);
+    json_decref(missing);
+    json_decref(sites);
+}
+
+static void nothing_at_all_is_undefined_and_says_why(void **state)
+{
+    (void)state;
+    json_t *sites = json_array(), *missing = json_array();
+    json_t *pooled = pooled_build(sites, missing), *fairness = pooled_fairness(sites);
+    json_t *accuracy = json_object_get(json_object_get(pooled, "global"), "accuracy");
+    check(json_is_null(json_object_get(accuracy, "value")));
+    check_str(fl_json_get_string(accuracy, "why", ""), "no test cases");
+    check(json_is_null(json_object_get(fairness, "worst_site")));
+    json_decref(pooled);
+    json_decref(fairness);
+    json_decref(sites);
+    json_decref(missing);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_round_with_the_best_mean_is_chosen_weighted_by_cases),
+        cmocka_unit_test(ties_go_to_the_earlier_round_and_undefined_sites_do_not_count),
+        cmocka_unit_test(without_any_validation_split_it_is_the_last_round),
+        cmocka_unit_test(histograms_of_several_sites_are_summed_at_the_bins_they_share),
+        cmocka_unit_test(no_positive_case_anywhere_gives_one_half_and_says_so),
+        cmocka_unit_test(pooled_figures_are_sums_over_sites_with_wilsons_interval),
+        cmocka_unit_test(nothing_at_all_is_undefined_and_says_why),
+    };
+    fed_init();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
