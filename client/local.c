@@ -65,7 +65,7 @@ fl_status local_load(local *l, const home *h, fl_err *err)
     if (st != FL_OK) {
         return st;
     }
-    if ((st = job_check_data(&l->job, set, err)) != FL_OK) {
+    if ((st = job_check_data(set, err)) != FL_OK) {
         data_set_destroy(&set);
         return st;
     }

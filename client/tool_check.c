@@ -172,7 +172,7 @@ static fl_status open_for_job(data_set **set, fl_err *mismatch,
         return st;
     }
     if (data_set_open(set, path, &j.data, mismatch) == FL_OK) {
-        job_check_data(&j, *set, mismatch);
+        job_check_data(*set, mismatch);
     } else if (tool_open_data(set, &ignored, path, &options.naming, NULL) !=
                FL_OK) {
         *set = NULL;

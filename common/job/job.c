@@ -494,33 +494,19 @@ static int64_t count_labelled(const data_set *set, data_split split)
     return n;
 }
 
-/* Why a job needs a split; NULL when it does without. */
-static const char *need_of(const job *j, data_split split)
+fl_status job_check_data(const data_set *set, fl_err *err)
 {
-    switch (split) {
-    case DATA_TRAIN:
-        return "to train on";
-    case DATA_TEST:
-        return "to be judged on";
-    default:
-        break;
-    }
-    if (j->evaluation.rule != EVAL_RULE_FIXED) {
-        return "to set its threshold on (evaluation.threshold)";
-    }
-    return j->select.best ? "to choose the round by (select.keep: best)" : NULL;
-}
-
-fl_status job_check_data(const job *j, const data_set *set, fl_err *err)
-{
-    for (data_split split = 0; split < DATA_N_SPLITS; split++) {
-        const char *need = need_of(j, split);
-        if (need != NULL && count_labelled(set, split) == 0) {
+    static const struct { data_split split; const char *need; } needs[] = {
+        {DATA_TRAIN, "to train on"},
+        {DATA_TEST, "to be judged on"},
+    };
+    for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
+        if (count_labelled(set, needs[i].split) == 0) {
             return fl_fail(err, FL_ECONFIG,
                            "the %s split has %zu cases and none with a label; "
                            "the job needs some %s",
-                           data_split_name(split),
-                           data_set_n_split(set, split), need);
+                           data_split_name(needs[i].split),
+                           data_set_n_split(set, needs[i].split), needs[i].need);
         }
     }
     return FL_OK;

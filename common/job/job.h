@@ -125,11 +125,12 @@ void job_read_node(job *out, fl_node root);
 void job_clear(job *j);  // fine when called twice
 
 /*
- * What a site's data must have beside the job's spec: labelled cases in each
- * split that the job uses.  (One class alone may be all there is.)  set was
- * opened with the job's spec.  FL_ECONFIG in one sentence, of no patient.
+ * What a site's data must have beside the job's spec: labelled cases to train
+ * on and to be judged on.  One class alone may be all there is, and a site
+ * without validation cases leaves the choosing to the others.  set was opened
+ * with the job's spec.  FL_ECONFIG in one sentence, of no patient.
  */
-fl_status job_check_data(const job *j, const data_set *set, fl_err *err);
+fl_status job_check_data(const data_set *set, fl_err *err);
 
 /* Prints every key with type, range, default and help (make docs). */
 void job_describe(FILE *out);

@@ -86,7 +86,7 @@ static void a_hospital_opens_as_a_real_one_would(void **state)
         check_int(data_set_n_split(set, DATA_TRAIN), 12 * hospitals);
         check_int(data_set_n_split(set, DATA_VAL), 6 * hospitals);
         check_int(data_set_n_split(set, DATA_TEST), 6 * hospitals);
-        check_ok(job_check_data(&s.job, set, &err), err);
+        check_ok(job_check_data(set, &err), err);
         float x[16 * 16];
         size_t first = 0;
         data_set_batch(set, &first, 1, x);
