@@ -179,25 +179,14 @@ static double add_auc(json_t *figures, const json_t *sites)
     {
         used += add_histogram(site, common, negatives, positives);
     }
-    int64_t n_negative = 0, n_positive = 0;
-    for (size_t k = 0; k < common; k++) {
-        n_negative += negatives[k];
-        n_positive += positives[k];
-    }
+    eval_figure f;
     double auc = eval_histogram_auc(negatives, positives, common, &half_width);
-    char why[96];
-    if (isnan(auc)) {
-        snprintf(why, sizeof why, n_positive == 0 ? "no positive cases" : "no negative cases");
-    } else if (used < json_array_size(sites)) {
-        snprintf(why, sizeof why, "from histograms of %zu of %zu sites; known to +-%.3f", used,
-                 json_array_size(sites), half_width);
-    } else {
-        snprintf(why, sizeof why, "from summed histograms: known to +-%.3f, no sampling interval",
-                 half_width);
+    eval_histogram_figure(&f, negatives, positives, common);
+    if (!isnan(auc) && used < json_array_size(sites)) {
+        snprintf(f.why, sizeof f.why, "from histograms of %zu of %zu sites", used,
+                 json_array_size(sites));
     }
-    json_object_set_new(
-        figures, "auc",
-        plain(auc, n_negative + n_positive, n_positive, "summed score histograms", why));
+    json_object_set_new(figures, "auc", eval_figure_json(&f));
     free(negatives);
     free(positives);
     return isnan(auc) ? NAN : half_width;

@@ -22,7 +22,7 @@ job 's/^rounds: 3/rounds: 0/'
 refuses "no rounds" 2 'job.yaml:[0-9]+: rounds: ' run_job
 job 's/^rounds:/roundz:/'
 refuses "a misspelt key" 2 'job.yaml:[0-9]+: .*roundz' run_job
-job 's/lr: 0.05/lr: .inf/'
+job 's/lr: 0.02/lr: .inf/'
 refuses "an infinite learning rate" 2 'job.yaml:[0-9]+: local.lr' run_job
 job 's/name: fedavg/name: fedmagic/'
 refuses "an unknown strategy" 2 'fedavg.*fedmagic' run_job
