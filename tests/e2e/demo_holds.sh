@@ -14,10 +14,10 @@ assert eval(sys.argv[2]), (glob, local)' "$(report_of "$demo")" "$1"; }
 check "the shared model beats the mean of the local ones" holds 'mean(glob) > mean(local)'
 check "and the local one at four hospitals of five or more" holds 'len(sites) == 5 and sum(g > l for g, l in zip(glob, local)) >= 4'
 check "the hospital with the oldest scanner is served worst" holds 'r["fairness"]["worst_site"] == "ile"'
-check "no hospital missed a round and test data were opened once" holds '
-    all(len(x["participants"]) == 5 for x in r["rounds"]) and r["test_evaluations"] == 1'
+check "no hospital missed a round and test data were opened once" holds \
+    'all(len(x["participants"]) == 5 for x in r["rounds"]) and r["test_evaluations"] == 1'
 check "its report keeps to the schema" /usr/bin/python3 -c '
 import json, jsonschema, sys
 jsonschema.validate(json.load(open(sys.argv[1])), json.load(open(sys.argv[2])))' "$(report_of "$demo")" "$top/proto/report.schema.json"
 check "its pages open in a browser without an error or a request" \
-    "$top/tests/report/page_check.sh" "$out/report/index.html" "$demo"/report/sites/*.html "$demo"/homes/*/runs/demo/report.html
+    "$top/tests/report/page_check.sh" "$demo/report/index.html" "$demo"/report/sites/*.html "$demo"/homes/*/runs/demo/report.html
