@@ -6,6 +6,7 @@
  */
 #include "data/formats.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ const data_format *data_format_at(size_t i)
         &data_format_png,
         &data_format_jpeg,
         &data_format_npy,
+        &data_format_nifti,
     };
     return i < sizeof formats / sizeof *formats ? formats[i] : NULL;
 }
@@ -48,8 +50,14 @@ fl_status data_image_parse(data_image *out, const uint8_t *bytes, size_t n, cons
             return st;
         }
     }
-    return fl_fail(err, FL_EUNSUPPORTED, "%s: expected an image (PNG, JPEG, npy), found %s", name,
-                   n == 0 ? "an empty file" : "none of these");
+    return fl_fail(err, FL_EUNSUPPORTED, "%s: expected an image (PNG, JPEG, NIfTI, npy), found %s",
+                   name, n == 0 ? "an empty file" : "none of these");
+}
+
+fl_status data_image_bytes(char **bytes, size_t *n, const char *path, fl_err *err)
+{
+    fl_status st = fl_file_read(bytes, n, path, DATA_MAX_FILE_BYTES, err);
+    return st == FL_OK ? data_nifti_join_pair(bytes, n, path, err) : st;
 }
 
 fl_status data_image_read(data_image *out, const char *path, fl_err *err)
@@ -58,7 +66,7 @@ fl_status data_image_read(data_image *out, const char *path, fl_err *err)
     size_t n = 0;
 
     *out = (data_image){0};
-    fl_status st = fl_file_read(&bytes, &n, path, DATA_MAX_FILE_BYTES, err);
+    fl_status st = data_image_bytes(&bytes, &n, path, err);
     if (st == FL_OK) {
         st = data_image_parse(out, (const uint8_t *)bytes, n, path, err);
     }
@@ -86,6 +94,39 @@ fl_status data_image_check_size(const data_image *image, const char *name, fl_er
         pixels *= dim[i];
     }
     return FL_OK;
+}
+
+/* The three axes in turn, the best fitting first: no two get one letter. */
+void data_image_set_orientation(data_image *image)
+{
+    static const char *const letters[] = {"LR", "PA", "IS"};
+    double length[3];
+    char found[4] = "";
+    bool used[3] = {false};  // directions of the patient
+
+    for (int j = 0; j < 3; j++) {
+        const double *a = image->affine + j;
+        length[j] = sqrt(a[0] * a[0] + a[4] * a[4] + a[8] * a[8]);
+        if (!(length[j] > 0)) {
+            return;
+        }
+    }
+    for (int turn = 0; turn < 3; turn++) {
+        double best = -1;
+        int axis = 0;
+        int to = 0;
+        for (int k = 0; k < 9; k++) {
+            double cosine = fabs(image->affine[4 * (k / 3) + k % 3]) / length[k % 3];
+            if (found[k % 3] == '\0' && !used[k / 3] && cosine > best) {
+                best = cosine;
+                axis = k % 3;
+                to = k / 3;
+            }
+        }
+        used[to] = true;
+        found[axis] = letters[to][image->affine[4 * to + axis] > 0 ? 1 : 0];
+    }
+    memcpy(image->orientation, found, sizeof found);
 }
 
 fl_status data_image_fill(data_image *image, const uint8_t *samples, int bytes_per_sample,

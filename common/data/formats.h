@@ -29,7 +29,12 @@ typedef struct {
     double stored_min, stored_max, stored_mean;  // as in the file
     float full_scale;      // what counts as 1.0 (255, 65535; 0 = unknown, use min..max)
     double spacing_mm[3];  // depth, row, column; 0 = unknown
-    char format[32];       // "PNG", "JPEG", "npy"
+    /* Voxel (col, row, frame, 1) to mm to the patient's right, front and top (RAS): the first three
+     * rows of the matrix.  Where the axes point, in words: "RAS" = columns to the right, rows to
+     * the front, frames to the top; "" = the file does not say, and affine is 0. */
+    double affine[12];
+    char orientation[4];
+    char format[32];       // "PNG", "JPEG", "npy", "NIfTI-1"
     char photometric[32];  // "gray" "RGB" "palette"; ", alpha" behind it: the last channel is alpha
     uint8_t sha256
         [32];  // of the array of stored samples: frames, rows, cols, channels order, little-endian
@@ -45,8 +50,10 @@ typedef struct {
 } data_format;
 
 const data_format *data_format_at(size_t i);  // NULL behind the last; a format is a file and a line
-/* Reads any known image file. */
+/* Reads any known image file; for a NIfTI pair path is the .hdr. */
 fl_status data_image_read(data_image *out, const char *path, fl_err *err);
+/* The bytes that data_image_parse reads: the file, a NIfTI pair joined into one.  Caller's. */
+fl_status data_image_bytes(char **bytes, size_t *n, const char *path, fl_err *err);
 /* From memory (damage tests, fuzzing). */
 fl_status data_image_parse(data_image *out, const uint8_t *bytes, size_t n, const char *name,
                            fl_err *err);

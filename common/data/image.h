@@ -9,6 +9,7 @@
 extern const data_format data_format_png;
 extern const data_format data_format_jpeg;
 extern const data_format data_format_npy;
+extern const data_format data_format_nifti;
 
 /*
  * Checks rows, cols, frames and channels, which the caller has set, against
@@ -23,6 +24,16 @@ fl_status data_image_check_size(const data_image *image, const char *name, fl_er
  */
 fl_status data_image_fill(data_image *image, const uint8_t *samples, int bytes_per_sample,
                           fl_err *err);
+
+/* Sets orientation from affine; "" where its axes do not span the space. */
+void data_image_set_orientation(data_image *image);
+
+/*
+ * Where *bytes is the header of a NIfTI pair called path: reads the .img file
+ * beside it and replaces *bytes by the single file of both.  Others are left
+ * as they are.
+ */
+fl_status data_nifti_join_pair(char **bytes, size_t *n, const char *path, fl_err *err);
 
 /*
  * Compresses to JPEG at quality 1 to 100 and reads it back, in place.

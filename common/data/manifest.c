@@ -245,7 +245,7 @@ static fl_status read_one_file(data_image *out, const char *dir, const char *fil
         return fl_fail(err, FL_ENOTFOUND, "%s: file: expected a file's name, found nothing", where);
     }
     char *path = fl_path_join(dir, file);
-    fl_status st = fl_file_read(&bytes, &n, path, DATA_MAX_FILE_BYTES, &why);
+    fl_status st = data_image_bytes(&bytes, &n, path, &why);
     if (st == FL_ENOTFOUND) {
         fl_fail(err, st, "%s: the file named in this line does not exist", where);
     } else if (st != FL_OK) {

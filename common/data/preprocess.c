@@ -299,6 +299,13 @@ fl_status data_preprocess_apply(data_image *image, const data_preprocess *p, con
     bool windowed = false;
 
     data_image_drop_alpha(image);
+    double least = HUGE_VAL;  // of the values, which a rescale has moved from stored_min
+    double most = -HUGE_VAL;
+    size_t n = (size_t)(image->channels * image->frames * image->rows * image->cols);
+    for (size_t i = 0; i < n && image->full_scale == 0.0f; i++) {
+        least = fmin(least, image->data[i]);
+        most = fmax(most, image->data[i]);
+    }
     for (size_t i = 0; i < p->n && st == FL_OK; i++) {
         const data_step *step = &p->steps[i];
         switch (step->kind) {
@@ -318,7 +325,7 @@ fl_status data_preprocess_apply(data_image *image, const data_preprocess *p, con
         return st;
     }
     if (image->full_scale == 0.0f) {
-        map_to_unit(image, image->stored_min, image->stored_max);
+        map_to_unit(image, least, most);
     } else if (p->n > 0) {
         map_to_unit(image, 0, image->full_scale);
     }

@@ -61,6 +61,51 @@ static void several_files_become_channels(void **state)
     check_rmdir(&dir);
 }
 
+/* Stands for (C, D, H, W); without a window the rescaled values become 0 to 1. */
+static void volumes_are_inputs_of_four_dimensions(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    data_set *s = NULL;
+    data_image image;
+    size_t n;
+    char *dir = make_folder(yaml, "case,patient,file,label,split\n"
+                                  "x,p1,v.nii.gz,1,train\n"
+                                  "y,p2,v.hdr,1,train\n");
+    static const char *const files[][2] = {{"scaled.nii.gz", "v.nii.gz"},
+                                           {"time.nii", "t.nii"},
+                                           {"pair.hdr", "v.hdr"},
+                                           {"pair.img", "v.img"}};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *from = fl_path_join("tests/fuzz/corpus/nifti", files[i][0]);
+        char *to = fl_path_join(dir, files[i][1]);
+        uint8_t *bytes = fixture_bytes(from, &n);
+        check_ok(fl_file_write(to, bytes, n, 0644, &err), err);
+        free(bytes);
+        free(to);
+        free(from);
+    }
+    check_fails(data_set_open(&s, dir, NULL, &err), FL_ECONFIG);  // one point of time, and three
+    check_has(err.text, "manifest.csv:3: input: expected");
+    fixture_text(dir, "manifest.csv", "case,patient,file,label,split\nx,p1,v.nii.gz,1,train\n");
+    check_ok(data_set_open(&s, dir, NULL, &err), err);
+    check_int(data_set_spec(s)->input.rank, 4);
+    check_int(data_set_spec(s)->input.dim[1], 2);  // D
+    check_int(data_set_spec(s)->input.dim[3], 4);  // W
+    float x[24];
+    const size_t first = 0;
+    data_set_batch(s, &first, 1, x);
+    check_ok(data_image_read(&image, "tests/fuzz/corpus/nifti/scaled.nii.gz", &err), err);
+    double range = image.stored_max - image.stored_min;
+    for (int i = 0; i < 24; i++) {
+        double stored = ((double)image.data[i] + 1024) / 0.1;
+        check_near(x[i], (stored - image.stored_min) / range, 1e-6);
+    }
+    data_image_clear(&image);
+    data_set_destroy(&s);
+    check_rmdir(&dir);
+}
+
 static void several_labels_become_targets(void **state)
 {
     (void)state;
@@ -244,6 +289,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_become_cases),
         cmocka_unit_test(several_files_become_channels),
+        cmocka_unit_test(volumes_are_inputs_of_four_dimensions),
         cmocka_unit_test(several_labels_become_targets),
         cmocka_unit_test(attributes_take_the_jobs_codes),
         cmocka_unit_test(a_bad_file_stops_or_is_counted),
