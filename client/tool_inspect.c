@@ -24,20 +24,25 @@ const fl_opt *client_inspect_options(void)
 }
 
 typedef struct {
-    double min, max, mean;
+    double min, max, mean;  // of the finite ones
+    size_t n_not_finite;
 } value_range;
 
 static value_range range_of(const data_image *image)
 {
     size_t n = (size_t)image->frames * (size_t)image->rows *
                (size_t)image->cols * (size_t)image->channels;
-    value_range r = {INFINITY, -INFINITY, 0};
+    value_range r = {INFINITY, -INFINITY, 0, 0};
     for (size_t i = 0; i < n; i++) {
+        if (!isfinite(image->data[i])) {
+            r.n_not_finite++;
+            continue;
+        }
         r.min = fmin(r.min, image->data[i]);
         r.max = fmax(r.max, image->data[i]);
         r.mean += image->data[i];
     }
-    r.mean /= (double)n;
+    r.mean /= (double)(n - r.n_not_finite);
     return r;
 }
 
@@ -51,6 +56,22 @@ static json_t *spacing_json(const data_image *image)
         json_array_append_new(list, mm > 0 ? json_real(mm) : json_null());
     }
     return list;
+}
+
+/* "LAS" and the affine by rows; null where the file does not say. */
+static void add_place(json_t *json, const data_image *image)
+{
+    bool known = image->orientation[0] != '\0';
+    json_t *rows = known ? json_array() : json_null();
+    for (size_t i = 0; known && i < 3; i++) {
+        const double *a = image->affine + 4 * i;
+        json_array_append_new(rows,
+                              json_pack("[ffff]", a[0], a[1], a[2], a[3]));
+    }
+    json_object_set_new(json, "orientation",
+                        known ? json_string(image->orientation)
+                              : json_null());
+    json_object_set_new(json, "affine", rows);
 }
 
 static json_t *image_json(const data_image *image)
@@ -77,8 +98,10 @@ static json_t *image_json(const data_image *image)
     json_object_set_new(json, "min", fl_json_number(r.min));
     json_object_set_new(json, "max", fl_json_number(r.max));
     json_object_set_new(json, "mean", fl_json_number(r.mean));
+    json_object_set_new(json, "n_not_finite",
+                        json_integer((json_int_t)r.n_not_finite));
     json_object_set_new(json, "spacing_mm", spacing_json(image));
-    json_object_set_new(json, "orientation", json_null());
+    add_place(json, image);
     json_object_set_new(json, "sha256", json_string(sha256));
     return json;
 }
@@ -93,6 +116,11 @@ static void print_image(const data_image *image, const json_t *json)
     printf(", %lld channel%s (%s), %d bits %s\n", (long long)image->channels,
            image->channels == 1 ? "" : "s", image->photometric, image->bits,
            fl_json_get_string(json, "type", ""));
+    long long n_odd = fl_json_get_int(json, "n_not_finite", 0);
+    if (n_odd > 0) {
+        printf("%lld values are not finite numbers; they are left out below\n",
+               n_odd);
+    }
     printf("stored  %g to %g, mean %.10g\n", image->stored_min,
            image->stored_max, image->stored_mean);
     printf("values  %g to %g, mean %.10g\n", fl_json_get_number(json, "min"),
@@ -104,6 +132,11 @@ static void print_image(const data_image *image, const json_t *json)
             printf(", slices %g mm apart", image->spacing_mm[0]);
         }
         printf("\n");
+    }
+    if (image->orientation[0] != '\0') {
+        printf("axes    %s: columns, rows, slices point to the patient's "
+               "Right/Left, Anterior/Posterior, Superior/Inferior\n",
+               image->orientation);
     }
     printf("sha256  %s  (of the samples)\n",
            fl_json_get_string(json, "sha256", ""));

@@ -354,6 +354,20 @@ END
 }
 shows an_image_is_inspected
 
+a_volume_is_inspected()
+{
+    local nii=tests/fuzz/corpus/nifti/scaled.nii.gz
+    "$client" inspect "$nii" --json >"$dir/v.json" &&
+        holds "$dir/v.json" "(j['format'], j['cols'], j['rows'], j['frames'], j['bits'],
+            j['type']) == ('NIfTI-1', 4, 3, 2, 16, 'signed')" &&
+        holds "$dir/v.json" "j['spacing_mm'] == [3, 1.5, 2] and j['orientation'] == 'LAS'" &&
+        holds "$dir/v.json" "abs(j['max'] - (j['max_stored'] * 0.1 - 1024)) < 1e-3" &&
+        holds "$dir/v.json" "[row[3] for row in j['affine']] == [10, -20.5, 7]" &&
+        "$client" inspect "$nii" | grep -q '^axes    LAS' &&
+        "$client" inspect tests/fuzz/corpus/nifti/pair.hdr | grep -q '^NIfTI-1, 4 x 3 pixels'
+}
+shows a_volume_is_inspected
+
 keys_lists_what_can_be_written()
 {
     "$client" keys >"$dir/keys" && grep -q '^rounds .*from 1 to 100000' "$dir/keys" &&
