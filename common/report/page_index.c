@@ -46,6 +46,12 @@ static void who_took_part(fl_buf *out, const json_t *report)
     json_array_foreach(sites, i, item) {
         add_name(&there, report_site_name(item));
     }
+    json_array_foreach(json_object_get(report, "absent"), i, item) {
+        const char *site = fl_json_get_string(item, "site", "?");
+        if (!report_never_there(report, site)) {
+            add_name(&there, site);
+        }
+    }
     report_html(out, "<p>%zu %s (", there.n, hospitals(there.n));
     report_html_names(out, there.names, there.n);
     report_html(out,
@@ -54,8 +60,14 @@ static void who_took_part(fl_buf *out, const json_t *report)
                 (long long)fl_json_get_int(report, "rounds_done", 0),
                 fl_json_get_string(report, "strategy", "?"));
     json_array_foreach(json_object_get(report, "absent"), i, item) {
-        report_html(out, " %s was invited and has no figures: %s.",
-                    fl_json_get_string(item, "site", "?"), fl_json_get_string(item, "reason", "?"));
+        const char *site = fl_json_get_string(item, "site", "?");
+        const char *reason = fl_json_get_string(item, "reason", "?");
+        if (report_never_there(report, site)) {
+            report_html(out, " %s was invited and has no figures: %s.", site, reason);
+        } else {
+            report_html(out, " %s took part in %zu of them and has no figures: %s.", site,
+                        report_rounds_joined(report, site), reason);
+        }
     }
     int64_t planned = fl_json_get_int(report, "rounds_planned", -1);
     if (planned > fl_json_get_int(report, "rounds_done", 0)) {

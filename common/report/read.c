@@ -232,13 +232,26 @@ static void add_round(report_absence *a, int64_t round)
     a->last = round;
 }
 
+size_t report_rounds_joined(const json_t *report, const char *site)
+{
+    size_t i, k, n = 0;
+    const json_t *round, *name;
+    json_array_foreach(json_object_get(report, "rounds"), i, round) {
+        json_array_foreach(json_object_get(round, "participants"), k, name) {
+            const char *text = json_string_value(name);
+            n += text != NULL && strcmp(text, site) == 0;
+        }
+    }
+    return n;
+}
+
 bool report_never_there(const json_t *report, const char *site)
 {
     size_t i;
     const json_t *item;
     json_array_foreach(json_object_get(report, "absent"), i, item) {
         if (strcmp(fl_json_get_string(item, "site", ""), site) == 0) {
-            return true;
+            return report_rounds_joined(report, site) == 0;
         }
     }
     return false;
@@ -251,7 +264,9 @@ report_absence *report_absences(const json_t *report, size_t *n)
     const json_t *round, *item;
     *n = 0;
     json_array_foreach(json_object_get(report, "absent"), i, item) {
-        snprintf(find_absence(&list, n, item)->rounds, sizeof list->rounds, "never there");
+        bool never = report_never_there(report, fl_json_get_string(item, "site", ""));
+        snprintf(find_absence(&list, n, item)->rounds, sizeof list->rounds, "%s",
+                 never ? "never there" : "the test");
     }
     json_array_foreach(json_object_get(report, "rounds"), i, round) {
         json_array_foreach(json_object_get(round, "absent"), k, item) {

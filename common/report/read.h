@@ -68,7 +68,9 @@ typedef struct {
 /* Absences of the whole run, then those of rounds of hospitals that were there
  * at some time; the caller's, free with free(). */
 report_absence *report_absences(const json_t *report, size_t *n);
-/* In the report's list of hospitals without any figures. */
+/* Rounds that took a hospital's update in. */
+size_t report_rounds_joined(const json_t *report, const char *site);
+/* Without any figures, and in no round: invited, and never seen. */
 bool report_never_there(const json_t *report, const char *site);
 
 /* Numbers as people read them; all return out, of REPORT_NUMBER_BYTES. */

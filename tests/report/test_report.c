@@ -2,6 +2,7 @@
  * test_report.c - the report as JSON, text and tables
  */
 #include "check.h"
+#include "report/read.h"
 #include "report/report.h"
 #include "report/sample.h"
 
@@ -225,6 +226,28 @@ static void runs_stand_side_by_side(void **state)
     json_decref(b);
 }
 
+static void who_took_part_and_missed_the_test_was_not_never_there(void **state)
+{
+    (void)state;
+    json_t *report = json_pack(
+        "{s:[{s:i, s:[s, s], s:[]}, {s:i, s:[s], s:[{s:s, s:s}]}], s:[{s:s, s:s}, {s:s, s:s}]}",
+        "rounds", "round", 1, "participants", "nord", "est", "absent", "round", 2, "participants",
+        "nord", "absent", "site", "est", "reason", "silent for 4 s", "absent", "site", "est",
+        "reason", "no test figures: silent for 4 s", "site", "sud", "reason", "never connected");
+    assert_non_null(report);
+    assert_int_equal(report_rounds_joined(report, "est"), 1);
+    assert_false(report_never_there(report, "est"));
+    assert_true(report_never_there(report, "sud"));
+    size_t n = 0;
+    report_absence *list = report_absences(report, &n);
+    assert_int_equal(n, 3);
+    assert_string_equal(list[0].rounds, "the test");
+    assert_string_equal(list[1].rounds, "never there");
+    assert_string_equal(list[2].rounds, "2");
+    free(list);
+    json_decref(report);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +259,7 @@ int main(void)
         cmocka_unit_test(a_reason_cannot_become_a_formula),
         cmocka_unit_test(others_appear_as_codes),
         cmocka_unit_test(runs_stand_side_by_side),
+        cmocka_unit_test(who_took_part_and_missed_the_test_was_not_never_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
