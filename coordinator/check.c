@@ -133,6 +133,22 @@ fl_status check_offer(const check_job *c, const fed_offer *o, const fed_site_id 
     return st == FL_OK ? check_scalars(c, o, err) : st;
 }
 
+fl_status check_counts(const fed_offer *o, const fed_offer *joined, fl_err *err)
+{
+    bool trains = o->key.kind == FED_TRAIN;
+    const char *name = trains ? "weight" : "n";
+    if (!trains && o->key.kind != FED_SCORE) {
+        return FL_OK;
+    }
+    double found = fed_offer_get(o, name, 0);
+    double most = fed_offer_get(joined, trains ? "n_train" : "n_val", 0);
+    if (found <= most) {
+        return FL_OK;
+    }
+    return fl_fail(err, FL_EFORMAT, "%s: the site joined with %.0f %s cases, found %.0f", name,
+                   most, trains ? "training" : "validation", found);
+}
+
 fl_status check_piece(const check_job *c, const uint8_t *piece, size_t n, uint32_t index,
                       fl_err *err)
 {
@@ -183,15 +199,25 @@ static fl_status check_bins(const json_t *list, size_t bins, int64_t *total, fl_
     return FL_OK;
 }
 
-static fl_status check_histogram(const fed_offer *o, const json_t *json, fl_err *err)
+/* Histograms are summed over sites: a number of bins that fits no other would cost the others
+ * theirs. */
+static fl_status check_n_bins(const check_job *c, const json_t *histogram, fl_err *err)
+{
+    int64_t bins = fl_json_get_int(histogram, "bins", 0);
+    if (bins >= 1 && bins <= c->histogram_bins && c->histogram_bins % bins == 0) {
+        return FL_OK;
+    }
+    return fl_fail(err, FL_EFORMAT, "histogram: expected %lld bins or a divisor of it, found %lld",
+                   (long long)c->histogram_bins, (long long)bins);
+}
+
+static fl_status check_histogram(const check_job *c, const fed_offer *o, const json_t *json,
+                                 fl_err *err)
 {
     int64_t bins = fl_json_get_int(json, "bins", 0), total = 0;
-    if (bins < 1 || bins > 100000) {
-        return fl_fail(err, FL_EFORMAT, "histogram: expected 1 to 100000 bins, found %lld",
-                       (long long)bins);
-    }
     fl_status st;
-    if ((st = check_bins(json_object_get(json, "negatives"), (size_t)bins, &total, err)) != FL_OK ||
+    if ((st = check_n_bins(c, json, err)) != FL_OK ||
+        (st = check_bins(json_object_get(json, "negatives"), (size_t)bins, &total, err)) != FL_OK ||
         (st = check_bins(json_object_get(json, "positives"), (size_t)bins, &total, err)) != FL_OK) {
         return st;
     }
@@ -202,23 +228,31 @@ static fl_status check_histogram(const fed_offer *o, const json_t *json, fl_err 
     return FL_OK;
 }
 
-static fl_status check_test(const fed_offer *o, const json_t *json, fl_err *err)
+static fl_status check_test(const check_job *c, const fed_offer *o, const json_t *json, fl_err *err)
 {
+    const json_t *histogram = json_object_get(json, "histogram");
     if (strcmp(fl_json_get_string(json, "name", ""), o->site.text) != 0) {
         return fl_fail(err, FL_EFORMAT, "figures: name: expected %s", o->site.text);
     }
     fl_status st = report_check_site(json, err);
+    if (st == FL_OK && json_is_object(histogram)) {
+        st = check_n_bins(c, histogram, err);
+    }
     return st == FL_OK ? st : fl_wrap(err, st, "figures");
 }
 
-fl_status check_document(const fed_offer *o, const char *text, size_t n, fl_err *err)
+fl_status check_document(const check_job *c, const fed_offer *o, const char *text, size_t n,
+                         fl_err *err)
 {
     bool histogram = o->key.kind == FED_SCORE && (o->key.round.n & ROUND_THRESHOLD_BIT) != 0;
     if (n == 0) {
-        bool needed = o->key.kind == FED_TEST || (histogram && fed_offer_get(o, "n", 0) > 0);
-        return needed ? fl_fail(err, FL_EFORMAT, "a %s contribution needs its figures",
-                                fed_order_name(o->key.kind))
-                      : FL_OK;
+        return o->key.kind == FED_TEST
+                   ? fl_fail(err, FL_EFORMAT, "a test contribution needs its figures")
+                   : FL_OK;
+    }
+    if (o->key.kind == FED_SCORE && !histogram) {
+        return fl_fail(err, FL_EFORMAT, "a score without a histogram has no document, found %zu bytes",
+                       n);
     }
     json_t *json = NULL;
     fl_status st = fl_json_parse(&json, text, n, CHECK_MAX_DOCUMENT, fed_order_name(o->key.kind),
@@ -227,9 +261,9 @@ fl_status check_document(const fed_offer *o, const char *text, size_t n, fl_err 
         st = fl_fail(err, FL_EFORMAT, "%s: expected an object", fed_order_name(o->key.kind));
     }
     if (st == FL_OK && histogram) {
-        st = check_histogram(o, json, err);
+        st = check_histogram(c, o, json, err);
     } else if (st == FL_OK && o->key.kind == FED_TEST) {
-        st = check_test(o, json, err);
+        st = check_test(c, o, json, err);
     }
     json_decref(json);
     return st;

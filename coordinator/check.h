@@ -24,6 +24,7 @@ typedef struct {
     const nn_table *table;  // borrowed
     uint8_t table_hash[32];
     size_t n_classes;
+    int64_t histogram_bins;  // a site sends so many, or a divisor of it
 } check_job;
 
 /*
@@ -32,10 +33,13 @@ typedef struct {
  */
 fl_status check_offer(const check_job *c, const fed_offer *o, const fed_site_id *site,
                       const fed_verify_key *key, const fed_model_id *base, fl_err *err);
+/* Counts that a site's contribution rests on are those it joined with (its CHECK), or fewer. */
+fl_status check_counts(const fed_offer *o, const fed_offer *joined, fl_err *err);
 /* Piece index of an update: finite, in range, complete. */
 fl_status check_piece(const check_job *c, const uint8_t *piece, size_t n, uint32_t index,
                       fl_err *err);
-/* The payload of everything but updates. */
-fl_status check_document(const fed_offer *o, const char *text, size_t n, fl_err *err);
+/* The payload of everything but updates.  A site may keep its histogram to itself. */
+fl_status check_document(const check_job *c, const fed_offer *o, const char *text, size_t n,
+                         fl_err *err);
 
 #endif

@@ -107,6 +107,7 @@ typedef struct {
 typedef struct {
     histogram *items;
     size_t n;
+    size_t n_without;  // sites that scored and sent none
 } histograms;
 
 static void free_histograms(histograms *h)
@@ -132,6 +133,7 @@ static fl_status add_histogram(void *ctx, const record_answer *a, fl_err *err)
     histograms *h = ctx;
     json_t *json = NULL;
     if (a->state != ROUND_IN || a->n_payload == 0) {
+        h->n_without += a->state == ROUND_IN;
         return FL_OK;
     }
     fl_status st = fl_json_parse(&json, a->payload, a->n_payload, a->n_payload, a->site.text, err);
@@ -146,6 +148,21 @@ static fl_status add_histogram(void *ctx, const record_answer *a, fl_err *err)
         .positives = read_bins(json_object_get(json, "positives"), bins)};
     json_decref(json);
     return FL_OK;
+}
+
+/* The fewest bins of a site, of which the others' are multiples; 0 without histograms.  A site that
+ * sends next to nothing is left out rather than to cost the others theirs. */
+static size_t common_bins(const histograms *h)
+{
+    size_t common = 0, finest = 0;
+    for (size_t i = 0; i < h->n; i++) {
+        size_t bins = h->items[i].bins;
+        finest = bins > finest ? bins : finest;
+        if (bins >= CHOOSE_FEWEST_BINS && (common == 0 || bins < common)) {
+            common = bins;
+        }
+    }
+    return common > 0 ? common : finest;
 }
 
 /* Adds every histogram whose bins are a multiple of bins; returns how many were left out. */
@@ -181,17 +198,14 @@ fl_status choose_threshold(double *threshold, int64_t *bins, char why[static FED
         *threshold = j->evaluation.at;
         return FL_OK;
     }
-    histograms h = {NULL, 0};
+    histograms h = {0};
     fl_status st = record_answers(r, FED_SCORE, selected | ROUND_THRESHOLD_BIT, add_histogram, &h,
                                   err);
     if (st != FL_OK) {
         free_histograms(&h);
         return st;
     }
-    size_t common = 0;
-    for (size_t i = 0; i < h.n; i++) {
-        common = common == 0 || h.items[i].bins < common ? h.items[i].bins : common;
-    }
+    size_t common = common_bins(&h);
     if (common > 0) {
         int64_t *negatives = fl_xcalloc(common, sizeof *negatives);
         int64_t *positives = fl_xcalloc(common, sizeof *positives);
@@ -207,7 +221,16 @@ fl_status choose_threshold(double *threshold, int64_t *bins, char why[static FED
         free(negatives);
         free(positives);
     }
-    if (isnan(*threshold)) {
+    if (common > 0 && h.n_without > 0 && why[0] == '\0') {
+        snprintf(why, FED_TEXT_BYTES,
+                 "%zu of %zu sites sent no histogram: too few patients, or their policy",
+                 h.n_without, h.n + h.n_without);
+    }
+    if (common == 0) {
+        *threshold = 0.5;
+        snprintf(why, FED_TEXT_BYTES,
+                 "the rule needs score histograms and no site sent one: 0.5 is used");
+    } else if (isnan(*threshold)) {
         *threshold = 0.5;
         snprintf(why, FED_TEXT_BYTES,
                  "the rule needs positive validation cases and there are none: 0.5 is used");

@@ -11,6 +11,9 @@
 #include "coordinator/record.h"
 #include "job/job.h"
 
+/* A histogram of fewer bins is left out where others have more. */
+enum { CHOOSE_FEWEST_BINS = 4 };
+
 /* Means over the sites that scored a round's model, weighted by their cases; NAN: undefined
  * everywhere. */
 typedef struct {

@@ -392,6 +392,27 @@ bool record_find_digest(record *r, fed_order_kind kind, uint32_t round, const ch
     return found;
 }
 
+bool record_find_offer(record *r, fed_order_kind kind, uint32_t round, const char *site,
+                       fed_offer *out)
+{
+    bool found = false;
+    fed_msg *msg = fl_xcalloc(1, sizeof *msg);
+    fl_status st = store_find(r->db, NULL,
+                              "SELECT offer FROM answer WHERE kind = ? AND round = ? AND site = ? "
+                              "AND offer IS NOT NULL",
+                              "iit", (int64_t)kind, (int64_t)round, site);
+    while (st == FL_OK && store_row(r->db, &st, NULL)) {
+        size_t n = 0;
+        const void *packed = store_bytes(r->db, 0, &n);
+        found = fed_msg_unpack(msg, packed, n, NULL) == FL_OK && msg->type == FED_MSG_OFFER;
+    }
+    if (found) {
+        *out = msg->u.offer;
+    }
+    free(msg);
+    return found;
+}
+
 char *record_environment(record *r, const char *site)
 {
     char *text = NULL;

@@ -85,6 +85,9 @@ fl_status record_answers(record *r, fed_order_kind kind, uint32_t round,
 /* The digest accepted from a site for an order; false: none. */
 bool record_find_digest(record *r, fed_order_kind kind, uint32_t round, const char *site,
                         fed_digest *out);
+/* The accepted Offer itself, with its scalars; false: none. */
+bool record_find_offer(record *r, fed_order_kind kind, uint32_t round, const char *site,
+                       fed_offer *out);
 /* environment a site told; "" when none.  Caller's. */
 char *record_environment(record *r, const char *site);
 

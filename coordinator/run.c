@@ -26,7 +26,10 @@ static fl_status read_job(run *r, fl_err *err)
         r->P = nn_table_count(table);
         objects_add_bytes(r->objects, r->job.text, r->job.n_text, &r->job_object);
         r->check = (check_job){
-            .job = r->job_object, .table = table, .n_classes = r->job.data.n_classes};
+            .job = r->job_object,
+            .table = table,
+            .n_classes = r->job.data.n_classes,
+            .histogram_bins = r->job.evaluation.histogram_bins};
         nn_table_hash(r->check.table_hash, table);
     }
     free(path);

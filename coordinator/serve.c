@@ -268,7 +268,7 @@ static fl_status finish_contribution(session *x, size_t site, fl_err *err)
             (st = spool_read_bytes(t->path, &payload, &n, CHECK_MAX_DOCUMENT, err)) != FL_OK) {
             return st;
         }
-        st = check_document(o, payload, n, &why);
+        st = check_document(run_check_job(t->run), o, payload, n, &why);
     }
     if (st != FL_OK) {
         free(payload);
@@ -279,6 +279,21 @@ static fl_status finish_contribution(session *x, size_t site, fl_err *err)
     run_accept(t->run, site, o, payload, n);
     t->up = TRANSFER_COMMITTING;
     return FL_OK;
+}
+
+/* What can be told from the Offer alone. */
+static fl_status look_at_offer(const session *x, run *r, const fed_offer *o, fl_err *why)
+{
+    fed_offer joined;
+    int entry = roster_find(x->serve->sites, x->site.text);
+    FL_REQUIRE(entry >= 0);
+    fl_status st = check_offer(run_check_job(r), o, &x->site,
+                               &roster_at(x->serve->sites, (size_t)entry)->sign,
+                               run_base_model(r, o->key.kind), why);
+    if (st == FL_OK && record_find_offer(run_record(r), FED_CHECK, 0, x->site.text, &joined)) {
+        st = check_counts(o, &joined, why);
+    }
+    return st;
 }
 
 static fl_status on_offer(session *x, const fed_offer *o, fl_err *err)
@@ -321,11 +336,8 @@ static fl_status on_offer(session *x, const fed_offer *o, fl_err *err)
     if (t->up == TRANSFER_COMMITTING) {
         return FL_OK;  // of another order: it offers again
     }
-    int entry = roster_find(s->sites, x->site.text);
-    FL_REQUIRE(entry >= 0);
     fl_err why = FL_ERR_INIT;
-    if (check_offer(run_check_job(r), o, &x->site, &roster_at(s->sites, (size_t)entry)->sign,
-                    run_base_model(r, o->key.kind), &why) != FL_OK) {
+    if (look_at_offer(x, r, o, &why) != FL_OK) {
         refuse_contribution(x, r, site, o, why.text);
         return FL_OK;
     }

@@ -27,7 +27,7 @@ static setting setting_new(void)
     check_ok(fed_site_id_parse(&s.site, "nord", &err), err);
     check_ok(nn_table_add(s.table, "w", NN_WEIGHT, &(nn_shape){1, {P - 4}}, &err), err);
     check_ok(nn_table_add(s.table, "m", NN_STAT, &(nn_shape){1, {4}}, &err), err);
-    s.job = (check_job){.table = s.table, .n_classes = 2};
+    s.job = (check_job){.table = s.table, .n_classes = 2, .histogram_bins = 20};
     nn_table_hash(s.job.table_hash, s.table);
     return s;
 }
@@ -182,7 +182,8 @@ static fl_status document(fed_order_kind kind, uint32_t round, double n, const c
 {
     fed_offer o = {.key = {.kind = kind, .round = {round}}, .site = {"nord"}};
     fed_offer_set(&o, "n", n);
-    return check_document(&o, text, strlen(text), err);
+    const check_job job = {.histogram_bins = 20};
+    return check_document(&job, &o, text, strlen(text), err);
 }
 
 static void documents_must_add_up(void **state)
@@ -194,7 +195,8 @@ static void documents_must_add_up(void **state)
     check_fails(document(FED_CHECK, 0, 0, "[1, 2]", &err), FL_EFORMAT);
     check_fails(document(FED_CHECK, 0, 0, "{\"flow\": ", &err), FL_EFORMAT);
     check_ok(document(FED_SCORE, 1, 5, "", &err), err);
-    check_fails(document(FED_SCORE, asks, 5, "", &err), FL_EFORMAT);
+    check_fails(document(FED_SCORE, 1, 5, "{\"x\": 1}", &err), FL_EFORMAT);  // a score is scalars
+    check_ok(document(FED_SCORE, asks, 5, "", &err), err);  // too few patients, or its policy
     check_ok(document(FED_SCORE, asks, 0, "", &err), err);
     check_ok(document(FED_SCORE, asks, 5,
                       "{\"bins\": 2, \"negatives\": [1, 2], \"positives\": [2, 0]}", &err),
@@ -214,6 +216,10 @@ static void documents_must_add_up(void **state)
     check_fails(document(FED_SCORE, asks, 0,
                          "{\"bins\": 1000000000, \"negatives\": [], \"positives\": []}", &err),
                 FL_EFORMAT);
+    check_fails(document(FED_SCORE, asks, 5,
+                         "{\"bins\": 3, \"negatives\": [1, 2, 0], \"positives\": [2, 0, 0]}", &err),
+                FL_EFORMAT);  // 3 divides no 20
+    check_has(err.text, "expected 20 bins or a divisor of it, found 3");
     check_fails(document(FED_TEST, 1, 0, "", &err), FL_EFORMAT);
     check_fails(document(FED_TEST, 1, 0,
                          "{\"name\": \"sud\", \"n_train\": 1, \"n_val\": 1, \"n_test\": 1}", &err),
@@ -221,6 +227,30 @@ static void documents_must_add_up(void **state)
     check_ok(document(FED_TEST, 1, 0,
                       "{\"name\": \"nord\", \"n_train\": 1, \"n_val\": 1, \"n_test\": 1}", &err),
              err);
+}
+
+static void counts_are_those_the_site_joined_with(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    setting s = setting_new();
+    fed_offer joined = offer_of(&s, FED_CHECK);
+    fed_offer_set(&joined, "n_train", 120);
+    fed_offer_set(&joined, "n_val", 20);
+    const fed_order_kind kinds[] = {FED_TRAIN, FED_SCORE, FED_TEST, FED_DONE};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        fed_offer o = offer_of(&s, kinds[i]);
+        check_ok(check_counts(&o, &joined, &err), err);
+    }
+    fed_offer o = offer_of(&s, FED_TRAIN);
+    fed_offer_set(&o, "weight", 121);
+    check_fails(check_counts(&o, &joined, &err), FL_EFORMAT);
+    check_has(err.text, "weight: the site joined with 120 training cases, found 121");
+    o = offer_of(&s, FED_SCORE);
+    fed_offer_set(&o, "n", 1e9);
+    check_fails(check_counts(&o, &joined, &err), FL_EFORMAT);
+    check_has(err.text, "n: the site joined with 20 validation cases");
+    setting_free(&s);
 }
 
 int main(void)
@@ -231,6 +261,7 @@ int main(void)
         cmocka_unit_test(a_signature_binds_every_field),
         cmocka_unit_test(pieces_are_checked_by_kind),
         cmocka_unit_test(documents_must_add_up),
+        cmocka_unit_test(counts_are_those_the_site_joined_with),
     };
     fed_init();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -161,6 +161,36 @@ static void histograms_of_several_sites_are_summed_at_the_bins_they_share(void *
     setting_free(&s);
 }
 
+/* A hospital whose policy lets one bin leave says nothing, and must not silence the others. */
+static void a_site_of_one_bin_does_not_cost_the_others_theirs(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    setting s = setting_new();
+    histogram(&s, 2, "a",
+              "{\"bins\": 4, \"negatives\": [9, 1, 0, 0], \"positives\": [0, 1, 4, 15]}");
+    histogram(&s, 2, "b", "{\"bins\": 1, \"negatives\": [10], \"positives\": [10]}");
+    job j = job_of(3, "auc", true, EVAL_RULE_SENSITIVITY, 0.9);
+    double threshold;
+    int64_t bins;
+    char why[FED_TEXT_BYTES];
+    check_ok(choose_threshold(&threshold, &bins, why, s.r, &j, 2, &err), err);
+    check_int(bins, 4);
+    check_near(threshold, 0.5, 1e-12);
+    check_has(why, "1 of 2 sites");
+
+    fed_offer none = offer_of(FED_SCORE, 3 | ROUND_THRESHOLD_BIT, "c");
+    check_ok(record_accept(s.r, &none, NULL, 0, &err), err);
+    check_ok(choose_threshold(&threshold, &bins, why, s.r, &j, 3, &err), err);
+    check_near(threshold, 0.5, 0);
+    check_has(why, "no site sent one");
+    histogram(&s, 3, "a",
+              "{\"bins\": 4, \"negatives\": [9, 1, 0, 0], \"positives\": [0, 1, 4, 15]}");
+    check_ok(choose_threshold(&threshold, &bins, why, s.r, &j, 3, &err), err);
+    check_has(why, "1 of 2 sites sent no histogram");
+    setting_free(&s);
+}
+
 static void no_positive_case_anywhere_gives_one_half_and_says_so(void **state)
 {
     (void)state;
@@ -259,6 +289,7 @@ int main(void)
         cmocka_unit_test(ties_go_to_the_earlier_round_and_undefined_sites_do_not_count),
         cmocka_unit_test(without_any_validation_split_it_is_the_last_round),
         cmocka_unit_test(histograms_of_several_sites_are_summed_at_the_bins_they_share),
+        cmocka_unit_test(a_site_of_one_bin_does_not_cost_the_others_theirs),
         cmocka_unit_test(no_positive_case_anywhere_gives_one_half_and_says_so),
         cmocka_unit_test(pooled_figures_are_sums_over_sites_with_wilsons_interval),
         cmocka_unit_test(nothing_at_all_is_undefined_and_says_why),

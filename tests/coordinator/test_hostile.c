@@ -315,6 +315,15 @@ static void spoil_weight(fake_site *s, fake_kept *k)
     }
 }
 
+/* More than it joined with: it would outweigh the others. */
+static void spoil_count(fake_site *s, fake_kept *k)
+{
+    (void)s;
+    if (k->offer.key.kind == FED_TRAIN) {
+        fed_offer_set(&k->offer, "weight", 1 << 20);
+    }
+}
+
 static void spoil_base(fake_site *s, fake_kept *k)
 {
     (void)s;
@@ -357,6 +366,7 @@ static void lies_are_refused_three_times_and_then_the_site_is_absent(void **stat
         {spoil_nan, "is nan"},           {spoil_huge, "expected a number between"},
         {spoil_shape, "the update has"}, {spoil_weight, "weight"},
         {spoil_base, "another model"},   {spoil_name, "in the name of site-b"},
+        {spoil_count, "joined with 100 training cases"},
     };
     for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
         fl_err err = FL_ERR_INIT;
