@@ -243,6 +243,11 @@ static fl_status find_unfinished(char **dir, const federation *f, fl_err *err)
     }
     fl_names_free(&names, n);
     free(runs);
+    if (st == FL_OK && *dir == NULL && run_o.name != NULL) {
+        st = fl_fail(err, FL_ENOTFOUND,
+                     "no unfinished run is called %s; `coordinator status %s` lists them",
+                     run_o.name, f->dir);
+    }
     return st;
 }
 

@@ -32,7 +32,7 @@ static const char schema[] =
 enum { INVITATION_OPEN, INVITATION_USED, INVITATION_REVOKED };
 enum {
     MAX_PENDING_REFUSALS = 256,  // kinds counted between two flushes
-    MAX_REFUSAL_ROWS = 10000     // kinds kept in all; then addresses are lumped together
+    MAX_REFUSAL_ROWS = 10000     // kinds kept in all; then the rest is lumped together
 };
 
 typedef struct {
@@ -299,6 +299,14 @@ static fl_status finish(roster *r, fl_status st, fl_err *err)
     return st == FL_OK ? load(r, fl_wall_ms(), err) : st;
 }
 
+/* Begins a change.  What sites said of themselves is saved first, for the change ends with a new
+ * snapshot from the disk. */
+static fl_status begin(roster *r, fl_err *err)
+{
+    fl_status st = roster_flush(r, err);
+    return st == FL_OK ? store_begin(r->db, err) : st;
+}
+
 fl_status roster_invite(roster *r, const fed_invitation *inv, bool confirm, fl_err *err)
 {
     const char *site = inv->site.text;
@@ -311,7 +319,7 @@ fl_status roster_invite(roster *r, const fed_invitation *inv, bool confirm, fl_e
             site);
     }
     fl_status st;
-    if ((st = store_begin(r->db, err)) != FL_OK) {
+    if ((st = begin(r, err)) != FL_OK) {
         return st;
     }
     if ((st = store_do(r->db, err, "UPDATE invitation SET state = 2 WHERE site = ?", "t", site)) ==
@@ -420,7 +428,7 @@ fl_status roster_enrol(roster *r, const fed_public_key *peer, const fed_enrol *e
         return FL_OK;
     }
     roster_status status = inv.confirm ? ROSTER_UNCONFIRMED : ROSTER_ENROLLED;
-    if ((st = store_begin(r->db, err)) != FL_OK) {
+    if ((st = begin(r, err)) != FL_OK) {
         return st;
     }
     if ((st = store_do(
@@ -447,7 +455,7 @@ fl_status roster_confirm(roster *r, const char *site, fl_err *err)
     if (known < 0 || r->sites[known].status != ROSTER_UNCONFIRMED) {
         return fl_fail(err, FL_ENOTFOUND, "%s has not enrolled: there is nothing to confirm", site);
     }
-    fl_status st = store_begin(r->db, err);
+    fl_status st = begin(r, err);
     if (st == FL_OK) {
         st = store_do(r->db, err, "UPDATE site SET status = 2 WHERE name = ?", "t", site);
         st = finish(r, st, err);
@@ -462,7 +470,7 @@ fl_status roster_remove(roster *r, const char *site, fl_err *err)
         return fl_fail(err, FL_ENOTFOUND, "no site is called %s; `coordinator sites` lists them",
                        site);
     }
-    fl_status st = store_begin(r->db, err);
+    fl_status st = begin(r, err);
     if (st != FL_OK) {
         return st;
     }
@@ -538,8 +546,8 @@ fl_status roster_flush(roster *r, fl_err *err)
             r->db, err,
             "INSERT INTO refusal VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (what, reason, address)"
             " DO UPDATE SET count = count + excluded.count, last_ms = excluded.last_ms",
-            "tttiii", p->what, p->reason, rows < MAX_REFUSAL_ROWS ? p->address : "others", p->count,
-            p->first_ms, p->last_ms);
+            "tttiii", p->what, rows < MAX_REFUSAL_ROWS ? p->reason : "many different reasons",
+            rows < MAX_REFUSAL_ROWS ? p->address : "others", p->count, p->first_ms, p->last_ms);
         rows++;
     }
     for (size_t i = 0; i < r->n_sites && st == FL_OK; i++) {

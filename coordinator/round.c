@@ -355,8 +355,9 @@ static bool next_absence(const round_machine *m, int64_t now_ms, round_step *out
         patience = HANDING_PATIENCE_MS;
     }
     bool waits = m->state == ROUND_TRAINING && m->cfg.waits_for_late;
-    char time[32];
+    char time[32], long_time[32];
     round_duration(time, sizeof time, patience);
+    round_duration(long_time, sizeof long_time, m->cfg.patience_ms);
     for (size_t i = 0; i < m->n_sites; i++) {
         const round_site *s = &m->sites[i];
         if (s->answer != ROUND_ASKED) {
@@ -369,7 +370,7 @@ static bool next_absence(const round_machine *m, int64_t now_ms, round_step *out
         } else if (now_ms - s->heard_ms > patience) {
             *out = absent(i, "silent for ", time);
         } else if (!s->waits_for_credit && now_ms - s->progress_ms > m->cfg.patience_ms) {
-            *out = absent(i, "stalled: no progress for ", time);
+            *out = absent(i, "stalled: no progress for ", long_time);
         } else {
             continue;
         }

@@ -93,7 +93,7 @@ fl_status run_create(char **dir, const federation *f, const roster *sites, const
 {
     *dir = NULL;
     job j;
-    char *bytes = NULL, *copy = NULL, *part = NULL;
+    char *bytes = NULL, *copy = NULL, *part = NULL, *db = NULL;
     size_t n = 0;
     fl_status st = job_read(&j, job_path, err);
     if (st != FL_OK) {
@@ -109,6 +109,12 @@ fl_status run_create(char **dir, const federation *f, const roster *sites, const
     part = fl_xasprintf("runs/%s", name);
     *dir = federation_path(f, part);
     copy = fl_path_join(*dir, "job.yaml");
+    db = fl_path_join(*dir, "state.db");
+    if (!fl_file_exists(copy) && fl_file_exists(db)) {
+        st = fl_fail(err, FL_ECONFLICT,
+                     "%s holds a run and has lost its job.yaml: put it back, or use --name", *dir);
+        goto done;
+    }
     if (!fl_file_exists(copy)) {
         if ((st = run_check_quorum(&j, sites, err)) == FL_OK) {
             st = make_folder(*dir, &j, err);
@@ -128,6 +134,7 @@ fl_status run_create(char **dir, const federation *f, const roster *sites, const
 done:
     free(bytes);
     free(copy);
+    free(db);
     free(part);
     job_clear(&j);
     if (st != FL_OK) {

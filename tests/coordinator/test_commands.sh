@@ -58,6 +58,7 @@ report $? "keys can be read by their owner only"
 says 2 "expected tcp://HOST:PORT" "an address that is none" init other --address localhost:7700
 says 1 "holds no federation" "a folder without a federation" sites nowhere
 says 1 "holds no federation" "and no run there" run nowhere
+says 1 "no unfinished run is called lnugs" "a mistyped run is not taken for none" run fed --name lnugs --bind tcp://127.0.0.1:*
 
 says 0 "valid until" "an invitation" invite fed --site nord
 [ "$(stat -c %a fed/invitations/nord.yaml)" = 600 ] && grep -q 7799 fed/invitations/nord.yaml

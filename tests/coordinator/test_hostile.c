@@ -4,6 +4,8 @@
 #include "check.h"
 #include "fake.h"
 
+#include <unistd.h>
+
 #include "base/json.h"
 #include "base/log.h"
 #include "report/report.h"
@@ -609,6 +611,13 @@ static void a_run_of_the_same_name_with_another_job_is_a_conflict(void **state)
     check_ok(fl_file_write(f->job_path, yaml, strlen(yaml), 0644, &err), err);
     check_fails(fake_start(f, true, &err), FL_ECONFLICT);
     check_has(err.text, "--name");
+    char *copy = fake_run_path(f, "job.yaml"), *db = fake_run_path(f, "state.db");
+    check(unlink(copy) == 0);  // nor may it take the place of a run that lost its job
+    check_fails(fake_start(f, true, &err), FL_ECONFLICT);
+    check_has(err.text, "has lost its job.yaml");
+    check(!fl_file_exists(copy) && fl_file_exists(db));
+    free(db);
+    free(copy);
     free(yaml);
     fake_free(&f);
 }

@@ -273,6 +273,17 @@ static void refusals_are_counted_by_what_reason_and_address(void **state)
     check_ok(roster_refusals(&list, s.r, now_ms + 6000, &err), err);
     check(json_array_size(list) <= 256);
     json_decref(list);
+    for (int i = 0; i < 20000; i++) {  // and so does a liar who never says the same twice
+        char reason[64];
+        snprintf(reason, sizeof reason, "n: expected a whole number, found 0.%d", i);
+        roster_refuse(s.r, "contribution", reason, "site nord", 1, now_ms + 7000);
+        if (i % 200 == 199) {
+            check_ok(roster_flush(s.r, &err), err);
+        }
+    }
+    check_ok(roster_refusals(&list, s.r, now_ms + 7000, &err), err);
+    check(json_array_size(list) <= 10300);
+    json_decref(list);
     clear(&s);
 }
 
@@ -291,6 +302,17 @@ static void what_sites_say_of_themselves_is_kept(void **state)
     check_ok(roster_open(&s.r, s.path, &err), err);
     check_str(roster_at(s.r, 0)->software, "consilium 0.1.0");
     check_int(roster_at(s.r, 0)->seen_ms, now_ms + 7);
+
+    fed_invitation second = invitation_of("sud", fl_wall_ms() + day_ms);  // others enrol meanwhile
+    fed_identity *other = fed_identity_new();
+    fed_enrol sud = enrol_of(&second, other);
+    roster_seen(s.r, 0, "consilium 0.2.0", "oneDNN 3.1", now_ms + 9);
+    check_ok(roster_invite(s.r, &second, false, &err), err);
+    check_str(roster_at(s.r, 0)->environment, "oneDNN 3.1");
+    roster_seen(s.r, 0, "consilium 0.2.0", "oneDNN 3.2", now_ms + 9);
+    check_ok(roster_enrol(s.r, &second.curve_public, &sud, now_ms, &confirmed, &err), err);
+    check_str(roster_at(s.r, 0)->environment, "oneDNN 3.2");
+    fed_identity_destroy(&other);
     fed_identity_destroy(&id);
     clear(&s);
 }

@@ -437,6 +437,19 @@ static void the_model_waits_a_minute_for_sites_that_are_gone_and_not_longer(void
     check_int(round_now(d.m), ROUND_FINISHED);
     check_int(kind_of(&d, 1), FED_DONE);  // whenever it comes
     round_destroy(&d.m);
+
+    d = driver_of(2, 1, 1);  // who is there and gets nowhere has the job's patience, and it is said
+    d.cfg.patience_ms = 3600000;
+    restore(&d, 0);
+    everyone_contributes(&d, 0);
+    for (int i = 0; i < 4; i++) {
+        everyone_contributes(&d, 1);
+    }
+    contribute(&d, 0, 2);
+    round_heard(d.m, 1, 3700000);
+    check(settle(&d, 3700000));
+    check_str(round_at(d.m, 1)->reason, "stalled: no progress for 60 m");
+    round_destroy(&d.m);
 }
 
 static void sites_keep_their_index_whatever_is_added(void **state)
