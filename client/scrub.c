@@ -49,6 +49,34 @@ static void add_word(fl_buf *out, const char *word, size_t n)
     }
 }
 
+/* Is "NAME:12:" or "row 12:" in it, and NAME no YAML: a sentence about a line of data, that is about
+ * a patient? */
+static bool names_a_row(const char *text)
+{
+    static const char *const settings[] = {".yaml", ".yml", ".json", NULL};
+    for (const char *colon = strchr(text, ':'); colon != NULL; colon = strchr(colon + 1, ':')) {
+        size_t digits = strspn(colon + 1, "0123456789");
+        if (digits > 0 && colon[1 + digits] == ':' &&
+            !ends_with(text, (size_t)(colon - text), settings)) {
+            return true;
+        }
+    }
+    for (const char *row = strstr(text, "row "); row != NULL; row = strstr(row + 1, "row ")) {
+        size_t digits = strspn(row + 4, "0123456789");
+        if (digits > 0 && row[4 + digits] == ':') {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Bytes of text that may leave: what was found in a patient's line stays here. */
+static size_t length_without_finding(const char *text)
+{
+    const char *found = names_a_row(text) ? strstr(text, ", found ") : NULL;
+    return found != NULL ? (size_t)(found - text) : strlen(text);
+}
+
 static void blank_controls(fl_buf *b)
 {
     for (size_t i = 0; i < b->n; i++) {
@@ -75,14 +103,18 @@ void scrub_text(char *out, size_t n, const char *text)
 {
     static const char ends[] = " \t\n\r'\"(),;";
     fl_buf clean = FL_BUF_INIT;
-    while (*text != '\0') {
+    const char *end = text + length_without_finding(text);
+    while (text < end) {
         size_t length = strcspn(text, ends);
         add_word(&clean, text, length);
         text += length;
-        if (*text != '\0') {
+        if (text < end) {
             fl_buf_add(&clean, text, 1);
             text++;
         }
+    }
+    if (*text != '\0') {
+        fl_buf_puts(&clean, ", found another value (`client check-data` shows it)");
     }
     blank_controls(&clean);
     size_t used = whole_utf8(clean.data, clean.n, n - 1);

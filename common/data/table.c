@@ -282,7 +282,7 @@ static fl_status read_features(float *out, const table *t, size_t row, fl_err *e
         double value;
         if (feature->level != NULL) {
             if (!is_known_level(t, feature->column, cell)) {
-                return fl_fail(err, FL_ECONFIG, "%s:%d: %s: %s is none of the levels of one_hot",
+                return fl_fail(err, FL_ECONFIG, "%s:%d: %s: expected a level of one_hot, found %s",
                                t->r->table.file, t->csv.line[row], name, cell);
             }
             out[f] = data_same_text(feature->level, cell) ? 1.0f : 0.0f;

@@ -300,8 +300,19 @@ static void sentences_leave_without_folders_and_file_names(void **state)
     } pairs[] = {
         {"classes: the job has a, b; this data set has a, c",
          "classes: the job has a, b; this data set has a, c"},
-        {"/data/St_Mary/manifest.csv:12: label: expected a, found b",
-         "manifest.csv:12: label: expected a, found b"},
+        {"/data/St_Mary/manifest.csv:12: label: expected a, b",
+         "manifest.csv:12: label: expected a, b"},
+        {"/data/St_Mary/manifest.csv:12: sex: expected one of F, M, found Mary Smith, 3/4/1950",
+         "manifest.csv:12: sex: expected one of F, M, found another value (`client check-data` "
+         "shows it)"},
+        {"a.npz: test_labels: row 7: expected 0, 1, found 9",
+         "a.npz: test_labels: row 7: expected 0, 1, found another value (`client check-data` "
+         "shows it)"},
+        {"/x/heart.txt:3: chol: expected a finite number, found Smith",
+         "a file:3: chol: expected a finite number, found another value (`client check-data` "
+         "shows it)"},
+        {"dataset.yaml:3: task: expected classify, found classfy",
+         "dataset.yaml:3: task: expected classify, found classfy"},
         {"manifest.csv:7: scans/Smith_John/0001.dcm: not a DICOM file",
          "manifest.csv:7: a file: not a DICOM file"},
         {"Smith_John.png: truncated", "a file: truncated"},

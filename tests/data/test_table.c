@@ -133,7 +133,7 @@ static void wrong_tables_are_refused_with_their_line(void **state)
         {"label: {column: y}, drop: [w]", "x,y\n1,0\n", "drop: "},
         {"label: {column: y}, header: [a]", "1,0\n", "expected 2 names"},
         {"label: {column: y}, one_hot: {columns: {x: [1, 2]}}", "x,y\n1,0\n3,1\n",
-         "t.csv:3: x: 3 is none of the levels"},
+         "t.csv:3: x: expected a level of one_hot, found 3"},
         {"label: {column: y}, one_hot: {columns: [y]}", "x,y\n1,0\n", "y is no feature"},
         {"label: {column: y, positive: more}", "x,y\n1,0\n", "a comparison such as"},
         {"label: {column: y, positive: '> 0'}", "x,y\n1,0\n2,many\n",
