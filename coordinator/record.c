@@ -158,6 +158,7 @@ fl_status record_step(record *r, const round_machine *m, const round_step *step,
         FL_REQUIRE(has_stage);
         return put_answer(r, kind, round, round_at(m, step->site)->name.text, ROUND_ABSENT,
                           step->reason, err);
+    case ROUND_STEP_ASK:
     case ROUND_STEP_LOST:
         FL_REQUIRE(has_stage);
         return put_answer(r, kind, round, round_at(m, step->site)->name.text, ROUND_ASKED, "", err);

@@ -45,6 +45,10 @@
  *   HANDING      report and final model are on disk.  Orders DONE are out.
  *   FINISHED     sites that missed DONE are still served it.
  *
+ * A round whose sites have all answered or left, and whose quorum is not in,
+ * waits for the absent and takes in whoever joins: with the same base model an
+ * update is an update of this round.  No round is given up.
+ *
  * The only ways out of a stage's cohort: a contribution, or an absence with a
  * reason (silent, stalled, refused, removed).  An absent site whose
  * contribution is accepted before the stage closes is in.
@@ -149,6 +153,15 @@ void round_set_member(round_machine *m, size_t site, bool member)
 void round_heard(round_machine *m, size_t site, int64_t now_ms)
 {
     m->sites[site].heard_ms = now_ms;
+}
+
+void round_was_deaf(round_machine *m, int64_t ms)
+{
+    m->since_ms += ms;
+    for (size_t i = 0; i < m->n_sites; i++) {
+        m->sites[i].heard_ms += ms;
+        m->sites[i].progress_ms += ms;
+    }
 }
 
 void round_hello(round_machine *m, size_t site, int64_t now_ms)
@@ -385,6 +398,21 @@ static bool enter(round_step *out, round_state state, uint32_t round)
     return true;
 }
 
+/* round_close: the quorum is in, or whoever joined meanwhile is asked to fill it. */
+static bool round_closes(const round_machine *m, round_step *out)
+{
+    if ((int64_t)round_count(m, ROUND_IN) >= m->cfg.quorum) {
+        return enter(out, ROUND_AGGREGATING, m->round);
+    }
+    for (size_t i = 0; i < m->n_sites; i++) {
+        if (m->sites[i].answer == ROUND_UNASKED && round_in_cohort(m, i)) {
+            *out = (round_step){.kind = ROUND_STEP_ASK, .site = i};
+            return true;
+        }
+    }
+    return false;
+}
+
 /* CHECKING: starts when everyone answered, or after patience; with a quorum. */
 static bool check_closes(const round_machine *m, int64_t now_ms, round_step *out)
 {
@@ -419,8 +447,7 @@ bool round_next(const round_machine *m, int64_t now_ms, round_step *out)
     case ROUND_SELECTED:  // round_publish
         return enter(out, ROUND_TRAINING, m->round);
     case ROUND_TRAINING:  // round_close
-        return all_answered && (int64_t)round_count(m, ROUND_IN) >= m->cfg.quorum &&
-               enter(out, ROUND_AGGREGATING, m->round);
+        return all_answered && round_closes(m, out);
     case ROUND_AGGREGATING:  // round_commit
         return enter(out, ROUND_EVALUATING, m->round);
     case ROUND_EVALUATING:  // round_score
@@ -497,6 +524,7 @@ void round_apply(round_machine *m, const round_step *step, int64_t now_ms)
         s->answer = ROUND_ABSENT;
         memcpy(s->reason, step->reason, sizeof s->reason);
         break;
+    case ROUND_STEP_ASK:
     case ROUND_STEP_LOST:
         s->answer = ROUND_ASKED;
         break;

@@ -88,6 +88,7 @@ typedef enum {
     ROUND_STEP_CHECK,   // a site's answer to the job, other than joining
     ROUND_STEP_ACCEPT,  // a contribution
     ROUND_STEP_ABSENT,  // a site leaves the current stage
+    ROUND_STEP_ASK,     // a site that joined late enters a round that cannot reach its quorum
     ROUND_STEP_LOST,    // an accepted payload is gone from the disk: asked for again
     ROUND_STEP_STOP     // data do not fit: the run cannot start
 } round_step_kind;
@@ -97,7 +98,7 @@ typedef struct {
     round_state state;            // ENTER
     uint32_t round;               // ENTER: the new state's round.  From EVALUATING on it is the
                                   // selected one, which run.c fills in before it stores the step
-    size_t site;                  // CHECK, ACCEPT, ABSENT, LOST
+    size_t site;                  // all but ENTER and STOP
     round_check check;            // CHECK
     fed_order_kind contribution;  // ACCEPT: CHECK, or else the current stage's
     char reason[FED_TEXT_BYTES];  // CHECK, ABSENT
@@ -121,6 +122,9 @@ void round_hello(round_machine *m, size_t site, int64_t now_ms);
 void round_heard(round_machine *m, size_t site, int64_t now_ms);
 void round_beat(round_machine *m, size_t site, fed_phase phase, uint64_t done, uint64_t total,
                 int64_t now_ms);
+/* The coordinator itself heard nobody for so long (it wrote a report, or was stopped): no site's
+ * fault. */
+void round_was_deaf(round_machine *m, int64_t ms);
 /* A piece moved, either way. */
 void round_progress(round_machine *m, size_t site, int64_t now_ms);
 void round_set_waits_for_credit(round_machine *m, size_t site, bool waits);

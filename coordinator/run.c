@@ -213,6 +213,20 @@ void run_follow_roster(run *r, const roster *sites, int64_t now_ms)
     }
 }
 
+void run_describe(const run *r, char *out, size_t n)
+{
+    round_describe(r->machine, out, n);
+    int64_t left = r->job.rounds - (int64_t)round_committed(r->machine);
+    size_t used = strlen(out);
+    if (r->n_rounds > 0 && r->first_round > 0 && left > 0 &&
+        round_now(r->machine) < ROUND_CHOOSING) {
+        double seconds = (fl_now() - r->first_round) / r->n_rounds * (double)left;
+        const char *unit = seconds < 90 ? "s" : seconds < 5400 ? "min" : "h";
+        seconds /= seconds < 90 ? 1 : seconds < 5400 ? 60 : 3600;
+        snprintf(out + used, n - used, "; rounds take about %.0f %s more", ceil(seconds), unit);
+    }
+}
+
 // ------------------------------------------------------------------- orders
 
 const fed_model_id *run_base_model(const run *r, fed_order_kind kind)

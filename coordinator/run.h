@@ -95,6 +95,8 @@ fl_status run_turn(run *r, int64_t now_ms, fl_err *err);
 /* Sites whose order may have changed since this was last asked; asking forgets. */
 bool run_take_changed(run *r, size_t site);
 
+/* One line for people: where the run is, and how long it may take. */
+void run_describe(const run *r, char *out, size_t n);
 /* Bytes of payload that moved, for the report. */
 void run_count_bytes(run *r, uint64_t up, uint64_t down);
 

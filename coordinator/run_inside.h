@@ -39,6 +39,8 @@ struct run {
     bool *changed;  // of site i: its order may have changed
     size_t n_changed;
     double round_started;  // fl_now(); anew when the coordinator starts
+    double first_round;    // when the first round of this process started; 0: none yet
+    uint32_t n_rounds;     // committed since
     uint64_t bytes_up, bytes_down;
     run_probe probe;
     void *probe_ctx;

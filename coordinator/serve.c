@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -19,6 +20,8 @@ enum {
     HOUSEKEEPING_MS = 1000,
     PROGRESS_MS = 1000,
     MAX_REFUSED_CONTRIBUTIONS = 3,
+    SPARE_DESCRIPTORS = 128,
+    DEAF_MS = 1000,  // between two turns: time that sites are not answerable for
     MAX_MALFORMED = 16,       // malformed messages that cost a site its connection
     ANSWER_REFUSED_MS = 100,  // between two answers to messages that were refused
     HELD_UP_MS = 5            // retry when a queue was full
@@ -52,6 +55,7 @@ struct serve {
     transfer_pool *pool;
     fl_buf packed;  // scratch
     int64_t first_news_ms, housekeeping_ms, progress_ms, answered_ms;
+    int64_t listened_ms;  // the network was last emptied
 };
 
 // ------------------------------------------------------------------ sending
@@ -613,7 +617,7 @@ static void show_progress(serve *s, int64_t now_ms)
     }
     s->progress_ms = now_ms;
     char line[512];
-    round_describe(run_machine(s->runs[0]), line, sizeof line);
+    run_describe(s->runs[0], line, sizeof line);
     fl_progress("%s", line);
 }
 
@@ -642,6 +646,10 @@ fl_status serve_step(serve *s, int timeout_ms, bool *done, fl_err *err)
         timeout_ms = news ? 0 : HELD_UP_MS;
     }
     fed_wait(&s->link, 1, NULL, timeout_ms);
+    int64_t deaf = s->listened_ms > 0 ? fl_now_ms() - s->listened_ms - timeout_ms : 0;
+    for (size_t i = 0; i < s->n_runs && deaf > DEAF_MS; i++) {
+        round_was_deaf(run_machine(s->runs[i]), deaf);
+    }
     fed_packet packet;
     fl_status st;
     int n = 0;
@@ -651,7 +659,7 @@ fl_status serve_step(serve *s, int timeout_ms, bool *done, fl_err *err)
             return st;
         }
     }
-    int64_t now = fl_now_ms();
+    int64_t now = s->listened_ms = fl_now_ms();
     if ((st = housekeeping(s, now, err)) != FL_OK) {
         return st;
     }
@@ -738,6 +746,24 @@ static fl_status check_quorum(serve *s, fl_err *err)
                                                        : FL_OK;
 }
 
+/* Every connection is a descriptor; better said now than when the last site knocks. */
+static fl_status allow_connections(const serve *s, fl_err *err)
+{
+    struct rlimit files;
+    rlim_t needed = roster_n(s->sites) + SPARE_DESCRIPTORS;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= needed) {
+        return FL_OK;
+    }
+    files.rlim_cur = files.rlim_max < needed ? files.rlim_max : needed;
+    if (files.rlim_cur < needed || setrlimit(RLIMIT_NOFILE, &files) != 0) {
+        return fl_fail(
+            err, FL_ELIMIT,
+            "%zu sites need %llu open files, the system allows %llu: raise it with ulimit -n",
+            roster_n(s->sites), (unsigned long long)needed, (unsigned long long)files.rlim_max);
+    }
+    return FL_OK;
+}
+
 fl_status serve_new(serve **out, const serve_config *cfg, fl_err *err)
 {
     *out = NULL;
@@ -757,6 +783,9 @@ fl_status serve_new(serve **out, const serve_config *cfg, fl_err *err)
         goto done;
     }
     follow_roster(s);
+    if ((st = allow_connections(s, err)) != FL_OK) {
+        goto done;
+    }
     st = cfg->bind != NULL
              ? fed_listen(&s->link, cfg->bind, cfg->fed->identity, roster_allow, s->sites, err)
              : fed_listen_mem(&s->link, cfg->fed->identity, roster_allow, s->sites, err);
@@ -788,6 +817,11 @@ void serve_destroy(serve **s)
     free(x->sessions);
     free(x->runs);
     FL_FREE(*s);
+}
+
+uint64_t serve_under_way(const serve *s)
+{
+    return transfer_pool_used(s->pool);
 }
 
 const char *serve_address(const serve *s)

@@ -34,6 +34,8 @@ typedef struct {
 fl_status serve_new(serve **out, const serve_config *cfg, fl_err *err);
 void serve_destroy(serve **s);
 const char *serve_address(const serve *s);
+/* Bytes of the credit pool that are in use. */
+uint64_t serve_under_way(const serve *s);
 
 /* Handles what there is, waiting at most timeout_ms; *done when the run has finished. */
 fl_status serve_step(serve *s, int timeout_ms, bool *done, fl_err *err);

@@ -95,6 +95,8 @@ static void take(driver *d, round_step *step, int64_t now)
         snprintf(d->site[step->site].reason, FED_TEXT_BYTES, "%s", step->reason);
     } else if (step->kind == ROUND_STEP_ACCEPT && step->contribution == FED_CHECK) {
         d->site[step->site].check = ROUND_CHECK_JOINED;
+    } else if (step->kind == ROUND_STEP_ASK) {
+        d->site[step->site].answer = ROUND_ASKED;
     } else if (step->kind == ROUND_STEP_ACCEPT) {
         d->site[step->site].answer = ROUND_IN;
     }
@@ -274,6 +276,20 @@ static void beats_without_progress_are_a_stall_and_waiting_for_credit_is_not(voi
     round_destroy(&d.m);
 }
 
+static void time_in_which_the_coordinator_was_deaf_counts_for_nobody(void **state)
+{
+    (void)state;
+    driver d = driver_of(2, 1, 1);
+    everyone_contributes(&d, 0);
+    check(settle(&d, 900));
+    round_was_deaf(d.m, 60000);  // stopped, or busy with a long write
+    check(settle(&d, 60900));
+    check_int(round_count(d.m, ROUND_ABSENT), 0);
+    check(settle(&d, 61001));
+    check_int(round_count(d.m, ROUND_ABSENT), 2);
+    round_destroy(&d.m);
+}
+
 static void late_wait_lets_nobody_leave_for_being_late(void **state)
 {
     (void)state;
@@ -306,6 +322,26 @@ static void fewer_than_the_quorum_waits_and_says_so(void **state)
     check_has(text, "fewer than the quorum of 2");
     contribute(&d, 1, 6000);
     check(settle(&d, 6000));
+    check_int(round_now(d.m), ROUND_EVALUATING);
+    round_destroy(&d.m);
+}
+
+static void whoever_joins_late_fills_a_round_that_cannot_reach_its_quorum(void **state)
+{
+    (void)state;
+    driver d = driver_of(3, 2, 1);
+    contribute(&d, 0, 1);
+    contribute(&d, 1, 1);
+    check(settle(&d, 1000));  // site-c has not answered the job
+    contribute(&d, 0, 1001);
+    round_set_member(d.m, 1, false);
+    check(settle(&d, 1002));
+    check_int(round_now(d.m), ROUND_TRAINING);
+    contribute(&d, 2, 1003);  // joins
+    check(settle(&d, 1003));
+    check_int(kind_of(&d, 2), FED_TRAIN);
+    contribute(&d, 2, 1004);
+    check(settle(&d, 1004));
     check_int(round_now(d.m), ROUND_EVALUATING);
     round_destroy(&d.m);
 }
@@ -475,8 +511,10 @@ int main(void)
         cmocka_unit_test(a_machine_that_forgets_after_every_step_takes_the_same_steps),
         cmocka_unit_test(a_silent_site_is_absent_with_the_reason_and_may_come_back),
         cmocka_unit_test(beats_without_progress_are_a_stall_and_waiting_for_credit_is_not),
+        cmocka_unit_test(time_in_which_the_coordinator_was_deaf_counts_for_nobody),
         cmocka_unit_test(late_wait_lets_nobody_leave_for_being_late),
         cmocka_unit_test(fewer_than_the_quorum_waits_and_says_so),
+        cmocka_unit_test(whoever_joins_late_fills_a_round_that_cannot_reach_its_quorum),
         cmocka_unit_test(a_site_that_fails_to_train_is_absent_and_asked_again_after_hello),
         cmocka_unit_test(stale_replies_change_nothing),
         cmocka_unit_test(checking_waits_for_everyone_or_for_patience_and_a_quorum),

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "coordinator/transfer.h"
 #include "report/report.h"
 
 static const char *model_of(json_t *report)
@@ -217,6 +218,35 @@ static void one_message_in_seven_lost_changes_nothing(void **state)
     free(yaml);
 }
 
+/* Eight sites want 41 pieces each, and the pool has 256. */
+static void payloads_of_many_sites_stay_within_the_pool(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *small = fake_job(1, 8, "{name: fedavg}", 640, "60s", "");
+    const char *at = strstr(small, "{name: logistic}");
+    char *yaml = fl_xasprintf("%.*s{name: mlp, hidden: [4096]}%s", (int)(at - small), small,
+                              at + 16);
+    fake *f = fake_new(8, yaml);
+    check_ok(fake_start(f, true, &err), err);
+    bool done = false;
+    uint64_t most = 0;
+    while (!done) {
+        check_ok(fake_step(f, &done, &err), err);
+        uint64_t now = serve_under_way(f->serve);
+        most = now > most ? now : most;
+    }
+    check(most > TRANSFER_WINDOW * (uint64_t)FED_PIECE_BYTES);
+    check(most <= TRANSFER_POOL_BYTES);
+    json_t *report = fake_report(f), *round = json_array_get(json_object_get(report, "rounds"), 0);
+    check_int(json_array_size(json_object_get(round, "participants")), 8);
+    check(fl_json_get_number(round, "bytes_up") >= 8 * 40.0 * FED_PIECE_BYTES);
+    json_decref(report);
+    fake_free(&f);
+    free(small);
+    free(yaml);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +255,7 @@ int main(void)
         cmocka_unit_test(killed_at_every_transition_the_run_ends_with_the_same_bits),
         cmocka_unit_test(sites_and_coordinator_killed_at_random_change_nothing),
         cmocka_unit_test(one_message_in_seven_lost_changes_nothing),
+        cmocka_unit_test(payloads_of_many_sites_stay_within_the_pool),
     };
     fl_log_setup(stderr, FL_LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);
