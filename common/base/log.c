@@ -10,14 +10,16 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/sys.h"
 
 enum {
-    LINE_BYTES = 2048,            // longer lines are cut
-    PROGRESS_INTERVAL_MS = 1000,  // between plain lines of progress
-    TERMINAL_INTERVAL_MS = 100    // between repaints on a terminal
+    LINE_BYTES = 2048,             // longer lines are cut
+    PROGRESS_INTERVAL_MS = 10000,  // between plain lines of progress
+    TERMINAL_INTERVAL_MS = 100,    // between repaints on a terminal
+    TERMINAL_COLUMNS = 80          // where a terminal does not say
 };
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
@@ -28,10 +30,11 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct {
     FILE *to;  // NULL: stderr
     fl_log_level level;
-    bool painted;      // an unfinished progress line is on the terminal
+    bool painted;      // the progress line is on the terminal
     bool pending;      // progress text not shown yet
-    int64_t shown_ms;  // when progress was last shown
+    int64_t shown_ms;  // when progress was last shown; 0: never
     char progress[512];
+    char shown[512];  // what was shown then
 } logger = {.level = FL_LOG_INFO};
 
 static void level_from_environment(void)
@@ -55,6 +58,7 @@ void fl_log_setup(FILE *to, fl_log_level level)
     pthread_mutex_lock(&lock);
     logger.to = to;
     logger.level = level;
+    logger.shown_ms = 0;
     pthread_mutex_unlock(&lock);
 }
 
@@ -75,6 +79,33 @@ static void replace_controls(char *text)
             *c = '?';
         }
     }
+}
+
+/* A line that wraps could not be overwritten. */
+static int terminal_columns(void)
+{
+    struct winsize size;
+    bool told = ioctl(fileno(stream()), TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
+    return told ? size.ws_col - 1 : TERMINAL_COLUMNS - 1;
+}
+
+/* The bytes of text's first n characters: a cut in the middle of one shows as dirt. */
+static int bytes_of(const char *text, int n_characters)
+{
+    int n = 0;
+    for (; text[n] != '\0'; n++) {
+        if (((unsigned char)text[n] & 0xc0) != 0x80 && n_characters-- == 0) {
+            break;
+        }
+    }
+    return n;
+}
+
+static void paint(void)
+{
+    fprintf(stream(), "\r\033[K%.*s", bytes_of(logger.progress, terminal_columns()),
+            logger.progress);
+    logger.painted = true;
 }
 
 static void wipe_painted(void)
@@ -103,8 +134,12 @@ void fl_log(fl_log_level level, const char *event, const char *fmt, ...)
     replace_controls(line);
 
     pthread_mutex_lock(&lock);
+    bool painted = logger.painted;
     wipe_painted();
     fprintf(stream(), "%s\n", line);
+    if (painted) {
+        paint();
+    }
     fflush(stream());
     pthread_mutex_unlock(&lock);
 }
@@ -112,12 +147,12 @@ void fl_log(fl_log_level level, const char *event, const char *fmt, ...)
 static void show_progress(bool on_terminal)
 {
     if (on_terminal) {
-        fprintf(stream(), "\r\033[K%s", logger.progress);
-        logger.painted = true;
+        paint();
     } else {
         fprintf(stream(), "%s\n", logger.progress);
     }
     fflush(stream());
+    memcpy(logger.shown, logger.progress, sizeof logger.shown);
     logger.shown_ms = fl_now_ms();
     logger.pending = false;
 }
@@ -133,8 +168,8 @@ void fl_progress(const char *fmt, ...)
 
     bool on_terminal = isatty(fileno(stream()));
     int64_t interval_ms = on_terminal ? TERMINAL_INTERVAL_MS : PROGRESS_INTERVAL_MS;
-    logger.pending = true;
-    if (logger.shown_ms == 0 || fl_now_ms() - logger.shown_ms >= interval_ms) {
+    logger.pending = logger.shown_ms == 0 || strcmp(logger.progress, logger.shown) != 0;
+    if (logger.pending && (logger.shown_ms == 0 || fl_now_ms() - logger.shown_ms >= interval_ms)) {
         show_progress(on_terminal);
     }
     pthread_mutex_unlock(&lock);
@@ -143,14 +178,12 @@ void fl_progress(const char *fmt, ...)
 void fl_progress_end(void)
 {
     pthread_mutex_lock(&lock);
-    if (logger.pending) {
-        show_progress(isatty(fileno(stream())));
-    }
-    if (logger.painted) {
-        fputc('\n', stream());
+    if (isatty(fileno(stream()))) {
+        wipe_painted();
         fflush(stream());
-        logger.painted = false;
+    } else if (logger.pending) {
+        show_progress(false);
     }
-    logger.shown_ms = 0;
+    logger.pending = false;
     pthread_mutex_unlock(&lock);
 }

@@ -26,9 +26,10 @@ void fl_log(fl_log_level level, const char *event, const char *fmt, ...)
     FL_PRINTF(3, 4);
 
 /*
- * One line of progress.  On a terminal it overwrites itself (finish with
- * fl_progress_end before other output); elsewhere it prints a plain line, at
- * most one every min_interval_ms, the last one always.
+ * One line of progress.  On a terminal it overwrites itself, is cut to the
+ * terminal's width and is wiped by fl_progress_end, which comes before other
+ * output.  Elsewhere it prints a plain line when the text has changed, at most
+ * one every ten seconds, and the last one always.
  */
 void fl_progress(const char *fmt, ...) FL_PRINTF(1, 2);
 void fl_progress_end(void);

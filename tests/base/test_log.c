@@ -1,6 +1,10 @@
+#define _XOPEN_SOURCE 700  // posix_openpt
 #include "check.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "base/log.h"
 
@@ -123,6 +127,57 @@ static void progress_off_a_terminal_is_rare_and_ends_with_the_last(void **state)
     check(strlen(text) < 2000);
 }
 
+static void progress_says_the_same_thing_once(void **state)
+{
+    (void)state;
+    FILE *file = tmpfile();
+    char text[4096];
+    fl_log_setup(file, FL_LOG_INFO);
+    for (int i = 0; i < 3; i++) {
+        fl_progress("waiting for nord");
+        fl_progress_end();
+    }
+    read_back(file, text, sizeof text);
+    fl_log_setup(NULL, FL_LOG_INFO);
+    fclose(file);
+    check_str(text, "waiting for nord\n");
+}
+
+static void a_terminal_has_one_line_of_progress_that_is_wiped(void **state)
+{
+    (void)state;
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
+    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) {
+        print_message("# skipped: there are no pseudo-terminals here\n");
+        skip();
+    }
+    int slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+    struct winsize size = {.ws_row = 24, .ws_col = 20};
+    check_int(ioctl(slave, TIOCSWINSZ, &size), 0);
+    FILE *terminal = fdopen(slave, "w");
+    fl_log_setup(terminal, FL_LOG_WARN);
+    fl_progress("r\xc3\xa9gion 1 of 20: 3 of 5 are in");
+    fl_log(FL_LOG_INFO, "enrol", "site=%s", "nord");
+    fl_log(FL_LOG_WARN, "round.absent", "site=%s", "sud");
+    fl_progress_end();
+    fl_progress_end();
+    fl_log_setup(NULL, FL_LOG_INFO);
+    fclose(terminal);
+
+    char text[512] = "";
+    size_t n = 0;
+    ssize_t got;
+    while (n + 1 < sizeof text && (got = read(master, text + n, sizeof text - 1 - n)) > 0) {
+        n += (size_t)got;
+    }
+    close(master);
+    // 19 of the terminal's 20 columns; the warning moves the line down.
+    check(strstr(text, "\r\033[Kr\xc3\xa9gion 1 of 20: 3 o\r\033[K20") == text);
+    check_has(text, " warn round.absent site=sud\r\n\r\033[Kr\xc3\xa9gion 1 of 20: 3 o\r\033[K");
+    check(strstr(text, "enrol") == NULL);
+    check_str(text + strlen(text) - 4, "\r\033[K");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -131,6 +186,8 @@ int main(void)
         cmocka_unit_test(a_value_cannot_forge_a_line),
         cmocka_unit_test(lines_of_threads_do_not_mix),
         cmocka_unit_test(progress_off_a_terminal_is_rare_and_ends_with_the_last),
+        cmocka_unit_test(progress_says_the_same_thing_once),
+        cmocka_unit_test(a_terminal_has_one_line_of_progress_that_is_wiped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
