@@ -213,18 +213,31 @@ void run_follow_roster(run *r, const roster *sites, int64_t now_ms)
     }
 }
 
-void run_describe(const run *r, char *out, size_t n)
+/* When the last round is over, by how long the rounds of this process took; "" when nobody knows. */
+static void describe_end(const run *r, char *out, size_t n)
 {
-    round_describe(r->machine, out, n);
     int64_t left = r->job.rounds - (int64_t)round_committed(r->machine);
-    size_t used = strlen(out);
-    if (r->n_rounds > 0 && r->first_round > 0 && left > 0 &&
-        round_now(r->machine) < ROUND_CHOOSING) {
+    out[0] = '\0';
+    if (r->n_rounds > 0 && r->first_round > 0 && left > 0) {
         double seconds = (fl_now() - r->first_round) / r->n_rounds * (double)left;
         const char *unit = seconds < 90 ? "s" : seconds < 5400 ? "min" : "h";
         seconds /= seconds < 90 ? 1 : seconds < 5400 ? 60 : 3600;
-        snprintf(out + used, n - used, "; rounds take about %.0f %s more", ceil(seconds), unit);
+        snprintf(out, n, ", the last in about %.0f %s", ceil(seconds), unit);
     }
+}
+
+void run_describe(const run *r, char *out, size_t n)
+{
+    round_state state = round_now(r->machine);
+    char line[FED_TEXT_BYTES], more[64] = "";
+    round_describe(r->machine, line, sizeof line);
+    if (state < ROUND_CHOOSING) {
+        describe_end(r, more, sizeof more);
+    } else if (state == ROUND_TESTING && r->job.evaluation.local_baseline) {
+        snprintf(more, sizeof more, ", training local ones to compare");
+    }
+    int stage = (int)strcspn(line, ":");
+    snprintf(out, n, "%.*s%s%s", stage, line, more, line + stage);
 }
 
 // ------------------------------------------------------------------- orders
@@ -415,7 +428,6 @@ static fl_status turn_once(run *r, int64_t now_ms, round_step *step, bool *enter
         }
         if (st == FL_OK && step->kind == ROUND_STEP_ABSENT) {
             const round_site *s = round_at(r->machine, step->site);
-            fl_progress_end();
             fl_log(FL_LOG_WARN, "round.absent", "run=%s site=%s reason=\"%s\"", r->name,
                    s->name.text, s->reason);
             mark_changed(r, step->site);

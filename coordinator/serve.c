@@ -234,7 +234,6 @@ static void refuse_contribution(session *x, run *r, size_t site, const fed_offer
         x->n_refused = 0;
     }
     if (++x->n_refused <= MAX_REFUSED_CONTRIBUTIONS) {
-        fl_progress_end();
         fl_log(FL_LOG_WARN, "contribution.refused", "site=%s kind=%s round=%u reason=\"%s\"",
                x->site.text, fed_order_name(o->key.kind), o->key.round.n, reason);
     }
@@ -410,7 +409,6 @@ static void on_hello(session *x, const fed_msg *m, size_t entry)
     fed_order order;
     order_of(x, &order);
     tell(x, &order);
-    fl_progress_end();
     fl_log(FL_LOG_INFO, "site.hello", "site=%s software=\"%s\"", x->site.text, m->u.hello.software);
 }
 
@@ -468,7 +466,6 @@ static void on_enrol(serve *s, const fed_packet *packet, const fed_enrol *e)
     fed_msg m = {.type = FED_MSG_ENROLLED};
     fl_status st = roster_enrol(s->sites, &packet->peer, e, fl_wall_ms(), &m.u.enrolled.confirmed,
                                 &why);
-    fl_progress_end();
     if (st != FL_OK) {
         char address[64];
         snprintf(address, sizeof address, "invitation of %.40s", e->site.text);
