@@ -5,7 +5,7 @@
  * handshake failed, but not whose.  Within one of its threads the failure comes
  * right before the close, so the two are put together here; a connection that
  * closed without a failure and without a single message was none either.
- * Included by transport_zmq.c only.
+ * Included by transport_zmq_server.c only.
  * Threads: one, but for fed_handshakes_spoke.
  */
 #ifndef FED_HANDSHAKES_H

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -27,6 +28,9 @@ fl_status fed_connect(fed_link **out, const char *address, const fed_public_key 
                       const fed_identity *id, fl_err *err)
 {
     *out = NULL;
+    if (strlen(address) >= FED_ADDRESS_BYTES) {
+        return fl_fail(err, FL_ECONFIG, "the coordinator's address is too long");
+    }
     if (strncmp(address, "mem://", 6) == 0) {
         return fed_connect_mem(out, address, server, id, err);
     }
@@ -63,7 +67,7 @@ bool fed_receive(fed_link *l, fed_packet *out)
 bool fed_link_refusal(fed_link *l, fed_refusal *out)
 {
     memset(out, 0, sizeof *out);
-    return l->ops->refusal(l, out);
+    return l->ops->refusal != NULL && l->ops->refusal(l, out);
 }
 
 void fed_link_expel(fed_link *l, const fed_packet *packet)
@@ -72,11 +76,16 @@ void fed_link_expel(fed_link *l, const fed_packet *packet)
     l->ops->expel(l, packet);
 }
 
+static bool has_news(fed_link *l, int64_t *wake_ms)
+{
+    return l->ops->look != NULL && l->ops->look(l, wake_ms);
+}
+
 static void look(fed_link *l)
 {
     l->calm = false;  // its descriptor was not asked
     int64_t unused = INT64_MAX;
-    l->ops->look(l, &unused);
+    has_news(l, &unused);
 }
 
 const char *fed_link_state(fed_link *l)
@@ -95,6 +104,51 @@ uint32_t fed_link_n_connected(fed_link *l)
 {
     look(l);
     return l->n_connected;
+}
+
+// ------------------------------------------------- what transports call
+
+void fed_link_init(fed_link *l, const fed_link_ops *ops)
+{
+    l->ops = ops;
+    l->fds[0] = -1;
+    l->fds[1] = -1;
+}
+
+static void say(fed_link *l, const char *before, const char *after)
+{
+    snprintf(l->state, sizeof l->state, "%s %s%s", before, l->address, after);
+}
+
+void fed_link_note(fed_link *l, fed_link_event event)
+{
+    switch (event) {
+    case FED_LINK_CONNECTING:
+        say(l, "connecting to", "");
+        break;
+    case FED_LINK_UP:
+        l->is_up = true;
+        l->n_connected++;
+        snprintf(l->state, sizeof l->state, "connected");
+        break;
+    case FED_LINK_LOST:
+        l->is_up = false;
+        say(l, "connection lost, connecting to", "");
+        break;
+    case FED_LINK_NO_ANSWER:
+        say(l, "connecting to", ": no answer so far");
+        break;
+    case FED_LINK_REFUSED:
+        snprintf(l->state, sizeof l->state, "refused by the coordinator: key is not on the list");
+        break;
+    case FED_LINK_OTHER_KEY:
+        say(l, "handshake with",
+            " failed: its key is not the expected one, or it is not a coordinator");
+        break;
+    case FED_LINK_STRANGE:
+        say(l, "handshake with", " failed: it is not a coordinator");
+        break;
+    }
 }
 
 // ------------------------------------------------------------------ waiting
@@ -143,7 +197,7 @@ static bool any_ready(fed_link *const *links, size_t n, int64_t *wake_ms)
 {
     bool ready = false;
     for (size_t i = 0; i < n; i++) {
-        ready |= links[i]->ops->look(links[i], wake_ms);
+        ready |= has_news(links[i], wake_ms);
         ready |= !links[i]->quiet && links[i]->ops->has_message(links[i]);
     }
     return ready;

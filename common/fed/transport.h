@@ -1,8 +1,8 @@
 /*
  * transport.h - encrypted message passing with authenticated peers
  *
- * ROUTER/DEALER over TCP with CURVE (transport_zmq.c, the only file that
- * includes zmq.h); an in-process twin that loses messages on request
+ * ROUTER/DEALER over TCP with CURVE (transport_zmq*, the only files that
+ * include zmq.h); an in-process twin that loses messages on request
  * (transport_mem.c) for tests.  A message is a header and an optional payload.
  * Every received message carries the public key that CURVE authenticated.
  * Threads: a fed_link belongs to one thread; fed_waker_wake may be called from any.

@@ -189,34 +189,28 @@ static mem_server *find_server(const char *address)
 /* One attempt; the lock is held. */
 static void try_connect(mem_client *c)
 {
-    char *state = c->base.state;
-    mem_server *s = find_server(c->base.address);
+    fed_link *l = &c->base;
+    mem_server *s = find_server(l->address);
     c->retry_at = fl_now_ms() + RETRY_MS;
     if (s == NULL) {
-        snprintf(state, sizeof c->base.state, "connecting to %s: no answer so far",
-                 c->base.address);
+        fed_link_note(l, FED_LINK_NO_ANSWER);
         return;
     }
     if (memcmp(&s->key, &c->server_key, sizeof s->key) != 0) {
-        fed_refusals_add(&s->refusals, c->base.address, "handshake for another server's key", NULL);
-        snprintf(state, sizeof c->base.state,
-                 "handshake with %s failed: its key is not the expected one, "
-                 "or it is not a coordinator",
-                 c->base.address);
+        fed_refusals_add(&s->refusals, l->address, "handshake for another server's key", NULL);
+        fed_link_note(l, FED_LINK_OTHER_KEY);
         return;
     }
     if (!s->allow(s->allow_ctx, &c->key)) {
-        fed_refusals_add(&s->refusals, c->base.address, "key is not on the list", &c->key);
-        snprintf(state, sizeof c->base.state, "refused by the coordinator: key is not on the list");
+        fed_refusals_add(&s->refusals, l->address, "key is not on the list", &c->key);
+        fed_link_note(l, FED_LINK_REFUSED);
         return;
     }
     c->server = s;
     c->route = ++s->n_routes;
     c->next = s->clients;
     s->clients = c;
-    c->base.is_up = true;
-    c->base.n_connected++;
-    snprintf(state, sizeof c->base.state, "connected");
+    fed_link_note(l, FED_LINK_UP);
 }
 
 static bool client_look(fed_link *l, int64_t *wake_ms)
@@ -225,8 +219,7 @@ static bool client_look(fed_link *l, int64_t *wake_ms)
     bool was_up = l->is_up;
     pthread_mutex_lock(&registry.lock);
     if (l->is_up && c->server == NULL) {
-        l->is_up = false;
-        snprintf(l->state, sizeof l->state, "connection lost, connecting to %s", l->address);
+        fed_link_note(l, FED_LINK_LOST);
     } else if (!l->is_up && fl_now_ms() >= c->retry_at) {
         try_connect(c);
     }
@@ -271,13 +264,6 @@ static bool client_has_message(fed_link *l)
     return has_any(&((mem_client *)l)->in, l);
 }
 
-static bool client_refusal(fed_link *l, fed_refusal *out)
-{
-    (void)l;
-    (void)out;
-    return false;
-}
-
 static void client_close(fed_link *l)
 {
     mem_client *c = (mem_client *)l;
@@ -299,7 +285,6 @@ static const fed_link_ops client_ops = {
     .close = client_close,
     .send = client_send,
     .receive = client_receive,
-    .refusal = client_refusal,
     .look = client_look,
     .has_message = client_has_message,
 };
@@ -307,17 +292,14 @@ static const fed_link_ops client_ops = {
 fl_status fed_connect_mem(fed_link **out, const char *address, const fed_public_key *server,
                           const fed_identity *id, fl_err *err)
 {
-    if (strlen(address) >= FED_ADDRESS_BYTES) {
-        return fl_fail(err, FL_ECONFIG, "the coordinator's address is too long");
-    }
+    (void)err;
     mem_client *c = fl_xcalloc(1, sizeof *c);
-    c->base.ops = &client_ops;
+    fed_link_init(&c->base, &client_ops);
     snprintf(c->base.address, sizeof c->base.address, "%s", address);
     c->key = fed_identity_public(id);
     c->server_key = *server;
     queue_init(&c->in);
     c->base.fds[0] = c->in.fd;
-    c->base.fds[1] = -1;
     pthread_mutex_lock(&registry.lock);
     try_connect(c);
     pthread_mutex_unlock(&registry.lock);
@@ -380,13 +362,6 @@ static void server_expel(fed_link *l, const fed_packet *packet)
     pthread_mutex_unlock(&registry.lock);
 }
 
-static bool server_look(fed_link *l, int64_t *wake_ms)
-{
-    (void)l;
-    (void)wake_ms;
-    return false;
-}
-
 static void server_close(fed_link *l)
 {
     mem_server *s = (mem_server *)l;
@@ -413,7 +388,6 @@ static const fed_link_ops server_ops = {
     .receive = server_receive,
     .refusal = server_refusal,
     .expel = server_expel,
-    .look = server_look,
     .has_message = server_has_message,
 };
 
@@ -422,14 +396,13 @@ fl_status fed_listen_mem(fed_link **out, const fed_identity *id, fed_allow_fn al
 {
     (void)err;
     mem_server *s = fl_xcalloc(1, sizeof *s);
-    s->base.ops = &server_ops;
+    fed_link_init(&s->base, &server_ops);
     s->key = fed_identity_public(id);
     s->allow = allow;
     s->allow_ctx = ctx;
     fed_refusals_init(&s->refusals);
     queue_init(&s->in);
     s->base.fds[0] = s->in.fd;
-    s->base.fds[1] = -1;
     pthread_mutex_lock(&registry.lock);
     snprintf(s->base.address, sizeof s->base.address, "mem://%u", ++registry.n_made);
     s->next = registry.servers;

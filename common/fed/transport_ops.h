@@ -18,12 +18,12 @@ typedef struct {
                       size_t n_header, const void *payload, size_t n_payload,
                       fl_err *err);
     bool (*receive)(fed_link *l, fed_packet *out);
-    bool (*refusal)(fed_link *l, fed_refusal *out);
+    bool (*refusal)(fed_link *l, fed_refusal *out);  // NULL: there are none
     /* As fed_link_expel; NULL on a client's link. */
     void (*expel)(fed_link *l, const fed_packet *packet);
     /* Takes note of what happened to the connection unless l->calm; true: it
      * came or went.  Lowers *wake_ms (fl_now_ms) to when it must be asked
-     * again. */
+     * again.  NULL on a server's link. */
     bool (*look)(fed_link *l, int64_t *wake_ms);
     /* Is there a message?  Sets l->quiet when there is none. */
     bool (*has_message)(fed_link *l);
@@ -40,7 +40,23 @@ struct fed_link {
     char state[FED_ADDRESS_BYTES + 256];  // client: as fed_link_state
 };
 
-/* Behind fed_connect and fed_listen. */
+void fed_link_init(fed_link *l, const fed_link_ops *ops);
+
+/* What happens to a client's connection. */
+typedef enum {
+    FED_LINK_CONNECTING,
+    FED_LINK_UP,         // handshake completed
+    FED_LINK_LOST,       // after it was up
+    FED_LINK_NO_ANSWER,
+    FED_LINK_REFUSED,    // our key
+    FED_LINK_OTHER_KEY,  // the server's, or no server of ours
+    FED_LINK_STRANGE,    // no server of ours
+} fed_link_event;
+
+/* Keeps is_up and n_connected, and the sentence for people. */
+void fed_link_note(fed_link *l, fed_link_event event);
+
+/* Behind fed_connect (address: fits) and fed_listen. */
 fl_status fed_listen_zmq(fed_link **out, const char *bind,
                          const fed_identity *id, fed_allow_fn allow, void *ctx,
                          fl_err *err);
