@@ -60,9 +60,7 @@ static void weigh(float *weight, const data_spec *spec, int64_t L,
         }
     }
     if (L == 1) {
-        double positives = count[spec->positive];
-        bool both = positives > 0 && positives < n;
-        weight[0] = both ? (float)((n - positives) / positives) : 1;
+        weight[0] = task_positive_weight(count[spec->positive], n);
         return;
     }
     for (int64_t k = 0; k < L; k++) {

@@ -19,32 +19,10 @@ static int64_t n_logits(const data_spec *spec, bool single)
     return (int64_t)spec->n_classes;
 }
 
-static size_t n_scores(int64_t L)
-{
-    return (size_t)L;
-}
-
 static nn_loss_kind loss(int64_t L)
 {
     (void)L;
     return NN_LOSS_SIGMOID_CE;
-}
-
-static int64_t target_width(int64_t L)
-{
-    return L;
-}
-
-static int64_t target(float *row, const data_spec *spec, int64_t L,
-                      const data_case *c)
-{
-    (void)spec;
-    int64_t n = 0;
-    for (int64_t k = 0; k < L; k++) {
-        row[k] = c->target != NULL ? c->target[k] : NAN;
-        n += !isnan(row[k]);
-    }
-    return n;
 }
 
 /* n_negative / n_positive of each finding. */
@@ -63,8 +41,7 @@ static void weigh(float *weight, const data_spec *spec, int64_t L,
                 positives += c.target[k] > 0.5F;
             }
         }
-        bool both = positives > 0 && positives < labelled;
-        weight[k] = both ? (float)((labelled - positives) / positives) : 1;
+        weight[k] = task_positive_weight(positives, labelled);
     }
 }
 
@@ -204,10 +181,10 @@ static void quick(task_quick *out, const task_scores *s, const data_spec *spec)
 const task_ops task_multilabel = {
     .task = DATA_MULTILABEL,
     .n_logits = n_logits,
-    .n_scores = n_scores,
+    .n_scores = task_scores_as_logits,
     .loss = loss,
-    .target_width = target_width,
-    .target = target,
+    .target_width = task_targets_as_logits,
+    .target = task_target_values,
     .weigh = weigh,
     .score = score,
     .evaluate = evaluate,

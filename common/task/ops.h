@@ -41,6 +41,15 @@ typedef struct {
 
 extern const task_ops task_classify, task_multilabel, task_regress;
 
+// For several tables (ops.c): n_scores, target_width and target of a task whose
+// targets are a case's own numbers, one a logit.
+size_t task_scores_as_logits(int64_t L);
+int64_t task_targets_as_logits(int64_t L);
+int64_t task_target_values(float *row, const data_spec *spec, int64_t L,
+                           const data_case *c);
+/* n_negative / n_positive; 1 when there are none of one kind. */
+float task_positive_weight(double n_positive, double n);
+
 const task_ops *task_ops_find(data_task task);  // NULL when not built
 const task_ops *task_model_ops(const task_model *m);
 int64_t task_model_n_logits(const task_model *m);

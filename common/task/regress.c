@@ -14,29 +14,10 @@ static int64_t n_logits(const data_spec *spec, bool single)
     return 1;
 }
 
-static size_t n_scores(int64_t L)
-{
-    return (size_t)L;
-}
-
 static nn_loss_kind loss(int64_t L)
 {
     (void)L;
     return NN_LOSS_MSE;
-}
-
-static int64_t target_width(int64_t L)
-{
-    return L;
-}
-
-static int64_t target(float *row, const data_spec *spec, int64_t L,
-                      const data_case *c)
-{
-    (void)spec;
-    (void)L;
-    row[0] = c->target != NULL ? c->target[0] : NAN;
-    return !isnan(row[0]);
 }
 
 static void weigh(float *weight, const data_spec *spec, int64_t L,
@@ -90,10 +71,10 @@ static void quick(task_quick *out, const task_scores *s, const data_spec *spec)
 const task_ops task_regress = {
     .task = DATA_REGRESS,
     .n_logits = n_logits,
-    .n_scores = n_scores,
+    .n_scores = task_scores_as_logits,
     .loss = loss,
-    .target_width = target_width,
-    .target = target,
+    .target_width = task_targets_as_logits,
+    .target = task_target_values,
     .weigh = weigh,
     .score = score,
     .evaluate = evaluate,
