@@ -15,9 +15,9 @@
 
 enum {
     ONNX_IR_VERSION = 8,
-    ONNX_OPSET = 17,  // written
+    ONNX_OPSET = 17,  // written, unless an operator came later
     ONNX_OPSET_OLDEST = 9,
-    ONNX_OPSET_NEWEST = 20  // read
+    ONNX_OPSET_NEWEST = 21  // read
 };
 
 /* What ONNX passes as a constant input and a graph holds as an attribute. */
@@ -25,7 +25,8 @@ typedef struct {
     const char *op;
     size_t input;
     const char *attr;   // NULL: dropped when read
-    nn_attr_kind kind;  // a number (FLOAT) or a list (INTS)
+    nn_attr_kind kind;  // a number (FLOAT) or a list (INTS, FLOATS)
+    int since;          // opset from which on it is an input; before, an attribute
 } onnx_constant;
 extern const onnx_constant onnx_constants[];  // ended by one without an op
 const onnx_constant *onnx_constant_find(const char *op, size_t input);  // or NULL

@@ -73,6 +73,22 @@ static const char *node_name(const Onnx__NodeProto *node)
                                                        : "?";
 }
 
+/* The operator of a graph; Upsample is what Resize was called before opset 10. */
+static const char *op_of(const Onnx__NodeProto *node)
+{
+    const char *op = node->op_type != NULL ? node->op_type : "";
+
+    return strcmp(op, "Upsample") == 0 ? "Resize" : op;
+}
+
+static const onnx_constant *constant_at(const loader *l, const Onnx__NodeProto *node, size_t input)
+{
+    const char *op = op_of(node);
+    bool is_old_resize = strcmp(op, "Resize") == 0 && l->opset < 11;  // without roi
+
+    return onnx_constant_find(op, is_old_resize ? input + 1 : input);
+}
+
 /* ------------------------------------------------------------------ tensors */
 
 static const char *tensor_name(const Onnx__TensorProto *t)
@@ -173,6 +189,12 @@ static fl_status read_attribute(loader *l, nn_attr *out, const Onnx__AttributePr
         out->kind = NN_ATTR_INTS;
         out->ints = a->ints;
         out->n_ints = a->n_ints;
+    } else if (a->n_floats > 0) {
+        double *floats = fl_arena_alloc(l->arena, a->n_floats, sizeof *floats);
+        for (size_t i = 0; i < a->n_floats; i++) {
+            floats[i] = (double)a->floats[i];
+        }
+        *out = NN_FLOATS(out->name, floats, a->n_floats);
     } else {
         return fl_fail(err, FL_EUNSUPPORTED,
                        "attribute %.40s is no number, list of whole numbers or text", out->name);
@@ -180,13 +202,43 @@ static fl_status read_attribute(loader *l, nn_attr *out, const Onnx__AttributePr
     return FL_OK;
 }
 
-/* A constant input as the attribute that a graph holds in its place. */
+/* Whole numbers of 32 or 64 bits; NULL if they are something else. */
+static int64_t *tensor_ints(loader *l, const Onnx__TensorProto *t, const nn_shape *shape)
+{
+    bool wide = t->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
+    const char *data = wide ? tensor_data(t, shape, sizeof(int64_t), t->int64_data, t->n_int64_data)
+                            : tensor_data(t, shape, sizeof(int32_t), t->int32_data,
+                                          t->n_int32_data);
+
+    if (data == NULL || (!wide && t->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__INT32)) {
+        return NULL;
+    }
+    size_t n = (size_t)nn_shape_count(shape, 1);
+    int64_t *ints = fl_arena_alloc(l->arena, n, sizeof *ints);
+    for (size_t i = 0; i < n; i++) {
+        int32_t narrow;
+        if (wide) {
+            memcpy(&ints[i], data + i * sizeof *ints, sizeof *ints);
+        } else {
+            memcpy(&narrow, data + i * sizeof narrow, sizeof narrow);
+            ints[i] = narrow;
+        }
+    }
+    return ints;
+}
+
+/* A constant input as the attribute that a graph holds in its place; one
+ * without a name for an empty list, which stands for none. */
 static fl_status constant_attribute(loader *l, nn_attr *out, const onnx_constant *c,
                                     const Onnx__TensorProto *t, fl_err *err)
 {
     nn_shape shape;
-    fl_status st = tensor_shape(&shape, t, err);
 
+    *out = (nn_attr){0};
+    if (t->n_dims == 1 && t->dims[0] == 0) {
+        return FL_OK;
+    }
+    fl_status st = tensor_shape(&shape, t, err);
     if (st != FL_OK) {
         return st;
     }
@@ -199,39 +251,74 @@ static fl_status constant_attribute(loader *l, nn_attr *out, const onnx_constant
         *out = NN_FLOAT(c->attr, (double)value);
         return st;
     }
-    const void *data = tensor_data(t, &shape, sizeof(int64_t), t->int64_data, t->n_int64_data);
-    if (t->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__INT64 || shape.rank != 1 || data == NULL) {
+    size_t n = (size_t)nn_shape_count(&shape, 1);
+    if (c->kind == NN_ATTR_FLOATS) {
+        float *values = fl_arena_alloc(l->arena, n, sizeof *values);
+        double *floats = fl_arena_alloc(l->arena, n, sizeof *floats);
+        st = tensor_floats(values, t, &shape, err);
+        for (size_t i = 0; i < n && st == FL_OK; i++) {
+            floats[i] = (double)values[i];
+        }
+        *out = NN_FLOATS(c->attr, floats, n);
+        return st;
+    }
+    int64_t *ints = tensor_ints(l, t, &shape);
+    bool is_number = shape.rank == 0 && strcmp(c->attr, "indices") == 0;
+    if (ints == NULL || (shape.rank != 1 && !is_number)) {
         return fl_fail(err, FL_EFORMAT, "%s must be a list of int64", c->attr);
     }
-    size_t n = (size_t)shape.dim[0];
-    int64_t *ints = fl_arena_alloc(l->arena, n, sizeof *ints);
-    memcpy(ints, data, n * sizeof *ints);
-    if (n > 0 && l->fixed_batch > 0 && ints[0] == l->fixed_batch) {
+    if (l->fixed_batch > 0 && ints[0] == l->fixed_batch && strcmp(c->op, "Reshape") == 0) {
         ints[0] = 0;  // the export's batch size: as in the input
     }
-    *out = NN_INTS(c->attr, ints, n);
+    *out = is_number ? NN_INT(c->attr, ints[0]) : NN_INTS(c->attr, ints, n);
     return FL_OK;
 }
 
 /* ---------------------------------------------------------------- parameters */
 
-/* What a parameter is, from the operator and the input that read it. */
-static nn_kind kind_of_input(const char *op, size_t input)
+static bool is_one_of(const char *op, const char *const *ops)
+{
+    while (*ops != NULL && strcmp(*ops, op) != 0) {
+        ops++;
+    }
+    return *ops != NULL;
+}
+
+static bool is_norm(const char *op)
+{
+    return is_one_of(op, (const char *const[]){"InstanceNormalization", "GroupNormalization",
+                                               "LayerNormalization", NULL});
+}
+
+/*
+ * What a parameter is, from the operator and the input that read it.  Exponents
+ * and single numbers of arithmetic are part of a formula: they are kept, not
+ * trained.
+ */
+static nn_kind kind_of_input(const char *op, size_t input, const nn_shape *shape)
 {
     if (strcmp(op, "BatchNormalization") == 0) {
         return input <= 2 ? NN_NORM : NN_STAT;
     }
-    bool is_bias = strcmp(op, "Add") == 0 || input == 2;
+    if (is_norm(op)) {
+        return NN_NORM;
+    }
+    bool is_arithmetic = is_one_of(
+        op, (const char *const[]){"Sub", "Mul", "Div", "Pow", "Min", "Max", NULL});
+    if (is_arithmetic && (shape->rank == 0 || (strcmp(op, "Pow") == 0 && input == 1))) {
+        return NN_STAT;
+    }
+    bool is_bias = strcmp(op, "Add") == 0 || strcmp(op, "Sub") == 0 || input == 2;
     return is_bias ? NN_BIAS : NN_WEIGHT;
 }
 
 /* First values, should the file's not be wanted. */
-static nn_init init_of_input(const char *op, size_t input)
+static nn_init init_of_input(const char *op, size_t input, const nn_shape *shape)
 {
-    if (strcmp(op, "BatchNormalization") == 0) {
+    if (strcmp(op, "BatchNormalization") == 0 || is_norm(op)) {
         return input == 1 || input == 4 ? NN_INIT_ONE : NN_INIT_ZERO;
     }
-    return kind_of_input(op, input) == NN_WEIGHT ? NN_INIT_FAN_IN : NN_INIT_ZERO;
+    return kind_of_input(op, input, shape) == NN_WEIGHT ? NN_INIT_FAN_IN : NN_INIT_ZERO;
 }
 
 /*
@@ -256,7 +343,7 @@ static fl_status add_params(loader *l, fl_err *err)
         const Onnx__NodeProto *node = l->file->node[i];
         for (size_t k = 0; node->op_type != NULL && k < node->n_input; k++) {
             const meaning *m = find_name(l, node->input[k]);
-            bool is_constant = onnx_constant_find(node->op_type, k) != NULL;
+            bool is_constant = constant_at(l, node, k) != NULL;
             if (m->name != NULL && m->value <= -2 && !is_constant &&
                 uses[-2 - m->value].node == NULL) {
                 uses[-2 - m->value] = (use){node, k};
@@ -270,8 +357,8 @@ static fl_status add_params(loader *l, fl_err *err)
         meaning *m = find_name(l, t->name);
         m->value = -1;
         if (op != NULL && (st = tensor_shape(&shape, t, err)) == FL_OK) {
-            m->value = nn_graph_param(l->g, t->name, kind_of_input(op, uses[i].input), &shape,
-                                      init_of_input(op, uses[i].input), 0);
+            m->value = nn_graph_param(l->g, t->name, kind_of_input(op, uses[i].input, &shape),
+                                      &shape, init_of_input(op, uses[i].input, &shape), 0);
         }
     }
     free(uses);
@@ -294,13 +381,18 @@ static fl_status add_constant_node(loader *l, const Onnx__NodeProto *node, fl_er
 static fl_status adapt_to_opset(loader *l, const char *op, nn_value x, nn_attr *attrs,
                                 size_t *n_attrs, fl_err *err)
 {
-    if (strcmp(op, "Softmax") == 0 && l->opset < 13 &&
+    bool is_softmax = strcmp(op, "Softmax") == 0 || strcmp(op, "LogSoftmax") == 0;
+    if (strcmp(op, "Resize") == 0 && l->opset < 11) {
+        attrs[(*n_attrs)++] = NN_TEXT("coordinate_transformation_mode", "asymmetric");
+        attrs[(*n_attrs)++] = NN_TEXT("nearest_mode", "floor");
+    }
+    if (is_softmax && l->opset < 13 &&
         x >= 0) {  // over all behind axis, which was 1 by default
         int64_t last = nn_graph_shape(l->g, x)->rank - 1;
         int64_t axis = *n_attrs == 1 && strcmp(attrs[0].name, "axis") == 0 ? attrs[0].i : 1;
         if (*n_attrs > 1 || (axis != last && axis != -1)) {
-            return fl_fail(err, FL_EUNSUPPORTED, "Softmax over several dimensions (opset %lld)",
-                           (long long)l->opset);
+            return fl_fail(err, FL_EUNSUPPORTED, "%s over several dimensions (opset %lld)",
+                           op, (long long)l->opset);
         }
         attrs[0] = NN_INT("axis", -1);
         *n_attrs = 1;
@@ -313,6 +405,18 @@ static fl_status adapt_to_opset(loader *l, const char *op, nn_value x, nn_attr *
     return FL_OK;
 }
 
+/* A constant of a formula: kept as it is, never trained. */
+static fl_status add_kept_number(loader *l, meaning *m, fl_err *err)
+{
+    nn_shape shape;
+    fl_status st = tensor_shape(&shape, m->tensor, err);
+
+    if (st == FL_OK) {
+        m->value = nn_graph_param(l->g, m->name, NN_STAT, &shape, NN_INIT_ZERO, 0);
+    }
+    return st;
+}
+
 static fl_status read_inputs(loader *l, const Onnx__NodeProto *node, nn_value *in, size_t *n_in,
                              nn_attr *attrs, size_t *n_attrs, fl_err *err)
 {
@@ -321,23 +425,22 @@ static fl_status read_inputs(loader *l, const Onnx__NodeProto *node, nn_value *i
     *n_in = 0;
     for (size_t k = 0; k < node->n_input && st == FL_OK; k++) {
         const char *name = node->input[k];
-        const onnx_constant *c = onnx_constant_find(node->op_type, k);
-        const meaning *m = find_name(l, name);
+        const onnx_constant *c = constant_at(l, node, k);
+        meaning *m = find_name(l, name);
         if (name[0] == '\0') {
             in[(*n_in)++] = -1;
         } else if (m->name == NULL) {
             st = fl_fail(err, FL_EFORMAT,
                          "input %.80s is not there, or is computed later or in a cycle", name);
-        } else if (c == NULL && m->value < 0) {
-            st = fl_fail(err, FL_EUNSUPPORTED,
-                         "input %.80s is a constant where a parameter or a result belongs", name);
+        } else if (c == NULL && m->value < 0 && (st = add_kept_number(l, m, err)) != FL_OK) {
+            break;
         } else if (c == NULL) {
             in[(*n_in)++] = m->value;
         } else if (m->tensor == NULL) {
             st = fl_fail(err, FL_EUNSUPPORTED, "input %.80s must be a constant", name);
         } else if (c->attr != NULL) {
             st = constant_attribute(l, &attrs[*n_attrs], c, m->tensor, err);
-            ++*n_attrs;
+            *n_attrs += attrs[*n_attrs].name != NULL;
         }
     }
     return st;
@@ -360,7 +463,7 @@ static fl_status read_node(loader *l, const Onnx__NodeProto *node, nn_value *in,
     if (node->n_input > NN_MAX_INPUTS) {
         return fl_fail(err, FL_ELIMIT, "it has more than %d inputs", NN_MAX_INPUTS);
     }
-    *attrs = fl_arena_alloc(l->arena, node->n_attribute + NN_MAX_INPUTS + 1, sizeof **attrs);
+    *attrs = fl_arena_alloc(l->arena, node->n_attribute + NN_MAX_INPUTS + 3, sizeof **attrs);
     for (size_t i = 0; i < node->n_attribute; i++) {
         if ((st = read_attribute(l, &(*attrs)[(*n_attrs)++], node->attribute[i], err)) != FL_OK) {
             return st;
@@ -369,7 +472,53 @@ static fl_status read_node(loader *l, const Onnx__NodeProto *node, nn_value *in,
     if ((st = read_inputs(l, node, in, n_in, *attrs, n_attrs, err)) != FL_OK) {
         return st;
     }
-    return adapt_to_opset(l, node->op_type, *n_in > 0 ? in[0] : -1, *attrs, n_attrs, err);
+    return adapt_to_opset(l, op_of(node), *n_in > 0 ? in[0] : -1, *attrs, n_attrs, err);
+}
+
+/* Split as a Slice for each of its outputs. */
+static fl_status add_split(loader *l, const Onnx__NodeProto *node, nn_value x,
+                           const nn_attr *attrs, size_t n_attrs, fl_err *err)
+{
+    nn_node n = {.attrs = attrs, .n_attrs = n_attrs};
+    const nn_attr *sizes = nn_node_attr(&n, "split"), *axis_attr = nn_node_attr(&n, "axis");
+    int64_t axis = axis_attr != NULL ? axis_attr->i : 0, from = 0, parts = (int64_t)node->n_output;
+    const nn_shape *shape = nn_graph_shape(l->g, x);
+    fl_status st = FL_OK;
+
+    axis += axis < 0 ? shape->rank : 0;
+    if (axis < 1 || axis >= shape->rank ||
+        (sizes != NULL && (sizes->kind != NN_ATTR_INTS || (int64_t)sizes->n_ints != parts))) {
+        return fl_fail(err, FL_EUNSUPPORTED,
+                       "axis must be behind the batch, and split a constant for each output");
+    }
+    int64_t dim = shape->dim[axis], each = (dim + parts - 1) / parts;
+    for (size_t i = 0; i < node->n_output && st == FL_OK; i++) {
+        int64_t size = sizes != NULL ? sizes->ints[i] : each < dim - from ? each : dim - from;
+        int64_t to = from + (size > 0 && size <= dim - from ? size : 0);
+        nn_attr slice[] = {NN_INTS("starts", &from, 1), NN_INTS("ends", &to, 1),
+                           NN_INTS("axes", &axis, 1)};
+        nn_value y = nn_graph_op(l->g, "Slice", node->output[i], &x, 1, slice, 3);
+        from = to;
+        st = y < 0 ? nn_graph_finish(l->g, err)
+                   : define(l, node->output[i], NULL, y, err);
+    }
+    return st;
+}
+
+/* Min and Max of any number of inputs, as pairs. */
+static void pair_up(loader *l, const char **op, nn_value *in, size_t *n_in)
+{
+    if (strcmp(*op, "Min") != 0 && strcmp(*op, "Max") != 0) {
+        return;
+    }
+    if (*n_in == 1) {
+        *op = "Identity";
+    }
+    while (*n_in > 2) {
+        in[0] = nn_graph_op(l->g, *op, NULL, in, 2, NULL, 0);
+        memmove(in + 1, in + 2, (*n_in - 2) * sizeof *in);
+        --*n_in;
+    }
 }
 
 static fl_status add_node(loader *l, const Onnx__NodeProto *node, fl_err *err)
@@ -377,21 +526,27 @@ static fl_status add_node(loader *l, const Onnx__NodeProto *node, fl_err *err)
     nn_value in[NN_MAX_INPUTS];
     nn_attr *attrs = NULL;
     size_t n_in = 0, n_attrs = 0;
-    const char *op = node->op_type != NULL ? node->op_type : "";
-    bool is_constant = strcmp(op, "Constant") == 0;
+    const char *op = op_of(node);
+    bool is_constant = strcmp(op, "Constant") == 0, is_split = strcmp(op, "Split") == 0;
     fl_status st = FL_OK;
 
     if (is_constant) {
         st = add_constant_node(l, node, err);
-    } else if (nn_graph_knows(op)) {  // what is not known is said by nn_graph_op
+    } else if (nn_graph_knows(op) || is_split) {  // what is not known is said by nn_graph_op
         st = read_node(l, node, in, &n_in, &attrs, &n_attrs, err);
+    }
+    if (st == FL_OK && is_split) {
+        st = n_in == 1 && in[0] >= 0 ? add_split(l, node, in[0], attrs, n_attrs, err)
+                                     : fl_fail(err, FL_EFORMAT, "it has no input");
+        fl_arena_reset(l->arena);
     }
     if (st != FL_OK) {
         return fl_wrap(err, st, "node %.80s (%.40s)", node_name(node), op);
     }
-    if (is_constant) {
+    if (is_constant || is_split) {
         return FL_OK;
     }
+    pair_up(l, &op, in, &n_in);
     nn_value out = nn_graph_op(l->g, op, node_name(node), in, n_in, attrs, n_attrs);
     fl_arena_reset(l->arena);
     if (out < 0) {

@@ -11,9 +11,30 @@
 #include <string.h>
 
 const onnx_constant onnx_constants[] = {
-    {"Dropout", 1, "ratio", NN_ATTR_FLOAT},
-    {"Dropout", 2, NULL, NN_ATTR_INT},  // training_mode: a plan knows whether it trains
-    {"Reshape", 1, "shape", NN_ATTR_INTS},
+    {"Clip", 1, "min", NN_ATTR_FLOAT, 11},
+    {"Clip", 2, "max", NN_ATTR_FLOAT, 11},
+    {"Dropout", 1, "ratio", NN_ATTR_FLOAT, 12},
+    {"Dropout", 2, NULL, NN_ATTR_INT, 12},  // training_mode: a plan knows whether it trains
+    {"Expand", 1, "shape", NN_ATTR_INTS, 8},
+    {"Gather", 1, "indices", NN_ATTR_INTS, 1},
+    {"Pad", 1, "pads", NN_ATTR_INTS, 11},
+    {"Pad", 2, "value", NN_ATTR_FLOAT, 11},
+    {"Pad", 3, "axes", NN_ATTR_INTS, 18},
+    {"ReduceMax", 1, "axes", NN_ATTR_INTS, 18},
+    {"ReduceMean", 1, "axes", NN_ATTR_INTS, 18},
+    {"ReduceSum", 1, "axes", NN_ATTR_INTS, 13},
+    {"Reshape", 1, "shape", NN_ATTR_INTS, 5},
+    {"Resize", 1, NULL, NN_ATTR_FLOATS, 11},  // roi: of a way of cropping that is refused
+    {"Resize", 2, "scales", NN_ATTR_FLOATS, 11},
+    {"Resize", 3, "sizes", NN_ATTR_INTS, 11},
+    {"Slice", 1, "starts", NN_ATTR_INTS, 10},
+    {"Slice", 2, "ends", NN_ATTR_INTS, 10},
+    {"Slice", 3, "axes", NN_ATTR_INTS, 10},
+    {"Slice", 4, "steps", NN_ATTR_INTS, 10},
+    {"Split", 1, "split", NN_ATTR_INTS, 13},
+    {"Squeeze", 1, "axes", NN_ATTR_INTS, 13},
+    {"Tile", 1, "repeats", NN_ATTR_INTS, 6},
+    {"Unsqueeze", 1, "axes", NN_ATTR_INTS, 13},
     {0},
 };
 

@@ -21,6 +21,7 @@ typedef struct {
     fl_arena *arena;  // of everything but the numbers
     const nn_graph *g;
     Onnx__GraphProto *graph;
+    int opset;
 } writer;
 
 #define NEW(w, type, init) \
@@ -70,6 +71,17 @@ static char *add_constant(writer *w, const nn_node *node, const nn_attr *attr)
         float *value = fl_arena_alloc(w->arena, 1, sizeof *value);
         *value = (float)attr->f;
         set_raw(new_tensor(w, name, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, 0), value, sizeof *value);
+    } else if (attr->kind == NN_ATTR_FLOATS) {
+        Onnx__TensorProto *t = new_tensor(w, name, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, 1);
+        float *values = fl_arena_alloc(w->arena, attr->n_floats, sizeof *values);
+        for (size_t i = 0; i < attr->n_floats; i++) {
+            values[i] = (float)attr->floats[i];
+        }
+        t->dims[0] = (int64_t)attr->n_floats;
+        set_raw(t, values, attr->n_floats * sizeof *values);
+    } else if (attr->kind == NN_ATTR_INT) {
+        set_raw(new_tensor(w, name, ONNX__TENSOR_PROTO__DATA_TYPE__INT64, 0), &attr->i,
+                sizeof attr->i);
     } else {
         Onnx__TensorProto *t = new_tensor(w, name, ONNX__TENSOR_PROTO__DATA_TYPE__INT64, 1);
         t->dims[0] = (int64_t)attr->n_ints;
@@ -102,6 +114,14 @@ static void add_attribute(writer *w, Onnx__NodeProto *out, const nn_attr *attr)
         a->n_ints = attr->n_ints;
         a->ints = (int64_t *)attr->ints;
         break;
+    case NN_ATTR_FLOATS:
+        a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOATS;
+        a->n_floats = attr->n_floats;
+        a->floats = fl_arena_alloc(w->arena, attr->n_floats, sizeof *a->floats);
+        for (size_t i = 0; i < attr->n_floats; i++) {
+            a->floats[i] = (float)attr->floats[i];
+        }
+        break;
     case NN_ATTR_TEXT:
         a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING;
         a->has_s = 1;
@@ -109,6 +129,33 @@ static void add_attribute(writer *w, Onnx__NodeProto *out, const nn_attr *attr)
         break;
     }
     out->attribute[out->n_attribute++] = a;
+}
+
+/* The place of an attribute among the inputs, in the opset that is written. */
+static const onnx_constant *input_of(const writer *w, const nn_node *node, const char *attr)
+{
+    for (const onnx_constant *c = onnx_constants; c->op != NULL; c++) {
+        if (c->attr != NULL && strcmp(c->op, node->op) == 0 && strcmp(c->attr, attr) == 0) {
+            return c->since <= w->opset ? c : NULL;
+        }
+    }
+    return NULL;
+}
+
+/* Appends the inputs that are attributes of ours; gaps have an empty name. */
+static void add_constants(writer *w, Onnx__NodeProto *out, const nn_node *node)
+{
+    size_t n_named = out->n_input;
+
+    for (size_t i = node->n_in; i < node->n_in + MAX_NODE_CONSTANTS; i++) {
+        const onnx_constant *c = onnx_constant_find(node->op, i);
+        const nn_attr *a = c != NULL && c->attr != NULL && c->since <= w->opset
+                               ? nn_node_attr(node, c->attr)
+                               : NULL;
+        out->input[i] = a != NULL ? add_constant(w, node, a) : (char *)"";
+        n_named = a != NULL ? i + 1 : n_named;
+    }
+    out->n_input = n_named;
 }
 
 static void add_node(writer *w, const nn_node *node)
@@ -129,13 +176,11 @@ static void add_node(writer *w, const nn_node *node)
         out->output[out->n_output++] = (char *)nn_graph_value_name(w->g, node->out[i]);
     }
     for (size_t i = 0; i < node->n_attrs; i++) {
-        const onnx_constant *c = onnx_constant_find(node->op, node->n_in);
-        if (c != NULL && c->attr != NULL && strcmp(c->attr, node->attrs[i].name) == 0) {
-            out->input[out->n_input++] = add_constant(w, node, &node->attrs[i]);
-        } else {
+        if (input_of(w, node, node->attrs[i].name) == NULL) {
             add_attribute(w, out, &node->attrs[i]);
         }
     }
+    add_constants(w, out, node);
     w->graph->node[w->graph->n_node++] = out;
 }
 
@@ -207,9 +252,9 @@ static void fill_model(writer *w, Onnx__ModelProto *model, const ckpt_meta *meta
 
     opset->domain = (char *)"";
     opset->has_version = 1;
-    opset->version = ONNX_OPSET;
+    opset->version = w->opset;
     model->has_ir_version = 1;
-    model->ir_version = ONNX_IR_VERSION;
+    model->ir_version = w->opset <= ONNX_OPSET ? ONNX_IR_VERSION : ONNX_IR_VERSION + 2;
     model->producer_name = (char *)"consilium";
     model->producer_version = (char *)FL_VERSION;
     model->graph = w->graph;
@@ -225,6 +270,27 @@ static void fill_model(writer *w, Onnx__ModelProto *model, const ckpt_meta *meta
     }
 }
 
+/* The operator set that the file needs: an old one, which every tool reads,
+ * unless an operator came later. */
+static int opset_of(const nn_graph *g)
+{
+    int opset = ONNX_OPSET;
+
+    for (size_t i = 0; i < nn_graph_n_nodes(g); i++) {
+        const nn_node *node = nn_graph_node(g, i);
+        int needs = ONNX_OPSET;
+        if (strcmp(node->op, "Gelu") == 0) {
+            needs = 20;
+        } else if (strcmp(node->op, "GroupNormalization") == 0) {
+            needs = 21;  // which scales channels; the one before scaled groups
+        } else if (strcmp(node->op, "Pad") == 0 && nn_node_attr(node, "axes") != NULL) {
+            needs = 18;
+        }
+        opset = needs > opset ? needs : opset;
+    }
+    return opset;
+}
+
 /* Refuses what this operator set cannot say. */
 static fl_status check_nodes(const nn_graph *g, fl_err *err)
 {
@@ -234,6 +300,12 @@ static fl_status check_nodes(const nn_graph *g, fl_err *err)
             return fl_fail(err, FL_EUNSUPPORTED,
                            "node %s: opset %d has no AveragePool with dilations", node->name,
                            ONNX_OPSET);
+        }
+        if (strcmp(node->op, "GroupNormalization") == 0 &&
+            nn_graph_shape(g, node->in[1])->dim[0] != nn_graph_shape(g, node->in[0])->dim[1]) {
+            return fl_fail(err, FL_EUNSUPPORTED,
+                           "node %s: a GroupNormalization that scales groups, not channels",
+                           node->name);
         }
     }
     return FL_OK;
@@ -249,7 +321,7 @@ fl_status ckpt_onnx_write(const char *path, const nn_graph *g, const float *data
     if (st != FL_OK) {
         return fl_wrap(err, st, "%s", path);
     }
-    writer w = {fl_arena_new(65536), g, NULL};
+    writer w = {fl_arena_new(65536), g, NULL, opset_of(g)};
     w.graph = NEW(&w, Onnx__GraphProto, ONNX__GRAPH_PROTO__INIT);
     fill_graph(&w, data);
     fill_model(&w, &model, meta);

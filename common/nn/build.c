@@ -219,6 +219,13 @@ void nn_build_dims(const nn_build *b, nn_value v, nn_shape *out)
     }
 }
 
+bool nn_build_is_batch(const nn_build *b, nn_value v)
+{
+    const nn_shape *shape = nn_graph_shape(b->g, v);
+
+    return shape->rank > 0 && shape->dim[0] == NN_BATCH;
+}
+
 bool nn_build_is_param(const nn_build *b, nn_value v)
 {
     return nn_graph_param_index(b->g, v) >= 0;

@@ -150,6 +150,13 @@ static const nn_attr *copy_attrs(nn_graph *g, const nn_attr *attrs, size_t n)
             }
             copy[i].ints = ints;
         }
+        if (attrs[i].kind == NN_ATTR_FLOATS) {
+            double *floats = fl_arena_alloc(g->arena, attrs[i].n_floats, sizeof *floats);
+            if (attrs[i].n_floats > 0) {
+                memcpy(floats, attrs[i].floats, attrs[i].n_floats * sizeof *floats);
+            }
+            copy[i].floats = floats;
+        }
         if (attrs[i].kind == NN_ATTR_TEXT) {
             copy[i].text = fl_arena_strdup(g->arena, attrs[i].text);
         }
@@ -202,7 +209,7 @@ nn_value nn_graph_op(nn_graph *g, const char *op_name, const char *name, const n
     fl_status st;
     nn_shape shape;
     const nn_shape *in[NN_MAX_INPUTS];
-    char auto_name[64], known[1024], out_name[NN_NAME_BYTES + 8];
+    char auto_name[64], known[1200], out_name[NN_NAME_BYTES + 8];
 
     if (is_broken(g)) {
         return -1;
@@ -215,7 +222,7 @@ nn_value nn_graph_op(nn_graph *g, const char *op_name, const char *name, const n
     if (op == NULL) {
         nn_op_list(known, sizeof known);
         fl_fail(&g->mistake, FL_EUNSUPPORTED,
-                "node %.80s: operator %.40s is not supported; supported are %.600s", name, op_name,
+                "node %.80s: operator %.40s is not supported; supported are %.800s", name, op_name,
                 known);
         return -1;
     }

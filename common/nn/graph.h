@@ -29,10 +29,16 @@
 typedef struct nn_graph nn_graph;
 typedef int nn_value;  // a named tensor of the graph; -1 after a mistake
 
-enum { NN_MAX_INPUTS = 8, NN_MAX_NODES = 20000 };
+enum { NN_MAX_INPUTS = 64, NN_MAX_NODES = 20000 };
 
 /* An ONNX attribute. */
-typedef enum { NN_ATTR_INT, NN_ATTR_FLOAT, NN_ATTR_INTS, NN_ATTR_TEXT } nn_attr_kind;
+typedef enum {
+    NN_ATTR_INT,
+    NN_ATTR_FLOAT,
+    NN_ATTR_INTS,
+    NN_ATTR_TEXT,
+    NN_ATTR_FLOATS
+} nn_attr_kind;
 typedef struct {
     const char *name;  // "kernel_shape"
     nn_attr_kind kind;
@@ -41,11 +47,16 @@ typedef struct {
     const int64_t *ints;
     size_t n_ints;
     const char *text;
+    const double *floats;
+    size_t n_floats;
 } nn_attr;
 #define NN_INT(key, value)   ((nn_attr){.name = key, .kind = NN_ATTR_INT, .i = (value)})
 #define NN_FLOAT(key, value) ((nn_attr){.name = key, .kind = NN_ATTR_FLOAT, .f = (value)})
 #define NN_INTS(key, array, n) \
     ((nn_attr){.name = key, .kind = NN_ATTR_INTS, .ints = (array), .n_ints = (n)})
+#define NN_FLOATS(key, array, n) \
+    ((nn_attr){.name = key, .kind = NN_ATTR_FLOATS, .floats = (array), .n_floats = (n)})
+#define NN_TEXT(key, value) ((nn_attr){.name = key, .kind = NN_ATTR_TEXT, .text = (value)})
 
 /* How a parameter starts (the stream is "init", by the parameter's name). */
 typedef enum {

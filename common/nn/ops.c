@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const nn_op *const families[] = {nn_ops_conv, nn_ops_math, nn_ops_norm, nn_ops_shape};
+static const nn_op *const families[] = {nn_ops_conv, nn_ops_math,  nn_ops_map,   nn_ops_norm,
+                                      nn_ops_shape, nn_ops_arrange, nn_ops_reduce};
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
 const nn_op *nn_op_find(const char *name)
@@ -46,6 +47,41 @@ double nn_node_float(const nn_node *node, const char *name, double dflt)
     return a != NULL && a->kind == NN_ATTR_FLOAT ? a->f : dflt;
 }
 
+const nn_attr *nn_node_ints(const nn_node *node, const char *name)
+{
+    const nn_attr *a = nn_node_attr(node, name);
+
+    return a != NULL && a->kind == NN_ATTR_INTS ? a : NULL;
+}
+
+bool nn_node_text_is(const nn_node *node, const char *name, const char *text, const char *dflt)
+{
+    const nn_attr *a = nn_node_attr(node, name);
+
+    return strcmp(a != NULL && a->kind == NN_ATTR_TEXT ? a->text : dflt, text) == 0;
+}
+
+int nn_axis(int64_t axis, int rank)
+{
+    axis += axis < 0 ? rank : 0;
+    return axis >= 0 && axis < rank ? (int)axis : -1;
+}
+
+fl_status nn_node_axes(unsigned *out, const nn_node *node, int rank, unsigned dflt, fl_err *err)
+{
+    const nn_attr *a = nn_node_ints(node, "axes");
+
+    *out = a == NULL || a->n_ints == 0 ? dflt : 0;
+    for (size_t i = 0; a != NULL && i < a->n_ints; i++) {
+        int axis = nn_axis(a->ints[i], rank);
+        if (axis < 0 || (*out & (1u << axis)) != 0) {
+            return fl_fail(err, FL_ECONFIG, "axes must be different and below %d", rank);
+        }
+        *out |= 1u << axis;
+    }
+    return FL_OK;
+}
+
 fl_status nn_shape_broadcast(nn_shape *out, const nn_shape *a, const nn_shape *b, fl_err *err)
 {
     char text_a[128], text_b[128];
@@ -63,6 +99,32 @@ fl_status nn_shape_broadcast(nn_shape *out, const nn_shape *a, const nn_shape *b
         out->dim[out->rank - i] = da == 1 ? db : da;
     }
     return FL_OK;
+}
+
+/* ------------------------------------------------------------------ slots */
+
+nn_slot nn_plain_value(nn_build *b, nn_value v)
+{
+    nn_shape dims;
+
+    nn_build_dims(b, v, &dims);
+    return nn_build_in_plain(b, nn_build_value(b, v), &dims);
+}
+
+nn_slot nn_plain_grad(nn_build *b, nn_value v)
+{
+    nn_shape dims;
+
+    nn_build_dims(b, v, &dims);
+    return nn_build_in_plain(b, nn_build_grad(b, v), &dims);
+}
+
+nn_slot nn_plain_slot(nn_build *b, nn_value v)
+{
+    nn_shape dims;
+
+    nn_build_dims(b, v, &dims);
+    return nn_build_slot(b, nn_layout_plain(nn_build_dnnl(b), dims.rank, dims.dim));
 }
 
 /* ---------------------------------------------------------------- windows */

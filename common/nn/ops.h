@@ -4,8 +4,7 @@
  * One entry per operator: which inputs and attributes it takes, the shape of
  * its output, how its forward and its reverse steps are planned.  graph.c asks
  * for shapes, plan.c for steps; neither knows an operator by name.  The
- * entries are in ops_conv.c, ops_math.c, ops_norm.c and ops_shape.c; the plain
- * loops that define each of them in ref.c.
+ * entries are in ops_*.c; the plain loops that define each of them in ref*.c.
  *
  * Where ONNX passes constants as inputs (the shape of Reshape, the ratio of
  * Dropout), a graph holds attributes of those names; ckpt/onnx.c translates.
@@ -21,7 +20,7 @@
 #include "nn/build.h"
 #include "nn/graph.h"
 
-enum { NN_MAX_OP_ATTRS = 10, NN_MAX_SPATIAL = 3 };
+enum { NN_MAX_OP_ATTRS = 14, NN_MAX_SPATIAL = 3 };
 
 typedef struct {
     const char *name;  // ONNX
@@ -45,11 +44,19 @@ const nn_op *nn_op_find(const char *name);
 void nn_op_list(char *out, size_t n);
 
 /* The entries of each file, ended by one without a name. */
-extern const nn_op nn_ops_conv[], nn_ops_math[], nn_ops_norm[], nn_ops_shape[];
+extern const nn_op nn_ops_conv[], nn_ops_math[], nn_ops_map[], nn_ops_norm[], nn_ops_shape[],
+    nn_ops_arrange[], nn_ops_reduce[];
 
 /* Attributes with ONNX's defaults. */
 int64_t nn_node_int(const nn_node *node, const char *name, int64_t dflt);
 double nn_node_float(const nn_node *node, const char *name, double dflt);
+
+const nn_attr *nn_node_ints(const nn_node *node, const char *name);  // a list, or NULL
+bool nn_node_text_is(const nn_node *node, const char *name, const char *text, const char *dflt);
+/* axis, counted from the end when negative; -1 when out of range. */
+int nn_axis(int64_t axis, int rank);
+/* The axes that a node's list names, as bits; an empty or missing list: dflt. */
+fl_status nn_node_axes(unsigned *out, const nn_node *node, int rank, unsigned dflt, fl_err *err);
 
 /* A window that slides over D, H, W: convolutions and pools. */
 typedef struct {
@@ -67,5 +74,39 @@ fl_status nn_window_read(nn_window *w, const nn_node *node, const nn_shape *x,
 
 /* Broadcasting of two shapes as ONNX has it. */
 fl_status nn_shape_broadcast(nn_shape *out, const nn_shape *a, const nn_shape *b, fl_err *err);
+
+/* alpha, beta or whatever an operator of ops_map.c calls its numbers. */
+void nn_map_numbers(const nn_node *node, double *a, double *b);
+
+/* Operators of two inputs that are broadcast to each other. */
+fl_status nn_pair_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in, fl_err *err);
+void nn_pair_plan(nn_build *b, const nn_node *node);
+/* dy has the shape out; sends v, which was broadcast, the sum over its copies. */
+void nn_summed_grad(nn_build *b, nn_value v, nn_slot dy, const nn_shape *out);
+
+/* v, or its gradient, row-major; and a new row-major slot of its shape. */
+nn_slot nn_plain_value(nn_build *b, nn_value v);
+nn_slot nn_plain_grad(nn_build *b, nn_value v);
+nn_slot nn_plain_slot(nn_build *b, nn_value v);
+
+/* What a Slice takes along one axis. */
+typedef struct {
+    int64_t start, step, count;
+} nn_slice;
+fl_status nn_slice_of(nn_slice *out, const nn_node *node, int axis, const nn_shape *x, fl_err *err);
+
+/* From which place along an axis of x, between two numbers, a Resize takes
+ * y's number i; and which number nearest mode takes for it. */
+double nn_resize_place(const nn_node *node, int axis, const nn_shape *x, const nn_shape *y,
+                       int64_t i);
+int64_t nn_resize_nearest(const nn_node *node, double place, int64_t dim);
+
+/* Rows of a normalisation that looks at one example at a time: n numbers each;
+ * number j of row r has scale and shift number r % period * stride + j / run. */
+typedef struct {
+    int64_t n_rows, n, period, stride, run, n_scales;
+    double epsilon;
+} nn_norm_rows;
+nn_norm_rows nn_norm_rows_of(const nn_node *node, const nn_shape *x, const nn_shape *scale);
 
 #endif

@@ -343,24 +343,6 @@ static void softmax_plan_grad(nn_build *b, const nn_node *node)
 
 /* -------------------------------------------------------------------- Add */
 
-static fl_status add_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
-                           fl_err *err)
-{
-    nn_shape a = *in[0], b = *in[1];
-
-    (void)node;
-    if (a.rank > 0 && b.rank > 0 && (a.dim[0] == NN_BATCH) != (b.dim[0] == NN_BATCH)) {
-        /* Only one of them has a batch: its dimension stays the first. */
-        int rank_with = a.dim[0] == NN_BATCH ? a.rank : b.rank;
-        const nn_shape *without = a.dim[0] == NN_BATCH ? &b : &a;
-        if (without->rank > rank_with || (without->rank == rank_with && without->dim[0] != 1)) {
-            return fl_fail(err, FL_EUNSUPPORTED,
-                           "what is added to a batch must be the same for each row");
-        }
-    }
-    return nn_shape_broadcast(out, &a, &b, err);
-}
-
 /* v's dimensions with ones in front, up to the rank of the result. */
 static const nn_layout *extended_layout(nn_build *b, nn_value v, int rank)
 {
@@ -394,7 +376,7 @@ static void add_plan(nn_build *b, const nn_node *node)
         right = node->in[0];
     }
     if (!has_shape_of(b, left, &out)) {
-        nn_build_fail(b, FL_EUNSUPPORTED, "one of the summands must have the shape of the sum");
+        nn_pair_plan(b, node);  // each is repeated along some dimension of the other
         return;
     }
     nn_slot x = nn_build_value(b, left), y = nn_build_value(b, right);
@@ -411,8 +393,7 @@ static void add_plan(nn_build *b, const nn_node *node)
     nn_build_set_value(b, node->out[0], sum);
 }
 
-/* The gradient by a summand that was broadcast is the sum over its copies. */
-static void add_plan_summed_grad(nn_build *b, nn_value v, nn_slot dy, const nn_shape *out)
+void nn_summed_grad(nn_build *b, nn_value v, nn_slot dy, const nn_shape *out)
 {
     const nn_layout *extended = extended_layout(b, v, out->rank);
     nn_shape dims;
@@ -440,7 +421,7 @@ static void add_plan_grad(nn_build *b, const nn_node *node)
         if (has_shape_of(b, v, &out)) {
             nn_build_add_grad(b, v, dy);
         } else {
-            add_plan_summed_grad(b, v, dy, &out);
+            nn_summed_grad(b, v, dy, &out);
         }
     }
 }
@@ -469,7 +450,7 @@ const nn_op nn_ops_math[] = {
         .name = "Add",
         .min_inputs = 2,
         .max_inputs = 2,
-        .shape = add_shape,
+        .shape = nn_pair_shape,
         .plan = add_plan,
         .plan_grad = add_plan_grad,
     },

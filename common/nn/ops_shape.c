@@ -84,6 +84,63 @@ static fl_status identity_shape(nn_shape *out, const nn_node *node, const nn_sha
     return FL_OK;
 }
 
+static fl_status squeeze_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
+                               fl_err *err)
+{
+    unsigned axes, ones = 0;
+
+    for (int d = 0; d < in[0]->rank; d++) {
+        ones |= in[0]->dim[d] == 1 ? 1u << d : 0;
+    }
+    fl_status st = nn_node_axes(&axes, node, in[0]->rank, ones, err);
+    if (st != FL_OK || (axes & ~ones) != 0) {
+        return st != FL_OK ? st : fl_fail(err, FL_ECONFIG, "only dimensions of 1 can be left out");
+    }
+    *out = (nn_shape){0};
+    for (int d = 0; d < in[0]->rank; d++) {
+        if ((axes & (1u << d)) == 0) {
+            out->dim[out->rank++] = in[0]->dim[d];
+        }
+    }
+    return FL_OK;
+}
+
+static fl_status unsqueeze_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
+                                 fl_err *err)
+{
+    const nn_attr *a = nn_node_ints(node, "axes");
+    unsigned axes;
+
+    if (a == NULL || a->n_ints + (size_t)in[0]->rank > NN_MAX_RANK) {
+        return fl_fail(err, FL_EUNSUPPORTED, "axes must be a constant, for %d dimensions in all",
+                       NN_MAX_RANK);
+    }
+    int rank = in[0]->rank + (int)a->n_ints;
+    fl_status st = nn_node_axes(&axes, node, rank, 0, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    if (in[0]->rank > 0 && in[0]->dim[0] == NN_BATCH && (axes & 1) != 0) {
+        return fl_fail(err, FL_EUNSUPPORTED, "the batch must stay the first dimension");
+    }
+    *out = (nn_shape){rank, {0}};
+    for (int d = 0, i = 0; d < rank; d++) {
+        out->dim[d] = (axes & (1u << d)) != 0 ? 1 : in[0]->dim[i++];
+    }
+    return FL_OK;
+}
+
+static fl_status cast_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
+                            fl_err *err)
+{
+    enum { ONNX_FLOAT = 1 };
+
+    if (nn_node_int(node, "to", ONNX_FLOAT) != ONNX_FLOAT) {
+        return fl_fail(err, FL_EUNSUPPORTED, "numbers stay float");
+    }
+    return identity_shape(out, node, in, err);
+}
+
 /* The numbers of slot, row-major, as a tensor with v's dimensions. */
 static nn_slot seen_as(nn_build *b, nn_slot slot, nn_value from, nn_value to)
 {
@@ -141,6 +198,33 @@ const nn_op nn_ops_shape[] = {
         .min_inputs = 1,
         .max_inputs = 1,
         .shape = identity_shape,
+        .plan = identity_plan,
+        .plan_grad = identity_plan_grad,
+    },
+    {
+        .name = "Squeeze",
+        .min_inputs = 1,
+        .max_inputs = 1,
+        .attrs = {"axes"},
+        .shape = squeeze_shape,
+        .plan = view_plan,
+        .plan_grad = view_plan_grad,
+    },
+    {
+        .name = "Unsqueeze",
+        .min_inputs = 1,
+        .max_inputs = 1,
+        .attrs = {"axes"},
+        .shape = unsqueeze_shape,
+        .plan = view_plan,
+        .plan_grad = view_plan_grad,
+    },
+    {
+        .name = "Cast",
+        .min_inputs = 1,
+        .max_inputs = 1,
+        .attrs = {"to"},
+        .shape = cast_shape,
         .plan = identity_plan,
         .plan_grad = identity_plan_grad,
     },

@@ -2,7 +2,8 @@
  * ref.c - operators in plain loops; see ref.h
  *
  * Each backward sits under its forward and adds to the gradients of the
- * inputs.  dx is the gradient of the loss by x.
+ * inputs.  dx is the gradient of the loss by x.  Functions of single numbers
+ * are in ref_map.c, what arranges numbers or sums them in ref_arrange.c.
  */
 #include "nn/ref.h"
 
@@ -12,17 +13,9 @@
 
 #include "base/mem.h"
 #include "nn/ops.h"
+#include "nn/ref_ops.h"
 
-/* One operator with its numbers. */
-typedef struct {
-    const nn_node *node;
-    const nn_shape *in_shape[NN_MAX_INPUTS], *out_shape;  // the batch is a number here
-    double *in[NN_MAX_INPUTS], *din[NN_MAX_INPUTS];       // NULL where an input is left out
-    double *out, *dout;
-    double *kept;  // as many numbers as out, from forward to backward
-    bool train;
-    fl_rng *rng;
-} call;
+typedef nn_ref_call call;
 
 static int64_t count_of(const nn_shape *s)
 {
@@ -324,8 +317,7 @@ static void softmax_backward(const call *c)
     softmax(c, true);
 }
 
-/* Where number i of a tensor of shape out reads one of shape in (broadcast). */
-static int64_t broadcast_index(const nn_shape *out, const nn_shape *in, int64_t i)
+int64_t nn_ref_broadcast_index(const nn_shape *out, const nn_shape *in, int64_t i)
 {
     int64_t at = 0, stride = 1;
 
@@ -340,16 +332,16 @@ static int64_t broadcast_index(const nn_shape *out, const nn_shape *in, int64_t 
 static void add_forward(const call *c)
 {
     for (int64_t i = 0; i < count_of(c->out_shape); i++) {
-        c->out[i] = c->in[0][broadcast_index(c->out_shape, c->in_shape[0], i)] +
-                    c->in[1][broadcast_index(c->out_shape, c->in_shape[1], i)];
+        c->out[i] = c->in[0][nn_ref_broadcast_index(c->out_shape, c->in_shape[0], i)] +
+                    c->in[1][nn_ref_broadcast_index(c->out_shape, c->in_shape[1], i)];
     }
 }
 
 static void add_backward(const call *c)
 {
     for (int64_t i = 0; i < count_of(c->out_shape); i++) {
-        c->din[0][broadcast_index(c->out_shape, c->in_shape[0], i)] += c->dout[i];
-        c->din[1][broadcast_index(c->out_shape, c->in_shape[1], i)] += c->dout[i];
+        c->din[0][nn_ref_broadcast_index(c->out_shape, c->in_shape[0], i)] += c->dout[i];
+        c->din[1][nn_ref_broadcast_index(c->out_shape, c->in_shape[1], i)] += c->dout[i];
     }
 }
 
@@ -473,11 +465,7 @@ static void copy_backward(const call *c)
     }
 }
 
-static const struct {
-    const char *op;
-    void (*forward)(const call *c);
-    void (*backward)(const call *c);
-} operators[] = {
+static const nn_ref_op operators[] = {
     {"Conv", conv_forward, conv_backward},
     {"MaxPool", max_pool_forward, max_pool_backward},
     {"AveragePool", average_pool_forward, average_pool_backward},
@@ -492,8 +480,14 @@ static const struct {
     {"Dropout", dropout_forward, dropout_backward},
     {"Flatten", copy_forward, copy_backward},
     {"Reshape", copy_forward, copy_backward},
+    {"Squeeze", copy_forward, copy_backward},
+    {"Unsqueeze", copy_forward, copy_backward},
     {"Identity", copy_forward, copy_backward},
+    {"Cast", copy_forward, copy_backward},
+    {0},
 };
+
+static const nn_ref_op *const families[] = {operators, nn_ref_map, nn_ref_arrange};
 
 /* --------------------------------------------------------------------- graphs */
 
@@ -604,10 +598,12 @@ static void run_node(nn_ref *r, size_t i, bool backward, fl_rng *rng)
             c.din[k] = r->grads[node->in[k]];
         }
     }
-    for (size_t k = 0; k < sizeof operators / sizeof *operators; k++) {
-        if (strcmp(operators[k].op, node->op) == 0) {
-            (backward ? operators[k].backward : operators[k].forward)(&c);
-            return;
+    for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
+        for (const nn_ref_op *op = families[f]; op->op != NULL; op++) {
+            if (strcmp(op->op, node->op) == 0) {
+                (backward ? op->backward : op->forward)(&c);
+                return;
+            }
         }
     }
     FL_REQUIRE(!"every operator has a definition here");

@@ -179,6 +179,48 @@ static void every_operator_survives_the_trip(void **state)
     check_round_trip(new_zoo());
 }
 
+/* Operators whose attributes ONNX passes as inputs, in the opset they need. */
+static void arguments_that_are_inputs_survive_the_trip(void **state)
+{
+    (void)state;
+    static const int64_t pads[] = {0, 0, 1, 0, 0, 0, 0, 2}, starts[] = {1, -1}, ends[] = {4, -9};
+    static const int64_t axes[] = {1, 2}, steps[] = {1, -2}, indices[] = {2, 0}, space[] = {2, 3};
+    static const double scales[] = {1, 1, 2, 1.5};
+    for (int last = 0; last < 3; last++) {
+        fl_err err = FL_ERR_INIT;
+        nn_graph *g = nn_graph_new("arguments");
+        nn_shape four = {1, {4}};
+        nn_value x = nn_graph_input(g, "x", &(nn_shape){4, {NN_BATCH, 2, 6, 5}});
+        x = nn_conv(g, "c", x, 4, 3, 1, 1);
+        nn_value in[] = {x, nn_graph_param(g, "s", NN_NORM, &four, NN_INIT_ONE, 0),
+                         nn_graph_param(g, "t", NN_NORM, &four, NN_INIT_ZERO, 0)};
+        nn_attr groups = NN_INT("num_groups", 2);
+        x = last == 1   ? nn_graph_op(g, "Gelu", NULL, &x, 1, NULL, 0)
+            : last == 2 ? nn_graph_op(g, "GroupNormalization", NULL, in, 3, &groups, 1)
+                        : nn_graph_op(g, "InstanceNormalization", NULL, in, 3, NULL, 0);
+        x = nn_graph_op(g, "Clip", NULL, &x, 1, (nn_attr[]){NN_FLOAT("max", 0.5)}, 1);
+        x = nn_graph_op(g, "Pad", NULL, &x, 1,
+                        (nn_attr[]){NN_FLOAT("value", 0.25), NN_INTS("pads", pads, 8)}, 2);
+        x = nn_graph_op(g, "Slice", NULL, &x, 1,
+                        (nn_attr[]){NN_INTS("starts", starts, 2), NN_INTS("ends", ends, 2),
+                                    NN_INTS("axes", axes, 2), NN_INTS("steps", steps, 2)}, 4);
+        x = nn_graph_op(g, "Resize", NULL, &x, 1,
+                        (nn_attr[]){NN_TEXT("mode", "linear"), NN_FLOATS("scales", scales, 4)}, 2);
+        nn_value y = nn_graph_op(g, "Gather", NULL, &x, 1,
+                                 (nn_attr[]){NN_INTS("indices", indices, 2), NN_INT("axis", 1)}, 2);
+        nn_value z = nn_graph_op(g, "Gather", NULL, &x, 1,
+                                 (nn_attr[]){NN_INT("indices", -1), NN_INT("axis", 1)}, 2);
+        z = nn_graph_op(g, "Unsqueeze", NULL, &z, 1, (nn_attr[]){NN_INTS("axes", axes, 1)}, 1);
+        x = nn_graph_op(g, "Concat", NULL, (nn_value[]){y, z}, 2,
+                        (nn_attr[]){NN_INT("axis", 1)}, 1);
+        x = nn_graph_op(g, "ReduceMean", NULL, &x, 1,
+                        (nn_attr[]){NN_INTS("axes", space, 2), NN_INT("keepdims", 0)}, 2);
+        nn_graph_output(g, "y", x);
+        check_ok(nn_graph_finish(g, &err), err);
+        check_round_trip(g);
+    }
+}
+
 static void a_pytorch_export_is_read_as_a_trainable_graph(void **state)
 {
     (void)state;
@@ -353,6 +395,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_model_survives_the_trip),
         cmocka_unit_test(every_operator_survives_the_trip),
+        cmocka_unit_test(arguments_that_are_inputs_survive_the_trip),
         cmocka_unit_test(a_pytorch_export_is_read_as_a_trainable_graph),
         cmocka_unit_test(damage_is_refused_or_harmless),
         cmocka_unit_test(bottomless_nesting_is_refused_without_recursion),
