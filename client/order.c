@@ -212,6 +212,21 @@ static fl_status check_model(const order_work *w, const local *l, fl_err *err)
     return FL_OK;
 }
 
+/* The policy and a person allowed the job's rounds, and no more. */
+static fl_status check_round(const order_work *w, const local *l, fl_err *err)
+{
+    uint32_t round = w->order.key.round.n;
+    if (w->order.key.kind == FED_SCORE && w->order.histogram_bins > 0) {
+        round &= 0x7fffffffu;  // see fed.proto
+    }
+    bool is_check = w->order.key.kind == FED_CHECK;
+    if (is_check ? round == 0 : round >= 1 && round <= l->job.rounds) {
+        return FL_OK;
+    }
+    return fl_fail(err, FL_EDENIED, "the order is of round %" PRIu32 ", the job has %" PRId64, round,
+                   l->job.rounds);
+}
+
 static order_outcome settle_policy(order_work *w, const policy *p, fl_err *err)
 {
     const fed_digest *digest = &w->order.key.job;
@@ -255,6 +270,9 @@ static order_outcome carry_out(order_work *w, fl_err *err)
     policy p;
     if (need_job(w, err) != FL_OK) {
         return is_check ? ORDER_MISMATCH : ORDER_REFUSED;
+    }
+    if (check_round(w, *w->local, err) != FL_OK) {
+        return ORDER_REFUSED;
     }
     if (policy_read(&p, w->home, err) != FL_OK) {
         return is_check ? ORDER_PENDING : ORDER_REFUSED;  // somebody may be editing it

@@ -328,6 +328,26 @@ static void a_model_other_than_the_announced_one_is_refused(void **state)
     coordinator_destroy(&c);
 }
 
+/* An approved job of three rounds is no leave to ask for a fourth. */
+static void a_round_beyond_the_job_is_refused(void **state)
+{
+    (void)state;
+    const fed_order_kind kinds[] = {FED_TRAIN, FED_SCORE, FED_TEST};
+    coordinator *c = coordinator_new(hospital_job);
+    hospital h = hospital_new(c, "nord", hospital_approves_all);
+    hospital_starts(&h);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        coordinator_order(c, kinds[i], 4, 3);
+        play(&h, c, 3000);
+        check_int(c->reply.u.reply.key.kind, kinds[i]);
+        check_int(c->reply.u.reply.answer, FED_REFUSE);
+        check_has(c->reply.u.reply.text, "the order is of round 4, the job has 3");
+    }
+    check_int(n_files(&h, "outbox"), 0);
+    hospital_destroy(&h);
+    coordinator_destroy(&c);
+}
+
 static void a_refused_contribution_is_forgotten(void **state)
 {
     (void)state;
@@ -358,6 +378,7 @@ int main(void)
         cmocka_unit_test(a_job_beyond_the_policy_is_refused_with_the_sentence),
         cmocka_unit_test(data_that_do_not_fit_are_named_and_can_be_mended),
         cmocka_unit_test(a_model_other_than_the_announced_one_is_refused),
+        cmocka_unit_test(a_round_beyond_the_job_is_refused),
         cmocka_unit_test(a_refused_contribution_is_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
