@@ -49,13 +49,13 @@ const fl_opt *client_evaluate_options(void)
         {.name = "json", .kind = FL_OPT_FLAG, .help = "print JSON",
          .out = &options.json},
         {.name = "uncertainty", .kind = FL_OPT_TEXT, .arg = "HOW",
-         .help = "not built yet", .out = &options.uncertainty},
+         .help = NULL, .out = &options.uncertainty},
         {.name = "shift", .kind = FL_OPT_TEXT, .arg = "CHAIN",
-         .help = "not built yet", .out = &options.shift},
+         .help = NULL, .out = &options.shift},
         {.name = "reference", .kind = FL_OPT_TEXT, .arg = "DATASET",
-         .help = "not built yet", .out = &options.reference},
+         .help = NULL, .out = &options.reference},
         {.name = "label-map", .kind = FL_OPT_TEXT, .arg = "FILE",
-         .help = "not built yet", .out = &options.label_map},
+         .help = NULL, .out = &options.label_map},
         {0},
     };
     return table;

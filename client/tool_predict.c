@@ -30,7 +30,7 @@ const fl_opt *client_predict_options(void)
          .help = "train, val or test; default test", .out = &options.split},
         {.name = "threads", .kind = FL_OPT_INT, .arg = "N",
          .help = "default 1", .out = &options.threads, .min = 1, .max = 256},
-        {.name = "maps", .kind = FL_OPT_FLAG, .help = "not built yet",
+        {.name = "maps", .kind = FL_OPT_FLAG, .help = NULL,
          .out = &options.maps},
         {0},
     };

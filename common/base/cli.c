@@ -10,6 +10,11 @@
 
 #include "base/mem.h"
 
+enum {
+    HELP_COLUMNS = 80,   // longer lines of help are broken
+    OPTION_COLUMNS = 30, // "  --name ARG" up to here has its help beside it
+};
+
 static const fl_opt *find_option(const fl_opt *opts, const char *name, size_t n)
 {
     for (const fl_opt *o = opts; o != NULL && o->name != NULL; o++) {
@@ -161,6 +166,42 @@ static const fl_command *find_command(const fl_program *p, const char *name)
     return NULL;
 }
 
+/* Up to a space, but [--seed N] is one word. */
+static size_t word_length(const char *text)
+{
+    size_t n = 0;
+    int depth = 0;
+    for (; text[n] != '\0' && text[n] != '\n' && (text[n] != ' ' || depth > 0); n++) {
+        depth += (text[n] == '[') - (text[n] == ']');
+    }
+    return n;
+}
+
+/* Prints words up to HELP_COLUMNS; an empty line begins a paragraph.  column:
+ * where the cursor stands, indent: where further lines begin. */
+static void print_filled(FILE *to, const char *text, size_t column, size_t indent)
+{
+    bool first = true;
+    while (*text != '\0') {
+        size_t n_spaces = strspn(text, " \n"), n = word_length(text + n_spaces);
+        if (strncmp(text, "\n\n", 2) == 0) {
+            fprintf(to, "\n\n%*s", (int)indent, "");
+            column = indent;
+        } else if (!first && n > 0 && column + n_spaces + n > HELP_COLUMNS) {
+            fprintf(to, "\n%*s", (int)indent, "");
+            column = indent;
+        } else {
+            fprintf(to, "%*s", (int)n_spaces, "");
+            column += n_spaces;
+        }
+        fprintf(to, "%.*s", (int)n, text + n_spaces);
+        column += n;
+        text += n_spaces + n;
+        first = false;
+    }
+    fputc('\n', to);
+}
+
 static void print_usage(FILE *to, const fl_program *p)
 {
     fprintf(to, "%s - %s\n\n", p->name, p->summary);
@@ -171,22 +212,60 @@ static void print_usage(FILE *to, const fl_program *p)
     fprintf(to, "\n`%s help COMMAND` tells more; --version, --man.\n", p->name);
 }
 
+static void print_synopsis(FILE *to, const fl_program *p, const fl_command *c)
+{
+    char start[128];
+    int n = snprintf(start, sizeof start, "usage: %s %s", p->name, c->name);
+    bool has_args = c->args != NULL && c->args[0] != '\0';
+    fprintf(to, "%s%s", start, has_args ? " " : "");
+    print_filled(to, has_args ? c->args : "", (size_t)n + has_args, 4);
+}
+
+/* The longest "  --name ARG  " that still has its help beside it. */
+static size_t width_of_options(const fl_opt *opts)
+{
+    size_t width = 0;
+    for (const fl_opt *o = opts; o != NULL && o->name != NULL; o++) {
+        size_t n = strlen("  --") + strlen(o->name) + (o->arg != NULL ? 1 + strlen(o->arg) : 0) + 2;
+        width = o->help != NULL && n <= OPTION_COLUMNS && n > width ? n : width;
+    }
+    return width;
+}
+
+static void print_options(FILE *to, const fl_opt *opts)
+{
+    size_t width = width_of_options(opts);
+    for (const fl_opt *o = opts; o != NULL && o->name != NULL; o++) {
+        if (o->help == NULL) {
+            continue;
+        }
+        char *left = fl_xasprintf("  --%s%s%s", o->name, o->arg != NULL ? " " : "",
+                                  o->arg != NULL ? o->arg : "");
+        char *help = fl_xasprintf("%s%s%s", o->help, o->required ? " (required)" : "",
+                                  o->kind == FL_OPT_LIST ? " (repeatable)" : "");
+        if (strlen(left) + 2 > width) {
+            fprintf(to, "%s\n%*s", left, (int)width, "");
+        } else {
+            fprintf(to, "%-*s", (int)width, left);
+        }
+        print_filled(to, help, width, width);
+        free(help);
+        free(left);
+    }
+}
+
 static void print_command(FILE *to, const fl_program *p, const fl_command *c)
 {
-    fprintf(to, "usage: %s %s %s\n\n%s\n", p->name, c->name, c->args != NULL ? c->args : "",
-            c->help);
+    print_synopsis(to, p, c);
+    fprintf(to, "\n%s\n", c->help);
     const fl_opt *opts = c->options != NULL ? c->options() : NULL;
     if (opts != NULL && opts->name != NULL) {
         fprintf(to, "\noptions:\n");
-    }
-    for (const fl_opt *o = opts; o != NULL && o->name != NULL; o++) {
-        char left[64];
-        snprintf(left, sizeof left, "--%s %s", o->name, o->arg != NULL ? o->arg : "");
-        fprintf(to, "  %-24s %s%s%s\n", left, o->help, o->required ? " (required)" : "",
-                o->kind == FL_OPT_LIST ? " (repeatable)" : "");
+        print_options(to, opts);
     }
     if (c->details != NULL) {
-        fprintf(to, "\n%s\n", c->details);
+        fputc('\n', to);
+        print_filled(to, c->details, 0, 0);
     }
 }
 
@@ -229,6 +308,9 @@ static void print_man(const fl_program *p)
         printf("\n");
         const fl_opt *opts = c->options != NULL ? c->options() : NULL;
         for (const fl_opt *o = opts; o != NULL && o->name != NULL; o++) {
+            if (o->help == NULL) {
+                continue;
+            }
             printf(".TP\n.B \\-\\-");
             print_roff(o->name);
             printf(" ");
@@ -273,7 +355,8 @@ static int run_command(const fl_program *p, const fl_command *c, int argc, char 
     const char *text = err.text[0] != '\0' ? err.text : fl_status_text(st);
     fprintf(stderr, "%s %s: %s\n", p->name, c->name, text);
     if (st == FL_EUSAGE) {
-        fprintf(stderr, "usage: %s %s %s\n", p->name, c->name, c->args != NULL ? c->args : "");
+        fprintf(stderr, "usage: %s %s%s%s\n", p->name, c->name, c->args != NULL ? " " : "",
+                c->args != NULL ? c->args : "");
     }
     return fl_exit_code(st);
 }

@@ -29,7 +29,7 @@ typedef struct {
     const char *name;    // without the dashes
     fl_opt_kind kind;
     const char *arg;     // "DIR" in the help; NULL for flags
-    const char *help;    // one line
+    const char *help;    // one line; NULL: not shown
     void *out;           // where the value goes; holds the default before
     double min, max;     // FL_OPT_INT and FL_OPT_NUM; both 0 = any
     bool required;

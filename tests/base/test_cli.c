@@ -122,8 +122,12 @@ static fl_status run_bad(int argc, char **argv, fl_err *err)
 static const fl_opt *good_options(void)
 {
     static bool json;
+    static bool later;
     static const fl_opt opts[] = {
         {"json", FL_OPT_FLAG, NULL, "print facts", &json, 0, 0, false},
+        {"later", FL_OPT_FLAG, NULL, NULL, &later, 0, 0, false},
+        {"a-name-that-is-much-too-long", FL_OPT_FLAG, NULL,
+         "a help so long that it reaches the last column of a terminal and goes on", &later, 0, 0, false},
         {0},
     };
     return opts;
@@ -207,7 +211,14 @@ static void help_comes_from_the_table(void **state)
     run_says("--help", NULL, 0, "  good         does well\n", NULL);
     run_says("help", NULL, 0, "  bad          does not\n", NULL);
     run_says("help", "good", 0, "usage: consilium-test good DIR [--json]\n", NULL);
-    run_says("good", "--help", 0, "--json                   print facts\n", NULL);
+    run_says("good", "--help", 0,
+             "\n\noptions:\n"
+             "  --json  print facts\n"
+             "  --a-name-that-is-much-too-long\n"
+             "          a help so long that it reaches the last column of a terminal and goes\n"
+             "          on\n\n.starts with",
+             NULL);
+    run_says("help", "bad", 0, "usage: consilium-test bad\n\ndoes not\n", NULL);
     run_says("help", "ugly", 2, NULL, "no command 'ugly'");
     run_says("--version", NULL, 0, "consilium-test " FL_VERSION "\n", NULL);
 }
