@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cli.h"
 #include "base/log.h"
@@ -67,8 +68,8 @@ static fl_status run_init(int argc, char **argv, fl_err *err)
         fed_public_key curve = fed_identity_public(f.identity);
         fed_verify_key sign = fed_identity_verify(f.identity);
         fed_fingerprint(fingerprint, &curve, &sign);
-        printf("federation %s at %s\nfingerprint of the coordinator: %s\nnext: coordinator invite "
-               "%s --site NAME\n",
+        printf("federation %s at %s\nfingerprint of the coordinator: %s\nnext: "
+               "consilium-coordinator invite %s --site NAME\n",
                f.name, f.address, fingerprint, pos.items[0]);
         roster_close(&r);
         federation_close(&f);
@@ -199,6 +200,7 @@ static fl_status run_remove(int argc, char **argv, fl_err *err)
 
 static struct {
     const char *job, *bind, *name;
+    bool quiet;
 } run_o;
 
 static const fl_opt run_options[] = {
@@ -208,6 +210,7 @@ static const fl_opt run_options[] = {
      "where to listen (all interfaces, the port of the federation's address)", &run_o.bind, 0, 0,
      false},
     {"name", FL_OPT_TEXT, "RUN", "the run's name (the job's)", &run_o.name, 0, 0, false},
+    {"quiet", FL_OPT_FLAG, NULL, "nothing on standard output", &run_o.quiet, 0, 0, false},
     {0},
 };
 
@@ -277,6 +280,9 @@ static bool finished_before(const char *dir)
 
 static void print_end(const char *dir)
 {
+    if (run_o.quiet) {
+        return;
+    }
     json_t *report = NULL;
     char *path = fl_path_join(dir, "report/report.json");
     if (fl_json_read(&report, path, (size_t)1 << 30, NULL) == FL_OK) {
@@ -287,6 +293,44 @@ static void print_end(const char *dir)
     }
     printf("report: %s/report/index.html\n", dir);
     free(path);
+}
+
+/* ZeroMQ writes tcp://[::ffff:10.0.0.1]:7700 and tcp://[::]:7700. */
+static void print_address(const char *address)
+{
+    const char *mapped = strstr(address, "[::ffff:"), *any = strstr(address, "[::]");
+    const char *odd = mapped != NULL ? mapped : any, *end = strchr(address, ']');
+    if (odd == NULL || end == NULL) {
+        printf("listening on %s\n", address);
+        return;
+    }
+    const char *host = mapped != NULL ? mapped + strlen("[::ffff:") : "*]";
+    printf("listening on %.*s%.*s%s\n", (int)(odd - address), address, (int)strcspn(host, "]"), host,
+           end + 1);
+}
+
+static void print_start(serve *s, const char *dir)
+{
+    if (run_o.quiet) {
+        return;
+    }
+    print_address(serve_address(s));
+    if (dir != NULL) {
+        char hex[FL_HEX_DIGEST];
+        fl_hex(hex, run_digest(serve_active_run(s))->bytes, FL_DIGEST_BYTES);
+        printf("run %s, job %s\n", fl_path_base(dir), hex);
+    } else {
+        printf("no job: enrolling and handing out finished models until stopped\n");
+    }
+    fflush(stdout);
+}
+
+/* A person who watches the line of progress wants only warnings beside it. */
+static void quieten_terminal(void)
+{
+    if (isatty(STDERR_FILENO) && getenv("CONSILIUM_LOG") == NULL) {
+        fl_log_setup(NULL, FL_LOG_WARN);
+    }
 }
 
 static fl_status serve_until_done(const federation *f, const char *dir, fl_err *err)
@@ -301,15 +345,10 @@ static fl_status serve_until_done(const federation *f, const char *dir, fl_err *
         return st;
     }
     fl_catch_signals();
-    printf("listening on %s\n", serve_address(s));
+    print_start(s, dir);
     if (dir != NULL) {
-        char hex[FL_HEX_DIGEST];
-        fl_hex(hex, run_digest(serve_active_run(s))->bytes, FL_DIGEST_BYTES);
-        printf("run %s, job %s\n", fl_path_base(dir), hex);
-    } else {
-        printf("no job: enrolling and handing out finished models until stopped\n");
+        quieten_terminal();
     }
-    fflush(stdout);
     st = serve_run(s, err);
     serve_destroy(&s);
     if (st == FL_EFULL) {
@@ -344,7 +383,9 @@ static fl_status run_run(int argc, char **argv, fl_err *err)
         goto done;
     }
     if (run_o.job != NULL && finished_before(dir)) {
-        printf("run %s is finished\n", fl_path_base(dir));
+        if (!run_o.quiet) {
+            printf("run %s is finished\n", fl_path_base(dir));
+        }
         print_end(dir);
         goto done;
     }
@@ -383,11 +424,13 @@ static const fl_command commands[] = {
      "With\n--confirm the site takes part only after "
      "`sites DIR --confirm NAME`, when the\nfingerprints were compared, by telephone for example.",
      run_invite, get_invite_options},
-    {"run", "DIR [--job JOB.yaml] [--bind tcp://*:7700] [--name RUN]",
+    {"run", "DIR [--job JOB.yaml] [--bind tcp://*:7700] [--name RUN] [--quiet]",
      "run a job to its end, or go on with one",
      "The same job goes on where it was stopped or killed.  Without --job an unfinished run\ngoes "
      "on; when there is none, hospitals can "
-     "enrol and fetch finished models until the\nprogram is stopped.",
+     "enrol and fetch finished models until the\nprogram is stopped.\n\nOn a terminal there is one line "
+     "of progress, and warnings; elsewhere every event has a\nline. CONSILIUM_LOG=error, warn, info or "
+     "debug chooses.",
      run_run, get_run_options},
     {"sites", "DIR [--json] [--confirm SITE]", "list the hospitals with their fingerprints", NULL,
      coordinator_sites, coordinator_sites_options},

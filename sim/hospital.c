@@ -315,7 +315,7 @@ fl_status hospital_make_all(const scenario *s, const char *dir, fl_err *err)
     for (size_t i = 0; i < s->n_hospitals && st == FL_OK; i++) {
         const scenario_hospital *h = &s->hospitals[i];
         char *own = fl_path_join(dir, h->name);
-        fl_progress("hospital %zu of %zu: %s", i + 1, s->n_hospitals, h->name);
+        fl_progress("making data: hospital %zu of %zu, %s", i + 1, s->n_hospitals, h->name);
         if (h->dataset_yaml != NULL || h->data != NULL) {
             st = refer_to_own(s, h, own, err);
         } else if (s->kind == SCENARIO_GENERATE) {

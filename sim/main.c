@@ -46,7 +46,7 @@ static const fl_opt *run_options(void)
         {.name = "set", .kind = FL_OPT_LIST, .arg = "a.b=V", .help = "changes a key of the job, or hospitals.NAME.key", .out = &opt.set},
         {.name = "sweep", .kind = FL_OPT_LIST, .arg = "a.b=V,W", .help = "runs every value (several: their product) into results.csv", .out = &opt.sweep},
         {.name = "seeds", .kind = FL_OPT_TEXT, .arg = "1-10", .help = "runs every seed", .out = &opt.seeds},
-        {.name = "quiet", .kind = FL_OPT_FLAG, .help = "the coordinator's lines go to OUT/logs", .out = &opt.quiet},
+        {.name = "quiet", .kind = FL_OPT_FLAG, .help = "no line of progress; what the coordinator says goes to OUT/logs", .out = &opt.quiet},
         {.name = "reverse", .kind = FL_OPT_FLAG, .help = "starts the clients in reverse order: the model must not care", .out = &opt.reverse},
         {0}};
     return options;
@@ -114,7 +114,7 @@ static fl_status print_report(const char *out, fl_err *err)
     fl_status st = fl_json_read(&report, path, MAX_REPORT_BYTES, err);
     if (st == FL_OK) {
         char *text = report_text(report);
-        printf("%s\nThe report: %s/report/index.html\n", text, out);
+        printf("%s\nreport: %s/report/index.html\n", text, out);
         free(text);
     }
     json_decref(report);
@@ -152,7 +152,7 @@ static fl_status run_sweep(const char *path, const scenario_setting *settings, f
     free(axes);
     free(seeds);
     if (st == FL_OK) {
-        printf("Every figure: %s/results.csv\n", opt.out);
+        printf("every figure: %s/results.csv\n", opt.out);
     }
     return st;
 }
@@ -185,17 +185,17 @@ static fl_status cmd_keys(int argc, char **argv, fl_err *err)
 }
 
 static const fl_command commands[] = {
-    {.name = "hospital", .args = "--scenario S.yaml --out DIR [--gallery PNG]", .help = "writes the simulated hospitals' data sets",
+    {.name = "hospital", .args = "--scenario S.yaml --out DIR [--gallery PNG]", .help = "write the simulated hospitals' data sets",
      .details = "Every hospital becomes a folder with dataset.yaml, as a real one would have. The same seed gives the same bytes.",
      .run = cmd_hospital, .options = hospital_options},
-    {.name = "run", .args = "SCENARIO.yaml --out DIR [--seed N] [--set a.b=V]... [--sweep a.b=V,W]... [--seeds 1-10]",
-     .help = "plays a scenario with the real programs, from data to report",
+    {.name = "run", .args = "SCENARIO.yaml --out DIR [--seed N] [--set a.b=V]... [--sweep a.b=V,W]... [--seeds 1-10] [--quiet]",
+     .help = "play a scenario with the real programs, from data to report",
      .details = "Makes the data, founds a federation, invites and joins every hospital, starts one coordinator and the clients as "
                 "real processes on this machine, trains the baselines and writes the report.\n\n"
                 "--set addresses the job first (rounds=5), then hospitals.NAME.key. --sweep and --seeds run the product into "
                 "OUT/results.csv; finished runs are not done again.",
      .run = cmd_run, .options = run_options},
-    {.name = "keys", .args = "", .help = "prints every key of scenario.yaml", .run = cmd_keys},
+    {.name = "keys", .args = "", .help = "the reference of the keys in scenario.yaml", .run = cmd_keys},
     {0}};
 
 int main(int argc, char **argv)

@@ -140,6 +140,7 @@ static fl_status start_coordinator(stage *g, fl_err *err)
         launch_args_add(&a, job_path);
         launch_args_add(&a, "--bind");
         launch_args_add(&a, g->address);
+        launch_args_add(&a, "--quiet"); // its table comes again, with the baselines
         st = launch_start(&g->coordinator, "coordinator run", &a, g->o->quiet ? log : NULL, 0, err);
         launch_args_clear(&a);
     }
@@ -277,10 +278,14 @@ static fl_status play(stage *g, fl_err *err)
     if (st != FL_OK || (st = wait_for_run(g, err)) != FL_OK || (st = wait_for_clients(g, err)) != FL_OK) {
         return st;
     }
-    if ((st = launch_wait(&g->centralised, err)) != FL_OK) {
-        return st;
+    if (g->centralised.pid != 0 && !g->o->quiet) {
+        fl_progress("training the centralised model, to compare with");
     }
-    return finish_report(g, err);
+    if ((st = launch_wait(&g->centralised, err)) == FL_OK) {
+        st = finish_report(g, err);
+    }
+    fl_progress_end();
+    return st;
 }
 
 fl_status play_run(const scenario *s, const play_options *options, fl_err *err)
