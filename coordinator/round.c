@@ -527,6 +527,7 @@ void round_apply(round_machine *m, const round_step *step, int64_t now_ms)
     case ROUND_STEP_ASK:
     case ROUND_STEP_LOST:
         s->answer = ROUND_ASKED;
+        s->progress_ms = now_ms;  // it had nothing to get on with
         break;
     case ROUND_STEP_STOP:
         break;

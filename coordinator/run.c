@@ -430,6 +430,8 @@ static fl_status turn_once(run *r, int64_t now_ms, round_step *step, bool *enter
             const round_site *s = round_at(r->machine, step->site);
             fl_log(FL_LOG_WARN, "round.absent", "run=%s site=%s reason=\"%s\"", r->name,
                    s->name.text, s->reason);
+        }
+        if (st == FL_OK && !*entered) {
             mark_changed(r, step->site);
         }
     }

@@ -344,6 +344,18 @@ static void whoever_joins_late_fills_a_round_that_cannot_reach_its_quorum(void *
     check(settle(&d, 1004));
     check_int(round_now(d.m), ROUND_EVALUATING);
     round_destroy(&d.m);
+
+    d = driver_of(3, 2, 1);  // who has waited for long without work has not stalled
+    contribute(&d, 0, 1);
+    contribute(&d, 1, 1);
+    check(settle(&d, 1000));
+    contribute(&d, 0, 1001);
+    contribute(&d, 2, 1002);
+    round_heard(d.m, 2, 9000);
+    check(settle(&d, 9000));  // site-b is silent, so site-c is asked
+    check_int(round_at(d.m, 1)->answer, ROUND_ABSENT);
+    check_int(round_at(d.m, 2)->answer, ROUND_ASKED);
+    round_destroy(&d.m);
 }
 
 static void a_site_that_fails_to_train_is_absent_and_asked_again_after_hello(void **state)
