@@ -21,8 +21,10 @@ enum {
 };
 
 static const fed_zmq_setting client_settings[] = {
-    {ZMQ_SNDHWM, FED_QUEUE},       {ZMQ_RCVHWM, CLIENT_IN}, {ZMQ_CONNECT_TIMEOUT, 10000},  // ms
-    {ZMQ_RECONNECT_IVL, 100},  // ms, doubling up to
+    {ZMQ_SNDHWM, FED_QUEUE},
+    {ZMQ_RCVHWM, CLIENT_IN},
+    {ZMQ_CONNECT_TIMEOUT, 10000},  // ms
+    {ZMQ_RECONNECT_IVL, 100},      // ms, doubling up to
     {ZMQ_RECONNECT_IVL_MAX, 5000},
 };
 

@@ -33,9 +33,11 @@ enum {
 };
 
 static const fed_zmq_setting server_settings[] = {
-    {ZMQ_CURVE_SERVER, 1},   {ZMQ_ROUTER_MANDATORY, 1},  // a route that is gone is an error
-    {ZMQ_BACKLOG, 4096},     {ZMQ_SNDHWM, SERVER_OUT},   // per peer
-    {ZMQ_RCVHWM, SERVER_IN},
+    {ZMQ_CURVE_SERVER, 1},
+    {ZMQ_ROUTER_MANDATORY, 1},  // a route that is gone is an error
+    {ZMQ_BACKLOG, 4096},
+    {ZMQ_SNDHWM, SERVER_OUT},  // per peer
+    {ZMQ_RCVHWM, SERVER_IN},   // likewise
 };
 
 typedef struct {

@@ -62,9 +62,12 @@ static const report_field model_fields[] = {
 };
 
 static const report_field select_fields[] = {
-    {"round", .check = report_is_count},  {"metric", .check = report_is_text},
-    {"split", .check = report_is_text},   {"keep", .check = report_is_text},
-    {"value", .check = report_is_number}, {0},
+    {"round", .check = report_is_count},
+    {"metric", .check = report_is_text},
+    {"split", .check = report_is_text},
+    {"keep", .check = report_is_text},
+    {"value", .check = report_is_number},
+    {0},
 };
 
 static const report_field threshold_fields[] = {
@@ -154,9 +157,12 @@ static const report_field privacy_fields[] = {
 };
 
 static const report_field refusal_fields[] = {
-    {"time", .check = report_is_text},   {"address", .check = report_is_text},
-    {"what", .check = report_is_text},   {"reason", .check = report_is_text},
-    {"count", .check = report_is_count}, {0},
+    {"time", .check = report_is_text},
+    {"address", .check = report_is_text},
+    {"what", .check = report_is_text},
+    {"reason", .check = report_is_text},
+    {"count", .check = report_is_count},
+    {0},
 };
 
 static const report_field security_fields[] = {

@@ -38,9 +38,12 @@ static const report_field analysed_fields[] = {
 };
 
 static const report_field flow_fields[] = {
-    {"files", .check = report_is_count},     {"cases", .check = report_is_count},
-    {"patients", .check = report_is_count},  {"refused", REPORT_BY_NAME, .check = report_is_count},
-    {"analysed", .fields = analysed_fields}, {0},
+    {"files", .check = report_is_count},
+    {"cases", .check = report_is_count},
+    {"patients", .check = report_is_count},
+    {"refused", REPORT_BY_NAME, .check = report_is_count},
+    {"analysed", .fields = analysed_fields},
+    {0},
 };
 
 static fl_status flow_adds_up(report_walk *w, const json_t *v)
