@@ -7,13 +7,20 @@
 #ifndef NN_LOSS_H
 #define NN_LOSS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 typedef enum {
     NN_LOSS_SOFTMAX_CE,  // logits (N, K), target (N) class codes as float
     NN_LOSS_SIGMOID_CE,  // logits (N, K), target (N, K) in [0, 1]
-    NN_LOSS_MSE          // output (N, K), target (N, K)
+    NN_LOSS_MSE,         // output (N, K), target (N, K)
+    NN_LOSS_FOCAL,       // as SOFTMAX_CE, easy cases weigh less (Lin et al. 2017)
+    NN_LOSS_EVIDENTIAL,  // as SOFTMAX_CE; a Dirichlet's parameters (Sensoy et al. 2018)
+    NN_LOSS_L1,          // as MSE
+    NN_LOSS_HUBER,       // as MSE; squares up to delta, then straight (Huber 1964)
+    NN_LOSS_DICE,        // logits (N, K) of the K pixels of an image, target (N, K) in [0, 1]
+    NN_LOSS_DICE_CE      // the sum of DICE and SIGMOID_CE
 } nn_loss_kind;
 
 typedef struct {
@@ -22,7 +29,15 @@ typedef struct {
      * each output (K).  NULL = 1.  Copied by the plan.  As PyTorch: softmax
      * divides by the sum of the weights of the rows. */
     const float *class_weight;
+    double smoothing;  // SOFTMAX_CE: share of the label given to all classes alike
+    double gamma;      // FOCAL: (1 - p)^gamma; 0 = SOFTMAX_CE
+    double delta;      // HUBER, > 0
+    double anneal;     // EVIDENTIAL: weight of the divergence from knowing nothing,
+                       // which grows from 0 to 1 in the first epochs
 } nn_loss_config;
+
+/* Whether a target is one code a row, not a number for each output. */
+bool nn_loss_takes_codes(nn_loss_kind kind);
 
 /*
  * The mean loss, and its gradient by the logits (same shape; rows from n_valid

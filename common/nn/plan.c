@@ -96,8 +96,8 @@ static void add_loss(nn_plan *p, nn_build *b)
         return;
     }
     p->K = dims.dim[1];
-    p->target = nn_build_flat(b, p->cfg.loss.kind == NN_LOSS_SOFTMAX_CE ? dims.dim[0]
-                                                                        : dims.dim[0] * p->K);
+    p->target = nn_build_flat(b, nn_loss_takes_codes(p->cfg.loss.kind) ? dims.dim[0]
+                                                                       : dims.dim[0] * p->K);
     p->dlogits = nn_build_slot(b, nn_layout_plain(p->d, 2, dims.dim));
     nn_steps_pin(p->steps, p->target);
     nn_steps_pin(p->steps, p->dlogits);
@@ -282,7 +282,7 @@ static double step_in_tail(nn_plan *p, float *params, float *grad, int64_t n_val
         nn_vec_copy(nn_plan_input(p->tail, i), nn_plan_input(p, i), n_valid * p->row[i]);
     }
     nn_vec_copy(nn_plan_target(p->tail), nn_plan_target(p),
-                p->cfg.loss.kind == NN_LOSS_SOFTMAX_CE ? n_valid : n_valid * p->K);
+                nn_loss_takes_codes(p->cfg.loss.kind) ? n_valid : n_valid * p->K);
     double loss = nn_plan_step(p->tail, params, grad, n_valid, rng);
     for (size_t i = 0; i < nn_graph_n_outputs(p->g); i++) {
         const nn_shape *shape = nn_graph_shape(p->g, nn_graph_output_at(p->g, i));

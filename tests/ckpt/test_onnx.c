@@ -254,7 +254,7 @@ static void a_pytorch_export_is_read_as_a_trainable_graph(void **state)
 
     nn_plan *plan;
     nn_plan_config cfg = {
-        .capacity = 2, .train = true, .threads = 1, .loss = {NN_LOSS_SOFTMAX_CE, NULL}};
+        .capacity = 2, .train = true, .threads = 1, .loss = {.kind = NN_LOSS_SOFTMAX_CE}};
     check_ok(nn_plan_new(&plan, g, &cfg, &err), err);
     float *grad = fl_xcalloc((size_t)nn_table_count(table), sizeof *grad);
     memcpy(nn_plan_input(plan, 0), input, 2 * 18 * 18 * sizeof *input);

@@ -31,7 +31,7 @@ static void train_a_step(const nn_graph *g, float *params)
 {
     fl_err err = FL_ERR_INIT;
     nn_plan *plan;
-    nn_plan_config cfg = {.capacity = 2, .train = true, .threads = 1, .loss = {NN_LOSS_MSE, NULL}};
+    nn_plan_config cfg = {.capacity = 2, .train = true, .threads = 1, .loss = {.kind = NN_LOSS_MSE}};
 
     if (nn_plan_new(&plan, g, &cfg, &err) == FL_OK) {
         float *grad = fl_xcalloc((size_t)nn_table_count(nn_graph_table(g)), sizeof *grad);

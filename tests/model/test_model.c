@@ -83,7 +83,7 @@ static void every_model_of_the_registry_trains(void **state)
         nn_graph *g = build(ops->name, &image28, 2);
         nn_plan *plan;
         nn_plan_config cfg = {
-            .capacity = 4, .train = true, .threads = 1, .loss = {NN_LOSS_SOFTMAX_CE, NULL}};
+            .capacity = 4, .train = true, .threads = 1, .loss = {.kind = NN_LOSS_SOFTMAX_CE}};
         nn_params params, grad;
         check_ok(nn_plan_new(&plan, g, &cfg, &err), err);
         check_ok(nn_params_init(&params, nn_graph_table(g), &err), err);

@@ -148,7 +148,7 @@ static void logistic_regression_by_sgd(void **state)
                           &(exercise){.name = "logistic",
                                       .sizes = {4},
                                       .n_sizes = 1,
-                                      .loss = {NN_LOSS_SIGMOID_CE, weight},
+                                      .loss = {.kind = NN_LOSS_SIGMOID_CE, .class_weight = weight},
                                       .optim = {.kind = NN_SGD, .lr = 0.1},
                                       .target = is_positive});
 }
@@ -162,7 +162,7 @@ static void cnn_by_nesterov_with_class_weights(void **state)
         &(exercise){.name = "cnn",
                     .sizes = {8, 8, 5},
                     .n_sizes = 3,
-                    .loss = {NN_LOSS_SOFTMAX_CE, weight},
+                    .loss = {.kind = NN_LOSS_SOFTMAX_CE, .class_weight = weight},
                     .optim = {.kind = NN_SGD,
                               .lr = 0.05,
                               .momentum = 0.9,
@@ -192,7 +192,7 @@ static void batch_norm_and_a_residual_sum_by_adam(void **state)
     check_against_pytorch(g, &(exercise){.name = "residual",
                                          .sizes = {6, 6, 4},
                                          .n_sizes = 3,
-                                         .loss = {NN_LOSS_SOFTMAX_CE, NULL},
+                                         .loss = {.kind = NN_LOSS_SOFTMAX_CE},
                                          .optim = {.kind = NN_ADAM,
                                                    .lr = 0.005,
                                                    .beta1 = 0.9,

@@ -154,7 +154,7 @@ static nn_plan *new_plan(const problem *p, bool train, int threads)
                           .train = train,
                           .precision = NN_FP32,
                           .threads = threads,
-                          .loss = {NN_LOSS_MSE, NULL}};
+                          .loss = {.kind = NN_LOSS_MSE}};
 
     check_ok(nn_plan_new(&plan, p->g, &cfg, &err), err);
     memcpy(nn_plan_input(plan, 0), p->x, (size_t)p->n_in * sizeof *p->x);

@@ -86,7 +86,7 @@ static void a_step_allocates_nothing(void **state)
     nn_plan *plan;
     nn_optim_config adam;
     nn_plan_config cfg = {
-        .capacity = 8, .train = true, .threads = 1, .loss = {NN_LOSS_SOFTMAX_CE, NULL}};
+        .capacity = 8, .train = true, .threads = 1, .loss = {.kind = NN_LOSS_SOFTMAX_CE}};
     check_ok(nn_params_init(&params, nn_graph_table(g), &err), err);
     check_ok(nn_params_init(&grad, nn_graph_table(g), &err), err);
     nn_optim_defaults(&adam);

@@ -9,7 +9,7 @@
 static void cross_entropy_of_a_uniform_guess_is_log_k(void **state)
 {
     (void)state;
-    nn_loss_config cfg = {NN_LOSS_SOFTMAX_CE, NULL};
+    nn_loss_config cfg = {.kind = NN_LOSS_SOFTMAX_CE};
     float logits[] = {2, 2, 2, 2, 2, 2}, target[] = {0, 2}, dlogits[6];
     check_near(nn_loss_run(&cfg, logits, target, 2, 2, 3, dlogits), log(3), 1e-12);
     check_near(dlogits[0], (1.0 / 3 - 1) / 2, 1e-7);
@@ -52,17 +52,17 @@ static void gradients_are_right_with_weights_and_missing_labels(void **state)
     for (int i = 0; i < ROWS * K; i++) {
         values[i] = i % 7 == 3 ? NAN : (float)(i % 3) / 2;
     }
-    check_gradient(&(nn_loss_config){NN_LOSS_SOFTMAX_CE, NULL}, codes);
-    check_gradient(&(nn_loss_config){NN_LOSS_SOFTMAX_CE, weight}, codes);
-    check_gradient(&(nn_loss_config){NN_LOSS_SIGMOID_CE, NULL}, values);
-    check_gradient(&(nn_loss_config){NN_LOSS_SIGMOID_CE, weight}, values);
-    check_gradient(&(nn_loss_config){NN_LOSS_MSE, NULL}, values);
+    check_gradient(&(nn_loss_config){.kind = NN_LOSS_SOFTMAX_CE}, codes);
+    check_gradient(&(nn_loss_config){.kind = NN_LOSS_SOFTMAX_CE, .class_weight = weight}, codes);
+    check_gradient(&(nn_loss_config){.kind = NN_LOSS_SIGMOID_CE}, values);
+    check_gradient(&(nn_loss_config){.kind = NN_LOSS_SIGMOID_CE, .class_weight = weight}, values);
+    check_gradient(&(nn_loss_config){.kind = NN_LOSS_MSE}, values);
 }
 
 static void what_is_not_labelled_weighs_nothing(void **state)
 {
     (void)state;
-    nn_loss_config softmax = {NN_LOSS_SOFTMAX_CE, NULL}, sigmoid = {NN_LOSS_SIGMOID_CE, NULL};
+    nn_loss_config softmax = {.kind = NN_LOSS_SOFTMAX_CE}, sigmoid = {.kind = NN_LOSS_SIGMOID_CE};
     float logits[] = {1, -1, 9, 9}, codes[] = {0, -1}, values[] = {1, NAN, NAN, NAN}, dlogits[4];
     float none[] = {-1, -1};
     check_near(nn_loss_run(&softmax, logits, codes, 2, 2, 2, dlogits), log1p(exp(-2)), 1e-12);
@@ -76,7 +76,7 @@ static void what_is_not_labelled_weighs_nothing(void **state)
 static void large_logits_do_not_overflow(void **state)
 {
     (void)state;
-    nn_loss_config softmax = {NN_LOSS_SOFTMAX_CE, NULL}, sigmoid = {NN_LOSS_SIGMOID_CE, NULL};
+    nn_loss_config softmax = {.kind = NN_LOSS_SOFTMAX_CE}, sigmoid = {.kind = NN_LOSS_SIGMOID_CE};
     float logits[] = {1000, -1000}, code[] = {1}, values[] = {0, 1}, dlogits[2], prob[2];
     check_near(nn_loss_run(&softmax, logits, code, 1, 1, 2, dlogits), 2000, 1e-9);
     check_near(dlogits[0], 1, 1e-6);
@@ -92,7 +92,76 @@ static void a_loss_of_nan_is_nan(void **state)
     (void)state;
     float logits[] = {NAN, 0}, code[] = {0};
     check(isnan(
-        nn_loss_run(&(nn_loss_config){NN_LOSS_SOFTMAX_CE, NULL}, logits, code, 1, 1, 2, NULL)));
+        nn_loss_run(&(nn_loss_config){.kind = NN_LOSS_SOFTMAX_CE}, logits, code, 1, 1, 2, NULL)));
+}
+
+static void gradients_of_the_other_losses_are_right(void **state)
+{
+    (void)state;
+    static const float weight[] = {1, 3, 0.5f, 2};
+    float codes[] = {0, 3, -1, 1, 1}, values[ROWS * K];
+    for (int i = 0; i < ROWS * K; i++) {
+        values[i] = i % 7 == 3 || i / K == 2 ? NAN : (float)(i % 3) / 2;  // a row without any
+    }
+    for (int weighted = 0; weighted < 2; weighted++) {
+        const float *w = weighted ? weight : NULL;
+        check_gradient(
+            &(nn_loss_config){.kind = NN_LOSS_SOFTMAX_CE, .class_weight = w, .smoothing = 0.1},
+            codes);
+        check_gradient(&(nn_loss_config){.kind = NN_LOSS_FOCAL, .class_weight = w, .gamma = 2},
+                       codes);
+        for (int k = 0; k < 3; k++) {
+            nn_loss_config cfg = {.kind = NN_LOSS_EVIDENTIAL, .class_weight = w, .anneal = k / 2.0};
+            check_gradient(&cfg, codes);
+        }
+        check_gradient(&(nn_loss_config){.kind = NN_LOSS_DICE_CE, .class_weight = w}, values);
+    }
+    check_gradient(&(nn_loss_config){.kind = NN_LOSS_L1}, values);
+    check_gradient(&(nn_loss_config){.kind = NN_LOSS_HUBER, .delta = 0.7}, values);
+    check_gradient(&(nn_loss_config){.kind = NN_LOSS_DICE}, values);
+}
+
+static double loss_of(const nn_loss_config *cfg, const float *x, const float *t, int64_t n,
+                      int64_t k)
+{
+    return nn_loss_run(cfg, x, t, n, n, k, NULL);
+}
+
+static void losses_have_their_closed_forms(void **state)
+{
+    (void)state;
+    float even[] = {1, 1, 1, 1}, x[] = {0.5f, -2, 3, 0}, zero[] = {0, 0, 0, 0}, code[] = {2};
+    float half[] = {1, 1, 0, 0}, none[] = {NAN, NAN, NAN, NAN}, unknown[] = {-1};
+    /* A uniform guess: every smoothing costs log 4, focal (3/4)^2 of it. */
+    nn_loss_config smooth = {.kind = NN_LOSS_SOFTMAX_CE, .smoothing = 0.3};
+    check_near(loss_of(&smooth, even, code, 1, 4), log(4), 1e-12);
+    nn_loss_config focal = {.kind = NN_LOSS_FOCAL, .gamma = 2};
+    check_near(loss_of(&focal, even, code, 1, 4), 0.5625 * log(4), 1e-12);
+    /* gamma 0 is cross-entropy. */
+    focal.gamma = 0;
+    nn_loss_config ce = {.kind = NN_LOSS_SOFTMAX_CE};
+    check_near(loss_of(&focal, x, code, 1, 4), loss_of(&ce, x, code, 1, 4), 1e-12);
+    nn_loss_config l1 = {.kind = NN_LOSS_L1}, huber = {.kind = NN_LOSS_HUBER, .delta = 1};
+    check_near(loss_of(&l1, x, zero, 1, 4), 5.5 / 4, 1e-12);
+    check_near(loss_of(&huber, x, zero, 1, 4), (0.125 + 1.5 + 2.5) / 4, 1e-12);
+    /* p = 1/2 everywhere, half of the pixels are 1. */
+    nn_loss_config dice = {.kind = NN_LOSS_DICE}, dice_ce = {.kind = NN_LOSS_DICE_CE};
+    check_near(loss_of(&dice, zero, half, 1, 4), 1 - 3.0 / 5, 1e-12);
+    check_near(loss_of(&dice_ce, zero, half, 1, 4), 1 - 3.0 / 5 + log(2), 1e-12);
+    /* No evidence at all (x far below 0): p = 1/4, S = 4, divergence 0. */
+    float blank[] = {-90, -90, -90, -90}, sure[] = {-90, -90, 90, -90};
+    nn_loss_config evidential = {.kind = NN_LOSS_EVIDENTIAL, .anneal = 1};
+    check_near(loss_of(&evidential, blank, code, 1, 4), 0.75 + 0.75 / 5, 1e-12);
+    /* Two classes, alpha 1 + 90 for the wrong one: KL of Beta(1, 91) is log 91 - 90/91. */
+    float one[] = {0}, wrong[] = {90, -90};
+    double p = 1.0 / 92, expected = 2 * (1 - p) * (1 - p) + 2 * p * (1 - p) / 93;
+    check_near(loss_of(&evidential, wrong, (one[0] = 1, one), 1, 2), expected + log(91) - 90.0 / 91,
+               1e-9);
+    check(loss_of(&evidential, sure, code, 1, 4) < 0.01);
+    check_near(loss_of(&evidential, x, unknown, 1, 4), 0, 0);
+    check_near(loss_of(&focal, x, unknown, 1, 4), 0, 0);
+    check_near(loss_of(&dice_ce, x, none, 1, 4), 0, 0);
+    check_near(loss_of(&huber, x, none, 1, 4), 0, 0);
 }
 
 int main(void)
@@ -100,6 +169,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cross_entropy_of_a_uniform_guess_is_log_k),
         cmocka_unit_test(gradients_are_right_with_weights_and_missing_labels),
+        cmocka_unit_test(gradients_of_the_other_losses_are_right),
+        cmocka_unit_test(losses_have_their_closed_forms),
         cmocka_unit_test(what_is_not_labelled_weighs_nothing),
         cmocka_unit_test(large_logits_do_not_overflow),
         cmocka_unit_test(a_loss_of_nan_is_nan),

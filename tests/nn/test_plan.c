@@ -33,7 +33,7 @@ static nn_plan *new_plan(const nn_graph *g, int64_t capacity, bool train, int th
                           .train = train,
                           .precision = NN_FP32,
                           .threads = threads,
-                          .loss = {NN_LOSS_SOFTMAX_CE, NULL}};
+                          .loss = {.kind = NN_LOSS_SOFTMAX_CE}};
 
     check_ok(nn_plan_new(&plan, g, &cfg, &err), err);
     return plan;
@@ -84,7 +84,7 @@ static void a_plan_trains_and_another_predicts(void **state)
     nn_plan_forward(predict, params.data, ROWS);
     const float *logits = nn_plan_output(predict, 0);
     for (int64_t i = 0; i < ROWS; i++) {  // what was learnt by heart
-        check_near(nn_loss_run(&(nn_loss_config){NN_LOSS_SOFTMAX_CE, NULL}, logits + i * N_CLASSES,
+        check_near(nn_loss_run(&(nn_loss_config){.kind = NN_LOSS_SOFTMAX_CE}, logits + i * N_CLASSES,
                                nn_plan_target(plan) + i, 1, 1, N_CLASSES, NULL),
                    0, 0.2);
     }
