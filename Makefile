@@ -36,7 +36,8 @@ submake = $(MAKE) --no-print-directory $(jobs)
 DEPS := gcc libc6-dev libdnnl-dev libopenblas-pthread-dev \
     liblapacke-dev libzmq3-dev libsodium-dev libprotobuf-c-dev \
     protobuf-c-compiler libonnx-dev libsqlite3-dev libyaml-dev \
-    libjansson-dev libpng-dev libjpeg-dev libzip-dev zlib1g-dev gnuplot-nox
+    libjansson-dev libpng-dev libjpeg-dev libzip-dev zlib1g-dev \
+    libcharls-dev libopenjp2-7-dev gnuplot-nox
 DEPS_CHECK := libcmocka-dev python3-jsonschema iproute2
 DEPS_CI := chromium
 DEPS_FUZZ := clang libclang-rt-dev
@@ -91,11 +92,15 @@ ld_flags  = -pie -Wl,-z,relro,-z,now -Wl,--as-needed \
 # The training engine's plain loops gain from the vectoriser.
 $(BUILD)/obj/common/nn/%.o: folder_flags := -O3
 
+# OpenJPEG's header lies in a folder named after its version.
+openjpeg_dir = $(lastword $(wildcard /usr/include/openjpeg-2.* /usr/local/include/openjpeg-2.*))
+$(BUILD)/obj/common/data/dicom_codecs.o: folder_flags = $(addprefix -isystem ,$(openjpeg_dir))
+
 # Outside libraries, by the folder that includes them.
 libs_base := -lsodium -lyaml -ljansson -lpthread -lm
 libs_nn   := -ldnnl -llapacke -lopenblas
 libs_ckpt := -lprotobuf-c
-libs_data := -lzip -lpng -ljpeg -lz $(if $(wildcard common/data/*.cc),-lstdc++)
+libs_data := -lzip -lpng -ljpeg -lz -lcharls -lopenjp2 $(if $(wildcard common/data/*.cc),-lstdc++)
 libs_fed  := -lzmq -lprotobuf-c
 libs_coordinator := -lsqlite3
 

@@ -20,9 +20,8 @@ enum { HEAD_BYTES = 512 };  // what a format may look at to recognise itself
 const data_format *data_format_at(size_t i)
 {
     static const data_format *const formats[] = {
-        &data_format_png,
-        &data_format_jpeg,
-        &data_format_npy,
+        &data_format_png,   &data_format_jpeg, &data_format_npy,
+        &data_format_dicom,  // before NIfTI: a file can be both, with the latter's header in the preamble
         &data_format_nifti,
     };
     return i < sizeof formats / sizeof *formats ? formats[i] : NULL;
@@ -50,8 +49,9 @@ fl_status data_image_parse(data_image *out, const uint8_t *bytes, size_t n, cons
             return st;
         }
     }
-    return fl_fail(err, FL_EUNSUPPORTED, "%s: expected an image (PNG, JPEG, NIfTI, npy), found %s",
-                   name, n == 0 ? "an empty file" : "none of these");
+    return fl_fail(err, FL_EUNSUPPORTED,
+                   "%s: expected an image (PNG, JPEG, NIfTI, DICOM, npy), found %s", name,
+                   n == 0 ? "an empty file" : "none of these");
 }
 
 fl_status data_image_bytes(char **bytes, size_t *n, const char *path, fl_err *err)

@@ -34,8 +34,11 @@ typedef struct {
      * the front, frames to the top; "" = the file does not say, and affine is 0. */
     double affine[12];
     char orientation[4];
-    char format[32];       // "PNG", "JPEG", "npy", "NIfTI-1"
-    char photometric[32];  // "gray" "RGB" "palette"; ", alpha" behind it: the last channel is alpha
+    double thickness_mm;  // of a slice, which spacing may leave gaps between; 0 = unknown
+    double window_centre, window_width;  // the file's first advice for display; width 0 = none
+    char format[32];                     // "PNG", "JPEG", "npy", "NIfTI-1", "DICOM"
+    char photometric
+        [32];  // "gray" "RGB" "palette", DICOM's own words; ", alpha" behind it: the last channel is alpha
     uint8_t sha256
         [32];  // of the array of stored samples: frames, rows, cols, channels order, little-endian
 } data_image;

@@ -10,6 +10,7 @@ extern const data_format data_format_png;
 extern const data_format data_format_jpeg;
 extern const data_format data_format_npy;
 extern const data_format data_format_nifti;
+extern const data_format data_format_dicom;
 
 /*
  * Checks rows, cols, frames and channels, which the caller has set, against

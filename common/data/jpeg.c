@@ -15,6 +15,7 @@
 #include <jerror.h>
 
 #include "base/mem.h"
+#include "data/dicom.h"
 #include "data/image.h"
 
 /* libjpeg's error manager and the way back; everything that must survive the
@@ -125,6 +126,49 @@ static fl_status read_jpeg(data_image *out, const uint8_t *bytes, size_t n, cons
 }
 
 const data_format data_format_jpeg = {"JPEG", is_jpeg, read_jpeg};
+
+/* --- a frame of a DICOM file --- */
+
+/* The part that libjpeg may leave by longjmp. */
+static fl_status read_frame(struct jpeg_decompress_struct *jpeg, jpeg_errors *e, uint8_t *out,
+                            const dicom_frame *f, const uint8_t *bytes, size_t n, const char *name,
+                            fl_err *err)
+{
+    if (setjmp(e->back)) {
+        return fl_fail(err, FL_EFORMAT, "%s: DICOM: JPEG: %s", name, e->why);
+    }
+    jpeg_create_decompress(jpeg);
+    jpeg_mem_src(jpeg, bytes, n);
+    jpeg_read_header(jpeg, TRUE);
+    if (jpeg->image_height != f->rows || jpeg->image_width != f->cols ||
+        jpeg->num_components != f->samples || f->bytes != 1) {
+        return fl_fail(err, FL_EFORMAT,
+                       "%s: DICOM: the JPEG stream has another shape than the header says", name);
+    }
+    /* DICOM's header, not the stream, says which colours these are */
+    jpeg->jpeg_color_space = f->samples == 1 ? JCS_GRAYSCALE : JCS_YCbCr;
+    jpeg->out_color_space = jpeg->jpeg_color_space;
+    jpeg->dct_method = JDCT_ISLOW;
+    jpeg_start_decompress(jpeg);
+    while (jpeg->output_scanline < jpeg->output_height) {
+        JSAMPROW row = out + (size_t)jpeg->output_scanline * (size_t)(f->cols * f->samples);
+        jpeg_read_scanlines(jpeg, &row, 1);
+    }
+    jpeg_finish_decompress(jpeg);
+    return FL_OK;
+}
+
+fl_status data_dicom_jpeg_8(uint8_t *out, const dicom_frame *f, const uint8_t *bytes, size_t n,
+                            const char *name, fl_err *err)
+{
+    struct jpeg_decompress_struct jpeg = {0};
+    jpeg_errors errors = {.samples = NULL};
+
+    jpeg.err = set_up_errors(&errors);
+    fl_status st = read_frame(&jpeg, &errors, out, f, bytes, n, name, err);
+    jpeg_destroy_decompress(&jpeg);
+    return st;
+}
 
 /* --- the loss of a compression, for shift.c --- */
 

@@ -292,6 +292,16 @@ static void map_to_unit(data_image *image, double low, double high)
     image->full_scale = 1.0f;
 }
 
+/* DICOM's films in which more is darker: a model sees all with bone bright. */
+static void turn_monochrome1(data_image *image)
+{
+    size_t n = (size_t)(image->channels * image->frames * image->rows * image->cols);
+    bool turn = strcmp(image->photometric, "MONOCHROME1") == 0;
+    for (size_t i = 0; i < n && turn; i++) {
+        image->data[i] = 1.0f - image->data[i];  // full_scale is 1 by now
+    }
+}
+
 fl_status data_preprocess_apply(data_image *image, const data_preprocess *p, const nn_shape *input,
                                 const char *name, fl_err *err)
 {
@@ -321,14 +331,19 @@ fl_status data_preprocess_apply(data_image *image, const data_preprocess *p, con
             break;
         }
     }
-    if (st != FL_OK || windowed) {
+    if (st != FL_OK) {
         return st;
+    }
+    if (windowed) {
+        turn_monochrome1(image);
+        return FL_OK;
     }
     if (image->full_scale == 0.0f) {
         map_to_unit(image, least, most);
     } else if (p->n > 0) {
         map_to_unit(image, 0, image->full_scale);
     }
+    turn_monochrome1(image);
     return FL_OK;
 }
 

@@ -183,7 +183,7 @@ static void what_is_no_image_is_refused_in_a_sentence(void **state)
 
     check_fails(data_image_parse(&image, (const uint8_t *)"hello", 5, "h.png", &err),
                 FL_EUNSUPPORTED);
-    check_str(err.text, "h.png: expected an image (PNG, JPEG, NIfTI, npy), found "
+    check_str(err.text, "h.png: expected an image (PNG, JPEG, NIfTI, DICOM, npy), found "
                         "none of these");
     check_fails(data_image_parse(&image, (const uint8_t *)"", 0, "e", &err), FL_EUNSUPPORTED);
     check_has(err.text, "an empty file");
