@@ -102,6 +102,16 @@ static json_t *image_json(const data_image *image)
                         json_integer((json_int_t)r.n_not_finite));
     json_object_set_new(json, "spacing_mm", spacing_json(image));
     add_place(json, image);
+    json_object_set_new(json, "slice_thickness_mm",
+                        image->thickness_mm > 0
+                            ? json_real(image->thickness_mm)
+                            : json_null());
+    json_object_set_new(json, "window",
+                        image->window_width > 0
+                            ? json_pack("{sf sf}", "centre",
+                                        image->window_centre, "width",
+                                        image->window_width)
+                            : json_null());
     json_object_set_new(json, "sha256", json_string(sha256));
     return json;
 }
@@ -132,6 +142,13 @@ static void print_image(const data_image *image, const json_t *json)
             printf(", slices %g mm apart", image->spacing_mm[0]);
         }
         printf("\n");
+    }
+    if (image->thickness_mm > 0) {
+        printf("slices  %g mm thick\n", image->thickness_mm);
+    }
+    if (image->window_width > 0) {
+        printf("window  centre %g, width %g (the file's own advice)\n",
+               image->window_centre, image->window_width);
     }
     if (image->orientation[0] != '\0') {
         printf("axes    %s: columns, rows, slices point to the patient's "

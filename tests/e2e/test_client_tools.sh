@@ -368,6 +368,19 @@ a_volume_is_inspected()
 }
 shows a_volume_is_inspected
 
+a_dicom_slice_is_inspected()
+{
+    local slice=tests/fuzz/corpus/dicom/explicit-i16.dcm
+    "$client" inspect "$slice" --json >"$dir/d.json" &&
+        holds "$dir/d.json" "(j['format'], j['cols'], j['rows'], j['frames'], j['bits'],
+            j['photometric'], j['type']) == ('DICOM', 10, 9, 1, 16, 'MONOCHROME2', 'signed')" &&
+        holds "$dir/d.json" "j['spacing_mm'] == [0.5, 0.75] and j['slice_thickness_mm'] == 2.5" &&
+        holds "$dir/d.json" "j['max'] == j['max_stored'] - 1024 and j['window'] is None" &&
+        "$client" inspect "$slice" | grep -q '^slices  2.5 mm thick' &&
+        "$client" inspect tests/fuzz/corpus/dicom/frames.dcm | grep -q '^axes    LPS'
+}
+shows a_dicom_slice_is_inspected
+
 keys_lists_what_can_be_written()
 {
     "$client" keys >"$dir/keys" && grep -q '^rounds .*from 1 to 100000' "$dir/keys" &&
