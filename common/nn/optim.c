@@ -161,3 +161,29 @@ void nn_optim_step(nn_optim *o, float *params, float *grad, double lr_scale)
         }
     }
 }
+
+double nn_schedule_scale(const nn_schedule *s, double at)
+{
+    const double pi = 3.14159265358979323846;
+    double scale = at < s->warmup ? at / s->warmup : 1;
+
+    switch (s->kind) {
+    case NN_STEP:
+        return scale * pow(s->factor, floor(at / s->length));
+    case NN_COSINE:
+        return at >= s->length ? 0 : scale * (1 + cos(pi * at / s->length)) / 2;
+    default:
+        return scale;
+    }
+}
+
+void nn_optim_average(float *average, const float *params, const nn_table *table, double decay)
+{
+    for (size_t i = 0; i < nn_table_n(table); i++) {
+        const nn_param *p = nn_table_at(table, i);
+        float keep = nn_kind_trainable(p->kind) ? (float)decay : 0;
+        for (int64_t k = p->offset; k < p->offset + p->count; k++) {
+            average[k] = params[k] + keep * (average[k] - params[k]);
+        }
+    }
+}

@@ -38,4 +38,21 @@ void nn_optim_destroy(nn_optim **o);
 /* lr_scale multiplies cfg.lr (schedules). grad may be changed (clipping). */
 void nn_optim_step(nn_optim *o, float *params, float *grad, double lr_scale);
 
+/* How the learning rate changes; lengths are in whatever unit the caller counts. */
+typedef enum { NN_CONSTANT, NN_STEP, NN_COSINE } nn_schedule_kind;
+typedef struct {
+    nn_schedule_kind kind;
+    double length;  // STEP: until the next drop; COSINE: until 0; > 0
+    double factor;  // STEP: what is left after each drop
+    double warmup;  // the rate first rises from 0 on a straight line; 0 = at once
+} nn_schedule;
+/* The factor of lr at time `at` >= 0 (Loshchilov & Hutter 2017 without restarts;
+ * torch.optim.lr_scheduler's StepLR and CosineAnnealingLR).  Drops and the
+ * cosine are counted from the beginning, warm-up included. */
+double nn_schedule_scale(const nn_schedule *s, double at);
+
+/* Exponential moving average (Polyak & Juditsky 1992) of the trainable
+ * parameters: average = decay average + (1 - decay) params; statistics are copied. */
+void nn_optim_average(float *average, const float *params, const nn_table *table, double decay);
+
 #endif

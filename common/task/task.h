@@ -79,6 +79,7 @@ typedef struct {
     int64_t steps;          // batches; > 0, or 0 when epochs is given
     int64_t batch;          // cases, >= 1
     nn_optim_config optim;
+    nn_schedule schedule;   // of the learning rate, in rounds
     nn_precision precision;
     int threads;            // OpenMP threads, >= 1
     bool class_weights;     // weigh classes by 1 / frequency in training

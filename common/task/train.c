@@ -237,7 +237,10 @@ fl_status task_trainer_run(task_trainer *t, float *params, uint64_t seed,
         if (hook->adjust != NULL) {
             hook->adjust(hook->ctx, t->grad, params, P);
         }
-        nn_optim_step(t->optim, params, t->grad, 1);
+        // The middle of the step: at its beginning a warm-up's first is 0.
+        double now = ((double)at + 0.5) / (double)total;
+        nn_optim_step(t->optim, params, t->grad,
+                      nn_schedule_scale(&t->cfg.schedule, now));
         loss_sum += loss;
         result->steps = step + 1;
         result->samples += n;

@@ -4,13 +4,14 @@
 #include "task/task.h"
 
 static const char *const optimizers[] = {"sgd", "adam", "adamw", NULL};
-static const char *const schedules[] = {"constant", NULL};
+static const char *const schedules[] = {"constant", "step", "cosine", NULL};
 static const char *const precisions[] = {"fp32", "bf16", NULL};
 
 void task_train_defaults(task_train_config *cfg)
 {
     *cfg = (task_train_config){
         .epochs = 1, .batch = 32, .precision = NN_FP32, .threads = 1,
+        .schedule = {.length = 100, .factor = 0.1},
     };
     nn_optim_defaults(&cfg->optim);
 }
@@ -42,6 +43,24 @@ static void read_optimizer(nn_optim_config *o, fl_node map)
     }
 }
 
+static void read_schedule(nn_schedule *s, fl_node map)
+{
+    s->kind = (nn_schedule_kind)fl_cfg_choice(
+        map, "schedule", schedules, (int)s->kind,
+        "learning rate over the rounds: drops by steps or falls as a cosine");
+    s->length = fl_cfg_num(map, "schedule_rounds", 1, 1e6, s->length,
+                           "step: rounds between drops; cosine: rounds until "
+                           "the rate is 0");
+    s->factor = fl_cfg_num(map, "schedule_factor", 1e-6, 1, s->factor,
+                           "step: what a drop leaves of the rate");
+    s->warmup = fl_cfg_num(map, "warmup_rounds", 0, 1e6, s->warmup,
+                           "rounds in which the rate rises from 0");
+    if (s->kind != NN_CONSTANT && !fl_cfg_has(map, "schedule_rounds")) {
+        fl_cfg_complain(fl_cfg_get(map, "schedule", ""),
+                        "schedule: needs schedule_rounds");
+    }
+}
+
 void task_train_read(task_train_config *out, fl_node map)
 {
     task_train_defaults(out);
@@ -61,8 +80,7 @@ void task_train_read(task_train_config *out, fl_node map)
     out->batch = fl_cfg_int(map, "batch", 1, 65536, out->batch,
                             "cases a step");
     read_optimizer(&out->optim, map);
-    fl_cfg_choice(map, "schedule", schedules, 0,
-                  "learning rate over the rounds; only constant so far");
+    read_schedule(&out->schedule, map);
     out->precision = (nn_precision)fl_cfg_choice(
         map, "precision", precisions, (int)out->precision,
         "bf16: half-width products, fp32 weights and sums");

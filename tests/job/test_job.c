@@ -164,7 +164,7 @@ static void bad_jobs_are_refused_in_one_sentence_with_file_and_line(void **state
         {"local:", "local: {optimizer: lion}",
          "local.optimizer: expected sgd, adam or adamw, found lion"},
         {"local:", "local: {schedule: cosine}",
-         "local.schedule: expected constant, found cosine"},
+         "schedule: needs schedule_rounds"},
         {"local:", "local: {momentum: 0, nesterov: true}",
          "nesterov: needs a momentum"},
         {"sites:", "sites: {quorum: 0}",

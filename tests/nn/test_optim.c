@@ -119,6 +119,40 @@ static void wrong_settings_are_refused(void **state)
     nn_table_destroy(&t);
 }
 
+static void schedules_scale_the_learning_rate(void **state)
+{
+    (void)state;
+    nn_schedule none = {0}, step = {NN_STEP, 10, 0.1, 0}, cosine = {NN_COSINE, 50, 0, 0};
+    nn_schedule warm = {NN_COSINE, 50, 0, 5};
+    check_near(nn_schedule_scale(&none, 0), 1, 0);
+    check_near(nn_schedule_scale(&none, 1e6), 1, 0);
+    /* torch.optim.lr_scheduler.StepLR(step_size=10) at epochs 9, 10, 25 */
+    check_near(nn_schedule_scale(&step, 9), 1, 0);
+    check_near(nn_schedule_scale(&step, 10), 0.1, 1e-15);
+    check_near(nn_schedule_scale(&step, 25), 0.01, 1e-15);
+    /* CosineAnnealingLR(T_max=50) at epochs 0, 10, 25, 50 */
+    check_near(nn_schedule_scale(&cosine, 0), 1, 0);
+    check_near(nn_schedule_scale(&cosine, 10), 0.9045084971874737, 1e-15);
+    check_near(nn_schedule_scale(&cosine, 25), 0.5, 1e-15);
+    check_near(nn_schedule_scale(&cosine, 50), 0, 0);
+    check_near(nn_schedule_scale(&warm, 0), 0, 0);
+    check_near(nn_schedule_scale(&warm, 2), 0.4 * nn_schedule_scale(&cosine, 2), 1e-15);
+    check_near(nn_schedule_scale(&warm, 5), nn_schedule_scale(&cosine, 5), 0);
+}
+
+static void an_average_follows_parameters_and_copies_statistics(void **state)
+{
+    (void)state;
+    nn_table *t = table_with_statistics();
+    float average[] = {1, 2, 3, 4}, params[] = {2, 0, 7, 4};
+    nn_optim_average(average, params, t, 0.75);
+    check_near(average[0], 1.25, 0);
+    check_near(average[1], 1.5, 0);
+    check_near(average[2], 7, 0);
+    check_near(average[3], 4, 0);
+    nn_table_destroy(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +162,8 @@ int main(void)
         cmocka_unit_test(adamw_decays_the_parameter_itself),
         cmocka_unit_test(clipping_bounds_the_norm_of_the_trainable_gradient),
         cmocka_unit_test(wrong_settings_are_refused),
+        cmocka_unit_test(schedules_scale_the_learning_rate),
+        cmocka_unit_test(an_average_follows_parameters_and_copies_statistics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
