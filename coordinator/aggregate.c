@@ -47,43 +47,35 @@ static size_t find_entry(const nn_table *table, int64_t offset)
     return low;
 }
 
-size_t aggregate_stretches(aggregate_stretch *out, size_t max, const nn_table *table,
-                           int64_t offset, int64_t count)
+aggregate_stretch aggregate_stretch_at(const nn_table *table, int64_t offset, int64_t end)
 {
-    size_t n = 0;
-    int64_t end = offset + count;
-    for (size_t i = find_entry(table, offset); i < nn_table_n(table); i++) {
+    aggregate_stretch s = {.offset = offset};
+    size_t i = find_entry(table, offset);
+    s.trainable = nn_kind_trainable(nn_table_at(table, i)->kind);
+    for (; i < nn_table_n(table) && offset + s.count < end; i++) {
         const nn_param *p = nn_table_at(table, i);
-        int64_t from = p->offset > offset ? p->offset : offset;
-        int64_t to = p->offset + p->count < end ? p->offset + p->count : end;
-        if (p->offset >= end) {
+        if (nn_kind_trainable(p->kind) != s.trainable) {
             break;
         }
-        if (to <= from) {
-            continue;
-        }
-        bool trainable = nn_kind_trainable(p->kind);
-        if (n > 0 && out[n - 1].trainable == trainable) {
-            out[n - 1].count += to - from;
-        } else if (n == max) {
-            return max + 1;
-        } else {
-            out[n++] = (aggregate_stretch){
-                .offset = from, .count = to - from, .trainable = trainable};
-        }
+        int64_t to = p->offset + p->count < end ? p->offset + p->count : end;
+        s.count = to - offset;
     }
-    return n;
+    return s;
 }
 
 typedef struct {
     float in[FED_PIECE_VALUES];    // one contribution's block
     float mean[FED_PIECE_VALUES];  // of all
     int64_t sum[FED_PIECE_VALUES];
-    aggregate_stretch stretch[FED_PIECE_VALUES];
 } workspace;
 
+static fed_scale scale_of(const aggregate_stretch *s)
+{
+    return s->trainable ? FED_SCALE_TRAINED : FED_SCALE_STAT;
+}
+
 /* The block's exact sum over contributions, then its mean. */
-static fl_status average(workspace *w, size_t n_stretches, int64_t offset, int64_t count,
+static fl_status average(workspace *w, const nn_table *table, int64_t offset, int64_t count,
                          const aggregate_input *in, const uint32_t *weight, fl_err *err)
 {
     uint64_t weight_sum = 0;
@@ -91,48 +83,43 @@ static fl_status average(workspace *w, size_t n_stretches, int64_t offset, int64
     for (size_t i = 0; i < in->n; i++) {
         fl_status st = in->read(in->ctx, i, w->in, offset, count, err);
         weight_sum += weight[i];
-        for (size_t k = 0; k < n_stretches && st == FL_OK; k++) {
-            const aggregate_stretch *s = &w->stretch[k];
-            int64_t at = s->offset - offset;
-            st = fed_accum_add(w->sum + at, w->in + at, s->count, weight[i],
-                               s->trainable ? FED_SCALE_TRAINED : FED_SCALE_STAT, err);
+        for (int64_t at = 0; at < count && st == FL_OK;) {
+            aggregate_stretch s = aggregate_stretch_at(table, offset + at, offset + count);
+            st = fed_accum_add(w->sum + at, w->in + at, s.count, weight[i], scale_of(&s), err);
+            at += s.count;
         }
         if (st != FL_OK) {
             return fl_wrap(err, st, "contribution %zu", i + 1);
         }
     }
-    for (size_t k = 0; k < n_stretches; k++) {
-        const aggregate_stretch *s = &w->stretch[k];
-        int64_t at = s->offset - offset;
-        fed_accum_mean(w->mean + at, w->sum + at, s->count, weight_sum,
-                       s->trainable ? FED_SCALE_TRAINED : FED_SCALE_STAT);
+    for (int64_t at = 0; at < count;) {
+        aggregate_stretch s = aggregate_stretch_at(table, offset + at, offset + count);
+        fed_accum_mean(w->mean + at, w->sum + at, s.count, weight_sum, scale_of(&s));
+        at += s.count;
     }
     return FL_OK;
 }
 
+/* One stretch of the new global from its mean update. */
 static void apply(float *out, float *const *vectors, const strategy *s, const float *global,
-                  const workspace *w, size_t n_stretches, int64_t offset)
+                  const float *mean, const aggregate_stretch *t)
 {
-    for (size_t k = 0; k < n_stretches; k++) {
-        const aggregate_stretch *t = &w->stretch[k];
-        const float *mean = w->mean + (t->offset - offset);
-        if (!t->trainable) {
-            for (int64_t i = 0; i < t->count; i++) {
-                out[t->offset + i] = global[t->offset + i] + mean[i];
-            }
-            continue;
+    if (!t->trainable) {
+        for (int64_t i = 0; i < t->count; i++) {
+            out[t->offset + i] = global[t->offset + i] + mean[i];
         }
-        float *vector[STRATEGY_MAX_VECTORS] = {NULL};
-        for (int v = 0; v < s->ops->n_vectors; v++) {
-            vector[v] = vectors[v] + t->offset;
-        }
-        s->ops->block(s->value, &(strategy_block){.out = out + t->offset,
-                                                  .global = global + t->offset,
-                                                  .in = &mean,
-                                                  .n = 1,
-                                                  .vector = vector,
-                                                  .count = t->count});
+        return;
     }
+    float *vector[STRATEGY_MAX_VECTORS] = {NULL};
+    for (int v = 0; v < s->ops->n_vectors; v++) {
+        vector[v] = vectors[v] + t->offset;
+    }
+    s->ops->block(s->value, &(strategy_block){.out = out + t->offset,
+                                              .global = global + t->offset,
+                                              .in = &mean,
+                                              .n = 1,
+                                              .vector = vector,
+                                              .count = t->count});
 }
 
 fl_status aggregate_run(float *out, float *const *vectors, const strategy *s, const nn_table *table,
@@ -140,26 +127,22 @@ fl_status aggregate_run(float *out, float *const *vectors, const strategy *s, co
 {
     FL_REQUIRE(in->n > 0 && s->ops->sees == STRATEGY_SUM);
     int64_t P = nn_table_count(table);
-    workspace *w = NULL;
+    workspace *w = fl_xcalloc(1, sizeof *w);
     uint32_t *weight = fl_calloc(in->n, sizeof *weight, "weights", err);
     fl_status st = weight != NULL ? aggregate_weights(weight, in->weight, in->n, s->uniform, err)
                                   : FL_ELIMIT;
-    if (st != FL_OK) {
-        goto done;
-    }
-    w = fl_xcalloc(1, sizeof *w);
     for (int64_t offset = 0; offset < P && st == FL_OK; offset += FED_PIECE_VALUES) {
         int64_t count = P - offset < FED_PIECE_VALUES ? P - offset : FED_PIECE_VALUES;
-        size_t n_stretches = aggregate_stretches(w->stretch, FED_PIECE_VALUES, table, offset,
-                                                 count);
-        if ((st = average(w, n_stretches, offset, count, in, weight, err)) == FL_OK) {
-            apply(out, vectors, s, global, w, n_stretches, offset);
+        st = average(w, table, offset, count, in, weight, err);
+        for (int64_t at = 0; at < count && st == FL_OK;) {
+            aggregate_stretch t = aggregate_stretch_at(table, offset + at, offset + count);
+            apply(out, vectors, s, global, w->mean + at, &t);
+            at += t.count;
         }
     }
     if (st == FL_OK && !nn_vec_is_finite(out, P)) {
         st = fl_fail(err, FL_EFORMAT, "the new global model is not finite: lower strategy.lr");
     }
-done:
     free(w);
     free(weight);
     return st;

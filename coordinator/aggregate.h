@@ -46,10 +46,8 @@ typedef struct {
     int64_t offset, count;
     bool trainable;
 } aggregate_stretch;
-/* The table's stretches within [offset, offset + count), at most max; returns their number, or max
- * + 1. */
-size_t aggregate_stretches(aggregate_stretch *out, size_t max, const nn_table *table,
-                           int64_t offset, int64_t count);
+/* The stretch that begins at offset, cut at end, both within the table. */
+aggregate_stretch aggregate_stretch_at(const nn_table *table, int64_t offset, int64_t end);
 
 /* The vectors with their first values; caller frees each and the list. NULL with FL_ELIMIT. */
 float **aggregate_vectors_new(const strategy *s, int64_t P, fl_err *err);

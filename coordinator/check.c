@@ -163,20 +163,18 @@ fl_status check_piece(const check_job *c, const uint8_t *piece, size_t n, uint32
     if (enc != FED_ENC_F32 || offset + count > nn_table_count(c->table)) {
         return fl_fail(err, FL_EFORMAT, "piece %u is no part of an update", index);
     }
-    aggregate_stretch *stretch = fl_xcalloc(count, sizeof *stretch);
-    float *values = fl_xcalloc(count, sizeof *values);  // aligned
-    memcpy(values, bytes, count * sizeof *values);
-    size_t n_stretches = aggregate_stretches(stretch, count, c->table, offset, count);
-    for (size_t i = 0; i < n_stretches && st == FL_OK; i++) {
-        st = fed_accum_check(values + (stretch[i].offset - offset), stretch[i].count,
-                             stretch[i].trainable ? FED_SCALE_TRAINED : FED_SCALE_STAT, err);
+    FL_REQUIRE((uintptr_t)bytes % _Alignof(float) == 0);
+    const float *values = (const float *)(const void *)bytes;
+    for (int64_t at = 0; at < count && st == FL_OK;) {
+        aggregate_stretch s = aggregate_stretch_at(c->table, offset + at, offset + count);
+        st = fed_accum_check(values + at, s.count, s.trainable ? FED_SCALE_TRAINED : FED_SCALE_STAT,
+                             err);
         if (st != FL_OK) {
-            fl_wrap(err, st, "parameters %lld to %lld", (long long)stretch[i].offset,
-                    (long long)(stretch[i].offset + stretch[i].count - 1));
+            fl_wrap(err, st, "parameters %lld to %lld", (long long)s.offset,
+                    (long long)(s.offset + s.count - 1));
         }
+        at += s.count;
     }
-    free(values);
-    free(stretch);
     return st;
 }
 
@@ -251,8 +249,8 @@ fl_status check_document(const check_job *c, const fed_offer *o, const char *tex
                    : FL_OK;
     }
     if (o->key.kind == FED_SCORE && !histogram) {
-        return fl_fail(err, FL_EFORMAT, "a score without a histogram has no document, found %zu bytes",
-                       n);
+        return fl_fail(err, FL_EFORMAT,
+                       "a score without a histogram has no document, found %zu bytes", n);
     }
     json_t *json = NULL;
     fl_status st = fl_json_parse(&json, text, n, CHECK_MAX_DOCUMENT, fed_order_name(o->key.kind),

@@ -35,7 +35,7 @@ fl_status check_offer(const check_job *c, const fed_offer *o, const fed_site_id 
                       const fed_verify_key *key, const fed_model_id *base, fl_err *err);
 /* Counts that a site's contribution rests on are those it joined with (its CHECK), or fewer. */
 fl_status check_counts(const fed_offer *o, const fed_offer *joined, fl_err *err);
-/* Piece index of an update: finite, in range, complete. */
+/* Piece index of an update (8-byte aligned): finite, in range, complete. */
 fl_status check_piece(const check_job *c, const uint8_t *piece, size_t n, uint32_t index,
                       fl_err *err);
 /* The payload of everything but updates.  A site may keep its histogram to itself. */

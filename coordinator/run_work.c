@@ -420,13 +420,13 @@ fl_status run_act(run *r, const round_step *step, fl_err *err)
     case ROUND_SELECTED:
         r->round_started = fl_now();
         r->first_round = r->first_round > 0 ? r->first_round : r->round_started;
-        r->bytes_up = r->bytes_down = 0;
         break;
     case ROUND_EVALUATING:
         st = serve_model(r, step->round, err);
         sweep_spools(r);
         sweep_vectors(r, step->round);
         tell_commit(r, step->round);
+        r->bytes_up = r->bytes_down = 0;
         r->n_rounds++;
         break;
     case ROUND_CHOOSING:

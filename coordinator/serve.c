@@ -21,7 +21,7 @@ enum {
     PROGRESS_MS = 1000,
     MAX_REFUSED_CONTRIBUTIONS = 3,
     SPARE_DESCRIPTORS = 128,
-    DEAF_MS = 1000,  // between two turns: time that sites are not answerable for
+    DEAF_MS = 1000,           // between two turns: time that sites are not answerable for
     MAX_MALFORMED = 16,       // malformed messages that cost a site its connection
     ANSWER_REFUSED_MS = 100,  // between two answers to messages that were refused
     HELD_UP_MS = 5            // retry when a queue was full
@@ -398,7 +398,7 @@ static void on_hello(session *x, const fed_msg *m, size_t entry)
     for (size_t i = 0; i < s->n_runs; i++) {
         round_hello(run_machine(s->runs[i]), x->index[i], fl_now_ms());
     }
-    transfer_arrived(s->pool, &x->transfer);
+    transfer_arrived(s->pool, &x->transfer, UINT32_MAX);
     x->transfer.fetching = false;
     snprintf(answer.u.welcome.federation, sizeof answer.u.welcome.federation, "%s",
              s->cfg.fed->name);
@@ -424,9 +424,9 @@ static void on_beat(session *x, const fed_msg *m)
                        m->u.beat.steps_total, fl_now_ms());
         }
     }
-    if (m->u.beat.phase != FED_FETCHING) {
-        transfer_arrived(s->pool, &x->transfer);
-    }
+    bool fetching = m->u.beat.phase == FED_FETCHING && on_it;
+    uint64_t pieces = fetching ? m->u.beat.steps_done : UINT32_MAX;  // then they are its steps
+    transfer_arrived(s->pool, &x->transfer, pieces < UINT32_MAX ? (uint32_t)pieces : UINT32_MAX);
     if (!on_it) {
         tell(x, &order);
     }
@@ -509,6 +509,7 @@ static fl_status on_site_message(serve *s, size_t entry, const fed_packet *packe
     }
     x->route = packet->route;
     x->connected = true;
+    x->transfer.heard_ms = fl_now_ms();
     for (size_t i = 0; i < s->n_runs; i++) {
         round_heard(run_machine(s->runs[i]), x->index[i], fl_now_ms());
     }

@@ -10,9 +10,10 @@
 #include "base/mem.h"
 
 enum {
-    DOWN_TURN = 8,         // pieces a site is sent before the next one has its turn
-    UP_LEASE_MS = 10000,   // without a piece, a site's credit goes back to the pool
-    DOWN_LEASE_MS = 5000,  // what was sent is taken as arrived after so long
+    DOWN_TURN = 8,          // pieces a site is sent before the next one has its turn
+    UP_LEASE_MS = 10000,    // without a piece, a site's credit goes back to the pool
+    DOWN_LEASE_MS = 30000,  // without word of what was sent to it, likewise
+    SILENT_MS = 6000,       // and at once when the site is gone, three beats
     RECLAIM_MS = 1000
 };
 
@@ -258,7 +259,6 @@ static bool grant(transfer_pool *p, transfer *t, int64_t now_ms)
 void transfer_fetch(transfer_pool *p, transfer *t, run *r, const fed_digest *object, uint32_t first,
                     uint32_t count)
 {
-    const uint64_t half = (uint64_t)(TRANSFER_WINDOW / 2) * FED_PIECE_BYTES;
     uint32_t n_pieces;
     uint64_t n_bytes;
     if (!objects_find(run_objects(r), object, &n_pieces, &n_bytes) || first >= n_pieces) {
@@ -266,8 +266,9 @@ void transfer_fetch(transfer_pool *p, transfer *t, run *r, const fed_digest *obj
     }
     if (!t->fetching || !fed_digest_equal(&t->object, object)) {
         give_back(p, &t->down_bytes, t->down_bytes);
-    } else if (t->down_bytes > half) {  // a site asks again when half of its window has come
-        give_back(p, &t->down_bytes, t->down_bytes - half);
+    } else {
+        /* A site asks for more when at most half a window of what it asked for is missing. */
+        transfer_arrived(p, t, first > TRANSFER_WINDOW / 2 ? first - TRANSFER_WINDOW / 2 : 0);
     }
     uint32_t end = count < n_pieces - first ? first + count : n_pieces;
     bool goes_on = t->fetching && fed_digest_equal(&t->object, object) && t->next < t->end &&
@@ -282,9 +283,10 @@ void transfer_fetch(transfer_pool *p, transfer *t, run *r, const fed_digest *obj
     push(p, t, false);
 }
 
-void transfer_arrived(transfer_pool *p, transfer *t)
+void transfer_arrived(transfer_pool *p, transfer *t, uint32_t n)
 {
-    give_back(p, &t->down_bytes, t->down_bytes);
+    uint64_t missing = t->next > n ? (uint64_t)(t->next - n) * FED_PIECE_BYTES : 0;
+    give_back(p, &t->down_bytes, t->down_bytes > missing ? t->down_bytes - missing : 0);
 }
 
 typedef enum { SENT, NO_ROOM, BLOCKED } sending;
@@ -332,10 +334,11 @@ static void reclaim(transfer_pool *p, int64_t now_ms)
     p->reclaimed_ms = now_ms;
     for (size_t i = 0; i < p->n_all; i++) {
         transfer *t = p->all[i];
-        if (now_ms - t->up_moved_ms > UP_LEASE_MS) {
+        bool gone = now_ms - t->heard_ms > SILENT_MS;
+        if (gone || now_ms - t->up_moved_ms > UP_LEASE_MS) {
             give_back(p, &t->up_bytes, t->up_bytes);
         }
-        if (now_ms - t->down_moved_ms > DOWN_LEASE_MS) {
+        if (gone || now_ms - t->down_moved_ms > DOWN_LEASE_MS) {
             give_back(p, &t->down_bytes, t->down_bytes);
         }
     }

@@ -54,6 +54,7 @@ typedef struct {
     uint64_t down_bytes;  // of the pool
     int64_t down_moved_ms;
     void *site;                   // whom messages go to
+    int64_t heard_ms;             // any message came from it; serve.c's to say
     bool queued_up, queued_down;  // in the pool's queue
 } transfer;
 
@@ -86,8 +87,8 @@ void transfer_stop(transfer_pool *p, transfer *t, bool drop);
 /* The site wants pieces [first, first + count) of an object of r. */
 void transfer_fetch(transfer_pool *p, transfer *t, run *r, const fed_digest *object, uint32_t first,
                     uint32_t count);
-/* The site has everything that was sent to it. */
-void transfer_arrived(transfer_pool *p, transfer *t);
+/* The site has the object's first n pieces; UINT32_MAX: everything that was sent to it. */
+void transfer_arrived(transfer_pool *p, transfer *t, uint32_t n);
 
 /* Grants and sends what the pool allows.  true: something is held up by a full queue, try again
  * soon. */

@@ -186,13 +186,14 @@ static void fetch_model(fake_site *s)
         fed_inbox_destroy(&s->inbox);
         s->inbox_object = s->order.model;
         check_ok(fed_inbox_new(&s->inbox, &s->order.model, 1 << 28, &err), err);
-    } else if (fl_now_ms() - s->fetched_ms < AGAIN_MS) {
+    } else if (fed_inbox_next(s->inbox) < s->asked && fl_now_ms() - s->fetched_ms < AGAIN_MS) {
         return;
     }
     fed_msg m = {.type = FED_MSG_FETCH};
     m.u.fetch.object = s->order.model;
     m.u.fetch.first = fed_inbox_next(s->inbox);
     m.u.fetch.count = WINDOW;
+    s->asked = m.u.fetch.first + WINDOW;
     s->fetched_ms = fl_now_ms();
     fake_say(s, &m, NULL, 0);
 }

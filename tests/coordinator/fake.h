@@ -42,6 +42,7 @@ typedef struct fake_site {
     fed_inbox *inbox;  // of the order's model
     fed_digest inbox_object;
     int64_t fetched_ms;
+    uint32_t asked;  // pieces before this one
     fake_kept kept[FAKE_MAX_KEPT];
     size_t n_kept;
     bool done;  // its `done` was accepted

@@ -290,15 +290,18 @@ static void stretches_follow_the_kinds_across_a_block(void **state)
     const char *kinds[] = {"weight", "bias", "stat", "stat", "norm"};
     const int64_t count[] = {10, 5, 3, 2, 100};
     nn_table *t = table_of(kinds, count, 5);
-    aggregate_stretch s[8];
-    check_int(aggregate_stretches(s, 8, t, 0, 120), 3);
-    check(s[0].offset == 0 && s[0].count == 15 && s[0].trainable);
-    check(s[1].offset == 15 && s[1].count == 5 && !s[1].trainable);
-    check(s[2].offset == 20 && s[2].count == 100 && s[2].trainable);
-    check_int(aggregate_stretches(s, 8, t, 12, 5), 2);
-    check(s[0].offset == 12 && s[0].count == 3 && s[1].count == 2);
-    check_int(aggregate_stretches(s, 8, t, 119, 1), 1);
-    check_int(aggregate_stretches(s, 1, t, 0, 120), 2);  // more than there is room for
+    aggregate_stretch s = aggregate_stretch_at(t, 0, 120);
+    check(s.offset == 0 && s.count == 15 && s.trainable);
+    s = aggregate_stretch_at(t, 15, 120);
+    check(s.offset == 15 && s.count == 5 && !s.trainable);
+    s = aggregate_stretch_at(t, 20, 120);
+    check(s.offset == 20 && s.count == 100 && s.trainable);
+    s = aggregate_stretch_at(t, 12, 14);
+    check(s.offset == 12 && s.count == 2 && s.trainable);
+    s = aggregate_stretch_at(t, 17, 19);
+    check(s.offset == 17 && s.count == 2 && !s.trainable);
+    s = aggregate_stretch_at(t, 119, 120);
+    check(s.offset == 119 && s.count == 1);
     nn_table_destroy(&t);
 }
 

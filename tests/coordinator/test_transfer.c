@@ -1,0 +1,263 @@
+/*
+ * test_transfer.c - one pool of credit for all sites and both directions
+ */
+#include "check.h"
+#include "fake.h"
+
+#include "base/log.h"
+#include "coordinator/transfer.h"
+
+enum { N_SITES = 7 };
+
+/* A run with a model of 81 pieces, and sites that only count what they are sent. */
+typedef struct {
+    fake *f;
+    run *r;
+    transfer_pool *pool;
+    transfer t[N_SITES];
+    uint32_t received[N_SITES];  // pieces
+    uint32_t granted[N_SITES], from[N_SITES];
+    bool full[N_SITES];  // takes nothing
+    fed_digest model;
+    uint32_t n_pieces;
+} setting;
+
+static fl_status count_message(void *ctx, void *site, const fed_msg *m, const void *payload,
+                               size_t n)
+{
+    setting *s = ctx;
+    size_t i = (size_t)((transfer *)site - s->t);
+    (void)payload;
+    if (s->full[i]) {
+        return FL_ELIMIT;
+    }
+    if (m->type == FED_MSG_GRANT) {
+        s->from[i] = m->u.grant.next;
+        s->granted[i] = m->u.grant.credits;
+    } else {
+        check_int(m->type, FED_MSG_PIECE);
+        check_int(m->u.piece.index, s->received[i]);
+        check(n <= FED_PIECE_BYTES);
+        s->received[i]++;
+    }
+    return FL_OK;
+}
+
+static setting *setting_new(void)
+{
+    fl_err err = FL_ERR_INIT;
+    setting *s = fl_xcalloc(1, sizeof *s);
+    char *small = fake_job(1, 1, "{name: fedavg}", 1280, "60s", "");
+    const char *at = strstr(small, "{name: logistic}");
+    char *yaml = fl_xasprintf("%.*s{name: mlp, hidden: [4096]}%s", (int)(at - small), small,
+                              at + 16);
+    s->f = fake_new(1, yaml);
+    check_ok(fake_start(s->f, true, &err), err);
+    s->r = serve_active_run(s->f->serve);
+    record_model first;
+    check_ok(record_get_model(run_record(s->r), 0, &first, &err), err);
+    s->model = first.object;
+    uint64_t n_bytes;
+    check(objects_find(run_objects(s->r), &s->model, &s->n_pieces, &n_bytes));
+    check_int(s->n_pieces, 81);
+    s->pool = transfer_pool_new(count_message, s);
+    for (size_t i = 0; i < N_SITES; i++) {
+        transfer_add(s->pool, &s->t[i], &s->t[i]);
+        s->t[i].heard_ms = s->t[i].up_moved_ms = s->t[i].down_moved_ms = 1;
+    }
+    free(small);
+    free(yaml);
+    return s;
+}
+
+static void setting_free(setting **s)
+{
+    for (size_t i = 0; i < N_SITES; i++) {
+        transfer_forget((*s)->pool, &(*s)->t[i]);
+    }
+    check_int(transfer_pool_used((*s)->pool), 0);
+    transfer_pool_destroy(&(*s)->pool);
+    fake_free(&(*s)->f);
+    FL_FREE(*s);
+}
+
+static void pump(setting *s, int64_t now)
+{
+    for (int i = 0; i < 100; i++) {
+        transfer_pump(s->pool, now);
+        check(transfer_pool_used(s->pool) <= TRANSFER_POOL_BYTES);
+    }
+}
+
+static uint32_t all_received(const setting *s)
+{
+    uint32_t sum = 0;
+    for (size_t i = 0; i < N_SITES; i++) {
+        sum += s->received[i];
+    }
+    return sum;
+}
+
+static void what_goes_out_stops_at_the_pool_and_goes_on_as_it_arrives(void **state)
+{
+    (void)state;
+    setting *s = setting_new();
+    for (size_t i = 0; i < N_SITES; i++) {
+        transfer_fetch(s->pool, &s->t[i], s->r, &s->model, 0, TRANSFER_WINDOW);
+    }
+    pump(s, 10);
+    check_int(all_received(s), 256);
+    for (size_t i = 0; i < N_SITES; i++) {
+        check(s->received[i] >= 32 && s->received[i] <= TRANSFER_WINDOW);  // each had its turn
+    }
+    for (int round = 0; round < 20; round++) {
+        for (size_t i = 0; i < N_SITES; i++) {
+            if (s->received[i] == TRANSFER_WINDOW) {  // as a client does
+                transfer_fetch(s->pool, &s->t[i], s->r, &s->model, TRANSFER_WINDOW,
+                               TRANSFER_WINDOW);
+            }
+            transfer_arrived(s->pool, &s->t[i], s->received[i]);
+        }
+        pump(s, 20);
+    }
+    check_int(all_received(s), N_SITES * s->n_pieces);
+    check_int(transfer_pool_used(s->pool), 0);
+    setting_free(&s);
+}
+
+static fed_offer offer_of(const setting *s, size_t i)
+{
+    fed_offer o = {.key = {.kind = FED_TRAIN, .job = *run_digest(s->r), .round = {1}}};
+    snprintf(o.site.text, sizeof o.site.text, "site-%zu", i);
+    o.n_pieces = s->n_pieces;
+    o.n_bytes = fed_piece_bytes_of(FED_ENC_F32,
+                                   (uint64_t)nn_table_count(run_check_job(s->r)->table));
+    o.digest.bytes[0] = (uint8_t)(i + 1);
+    return o;
+}
+
+static void send_piece(setting *s, size_t i, uint32_t index, bool *whole)
+{
+    fl_err err = FL_ERR_INIT;
+    static uint64_t zeros[FED_PIECE_BYTES / 8];
+    float *values = fl_xcalloc((size_t)nn_table_count(run_check_job(s->r)->table), sizeof *values);
+    size_t n = fed_piece_pack((uint8_t *)zeros, FED_ENC_F32, values,
+                              (uint64_t)nn_table_count(run_check_job(s->r)->table), index);
+    bool moved;
+    fed_digest digest = s->t[i].offer->digest;
+    check_ok(transfer_piece(s->pool, &s->t[i], &digest, index, (uint8_t *)zeros, n, &moved, whole,
+                            30, &err),
+             err);
+    free(values);
+}
+
+static void what_comes_in_is_granted_first_come_first_served(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    setting *s = setting_new();
+    for (size_t i = 0; i < N_SITES; i++) {
+        fed_offer o = offer_of(s, i);
+        check_ok(transfer_start(s->pool, &s->t[i], s->r, 0, &o, 10, &err), err);
+    }
+    check(round_at(run_machine(s->r), 0)->waits_for_credit);
+    pump(s, 10);
+    for (size_t i = 0; i < N_SITES; i++) {
+        check_int(s->granted[i], i < 4 ? 64 : 0);
+    }
+    bool whole = false;
+    for (uint32_t k = 0; k < 64; k++) {
+        send_piece(s, 1, k, &whole);  // the second site is the fastest
+    }
+    check(!whole);
+    pump(s, 20);
+    check_int(s->granted[4], 64);  // whoever waited longest, not the second again
+    check_int(s->from[1], 0);
+    for (uint32_t k = 0; k < 64; k++) {
+        send_piece(s, 4, k, &whole);
+    }
+    pump(s, 20);
+    check_int(s->granted[5], 64);
+    for (size_t i = 0; i < N_SITES; i++) {
+        transfer_stop(s->pool, &s->t[i], true);
+    }
+    check_int(transfer_pool_used(s->pool), 0);
+    setting_free(&s);
+}
+
+static void a_site_that_is_gone_gives_its_credit_back(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    setting *s = setting_new();
+    for (size_t i = 0; i < 4; i++) {
+        fed_offer o = offer_of(s, i);
+        check_ok(transfer_start(s->pool, &s->t[i], s->r, 0, &o, 10, &err), err);
+    }
+    pump(s, 10);
+    transfer_fetch(s->pool, &s->t[5], s->r, &s->model, 0, TRANSFER_WINDOW);
+    pump(s, 20);
+    check_int(s->received[5], 0);
+    for (size_t i = 0; i < N_SITES; i++) {
+        s->t[i].heard_ms = i == 2 ? 1 : 9000;  // the third is not heard any more
+    }
+    for (size_t i = 0; i < N_SITES; i++) {
+        s->t[i].up_moved_ms = 9000;
+    }
+    pump(s, 9000);
+    check_int(s->received[5], 64);
+    setting_free(&s);
+}
+
+static void a_full_queue_holds_up_one_site_and_no_other(void **state)
+{
+    (void)state;
+    setting *s = setting_new();
+    s->full[0] = true;
+    transfer_fetch(s->pool, &s->t[0], s->r, &s->model, 0, TRANSFER_WINDOW);
+    transfer_fetch(s->pool, &s->t[1], s->r, &s->model, 0, TRANSFER_WINDOW);
+    check(transfer_pump(s->pool, 10));
+    pump(s, 10);
+    check_int(s->received[0], 0);
+    check_int(s->received[1], 64);
+    s->full[0] = false;
+    pump(s, 20);
+    check_int(s->received[0], 64);
+    setting_free(&s);
+}
+
+static void a_second_offer_leaves_one_spool_behind_at_most(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    setting *s = setting_new();
+    bool whole;
+    char *dir = fl_path_join(run_dir(s->r), "spool");
+    for (uint8_t k = 1; k < 20; k++) {  // would fill the disk
+        fed_offer o = offer_of(s, 0);
+        o.digest.bytes[1] = k;
+        check_ok(transfer_start(s->pool, &s->t[0], s->r, 0, &o, 10, &err), err);
+        pump(s, 10);
+        send_piece(s, 0, 0, &whole);
+    }
+    char **names;
+    size_t n;
+    check_ok(fl_list_dir(&names, &n, dir, &err), err);
+    check_int(n, 1);
+    fl_names_free(&names, n);
+    free(dir);
+    setting_free(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_goes_out_stops_at_the_pool_and_goes_on_as_it_arrives),
+        cmocka_unit_test(what_comes_in_is_granted_first_come_first_served),
+        cmocka_unit_test(a_site_that_is_gone_gives_its_credit_back),
+        cmocka_unit_test(a_full_queue_holds_up_one_site_and_no_other),
+        cmocka_unit_test(a_second_offer_leaves_one_spool_behind_at_most),
+    };
+    fl_log_setup(stderr, FL_LOG_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
