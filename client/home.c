@@ -56,7 +56,8 @@ static void config_text(fl_buf *out, const fed_invitation *inv, const char *data
 
     fl_hex(curve, inv->coordinator_curve.bytes, FED_KEY_BYTES);
     fl_hex(sign, inv->coordinator_sign.bytes, FED_KEY_BYTES);
-    fl_buf_puts(out, "# client.yaml - made by `client join` from the invitation\n\nsite: ");
+    fl_buf_puts(out,
+                "# client.yaml - made by `consilium-client join` from the invitation\n\nsite: ");
     add_text(out, inv->site.text);
     fl_buf_puts(out, "\nfederation: ");
     add_text(out, inv->federation);
@@ -125,7 +126,7 @@ static fl_status check_free(const char *dir, fl_err *err)
     if (is_home) {
         return fl_fail(err, FL_ECONFLICT,
                        "%s is a hospital's home already; join with another "
-                       "--home, or go on with `client run --home %s`",
+                       "--home, or go on with `consilium-client run --home %s`",
                        dir, dir);
     }
     char **names = NULL;
@@ -248,7 +249,7 @@ fl_status home_open(home **out, const char *dir, fl_err *err)
     if (!fl_file_exists(config)) {
         st = fl_fail(err, FL_ENOTFOUND,
                      "%s is no hospital's home: it has no client.yaml; make one "
-                     "with `client join INVITATION --home %s --data DATASET`",
+                     "with `consilium-client join INVITATION --home %s --data DATASET`",
                      dir, dir);
         goto done;
     }

@@ -49,14 +49,15 @@ static void add_tasks(const policy *p, fl_buf *out)
 
 void policy_text(const policy *p, fl_buf *out)
 {
-    fl_buf_puts(out,
-                "# policy.yaml - what this hospital allows\n"
-                "#\n"
-                "# The client obeys this file whatever the coordinator asks for, and reads it\n"
-                "# again before every order: a change takes effect at once.\n"
-                "\n"
-                "# each: every job waits until a person has looked at it (`client approve`).\n"
-                "# all:  every job within the limits below starts by itself.\n");
+    fl_buf_puts(
+        out,
+        "# policy.yaml - what this hospital allows\n"
+        "#\n"
+        "# The client obeys this file whatever the coordinator asks for, and reads it\n"
+        "# again before every order: a change takes effect at once.\n"
+        "\n"
+        "# each: every job waits until a person has looked at it (`consilium-client approve`).\n"
+        "# all:  every job within the limits below starts by itself.\n");
     fl_buf_printf(out, "approve: %s\n", p->approve_all ? "all" : "each");
     fl_buf_puts(out, "\n# Kinds of job: classify, multilabel, segment, regress.\ntasks: [");
     add_tasks(p, out);
@@ -195,7 +196,8 @@ policy_verdict policy_judge(const policy *p, const job *j, int64_t n_parameters,
     if (approved || (p->approve_all && !few_others)) {
         return POLICY_ALLOWS;
     }
-    int n = snprintf(why, FED_TEXT_BYTES, "waits for a person at the hospital: `client approve`");
+    int n = snprintf(why, FED_TEXT_BYTES,
+                     "waits for a person at the hospital: `consilium-client approve`");
     if (few_others) {
         snprintf(why + n, FED_TEXT_BYTES - (size_t)n,
                  "; its quorum of %" PRId64 " sites is less than the %" PRId64
@@ -312,7 +314,7 @@ static fl_status find_waiting(const home *h, const char *hex, fed_digest *out, f
     free(waiting);
     if (st == FL_OK && n_found == 0) {
         return fl_fail(err, FL_ENOTFOUND,
-                       "no waiting job's digest begins with %s; `client approve "
+                       "no waiting job's digest begins with %s; `consilium-client approve "
                        "--home %s` lists them",
                        hex, h->dir);
     }

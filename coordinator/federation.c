@@ -162,7 +162,8 @@ fl_status federation_open(federation *out, const char *dir, fl_err *err)
     fl_status st;
     if (!fl_file_exists(config)) {
         st = fl_fail(err, FL_ENOTFOUND,
-                     "%s holds no federation: make one with `coordinator init %s`", dir, dir);
+                     "%s holds no federation: make one with `consilium-coordinator init %s`", dir,
+                     dir);
         goto done;
     }
     if ((st = fl_cfg_read(&c, config, err)) != FL_OK) {

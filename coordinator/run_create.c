@@ -84,7 +84,7 @@ fl_status run_check_quorum(const job *j, const roster *sites, fl_err *err)
     }
     return fl_fail(err, FL_ECONFIG,
                    "sites.quorum: the job needs %lld sites, %zu %s enrolled or invited; "
-                   "`coordinator invite` more, or lower it",
+                   "`consilium-coordinator invite` more, or lower it",
                    (long long)j->sites.quorum, expected, expected == 1 ? "is" : "are");
 }
 
