@@ -87,7 +87,7 @@ static fl_status print_joined(const char *dir, fl_err *err)
            "coordinator  %s\n"
            "             at %s\n"
            "Compare both fingerprints with the coordinator's people, by telephone say.\n"
-           "Look at %s/policy.yaml, then: client run --home %s\n",
+           "Look at %s/policy.yaml, then: consilium-client run --home %s\n",
            h->site.text, h->federation, h->dir, own, other, h->address, h->dir, h->dir);
     if (!fl_file_exists(h->data)) {
         printf("warning: there is no %s yet; the client needs it when a job comes\n", h->data);
@@ -328,7 +328,7 @@ static fl_status list_waiting(const home *h, fl_err *err)
     if (st == FL_OK && n == 0) {
         printf("no job waits for an approval\n");
     } else if (st == FL_OK) {
-        printf("approve one with: client approve --home %s DIGEST\n", h->dir);
+        printf("approve one with: consilium-client approve --home %s DIGEST\n", h->dir);
     }
     free(waiting);
     return st;
@@ -377,20 +377,32 @@ const fl_opt *client_sent_options(void)
 
 static void print_sent(const json_t *list)
 {
-    printf("%-20s  %-7s  %5s  %10s  %-16s  %s\n", "time", "kind", "round", "bytes", "digest",
+    int64_t total = 0;
+    size_t n = json_array_size(list);
+    if (n == 0) {
+        printf("nothing has left this hospital%s%s\n", sent.run != NULL ? " for run " : "",
+               sent.run != NULL ? sent.run : "");
+        return;
+    }
+    printf("%-20s  %-7s  %5s  %10s  %-16s  %s\n", "time", "kind", "round", "payload", "digest",
            "fields");
-    for (size_t i = 0; i < json_array_size(list); i++) {
+    for (size_t i = 0; i < n; i++) {
         const json_t *entry = json_array_get(list, i);
         const json_t *fields = json_object_get(entry, "fields");
+        int64_t bytes = fl_json_get_int(entry, "bytes", 0);
+        total += bytes;
         printf("%-20s  %-7s  %5" PRId64 "  %10" PRId64 "  %-16.16s  ",
                fl_json_get_string(entry, "time", ""), fl_json_get_string(entry, "kind", ""),
-               fl_json_get_int(entry, "round", 0) & 0x7fffffff, fl_json_get_int(entry, "bytes", 0),
-               fl_json_get_string(entry, "digest", "-"));
+               fl_json_get_int(entry, "round", 0) & 0x7fffffff, bytes,
+               bytes > 0 ? fl_json_get_string(entry, "digest", "-") : "-");
         for (size_t k = 0; k < json_array_size(fields); k++) {
             printf("%s%s", k == 0 ? "" : ", ", json_string_value(json_array_get(fields, k)));
         }
         printf("\n");
     }
+    printf("%zu messages; their payloads are %" PRId64
+           " bytes, their headers hold the other fields\n",
+           n, total);
 }
 
 fl_status client_sent(int argc, char **argv, fl_err *err)

@@ -305,8 +305,8 @@ static void print_address(const char *address)
         return;
     }
     const char *host = mapped != NULL ? mapped + strlen("[::ffff:") : "*]";
-    printf("listening on %.*s%.*s%s\n", (int)(odd - address), address, (int)strcspn(host, "]"), host,
-           end + 1);
+    printf("listening on %.*s%.*s%s\n", (int)(odd - address), address, (int)strcspn(host, "]"),
+           host, end + 1);
 }
 
 static void print_start(serve *s, const char *dir)
@@ -428,8 +428,10 @@ static const fl_command commands[] = {
      "run a job to its end, or go on with one",
      "The same job goes on where it was stopped or killed.  Without --job an unfinished run\ngoes "
      "on; when there is none, hospitals can "
-     "enrol and fetch finished models until the\nprogram is stopped.\n\nOn a terminal there is one line "
-     "of progress, and warnings; elsewhere every event has a\nline. CONSILIUM_LOG=error, warn, info or "
+     "enrol and fetch finished models until the\nprogram is stopped.\n\nOn a terminal there is one "
+     "line "
+     "of progress, and warnings; elsewhere every event has a\nline. CONSILIUM_LOG=error, warn, "
+     "info or "
      "debug chooses.",
      run_run, get_run_options},
     {"sites", "DIR [--json] [--confirm SITE]", "list the hospitals with their fingerprints", NULL,

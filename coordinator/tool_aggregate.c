@@ -6,6 +6,7 @@
  * trained - global, over the global's table.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,6 +165,10 @@ fl_status coordinator_aggregate(int argc, char **argv, fl_err *err)
         goto done;
     }
     st = ckpt_safetensors_write(o.out, table, out, &meta, err);
+    if (st == FL_OK) {
+        printf("%s: %s of %zu update%s, %" PRId64 " parameters\n", o.out, s.ops->name, u.n,
+               u.n == 1 ? "" : "s", P);
+    }
 done:
     aggregate_vectors_free(&vectors, &s);
     for (size_t i = 0; i < u.n; i++) {

@@ -3,6 +3,7 @@
  *
  * Read what a running coordinator writes; both may be called at any time.
  */
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +34,7 @@ static fl_status open_roster(federation *f, roster **r, const char *dir, fl_err 
 static void print_json(json_t *json)
 {
     char *text = fl_json_text(json);
-    printf("%s\n", text);
+    fputs(text, stdout);
     free(text);
     json_decref(json);
 }
@@ -82,11 +83,11 @@ static json_t *site_json(const roster_site *s)
 
 static void print_site(const roster_site *s)
 {
-    char seen[32];
-    time_text(seen, s->status == ROSTER_INVITED ? s->expires_ms : s->seen_ms);
-    printf("%-24s %-12s %-40s %s %s\n", s->name.text, roster_status_text(s->status),
-           s->fingerprint[0] != '\0' ? s->fingerprint : "-",
-           s->status == ROSTER_INVITED ? "until" : "seen", seen);
+    char when[32];
+    bool invited = s->status == ROSTER_INVITED;
+    time_text(when, invited ? s->expires_ms : s->seen_ms);
+    printf("%-16s  %-11s  %-39s  %s%s\n", s->name.text, roster_status_text(s->status),
+           s->fingerprint[0] != '\0' ? s->fingerprint : "-", invited ? "until " : "", when);
 }
 
 fl_status coordinator_sites(int argc, char **argv, fl_err *err)
@@ -105,6 +106,9 @@ fl_status coordinator_sites(int argc, char **argv, fl_err *err)
         goto close;
     }
     json_t *list = json_array();
+    if (!sites_o.json && roster_n(r) > 0) {
+        printf("%-16s  %-11s  %-39s  %s\n", "site", "status", "fingerprint", "connected");
+    }
     for (size_t i = 0; i < roster_n(r); i++) {
         if (sites_o.json) {
             json_array_append_new(list, site_json(roster_at(r, i)));
@@ -117,8 +121,9 @@ fl_status coordinator_sites(int argc, char **argv, fl_err *err)
     } else {
         json_decref(list);
         if (roster_n(r) == 0) {
-            printf("no site yet: `coordinator invite %s --site NAME` makes an invitation\n",
-                   pos.items[0]);
+            printf(
+                "no site yet: `consilium-coordinator invite %s --site NAME` makes an invitation\n",
+                pos.items[0]);
         }
     }
 close:
@@ -207,6 +212,40 @@ static fl_status list_runs(json_t *list, const federation *f, fl_err *err)
     return st;
 }
 
+static void print_run(const json_t *run)
+{
+    int64_t in = fl_json_get_int(run, "in", 0), absent = fl_json_get_int(run, "absent", 0);
+    int64_t waiting = fl_json_get_int(run, "waiting", 0);
+    printf("%-24s  %-11s  %5" PRId64 "  %3" PRId64 " of %-3" PRId64 "  %6" PRId64 "  %s\n",
+           fl_json_get_string(run, "run", ""), fl_json_get_string(run, "state", ""),
+           fl_json_get_int(run, "round", 0), in, in + absent + waiting, absent,
+           fl_json_get_string(run, "since", ""));
+}
+
+static void print_status(const federation *f, const int n[static 4], const json_t *runs)
+{
+    printf("federation %s at %s\nsites: %d enrolled, %d invited", f->name, f->address,
+           n[ROSTER_ENROLLED], n[ROSTER_INVITED]);
+    if (n[ROSTER_UNCONFIRMED] > 0) {
+        printf(", %d to be confirmed", n[ROSTER_UNCONFIRMED]);
+    }
+    if (n[ROSTER_REMOVED] > 0) {
+        printf(", %d removed", n[ROSTER_REMOVED]);
+    }
+    if (json_array_size(runs) == 0) {
+        printf("\nno run yet: `consilium-coordinator run %s --job JOB.yaml` starts one\n", f->dir);
+        return;
+    }
+    printf("\n\n%-24s  %-11s  %5s  %-10s  %6s  %s\n", "run", "state", "round", "sites in", "absent",
+           "since");
+    size_t i;
+    json_t *run;
+    json_array_foreach((json_t *)runs, i, run)
+    {
+        print_run(run);
+    }
+}
+
 fl_status coordinator_status(int argc, char **argv, fl_err *err)
 {
     fl_texts pos;
@@ -232,20 +271,7 @@ fl_status coordinator_status(int argc, char **argv, fl_err *err)
                              "unconfirmed", n[ROSTER_UNCONFIRMED], "invited", n[ROSTER_INVITED],
                              "removed", n[ROSTER_REMOVED], "runs", runs));
     } else if (st == FL_OK) {
-        printf("%s at %s: %d enrolled, %d unconfirmed, %d invited, %d removed\n", f.name, f.address,
-               n[ROSTER_ENROLLED], n[ROSTER_UNCONFIRMED], n[ROSTER_INVITED], n[ROSTER_REMOVED]);
-        size_t i;
-        json_t *run;
-        json_array_foreach(runs, i, run)
-        {
-            printf("%-24s %-12s round %-6lld in %lld, absent %lld, waiting for %lld  since %s\n",
-                   fl_json_get_string(run, "run", ""), fl_json_get_string(run, "state", ""),
-                   (long long)fl_json_get_int(run, "round", 0),
-                   (long long)fl_json_get_int(run, "in", 0),
-                   (long long)fl_json_get_int(run, "absent", 0),
-                   (long long)fl_json_get_int(run, "waiting", 0),
-                   fl_json_get_string(run, "since", ""));
-        }
+        print_status(&f, n, runs);
     }
     json_decref(runs);
     roster_close(&r);

@@ -11,8 +11,8 @@
 #include "base/mem.h"
 
 enum {
-    HELP_COLUMNS = 80,   // longer lines of help are broken
-    OPTION_COLUMNS = 30, // "  --name ARG" up to here has its help beside it
+    HELP_COLUMNS = 80,    // longer lines of help are broken
+    OPTION_COLUMNS = 30,  // "  --name ARG" up to here has its help beside it
 };
 
 static const fl_opt *find_option(const fl_opt *opts, const char *name, size_t n)
