@@ -58,9 +58,12 @@ done; \
 root=; \
 if [ "$$(id -u)" != 0 ]; then root=sudo; fi; \
 echo "Installing with apt-get$${root:+ (through sudo)}:$$missing"; \
+mkdir -p $(BUILD); \
 $$root apt-get update -qq && \
 $$root env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y -qq --no-install-recommends $$missing
+    apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 \
+    $$missing >$(BUILD)/apt.log || \
+{ echo "apt-get failed; what it did is in $(BUILD)/apt.log"; exit 1; }
 endef
 
 .PHONY: deps deps-check deps-ci deps-fuzz
