@@ -20,6 +20,7 @@ enum {
     HOUSEKEEPING_MS = 1000,
     PROGRESS_MS = 1000,
     MAX_REFUSED_CONTRIBUTIONS = 3,
+    QUIET_BEATS = 5,  // beats without a word, after which a site's other connection may speak for it
     SPARE_DESCRIPTORS = 128,
     DEAF_MS = 1000,           // between two turns: time that sites are not answerable for
     MAX_MALFORMED = 16,       // malformed messages that cost a site its connection
@@ -504,6 +505,11 @@ static fl_status on_site_message(serve *s, size_t entry, const fed_packet *packe
         x = s->sessions[entry] = session_new(s, roster_at(s->sites, entry));
     }
     bool moved = x->connected && memcmp(&x->route, &packet->route, sizeof x->route) != 0;
+    bool quiet = fl_now_ms() - x->transfer.heard_ms > (int64_t)QUIET_BEATS * s->cfg.beat_ms;
+    if (m->type != FED_MSG_HELLO && moved && quiet) {
+        fed_link_expel(s->link, packet);  // two programs had its keys, and one is gone: the other
+        return FL_OK;                     // connects anew and says Hello
+    }
     if (m->type != FED_MSG_HELLO && (!x->connected || moved)) {
         return FL_OK;  // of a connection that is over, or one that has not said Hello
     }

@@ -60,6 +60,44 @@ static bool is_training(fake *f)
     return round_now(run_machine(serve_active_run(f->serve))) == ROUND_TRAINING;
 }
 
+static bool a_greeted_again(fake *f)
+{
+    return f->site[0].n_connected > 1 && f->site[0].welcome;
+}
+
+/* Two programs serve copies of one home; the one that spoke last goes away. */
+static void a_site_s_other_connection_speaks_for_it_when_one_is_gone(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    fake *f = started(2, 2, 1, "20s", "");
+    fake_site *a = &f->site[0];
+    check(fake_until(f, is_training, &err));
+    check_int(a->n_connected, 1);
+    fed_public_key server = fed_identity_public(f->fed.identity);
+    fed_link *copy = NULL;
+    check_ok(fed_connect(&copy, serve_address(f->serve), &server, a->id, &err), err);
+    fed_msg m = {.type = FED_MSG_HELLO};
+    snprintf(m.u.hello.software, sizeof m.u.hello.software, "copy");
+    fl_buf header = FL_BUF_INIT;
+    fed_msg_pack(&m, &header);
+    fed_packet packet;
+    bool done = false, welcome = false;
+    while (!welcome) {
+        fed_send(copy, NULL, header.data, header.n, NULL, 0, NULL);
+        check_ok(serve_step(f->serve, 5, &done, &err), err);
+        welcome = fed_receive(copy, &packet);
+    }
+    fed_link_close(&copy);
+    check(fake_until(f, a_greeted_again, &err));
+    check_ok(fake_run(f, &err), err);
+    json_t *report = fake_report(f);
+    check(absence(report, 1, "site-a") == NULL);
+    json_decref(report);
+    fl_buf_clear(&header);
+    fake_free(&f);
+}
+
 // ------------------------------------------------------------------ absence
 
 static void a_silent_site_is_absent_by_name_and_reason_and_the_run_goes_on(void **state)
@@ -646,6 +684,7 @@ static void with_codes_every_site_gets_a_report_of_its_own(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_site_s_other_connection_speaks_for_it_when_one_is_gone),
         cmocka_unit_test(a_silent_site_is_absent_by_name_and_reason_and_the_run_goes_on),
         cmocka_unit_test(a_site_that_beats_without_progress_has_stalled),
         cmocka_unit_test(a_site_that_refuses_the_job_is_named_and_the_others_train),
