@@ -56,7 +56,11 @@ for p in $(1); do \
 done; \
 [ -n "$$missing" ] || exit 0; \
 root=; \
-if [ "$$(id -u)" != 0 ]; then root=sudo; fi; \
+if [ "$$(id -u)" != 0 ]; then \
+    root=sudo; \
+    command -v sudo >/dev/null || \
+        { echo "To be installed by root first:$$missing"; exit 1; }; \
+fi; \
 echo "Installing with apt-get$${root:+ (through sudo)}:$$missing"; \
 mkdir -p $(BUILD); \
 $$root apt-get update -qq && \
