@@ -23,6 +23,8 @@ typedef struct {
     int64_t rounds_joined;
     double weight;  // of its last update
     bool seen;      // has a row in the round that is looked at
+    bool asked;     // had one in an earlier round
+    bool removed;   // from the federation, meanwhile
 } taking_part;
 
 typedef struct {
@@ -72,7 +74,7 @@ static fl_status list_sites(build *b, fl_err *err)
             continue;  // removed before it took part
         }
         taking_part *site = &b->site[b->n_sites++];
-        *site = (taking_part){.name = s->name, .check = -1};
+        *site = (taking_part){.name = s->name, .check = -1, .removed = !s->member};
         snprintf(site->reason, sizeof site->reason, "never answered");
     }
     qsort(b->site, b->n_sites, sizeof *b->site, by_name);
@@ -122,13 +124,20 @@ static fl_status note_score(void *ctx, const record_answer *a, fl_err *err)
     return FL_OK;
 }
 
+/* Why a site that joined was not asked. */
+static const char *outside(const taking_part *site)
+{
+    return site->removed ? "removed from the federation" : "was not asked";
+}
+
 /* Who was not asked in this round, and why. */
 static void add_outsiders(build *b)
 {
     for (size_t i = 0; i < b->n_sites; i++) {
         if (!b->site[i].seen) {
-            const char *why = b->site[i].check == ROUND_CHECK_JOINED ? "joined later"
-                                                                     : b->site[i].reason;
+            const char *why = b->site[i].check != ROUND_CHECK_JOINED ? b->site[i].reason
+                              : b->site[i].asked                     ? outside(&b->site[i])
+                                                                     : "joined later";
             json_array_append_new(b->absent, absence(b->site[i].name.text, why));
         }
     }
@@ -144,6 +153,7 @@ static fl_status build_round(build *b, uint32_t round, json_t **out, fl_err *err
     b->absent = json_array();
     b->curves = json_object();
     for (size_t i = 0; i < b->n_sites; i++) {
+        b->site[i].asked = b->site[i].asked || b->site[i].seen;
         b->site[i].seen = false;
     }
     if ((st = record_get_model(b->in->record, round, &model, err)) != FL_OK ||
@@ -226,7 +236,9 @@ static fl_status build_sites(build *b, json_t *report, fl_err *err)
     json_int_t opened = 0;
     for (size_t i = 0; i < b->n_sites; i++) {
         if (!b->site[i].seen) {
-            json_array_append_new(absent, absence(b->site[i].name.text, b->site[i].reason));
+            const char *why = b->site[i].reason[0] != '\0' ? b->site[i].reason
+                                                           : outside(&b->site[i]);
+            json_array_append_new(absent, absence(b->site[i].name.text, why));
             json_array_append_new(missing, json_string(b->site[i].name.text));
         }
     }

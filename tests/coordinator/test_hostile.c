@@ -232,6 +232,9 @@ static void a_site_removed_in_mid_round_is_cut_off_at_once(void **state)
     check_ok(fake_run(f, &err), err);
     json_t *report = fake_report(f);
     check_str(absence(report, 1, "site-b"), "removed from the federation");
+    check_str(absence(report, 2, "site-b"), "removed from the federation");
+    check_str(absence_in(json_object_get(report, "absent"), "site-b"),
+              "removed from the federation");
     check_int(json_array_size(json_object_get(report, "sites")), 2);
     fake_site_step(&f->site[1]);
     check_has(f->site[1].refused, "key is not on the list any more");
@@ -403,9 +406,12 @@ static void lies_are_refused_three_times_and_then_the_site_is_absent(void **stat
         void (*spoil)(fake_site *s, fake_kept *k);
         const char *why;
     } lies[] = {
-        {spoil_nan, "is nan"},           {spoil_huge, "expected a number between"},
-        {spoil_shape, "the update has"}, {spoil_weight, "weight"},
-        {spoil_base, "another model"},   {spoil_name, "in the name of site-b"},
+        {spoil_nan, "is nan"},
+        {spoil_huge, "expected a number between"},
+        {spoil_shape, "the update has"},
+        {spoil_weight, "weight"},
+        {spoil_base, "another model"},
+        {spoil_name, "in the name of site-b"},
         {spoil_count, "joined with 100 training cases"},
     };
     for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
