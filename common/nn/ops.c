@@ -7,7 +7,7 @@
 #include <string.h>
 
 static const nn_op *const families[] = {nn_ops_conv, nn_ops_math,  nn_ops_map,   nn_ops_norm,
-                                      nn_ops_shape, nn_ops_arrange, nn_ops_reduce};
+                                      nn_ops_shape, nn_ops_arrange, nn_ops_reduce, nn_ops_deconv};
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
 const nn_op *nn_op_find(const char *name)

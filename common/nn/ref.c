@@ -131,6 +131,62 @@ static void conv_backward(const call *c)
     conv(c, true);
 }
 
+/*
+ * y[n,k,seen from o by t] += w[c,k,t] x[n,c,o]: the window lies on y, and each
+ * number of x is spread over it.
+ */
+static void conv_transpose(const call *c, bool backward)
+{
+    const nn_shape *x = c->in_shape[0], *weight = c->in_shape[1];
+    int64_t N = x->dim[0], C = x->dim[1], K = c->out_shape->dim[1], per_group = weight->dim[1];
+    int64_t group = nn_node_int(c->node, "group", 1);
+    geometry g;
+    nn_window w;
+
+    FL_REQUIRE(nn_deconv_window(&w, c->node, x, weight, NULL) == FL_OK);
+    for (int i = 0; i < 3; i++) {
+        int k = i - (3 - w.rank);
+        g.in[i] = k < 0 ? 1 : w.out[k];
+        g.out[i] = k < 0 ? 1 : x->dim[2 + k];
+        g.kernel[i] = k < 0 ? 1 : w.kernel[k];
+        g.stride[i] = k < 0 ? 1 : w.stride[k];
+        g.dilation[i] = k < 0 ? 1 : w.dilation[k];
+        g.pad[i] = k < 0 ? 0 : w.pad_begin[k];
+    }
+    int64_t O = volume(g.out), T = volume(g.kernel), I = volume(g.in);
+    for (int64_t i = 0; i < N * K * I; i++) {
+        int64_t k = i / I % K;
+        if (!backward) {
+            c->out[i] = c->in[2] != NULL ? c->in[2][k] : 0;
+        } else if (c->in[2] != NULL) {
+            c->din[2][k] += c->dout[i];
+        }
+    }
+    for (int64_t p = 0; p < N * C * O * per_group * T; p++) {
+        int64_t t = p % T, j = p / T % per_group, o = p / T / per_group % O;
+        int64_t ch = p / T / per_group / O % C, n = p / T / per_group / O / C;
+        int64_t seen = seen_by(&g, o, t), k = ch / (C / group) * per_group + j;
+        int64_t y_at = (n * K + k) * I + seen, x_at = (n * C + ch) * O + o;
+        int64_t w_at = (ch * per_group + j) * T + t;
+        if (seen >= 0 && backward) {
+            c->din[0][x_at] += c->in[1][w_at] * c->dout[y_at];
+            c->din[1][w_at] += c->in[0][x_at] * c->dout[y_at];
+        } else if (seen >= 0) {
+            c->out[y_at] += c->in[1][w_at] * c->in[0][x_at];
+        }
+    }
+}
+
+static void conv_transpose_forward(const call *c)
+{
+    conv_transpose(c, false);
+}
+
+static void conv_transpose_backward(const call *c)
+{
+    conv_transpose(c, true);
+}
+
 /* y = the largest in the window; the first of equals gets the gradient. */
 static void max_pool(const call *c, bool backward)
 {
@@ -467,6 +523,7 @@ static void copy_backward(const call *c)
 
 static const nn_ref_op operators[] = {
     {"Conv", conv_forward, conv_backward},
+    {"ConvTranspose", conv_transpose_forward, conv_transpose_backward},
     {"MaxPool", max_pool_forward, max_pool_backward},
     {"AveragePool", average_pool_forward, average_pool_backward},
     {"GlobalAveragePool", average_pool_forward, average_pool_backward},

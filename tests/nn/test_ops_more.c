@@ -240,6 +240,33 @@ static void each_example_is_standardised(void **state)
     check_graph(g, nn_graph_op(g, "LayerNormalization", NULL, in, 2, &axis, 1));
 }
 
+static void check_deconv(int rank, const nn_shape *weight, const nn_attr *attrs, size_t n,
+                         int64_t outputs)
+{
+    nn_graph *g = nn_graph_new("deconv");
+    nn_value x = nn_graph_input(g, "x", &(nn_shape){rank, {NN_BATCH, 2, 4, 3, 2}});
+    nn_shape bias = {1, {outputs}};
+    nn_value in[] = {nn_relu(g, nn_conv(g, "stem", x, weight->dim[0], 3, 1, 1)),
+                     nn_graph_param(g, "w", NN_WEIGHT, weight, NN_INIT_FAN_IN, 0),
+                     n > 0 ? nn_graph_param(g, "b", NN_BIAS, &bias, NN_INIT_FAN_IN, 4) : -1};
+    x = nn_graph_op(g, "ConvTranspose", NULL, in, 3, attrs, n);
+    check_graph(g, nn_conv(g, "behind", nn_relu(g, x), 2, 1, 1, 0));
+}
+
+static void images_are_spread_by_a_transposed_convolution(void **state)
+{
+    (void)state;
+    check_deconv(4, &(nn_shape){4, {4, 3, 3, 2}}, NULL, 0, 3);
+    check_deconv(4, &(nn_shape){4, {16, 16, 2, 2}}, (nn_attr[]){LIST("strides", 2, 2)}, 1, 16);
+    check_deconv(
+        4, &(nn_shape){4, {4, 3, 3, 3}},
+        (nn_attr[]){LIST("strides", 2, 3), LIST("pads", 1, 0, 1, 2), LIST("output_padding", 1, 0)},
+        3, 3);
+    check_deconv(4, &(nn_shape){4, {4, 3, 3, 3}},
+                 (nn_attr[]){NN_INT("group", 2), LIST("dilations", 2, 1)}, 2, 6);
+    check_deconv(5, &(nn_shape){5, {3, 2, 2, 2, 2}}, (nn_attr[]){LIST("strides", 2, 2, 2)}, 1, 2);
+}
+
 /* Rows behind the valid ones hold zeros, where a logarithm is -infinity. */
 static void unused_rows_spoil_no_gradient(void **state)
 {
@@ -318,6 +345,7 @@ int main(void)
         cmocka_unit_test(images_are_resized),
         cmocka_unit_test(sums_means_and_largest),
         cmocka_unit_test(each_example_is_standardised),
+        cmocka_unit_test(images_are_spread_by_a_transposed_convolution),
         cmocka_unit_test(unused_rows_spoil_no_gradient),
         cmocka_unit_test(what_would_change_the_batch_is_refused),
     };
