@@ -233,6 +233,8 @@ static void on_verdict(session *s, const fed_msg *m, int64_t now_ms)
         outbox_drop(s->home, &o->key);
         outbox_item_close(&s->item);
     } else if (o->key.kind == FED_DONE) {
+        fl_log(FL_LOG_INFO, "run.done", "site=%s model, report and predictions: %s/runs/%s",
+               s->home->site.text, s->home->dir, s->order.run);
         outbox_drop(s->home,
                     &o->key);  // the open file can be offered again, a new process redoes it
         if (s->outcome == SESSION_SERVES) {

@@ -116,15 +116,27 @@ static void wipe_painted(void)
     }
 }
 
+/* A person at a terminal knows the day, and expects information. */
+static int start_line(char *line, size_t n, fl_log_level level, const char *event)
+{
+    char when[32];
+    fl_iso_time(when, sizeof when, fl_wall_ms());
+    const char *time = strchr(when, 'T');
+    if (time == NULL || !isatty(fileno(stream()))) {
+        return snprintf(line, n, "%s %s %s ", when, level_names[level], event);
+    }
+    bool named = level < FL_LOG_INFO;
+    return snprintf(line, n, "%s %s%s%s ", time + 1, named ? level_names[level] : "",
+                    named ? " " : "", event);
+}
+
 void fl_log(fl_log_level level, const char *event, const char *fmt, ...)
 {
     if (!fl_log_on(level)) {
         return;
     }
     char line[LINE_BYTES];
-    char when[32];
-    fl_iso_time(when, sizeof when, fl_wall_ms());
-    int n = snprintf(line, sizeof line, "%s %s %s ", when, level_names[level], event);
+    int n = start_line(line, sizeof line, level, event);
     if (n > 0 && (size_t)n < sizeof line) {
         va_list args;
         va_start(args, fmt);

@@ -1,8 +1,8 @@
 /*
  * log.h - levelled lines of `event key=value`
  *
- * One line per event on stderr (or a file), with a UTC time stamp.  May be
- * called from any thread.  Never logged: a patient's value, case or patient
+ * One line per event on stderr (or a file), with a UTC time stamp; on a
+ * terminal the time of day.  May be called from any thread.  Never logged: a patient's value, case or patient
  * identifiers, paths inside a hospital's data set, any key.  A site's name, a round, a
  * count, a digest may be.
  */
