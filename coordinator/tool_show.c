@@ -215,11 +215,14 @@ static fl_status list_runs(json_t *list, const federation *f, fl_err *err)
 static void print_run(const json_t *run)
 {
     int64_t in = fl_json_get_int(run, "in", 0), absent = fl_json_get_int(run, "absent", 0);
-    int64_t waiting = fl_json_get_int(run, "waiting", 0);
-    printf("%-24s  %-11s  %5" PRId64 "  %3" PRId64 " of %-3" PRId64 "  %6" PRId64 "  %s\n",
+    int64_t all = in + absent + fl_json_get_int(run, "waiting", 0);
+    char sites[48] = "-";  // nobody is asked yet
+    if (all > 0) {
+        snprintf(sites, sizeof sites, "%" PRId64 " of %" PRId64, in, all);
+    }
+    printf("%-24s  %-11s  %5" PRId64 "  %-10s  %6" PRId64 "  %s\n",
            fl_json_get_string(run, "run", ""), fl_json_get_string(run, "state", ""),
-           fl_json_get_int(run, "round", 0), in, in + absent + waiting, absent,
-           fl_json_get_string(run, "since", ""));
+           fl_json_get_int(run, "round", 0), sites, absent, fl_json_get_string(run, "since", ""));
 }
 
 static void print_status(const federation *f, const int n[static 4], const json_t *runs)
