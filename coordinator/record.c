@@ -113,12 +113,14 @@ void record_rollback(record *r)
 static fl_status put_answer(record *r, fed_order_kind kind, uint32_t round, const char *site,
                             int state, const char *reason, fl_err *err)
 {
+    char clean[FED_TEXT_BYTES];  // it may quote what a site sent, and be cut in mid-letter
     return store_do(
         r->db, err,
         "INSERT INTO answer (kind, round, site, state, reason, time_ms) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (kind, round, site) DO UPDATE SET state = excluded.state,"
         " reason = excluded.reason, time_ms = excluded.time_ms",
-        "iititi", (int64_t)kind, (int64_t)round, site, (int64_t)state, reason, fl_wall_ms());
+        "iititi", (int64_t)kind, (int64_t)round, site, (int64_t)state,
+        fed_msg_clean_text(clean, sizeof clean, reason), fl_wall_ms());
 }
 
 static fl_status put_enter(record *r, const round_machine *m, const round_step *step, fl_err *err)

@@ -13,6 +13,7 @@
 #include "base/sys.h"
 #include "coordinator/choose.h"
 #include "coordinator/pooled.h"
+#include "fed/msg.h"
 #include "model/model.h"
 
 /* A site's answer to the job and its part in the rounds. */
@@ -83,7 +84,9 @@ static fl_status list_sites(build *b, fl_err *err)
 
 static json_t *absence(const char *site, const char *reason)
 {
-    return json_pack("{s:s, s:s}", "site", site, "reason", reason);
+    char clean[FED_TEXT_BYTES];  // cut in mid-letter it would be no JSON
+    return json_pack("{s:s, s:s}", "site", site, "reason",
+                     fed_msg_clean_text(clean, sizeof clean, reason));
 }
 
 // ------------------------------------------------------------------- rounds

@@ -497,12 +497,14 @@ void roster_seen(roster *r, size_t site, const char *software, const char *envir
 void roster_refuse(roster *r, const char *what, const char *reason, const char *address,
                    uint64_t count, int64_t wall_ms)
 {
-    refusal *found = NULL;
+    refusal *found = NULL, wanted = {.first_ms = wall_ms};
+    snprintf(wanted.what, sizeof wanted.what, "%s", what);
+    fed_msg_clean_text(wanted.reason, sizeof wanted.reason, reason);  // it may quote a liar
+    fed_msg_clean_text(wanted.address, sizeof wanted.address, address);
     for (size_t i = 0; i < r->n_pending && found == NULL; i++) {
         refusal *p = &r->pending[i];
-        if (strncmp(p->what, what, sizeof p->what - 1) == 0 &&
-            strncmp(p->reason, reason, sizeof p->reason - 1) == 0 &&
-            strncmp(p->address, address, sizeof p->address - 1) == 0) {
+        if (strcmp(p->what, wanted.what) == 0 && strcmp(p->reason, wanted.reason) == 0 &&
+            strcmp(p->address, wanted.address) == 0) {
             found = p;
         }
     }
@@ -512,10 +514,7 @@ void roster_refuse(roster *r, const char *what, const char *reason, const char *
     }
     if (found == NULL) {
         found = &r->pending[r->n_pending++];
-        *found = (refusal){.first_ms = wall_ms};
-        snprintf(found->what, sizeof found->what, "%s", what);
-        snprintf(found->reason, sizeof found->reason, "%s", reason);
-        snprintf(found->address, sizeof found->address, "%s", address);
+        *found = wanted;
     }
     found->count += (int64_t)count;
     found->last_ms = wall_ms;

@@ -86,8 +86,7 @@ static size_t printable_char(const uint8_t *p)
     return code < smallest[n] || code > 0x10ffff || hidden ? 0 : n;
 }
 
-/* Copies what is printable, puts a blank for the rest, cuts before size. */
-static char *clean_text(char *out, size_t size, const char *in)
+char *fed_msg_clean_text(char *out, size_t size, const char *in)
 {
     const uint8_t *p = (const uint8_t *)in;
     size_t used = 0;
@@ -166,8 +165,8 @@ static void put_order(Consilium__Order *out, const fed_order *o, pack_room *room
     if (o->has_report) {
         out->report = digest_of(&o->report);
     }
-    out->run = clean_text(room->text[0], FED_NAME_BYTES, o->run);
-    out->text = clean_text(room->text[1], FED_TEXT_BYTES, o->text);
+    out->run = fed_msg_clean_text(room->text[0], FED_NAME_BYTES, o->run);
+    out->text = fed_msg_clean_text(room->text[1], FED_TEXT_BYTES, o->text);
 }
 
 static void put_offer(Consilium__Offer *out, const fed_offer *o, pack_room *room)
@@ -230,23 +229,23 @@ void fed_msg_pack(const fed_msg *m, fl_buf *out)
     case FED_MSG_ENROLLED: {
         BODY(Enrolled, enrolled, enrolled);
         enrolled.site = site_of(&m->u.enrolled.site);
-        enrolled.federation = clean_text(room.text[0], FED_NAME_BYTES, m->u.enrolled.federation);
+        enrolled.federation = fed_msg_clean_text(room.text[0], FED_NAME_BYTES, m->u.enrolled.federation);
         enrolled.confirmed = m->u.enrolled.confirmed;
         pack_header(&h, out);
         return;
     }
     case FED_MSG_HELLO: {
         BODY(Hello, hello, hello);
-        hello.software = clean_text(room.text[0], MAX_SOFTWARE + 1, m->u.hello.software);
+        hello.software = fed_msg_clean_text(room.text[0], MAX_SOFTWARE + 1, m->u.hello.software);
         hello.job = maybe_digest(&m->u.hello.job);
         hello.committed_round = m->u.hello.committed.n;
-        hello.environment = clean_text(room.text[1], MAX_ENVIRONMENT + 1, m->u.hello.environment);
+        hello.environment = fed_msg_clean_text(room.text[1], MAX_ENVIRONMENT + 1, m->u.hello.environment);
         pack_header(&h, out);
         return;
     }
     case FED_MSG_WELCOME: {
         BODY(Welcome, welcome, welcome);
-        welcome.federation = clean_text(room.text[0], FED_NAME_BYTES, m->u.welcome.federation);
+        welcome.federation = fed_msg_clean_text(room.text[0], FED_NAME_BYTES, m->u.welcome.federation);
         welcome.site = site_of(&m->u.welcome.site);
         welcome.time_ms = m->u.welcome.time_ms;
         welcome.beat_ms = m->u.welcome.beat_ms;
@@ -273,7 +272,7 @@ void fed_msg_pack(const fed_msg *m, fl_buf *out)
         PUT_KEY(&reply, &m->u.reply.key);
         reply.answer = (Consilium__Answer)m->u.reply.answer;
         reply.mismatch = m->u.reply.mismatch;
-        reply.text = clean_text(room.text[0], FED_TEXT_BYTES, m->u.reply.text);
+        reply.text = fed_msg_clean_text(room.text[0], FED_TEXT_BYTES, m->u.reply.text);
         pack_header(&h, out);
         return;
     }
@@ -312,20 +311,20 @@ void fed_msg_pack(const fed_msg *m, fl_buf *out)
         BODY(Verdict, verdict, verdict);
         verdict.digest = digest_of(&m->u.verdict.digest);
         verdict.accepted = m->u.verdict.accepted;
-        verdict.text = clean_text(room.text[0], FED_TEXT_BYTES, m->u.verdict.text);
+        verdict.text = fed_msg_clean_text(room.text[0], FED_TEXT_BYTES, m->u.verdict.text);
         pack_header(&h, out);
         return;
     }
     case FED_MSG_REFUSED: {
         BODY(Refused, refused, refused);
         refused.code = m->u.refused.code;
-        refused.text = clean_text(room.text[0], FED_TEXT_BYTES, m->u.refused.text);
+        refused.text = fed_msg_clean_text(room.text[0], FED_TEXT_BYTES, m->u.refused.text);
         pack_header(&h, out);
         return;
     }
     case FED_MSG_BYE: {
         BODY(Bye, bye, bye);
-        bye.text = clean_text(room.text[0], FED_TEXT_BYTES, m->u.bye.text);
+        bye.text = fed_msg_clean_text(room.text[0], FED_TEXT_BYTES, m->u.bye.text);
         pack_header(&h, out);
         return;
     }

@@ -105,4 +105,10 @@ void fed_msg_pack(const fed_msg *m, fl_buf *out);
  * protocol version ("speaks protocol 2, this coordinator 1: upgrade ..."). */
 fl_status fed_msg_unpack(fed_msg *out, const uint8_t *bytes, size_t n, fl_err *err) FL_MUST_CHECK;
 
+/*
+ * Copies what a text may hold (UTF-8 that can be printed), puts a blank for
+ * each other byte, and cuts between two characters, before size.  Returns out.
+ */
+char *fed_msg_clean_text(char *out, size_t size, const char *in);
+
 #endif

@@ -392,6 +392,15 @@ static void spoil_figures(fake_site *s, fake_kept *k)
     }
 }
 
+static void spoil_text(fake_site *s, fake_kept *k)
+{
+    (void)s;
+    if (k->offer.key.kind == FED_TEST) {
+        memcpy(k->items, "\x1b[2J<script>", 12);  // jansson quotes what it cannot read
+        k->n = 12;
+    }
+}
+
 static void spoil_once(fake_site *s, fake_kept *k)
 {
     if (k->offer.key.kind == FED_TRAIN && spoils++ == 0) {
@@ -457,6 +466,54 @@ static void impossible_test_figures_are_refused_and_named(void **state)
     check_int(json_array_size(json_object_get(report, "sites")), 1);
     check_has(absence_in(json_object_get(report, "absent"), "site-b"),
               "contribution refused: figures: ");
+    json_decref(report);
+    fake_free(&f);
+}
+
+/* What a site sends is quoted in sentences, and those are in logs and in everybody's report. */
+static void a_refused_text_cannot_spoil_the_report(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    fake *f = started(2, 1, 1, "20s", "");
+    f->site[1].spoil = spoil_text;
+    check_ok(fake_run(f, &err), err);
+    json_t *report = fake_report(f);
+    check_ok(report_check(report, &err), err);
+    check_int(json_array_size(json_object_get(report, "sites")), 1);
+    char *text = fl_json_text(report);
+    check(strstr(text, "u001") == NULL);  // no control character, escaped or not
+    free(text);
+    json_decref(report);
+    fake_free(&f);
+}
+
+static void spoil_long(fake_site *s, fake_kept *k)
+{
+    (void)s;
+    if (k->offer.key.kind == FED_TEST) {
+        fl_buf text = FL_BUF_INIT;
+        fl_buf_puts(&text, "{\"name\": \"site-b\", \"n_train\": 1, \"n_val\": 1, \"n_test\": 1, \"models\": {\"b");
+        for (int i = 0; i < 29; i++) {
+            fl_buf_puts(&text, "a\u00e4");  // two bytes: one cut is within a letter
+        }
+        fl_buf_puts(&text, "x\u00e4\": {\"y\": 1}}}");
+        free(k->items);
+        k->n = text.n;
+        k->items = fl_buf_take(&text);
+    }
+}
+
+static void a_sentence_cut_in_mid_letter_is_still_an_absence(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    fake *f = started(2, 1, 1, "20s", "");
+    f->site[1].spoil = spoil_long;
+    check_ok(fake_run(f, &err), err);
+    json_t *report = fake_report(f);
+    check_has(absence_in(json_object_get(report, "absent"), "site-b"), "contribution refused");
+    check(was_refused(report, "contribution", "figures: site.models."));
     json_decref(report);
     fake_free(&f);
 }
@@ -704,6 +761,8 @@ int main(void)
         cmocka_unit_test(lies_are_refused_three_times_and_then_the_site_is_absent),
         cmocka_unit_test(an_update_spoilt_on_the_way_is_asked_for_again),
         cmocka_unit_test(impossible_test_figures_are_refused_and_named),
+        cmocka_unit_test(a_refused_text_cannot_spoil_the_report),
+        cmocka_unit_test(a_sentence_cut_in_mid_letter_is_still_an_absence),
         cmocka_unit_test(a_second_different_update_of_a_round_is_refused_and_recorded),
         cmocka_unit_test(a_forged_signature_is_refused),
         cmocka_unit_test(garbage_is_counted_and_harms_nobody),
