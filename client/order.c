@@ -223,8 +223,8 @@ static fl_status check_round(const order_work *w, const local *l, fl_err *err)
     if (is_check ? round == 0 : round >= 1 && round <= l->job.rounds) {
         return FL_OK;
     }
-    return fl_fail(err, FL_EDENIED, "the order is of round %" PRIu32 ", the job has %" PRId64, round,
-                   l->job.rounds);
+    return fl_fail(err, FL_EDENIED, "the order is of round %" PRIu32 ", the job has %" PRId64,
+                   round, l->job.rounds);
 }
 
 static order_outcome settle_policy(order_work *w, const policy *p, fl_err *err)

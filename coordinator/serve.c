@@ -20,7 +20,7 @@ enum {
     HOUSEKEEPING_MS = 1000,
     PROGRESS_MS = 1000,
     MAX_REFUSED_CONTRIBUTIONS = 3,
-    QUIET_BEATS = 5,  // beats without a word, after which a site's other connection may speak for it
+    QUIET_BEATS = 5,  // without a word: then a site's other connection may speak for it
     SPARE_DESCRIPTORS = 128,
     DEAF_MS = 1000,           // between two turns: time that sites are not answerable for
     MAX_MALFORMED = 16,       // malformed messages that cost a site its connection

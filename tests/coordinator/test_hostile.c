@@ -493,7 +493,9 @@ static void spoil_long(fake_site *s, fake_kept *k)
     (void)s;
     if (k->offer.key.kind == FED_TEST) {
         fl_buf text = FL_BUF_INIT;
-        fl_buf_puts(&text, "{\"name\": \"site-b\", \"n_train\": 1, \"n_val\": 1, \"n_test\": 1, \"models\": {\"b");
+        fl_buf_puts(
+            &text,
+            "{\"name\": \"site-b\", \"n_train\": 1, \"n_val\": 1, \"n_test\": 1, \"models\": {\"b");
         for (int i = 0; i < 29; i++) {
             fl_buf_puts(&text, "a\u00e4");  // two bytes: one cut is within a letter
         }
