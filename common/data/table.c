@@ -189,7 +189,9 @@ static fl_status find_levels(data_words *out, const table *t, int column, fl_err
         out->item = fl_xrealloc(out->item, out->n + 1, sizeof *out->item);
         out->item[out->n++] = cell;
     }
-    qsort(out->item, out->n, sizeof *out->item, by_value);
+    if (out->n > 0) {
+        qsort(out->item, out->n, sizeof *out->item, by_value);
+    }
     return FL_OK;
 }
 
