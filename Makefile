@@ -246,7 +246,7 @@ check: deps-check
 	$(Q)BUILD=$(abspath $(BUILD)) tests/run $(unit_tests) $(end_tests)
 
 check-unit: deps-check
-	$(Q)$(submake) $(call built,$(unit_tests))
+	$(Q)$(submake) all $(call built,$(unit_tests))
 	$(Q)BUILD=$(abspath $(BUILD)) tests/run $(unit_tests)
 
 check-long: deps-check
