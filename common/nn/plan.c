@@ -26,8 +26,9 @@ struct nn_plan {
     nn_slot *inputs, *outputs;
     int64_t *row;  // numbers of one row of each input
     nn_slot target, dlogits;
-    int64_t K;
-    size_t *ungraded;  // parameters that no step writes a gradient of
+    int64_t K, HW;       // of the first output, when it is trained
+    int64_t target_row;  // numbers of one row of the target
+    size_t *ungraded;    // parameters that no step writes a gradient of
     size_t n_ungraded;
     bool sees_batch;  // a row's result depends on the other rows
     nn_plan *tail;    // for a smaller batch, when sees_batch
@@ -84,9 +85,10 @@ static void add_loss(nn_plan *p, nn_build *b)
     nn_shape dims;
 
     nn_build_dims(b, v, &dims);
-    if (dims.rank != 2) {
+    if (dims.rank < 2 || (dims.rank == 2 && nn_loss_is_of_areas(p->cfg.loss.kind))) {
         nn_build_fail(b, FL_EUNSUPPORTED,
-                      "the first output must be (N, K) to be trained, not of %d dimensions",
+                      "to be trained with this loss, the first output must be (N, K, H, W), not of "
+                      "%d dimensions",
                       dims.rank);
         return;
     }
@@ -96,9 +98,10 @@ static void add_loss(nn_plan *p, nn_build *b)
         return;
     }
     p->K = dims.dim[1];
-    p->target = nn_build_flat(b, nn_loss_takes_codes(p->cfg.loss.kind) ? dims.dim[0]
-                                                                       : dims.dim[0] * p->K);
-    p->dlogits = nn_build_slot(b, nn_layout_plain(p->d, 2, dims.dim));
+    p->HW = nn_shape_count(&dims, 1) / dims.dim[0] / p->K;
+    p->target_row = nn_loss_takes_codes(p->cfg.loss.kind) ? p->HW : p->K * p->HW;
+    p->target = nn_build_flat(b, dims.dim[0] * p->target_row);
+    p->dlogits = nn_build_slot(b, nn_layout_plain(p->d, dims.rank, dims.dim));
     nn_steps_pin(p->steps, p->target);
     nn_steps_pin(p->steps, p->dlogits);
     nn_build_add_grad(b, v, p->dlogits);
@@ -139,7 +142,7 @@ static bool has_batch_norm(const nn_graph *g)
 static void copy_class_weight(nn_plan *p)
 {
     const nn_shape *logits = nn_graph_shape(p->g, nn_graph_output_at(p->g, 0));
-    size_t K = logits->rank == 2 ? (size_t)logits->dim[1] : 0;
+    size_t K = logits->rank >= 2 ? (size_t)logits->dim[1] : 0;
 
     if (p->cfg.loss.class_weight != NULL) {
         p->class_weight = fl_xcalloc(K, sizeof *p->class_weight);
@@ -212,6 +215,12 @@ float *nn_plan_target(nn_plan *p)
     return nn_steps_data(p->steps, p->target);
 }
 
+int64_t nn_plan_target_row(const nn_plan *p)
+{
+    FL_REQUIRE(p->cfg.train);
+    return p->target_row;
+}
+
 const float *nn_plan_output(const nn_plan *p, size_t i)
 {
     FL_REQUIRE(i < nn_graph_n_outputs(p->g));
@@ -252,7 +261,7 @@ double nn_plan_step(nn_plan *p, float *params, float *grad, int64_t n_valid, fl_
     nn_call run = {.n_valid = n_valid, .capacity = p->cfg.capacity, .rng = rng, .advance = true};
     forward(p, params, &run);
     double loss = nn_loss_run(&p->cfg.loss, nn_plan_output(p, 0), nn_plan_target(p), n_valid,
-                              p->cfg.capacity, p->K, nn_steps_data(p->steps, p->dlogits));
+                              p->cfg.capacity, p->K, p->HW, nn_steps_data(p->steps, p->dlogits));
     nn_steps_point(p->steps, NN_HOME_GRAD, grad);
     nn_steps_run(p->steps, p->n_forward, nn_steps_count(p->steps), &run);
     for (size_t i = 0; i < p->n_ungraded; i++) {
@@ -281,8 +290,7 @@ static double step_in_tail(nn_plan *p, float *params, float *grad, int64_t n_val
     for (size_t i = 0; i < nn_graph_n_inputs(p->g); i++) {
         nn_vec_copy(nn_plan_input(p->tail, i), nn_plan_input(p, i), n_valid * p->row[i]);
     }
-    nn_vec_copy(nn_plan_target(p->tail), nn_plan_target(p),
-                nn_loss_takes_codes(p->cfg.loss.kind) ? n_valid : n_valid * p->K);
+    nn_vec_copy(nn_plan_target(p->tail), nn_plan_target(p), n_valid * p->target_row);
     double loss = nn_plan_step(p->tail, params, grad, n_valid, rng);
     for (size_t i = 0; i < nn_graph_n_outputs(p->g); i++) {
         const nn_shape *shape = nn_graph_shape(p->g, nn_graph_output_at(p->g, i));

@@ -44,8 +44,10 @@ void nn_plan_destroy(nn_plan **p);
 
 /* Where the caller writes input i: (capacity, ...), row-major, float32. */
 float *nn_plan_input(nn_plan *p, size_t i);
-/* Where the caller writes targets; shape as the loss says, capacity rows. */
+/* Where the caller writes targets; shape as the loss says, capacity rows.  Only
+ * the first output is trained: (N, K), or (N, K, H, W) for a score of each pixel. */
 float *nn_plan_target(nn_plan *p);
+int64_t nn_plan_target_row(const nn_plan *p);  // numbers of one row of it
 
 /* Outputs of the first n_valid rows, as in use.  A plan made with train = true
  * drops nothing here either, but normalises by the batch's own statistics

@@ -83,7 +83,7 @@ static void score_batch(task_scores *s, const task_model *m, nn_plan *plan,
     if (n_targets > 0) {
         nn_loss_config cfg = {.kind = ops->loss(L)};
         double mean = nn_loss_run(&cfg, logits, target, (int64_t)n, (int64_t)n,
-                                  L, NULL);
+                                  L, 1, NULL);
         loss->sum += mean * (double)n_targets;
         loss->n += n_targets;
     }

@@ -84,8 +84,9 @@ static void a_plan_trains_and_another_predicts(void **state)
     nn_plan_forward(predict, params.data, ROWS);
     const float *logits = nn_plan_output(predict, 0);
     for (int64_t i = 0; i < ROWS; i++) {  // what was learnt by heart
-        check_near(nn_loss_run(&(nn_loss_config){.kind = NN_LOSS_SOFTMAX_CE}, logits + i * N_CLASSES,
-                               nn_plan_target(plan) + i, 1, 1, N_CLASSES, NULL),
+        check_near(nn_loss_run(&(nn_loss_config){.kind = NN_LOSS_SOFTMAX_CE},
+                               logits + i * N_CLASSES, nn_plan_target(plan) + i, 1, 1, N_CLASSES, 1,
+                               NULL),
                    0, 0.2);
     }
     nn_plan_destroy(&predict);
@@ -244,6 +245,73 @@ static void activations_share_one_arena(void **state)
     check_int(bytes_of_chain(20), bytes_of_chain(4));
 }
 
+/* Learns where a noisy image is bright, on full and on smaller batches. */
+static void check_segmentation(const nn_shape *input, const nn_loss_config *loss)
+{
+    fl_err err = FL_ERR_INIT;
+    nn_graph *g = nn_graph_new("segmentation");
+    nn_value x = nn_graph_input(g, "image", input);
+    x = nn_relu(g, nn_batch_norm(g, "bn", nn_conv(g, "conv1", x, 16, 3, 1, 1)));
+    nn_graph_output(g, "logits", nn_conv(g, "conv2", x, 2, 1, 1, 0));
+    check_ok(nn_graph_finish(g, &err), err);
+    nn_plan_config cfg = {.capacity = 4, .train = true, .threads = 1, .loss = *loss};
+    nn_plan *plan;
+    nn_optim *optim;
+    nn_optim_config adam;
+    nn_params params, grad;
+    nn_optim_defaults(&adam);
+    adam.kind = NN_ADAM;
+    check_ok(nn_plan_new(&plan, g, &cfg, &err), err);
+    check_ok(nn_optim_new(&optim, &adam, nn_graph_table(g), &err), err);
+    check_ok(nn_params_init(&params, nn_graph_table(g), &err), err);
+    check_ok(nn_params_init(&grad, nn_graph_table(g), &err), err);
+    nn_graph_init(g, params.data, 1);
+    int64_t HW = nn_shape_count(input, 1), width = nn_plan_target_row(plan);
+    float unlabelled = nn_loss_takes_codes(loss->kind) ? -1 : NAN;
+    check_int(width, nn_loss_takes_codes(loss->kind) ? HW : 2 * HW);
+    double first = 0, last = 0;
+    for (int step = 0; step < 60; step++) {
+        int64_t n = step % 3 == 2 ? 3 : 4;
+        fl_rng rng;
+        fl_rng_init(&rng, (uint64_t)step, "batch", "", 0);
+        float *image = nn_plan_input(plan, 0), *target = nn_plan_target(plan);
+        for (int64_t i = 0; i < n * HW; i++) {
+            image[i] = (float)fl_rng_normal(&rng);
+            target[i / HW * width + i % HW] = i % 5 == 0 ? unlabelled : image[i] > 0;
+            if (width > HW) {
+                target[i / HW * width + HW + i % HW] = i % 5 == 0 ? unlabelled : image[i] <= 0;
+            }
+        }
+        last = nn_plan_step(plan, params.data, grad.data, n, NULL);
+        check_near(nn_loss_run(loss, nn_plan_output(plan, 0), target, n, n, 2, HW, NULL), last,
+                   1e-12);
+        nn_optim_step(optim, params.data, grad.data, 1);
+        first = step == 0 ? last : first;
+    }
+    check(last < 0.6 * first);
+    nn_plan_destroy(&plan);
+    nn_optim_destroy(&optim);
+    nn_params_clear(&params);
+    nn_params_clear(&grad);
+    nn_graph_destroy(&g);
+}
+
+static void a_plan_trains_a_score_of_each_pixel(void **state)
+{
+    (void)state;
+    static const float weight[] = {1, 2};
+    nn_shape image = {4, {NN_BATCH, 1, 10, 7}}, volume = {5, {NN_BATCH, 1, 5, 6, 7}};
+    for (int i = 0; i < 2; i++) {
+        const nn_shape *input = i == 0 ? &image : &volume;
+        check_segmentation(input,
+                           &(nn_loss_config){.kind = NN_LOSS_SOFTMAX_CE, .class_weight = weight});
+        check_segmentation(input,
+                           &(nn_loss_config){.kind = NN_LOSS_SIGMOID_CE, .class_weight = weight});
+        check_segmentation(input, &(nn_loss_config){.kind = NN_LOSS_DICE_CE});
+        check_segmentation(input, &(nn_loss_config){.kind = NN_LOSS_SOFTMAX_DICE_CE});
+    }
+}
+
 static void what_cannot_be_planned_is_said_in_words(void **state)
 {
     (void)state;
@@ -256,6 +324,10 @@ static void what_cannot_be_planned_is_said_in_words(void **state)
         check_has(err.text, "bf16");
     }
     cfg.precision = NN_FP32;
+    cfg.loss.kind = NN_LOSS_DICE;
+    check_fails(nn_plan_new(&plan, g, &cfg, &err), FL_EUNSUPPORTED);
+    check_has(err.text, "(N, K, H, W)");
+    cfg.loss.kind = NN_LOSS_SOFTMAX_CE;
     cfg.capacity = 0;
     check_fails(nn_plan_new(&plan, g, &cfg, &err), FL_ECONFIG);
     nn_graph_destroy(&g);
@@ -290,6 +362,7 @@ int main(void)
         cmocka_unit_test(params_are_read_from_wherever_the_caller_has_them),
         cmocka_unit_test(statistics_advance_in_training_only),
         cmocka_unit_test(activations_share_one_arena),
+        cmocka_unit_test(a_plan_trains_a_score_of_each_pixel),
         cmocka_unit_test(what_cannot_be_planned_is_said_in_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
