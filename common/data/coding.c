@@ -153,6 +153,15 @@ static fl_status set_classes(data_coding *c, data_spec *spec, const char *const 
         spec->n_classes = 2;
     } else if (spec->n_classes == 0 && spec->task == DATA_CLASSIFY) {
         st = classes_from_labels(spec, r, labels, n, err);
+    } else if (spec->n_classes == 0 && spec->task == DATA_SEGMENT) {
+        strcpy(spec->classes[0], "background");
+        strcpy(spec->classes[1], "foreground");
+        spec->n_classes = 2;
+    }
+    if (st == FL_OK && spec->task == DATA_SEGMENT && spec->n_classes < 2) {
+        st = fl_fail(err, FL_ECONFIG,
+                     "%s: classes: task segment needs two or more, the background first; found "
+                     "%zu", r->name, spec->n_classes);
     }
     return st;
 }
@@ -198,8 +207,9 @@ fl_status data_coding_init(data_coding *out, data_spec *spec, const data_recipe 
         return fl_fail(err, FL_ECONFIG, "%s: task: the job has %s; this data set has %s", r->name,
                        data_task_name(expect->task), data_task_name(r->task));
     }
-    if (spec->task == DATA_SEGMENT) {
-        return fl_fail(err, FL_EUNSUPPORTED, "%s: task segment: masks are not read yet", r->name);
+    if (spec->task == DATA_SEGMENT && r->origin != DATA_FROM_MANIFEST) {
+        return fl_fail(err, FL_EUNSUPPORTED, "%s: task segment: masks come with a manifest",
+                       r->name);
     }
     if (r->table.relation != DATA_NO_RULE && spec->n_classes > 2) {
         return fl_fail(err, FL_ECONFIG,

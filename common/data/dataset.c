@@ -123,6 +123,15 @@ static const char *prefixed(data_set *s, size_t member, const char *name)
     return kept;
 }
 
+static bool same_annotators(const data_set *a, const data_set *b)
+{
+    bool same = a->n_annotators == b->n_annotators;
+    for (size_t i = 0; i < a->n_annotators && same; i++) {
+        same = strcmp(a->annotators[i], b->annotators[i]) == 0;
+    }
+    return same;
+}
+
 /* Takes a member into a union; the member goes on owning texts and inputs.
  * alone: it is the only one, and its names stay. */
 static fl_status add_member(data_set *s, data_set *member, bool alone, const char *name,
@@ -136,6 +145,12 @@ static fl_status add_member(data_set *s, data_set *member, bool alone, const cha
         s->spec = member->spec;
         s->standardise = member->standardise;
         s->features = member->features;
+    }
+    if (k == 0) {
+        s->annotators = member->annotators;
+        s->n_annotators = member->n_annotators;
+    } else if (!same_annotators(s, member)) {
+        s->n_annotators = 0;  // each member's consensus stays
     }
     if (member->standardise != s->standardise) {
         return fl_fail(err, FL_ECONFIG,
@@ -425,7 +440,9 @@ data_case data_set_case(const data_set *s, size_t i)
         .patient_no = e->patient_no,
         .split = (data_split)e->split,
         .code = e->code,
+        .mask = e->mask,
         .target = e->target,
+        .spacing_mm = {e->spacing_mm[0], e->spacing_mm[1], e->spacing_mm[2]},
         .attributes = e->attributes,
     };
 }
@@ -433,6 +450,29 @@ data_case data_set_case(const data_set *s, size_t i)
 size_t data_set_n_features(const data_set *s)
 {
     return (size_t)nn_shape_count(&s->spec.input, 1);
+}
+
+size_t data_set_n_pixels(const data_set *s)
+{
+    const nn_shape *input = &s->spec.input;
+    return input->rank < 3 ? 1 : (size_t)(nn_shape_count(input, 1) / input->dim[0]);
+}
+
+size_t data_set_n_annotators(const data_set *s)
+{
+    return s->n_annotators;
+}
+
+const char *data_set_annotator(const data_set *s, size_t a)
+{
+    FL_REQUIRE(a < s->n_annotators);
+    return s->annotators[a];
+}
+
+const uint8_t *data_set_mask_by(const data_set *s, size_t i, size_t a)
+{
+    FL_REQUIRE(i < s->n && a < s->n_annotators);
+    return s->entries[i].masks != NULL ? s->entries[i].masks[a] : NULL;
 }
 
 const char *data_set_feature_name(const data_set *s, size_t i)

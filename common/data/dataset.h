@@ -38,7 +38,9 @@ typedef struct {
     int64_t patient_no;   // 0-based number of the patient within the set
     data_split split;
     int code;             // classify: class code; -1 unlabelled
+    const uint8_t *mask;  // segment: (pixels) class codes of the input's grid; NULL unlabelled
     const float *target;  // multilabel (K) in {0, 1, NaN = unlabelled}; regress (1); else NULL
+    double spacing_mm[3];  // of the input's pixels: depth, row, column; 0 = unknown
     const char *const *attributes;  // as text, in spec's order; "" = unknown
 } data_case;
 
@@ -59,6 +61,14 @@ size_t data_set_n_split(const data_set *s, data_split split);
 const size_t *data_set_split(const data_set *s, data_split split);
 data_case data_set_case(const data_set *s, size_t i);
 size_t data_set_n_features(const data_set *s);  // product of the input's shape
+/* Pixels of a mask: the input's without its channels, (H, W) or (D, H, W). */
+size_t data_set_n_pixels(const data_set *s);
+/* Who drew masks (manifest's columns mask:NAME); data_case.mask is the column
+ * mask, or what most of them say. */
+size_t data_set_n_annotators(const data_set *s);
+const char *data_set_annotator(const data_set *s, size_t a);
+/* What annotator a drew of case i, as data_case.mask; NULL: nothing. */
+const uint8_t *data_set_mask_by(const data_set *s, size_t i, size_t a);
 /* Copies the inputs of n cases, in order, to x (n, input...): float32.  Images
  * are in [0, 1] before `normalise`. */
 void data_set_batch(const data_set *s, const size_t *index, size_t n, float *x);

@@ -39,6 +39,9 @@ typedef struct {
     char format[32];                     // "PNG", "JPEG", "npy", "NIfTI-1", "DICOM"
     char photometric
         [32];  // "gray" "RGB" "palette", DICOM's own words; ", alpha" behind it: the last channel is alpha
+    /* After preprocessing: pixel (frame, row, col, 1) to the file's (frame, row, col), the first
+     * three rows of the matrix, so that what lies on the file's grid can be looked up. */
+    double view[12];
     uint8_t sha256
         [32];  // of the array of stored samples: frames, rows, cols, channels order, little-endian
 } data_image;

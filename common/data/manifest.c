@@ -11,6 +11,7 @@
 
 #include "base/hash.h"
 #include "base/sys.h"
+#include "data/mask.h"
 #include "data/set.h"
 
 typedef struct {
@@ -23,6 +24,7 @@ typedef struct {
     size_t n_files;
     int labels[DATA_MAX_CLASSES];  // multilabel: column of each class
     int attribute[DATA_MAX_ATTRIBUTES];
+    data_mask_columns masks;  // segment
     data_coding coding;
 } manifest_columns;
 
@@ -64,6 +66,9 @@ static fl_status find_columns(manifest_columns *m, fl_err *err)
 static fl_status find_labels(manifest_columns *m, data_spec *spec, fl_err *err)
 {
     const data_csv *t = m->csv;
+    if (spec->task == DATA_SEGMENT) {
+        return data_mask_find(&m->masks, t, m->r->manifest, err);
+    }
     if (spec->task != DATA_MULTILABEL) {
         return m->label >= 0
                    ? FL_OK
@@ -170,6 +175,7 @@ static fl_status read_row(data_set *s, const manifest_columns *m, size_t row, fl
     }
     fl_status st = s->spec.task == DATA_MULTILABEL ? read_flags(e, m, row, s->arena, err)
                    : s->spec.task == DATA_REGRESS  ? read_number(e, m, row, s->arena, err)
+                   : s->spec.task == DATA_SEGMENT  ? FL_OK  // its masks come with the image
                                                    : read_class(e, m, row, err);
     if (st != FL_OK) {
         return st;
@@ -199,6 +205,8 @@ typedef struct {
     const manifest_columns *columns;
     const nn_shape *expect;
     data_input *inputs;  // [entry]
+    data_masks *masks;   // [entry]
+    double (*spacing_mm)[3];  // [entry]
     fl_err **errors;     // [entry], NULL where all went well
 } decoding;
 
@@ -233,8 +241,8 @@ static fl_status stack(data_image *to, data_image *more, const char *where, fl_e
     return FL_OK;
 }
 
-static fl_status read_one_file(data_image *out, const char *dir, const char *file,
-                               const char *where, fl_err *err)
+fl_status data_manifest_file(data_image *out, const char *dir, const char *file, const char *what,
+                             const char *where, fl_err *err)
 {
     char *bytes = NULL;
     size_t n = 0;
@@ -242,14 +250,15 @@ static fl_status read_one_file(data_image *out, const char *dir, const char *fil
 
     *out = (data_image){0};
     if (file[0] == '\0') {
-        return fl_fail(err, FL_ENOTFOUND, "%s: file: expected a file's name, found nothing", where);
+        return fl_fail(err, FL_ENOTFOUND, "%s: %s: expected a file's name, found nothing", where,
+                       what);
     }
     char *path = fl_path_join(dir, file);
     fl_status st = data_image_bytes(&bytes, &n, path, &why);
     if (st == FL_ENOTFOUND) {
-        fl_fail(err, st, "%s: the file named in this line does not exist", where);
+        fl_fail(err, st, "%s: the %s named in this line does not exist", where, what);
     } else if (st != FL_OK) {
-        fl_fail(err, st, "%s: the file named in this line: %s", where, fl_status_text(st));
+        fl_fail(err, st, "%s: the %s named in this line: %s", where, what, fl_status_text(st));
     } else {
         st = data_image_parse(out, (const uint8_t *)bytes, n, where, err);
     }
@@ -267,7 +276,7 @@ static fl_status read_files(data_image *out, const manifest_columns *m, char *co
     *out = (data_image){0};
     for (size_t i = 0; i < m->n_files && st == FL_OK; i++) {
         data_image image;
-        st = read_one_file(&image, m->dir, cell[m->file[i]], where, err);
+        st = data_manifest_file(&image, m->dir, cell[m->file[i]], "file", where, err);
         memcpy(digests[i], image.sha256, sizeof digests[i]);
         data_image_drop_alpha(&image);
         if (st == FL_OK && i == 0) {
@@ -298,8 +307,16 @@ static void decode(void *context, size_t i)
 
     char *where = fl_xasprintf("%s:%d", m->r->manifest, e->line);
     fl_status st = read_files(&image, m, m->csv->cell[e->row], where, &err);
+    data_grid grid = data_grid_of(&image);
     if (st == FL_OK) {
         st = data_input_make(&d->inputs[i], &image, m->r, d->expect, e->case_id, where, &err);
+    }
+    if (st == FL_OK) {
+        data_grid_spacing(d->spacing_mm[i], &grid, image.view);
+    }
+    if (st == FL_OK && d->set->spec.task == DATA_SEGMENT) {
+        st = data_masks_read(&d->masks[i], &m->masks, m->csv->cell[e->row], m->dir, &grid,
+                             image.view, &d->inputs[i].shape, &m->coding, where, &err);
     }
     if (st != FL_OK) {
         d->errors[i] = fl_xcalloc(1, sizeof err);
@@ -361,11 +378,16 @@ static fl_status take_inputs(data_set *s, decoding *d, bool skip, fl_err *err)
     for (size_t i = 0; i < s->n; i++) {
         if (d->errors[i] == NULL && st == FL_OK) {
             s->entries[i].input = d->inputs[i];
+            s->entries[i].mask = d->masks[i].mask;
+            s->entries[i].masks = d->masks[i].masks;
+            memcpy(s->entries[i].spacing_mm, d->spacing_mm[i], sizeof d->spacing_mm[i]);
             data_set_own(s, d->inputs[i].samples);
+            data_set_own(s, d->masks[i].block);
             s->entries[kept++] = s->entries[i];
             continue;
         }
         free(d->inputs[i].samples);
+        free(d->masks[i].block);
         if (d->errors[i] != NULL && skip) {
             data_set_refuse(s, reason_of(d->errors[i]->status), 1);
         } else if (d->errors[i] != NULL && st == FL_OK) {
@@ -382,7 +404,12 @@ static fl_status decode_all(data_set *s, const manifest_columns *m, fl_err *err)
 
     d.inputs = fl_xcalloc(s->n, sizeof *d.inputs);
     d.errors = fl_xcalloc(s->n, sizeof *d.errors);
+    d.masks = fl_xcalloc(s->n, sizeof *d.masks);
+    d.spacing_mm = fl_xcalloc(s->n, sizeof *d.spacing_mm);
     s->n_files = s->n * m->n_files;
+    for (size_t i = 0; i < s->n && s->spec.task == DATA_SEGMENT; i++) {
+        s->n_files += data_mask_count_files(&m->masks, m->csv->cell[s->entries[i].row]);
+    }
     fl_parallel(fl_n_cores(), s->n, decode, &d);
 
     size_t n = s->n;
@@ -392,7 +419,17 @@ static fl_status decode_all(data_set *s, const manifest_columns *m, fl_err *err)
     }
     free(d.errors);
     free(d.inputs);
+    free(d.masks);
+    free(d.spacing_mm);
     return st;
+}
+
+static void keep_annotators(data_set *s, const data_mask_columns *masks)
+{
+    s->annotators = fl_arena_alloc(s->arena, masks->n, sizeof *s->annotators);
+    for (size_t a = 0; a < masks->n; a++) {
+        s->annotators[s->n_annotators++] = fl_arena_strdup(s->arena, masks->name[a]);
+    }
 }
 
 static fl_status load(data_set *s, manifest_columns *m, const data_spec *expect, fl_err *err)
@@ -414,6 +451,7 @@ static fl_status load(data_set *s, manifest_columns *m, const data_spec *expect,
         (st = data_attributes_find(m->attribute, &s->spec, m->r, expect, t, err)) != FL_OK) {
         return st;
     }
+    keep_annotators(s, &m->masks);
     for (size_t i = 0; i < t->n_rows; i++) {
         if ((st = read_row(s, m, i, err)) != FL_OK) {
             return st;

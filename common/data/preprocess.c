@@ -244,6 +244,17 @@ static fl_status change_channels(data_image *image, int64_t channels, const char
     return FL_OK;
 }
 
+/* Pixels of an axis (1: rows, 2: columns) become ratio times as large; their
+ * edges stay where they were. */
+static void scale_view(data_image *image, int axis, double ratio)
+{
+    for (int of = 0; of < 3; of++) {
+        double *m = image->view + 4 * of;
+        m[3] += m[axis] * (ratio - 1) / 2;
+        m[axis] *= ratio;
+    }
+}
+
 static fl_status resize(data_image *image, const data_step *step, const nn_shape *input,
                         const char *name, fl_err *err)
 {
@@ -273,6 +284,8 @@ static fl_status resize(data_image *image, const data_step *step, const nn_shape
         return FL_ELIMIT;
     }
     data_resize(x, rows, cols, image->data, planes, image->rows, image->cols);
+    scale_view(image, 1, (double)image->rows / (double)rows);
+    scale_view(image, 2, (double)image->cols / (double)cols);
     free(image->data);
     image->data = x;
     image->rows = rows;
@@ -305,9 +318,11 @@ static void turn_monochrome1(data_image *image)
 fl_status data_preprocess_apply(data_image *image, const data_preprocess *p, const nn_shape *input,
                                 const char *name, fl_err *err)
 {
+    static const double as_it_is[12] = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0};
     fl_status st = FL_OK;
     bool windowed = false;
 
+    memcpy(image->view, as_it_is, sizeof image->view);
     data_image_drop_alpha(image);
     double least = HUGE_VAL;  // of the values, which a rescale has moved from stored_min
     double most = -HUGE_VAL;

@@ -41,7 +41,7 @@ void data_image_drop_alpha(data_image *image);
 
 /*
  * Leaves image->data in [0, 1] (full_scale = 1), or, when no step changes a
- * value, as stored with its full_scale.
+ * value, as stored with its full_scale; image->view says where its pixels lie.
  * input: the job's, rank 0 when it does not say.  name is for the sentence.
  */
 fl_status data_preprocess_apply(data_image *image, const data_preprocess *p, const nn_shape *input,

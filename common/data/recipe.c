@@ -321,8 +321,10 @@ void data_recipe_read_keys(data_recipe *out, fl_node root)
     out->skip_bad_files = fl_cfg_choice(
                               root, "on_error", on_error, 0,
                               "a bad file stops the opening, or is left out and counted") == 1;
-    fl_cfg_int(root, "mask_threshold", 0, 65535, 1,
-               "segmentation: mask values from here on are foreground");
+    out->says_mask_threshold = fl_cfg_has(root, "mask_threshold");
+    out->mask_threshold = fl_cfg_num(root, "mask_threshold", 1e-6, 65535, 1,
+                                     "segment with two classes: mask values from here on are "
+                                     "foreground; default: what classes names, then 1");
     out->uncertain = (data_uncertain)fl_cfg_choice(root, "uncertain", uncertain, 0,
                                                    "multilabel: what a label of -1 counts as");
     bool said = fl_cfg_has(root, "prevalence");

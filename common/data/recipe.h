@@ -108,6 +108,8 @@ typedef struct {
     bool skip_bad_files;
     data_uncertain uncertain;
     double prevalence;  // NAN when not said
+    double mask_threshold;  // segment: the least foreground value
+    bool says_mask_threshold;
 
     const char *manifest;  // path
     data_table_rule table;

@@ -26,6 +26,9 @@ typedef struct {
     float *target;            // (K) or (1) or NULL; in the arena
     const char **attributes;  // in spec's order; in the arena
     data_input input;         // samples: one of the set's blocks, or in one
+    const uint8_t *mask;      // (pixels) segment: codes; in a block; NULL unlabelled
+    const uint8_t **masks;    // [annotator] likewise, NULL where one drew none; or NULL
+    double spacing_mm[3];     // of the input's pixels
     size_t row;               // 0-based in its file
     int line;                 // in its file, for messages
 } data_entry;
@@ -45,6 +48,8 @@ struct data_set {
     int64_t n_patients;
     void **blocks;  // memory of the inputs, from malloc
     size_t n_blocks;
+    const char **annotators;  // names, in the arena
+    size_t n_annotators;
     const char **features;  // names of a table's columns, in the arena; or NULL
     bool standardise;       // a table that asks for it
     data_set **members;     // of a union: they own the texts and inputs
@@ -74,6 +79,12 @@ fl_status data_manifest_load(data_set *s, const data_recipe *r, const data_spec 
 fl_status data_table_load(data_set *s, const data_recipe *r, const data_spec *expect, fl_err *err);
 fl_status data_medmnist_load(data_set *s, const data_recipe *r, const data_spec *expect,
                              fl_err *err);
+
+/* manifest.c */
+/* Reads a file that a row names in a column (what: "file", "mask"); its path, which may hold a
+ * name, is in no message. */
+fl_status data_manifest_file(data_image *out, const char *dir, const char *file, const char *what,
+                             const char *where, fl_err *err);
 
 /* split.c */
 /* Gives every case its split by the recipe's rule.  file: where the cases

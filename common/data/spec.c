@@ -82,6 +82,10 @@ static void read_classes(data_spec *out, fl_node data)
         fl_cfg_complain(where, "classes: task classify needs two or more, found %zu", n);
     } else if (out->task == DATA_MULTILABEL && n < 1) {
         fl_cfg_complain(where, "classes: task multilabel needs one or more");
+    } else if (out->task == DATA_SEGMENT && n < 2) {
+        fl_cfg_complain(where,
+                        "classes: task segment needs two or more, the background first; found %zu",
+                        n);
     } else if (out->task == DATA_REGRESS && n > 0) {
         fl_cfg_complain(where, "classes: task regress has none");
     }

@@ -35,6 +35,9 @@ static bool is_unlabelled(const data_set *s, const data_entry *e)
     if (s->spec.task == DATA_CLASSIFY) {
         return e->code < 0;
     }
+    if (s->spec.task == DATA_SEGMENT) {
+        return e->mask == NULL;
+    }
     size_t K = s->spec.task == DATA_REGRESS ? 1 : s->spec.n_classes;
     for (size_t k = 0; e->target != NULL && k < K; k++) {
         if (!isnan(e->target[k])) {
@@ -189,6 +192,26 @@ static json_t *count_labels(const data_set *s, int split, int64_t min_cell)
     for (size_t k = 0; k < s->spec.n_classes; k++) {
         json_object_set_new(out, s->spec.classes[k],
                             count_cells(s, split, min_cell, names, 3, flag_of, k));
+    }
+    return out;
+}
+
+/* Of each class but the background: absent from a case's mask, in it, no mask. */
+static size_t drawn_of(const data_set *s, const data_entry *e, size_t which)
+{
+    if (e->mask == NULL) {
+        return 2;
+    }
+    return memchr(e->mask, (int)which, data_set_n_pixels(s)) != NULL;
+}
+
+static json_t *count_drawn(const data_set *s, int split, int64_t min_cell)
+{
+    static const char *const names[] = {"absent", "present", "unlabelled"};
+    json_t *out = json_object();
+    for (size_t k = 1; k < s->spec.n_classes; k++) {
+        json_object_set_new(out, s->spec.classes[k],
+                            count_cells(s, split, min_cell, names, 3, drawn_of, k));
     }
     return out;
 }
@@ -399,6 +422,7 @@ json_t *data_set_table1(const data_set *s, int64_t min_cell)
             json_object_set_new(split, "target", describe_target(s, k, min_cell));
             break;
         case DATA_SEGMENT:
+            json_object_set_new(split, "classes", count_drawn(s, k, min_cell));
             break;
         }
         json_object_set_new(split, "attributes", describe_attributes(s, k, min_cell));
@@ -424,6 +448,31 @@ static void check_split_sizes(const data_set *s, json_t *out)
             add_problem(out, "an empty split", name, 0);
         } else if (s->n_split[k] < FEW) {
             add_problem(out, "a very small split", name, s->n_split[k]);
+        }
+    }
+}
+
+/* Pixels that nobody drew can be right, in every case of a split seldom. */
+static void check_masks(const data_set *s, json_t *out)
+{
+    for (int k = 0; k < DATA_N_SPLITS && s->spec.task == DATA_SEGMENT; k++) {
+        size_t n_masks = 0;
+        size_t n_empty = 0;
+        for (size_t i = 0; i < s->n_split[k]; i++) {
+            const uint8_t *mask = s->entries[s->by_split[k][i]].mask;
+            size_t at = 0;
+            while (mask != NULL && at < data_set_n_pixels(s) && mask[at] == 0) {
+                at++;
+            }
+            n_masks += mask != NULL;
+            n_empty += mask != NULL && at == data_set_n_pixels(s);
+        }
+        if (s->n_split[k] > 0 && n_masks == 0) {
+            add_problem(out, "a split without masks", data_split_name((data_split)k),
+                        s->n_split[k]);
+        } else if (n_empty > 0) {
+            add_problem(out, "masks in which nothing is drawn", data_split_name((data_split)k),
+                        n_empty);
         }
     }
 }
@@ -489,6 +538,7 @@ json_t *data_set_problems(const data_set *s)
     json_t *out = json_deep_copy(s->notes);
     check_split_sizes(s, out);
     check_single_class(s, out);
+    check_masks(s, out);
     check_duplicates(s, out);
     for (size_t i = 0; i < s->n_refusals; i++) {
         add_problem(out, "left out", s->refusals[i].reason, s->refusals[i].n);
@@ -512,6 +562,7 @@ void data_set_sha256(uint8_t out[static 32], const data_set *s)
     fl_sha256 h;
     size_t F = data_set_n_features(s);
     size_t K = s->spec.task == DATA_MULTILABEL ? s->spec.n_classes : 1;
+    size_t n_pixels = data_set_n_pixels(s);
     float *x = fl_xcalloc(F, sizeof *x);
 
     fl_sha256_init(&h);
@@ -530,6 +581,15 @@ void data_set_sha256(uint8_t out[static 32], const data_set *s)
         add_number(&h, e->patient_no);
         if (e->target != NULL) {
             fl_sha256_add(&h, e->target, K * sizeof *e->target);
+        }
+        if (e->mask != NULL) {
+            fl_sha256_add(&h, e->mask, n_pixels);
+        }
+        for (size_t a = 0; e->masks != NULL && a < s->n_annotators; a++) {
+            if (e->masks[a] != NULL) {
+                add_number(&h, (int64_t)a);
+                fl_sha256_add(&h, e->masks[a], n_pixels);
+            }
         }
     }
     fl_sha256_done(&h, out);
