@@ -24,6 +24,7 @@ typedef struct {
                               // n_positive -1 (null) where there is no such class
     char method[48];          // "DeLong, logit scale", "Wilson", "bootstrap 2000" ... or "none"
     char why[96];             // why undefined or without interval; "" otherwise
+    char unit[8];             // "mm", "px", "mL" ...; "" where there is none
 } eval_figure;
 
 /* FIGURE of report.json; new reference. */

@@ -10,16 +10,32 @@ static const struct {
     const char *name;
     bool higher_is_better;
 } known[] = {
-    {"accuracy", true},    {"balanced_accuracy", true},
-    {"auc", true},         {"auprc", true},
-    {"f1", true},          {"sensitivity", true},
-    {"specificity", true}, {"ppv", true},
-    {"npv", true},         {"brier", false},
-    {"nll", false},        {"ece", false},
-    {"dice", true},        {"iou", true},
-    {"hd95", false},       {"map50", true},
-    {"map", true},         {"mae", false},
-    {"rmse", false},       {"cindex", true},
+    {"accuracy", true},
+    {"balanced_accuracy", true},
+    {"auc", true},
+    {"auprc", true},
+    {"f1", true},
+    {"sensitivity", true},
+    {"specificity", true},
+    {"ppv", true},
+    {"npv", true},
+    {"brier", false},
+    {"nll", false},
+    {"ece", false},
+    {"dice", true},
+    {"iou", true},
+    {"hd95", false},
+    {"surface_dice", true},
+    {"lesion_sensitivity", true},
+    {"false_lesions", false},
+    {"volume_bias", false},
+    {"volume_low", false},
+    {"volume_high", false},
+    {"map50", true},
+    {"map", true},
+    {"mae", false},
+    {"rmse", false},
+    {"cindex", true},
 };
 
 enum { N_KNOWN = sizeof known / sizeof known[0] };
@@ -60,6 +76,9 @@ json_t *eval_figure_json(const eval_figure *f)
     json_object_set_new(json, "n_patients", count_json(f->n_patients));
     json_object_set_new(json, "method", json_string(f->method));
     json_object_set_new(json, "why", json_string(f->why));
+    if (f->unit[0] != '\0') {
+        json_object_set_new(json, "unit", json_string(f->unit));
+    }
     return json;
 }
 

@@ -101,9 +101,9 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Quantile with linear interpolation (Hyndman & Fan 1996, type 7). */
-static double quantile(const double *sorted, size_t n, double q)
+double eval_quantile(const double *sorted, size_t n, double q)
 {
+    FL_REQUIRE(n > 0 && q >= 0 && q <= 1);
     double at = q * (double)(n - 1);
     size_t below = (size_t)at;
     size_t above = below + 1 < n ? below + 1 : below;
@@ -123,8 +123,8 @@ void eval_percentile(eval_figure *f, double *replicate, size_t n, bool by_patien
         return;
     }
     qsort(replicate, defined, sizeof *replicate, by_value);
-    double low = quantile(replicate, defined, 0.025);
-    double high = quantile(replicate, defined, 0.975);
+    double low = eval_quantile(replicate, defined, 0.025);
+    double high = eval_quantile(replicate, defined, 0.975);
     if (high - low <= 1e-12 * fmax(fabs(low), fabs(high))) {  // or rounding
         eval_figure_no_interval(f, "every resample gives the same value");
         return;

@@ -58,6 +58,10 @@ void eval_auc_difference(eval_figure *f, const double *score_a, const double *sc
 void eval_auc_interval(eval_figure *f, double se, double n_positive, double n_negative,
                        bool by_patient);
 
+/* Quantile q of n > 0 rising values, linear between ranks (Hyndman and Fan
+ * 1996, type 7: numpy's). */
+double eval_quantile(const double *sorted, size_t n, double q);
+
 /* How many bootstrap samples for n cases: 2000, fewer above 20,000 cases. */
 size_t eval_n_replicates(size_t n);
 /*

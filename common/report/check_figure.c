@@ -15,14 +15,14 @@
 static fl_status is_metric_number(report_walk *w, const json_t *v)
 {
     double most = report_metric_most(w->metric);
-    double least = w->difference ? -most : 0;
+    double least = w->difference ? -most : report_metric_least(w->metric);
     double value = json_is_number(v) ? json_number_value(v) : NAN;
     if (value >= least - REPORT_ROUNDING && value <= most + REPORT_ROUNDING) {
         return FL_OK;
     }
     char expected[80];
     if (isinf(most)) {
-        snprintf(expected, sizeof expected, "a number%s", w->difference ? "" : " >= 0");
+        snprintf(expected, sizeof expected, "a number%s", least < 0 ? "" : " >= 0");
     } else {
         snprintf(expected, sizeof expected, "a number from %g to %g", least, most);
     }
@@ -39,15 +39,11 @@ static double number_at(const json_t *figure, const char *key)
 static fl_status is_figure(report_walk *w, const json_t *v)
 {
     static const report_field fields[] = {
-        {"n", .check = report_is_count},
-        {"n_positive", .check = report_is_count},
-        {"n_patients", .check = report_is_count},
-        {"method", .check = report_is_text},
-        {"why", .check = report_is_text},
-        {"value", .check = is_metric_number},
-        {"ci_low", .check = is_metric_number},
-        {"ci_high", .check = is_metric_number},
-        {0},
+        {"n", .check = report_is_count},          {"n_positive", .check = report_is_count},
+        {"n_patients", .check = report_is_count}, {"method", .check = report_is_text},
+        {"why", .check = report_is_text},         {"unit", .check = report_is_text},  // "mm"
+        {"value", .check = is_metric_number},     {"ci_low", .check = is_metric_number},
+        {"ci_high", .check = is_metric_number},   {0},
     };
     fl_status st = report_walk_fields(w, v, fields);
     if (st != FL_OK) {
@@ -66,7 +62,7 @@ static fl_status is_figure(report_walk *w, const json_t *v)
                              high);
     }
     int64_t n = fl_json_get_int(v, "n", -1);
-    if (n >= 0 && w->n_most >= 0 && n > w->n_most) {
+    if (n >= 0 && w->n_most >= 0 && n > w->n_most && !report_metric_of_parts(w->metric)) {
         return report_refuse(w, "rests on %" PRId64 " cases, the split has %" PRId64, n, w->n_most);
     }
     if (n >= 0 &&

@@ -45,37 +45,77 @@ static const struct {
     const char *name, *label;
     bool higher_is_better;
     double most;
+    enum { PLAIN, SIGNED, OF_PARTS } kind;  // SIGNED: may be below 0; OF_PARTS: of lesions
 } metrics[] = {
-    {"auc", "AUC", true, 1},
-    {"auprc", "AUPRC", true, 1},
-    {"accuracy", "accuracy", true, 1},
-    {"balanced_accuracy", "balanced accuracy", true, 1},
-    {"sensitivity", "sensitivity", true, 1},
-    {"specificity", "specificity", true, 1},
-    {"ppv", "PPV", true, 1},
-    {"npv", "NPV", true, 1},
-    {"f1", "F1", true, 1},
-    {"brier", "Brier score", false, 2},
-    {"nll", "log loss", false, INFINITY},
-    {"ece", "calibration error (ECE)", false, 1},
-    {"dice", "Dice", true, 1},
-    {"iou", "IoU", true, 1},
-    {"hd95", "HD95", false, INFINITY},
-    {"map50", "mAP at IoU .5", true, 1},
-    {"map", "mAP", true, 1},
-    {"mae", "mean absolute error", false, INFINITY},
-    {"rmse", "root mean square error", false, INFINITY},
-    {"cindex", "concordance index", true, 1},
+    {"auc", "AUC", true, 1, PLAIN},
+    {"auprc", "AUPRC", true, 1, PLAIN},
+    {"accuracy", "accuracy", true, 1, PLAIN},
+    {"balanced_accuracy", "balanced accuracy", true, 1, PLAIN},
+    {"sensitivity", "sensitivity", true, 1, PLAIN},
+    {"specificity", "specificity", true, 1, PLAIN},
+    {"ppv", "PPV", true, 1, PLAIN},
+    {"npv", "NPV", true, 1, PLAIN},
+    {"f1", "F1", true, 1, PLAIN},
+    {"brier", "Brier score", false, 2, PLAIN},
+    {"nll", "log loss", false, INFINITY, PLAIN},
+    {"ece", "calibration error (ECE)", false, 1, PLAIN},
+    {"sensitivity_at_spec90", "sensitivity at 90 % specificity", true, 1, PLAIN},
+    {"ppv_at_prevalence", "PPV at the stated prevalence", true, 1, PLAIN},
+    {"npv_at_prevalence", "NPV at the stated prevalence", true, 1, PLAIN},
+    {"observed_expected", "observed / expected", false, INFINITY, PLAIN},
+    {"calibration_intercept", "calibration intercept", false, INFINITY, SIGNED},
+    {"calibration_slope", "calibration slope", false, INFINITY, SIGNED},
+    {"dice", "Dice", true, 1, PLAIN},
+    {"iou", "IoU", true, 1, PLAIN},
+    {"surface_dice", "surface Dice", true, 1, PLAIN},
+    {"hd95", "HD95", false, INFINITY, PLAIN},
+    {"lesion_sensitivity", "lesions found", true, 1, OF_PARTS},
+    {"false_lesions", "false lesions a case", false, INFINITY, PLAIN},
+    {"volume_bias", "volume bias", false, INFINITY, SIGNED},
+    {"volume_low", "volume: lower limit of agreement", false, INFINITY, SIGNED},
+    {"volume_high", "volume: upper limit of agreement", false, INFINITY, SIGNED},
+    {"map50", "mAP at IoU .5", true, 1, PLAIN},
+    {"map", "mAP", true, 1, PLAIN},
+    {"mae", "mean absolute error", false, INFINITY, PLAIN},
+    {"rmse", "root mean square error", false, INFINITY, PLAIN},
+    {"cindex", "concordance index", true, 1, PLAIN},
 };
 
 enum { N_METRICS = sizeof metrics / sizeof metrics[0] };
 
 const char *const report_metrics[] = {
-    "auc",         "auprc",       "accuracy", "balanced_accuracy",
-    "sensitivity", "specificity", "ppv",      "npv",
-    "f1",          "brier",       "nll",      "ece",
-    "dice",        "iou",         "hd95",     "map50",
-    "map",         "mae",         "rmse",     "cindex",
+    "auc",
+    "auprc",
+    "accuracy",
+    "balanced_accuracy",
+    "sensitivity",
+    "specificity",
+    "ppv",
+    "npv",
+    "f1",
+    "brier",
+    "nll",
+    "ece",
+    "sensitivity_at_spec90",
+    "ppv_at_prevalence",
+    "npv_at_prevalence",
+    "observed_expected",
+    "calibration_intercept",
+    "calibration_slope",
+    "dice",
+    "iou",
+    "surface_dice",
+    "hd95",
+    "lesion_sensitivity",
+    "false_lesions",
+    "volume_bias",
+    "volume_low",
+    "volume_high",
+    "map50",
+    "map",
+    "mae",
+    "rmse",
+    "cindex",
     NULL,
 };
 
@@ -110,6 +150,18 @@ double report_metric_most(const char *metric)
 {
     int m = metric_index(metric);
     return m >= 0 ? metrics[m].most : INFINITY;
+}
+
+double report_metric_least(const char *metric)
+{
+    int m = metric_index(metric);
+    return m >= 0 && metrics[m].kind == SIGNED ? -metrics[m].most : 0;
+}
+
+bool report_metric_of_parts(const char *metric)
+{
+    int m = metric_index(metric);
+    return m >= 0 && metrics[m].kind == OF_PARTS;
 }
 
 /* Some site has a value of it. */

@@ -38,6 +38,10 @@ bool report_metric_known(const char *metric);
 bool report_higher_is_better(const char *metric);
 /* Largest value a metric can have; INFINITY when there is no limit. */
 double report_metric_most(const char *metric);
+/* Smallest: 0, or below it for what has a sign (a bias, a slope). */
+double report_metric_least(const char *metric);
+/* Rests on parts of cases (lesions), which can be more than the cases. */
+bool report_metric_of_parts(const char *metric);
 
 /* FIGURE of a site: model is "global" or "local"; "centralised" looks into
  * the run's baselines; "benefit" is global minus local. */
