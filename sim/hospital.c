@@ -48,7 +48,8 @@ static void make_patient(void *ctx, size_t i)
     g->s->generate.phantom->render(image, NULL, &g->patients[i], size, g->s->generate.difficulty,
                                    &g->h->population, &rng);
     fl_rng_init(&rng, g->s->job.seed, "scanner", g->h->name, i);
-    if (data_shift_apply(&g->h->shift, image, 1, size, size, &rng, err) == FL_OK) {
+    nn_shape shape = {3, {1, size, size}};
+    if (data_shift_apply(&g->h->shift, image, &shape, &rng, err) == FL_OK) {
         char *path = fl_xasprintf("%s/images/%06zu.png", g->dir, i + 1);
         data_png_write(path, image, size, size, 1, 8, err);
         free(path);

@@ -75,7 +75,7 @@ void data_set_batch(const data_set *s, const size_t *index, size_t n, float *x);
 /* As data_set_batch, the images seen by another scanner: chain is applied to
  * the image in [0, 1], then `normalise`.  The random part comes from the
  * stream (seed, "shift", case), so a case looks the same in every batch.
- * FL_EUNSUPPORTED for tables and volumes of several channels. */
+ * FL_EUNSUPPORTED as data_shift_check. */
 fl_status data_set_batch_shifted(const data_set *s, const data_shift *chain, uint64_t seed,
                                  const size_t *index, size_t n, float *x, fl_err *err);
 /* Name of feature i of a table ("age", "cp=2"), borrowed; NULL for images. */

@@ -49,27 +49,12 @@ static fl_status check_shape(const nn_shape *found, const nn_shape *expect, cons
                    where, theirs, ours);
 }
 
-/* Every slice of a volume is seen by the scanner on its own. */
 fl_status data_input_shift_values(float *x, const nn_shape *shape, const data_shift *chain,
                                   uint64_t seed, const char *name, fl_err *err)
 {
     fl_rng rng;
-    fl_status st = FL_OK;
-    bool volume = shape->rank == 4;
-
-    if (shape->rank < 3 || (volume && shape->dim[0] > 1)) {
-        return fl_fail(err, FL_EUNSUPPORTED, "shift: only for images, and volumes of one channel");
-    }
-    int64_t rows = shape->dim[shape->rank - 2];
-    int64_t cols = shape->dim[shape->rank - 1];
-    int64_t channels = volume ? 1 : shape->dim[0];
-    int64_t n_images = volume ? shape->dim[1] : 1;
     fl_rng_init(&rng, seed, "shift", name, 0);
-    for (int64_t i = 0; i < n_images && st == FL_OK; i++) {
-        st = data_shift_apply(chain, x + i * channels * rows * cols, channels, rows, cols, &rng,
-                              err);
-    }
-    return st;
+    return data_shift_apply(chain, x, shape, &rng, err);
 }
 
 static fl_status shift(data_image *image, const data_recipe *r, const nn_shape *shape,

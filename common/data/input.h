@@ -32,11 +32,8 @@ typedef struct {
 fl_status data_input_make(data_input *out, data_image *image, const data_recipe *r,
                           const nn_shape *expect, const char *name, const char *where, fl_err *err);
 
-/*
- * Applies a chain to an image (C, H, W) in [0, 1], or slice by slice to a
- * volume (1, D, H, W), drawing from the stream (seed, "shift", name).
- * FL_EUNSUPPORTED for tables and for volumes of several channels.
- */
+/* Applies a chain to an image (C, H, W) or a volume (C, D, H, W) in [0, 1], drawing from the
+ * stream (seed, "shift", name).  FL_EUNSUPPORTED as data_shift_check. */
 fl_status data_input_shift_values(float *x, const nn_shape *shape, const data_shift *chain,
                                   uint64_t seed, const char *name, fl_err *err);
 

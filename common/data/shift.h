@@ -2,29 +2,39 @@
  * shift.h - what makes one hospital's images differ from another's
  *
  * A chain of named transforms with severities 0 (none) to 5, applied in order
- * to an image in [0, 1].  The simulator makes hospitals with it and the
- * robustness evaluation asks "and under that scanner?" with the same code.
+ * to an image or a volume in [0, 1].  The simulator makes hospitals with it and
+ * the robustness evaluation asks "and under that scanner?" with the same code.
  * Random parts draw from the stream given, so a case's shift repeats.
  */
 #ifndef DATA_SHIFT_H
 #define DATA_SHIFT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/cfg.h"
 #include "base/err.h"
 #include "base/rng.h"
+#include "nn/tensor.h"
 
 enum { DATA_SHIFT_MAX = 16 };
 
+/* What a transform changes in place. */
 typedef struct {
-    const char *name;  // "blur"
-    const char *help;  // physics in one line, with the unit of severity 5
-    /* x: (channels, rows, cols) in [0, 1], changed in place and left in [0, 1].
-     * severity in (0, 5].  scratch has room for channels*rows*cols floats. */
-    void (*apply)(float *x, int64_t channels, int64_t rows, int64_t cols, double severity,
-                  fl_rng *rng, float *scratch);
+    float *x;                 // (channels, depth, rows, cols) in [0, 1]
+    int64_t channels, depth;  // depth 1: an image
+    int64_t rows, cols;
+    float *scratch;  // room for as many values as x
+} data_shift_image;
+
+typedef struct {
+    const char *name;    // "blur"
+    const char *family;  // "scanner" "artefact" "protocol" "stain" "workflow"
+    const char *help;    // physics in one line, with the unit of severity 5
+    bool needs_rgb;      // for colour images of three channels alone
+    /* Leaves the image in [0, 1].  severity in (0, 5]. */
+    void (*apply)(data_shift_image *image, double severity, fl_rng *rng);
 } data_shift_ops;
 
 const data_shift_ops *data_shift_find(const char *name);  // NULL when unknown
@@ -38,7 +48,13 @@ typedef struct {
 
 /* Reads a list [blur: 1, noise: 2.5]; complaints go to the document. */
 void data_shift_read(data_shift *out, fl_node list);
-fl_status data_shift_apply(const data_shift *chain, float *x, int64_t channels, int64_t rows,
-                           int64_t cols, fl_rng *rng, fl_err *err);
+
+/* Does every transform of the chain fit inputs of this shape, (C, H, W) or (C, D, H, W)?
+ * FL_EUNSUPPORTED for tables, and for a transform of colours on other images. */
+fl_status data_shift_check(const data_shift *chain, const nn_shape *shape, fl_err *err);
+
+/* Changes x of that shape, after the same check. */
+fl_status data_shift_apply(const data_shift *chain, float *x, const nn_shape *shape, fl_rng *rng,
+                           fl_err *err);
 
 #endif
