@@ -133,6 +133,8 @@ dicom_decoder data_dicom_jpeg_ls;
 dicom_decoder data_dicom_jpeg_2000;
 /* ITU-T T.81, process 14: lossless Huffman, 2 to 16 bits. */
 dicom_decoder data_dicom_jpeg_lossless;
+/* T.81, process 4: sequential, 12 bits. */
+dicom_decoder data_dicom_jpeg_12;
 /* T.81 in 8 bits by libjpeg, the components as they are coded. */
 dicom_decoder data_dicom_jpeg_8;
 

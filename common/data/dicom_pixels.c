@@ -26,6 +26,13 @@ static uint8_t native_byte(const dicom_header *h, size_t i)
     return h->pixels.p[at < h->pixels.n ? at : i];
 }
 
+/* Native 4:2:2: two pixels of a line share their colour (PS3.3 C.7.6.3.1.2). */
+static bool is_halved(const dicom_header *h)
+{
+    return h->syntax->pack == DICOM_PACK_NONE && h->allocated == 8 && h->cols % 2 == 0 &&
+           strcmp(h->photometric, "YBR_FULL_422") == 0;
+}
+
 /* samples: (frames, rows, cols, samples), little-endian. */
 static void read_native(uint8_t *samples, const dicom_header *h, size_t count)
 {
@@ -33,6 +40,15 @@ static void read_native(uint8_t *samples, const dicom_header *h, size_t count)
     size_t plane = (size_t)(h->rows * h->cols);
     bool planar = h->planar == 1 && h->samples == 3;
 
+    if (is_halved(h)) {
+        for (size_t i = 0; i < count / 3; i++) {  // Y Y Cb Cr of two pixels
+            const uint8_t *pair = h->pixels.p + i / 2 * 4;
+            samples[3 * i] = pair[i % 2];
+            samples[3 * i + 1] = pair[2];
+            samples[3 * i + 2] = pair[3];
+        }
+        return;
+    }
     if (h->allocated == 1) {
         for (size_t i = 0; i < count; i++) {
             samples[i] = native_byte(h, i / 8) >> i % 8 & 1u;
@@ -111,10 +127,15 @@ static fl_status decode_frame(uint8_t *out, const dicom_header *h, const uint8_t
     if (kind.kind >= 0 && kind.kind <= 2 && kind.bits == 8) {
         return data_dicom_jpeg_8(out, &f, bytes, n, name, err);
     }
-    return fl_fail(err, kind.kind < 0 ? FL_EFORMAT : FL_EUNSUPPORTED,
-                   kind.kind < 0 ? "%s: DICOM: the JPEG stream has no frame"
-                                 : "%s: DICOM: JPEG of 12 bits with loss is not read",
-                   name);
+    if ((kind.kind == 0 || kind.kind == 1) && kind.bits == 12) {
+        return data_dicom_jpeg_12(out, &f, bytes, n, name, err);
+    }
+    if (kind.kind < 0) {
+        return fl_fail(err, FL_EFORMAT, "%s: DICOM: the JPEG stream has no frame", name);
+    }
+    return fl_fail(err, FL_EUNSUPPORTED,
+                   "%s: DICOM: JPEG of process SOF%d with %d bits is not read", name, kind.kind,
+                   kind.bits);
 }
 
 static fl_status read_packed(uint8_t *samples, const dicom_header *h, size_t count, bool *is_rgb,
@@ -158,7 +179,9 @@ fl_status data_dicom_samples(uint8_t **out, bool *is_rgb, const dicom_header *h,
 {
     size_t count = (size_t)(h->frames * h->rows * h->cols * h->samples);
     size_t size = data_dicom_sample_bytes(h);
-    size_t wants = h->allocated == 1 ? (count + 7) / 8 : count * size;
+    size_t wants = h->allocated == 1 ? (count + 7) / 8
+                   : is_halved(h)    ? count / 3 * 2
+                                     : count * size;
     bool packed = h->syntax->pack != DICOM_PACK_NONE;
     fl_status st = FL_OK;
 

@@ -60,12 +60,37 @@ fl_status data_image_bytes(char **bytes, size_t *n, const char *path, fl_err *er
     return st == FL_OK ? data_nifti_join_pair(bytes, n, path, err) : st;
 }
 
+fl_status data_image_read_as(data_image *out, const char *path, const char *name, fl_err *err)
+{
+    char *bytes = NULL;
+    size_t n = 0;
+    fl_err why = FL_ERR_INIT;
+
+    *out = (data_image){0};
+    if (fl_is_dir(path)) {
+        return data_dicom_series_read(out, path, name, err);
+    }
+    fl_status st = data_image_bytes(&bytes, &n, path, &why);
+    if (st == FL_OK) {
+        st = data_image_parse(out, (const uint8_t *)bytes, n, name, err);
+    } else if (st == FL_ENOTFOUND) {
+        fl_fail(err, st, "%s: the file does not exist", name);
+    } else {
+        fl_fail(err, st, "%s: the file: %s", name, fl_status_text(st));
+    }
+    free(bytes);
+    return st;
+}
+
 fl_status data_image_read(data_image *out, const char *path, fl_err *err)
 {
     char *bytes = NULL;
     size_t n = 0;
 
     *out = (data_image){0};
+    if (fl_is_dir(path)) {
+        return data_dicom_series_read(out, path, path, err);
+    }
     fl_status st = data_image_bytes(&bytes, &n, path, err);
     if (st == FL_OK) {
         st = data_image_parse(out, (const uint8_t *)bytes, n, path, err);

@@ -56,8 +56,10 @@ typedef struct {
 } data_format;
 
 const data_format *data_format_at(size_t i);  // NULL behind the last; a format is a file and a line
-/* Reads any known image file; for a NIfTI pair path is the .hdr. */
+/* Reads any known image file; for a NIfTI pair path is the .hdr, for the slices of a DICOM series their folder. */
 fl_status data_image_read(data_image *out, const char *path, fl_err *err);
+/* Likewise; name stands for path in the sentence, which then says no path. */
+fl_status data_image_read_as(data_image *out, const char *path, const char *name, fl_err *err);
 /* The bytes that data_image_parse reads: the file, a NIfTI pair joined into one.  Caller's. */
 fl_status data_image_bytes(char **bytes, size_t *n, const char *path, fl_err *err);
 /* From memory (damage tests, fuzzing). */

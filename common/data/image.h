@@ -37,6 +37,14 @@ void data_image_set_orientation(data_image *image);
 fl_status data_nifti_join_pair(char **bytes, size_t *n, const char *path, fl_err *err);
 
 /*
+ * The volume of a folder that holds the slices of one DICOM series, in the
+ * order of their places; sha256 is of all slices' samples in that order.
+ * FL_EUNSUPPORTED when they are not one complete, even series.  name is for
+ * the sentence, which says no file's name.
+ */
+fl_status data_dicom_series_read(data_image *out, const char *dir, const char *name, fl_err *err);
+
+/*
  * Compresses to JPEG at quality 1 to 100 and reads it back, in place.
  * x: (channels, rows, cols) in [0, 1], channels 1 or 3.  False when the
  * codec fails; x is then unchanged.

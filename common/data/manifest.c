@@ -244,26 +244,17 @@ static fl_status stack(data_image *to, data_image *more, const char *where, fl_e
 fl_status data_manifest_file(data_image *out, const char *dir, const char *file, const char *what,
                              const char *where, fl_err *err)
 {
-    char *bytes = NULL;
-    size_t n = 0;
-    fl_err why = FL_ERR_INIT;
-
     *out = (data_image){0};
     if (file[0] == '\0') {
         return fl_fail(err, FL_ENOTFOUND, "%s: %s: expected a file's name, found nothing", where,
                        what);
     }
     char *path = fl_path_join(dir, file);
-    fl_status st = data_image_bytes(&bytes, &n, path, &why);
-    if (st == FL_ENOTFOUND) {
+    fl_status st = data_image_read_as(out, path, where, err);
+    if (st == FL_ENOTFOUND && !fl_is_dir(path)) {
         fl_fail(err, st, "%s: the %s named in this line does not exist", where, what);
-    } else if (st != FL_OK) {
-        fl_fail(err, st, "%s: the %s named in this line: %s", where, what, fl_status_text(st));
-    } else {
-        st = data_image_parse(out, (const uint8_t *)bytes, n, where, err);
     }
     free(path);
-    free(bytes);
     return st;
 }
 

@@ -50,9 +50,8 @@ static void check_parts(const data_image *image, const json_t *parts)
             }
         }
         at += size;
-        /* single pixels differ by up to 2, their means by less */
-        check_near(sum / (double)(size * channels), json_number_value(json_array_get(parts, k)),
-                   0.5);
+        /* a pixel differs by 1 or 2 and a part may hold few of them */
+        check_near(sum / (double)(size * channels), json_number_value(json_array_get(parts, k)), 1);
     }
 }
 
@@ -75,7 +74,12 @@ static void check_facts(const data_image *image, const json_t *facts)
 {
     const json_t *parts = json_object_get(facts, "parts");
     const json_t *spacing = json_object_get(facts, "spacing_mm");
-    /* with loss, single pixels may differ by 2, in a colour's sum by 3 */
+    /*
+     * Two decoders' cosine transforms differ by 1 in a sample, in 12 bits too.
+     * Where the samples are YBR, the conversion multiplies a chroma by 1.772
+     * and adds the luma: 1 + 1.772 rounds to 3 in RGB.  (libjpeg's own RGB
+     * of these files is the same as ours to the last bit.)
+     */
     double tolerance = parts == NULL ? 0 : 3;
 
     check_str(image->format, "DICOM");
@@ -125,7 +129,7 @@ static void every_syntax_and_layout_gives_pydicoms_pixels(void **state)
     (void)state;
     json_t *vectors = fixture_vectors("data_dicom.json");
     const json_t *made = json_object_get(vectors, "made");
-    check_int(json_object_size(made), 37);
+    check_int(json_object_size(made), 46);
     check_files(corpus, made);
     json_decref(vectors);
 }
