@@ -41,6 +41,7 @@ DEPS := gcc libc6-dev libdnnl-dev libopenblas-pthread-dev \
 DEPS_CHECK := libcmocka-dev python3-jsonschema iproute2
 DEPS_CI := chromium
 DEPS_FUZZ := clang libclang-rt-dev
+DEPS_BENCH := python3-torch
 
 # Silent when nothing is missing.
 define install_packages
@@ -70,11 +71,13 @@ $$root env DEBIAN_FRONTEND=noninteractive \
 { echo "apt-get failed; what it did is in $(BUILD)/apt.log"; exit 1; }
 endef
 
-.PHONY: deps deps-check deps-ci deps-fuzz
+.PHONY: deps deps-check deps-ci deps-fuzz deps-bench
 deps:       ; $(call install_packages,$(DEPS))
 deps-check: ; $(call install_packages,$(DEPS) $(DEPS_CHECK))
 deps-ci:    ; $(call install_packages,$(DEPS) $(DEPS_CHECK) $(DEPS_CI))
 deps-fuzz:  ; $(call install_packages,$(DEPS) $(DEPS_FUZZ))
+# Without the peer a bench still measures us.
+deps-bench: deps ; -$(call install_packages,$(DEPS_BENCH))
 
 # ------------------------------------------------------------------- flags
 
@@ -274,13 +277,14 @@ fuzz: deps-fuzz
 # A bench prints its table and writes one JSON object a line to the file it
 # is given; the lines are joined into the list that README's numbers are from.
 bench_programs := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/bench_*.c))
+bench_helpers := $(call objects,$(filter-out tests/bench/bench_%,$(wildcard tests/bench/*.c)))
 $(bench_programs): libs = $(all_libs)
-$(bench_programs): $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(all_archives)
+$(bench_programs): $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(bench_helpers) $(all_archives)
 	$(link)
 join_json = { echo '['; cat $(1) /dev/null | sed '$$!s/$$/,/'; echo ']'; }
 
 .PHONY: bench
-bench: deps
+bench: deps-bench
 	$(Q)$(submake) all $(bench_programs)
 	$(Q)rm -rf out/bench.d && mkdir -p out/bench.d
 	$(Q)for b in $(bench_programs) $(wildcard tests/bench/bench_*.sh); do \
@@ -325,7 +329,7 @@ help:
 	@echo 'make check       install what is missing, build, run every test'
 	@echo 'make check-unit  as check, without the tests that start real processes'
 	@echo 'make check-long  as check, and the tests that take minutes'
-	@echo 'make bench       measure; writes out/bench.json'
+	@echo 'make bench       measure, beside PyTorch; writes out/bench.json (BENCH_FILTER=resnet)'
 	@echo 'make fuzz        fuzz every reader of outside bytes, FUZZ_SECONDS=60 each'
 	@echo 'make docs        man pages and the reference of all keys, into build/docs'
 	@echo 'make install     PREFIX=/usr/local DESTDIR='

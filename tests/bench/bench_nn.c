@@ -1,219 +1,461 @@
 /*
- * bench_nn.c - how fast networks train, beside the machine's measured peak
+ * bench_nn.c - how fast networks train, beside PyTorch and the machine's peak
  *
- * Each row runs in a process of its own, so that its memory is its own.  The
- * figure is the best of several rounds: what the engine can do when nothing
- * else runs.  share_of_peak: multiplications and additions of the plain
- * algorithms per second, over those of OpenBLAS on a matrix product of 1024
- * cubed on as many threads (Winograd does fewer, so it may pass 1).
+ * For every row, ours and the peer's variants train the same network on the same
+ * batch with the same optimiser, each in a fresh process; their rounds are
+ * interleaved, the figures are medians.  The peer is the fastest of its variants:
+ * plain, channels_last with AVX-512 switched on in its own kernels, and jit;
+ * without python3-torch its columns stay empty.  share_of_peak: multiplications
+ * and additions of the plain algorithms per second, over those of oneDNN's direct
+ * convolution on a layer of 256 channels with as many threads (Winograd does
+ * fewer, so it may pass 1).
+ *
+ * Environment: BENCH_FILTER, only rows whose line contains it; BENCH_THREADS,
+ * only so many threads; BENCH_ROUNDS (5) and BENCH_SECONDS (0.4) of each round;
+ * BENCH_CLOCK=cpu counts CPU time instead of time, which tells more of one thread
+ * on a machine that others use (of two it tells nothing: waiting threads spin);
+ * BENCH_PYTHON (/usr/bin/python3).
  */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/rng.h"
 #include "base/sys.h"
-#include "model/model.h"
-#include "nn/blas.h"
-#include "nn/optim.h"
-#include "nn/plan.h"
+#include "bench/machine.h"
+#include "bench/racer.h"
+#include "bench/trainer.h"
 
-enum { GEMM = 1024, ROUNDS = 7 };
-static const double round_seconds = 0.4;
+enum { MAX_VARIANTS = 3, MAX_THREADS = 2, N_STARTS = 7 };
+/* A variant of the peer that much slower than its fastest is not raced on. */
+static const double hopeless = 1.3;
+
+#define PX28                    \
+    {                           \
+        4,                      \
+        {                       \
+            NN_BATCH, 1, 28, 28 \
+        }                       \
+    }
+#define PX64                    \
+    {                           \
+        4,                      \
+        {                       \
+            NN_BATCH, 1, 64, 64 \
+        }                       \
+    }
+#define PX128                     \
+    {                             \
+        4,                        \
+        {                         \
+            NN_BATCH, 1, 128, 128 \
+        }                         \
+    }
+#define TABLE            \
+    {                    \
+        2,               \
+        {                \
+            NN_BATCH, 13 \
+        }                \
+    }
+#define CE  NN_LOSS_SOFTMAX_CE
+#define BCE NN_LOSS_SIGMOID_CE
+
+static const trainer_row rows[] = {
+    {"cnn, 28 px, batch 32", "cnn", "cnn", PX28, 2, 32, CE, NN_FP32, "images/s"},
+    {"cnn, 28 px, batch 128", "cnn", "cnn", PX28, 2, 128, CE, NN_FP32, "images/s"},
+    {"resnet18, 28 px, batch 128", "resnet18", "resnet18", PX28, 2, 128, CE, NN_FP32, "images/s"},
+    {"resnet18, 28 px, batch 128", "resnet18", "resnet18", PX28, 2, 128, CE, NN_BF16, "images/s"},
+    {"unet, 128 px, batch 8", "unet", "unet", PX128, 1, 8, BCE, NN_FP32, "images/s"},
+    {"unet, 128 px, batch 8", "unet", "unet", PX128, 1, 8, BCE, NN_BF16, "images/s"},
+    {"densenet121, 64 px, batch 16", "densenet121", "densenet121", PX64, 2, 16, CE, NN_FP32,
+     "images/s"},
+    {"logistic, 13 features, batch 4", "logistic", "logistic", TABLE, 1, 4, BCE, NN_FP32,
+     "steps/s"},
+};
+enum { N_ROWS = sizeof rows / sizeof *rows };
 
 typedef struct {
-    const char *name;  // of the row
-    const char *model;
-    nn_shape input;
-    int64_t n_outputs, batch;
-    int threads;
-    const char *unit;  // "images/s" or "steps/s"
-} row;
+    const char *filter, *python, *self;
+    int only_threads;  // 0 = 1 and 2
+    size_t rounds;
+    double seconds;
+    bool cpu;
+    bool has_peer, has_avx512;
+    double peak[2][MAX_THREADS + 1];  // floating-point operations a second
+    FILE *out;
+} bench;
 
-typedef struct {
-    double rate, flops, mb;  // units and operations a second; peak resident memory
-} figure;
-
-/* ------------------------------------------------------------------- the peak */
-
-static void multiply(void *ctx, size_t item)
+static const char *precision_name(nn_precision p)
 {
-    float *a = *(float **)ctx, *b = a + GEMM * GEMM, *c = b + GEMM * GEMM * (1 + item);
-
-    nn_blas_gemm(c, a, b, GEMM, GEMM, GEMM);
+    return p == NN_BF16 ? "bf16" : "fp32";
 }
 
-/* Floating-point operations a second of matrix products on n threads. */
-static double measure_peak(int threads)
-{
-    float *a = fl_xcalloc((size_t)GEMM * GEMM * (size_t)(2 + threads), sizeof *a);
-    double best = INFINITY;
+/* ------------------------------------------------------------------- starting */
 
-    for (int i = 0; i < GEMM * GEMM * 2; i++) {
-        a[i] = (float)(i % 13) / 13;
+/* Seconds from a program's start to its end, its output thrown away; 0 when it
+ * fails. */
+static double time_program(const char *const *argv)
+{
+    int status = 0;
+    double start = fl_now();
+    pid_t child = fork();
+
+    if (child == 0) {
+        FILE *nothing = freopen("/dev/null", "w", stdout);
+        nothing = nothing != NULL ? freopen("/dev/null", "w", stderr) : NULL;
+        execv(argv[0], (char *const *)argv);
+        _exit(127);
     }
-    for (int i = 0; i < ROUNDS; i++) {
-        double start = fl_now();
-        fl_parallel(threads, (size_t)threads, multiply, &a);
-        best = fmin(best, fl_now() - start);
-    }
-    free(a);
-    return 2.0 * GEMM * GEMM * GEMM * threads / best;
+    bool ended = child > 0 && waitpid(child, &status, 0) == child;
+    return ended && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? fl_now() - start : 0;
 }
 
-/* --------------------------------------------------------------------- a row */
-
-static void stop_unless_ok(fl_status st, const fl_err *err)
+/* Most memory that any child so far has held. */
+static double children_mb(void)
 {
-    if (st != FL_OK) {
-        fprintf(stderr, "bench_nn: %s\n", err->text);
-        exit(1);
+    struct rusage used;
+
+    getrusage(RUSAGE_CHILDREN, &used);
+    return (double)used.ru_maxrss * 1024 / 1e6;
+}
+
+static void print_peer(FILE *out, double peer, const char *name, double ratio, double ours_mb,
+                       double peer_mb)
+{
+    if (name != NULL) {
+        fprintf(out,
+                "\"peer\": %.1f, \"peer_name\": \"%s\", \"ratio\": %.4f, \"ours_mb\": %.1f, "
+                "\"peer_mb\": %.1f, ",
+                peer, name, ratio, ours_mb, peer_mb);
+    } else {
+        fprintf(out,
+                "\"peer\": null, \"peer_name\": null, \"ratio\": null, \"ours_mb\": %.1f, "
+                "\"peer_mb\": null, ",
+                ours_mb);
     }
 }
 
-/* Operations of a training step: forward, by the weights, and by the inputs,
- * which the first layer leaves out. */
-static double step_flops(const nn_graph *g, int64_t batch)
+/*
+ * From starting the client to its having loaded everything it is linked with
+ * and answered, against what Python needs before a first line can use torch.
+ * Runs before there is any other child, so that the memory is these programs'.
+ */
+static void race_start(const bench *b)
 {
-    const nn_node *first = nn_graph_node(g, 0);
-    nn_shape y = *nn_graph_shape(g, first->out[0]);
-    int64_t macs = nn_graph_macs(g), first_macs = 0;
+    char client[4096];
+    double seconds[2][N_STARTS];
+    bool has_peer = true;
 
-    if (first->n_in > 1) {
-        const nn_shape *w = nn_graph_shape(g, first->in[1]);
-        first_macs = nn_shape_count(&y, 1) * (nn_shape_count(w, 1) / w->dim[0]);
+    if (b->filter != NULL && strstr("client start", b->filter) == NULL) {
+        return;
     }
-    return 2.0 * (double)(3 * macs - first_macs) * (double)batch;
+    char *dir = fl_program_dir();  // build/tests/bench
+    snprintf(client, sizeof client, "%s/../../bin/client", dir);
+    free(dir);
+    double mb[2] = {0, 0};
+    for (int i = 0; i < N_STARTS; i++) {
+        seconds[0][i] = time_program((const char *[]){client, "--version", NULL});
+        mb[0] = i == 0 ? children_mb() : mb[0];
+        seconds[1][i] = has_peer
+                            ? time_program((const char *[]){b->python, "-c", "import torch", NULL})
+                            : 0;
+        has_peer = has_peer && seconds[1][i] > 0;
+        if (seconds[0][i] == 0) {
+            fprintf(stderr, "bench_nn: %s does not start\n", client);
+            exit(1);
+        }
+    }
+    mb[1] = children_mb();
+    double ours = 1e3 * median_of(seconds[0], N_STARTS);
+    double peer = 1e3 * median_of(seconds[1], N_STARTS);
+    printf("client start: %.0f ms, %.1f MB", ours, mb[0]);
+    if (has_peer) {
+        printf("; import torch: %.0f ms, %.1f MB; ratio %.3f in time, %.3f in memory", peer, mb[1],
+               ours / peer, mb[0] / mb[1]);
+    }
+    printf("\n\n");
+    if (b->out != NULL) {
+        fprintf(b->out,
+                "{\"name\": \"client start\", \"threads\": 1, \"precision\": \"fp32\", "
+                "\"ours\": %.1f, \"unit\": \"ms\", ",
+                ours);
+        print_peer(b->out, peer, has_peer ? "import torch" : NULL, ours / peer, mb[0], mb[1]);
+        fprintf(b->out, "\"share_of_peak\": null}\n");
+    }
 }
 
-static figure measure(const row *r)
+/* --------------------------------------------------------------------- a race */
+
+/* The row's batch, the same for everybody: normal inputs, targets 0 and 1. */
+static void write_batch(const trainer_row *row, const char *path)
 {
     fl_err err = FL_ERR_INIT;
-    model_config model;
-    nn_graph *g;
-    nn_plan *plan;
-    nn_optim *optim;
-    nn_optim_config sgd;
-    nn_params params, grad;
+    size_t n = (size_t)nn_shape_count(&row->input, row->batch);
+    size_t n_targets = (size_t)trainer_n_targets(row);
+    float *numbers = fl_xcalloc(n + n_targets, sizeof *numbers);
     fl_rng rng;
-    bool one = r->n_outputs == 1;
-    nn_plan_config cfg = {.capacity = r->batch,
-                          .train = true,
-                          .precision = NN_FP32,
-                          .threads = r->threads,
-                          .loss = {one ? NN_LOSS_SIGMOID_CE : NN_LOSS_SOFTMAX_CE, NULL}};
 
-    stop_unless_ok(model_config_parse(&model, r->model, &err), &err);
-    stop_unless_ok(model_build(&g, &model, &(model_io){r->input, r->n_outputs}, &err), &err);
-    stop_unless_ok(nn_params_init(&params, nn_graph_table(g), &err), &err);
-    stop_unless_ok(nn_params_init(&grad, nn_graph_table(g), &err), &err);
-    stop_unless_ok(nn_plan_new(&plan, g, &cfg, &err), &err);
-    nn_optim_defaults(&sgd);
-    stop_unless_ok(nn_optim_new(&optim, &sgd, nn_graph_table(g), &err), &err);
-    nn_graph_init(g, params.data, 1);
-    fl_rng_init(&rng, 1, "bench", "", 0);
-    for (int64_t i = 0; i < nn_shape_count(&r->input, r->batch); i++) {
-        nn_plan_input(plan, 0)[i] = (float)fl_rng_normal(&rng);
+    fl_rng_init(&rng, 1, "bench", row->name, 0);
+    for (size_t i = 0; i < n; i++) {
+        numbers[i] = (float)fl_rng_normal(&rng);
     }
-    for (int64_t i = 0; i < r->batch; i++) {
-        nn_plan_target(plan)[i] = (float)fl_rng_below(&rng, 2);
+    for (size_t i = 0; i < n_targets; i++) {
+        numbers[n + i] = (float)fl_rng_below(&rng, 2);
     }
-    double best = INFINITY;  // seconds of a step
-    for (int i = 0; i <= ROUNDS; i++) {
-        int64_t steps = 0;
-        double start = fl_now(), seconds;
-        do {
-            for (int k = 0; k < (one ? 1000 : 1); k++, steps++) {
-                nn_plan_step(plan, params.data, grad.data, r->batch, &rng);
-                nn_optim_step(optim, params.data, grad.data, 1);
-            }
-            seconds = fl_now() - start;
-        } while (seconds < round_seconds);
-        best = i > 0 ? fmin(best, seconds / (double)steps) : best;  // the first warms up
+    if (fl_file_write(path, numbers, (n + n_targets) * sizeof *numbers, 0600, &err) != FL_OK) {
+        fprintf(stderr, "bench_nn: %s\n", err.text);
+        exit(1);
     }
-    bool images = strcmp(r->unit, "images/s") == 0;
-    figure f = {(images ? (double)r->batch : 1) / best, step_flops(g, r->batch) / best,
-                (double)fl_peak_rss_bytes() / 1e6};
-    nn_optim_destroy(&optim);
-    nn_plan_destroy(&plan);
-    nn_params_clear(&params);
-    nn_params_clear(&grad);
-    nn_graph_destroy(&g);
-    return f;
+    free(numbers);
 }
 
-/* measure() in a process of its own. */
-static figure measure_apart(const row *r)
+static bool start_ours(racer *r, const bench *b, const trainer_row *row, int threads,
+                       const char *batch)
 {
-    int ends[2];
-    figure f = {0, 0, 0};
+    char number[8], n_threads[8];
+    const char *env[] = {"OMP_WAIT_POLICY=passive", "OPENBLAS_NUM_THREADS=1", NULL};
 
-    if (pipe(ends) != 0) {
-        perror("bench_nn: pipe");
-        exit(1);
+    snprintf(number, sizeof number, "%d", (int)(row - rows));
+    snprintf(n_threads, sizeof n_threads, "%d", threads);
+    return racer_start(r, (const char *[]){b->self, "--train", number, n_threads, batch, NULL},
+                       env);
+}
+
+typedef struct {
+    const char *mode, *text;
+    bool avx512;  // where there is: in PyTorch's own kernels, which use AVX2 unless told,
+                  // and in its BLAS, which takes a CPU it does not know for an old one
+} variant;
+
+static const variant variants[MAX_VARIANTS] = {
+    {"plain", "plain", false},
+    {"channels_last", "channels_last, AVX-512", true},
+    {"jit", "jit, AVX-512", true},
+};
+
+static bool start_peer(racer *r, const bench *b, const trainer_row *row, const variant *v,
+                       int threads, const char *batch)
+{
+    char dims[4][16], n_threads[8], outputs[16], omp[32], blas[40];
+
+    snprintf(n_threads, sizeof n_threads, "%d", threads);
+    snprintf(outputs, sizeof outputs, "%d", (int)row->n_outputs);
+    snprintf(omp, sizeof omp, "OMP_NUM_THREADS=%d", threads);
+    snprintf(blas, sizeof blas, "OPENBLAS_NUM_THREADS=%d", threads);
+    for (int i = 0; i < 4; i++) {
+        int64_t dim = i == 0 ? row->batch : i < row->input.rank ? row->input.dim[i] : 1;
+        snprintf(dims[i], sizeof dims[i], "%d", (int)dim);
     }
-    pid_t child = fork();
-    if (child == 0) {
-        f = measure(r);
-        _exit(write(ends[1], &f, sizeof f) == (ssize_t)sizeof f ? 0 : 1);
+    return racer_start(r,
+                       (const char *[]){b->python, "tests/bench/peer_torch.py", row->peer,
+                                        precision_name(row->precision), v->mode, n_threads, batch,
+                                        dims[0], dims[1], dims[2], dims[3], outputs, NULL},
+                       (const char *[]){omp, blas, v->avx512 ? "ATEN_CPU_CAPABILITY=avx512" : NULL,
+                                        b->has_avx512 ? "OPENBLAS_CORETYPE=SkylakeX" : NULL, NULL});
+}
+
+/* Which of the peer's variants make sense for a row. */
+static bool is_raced(const trainer_row *row, const variant *v)
+{
+    bool is_jit = strcmp(v->mode, "jit") == 0, is_last = strcmp(v->mode, "channels_last") == 0;
+
+    return !(is_jit && row->precision == NN_BF16) &&  // tracing keeps no autocast
+           !(is_last && row->input.rank == 2);
+}
+
+static void report(const bench *b, const trainer_row *row, int threads, const racer *ours,
+                   const racer *peer, const variant *v)
+{
+    double unit = strcmp(row->unit, "steps/s") == 0 ? 1 : (double)row->batch;
+    double rate = unit / racer_median(ours), peer_rate = peer ? unit / racer_median(peer) : 0;
+    double peak = b->peak[row->precision][threads];
+    double share = peak > 0 ? trainer_step_flops(row) / racer_median(ours) / peak : 0;
+
+    printf("%-30s %s %d  %9.0f %-8s", row->name, precision_name(row->precision), threads, rate,
+           row->unit);
+    if (peer != NULL) {
+        printf(" %9.0f %6.2f", peer_rate, rate / peer_rate);
+    } else {
+        printf(" %9s %6s", "-", "-");
     }
-    close(ends[1]);
-    bool complete = child > 0 && read(ends[0], &f, sizeof f) == (ssize_t)sizeof f;
-    close(ends[0]);
-    waitpid(child, NULL, 0);
-    if (!complete) {
-        fprintf(stderr, "bench_nn: %s could not be measured\n", r->name);
-        exit(1);
+    printf("  %7.1f", ours->peak_mb);
+    if (peer != NULL) {
+        printf(" %7.1f %6.2f", peer->peak_mb, ours->peak_mb / peer->peak_mb);
+    } else {
+        printf(" %7s %6s", "-", "-");
     }
-    return f;
+    printf("  %4.0f %%  %s\n", 100 * share, v != NULL ? v->text : "");
+    fflush(stdout);
+    if (b->out == NULL) {
+        return;
+    }
+    fprintf(b->out,
+            "{\"name\": \"train %s\", \"threads\": %d, \"precision\": \"%s\", \"ours\": %.1f, "
+            "\"unit\": \"%s\", ",
+            row->name, threads, precision_name(row->precision), rate, row->unit);
+    char name[RACER_TEXT + 64] = "";
+    if (peer != NULL) {
+        snprintf(name, sizeof name, "%s, %s%s", peer->who,
+                 row->precision == NN_BF16 ? "autocast, " : "", v->text);
+    }
+    print_peer(b->out, peer_rate, peer != NULL ? name : NULL, rate / peer_rate, ours->peak_mb,
+               peer != NULL ? peer->peak_mb : 0);
+    fprintf(b->out, "\"share_of_peak\": %.3f}\n", share);
+    fflush(b->out);
+}
+
+/* Starts the variants that the row has.  One that cannot is left out and says
+ * why, once for all rows when there is no torch at all. */
+static void start_peers(racer *peers, bench *b, const trainer_row *row, int threads,
+                        const char *batch, const racer *ours)
+{
+    for (int i = 0; i < MAX_VARIANTS; i++) {
+        if (!b->has_peer || !is_raced(row, &variants[i])) {
+            continue;
+        }
+        if (!start_peer(&peers[i], b, row, &variants[i], threads, batch)) {
+            printf("the peer is left out: %s\n", peers[i].why_not);
+            b->has_peer = strstr(peers[i].why_not, "torch") == NULL;
+            continue;
+        }
+        if (peers[i].n_params != ours->n_params) {
+            fprintf(stderr, "bench_nn: %s: we train %lld parameters, the peer %lld\n", row->name,
+                    (long long)ours->n_params, (long long)peers[i].n_params);
+            exit(1);
+        }
+    }
+}
+
+static int fastest(const racer *peers)
+{
+    int best = -1;
+
+    for (int i = 0; i < MAX_VARIANTS; i++) {
+        if (peers[i].n_rounds > 0 &&
+            (best < 0 || racer_median(&peers[i]) < racer_median(&peers[best]))) {
+            best = i;
+        }
+    }
+    return best;
+}
+
+static void drop_hopeless(racer *peers)
+{
+    int best = fastest(peers);
+
+    for (int i = 0; i < MAX_VARIANTS; i++) {
+        if (peers[i].pid != 0 && racer_median(&peers[i]) > hopeless * racer_median(&peers[best])) {
+            racer_end(&peers[i]);
+        }
+    }
+}
+
+static void race(bench *b, const trainer_row *row, int threads, const char *batch)
+{
+    racer ours, peers[MAX_VARIANTS];
+
+    memset(peers, 0, sizeof peers);
+    write_batch(row, batch);
+    if (!start_ours(&ours, b, row, threads, batch)) {
+        printf("%-30s %s %d  skipped: %s\n", row->name, precision_name(row->precision), threads,
+               ours.why_not);
+        return;
+    }
+    start_peers(peers, b, row, threads, batch, &ours);
+    for (size_t round = 0; round < b->rounds; round++) {
+        racer_run(&ours, b->seconds, b->cpu);
+        for (int i = 0; i < MAX_VARIANTS; i++) {
+            if (peers[i].pid != 0) {
+                racer_run(&peers[i], b->seconds, b->cpu);
+            }
+        }
+        if (round == 1) {
+            drop_hopeless(peers);
+        }
+    }
+    racer_end(&ours);
+    for (int i = 0; i < MAX_VARIANTS; i++) {
+        racer_end(&peers[i]);
+    }
+    int best = fastest(peers);
+    report(b, row, threads, &ours, best < 0 ? NULL : &peers[best],
+           best < 0 ? NULL : &variants[best]);
+}
+
+/* ------------------------------------------------------------------- the bench */
+
+static double setting(const char *name, double dflt)
+{
+    const char *text = getenv(name);
+
+    return text != NULL && atof(text) > 0 ? atof(text) : dflt;
+}
+
+static bool is_wanted(const bench *b, const trainer_row *row, int threads)
+{
+    char line[160];
+
+    snprintf(line, sizeof line, "%s %s %d", row->name, precision_name(row->precision), threads);
+    return (b->only_threads == 0 || b->only_threads == threads) &&
+           (b->filter == NULL || strstr(line, b->filter) != NULL);
+}
+
+static void print_machine(const bench *b)
+{
+    char cpu[160], backend[128];
+
+    machine_text(cpu, sizeof cpu);
+    nn_backend_text(backend, sizeof backend);
+    printf("%s; %s; peak in fp32 on 1 and 2 threads: %.0f and %.0f GFLOP/s; %s\n", cpu, backend,
+           b->peak[NN_FP32][1] / 1e9, b->peak[NN_FP32][2] / 1e9,
+           b->cpu ? "CPU time" : "time that passes");
 }
 
 int main(int argc, char **argv)
 {
-    static const nn_shape px28 = {4, {NN_BATCH, 1, 28, 28}}, px64 = {4, {NN_BATCH, 1, 64, 64}};
-    static const nn_shape table = {2, {NN_BATCH, 13}};
-    const row rows[] = {
-        {"train cnn, 28 px, batch 32", "cnn", px28, 2, 32, 1, "images/s"},
-        {"train cnn, 28 px, batch 32", "cnn", px28, 2, 32, 2, "images/s"},
-        {"train cnn, 28 px, batch 128", "cnn", px28, 2, 128, 1, "images/s"},
-        {"train cnn, 28 px, batch 128", "cnn", px28, 2, 128, 2, "images/s"},
-        {"train cnn, 64 px, batch 32", "cnn", px64, 2, 32, 1, "images/s"},
-        {"train cnn, 64 px, batch 32", "cnn", px64, 2, 32, 2, "images/s"},
-        {"train logistic, 13 features, batch 4", "logistic", table, 1, 4, 1, "steps/s"},
-    };
-    char backend[128];
+    char batch[4096], backend[128];
+    bench b = {.filter = getenv("BENCH_FILTER"),
+               .python = getenv("BENCH_PYTHON"),
+               .self = "/proc/self/exe",
+               .only_threads = (int)setting("BENCH_THREADS", 0),
+               .rounds = (size_t)setting("BENCH_ROUNDS", 5),
+               .seconds = setting("BENCH_SECONDS", 0.4),
+               .has_peer = true};
 
-    if (getenv("OMP_WAIT_POLICY") == NULL) {  // OpenMP reads it before main
-        setenv("OMP_WAIT_POLICY", "passive", 0);
-        execv("/proc/self/exe", argv);
+    if (argc == 5 && strcmp(argv[1], "--train") == 0) {
+        return trainer_main(&rows[atoi(argv[2]) % N_ROWS], atoi(argv[3]), argv[4]);
     }
-    FILE *out = argc > 1 ? fopen(argv[1], "w") : NULL;
-    if (argc > 1 && out == NULL) {
+    b.python = b.python != NULL ? b.python : "/usr/bin/python3";
+    b.rounds = b.rounds < RACER_MAX_ROUNDS ? b.rounds : RACER_MAX_ROUNDS;
+    b.cpu = getenv("BENCH_CLOCK") != NULL && strcmp(getenv("BENCH_CLOCK"), "cpu") == 0;
+    b.out = argc > 1 ? fopen(argv[1], "w") : NULL;
+    if (argc > 1 && b.out == NULL) {
         perror(argv[1]);
         return 1;
     }
-    double peak[] = {0, measure_peak(1), measure_peak(2)};
+    race_start(&b);
     nn_backend_text(backend, sizeof backend);
-    printf("%s; matrix products on 1 and 2 threads: %.0f and %.0f GFLOP/s\n", backend,
-           peak[1] / 1e9, peak[2] / 1e9);
-    printf("%-40s %7s %12s %10s %8s\n", "", "threads", "", "GFLOP/s", "MB");
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        const row *r = &rows[i];
-        figure f = measure_apart(r);
-        printf("%-40s %7d %12.0f %10.1f %8.1f  %s\n", r->name, r->threads, f.rate, f.flops / 1e9,
-               f.mb, r->unit);
-        fflush(stdout);
-        if (out != NULL) {
-            fprintf(out,
-                    "{\"name\": \"%s\", \"threads\": %d, \"precision\": \"fp32\", "
-                    "\"ours\": %.1f, \"unit\": \"%s\", \"peer\": null, \"peer_name\": null, "
-                    "\"ratio\": null, \"ours_mb\": %.1f, \"peer_mb\": null, "
-                    "\"share_of_peak\": %.3f}\n",
-                    r->name, r->threads, f.rate, r->unit, f.mb, f.flops / peak[r->threads]);
+    b.has_avx512 = strstr(backend, "AVX-512") != NULL;
+    for (int threads = 1; threads <= MAX_THREADS; threads++) {
+        b.peak[NN_FP32][threads] = machine_peak(threads, b.cpu);
+    }
+    print_machine(&b);
+    printf("%-30s %-6s  %18s %9s %6s  %7s %7s %6s  %6s  %s\n", "", "", "ours", "PyTorch", "ratio",
+           "ours MB", "its MB", "ratio", "peak", "PyTorch's fastest");
+    snprintf(batch, sizeof batch, "%s.batch", argc > 1 ? argv[1] : "/tmp/bench_nn");
+    for (size_t i = 0; i < N_ROWS; i++) {
+        for (int threads = 1; threads <= MAX_THREADS; threads++) {
+            if (is_wanted(&b, &rows[i], threads)) {
+                race(&b, &rows[i], threads, batch);
+            }
         }
     }
-    return out != NULL && fclose(out) != 0;
+    remove(batch);
+    return b.out != NULL && fclose(b.out) != 0;
 }
