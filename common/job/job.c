@@ -518,4 +518,6 @@ void job_describe(FILE *out)
     fl_cfg *doc = fl_cfg_describe(out);
     job_read_node(&j, fl_cfg_root(doc));
     fl_cfg_destroy(&doc);
+    fprintf(out, "\n");
+    model_describe(out);
 }

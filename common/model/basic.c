@@ -118,7 +118,7 @@ const model_ops model_mlp = {
     .paper =
         "Rumelhart, Hinton, Williams, Learning representations by back-propagating errors, 1986",
     .help = "multilayer perceptron: hidden layers with ReLU and dropout",
-    .single_logit = false,
+    .keys = MODEL_DROPOUT | MODEL_HIDDEN,
     .build = build_mlp,
 };
 
@@ -126,6 +126,6 @@ const model_ops model_cnn = {
     .name = "cnn",
     .paper = "LeCun et al., Gradient-based learning applied to document recognition, 1998",
     .help = "small CNN: blocks of 3x3 convolution and 2x2 max pool, a hidden layer, the output",
-    .single_logit = false,
+    .keys = MODEL_DROPOUT | MODEL_CHANNELS | MODEL_FC,
     .build = build_cnn,
 };

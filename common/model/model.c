@@ -8,8 +8,13 @@
 
 #include "base/buf.h"
 #include "model/basic.h"
+#include "model/resnet.h"
+#include "model/unet.h"
 
-static const model_ops *const registry[] = {&model_logistic, &model_mlp, &model_cnn};
+static const model_ops *const registry[] = {
+    &model_logistic, &model_mlp,      &model_cnn,  &model_resnet18,
+    &model_resnet34, &model_resnet50, &model_unet, &model_attention_unet,
+};
 enum { N_MODELS = sizeof registry / sizeof *registry };
 
 const model_ops *model_at(size_t i)
@@ -56,41 +61,128 @@ static int read_widths(int64_t *out, fl_node map, const char *key, const char *h
     return (int)n;
 }
 
-void model_config_read(model_config *out, fl_node node)
+/* The keys that some architectures take and others do not. */
+static const struct {
+    const char *key;
+    unsigned bit;
+} keys[] = {
+    {"dropout", MODEL_DROPOUT}, {"hidden", MODEL_HIDDEN}, {"channels", MODEL_CHANNELS},
+    {"fc", MODEL_FC},           {"norm", MODEL_NORM},     {"groups", MODEL_NORM},
+    {"stem", MODEL_STEM},       {"base", MODEL_BASE},     {"depth", MODEL_DEPTH},
+    {"padding", MODEL_PADDING}, {"maps", MODEL_MAPS},
+};
+enum { N_KEYS = sizeof keys / sizeof *keys };
+
+/* "dropout, hidden", or "no keys" */
+static void known_keys(char *out, size_t n, unsigned taken)
+{
+    size_t used = 0;
+
+    snprintf(out, n, "no keys");
+    for (size_t i = 0; i < N_KEYS; i++) {
+        if ((keys[i].bit & taken) != 0) {
+            used += (size_t)snprintf(out + used, n - used, "%s%s", used > 0 ? ", " : "",
+                                     keys[i].key);
+        }
+    }
+}
+
+/* Every key is read, so that make docs prints it; those that this architecture
+ * does not take are refused here. */
+static void refuse_foreign_keys(fl_node node, const char *name, unsigned taken)
 {
     char known[256];
 
-    memset(out, 0, sizeof *out);
-    const char *name;
-    if (fl_cfg_is_scalar(node)) {
-        name = fl_node_text(node, "model");
-    } else {
-        name = fl_cfg_text(node, "name", NULL, "architecture");
-        const char *onnx = fl_cfg_path(node, "onnx", NULL,
-                                       "ONNX file to read the architecture from");
-        out->dropout = fl_cfg_num(node, "dropout", 0, 0.95, 0,
-                                  "dropout rate before the output (mlp: behind each layer)");
-        out->n_hidden = read_widths(out->hidden, node, "hidden",
-                                    "mlp: width of each hidden layer; [64, 32]");
-        out->n_channels = read_widths(out->channels, node, "channels",
-                                      "cnn: channels of each block; [16, 32, 64]");
-        out->fc = fl_cfg_int(node, "fc", 0, 65536, 0,
-                             "cnn: width of the layer before the output; 0 = 128");
-        if ((name == NULL) == (onnx == NULL)) {
-            fl_cfg_complain(node, "model: give either a name or an onnx file");
-        }
-        if (onnx != NULL && strlen(onnx) >= sizeof out->onnx) {
-            fl_cfg_complain(node, "model: the path of the onnx file is too long");
-        } else if (onnx != NULL) {
-            snprintf(out->onnx, sizeof out->onnx, "%s", onnx);
+    for (size_t i = 0; i < N_KEYS; i++) {
+        if ((keys[i].bit & taken) == 0 && fl_cfg_has(node, keys[i].key)) {
+            known_keys(known, sizeof known, taken);
+            fl_cfg_complain(fl_cfg_get(node, keys[i].key, ""),
+                            "model.%s: model %s has no such key; it takes %s", keys[i].key, name,
+                            known);
         }
     }
-    if (name != NULL && model_find(name) == NULL) {
+}
+
+static const char *const norm_words[] = {"default", "batch", "group", "instance", "none", NULL};
+
+static void read_norm(model_config *out, fl_node node, const model_ops *ops)
+{
+    out->norm = (model_norm)fl_cfg_choice(
+        node, "norm", norm_words, MODEL_NORM_DEFAULT,
+        "normalisation behind each convolution; the default is the paper's or torchvision's. none: "
+        "where the model trains without");
+    out->groups = fl_cfg_int(node, "groups", 1, 65536, 32,
+                             "norm: group: at most so many groups; fewer where they do not divide "
+                             "the channels or would hold less than 4");
+    if (ops != NULL && (ops->keys & MODEL_NORM) != 0 && out->norm != MODEL_NORM_DEFAULT &&
+        (ops->norms & 1u << out->norm) == 0) {
+        fl_cfg_complain(fl_cfg_get(node, "norm", ""), "model.norm: model %s cannot have norm: %s",
+                        ops->name, norm_words[out->norm]);
+    }
+}
+
+static void read_settings(model_config *out, fl_node node, const model_ops *ops)
+{
+    static const char *const stems[] = {"auto", "small", "full", NULL};
+    static const char *const paddings[] = {"same", "valid", NULL};
+
+    out->dropout = fl_cfg_num(
+        node, "dropout", 0, 0.95, out->dropout,
+        "dropout rate before the output (mlp: behind each layer; unet: behind "
+        "the deepest level)");
+    out->n_hidden = read_widths(out->hidden, node, "hidden",
+                                "mlp: width of each hidden layer; [64, 32]");
+    out->n_channels = read_widths(out->channels, node, "channels",
+                                  "cnn: channels of each block; [16, 32, 64]");
+    out->fc = fl_cfg_int(node, "fc", 0, 65536, 0,
+                         "cnn: width of the layer before the output; 0 = 128");
+    read_norm(out, node, ops);
+    out->stem = (model_stem)fl_cfg_choice(
+        node, "stem", stems, MODEL_STEM_AUTO,
+        "first layers: small, a 3x3 convolution that keeps the size; full, 7x7 with stride 2 and a "
+        "pool; auto: small below 64 pixels");
+    out->base = fl_cfg_int(node, "base", 0, 1024, 0,
+                           "channels of the first level, doubled at each; 0 = resnet: 64; unet: 16 "
+                           "(the paper: 64)");
+    out->depth = fl_cfg_int(node, "depth", 1, 7, 4, "unet: how often the size is halved");
+    out->padding = (model_padding)fl_cfg_choice(
+        node, "padding", paddings, MODEL_PADDING_SAME,
+        "unet: same, an output for each pixel; valid, the original's form: without padding, for "
+        "the middle of the image only");
+    out->maps = fl_cfg_bool(node, "maps", false,
+                            "attention_unet: the gates' weights as further outputs of the graph");
+}
+
+void model_config_read(model_config *out, fl_node node)
+{
+    char known[512];
+    bool is_scalar = fl_cfg_is_scalar(node);
+
+    memset(out, 0, sizeof *out);
+    const char *name = is_scalar ? fl_node_text(node, "model")
+                                 : fl_cfg_text(node, "name", NULL, "architecture");
+    const model_ops *ops = name != NULL ? model_find(name) : NULL;
+    if (name != NULL && ops == NULL) {
         known_models(known, sizeof known);
         fl_cfg_complain(node, "model: no model is called '%s'; known are %s", name, known);
     } else if (name != NULL) {
         snprintf(out->name, sizeof out->name, "%s", name);
+        out->dropout = ops->dropout;
     }
+    if (is_scalar) {
+        return;
+    }
+    const char *onnx = fl_cfg_path(node, "onnx", NULL, "ONNX file to read the architecture from");
+    if ((name == NULL) == (onnx == NULL)) {
+        fl_cfg_complain(node, "model: give either a name or an onnx file");
+    }
+    if (onnx != NULL && strlen(onnx) >= sizeof out->onnx) {
+        fl_cfg_complain(node, "model: the path of the onnx file is too long");
+    } else if (onnx != NULL) {
+        snprintf(out->onnx, sizeof out->onnx, "%s", onnx);
+    }
+    read_settings(out, node, ops);
+    refuse_foreign_keys(node, name != NULL ? name : "of a file", ops != NULL ? ops->keys : 0);
 }
 
 fl_status model_config_parse(model_config *out, const char *text, fl_err *err)
@@ -108,9 +200,40 @@ fl_status model_config_parse(model_config *out, const char *text, fl_err *err)
     return st;
 }
 
+void model_describe(FILE *out)
+{
+    char taken[256];
+
+    for (size_t i = 0; i < N_MODELS; i++) {
+        const model_ops *ops = registry[i];
+        known_keys(taken, sizeof taken, ops->keys);
+        fprintf(out, "model: {name: %s}  # %s\n  %s; takes %s\n", ops->name, ops->paper, ops->help,
+                taken);
+    }
+}
+
+/* A normalisation over one number gives 0 whatever the number was. */
+static fl_status check_norms(const nn_graph *g, fl_err *err)
+{
+    for (size_t i = 0; i < nn_graph_n_nodes(g); i++) {
+        const nn_node *node = nn_graph_node(g, i);
+        const nn_shape *x = nn_graph_shape(g, node->in[0]);
+        const nn_attr *groups = nn_node_attr(node, "num_groups");
+        bool is_group = strcmp(node->op, "GroupNormalization") == 0;
+        if ((is_group || strcmp(node->op, "InstanceNormalization") == 0) &&
+            nn_shape_count(x, 1) == (is_group ? groups->i : x->dim[1])) {
+            return fl_fail(err, FL_ECONFIG,
+                           "model %s: %s would normalise single numbers: the images are too small "
+                           "for this norm; take norm: batch, or larger images",
+                           nn_graph_name(g), node->name);
+        }
+    }
+    return FL_OK;
+}
+
 fl_status model_build(nn_graph **out, const model_config *cfg, const model_io *io, fl_err *err)
 {
-    char known[256];
+    char known[512];
 
     *out = NULL;
     FL_REQUIRE(cfg->onnx[0] == '\0');  // such a graph is read by ckpt_onnx_read
@@ -119,5 +242,9 @@ fl_status model_build(nn_graph **out, const model_config *cfg, const model_io *i
         known_models(known, sizeof known);
         return fl_fail(err, FL_ECONFIG, "no model is called '%s'; known are %s", cfg->name, known);
     }
-    return ops->build(out, cfg, io, err);
+    fl_status st = ops->build(out, cfg, io, err);
+    if (st == FL_OK && (st = check_norms(*out, err)) != FL_OK) {
+        nn_graph_destroy(out);
+    }
+    return st;
 }

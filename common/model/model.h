@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/cfg.h"
 #include "base/err.h"
@@ -17,17 +18,64 @@
 
 enum { MODEL_MAX_LAYERS = 8 };
 
-/* job.yaml `model:`.  {name: cnn, dropout: 0.2} */
+typedef enum {
+    MODEL_NORM_DEFAULT,  // as the architecture has it
+    MODEL_NORM_BATCH,
+    MODEL_NORM_GROUP,
+    MODEL_NORM_INSTANCE,
+    MODEL_NORM_NONE
+} model_norm;
+
+/*
+ * The first layers.  FULL, for images of some 224 pixels: a 7x7 convolution of
+ * stride 2 and a pool, a quarter of the size.  SMALL, as for CIFAR and MedMNIST's
+ * 28 pixels: a 3x3 convolution, the size stays.  AUTO: SMALL where a side is below
+ * MODEL_FULL_STEM_SIZE pixels.
+ */
+typedef enum { MODEL_STEM_AUTO, MODEL_STEM_SMALL, MODEL_STEM_FULL } model_stem;
+enum { MODEL_FULL_STEM_SIZE = 64 };
+
+/* SAME: outputs as large as the input; VALID: U-Net's original form, see unet.c */
+typedef enum { MODEL_PADDING_SAME, MODEL_PADDING_VALID } model_padding;
+
+/* job.yaml `model:`.  {name: cnn, dropout: 0.2}; a 0 is the architecture's default */
 typedef struct {
     char name[32];                     // in the registry, or "" when onnx is set
     char onnx[512];                    // {onnx: net.onnx}: the graph is read from there
-    double dropout;                    // [0, 1)
+    double dropout;                    // [0, 1); 0 = none
     int64_t hidden[MODEL_MAX_LAYERS];  // mlp: width of each hidden layer
     int n_hidden;
     int64_t channels[MODEL_MAX_LAYERS];  // cnn: channels of each conv block
     int n_channels;
     int64_t fc;  // cnn: width of the layer before the output
+    model_norm norm;
+    int64_t groups;  // of norm: group, at most
+    model_stem stem;
+    int64_t base;   // resnet, unet: channels of the first level
+    int64_t depth;  // unet: how often the size is halved
+    model_padding padding;
+    bool maps;  // attention_unet: the gates' weights are outputs behind the first
 } model_config;
+
+/* Keys of `model:` that an architecture takes besides its name. */
+enum {
+    MODEL_DROPOUT = 1 << 0,
+    MODEL_HIDDEN = 1 << 1,
+    MODEL_CHANNELS = 1 << 2,
+    MODEL_FC = 1 << 3,
+    MODEL_NORM = 1 << 4,  // and groups
+    MODEL_STEM = 1 << 5,
+    MODEL_BASE = 1 << 6,
+    MODEL_DEPTH = 1 << 7,
+    MODEL_PADDING = 1 << 8,
+    MODEL_MAPS = 1 << 9
+};
+
+/* Sets of 1 << model_norm. */
+enum {
+    MODEL_NORMS = 1 << MODEL_NORM_BATCH | 1 << MODEL_NORM_GROUP | 1 << MODEL_NORM_INSTANCE,
+    MODEL_NORMS_ALL = MODEL_NORMS | 1 << MODEL_NORM_NONE
+};
 
 typedef struct {
     nn_shape input;     // {NN_BATCH, C, H, W} or {NN_BATCH, features}
@@ -39,6 +87,10 @@ typedef struct {
     const char *paper;  // printed in the report
     const char *help;   // one line for make docs
     bool single_logit;  // two-class tasks use one logit (sigmoid) instead of two
+    bool per_pixel;     // logits are (N, K, H, W), a row for each pixel
+    unsigned keys;      // MODEL_*: any other is refused
+    unsigned norms;     // 1 << model_norm, where it takes `norm`
+    double dropout;     // unless the job says otherwise
     /* Fills in what cfg left at its default (0), then builds. */
     fl_status (*build)(nn_graph **out, const model_config *cfg, const model_io *io, fl_err *err);
 } model_ops;
@@ -50,6 +102,9 @@ const model_ops *model_at(size_t i);            // NULL behind the last
 void model_config_read(model_config *out, fl_node node);
 /* A name ("cnn") or a YAML flow mapping ("{name: cnn, dropout: 0.2}"), as on a command line. */
 fl_status model_config_parse(model_config *out, const char *text, fl_err *err);
+
+/* One line a model for make docs: how it is asked for, what it takes, its paper. */
+void model_describe(FILE *out);
 
 /* Builds by name.  FL_ECONFIG names the known models when there is none of that
  * name, or says what does not fit the input. */

@@ -80,7 +80,10 @@ static void every_model_of_the_registry_trains(void **state)
     for (size_t i = 0; model_at(i) != NULL; i++) {
         const model_ops *ops = model_at(i);
         check(ops->paper != NULL && ops->help != NULL && model_find(ops->name) == ops);
-        nn_graph *g = build(ops->name, &image28, 2);
+        char spec[64];
+        snprintf(spec, sizeof spec, "{name: %s%s}", ops->name,
+                 (ops->keys & MODEL_BASE) != 0 ? ", base: 4" : "");
+        nn_graph *g = build(spec, &image28, 2);
         nn_plan *plan;
         nn_plan_config cfg = {
             .capacity = 4, .train = true, .threads = 1, .loss = {.kind = NN_LOSS_SOFTMAX_CE}};
@@ -105,6 +108,82 @@ static void every_model_of_the_registry_trains(void **state)
     }
 }
 
+static void small_images_keep_their_size_in_the_first_layers(void **state)
+{
+    (void)state;
+    static const nn_shape image64 = {4, {NN_BATCH, 1, 64, 64}},
+                          image63 = {4, {NN_BATCH, 1, 64, 63}};
+    static const struct {
+        const char *model;
+        const nn_shape *input;
+        int64_t kernel;
+    } cases[] = {{"resnet18", &image28, 3},
+                 {"resnet18", &image63, 3},
+                 {"resnet18", &image64, 7},
+                 {"{name: resnet18, stem: small}", &image64, 3},
+                 {"{name: resnet18, stem: full}", &image28, 7}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        nn_graph *g = build(cases[i].model, cases[i].input, 2);
+        check_int(nn_table_find(nn_graph_table(g), "conv1.weight")->shape.dim[2], cases[i].kernel);
+        nn_graph_destroy(&g);
+    }
+}
+
+static void a_norm_can_be_chosen(void **state)
+{
+    (void)state;
+    nn_graph *g = build("{name: unet, base: 8, depth: 2, norm: group, groups: 4}", &image28, 1);
+    size_t n_groups = 0;
+    for (size_t i = 0; i < nn_graph_n_nodes(g); i++) {
+        const nn_node *node = nn_graph_node(g, i);
+        if (strcmp(node->op, "GroupNormalization") == 0) {
+            int64_t C = nn_graph_shape(g, node->in[0])->dim[1];
+            check_int(nn_node_attr(node, "num_groups")->i, C == 8 ? 2 : 4);  // 4 channels at least
+            n_groups++;
+        }
+    }
+    check_int(n_groups, 10);
+    check(nn_table_find(nn_graph_table(g), "inc.double_conv.1.running_mean") == NULL);
+    check(nn_table_find(nn_graph_table(g), "inc.double_conv.0.bias") == NULL);
+    nn_graph_destroy(&g);
+    g = build("{name: unet, base: 8, depth: 2, norm: none}", &image28, 1);
+    check(nn_table_find(nn_graph_table(g), "inc.double_conv.1.weight") == NULL);
+    check(nn_table_find(nn_graph_table(g), "inc.double_conv.0.bias") != NULL);
+    nn_graph_destroy(&g);
+}
+
+static void the_original_unet_has_a_smaller_output(void **state)
+{
+    (void)state;
+    nn_graph *g = build("{name: unet, padding: valid, base: 64}",
+                        &(nn_shape){4, {NN_BATCH, 1, 572, 572}}, 2);  // the paper's figure 1
+    const nn_shape *y = nn_graph_shape(g, nn_graph_output_at(g, 0));
+    check_int(y->dim[1], 2);
+    check_int(y->dim[2], 388);
+    check_int(y->dim[3], 388);
+    nn_graph_destroy(&g);
+}
+
+static void attention_maps_are_outputs_on_request(void **state)
+{
+    (void)state;
+    nn_graph *g = build("{name: attention_unet, base: 4, maps: true}", &image28, 1);
+    nn_graph *plain = build("{name: attention_unet, base: 4}", &image28, 1);
+    static const int64_t size[] = {3, 7, 14};  // of the skips, deepest first
+    check_int(nn_graph_n_outputs(plain), 1);
+    check_int(nn_graph_n_outputs(g), 4);
+    check_str(nn_graph_value_name(g, nn_graph_output_at(g, 0)), "logits");
+    check_str(nn_graph_value_name(g, nn_graph_output_at(g, 1)), "attention1");
+    for (size_t i = 0; i < 3; i++) {
+        nn_shape wanted = {4, {NN_BATCH, 1, size[i], size[i]}};
+        check(nn_shape_equal(nn_graph_shape(g, nn_graph_output_at(g, 1 + i)), &wanted));
+    }
+    check(nn_table_equal(nn_graph_table(g), nn_graph_table(plain)));  // so the same weights fit
+    nn_graph_destroy(&g);
+    nn_graph_destroy(&plain);
+}
+
 static void check_refused(const char *text, const char *part)
 {
     fl_err err = FL_ERR_INIT;
@@ -120,7 +199,16 @@ static void mistakes_in_the_config_are_named(void **state)
     check_refused("resnet99", "no model is called 'resnet99'; known are logistic, mlp, cnn");
     check_refused("{dropout: 0.1}", "either a name or an onnx file");
     check_refused("{name: cnn, onnx: a.onnx}", "either a name or an onnx file");
-    check_refused("{name: cnn, depth: 3}", "depth");
+    check_refused(
+        "{name: cnn, depth: 3}",
+        "model:1: model.depth: model cnn has no such key; it takes dropout, channels, fc");
+    check_refused("{name: logistic, dropout: 0.5}", "it takes no keys");
+    check_refused("{name: resnet18, hidden: [3]}", "it takes dropout, norm, groups, stem, base");
+    check_refused("{name: resnet18, norm: none}", "model resnet18 cannot have norm: none");
+    check_refused("{name: resnet18, norm: layer}", "norm");
+    check_refused("{name: attention_unet, padding: valid}", "has no such key");
+    check_refused("{onnx: a.onnx, base: 4}", "model of a file has no such key");
+    check_refused("{name: unet, colour: 4}", "colour");
     check_refused("{name: cnn, dropout: 1.5}", "dropout");
     check_refused("{name: mlp, hidden: [3, x]}", "hidden");
     check_refused("{name: mlp, hidden: []}", "hidden");
@@ -128,18 +216,33 @@ static void mistakes_in_the_config_are_named(void **state)
     check_refused("[cnn]", "model");
 }
 
-static void what_does_not_fit_the_input_is_said(void **state)
+static void check_unfit(const char *model, nn_shape input, const char *part)
 {
-    (void)state;
     fl_err err = FL_ERR_INIT;
     model_config cfg;
     nn_graph *g;
-    check_ok(model_config_parse(&cfg, "cnn", &err), err);
-    check_fails(model_build(&g, &cfg, &(model_io){table13, 2}, &err), FL_ECONFIG);
-    check_has(err.text, "needs images");
-    check_fails(model_build(&g, &cfg, &(model_io){{4, {NN_BATCH, 1, 28, 7}}, 2}, &err), FL_ECONFIG);
-    check_has(err.text, "7 pixels are too few");
+
+    check_ok(model_config_parse(&cfg, model, &err), err);
+    check_fails(model_build(&g, &cfg, &(model_io){input, 2}, &err), FL_ECONFIG);
+    check_has(err.text, part);
     check(g == NULL);
+}
+
+static void what_does_not_fit_the_input_is_said(void **state)
+{
+    (void)state;
+    check_unfit("cnn", table13, "needs images");
+    check_unfit("cnn", (nn_shape){4, {NN_BATCH, 1, 28, 7}}, "7 pixels are too few");
+    check_unfit("resnet18", table13, "needs images");
+    check_unfit("resnet18", (nn_shape){4, {NN_BATCH, 1, 28, 7}}, "7 pixels are too few");
+    check_unfit("unet", (nn_shape){5, {NN_BATCH, 1, 15, 64, 64}}, "15 pixels are too few");
+    check_unfit("{name: unet, padding: valid}", (nn_shape){4, {NN_BATCH, 1, 572, 570}},
+                "fits 556 or 572 pixels, not 570");
+    check_unfit("{name: unet, padding: valid}", (nn_shape){4, {NN_BATCH, 1, 28, 28}},
+                "needs at least 188 pixels, not 28");
+    check_unfit("{name: attention_unet, depth: 1}", image28, "no gate at depth: 1");
+    check_unfit("{name: unet, norm: instance}", (nn_shape){4, {NN_BATCH, 1, 16, 16}},
+                "would normalise single numbers");
 }
 
 static void a_model_of_a_file_keeps_its_path(void **state)
@@ -159,6 +262,10 @@ int main(void)
         cmocka_unit_test(logistic_regression_starts_within_one_over_root_of_features),
         cmocka_unit_test(options_change_the_widths),
         cmocka_unit_test(every_model_of_the_registry_trains),
+        cmocka_unit_test(small_images_keep_their_size_in_the_first_layers),
+        cmocka_unit_test(a_norm_can_be_chosen),
+        cmocka_unit_test(the_original_unet_has_a_smaller_output),
+        cmocka_unit_test(attention_maps_are_outputs_on_request),
         cmocka_unit_test(mistakes_in_the_config_are_named),
         cmocka_unit_test(what_does_not_fit_the_input_is_said),
         cmocka_unit_test(a_model_of_a_file_keeps_its_path),

@@ -7,6 +7,7 @@
 #include "check.h"
 
 #include "base/json.h"
+#include "formula.h"
 #include "model/model.h"
 #include "nn/optim.h"
 #include "nn/plan.h"
@@ -15,17 +16,6 @@ enum { STEPS = 10 };
 
 /* Ten steps in fp32 on both sides, with sums in another order. */
 static const double loss_tolerance = 2e-5, param_tolerance = 1e-4;
-
-/* Number i of a stream, in [-1, 1); nn_train.py's value(). */
-static float value(uint64_t stream, uint64_t i)
-{
-    const uint64_t mask = UINT32_MAX;
-    uint64_t x = (i * 2654435761u + stream * 40503u * 65537u + 12345u) & mask;
-
-    x = (x * 1664525u + 1013904223u) & mask;
-    x = ((x ^ (x >> 15)) * 2246822519u) & mask;
-    return (float)((double)(x >> 8) / 8388608.0 - 1);
-}
 
 static void set_parameters(float *data, const nn_table *table)
 {
@@ -40,7 +30,7 @@ static void set_parameters(float *data, const nn_table *table)
         float scale = sqrtf(1 / (float)fan);
         bool is_norm_scale = p->kind == NN_NORM && strstr(p->name, "weight") != NULL;
         for (int64_t k = 0; k < p->count; k++) {
-            float x = value(100 + j, (uint64_t)k) * scale;
+            float x = formula_value(100 + j, (uint64_t)k) * scale;
             data[p->offset + k] = is_norm_scale ? 1 + x : x;
         }
         j++;
@@ -75,10 +65,10 @@ static void train(float *data, const nn_graph *g, const exercise *e, const json_
     for (size_t step = 0; step < STEPS; step++) {
         int64_t n = e->sizes[step % e->n_sizes];
         for (int64_t i = 0; i < n * row; i++) {
-            nn_plan_input(plan, 0)[i] = value(1000 + step, (uint64_t)i);
+            nn_plan_input(plan, 0)[i] = formula_value(1000 + step, (uint64_t)i);
         }
         for (int64_t i = 0; i < n; i++) {
-            nn_plan_target(plan)[i] = e->target(value(2000 + step, (uint64_t)i));
+            nn_plan_target(plan)[i] = e->target(formula_value(2000 + step, (uint64_t)i));
         }
         double loss = nn_plan_step(plan, data, grad, n, NULL);
         check_near(loss, json_number_value(json_array_get(losses, step)), loss_tolerance);
@@ -118,18 +108,6 @@ static void check_against_pytorch(nn_graph *g, const exercise *e)
     nn_graph_destroy(&g);
 }
 
-static nn_graph *build(const char *text, const nn_shape *input, int64_t n_outputs)
-{
-    fl_err err = FL_ERR_INIT;
-    model_config cfg;
-    model_io io = {*input, n_outputs};
-    nn_graph *g;
-
-    check_ok(model_config_parse(&cfg, text, &err), err);
-    check_ok(model_build(&g, &cfg, &io, &err), err);
-    return g;
-}
-
 static float is_positive(float u)
 {
     return u > 0 ? 1 : 0;
@@ -144,7 +122,7 @@ static void logistic_regression_by_sgd(void **state)
 {
     (void)state;
     static const float weight[] = {1.5f};
-    check_against_pytorch(build("logistic", &(nn_shape){2, {NN_BATCH, 13}}, 1),
+    check_against_pytorch(formula_build("logistic", &(nn_shape){2, {NN_BATCH, 13}}, 1),
                           &(exercise){.name = "logistic",
                                       .sizes = {4},
                                       .n_sizes = 1,
@@ -157,18 +135,18 @@ static void cnn_by_nesterov_with_class_weights(void **state)
 {
     (void)state;
     static const float weight[] = {1, 2, 0.5f};
-    check_against_pytorch(
-        build("{name: cnn, channels: [4, 8], fc: 16}", &(nn_shape){4, {NN_BATCH, 1, 12, 12}}, 3),
-        &(exercise){.name = "cnn",
-                    .sizes = {8, 8, 5},
-                    .n_sizes = 3,
-                    .loss = {.kind = NN_LOSS_SOFTMAX_CE, .class_weight = weight},
-                    .optim = {.kind = NN_SGD,
-                              .lr = 0.05,
-                              .momentum = 0.9,
-                              .nesterov = true,
-                              .weight_decay = 0.01},
-                    .target = one_of_three});
+    check_against_pytorch(formula_build("{name: cnn, channels: [4, 8], fc: 16}",
+                                        &(nn_shape){4, {NN_BATCH, 1, 12, 12}}, 3),
+                          &(exercise){.name = "cnn",
+                                      .sizes = {8, 8, 5},
+                                      .n_sizes = 3,
+                                      .loss = {.kind = NN_LOSS_SOFTMAX_CE, .class_weight = weight},
+                                      .optim = {.kind = NN_SGD,
+                                                .lr = 0.05,
+                                                .momentum = 0.9,
+                                                .nesterov = true,
+                                                .weight_decay = 0.01},
+                                      .target = one_of_three});
 }
 
 static void batch_norm_and_a_residual_sum_by_adam(void **state)
