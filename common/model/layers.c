@@ -3,7 +3,6 @@
  */
 #include "model/layers.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -148,21 +147,16 @@ nn_value model_up_conv(nn_graph *g, const char *prefix, const char *name, nn_val
     return nn_graph_op(g, "ConvTranspose", layer, inputs, 3, attrs, 2);
 }
 
-nn_value model_linear(nn_graph *g, const char *name, nn_value x, int64_t features, double sd)
+nn_value model_linear(nn_graph *g, const char *name, nn_value x, const model_linear_spec *s)
 {
     const nn_shape *in = shape_of(g, x);
 
     if (in == NULL) {
         return -1;
     }
-    if (sd == 0) {
-        nn_graph_layer_init(g, NN_INIT_FAN_IN);
-        return nn_gemm(g, name, x, features);
-    }
-    nn_shape weight = {2, {features, in->dim[1]}}, bias = {1, {features}};
-    int64_t fan = llrint(2 / (sd * sd));  // of He's normal with this deviation
-    nn_value inputs[] = {x, param(g, name, "weight", NN_WEIGHT, &weight, NN_INIT_HE_NORMAL, fan),
-                         param(g, name, "bias", NN_BIAS, &bias, NN_INIT_ZERO, 0)};
+    nn_shape weight = {2, {s->features, in->dim[1]}}, bias = {1, {s->features}};
+    nn_value inputs[] = {x, param(g, name, "weight", NN_WEIGHT, &weight, s->init, s->fan),
+                         param(g, name, "bias", NN_BIAS, &bias, s->bias_init, weight.dim[1])};
     return nn_graph_op(g, "Gemm", name, inputs, 3, (nn_attr[]){NN_INT("transB", 1)}, 1);
 }
 

@@ -45,8 +45,16 @@ nn_value model_conv(nn_graph *g, const char *prefix, const char *name, nn_value 
  * number of the output meets every channel once, which is the fan. */
 nn_value model_up_conv(nn_graph *g, const char *prefix, const char *name, nn_value x,
                        int64_t channels, nn_init init);
-/* sd: of the normal that the weights start from; 0 = as torch.nn.Linear. */
-nn_value model_linear(nn_graph *g, const char *name, nn_value x, int64_t features, double sd);
+
+typedef struct {
+    int64_t features;
+    nn_init init;  // of the weight
+    int64_t fan;   // 0 = from the shape
+    nn_init bias_init;
+} model_linear_spec;
+enum { MODEL_FAN_OF_SD_01 = 20000 };  // with it, He's normal has a deviation of 0.01
+
+nn_value model_linear(nn_graph *g, const char *name, nn_value x, const model_linear_spec *s);
 
 typedef struct {
     model_norm kind;

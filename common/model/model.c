@@ -8,12 +8,16 @@
 
 #include "base/buf.h"
 #include "model/basic.h"
+#include "model/densenet.h"
+#include "model/googlenet.h"
 #include "model/resnet.h"
 #include "model/unet.h"
+#include "model/vgg.h"
 
 static const model_ops *const registry[] = {
-    &model_logistic, &model_mlp,      &model_cnn,  &model_resnet18,
-    &model_resnet34, &model_resnet50, &model_unet, &model_attention_unet,
+    &model_logistic, &model_mlp,         &model_cnn,      &model_alexnet,
+    &model_vgg16,    &model_googlenet,   &model_resnet18, &model_resnet34,
+    &model_resnet50, &model_densenet121, &model_unet,     &model_attention_unet,
 };
 enum { N_MODELS = sizeof registry / sizeof *registry };
 
@@ -134,16 +138,19 @@ static void read_settings(model_config *out, fl_node node, const model_ops *ops)
                                 "mlp: width of each hidden layer; [64, 32]");
     out->n_channels = read_widths(out->channels, node, "channels",
                                   "cnn: channels of each block; [16, 32, 64]");
-    out->fc = fl_cfg_int(node, "fc", 0, 65536, 0,
-                         "cnn: width of the layer before the output; 0 = 128");
+    out->fc = fl_cfg_int(
+        node, "fc", 0, 65536, 0,
+        "width of the hidden layers before the output; 0 = cnn: 128; alexnet, vgg16: "
+        "4096");
     read_norm(out, node, ops);
     out->stem = (model_stem)fl_cfg_choice(
         node, "stem", stems, MODEL_STEM_AUTO,
         "first layers: small, a 3x3 convolution that keeps the size; full, 7x7 with stride 2 and a "
         "pool; auto: small below 64 pixels");
-    out->base = fl_cfg_int(node, "base", 0, 1024, 0,
-                           "channels of the first level, doubled at each; 0 = resnet: 64; unet: 16 "
-                           "(the paper: 64)");
+    out->base = fl_cfg_int(
+        node, "base", 0, 1024, 0,
+        "channels of the first level, doubled at each; 0 = 64, but unet: 16 (the "
+        "paper: 64); densenet: twice the growth rate");
     out->depth = fl_cfg_int(node, "depth", 1, 7, 4, "unet: how often the size is halved");
     out->padding = (model_padding)fl_cfg_choice(
         node, "padding", paddings, MODEL_PADDING_SAME,

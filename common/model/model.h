@@ -47,11 +47,11 @@ typedef struct {
     int n_hidden;
     int64_t channels[MODEL_MAX_LAYERS];  // cnn: channels of each conv block
     int n_channels;
-    int64_t fc;  // cnn: width of the layer before the output
+    int64_t fc;  // width of the hidden layers before the output
     model_norm norm;
     int64_t groups;  // of norm: group, at most
     model_stem stem;
-    int64_t base;   // resnet, unet: channels of the first level
+    int64_t base;   // channels of the first level
     int64_t depth;  // unet: how often the size is halved
     model_padding padding;
     bool maps;  // attention_unet: the gates' weights are outputs behind the first

@@ -108,7 +108,11 @@ static fl_status build_resnet(nn_graph **out, const model_config *cfg, const mod
         }
     }
     x = nn_dropout(g, nn_flatten(g, nn_global_average_pool(g, x)), cfg->dropout);
-    return model_finish_logits(out, g, model_linear(g, "fc", x, io->n_outputs, 0), err);
+    x = model_linear(g, "fc", x,
+                     &(model_linear_spec){.features = io->n_outputs,
+                                          .init = NN_INIT_FAN_IN,
+                                          .bias_init = NN_INIT_FAN_IN});
+    return model_finish_logits(out, g, x, err);
 }
 
 #define RESNET(layers)                                                                      \

@@ -6,7 +6,8 @@
 #include "model/model.h"
 #include "nn/plan.h"
 
-static const nn_shape table13 = {2, {NN_BATCH, 13}}, image28 = {4, {NN_BATCH, 1, 28, 28}};
+static const nn_shape table13 = {2, {NN_BATCH, 13}}, image28 = {4, {NN_BATCH, 1, 28, 28}},
+                      image64 = {4, {NN_BATCH, 1, 64, 64}};
 
 static nn_graph *build(const char *text, const nn_shape *input, int64_t n_outputs)
 {
@@ -81,9 +82,10 @@ static void every_model_of_the_registry_trains(void **state)
         const model_ops *ops = model_at(i);
         check(ops->paper != NULL && ops->help != NULL && model_find(ops->name) == ops);
         char spec[64];
-        snprintf(spec, sizeof spec, "{name: %s%s}", ops->name,
-                 (ops->keys & MODEL_BASE) != 0 ? ", base: 4" : "");
-        nn_graph *g = build(spec, &image28, 2);
+        snprintf(spec, sizeof spec, "{name: %s%s%s}", ops->name,
+                 (ops->keys & MODEL_BASE) != 0 ? ", base: 4" : "",
+                 (ops->keys & MODEL_FC) != 0 ? ", fc: 16" : "");
+        nn_graph *g = build(spec, &image64, 2);
         nn_plan *plan;
         nn_plan_config cfg = {
             .capacity = 4, .train = true, .threads = 1, .loss = {.kind = NN_LOSS_SOFTMAX_CE}};
@@ -92,7 +94,7 @@ static void every_model_of_the_registry_trains(void **state)
         check_ok(nn_params_init(&params, nn_graph_table(g), &err), err);
         check_ok(nn_params_init(&grad, nn_graph_table(g), &err), err);
         nn_graph_init(g, params.data, 1);
-        for (int k = 0; k < 4 * 28 * 28; k++) {
+        for (int k = 0; k < 4 * 64 * 64; k++) {
             nn_plan_input(plan, 0)[k] = sinf((float)k);
         }
         double first = nn_plan_step(plan, params.data, grad.data, 4, NULL), last = first;
@@ -111,8 +113,7 @@ static void every_model_of_the_registry_trains(void **state)
 static void small_images_keep_their_size_in_the_first_layers(void **state)
 {
     (void)state;
-    static const nn_shape image64 = {4, {NN_BATCH, 1, 64, 64}},
-                          image63 = {4, {NN_BATCH, 1, 64, 63}};
+    static const nn_shape image63 = {4, {NN_BATCH, 1, 64, 63}};
     static const struct {
         const char *model;
         const nn_shape *input;
@@ -235,6 +236,8 @@ static void what_does_not_fit_the_input_is_said(void **state)
     check_unfit("cnn", (nn_shape){4, {NN_BATCH, 1, 28, 7}}, "7 pixels are too few");
     check_unfit("resnet18", table13, "needs images");
     check_unfit("resnet18", (nn_shape){4, {NN_BATCH, 1, 28, 7}}, "7 pixels are too few");
+    check_unfit("alexnet", (nn_shape){4, {NN_BATCH, 1, 62, 64}}, "62 pixels are too few");
+    check_unfit("vgg16", image28, "28 pixels are too few");
     check_unfit("unet", (nn_shape){5, {NN_BATCH, 1, 15, 64, 64}}, "15 pixels are too few");
     check_unfit("{name: unet, padding: valid}", (nn_shape){4, {NN_BATCH, 1, 572, 570}},
                 "fits 556 or 572 pixels, not 570");

@@ -84,7 +84,13 @@ static void parameters_are_torchvisions_in_name_shape_and_number(void **state)
     check_table(tables, "resnet18", "resnet18");
     check_table(tables, "resnet34", "resnet34");
     check_table(tables, "resnet50", "resnet50");
+    check_table(tables, "alexnet", "alexnet");
+    check_table(tables, "vgg16", "vgg16");
+    check_table(tables, "vgg16_bn", "{name: vgg16, norm: batch}");
+    check_table(tables, "googlenet", "googlenet");
+    check_table(tables, "densenet121", "densenet121");
     check_table(tables, "unet", "{name: unet, base: 64}");
+    check_table(tables, "attention_unet", "{name: attention_unet, base: 64}");
     json_decref(vectors);
 }
 
@@ -95,9 +101,9 @@ static void published_numbers_of_parameters(void **state)
         const char *model;
         int64_t trained;
     } published[] = {
-        {"resnet18", 11689512},
-        {"resnet34", 21797672},
-        {"resnet50", 25557032},
+        {"resnet18", 11689512}, {"resnet34", 21797672}, {"resnet50", 25557032},
+        {"alexnet", 61100840},  {"vgg16", 138357544},   {"densenet121", 7978856},
+        {"googlenet", 6624904},  // the 13,004,888 count two auxiliary classifiers, too
     };
 
     for (size_t i = 0; i < sizeof published / sizeof *published; i++) {

@@ -118,6 +118,50 @@ def instance_norm(channels):
     return nn.InstanceNorm2d(channels, affine=True)
 
 
+# -------------------------------------------------- torchvision's other models
+
+
+class NarrowVgg(torchvision.models.VGG):
+    """torchvision's with `base` channels at first and a hidden layer of `fc`."""
+
+    def __init__(self, base, channels, outputs, fc, batch_norm):
+        plan = torchvision.models.vgg.cfgs["D"]
+        plan = [n if n == "M" else n * base // 64 for n in plan]
+        features = torchvision.models.vgg.make_layers(plan, batch_norm)
+        first = nn.Conv2d(channels, base, 3, padding=1)
+        super().__init__(nn.Sequential(first, *list(features)[1:]), outputs)
+        self.classifier[0] = nn.Linear(8 * base * 49, fc)
+        self.classifier[3] = nn.Linear(fc, fc)
+        self.classifier[6] = nn.Linear(fc, outputs)
+
+
+def alexnet(channels, outputs, fc):
+    net = torchvision.models.alexnet(num_classes=outputs)
+    net.features[0] = nn.Conv2d(channels, 64, 11, stride=4, padding=2)
+    net.classifier[1] = nn.Linear(256 * 36, fc)
+    net.classifier[4] = nn.Linear(fc, fc)
+    net.classifier[6] = nn.Linear(fc, outputs)
+    return net
+
+
+def googlenet(channels, outputs, small):
+    net = torchvision.models.googlenet(num_classes=outputs, aux_logits=False, init_weights=False)
+    k, s = (3, 1) if small else (7, 2)
+    net.conv1.conv = nn.Conv2d(channels, 64, k, stride=s, padding=k // 2, bias=False)
+    if small:
+        net.maxpool1 = nn.Identity()
+    return net
+
+
+def densenet121(base, channels, outputs, small):
+    net = torchvision.models.DenseNet(base // 2, (6, 12, 24, 16), base, num_classes=outputs)
+    k, s = (3, 1) if small else (7, 2)
+    net.features.conv0 = nn.Conv2d(channels, base, k, stride=s, padding=k // 2, bias=False)
+    if small:
+        net.features.pool0 = nn.Identity()
+    return net
+
+
 # -------------------------------------------------------------------- U-Net
 
 
@@ -250,7 +294,13 @@ def tables():
             "resnet18": table_of(models.resnet18()),
             "resnet34": table_of(models.resnet34()),
             "resnet50": table_of(models.resnet50()),
+            "alexnet": table_of(models.alexnet()),
+            "vgg16": table_of(models.vgg16()),
+            "vgg16_bn": table_of(models.vgg16_bn()),
+            "googlenet": table_of(models.googlenet(aux_logits=False, init_weights=False)),
+            "densenet121": table_of(models.densenet121()),
             "unet": table_of(UNet(3, 1000)),
+            "attention_unet": table_of(UNet(3, 1000, gated=True)),
         }
 
 
@@ -264,6 +314,13 @@ def outputs():
          resnet18(4, 1, 2, True, **instance), [1, 64, 64]),
         ("{name: resnet34, base: 4}", resnet34(4, 1, 2, True), [1, 28, 28]),
         ("{name: resnet50, base: 4}", resnet50(4, 1, 2, True), [1, 28, 28]),
+        ("{name: alexnet, fc: 16}", alexnet(3, 5, 16), [3, 64, 80]),
+        ("{name: vgg16, base: 8, fc: 16}", NarrowVgg(8, 1, 2, 16, False), [1, 32, 48]),
+        ("{name: vgg16, base: 8, fc: 16, norm: batch}", NarrowVgg(8, 1, 2, 16, True), [1, 230, 224]),
+        ("googlenet", googlenet(1, 2, False), [1, 65, 70]),
+        ("googlenet", googlenet(1, 2, True), [1, 28, 28]),
+        ("{name: densenet121, base: 16}", densenet121(16, 1, 2, False), [1, 64, 70]),
+        ("{name: densenet121, base: 8}", densenet121(8, 1, 2, True), [1, 28, 28]),
         ("{name: unet, base: 4, depth: 3}", UNet(1, 2, 4, 3), [1, 32, 32]),
         ("{name: unet, base: 4, depth: 2}", UNet(2, 1, 4, 2), [2, 19, 22]),
         ("{name: unet, base: 4, depth: 2, norm: none}", UNet(1, 1, 4, 2, norm=nn.Identity),
