@@ -99,8 +99,10 @@ cxx_flags = -std=c++17 $(common_flags) $(warnings) $(includes) -MMD -MP \
 ld_flags  = -pie -Wl,-z,relro,-z,now -Wl,--as-needed \
     $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 
-# The training engine's plain loops gain from the vectoriser.
-$(BUILD)/obj/common/nn/%.o: folder_flags := -O3
+# The training engine's plain loops gain from the vectoriser, and share oneDNN's
+# threads: the same runtime, which is GCC's.  (What watches threads does not know it.)
+openmp := $(if $(SAN)$(findstring clang,$(CC)),,-fopenmp)
+$(BUILD)/obj/common/nn/%.o: folder_flags := -O3 $(openmp) -Wno-unknown-pragmas
 
 # OpenJPEG's header lies in a folder named after its version.
 openjpeg_dir = $(lastword $(wildcard /usr/include/openjpeg-2.* /usr/local/include/openjpeg-2.*))
@@ -108,7 +110,7 @@ $(BUILD)/obj/common/data/dicom_codecs.o: folder_flags = $(addprefix -isystem ,$(
 
 # Outside libraries, by the folder that includes them.
 libs_base := -lsodium -lyaml -ljansson -lpthread -lm
-libs_nn   := -ldnnl -llapacke -lopenblas
+libs_nn   := -ldnnl -llapacke -lopenblas $(if $(openmp),-lgomp)
 libs_ckpt := -lprotobuf-c
 libs_data := -lzip -lpng -ljpeg -lz -lcharls -lopenjp2 $(if $(wildcard common/data/*.cc),-lstdc++)
 libs_fed  := -lzmq -lprotobuf-c

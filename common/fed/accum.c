@@ -11,15 +11,9 @@
 
 #include <math.h>
 
-enum { BLOCK = 64 };  // elements; a constant trip count vectorises at -O2
+#include "base/wide.h"
 
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && \
-    !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-// The same loop for wider registers, chosen when the program starts.
-#define WIDEST __attribute__((target_clones("default", "avx2", "avx512f")))
-#else
-#define WIDEST
-#endif
+enum { BLOCK = 64 };  // elements; a constant trip count vectorises at -O2
 
 double fed_scale_factor(fed_scale s)
 {
@@ -44,7 +38,8 @@ static int64_t encode(double w, float d, double factor)
  * adding 1.5 * 2^52 leaves them, rounded half to even, in the low bits of the
  * double.  high * 2^32 is even, so rounding low rounds x the same way.
  */
-WIDEST static void add_block(int64_t *restrict q, const float *restrict d, double w, double factor)
+FL_WIDEST static void add_block(int64_t *restrict q, const float *restrict d, double w,
+                                double factor)
 {
     const double magic = 0x1.8p52;
     for (int i = 0; i < BLOCK; i++) {
@@ -61,7 +56,7 @@ WIDEST static void add_block(int64_t *restrict q, const float *restrict d, doubl
 }
 
 /* Are all of a block's values finite and below the limit? */
-WIDEST static bool block_fits(const float *d, float limit)
+FL_WIDEST static bool block_fits(const float *d, float limit)
 {
     int n_bad = 0;
     for (int i = 0; i < BLOCK; i++) {

@@ -31,6 +31,7 @@ typedef struct {
     float *data[NN_MAX_STEP_SLOTS];  // the slots it named, in that order
     const void *spec;                // what it was made with
     int64_t n_valid, capacity;       // rows of this batch, rows of the plan
+    int threads;                     // for nn_parallel
     fl_rng *rng;                     // NULL: no randomness, as in inference
     bool advance;                    // running statistics may change
 } nn_call;

@@ -6,8 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const nn_op *const families[] = {nn_ops_conv, nn_ops_math,  nn_ops_map,   nn_ops_norm,
-                                      nn_ops_shape, nn_ops_arrange, nn_ops_reduce, nn_ops_deconv};
+static const nn_op *const families[] = {nn_ops_conv,    nn_ops_pool,   nn_ops_math,
+                                        nn_ops_map,     nn_ops_norm,   nn_ops_shape,
+                                        nn_ops_arrange, nn_ops_reduce, nn_ops_deconv};
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
 const nn_op *nn_op_find(const char *name)
@@ -234,4 +235,24 @@ fl_status nn_window_read(nn_window *w, const nn_node *node, const nn_shape *x,
         }
     }
     return FL_OK;
+}
+
+nn_window nn_window_of(nn_build *b, const nn_node *node, nn_value weight)
+{
+    nn_window w;
+    nn_shape x, k;
+
+    nn_build_dims(b, node->in[0], &x);
+    if (weight >= 0) {
+        nn_build_dims(b, weight, &k);
+    }
+    FL_REQUIRE(nn_window_read(&w, node, &x, weight >= 0 ? &k : NULL, NULL) == FL_OK);
+    return w;
+}
+
+void nn_window_shape(nn_shape *out, const nn_shape *x, int64_t channels, const nn_window *w)
+{
+    *out = *x;
+    out->dim[1] = channels;
+    memcpy(&out->dim[2], w->out, (size_t)w->rank * sizeof *w->out);
 }

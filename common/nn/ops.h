@@ -44,8 +44,8 @@ const nn_op *nn_op_find(const char *name);
 void nn_op_list(char *out, size_t n);
 
 /* The entries of each file, ended by one without a name. */
-extern const nn_op nn_ops_conv[], nn_ops_math[], nn_ops_map[], nn_ops_norm[], nn_ops_shape[],
-    nn_ops_arrange[], nn_ops_reduce[], nn_ops_deconv[];
+extern const nn_op nn_ops_conv[], nn_ops_pool[], nn_ops_math[], nn_ops_map[], nn_ops_norm[],
+    nn_ops_shape[], nn_ops_arrange[], nn_ops_reduce[], nn_ops_deconv[];
 
 /* Attributes with ONNX's defaults. */
 int64_t nn_node_int(const nn_node *node, const char *name, int64_t dflt);
@@ -71,6 +71,12 @@ typedef struct {
  * set so that out follows from it (ceil_mode makes it larger). */
 fl_status nn_window_read(nn_window *w, const nn_node *node, const nn_shape *x,
                          const nn_shape *weight, fl_err *err);
+
+/* The window of a node that the graph has accepted, which has read it before; weight:
+ * as above, -1 = none. */
+nn_window nn_window_of(nn_build *b, const nn_node *node, nn_value weight);
+/* The shape of what a window's positions give: x's with so many channels. */
+void nn_window_shape(nn_shape *out, const nn_shape *x, int64_t channels, const nn_window *w);
 
 /* The same for a ConvTranspose: out is the size of its output. */
 fl_status nn_deconv_window(nn_window *w, const nn_node *node, const nn_shape *x,

@@ -1,31 +1,9 @@
 /*
- * ops_conv.c - operators that slide a window: convolutions and pools
+ * ops_conv.c - convolutions
  */
 #include <string.h>
 
 #include "nn/ops.h"
-
-/* The window of a node that the graph has accepted. */
-static nn_window window_of(nn_build *b, const nn_node *node, nn_value weight)
-{
-    nn_window w;
-    nn_shape x, k;
-
-    nn_build_dims(b, node->in[0], &x);
-    if (weight >= 0) {
-        nn_build_dims(b, weight, &k);
-    }
-    FL_REQUIRE(nn_window_read(&w, node, &x, weight >= 0 ? &k : NULL, NULL) == FL_OK);
-    return w;
-}
-
-static void shape_from_window(nn_shape *out, const nn_shape *x, int64_t channels,
-                              const nn_window *w)
-{
-    *out = *x;
-    out->dim[1] = channels;
-    memcpy(&out->dim[2], w->out, (size_t)w->rank * sizeof *w->out);
-}
 
 /* ------------------------------------------------------------------- Conv */
 
@@ -53,7 +31,7 @@ static fl_status conv_shape(nn_shape *out, const nn_node *node, const nn_shape *
     }
     fl_status st = nn_window_read(&w, node, x, weight, err);
     if (st == FL_OK) {
-        shape_from_window(out, x, weight->dim[0], &w);
+        nn_window_shape(out, x, weight->dim[0], &w);
     }
     return st;
 }
@@ -94,7 +72,7 @@ static nn_conv_spec conv_spec(nn_build *b, const nn_node *node, nn_pass pass)
 {
     nn_conv_spec s = {0};
     nn_shape x, y, k;
-    nn_window w = window_of(b, node, node->in[1]);
+    nn_window w = nn_window_of(b, node, node->in[1]);
 
     nn_build_dims(b, node->in[0], &x);
     nn_build_dims(b, node->in[1], &k);
@@ -194,124 +172,6 @@ static void conv_plan_grad(nn_build *b, const nn_node *node)
     nn_build_add_grad(b, node->in[0], dx);
 }
 
-/* ------------------------------------------------------------------ pools */
-
-static fl_status pool_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
-                            fl_err *err)
-{
-    nn_window w;
-
-    if (nn_node_int(node, "storage_order", 0) != 0) {
-        return fl_fail(err, FL_EUNSUPPORTED, "storage_order must be 0");
-    }
-    if (nn_node_int(node, "ceil_mode", 0) != 0 && nn_node_int(node, "count_include_pad", 0) != 0) {
-        return fl_fail(err, FL_EUNSUPPORTED, "ceil_mode together with count_include_pad");
-    }
-    fl_status st = nn_window_read(&w, node, in[0], NULL, err);
-    if (st == FL_OK) {
-        shape_from_window(out, in[0], in[0]->dim[1], &w);
-    }
-    return st;
-}
-
-static fl_status global_pool_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
-                                   fl_err *err)
-{
-    (void)node;
-    if (in[0]->rank < 3 || in[0]->rank > 5) {
-        return fl_fail(err, FL_ECONFIG, "the input must be (N, C, H, W)");
-    }
-    *out = *in[0];
-    for (int i = 2; i < out->rank; i++) {
-        out->dim[i] = 1;
-    }
-    return FL_OK;
-}
-
-static nn_pool_spec pool_spec(nn_build *b, const nn_node *node)
-{
-    nn_pool_spec s = {0};
-    nn_shape x, y;
-
-    nn_build_dims(b, node->in[0], &x);
-    nn_build_dims(b, node->out[0], &y);
-    s.n_spatial = x.rank - 2;
-    memcpy(s.dst, y.dim, sizeof s.dst);
-    s.kind = strcmp(node->op, "MaxPool") == 0                 ? NN_POOL_MAX
-             : nn_node_int(node, "count_include_pad", 0) != 0 ? NN_POOL_AVERAGE_PADDED
-                                                              : NN_POOL_AVERAGE;
-    if (strcmp(node->op, "GlobalAveragePool") == 0) {
-        for (int i = 0; i < s.n_spatial; i++) {
-            s.kernel[i] = x.dim[2 + i];
-            s.stride[i] = s.dilation[i] = 1;
-        }
-        return s;
-    }
-    nn_window w = window_of(b, node, -1);
-    memcpy(s.kernel, w.kernel, sizeof s.kernel);
-    memcpy(s.stride, w.stride, sizeof s.stride);
-    memcpy(s.dilation, w.dilation, sizeof s.dilation);
-    memcpy(s.pad_begin, w.pad_begin, sizeof s.pad_begin);
-    memcpy(s.pad_end, w.pad_end, sizeof s.pad_end);
-    return s;
-}
-
-static void pool_plan(nn_build *b, const nn_node *node)
-{
-    nn_pool_spec s = pool_spec(b, node);
-    nn_slot x = nn_build_value(b, node->in[0]);
-
-    /* Only the gradient needs to know where each maximum was. */
-    nn_pass pass = nn_build_wants_grad(b, node->in[0]) ? NN_PASS_TRAIN : NN_PASS_INFER;
-    nn_prim *prim = nn_dnnl_pool(nn_build_dnnl(b), &s, pass, nn_build_layout(b, x), NULL);
-    nn_slot y = nn_build_slot(b, nn_prim_layout(prim, NN_DST));
-    const nn_layout *workspace = nn_prim_layout(prim, NN_WORKSPACE);
-    nn_slot where = workspace != NULL ? nn_build_slot(b, workspace) : -1;
-    nn_build_prim(b, prim, (nn_use[]){{NN_SRC, x}, {NN_DST, y}, {NN_WORKSPACE, where}}, 3);
-    nn_build_set_value(b, node->out[0], y);
-    *nn_build_memo(b, node) = (nn_memo){prim, {x, where, y, -1}};
-}
-
-/*
- * When the pool alone reads a ReLU, the ReLU's gradient is taken here, on the
- * pooled side, which is a quarter of the size: where the largest of a window
- * is 0, all of the window was <= 0, and otherwise the largest itself was > 0.
- */
-static nn_slot pool_plan_relu_grad(nn_build *b, const nn_node *node, nn_slot dy, nn_slot y)
-{
-    const nn_node *producer = nn_build_producer(b, node->in[0]);
-
-    if (strcmp(node->op, "MaxPool") != 0 || producer == NULL || strcmp(producer->op, "Relu") != 0 ||
-        nn_build_sole_reader(b, node->in[0]) != node || nn_build_is_grad_done(b, producer)) {
-        return dy;
-    }
-    const nn_layout *l = nn_build_layout(b, y);
-    nn_slot masked = nn_build_owns_grad(b, dy) ? dy : nn_build_slot(b, l);
-    nn_prim *hint = nn_dnnl_map(nn_build_dnnl(b), NN_RELU, NN_PASS_TRAIN, l, NULL);
-    nn_build_prim(b, nn_dnnl_map(nn_build_dnnl(b), NN_RELU, NN_PASS_DATA_GRAD, l, hint),
-                  (nn_use[]){{NN_DST, y}, {NN_DIFF_DST, dy}, {NN_DIFF_SRC, masked}}, 3);
-    nn_build_mark_grad_done(b, producer);
-    return masked;
-}
-
-static void pool_plan_grad(nn_build *b, const nn_node *node)
-{
-    nn_pool_spec s = pool_spec(b, node);
-    const nn_memo *memo = nn_build_memo(b, node);
-    const nn_layout *l = nn_build_layout(b, memo->slot[0]);  // dx lies as x does
-
-    nn_slot dy = nn_build_in_layout(b, nn_build_grad(b, node->out[0]),
-                                    nn_prim_layout(memo->prim, NN_DST));
-    dy = pool_plan_relu_grad(b, node, dy, memo->slot[2]);
-    nn_prim *prim = nn_dnnl_pool(nn_build_dnnl(b), &s, NN_PASS_DATA_GRAD, l, memo->prim);
-    dy = nn_build_in_layout(b, dy, nn_prim_layout(prim, NN_DIFF_DST));
-    nn_slot dx = nn_build_slot(b, nn_prim_layout(prim, NN_DIFF_SRC));
-    nn_build_prim(b, prim,
-                  (nn_use[]){{NN_DIFF_DST, dy}, {NN_WORKSPACE, memo->slot[1]}, {NN_DIFF_SRC, dx}},
-                  3);
-    nn_build_add_grad(b, node->in[0], dx);
-}
-
 const nn_op nn_ops_conv[] = {
     {
         .name = "Conv",
@@ -322,34 +182,6 @@ const nn_op nn_ops_conv[] = {
         .macs = conv_macs,
         .plan = conv_plan,
         .plan_grad = conv_plan_grad,
-    },
-    {
-        .name = "MaxPool",
-        .min_inputs = 1,
-        .max_inputs = 1,
-        .attrs = {"kernel_shape", "strides", "pads", "dilations", "auto_pad", "ceil_mode",
-                  "storage_order"},
-        .shape = pool_shape,
-        .plan = pool_plan,
-        .plan_grad = pool_plan_grad,
-    },
-    {
-        .name = "AveragePool",
-        .min_inputs = 1,
-        .max_inputs = 1,
-        .attrs = {"kernel_shape", "strides", "pads", "dilations", "auto_pad", "ceil_mode",
-                  "count_include_pad"},
-        .shape = pool_shape,
-        .plan = pool_plan,
-        .plan_grad = pool_plan_grad,
-    },
-    {
-        .name = "GlobalAveragePool",
-        .min_inputs = 1,
-        .max_inputs = 1,
-        .shape = global_pool_shape,
-        .plan = pool_plan,
-        .plan_grad = pool_plan_grad,
     },
     {0},
 };

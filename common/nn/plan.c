@@ -247,7 +247,8 @@ static void forward(nn_plan *p, const float *params, const nn_call *run)
 
 void nn_plan_forward(nn_plan *p, const float *params, int64_t n_valid)
 {
-    forward(p, params, &(nn_call){.n_valid = n_valid, .capacity = p->cfg.capacity});
+    forward(p, params,
+            &(nn_call){.n_valid = n_valid, .capacity = p->cfg.capacity, .threads = p->cfg.threads});
 }
 
 static double step_in_tail(nn_plan *p, float *params, float *grad, int64_t n_valid, fl_rng *rng);
@@ -258,7 +259,11 @@ double nn_plan_step(nn_plan *p, float *params, float *grad, int64_t n_valid, fl_
     if (p->sees_batch && n_valid < p->cfg.capacity) {
         return step_in_tail(p, params, grad, n_valid, rng);
     }
-    nn_call run = {.n_valid = n_valid, .capacity = p->cfg.capacity, .rng = rng, .advance = true};
+    nn_call run = {.n_valid = n_valid,
+                   .capacity = p->cfg.capacity,
+                   .threads = p->cfg.threads,
+                   .rng = rng,
+                   .advance = true};
     forward(p, params, &run);
     double loss = nn_loss_run(&p->cfg.loss, nn_plan_output(p, 0), nn_plan_target(p), n_valid,
                               p->cfg.capacity, p->K, p->HW, nn_steps_data(p->steps, p->dlogits));

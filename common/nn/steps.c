@@ -312,6 +312,7 @@ void nn_steps_run(nn_steps *s, size_t from, size_t to, const nn_call *run)
         }
         st->call.n_valid = run->n_valid;
         st->call.capacity = run->capacity;
+        st->call.threads = run->threads;
         st->call.rng = run->rng;
         st->call.advance = run->advance;
         st->kernel(&st->call);

@@ -1,0 +1,369 @@
+/*
+ * ops_pool.c - the largest or the average in a window
+ */
+#include <string.h>
+
+#include "base/wide.h"
+#include "nn/eight.h"
+#include "nn/ops.h"
+#include "nn/parallel.h"
+
+static fl_status pool_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
+                            fl_err *err)
+{
+    nn_window w;
+
+    if (nn_node_int(node, "storage_order", 0) != 0) {
+        return fl_fail(err, FL_EUNSUPPORTED, "storage_order must be 0");
+    }
+    if (nn_node_int(node, "ceil_mode", 0) != 0 && nn_node_int(node, "count_include_pad", 0) != 0) {
+        return fl_fail(err, FL_EUNSUPPORTED, "ceil_mode together with count_include_pad");
+    }
+    fl_status st = nn_window_read(&w, node, in[0], NULL, err);
+    if (st == FL_OK) {
+        nn_window_shape(out, in[0], in[0]->dim[1], &w);
+    }
+    return st;
+}
+
+static fl_status global_pool_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
+                                   fl_err *err)
+{
+    (void)node;
+    if (in[0]->rank < 3 || in[0]->rank > 5) {
+        return fl_fail(err, FL_ECONFIG, "the input must be (N, C, H, W)");
+    }
+    *out = *in[0];
+    for (int i = 2; i < out->rank; i++) {
+        out->dim[i] = 1;
+    }
+    return FL_OK;
+}
+
+static nn_pool_spec pool_spec(nn_build *b, const nn_node *node)
+{
+    nn_pool_spec s = {0};
+    nn_shape x, y;
+
+    nn_build_dims(b, node->in[0], &x);
+    nn_build_dims(b, node->out[0], &y);
+    s.n_spatial = x.rank - 2;
+    memcpy(s.dst, y.dim, sizeof s.dst);
+    s.kind = strcmp(node->op, "MaxPool") == 0                 ? NN_POOL_MAX
+             : nn_node_int(node, "count_include_pad", 0) != 0 ? NN_POOL_AVERAGE_PADDED
+                                                              : NN_POOL_AVERAGE;
+    if (strcmp(node->op, "GlobalAveragePool") == 0) {
+        for (int i = 0; i < s.n_spatial; i++) {
+            s.kernel[i] = x.dim[2 + i];
+            s.stride[i] = s.dilation[i] = 1;
+        }
+        return s;
+    }
+    nn_window w = nn_window_of(b, node, -1);
+    memcpy(s.kernel, w.kernel, sizeof s.kernel);
+    memcpy(s.stride, w.stride, sizeof s.stride);
+    memcpy(s.dilation, w.dilation, sizeof s.dilation);
+    memcpy(s.pad_begin, w.pad_begin, sizeof s.pad_begin);
+    memcpy(s.pad_end, w.pad_end, sizeof s.pad_end);
+    return s;
+}
+
+/* -------------------------------------------------------- tiles of 2x2 pixels */
+
+/*
+ * Windows of 2x2 that lie side by side, as networks have them, on channels in
+ * blocks: a kernel of ours.  oneDNN's takes five to eight times as long, which in
+ * a small network was more than a third of a training step.
+ */
+typedef struct {
+    int64_t n_planes, H, W, block;  // x: (n_planes, H, W, block)
+    bool relu;                      // backward: through a ReLU in front of the pool
+} tile_spec;
+
+typedef struct {
+    const tile_spec *s;
+    const nn_call *call;
+} tile_job;
+
+/* A row of y: the largest of four, and which of them it was; of equals the first.
+ * n: eights of numbers; those of a pixel are `block` apart. */
+static inline void tile_row(float *y, uint8_t *where, const float *top, const float *bottom,
+                            int64_t n, int64_t block)
+{
+    for (int64_t o = 0; o < n; o++) {
+        int64_t at = o * 8, from = at / block * 2 * block + at % block;
+        nn_f8 a = *(const nn_f8 *)(top + from), b = *(const nn_f8 *)(top + from + block);
+        nn_f8 c = *(const nn_f8 *)(bottom + from), d = *(const nn_f8 *)(bottom + from + block);
+        nn_i8 b_wins = b > a, d_wins = d > c;
+        nn_f8 ab = nn_select(b_wins, b, a), cd = nn_select(d_wins, d, c);
+        nn_i8 cd_wins = cd > ab;
+        *(nn_f8 *)(y + at) = nn_select(cd_wins, cd, ab);
+        if (where != NULL) {  // a mask is -1 where it holds
+            nn_i8 which = (cd_wins & (2 - d_wins)) | (~cd_wins & -b_wins);
+            *(nn_u8 *)(where + at) = __builtin_convertvector(which, nn_u8);
+        }
+    }
+}
+
+/* data: x y where.  where is not wanted without a gradient. */
+FL_WIDEST static void tile_forward_part(const void *ctx, int64_t from, int64_t to)
+{
+    const tile_job *job = ctx;
+    const tile_spec *s = job->s;
+    int64_t H = s->H / 2, W = s->W / 2, row = s->W * s->block, out_row = W * s->block;
+
+    for (int64_t p = from; p < to; p++) {
+        for (int64_t h = 0; h < H; h++) {
+            const float *x = job->call->data[0] + (p * s->H + 2 * h) * row;
+            float *y = job->call->data[1] + (p * H + h) * out_row;
+            uint8_t *where = (uint8_t *)job->call->data[2];
+            where = where != NULL ? where + (p * H + h) * out_row : NULL;
+            if (s->block == 16) {
+                tile_row(y, where, x, x + row, out_row / 8, 16);
+            } else {
+                tile_row(y, where, x, x + row, out_row / 8, 8);
+            }
+        }
+    }
+}
+
+static void tile_forward(const nn_call *call)
+{
+    tile_job job = {call->spec, call};
+
+    nn_parallel(call->threads, job.s->n_planes, tile_forward_part, &job);
+}
+
+static inline void tile_row_grad(float *top, float *bottom, const float *dy, const float *y,
+                                 const uint8_t *where, int64_t n, int64_t block, bool relu)
+{
+    const nn_f8 zero = {0};
+
+    for (int64_t o = 0; o < n; o++) {
+        int64_t at = o * 8, to = at / block * 2 * block + at % block;
+        nn_i8 which = __builtin_convertvector(*(const nn_u8 *)(where + at), nn_i8);
+        nn_f8 g = *(const nn_f8 *)(dy + at);
+        if (relu) {
+            g = nn_select(*(const nn_f8 *)(y + at) > zero, g, zero);
+        }
+        *(nn_f8 *)(top + to) = nn_select(which == 0, g, zero);
+        *(nn_f8 *)(top + to + block) = nn_select(which == 1, g, zero);
+        *(nn_f8 *)(bottom + to) = nn_select(which == 2, g, zero);
+        *(nn_f8 *)(bottom + to + block) = nn_select(which == 3, g, zero);
+    }
+}
+
+/* data: dy where y dx.  An odd row or column at the end is in no window. */
+FL_WIDEST static void tile_backward_part(const void *ctx, int64_t from, int64_t to)
+{
+    const tile_job *job = ctx;
+    const tile_spec *s = job->s;
+    int64_t H = s->H / 2, W = s->W / 2, row = s->W * s->block, out_row = W * s->block;
+
+    for (int64_t p = from; p < to; p++) {
+        float *dx = job->call->data[3] + p * s->H * row;
+        for (int64_t h = 0; h < H; h++, dx += 2 * row) {
+            const float *dy = job->call->data[0] + (p * H + h) * out_row;
+            const uint8_t *where = (const uint8_t *)job->call->data[1] + (p * H + h) * out_row;
+            const float *y = job->call->data[2] + (p * H + h) * out_row;
+            if (s->block == 16) {
+                tile_row_grad(dx, dx + row, dy, y, where, out_row / 8, 16, s->relu);
+            } else {
+                tile_row_grad(dx, dx + row, dy, y, where, out_row / 8, 8, s->relu);
+            }
+            if (s->W % 2 != 0) {
+                nn_vec_zero(dx + row - s->block, s->block);
+                nn_vec_zero(dx + 2 * row - s->block, s->block);
+            }
+        }
+        if (s->H % 2 != 0) {
+            nn_vec_zero(dx, row);
+        }
+    }
+}
+
+static void tile_backward(const nn_call *call)
+{
+    tile_job job = {call->spec, call};
+
+    nn_parallel(call->threads, job.s->n_planes, tile_backward_part, &job);
+}
+
+static bool is_tiles(nn_build *b, const nn_node *node, const nn_pool_spec *s, nn_slot x)
+{
+    nn_shape dims;
+
+    if (s->kind != NN_POOL_MAX || s->n_spatial != 2 || x < 0) {
+        return false;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (s->kernel[i] != 2 || s->stride[i] != 2 || s->dilation[i] != 1 || s->pad_begin[i] != 0) {
+            return false;
+        }
+    }
+    nn_build_dims(b, node->in[0], &dims);
+    return dims.dim[2] / 2 == s->dst[2] && dims.dim[3] / 2 == s->dst[3] &&  // no window hangs over
+           nn_layout_equal(nn_build_layout(b, x),
+                           nn_layout_blocked(nn_build_dnnl(b), dims.rank, dims.dim));
+}
+
+static tile_spec tiles_of(nn_build *b, const nn_node *node)
+{
+    static const int64_t one[] = {1, 1, 1, 1};
+    const nn_layout *smallest = nn_layout_blocked(nn_build_dnnl(b), 4, one);
+    nn_shape x;
+
+    nn_build_dims(b, node->in[0], &x);
+    int64_t block = smallest == NULL ? 1 : (int64_t)(nn_layout_bytes(smallest) / sizeof(float));
+    return (tile_spec){x.dim[0] * ((x.dim[1] + block - 1) / block), x.dim[2], x.dim[3], block,
+                       false};
+}
+
+static void tile_plan(nn_build *b, const nn_node *node, nn_slot x)
+{
+    tile_spec s = tiles_of(b, node);
+    nn_shape dims;
+
+    nn_build_dims(b, node->out[0], &dims);
+    nn_slot y = nn_build_slot(b, nn_layout_blocked(nn_build_dnnl(b), dims.rank, dims.dim));
+    int64_t n = s.n_planes * (s.H / 2) * (s.W / 2) * s.block;
+    nn_slot where = nn_build_wants_grad(b, node->in[0])
+                        ? nn_build_flat(b, (n + 3) / (int64_t)sizeof(float))
+                        : -1;
+    nn_build_kernel(b, tile_forward, (nn_use[]){{NN_SRC, x}, {NN_DST, y}, {NN_WORKSPACE, where}}, 3,
+                    &s, sizeof s);
+    nn_build_set_value(b, node->out[0], y);
+    *nn_build_memo(b, node) = (nn_memo){NULL, {x, where, y, -1}};
+}
+
+/* The ReLU whose only reader is a max pool: its gradient is taken by the pool. */
+static const nn_node *relu_in_front(nn_build *b, const nn_node *node)
+{
+    const nn_node *producer = nn_build_producer(b, node->in[0]);
+    bool is_it = strcmp(node->op, "MaxPool") == 0 && producer != NULL &&
+                 strcmp(producer->op, "Relu") == 0 &&
+                 nn_build_sole_reader(b, node->in[0]) == node &&
+                 !nn_build_is_grad_done(b, producer);
+
+    return is_it ? producer : NULL;
+}
+
+static void tile_plan_grad(nn_build *b, const nn_node *node)
+{
+    const nn_memo *memo = nn_build_memo(b, node);
+    const nn_node *relu = relu_in_front(b, node);
+    tile_spec s = tiles_of(b, node);
+
+    s.relu = relu != NULL;
+    nn_slot dy = nn_build_in_layout(b, nn_build_grad(b, node->out[0]),
+                                    nn_build_layout(b, memo->slot[2]));
+    nn_slot dx = nn_build_slot(b, nn_build_layout(b, memo->slot[0]));
+    nn_build_kernel(b, tile_backward,
+                    (nn_use[]){{NN_DIFF_DST, dy},
+                               {NN_WORKSPACE, memo->slot[1]},
+                               {NN_DST, memo->slot[2]},
+                               {NN_DIFF_SRC, dx}},
+                    4, &s, sizeof s);
+    if (relu != NULL) {
+        nn_build_mark_grad_done(b, relu);
+    }
+    nn_build_add_grad(b, node->in[0], dx);
+}
+
+/* --------------------------------------------------------- all other windows */
+
+static void pool_plan(nn_build *b, const nn_node *node)
+{
+    nn_pool_spec s = pool_spec(b, node);
+    nn_slot x = nn_build_value(b, node->in[0]);
+
+    if (is_tiles(b, node, &s, x)) {
+        tile_plan(b, node, x);
+        return;
+    }
+    /* Only the gradient needs to know where each maximum was. */
+    nn_pass pass = nn_build_wants_grad(b, node->in[0]) ? NN_PASS_TRAIN : NN_PASS_INFER;
+    nn_prim *prim = nn_dnnl_pool(nn_build_dnnl(b), &s, pass, nn_build_layout(b, x), NULL);
+    nn_slot y = nn_build_slot(b, nn_prim_layout(prim, NN_DST));
+    const nn_layout *workspace = nn_prim_layout(prim, NN_WORKSPACE);
+    nn_slot where = workspace != NULL ? nn_build_slot(b, workspace) : -1;
+    nn_build_prim(b, prim, (nn_use[]){{NN_SRC, x}, {NN_DST, y}, {NN_WORKSPACE, where}}, 3);
+    nn_build_set_value(b, node->out[0], y);
+    *nn_build_memo(b, node) = (nn_memo){prim, {x, where, y, -1}};
+}
+
+/*
+ * When the pool alone reads a ReLU, the ReLU's gradient is taken here, on the
+ * pooled side, which is a quarter of the size: where the largest of a window
+ * is 0, all of the window was <= 0, and otherwise the largest itself was > 0.
+ */
+static nn_slot pool_plan_relu_grad(nn_build *b, const nn_node *node, nn_slot dy, nn_slot y)
+{
+    const nn_node *relu = relu_in_front(b, node);
+
+    if (relu == NULL) {
+        return dy;
+    }
+    const nn_layout *l = nn_build_layout(b, y);
+    nn_slot masked = nn_build_owns_grad(b, dy) ? dy : nn_build_slot(b, l);
+    nn_prim *hint = nn_dnnl_map(nn_build_dnnl(b), NN_RELU, NN_PASS_TRAIN, l, NULL);
+    nn_build_prim(b, nn_dnnl_map(nn_build_dnnl(b), NN_RELU, NN_PASS_DATA_GRAD, l, hint),
+                  (nn_use[]){{NN_DST, y}, {NN_DIFF_DST, dy}, {NN_DIFF_SRC, masked}}, 3);
+    nn_build_mark_grad_done(b, relu);
+    return masked;
+}
+
+static void pool_plan_grad(nn_build *b, const nn_node *node)
+{
+    nn_pool_spec s = pool_spec(b, node);
+    const nn_memo *memo = nn_build_memo(b, node);
+
+    if (is_tiles(b, node, &s, memo->slot[0])) {
+        tile_plan_grad(b, node);
+        return;
+    }
+    const nn_layout *l = nn_build_layout(b, memo->slot[0]);  // dx lies as x does
+
+    nn_slot dy = nn_build_in_layout(b, nn_build_grad(b, node->out[0]),
+                                    nn_prim_layout(memo->prim, NN_DST));
+    dy = pool_plan_relu_grad(b, node, dy, memo->slot[2]);
+    nn_prim *prim = nn_dnnl_pool(nn_build_dnnl(b), &s, NN_PASS_DATA_GRAD, l, memo->prim);
+    dy = nn_build_in_layout(b, dy, nn_prim_layout(prim, NN_DIFF_DST));
+    nn_slot dx = nn_build_slot(b, nn_prim_layout(prim, NN_DIFF_SRC));
+    nn_build_prim(b, prim,
+                  (nn_use[]){{NN_DIFF_DST, dy}, {NN_WORKSPACE, memo->slot[1]}, {NN_DIFF_SRC, dx}},
+                  3);
+    nn_build_add_grad(b, node->in[0], dx);
+}
+
+const nn_op nn_ops_pool[] = {
+    {
+        .name = "MaxPool",
+        .min_inputs = 1,
+        .max_inputs = 1,
+        .attrs = {"kernel_shape", "strides", "pads", "dilations", "auto_pad", "ceil_mode",
+                  "storage_order"},
+        .shape = pool_shape,
+        .plan = pool_plan,
+        .plan_grad = pool_plan_grad,
+    },
+    {
+        .name = "AveragePool",
+        .min_inputs = 1,
+        .max_inputs = 1,
+        .attrs = {"kernel_shape", "strides", "pads", "dilations", "auto_pad", "ceil_mode",
+                  "count_include_pad"},
+        .shape = pool_shape,
+        .plan = pool_plan,
+        .plan_grad = pool_plan_grad,
+    },
+    {
+        .name = "GlobalAveragePool",
+        .min_inputs = 1,
+        .max_inputs = 1,
+        .shape = global_pool_shape,
+        .plan = pool_plan,
+        .plan_grad = pool_plan_grad,
+    },
+    {0},
+};
