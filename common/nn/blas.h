@@ -1,17 +1,24 @@
 /*
  * blas.h - dense algebra of OpenBLAS
  *
- * For what is no network: distances between updates, least squares, the peak
- * that benches compare with.  blas.c is the only file that includes cblas.h.
+ * For products of computed matrices, and for what is no network: distances
+ * between updates, least squares, the peak that benches compare with.  blas.c is
+ * the only file that includes cblas.h.
  * One thread: whoever wants more calls from several.
  */
 #ifndef NN_BLAS_H
 #define NN_BLAS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* c = a b, row-major; a (M, K), b (K, N), c (M, N), which may not overlap. */
 void nn_blas_gemm(float *restrict c, const float *a, const float *b, int64_t M, int64_t N,
                   int64_t K);
+
+/* c = alpha op(a) op(b) + beta c, row-major; op(a) (M, K), op(b) (K, N): as they
+ * lie, or transposed.  c may not overlap; with beta 0 it is not read. */
+void nn_blas_product(float *restrict c, const float *a, const float *b, int64_t M, int64_t N,
+                     int64_t K, bool trans_a, bool trans_b, float alpha, float beta);
 
 #endif

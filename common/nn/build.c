@@ -334,10 +334,21 @@ nn_slot nn_build_in_plain(nn_build *b, nn_slot slot, const nn_shape *dims)
     return nn_build_in_layout(b, slot, nn_layout_plain(b->d, dims->rank, dims->dim));
 }
 
+/* Numbers of the graph may stand where a parameter does; nobody trains them. */
+static bool is_constant(const nn_build *b, nn_value v)
+{
+    const nn_node *node = nn_build_producer(b, v);
+
+    return node != NULL && strcmp(node->op, "Constant") == 0;
+}
+
 nn_slot nn_build_param(nn_build *b, nn_value v, const nn_layout *plain, const nn_layout *wanted)
 {
     if (is_broken(b)) {
         return -1;
+    }
+    if (nn_graph_param_index(b->g, v) < 0 && is_constant(b, v)) {
+        return nn_build_in_layout(b, nn_build_view(b, nn_build_value(b, v), plain), wanted);
     }
     if (nn_graph_param_index(b->g, v) < 0) {
         nn_build_fail(b, FL_EUNSUPPORTED, "%s must be a parameter, not computed",
@@ -402,7 +413,8 @@ nn_slot nn_build_param_grad(nn_build *b, nn_value v, const nn_layout *plain, con
     if (is_broken(b)) {
         return -1;
     }
-    bool is_first = !b->param_written[nn_graph_param_index(b->g, v)];
+    int64_t i = nn_graph_param_index(b->g, v);
+    bool is_first = i >= 0 && !b->param_written[i];
     if (is_first && nn_build_wants_grad(b, v) && l != NULL && nn_layout_equal(plain, l)) {
         return grad_vector_slot(b, v, plain);
     }

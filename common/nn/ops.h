@@ -94,6 +94,24 @@ void nn_pair_plan(nn_build *b, const nn_node *node);
 /* dy has the shape out; sends v, which was broadcast, the sum over its copies. */
 void nn_summed_grad(nn_build *b, nn_value v, nn_slot dy, const nn_shape *out);
 
+/*
+ * Products of matrices, one for each place of a stack: op(a) (M, K) times op(b)
+ * (K, N).  Where a stack has 1, its matrix is used again and again.
+ */
+typedef struct {
+    int64_t M, N, K;
+    bool trans_a, trans_b;
+    float alpha, beta;
+    nn_shape stack, stack_a, stack_b;
+} nn_product;
+fl_status nn_product_of(nn_product *p, nn_shape *out, const nn_node *node, const nn_shape *in_a,
+                        const nn_shape *in_b, fl_err *err);
+int64_t nn_product_at(const nn_product *p, const nn_shape *stack, int64_t i);
+fl_status nn_product_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
+                           fl_err *err);
+void nn_product_plan(nn_build *b, const nn_node *node);
+void nn_product_plan_grad(nn_build *b, const nn_node *node);
+
 /* v, or its gradient, row-major; and a new row-major slot of its shape. */
 nn_slot nn_plain_value(nn_build *b, nn_value v);
 nn_slot nn_plain_grad(nn_build *b, nn_value v);

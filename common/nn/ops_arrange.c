@@ -170,6 +170,7 @@ static fl_status expand_shape(nn_shape *out, const nn_node *node, const nn_shape
     }
     to.rank = (int)a->n_ints;
     memcpy(to.dim, a->ints, a->n_ints * sizeof *a->ints);
+    bool adds_batch = to.rank > 0 && to.dim[0] == NN_BATCH && !has_batch(in[0]);
     if (has_batch(in[0])) {
         if (to.rank > in[0]->rank) {
             return fail_batch(err);
@@ -179,7 +180,7 @@ static fl_status expand_shape(nn_shape *out, const nn_node *node, const nn_shape
         }
     }
     for (int d = 0; d < to.rank; d++) {
-        if (to.dim[d] < 1) {
+        if (to.dim[d] < 1 && !(d == 0 && adds_batch)) {
             return fl_fail(err, FL_ECONFIG, "shape has a number that is not allowed");
         }
     }
@@ -196,6 +197,10 @@ static fl_status tile_shape(nn_shape *out, const nn_node *node, const nn_shape *
     }
     *out = *in[0];
     for (int d = 0; d < out->rank; d++) {
+        if (d == 0 && a->ints[0] == NN_BATCH && out->dim[0] == 1) {
+            out->dim[0] = NN_BATCH;  // once for every row
+            continue;
+        }
         if (out->dim[d] == NN_BATCH && a->ints[d] != 1) {
             return fail_batch(err);
         }

@@ -16,47 +16,31 @@ static fl_status same_shape(nn_shape *out, const nn_node *node, const nn_shape *
 
 /* ---------------------------------------------------------- Gemm and MatMul */
 
-static fl_status product_shape(nn_shape *out, const nn_shape *x, const nn_shape *weight,
-                               bool transposed, fl_err *err)
+/* Rows of features times a matrix of weights, with a bias or without: what
+ * oneDNN does; ops_product.c does the others. */
+static bool is_dense(const nn_build *b, const nn_node *node)
 {
-    char text_x[128], text_w[128];
+    nn_shape x, weight, bias;
+    bool has_bias = node->n_in > 2 && node->in[2] >= 0;
 
-    if (x->rank != 2 || weight->rank != 2 || x->dim[1] != weight->dim[transposed ? 1 : 0]) {
-        nn_shape_text(text_x, sizeof text_x, x);
-        nn_shape_text(text_w, sizeof text_w, weight);
-        return fl_fail(err, FL_ECONFIG, "cannot multiply %s by %s%s", text_x, text_w,
-                       transposed ? " transposed" : "");
+    nn_build_dims(b, node->in[0], &x);
+    nn_build_dims(b, node->in[1], &weight);
+    if (has_bias) {
+        nn_build_dims(b, node->in[2], &bias);
     }
-    *out = (nn_shape){2, {x->dim[0], weight->dim[transposed ? 0 : 1]}};
-    return FL_OK;
-}
-
-static fl_status gemm_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
-                            fl_err *err)
-{
-    if (nn_node_int(node, "transA", 0) != 0 || nn_node_float(node, "alpha", 1) != 1 ||
-        nn_node_float(node, "beta", 1) != 1) {
-        return fl_fail(err, FL_EUNSUPPORTED, "only transA = 0, alpha = 1 and beta = 1");
-    }
-    fl_status st = product_shape(out, in[0], in[1], nn_node_int(node, "transB", 0) != 0, err);
-    if (st == FL_OK && in[2] != NULL && (in[2]->rank != 1 || in[2]->dim[0] != out->dim[1])) {
-        return fl_fail(err, FL_ECONFIG, "the bias must have %lld numbers", (long long)out->dim[1]);
-    }
-    return st;
-}
-
-static fl_status matmul_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
-                              fl_err *err)
-{
-    (void)node;
-    return product_shape(out, in[0], in[1], false, err);
+    return x.rank == 2 && weight.rank == 2 && nn_build_is_param(b, node->in[1]) &&
+           nn_node_int(node, "transA", 0) == 0 && nn_node_float(node, "alpha", 1) == 1 &&
+           (!has_bias || (bias.rank == 1 && nn_build_is_param(b, node->in[2]) &&
+                          bias.dim[0] == weight.dim[nn_node_int(node, "transB", 0) != 0 ? 0 : 1] &&
+                          nn_node_float(node, "beta", 1) == 1));
 }
 
 static int64_t product_macs(const nn_node *node, const nn_shape *out, const nn_shape *const *in)
 {
-    (void)node;
-    (void)out;
-    return nn_shape_count(in[1], 1);
+    int64_t K = in[0]->dim[nn_node_int(node, "transA", 0) != 0 ? 0 : in[0]->rank - 1];
+    int64_t macs;
+
+    return __builtin_mul_overflow(nn_shape_count(out, 1), K, &macs) ? INT64_MAX : macs;
 }
 
 typedef struct {
@@ -186,6 +170,10 @@ static void product_step(nn_build *b, const product *p, nn_prim *prim, nn_kernel
 
 static void product_plan(nn_build *b, const nn_node *node)
 {
+    if (!is_dense(b, node)) {
+        nn_product_plan(b, node);
+        return;
+    }
     product p = product_of(b, node);
     nn_dnnl *d = nn_build_dnnl(b);
     nn_pass pass = nn_build_is_training(b) ? NN_PASS_TRAIN : NN_PASS_INFER;
@@ -231,6 +219,10 @@ static void product_plan_weight_grad(nn_build *b, const nn_node *node, const pro
 
 static void product_plan_grad(nn_build *b, const nn_node *node)
 {
+    if (!is_dense(b, node)) {
+        nn_product_plan_grad(b, node);
+        return;
+    }
     product p = product_of(b, node);
     const nn_memo *memo = nn_build_memo(b, node);
     nn_shape dims;
@@ -304,8 +296,8 @@ static fl_status softmax_shape(nn_shape *out, const nn_node *node, const nn_shap
 {
     int axis = softmax_axis(node, in[0]->rank);
 
-    if (axis < 0 || axis >= in[0]->rank) {
-        return fl_fail(err, FL_ECONFIG, "axis is out of range");
+    if (axis < 0 || axis >= in[0]->rank || in[0]->dim[axis] == NN_BATCH) {
+        return fl_fail(err, FL_ECONFIG, "axis must be a dimension behind the batch");
     }
     *out = *in[0];
     return FL_OK;
@@ -432,7 +424,7 @@ const nn_op nn_ops_math[] = {
         .min_inputs = 2,
         .max_inputs = 3,
         .attrs = {"transA", "transB", "alpha", "beta"},
-        .shape = gemm_shape,
+        .shape = nn_product_shape,
         .macs = product_macs,
         .plan = product_plan,
         .plan_grad = product_plan_grad,
@@ -441,7 +433,7 @@ const nn_op nn_ops_math[] = {
         .name = "MatMul",
         .min_inputs = 2,
         .max_inputs = 2,
-        .shape = matmul_shape,
+        .shape = nn_product_shape,
         .macs = product_macs,
         .plan = product_plan,
         .plan_grad = product_plan_grad,

@@ -262,7 +262,7 @@ static fl_status norm_shape(nn_shape *out, const nn_node *node, const nn_shape *
     }
     if (is_layer) {
         int axis = nn_axis(nn_node_int(node, "axis", -1), x->rank);
-        bool fits = axis >= 1 && scale->rank == x->rank - axis;
+        bool fits = axis >= 0 && x->dim[axis] != NN_BATCH && scale->rank == x->rank - axis;
         for (int d = 0; fits && d < scale->rank; d++) {
             fits = scale->dim[d] == x->dim[axis + d];
         }

@@ -1,24 +1,36 @@
 /*
- * ops_shape.c - operators that only say how the same numbers are arranged
+ * ops_shape.c - operators that only say how the same numbers are arranged, and
+ * Constant, whose numbers are the graph's
  *
  * Flatten, Reshape and Identity cost nothing on row-major activations: their
  * output is another view of their input.
  */
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/mem.h"
 
 #include "nn/ops.h"
 
+/* Everything before axis in the first dimension, the rest in the second. */
 static fl_status flatten_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
                                fl_err *err)
 {
     int64_t axis = nn_node_int(node, "axis", 1);
-    nn_shape rest = *in[0];
+    int rank = in[0]->rank;
 
-    if (axis != 1 || rest.rank < 1) {
-        return fl_fail(err, FL_EUNSUPPORTED, "only axis = 1");
+    axis += axis < 0 ? rank : 0;
+    if (axis < 0 || axis > rank) {
+        return fl_fail(err, FL_ECONFIG, "axis is out of range");
     }
-    rest.dim[0] = 1;
-    *out = (nn_shape){2, {in[0]->dim[0], nn_shape_count(&rest, 1)}};
+    if (rank > 0 && in[0]->dim[0] == NN_BATCH && axis != 1) {
+        return fl_fail(err, FL_EUNSUPPORTED,
+                       "axis must be 1, so that the batch stays the first dimension");
+    }
+    *out = (nn_shape){2, {1, 1}};
+    for (int d = 0; d < rank; d++) {
+        out->dim[d < axis ? 0 : 1] *= in[0]->dim[d];
+    }
     return FL_OK;
 }
 
@@ -174,7 +186,79 @@ static void identity_plan_grad(nn_build *b, const nn_node *node)
     nn_build_add_grad(b, node->in[0], nn_build_grad(b, node->out[0]));
 }
 
+/* ---------------------------------------------------------------- Constant */
+
+/* value: the numbers, row-major; shape: their dimensions, none of a single one. */
+static fl_status constant_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
+                                fl_err *err)
+{
+    const nn_attr *value = nn_node_attr(node, "value"), *shape = nn_node_ints(node, "shape");
+
+    (void)in;
+    *out = (nn_shape){0};
+    if (value == NULL || value->kind != NN_ATTR_FLOATS ||
+        (shape != NULL && shape->n_ints > NN_MAX_RANK)) {
+        return fl_fail(err, FL_ECONFIG, "value must be numbers, of at most %d dimensions",
+                       NN_MAX_RANK);
+    }
+    for (size_t i = 0; shape != NULL && i < shape->n_ints; i++) {
+        out->dim[out->rank++] = shape->ints[i];
+        if (shape->ints[i] < 1) {
+            return fl_fail(err, FL_ECONFIG, "a constant with a dimension of %lld",
+                           (long long)shape->ints[i]);
+        }
+    }
+    return nn_shape_count(out, 1) == (int64_t)value->n_floats
+               ? FL_OK
+               : fl_fail(err, FL_ECONFIG, "value has not as many numbers as shape says");
+}
+
+typedef struct {
+    int64_t n;
+    float value[];
+} constant_spec;
+
+/* data: y */
+static void constant_forward(const nn_call *call)
+{
+    const constant_spec *s = call->spec;
+
+    nn_vec_copy(call->data[0], s->value, s->n);
+}
+
+static void constant_plan(nn_build *b, const nn_node *node)
+{
+    const nn_attr *value = nn_node_attr(node, "value");
+    size_t bytes = sizeof(constant_spec) + value->n_floats * sizeof(float);
+    constant_spec *s = fl_xcalloc(1, bytes);
+    nn_slot y = nn_plain_slot(b, node->out[0]);
+
+    s->n = (int64_t)value->n_floats;
+    for (size_t i = 0; i < value->n_floats; i++) {
+        s->value[i] = (float)value->floats[i];
+    }
+    nn_build_kernel(b, constant_forward, (nn_use[]){{NN_DST, y}}, 1, s, bytes);
+    nn_build_set_value(b, node->out[0], y);
+    free(s);
+}
+
+/* Nobody wants a gradient by it. */
+static void constant_plan_grad(nn_build *b, const nn_node *node)
+{
+    (void)b;
+    (void)node;
+}
+
 const nn_op nn_ops_shape[] = {
+    {
+        .name = "Constant",
+        .min_inputs = 0,
+        .max_inputs = 0,
+        .attrs = {"value", "shape"},
+        .shape = constant_shape,
+        .plan = constant_plan,
+        .plan_grad = constant_plan_grad,
+    },
     {
         .name = "Flatten",
         .min_inputs = 1,

@@ -36,11 +36,13 @@ struct nn_plan {
 
 /* ----------------------------------------------------------------- making */
 
-/* Inputs, outputs and targets stay where they are for the life of the plan. */
+/* Inputs, outputs and targets stay where they are for the life of the plan.  In
+ * one of a single row that only infers, they need not be batches. */
 static bool is_batch(const nn_plan *p, nn_build *b, nn_value v)
 {
     const nn_shape *shape = nn_graph_shape(p->g, v);
-    bool yes = shape->rank >= 1 && shape->dim[0] == NN_BATCH;
+    bool yes = (shape->rank >= 1 && shape->dim[0] == NN_BATCH) ||
+               (p->cfg.capacity == 1 && !p->cfg.train);
 
     if (!yes) {
         nn_build_fail(b, FL_EUNSUPPORTED, "%.80s must be a batch of rows",

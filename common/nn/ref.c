@@ -3,7 +3,8 @@
  *
  * Each backward sits under its forward and adds to the gradients of the
  * inputs.  dx is the gradient of the loss by x.  Functions of single numbers
- * are in ref_map.c, what arranges numbers or sums them in ref_arrange.c.
+ * are in ref_map.c, what arranges numbers or sums them in ref_arrange.c, matrix
+ * products in ref_product.c.
  */
 #include "nn/ref.h"
 
@@ -263,44 +264,6 @@ static void average_pool_backward(const call *c)
     average_pool(c, true);
 }
 
-/* ------------------------------------------------------------------ products */
-
-/* y[n,k] = b[k] + sum over c of x[n,c] W[k,c]; W is stored (C, K) unless transB. */
-static void product(const call *c, bool backward)
-{
-    int64_t N = c->out_shape->dim[0], K = c->out_shape->dim[1], C = c->in_shape[0]->dim[1];
-    bool transposed = nn_node_int(c->node, "transB", 0) != 0;
-
-    for (int64_t n = 0; n < N; n++) {
-        for (int64_t k = 0; k < K; k++) {
-            double sum = c->in[2] != NULL ? c->in[2][k] : 0, dy = backward ? c->dout[n * K + k] : 0;
-            for (int64_t i = 0; i < C; i++) {
-                int64_t w_at = transposed ? k * C + i : i * K + k;
-                sum += c->in[0][n * C + i] * c->in[1][w_at];
-                if (backward) {
-                    c->din[0][n * C + i] += dy * c->in[1][w_at];
-                    c->din[1][w_at] += dy * c->in[0][n * C + i];
-                }
-            }
-            if (!backward) {
-                c->out[n * K + k] = sum;
-            } else if (c->in[2] != NULL) {
-                c->din[2][k] += dy;
-            }
-        }
-    }
-}
-
-static void product_forward(const call *c)
-{
-    product(c, false);
-}
-
-static void product_backward(const call *c)
-{
-    product(c, true);
-}
-
 /* --------------------------------------------------- functions of each number */
 
 static void relu_forward(const call *c)
@@ -527,8 +490,6 @@ static const nn_ref_op operators[] = {
     {"MaxPool", max_pool_forward, max_pool_backward},
     {"AveragePool", average_pool_forward, average_pool_backward},
     {"GlobalAveragePool", average_pool_forward, average_pool_backward},
-    {"Gemm", product_forward, product_backward},
-    {"MatMul", product_forward, product_backward},
     {"Relu", relu_forward, relu_backward},
     {"Sigmoid", sigmoid_forward, sigmoid_backward},
     {"Softmax", softmax_forward, softmax_backward},
@@ -544,7 +505,8 @@ static const nn_ref_op operators[] = {
     {0},
 };
 
-static const nn_ref_op *const families[] = {operators, nn_ref_map, nn_ref_arrange};
+static const nn_ref_op *const families[] = {operators, nn_ref_map, nn_ref_arrange,
+                                            nn_ref_product};
 
 /* --------------------------------------------------------------------- graphs */
 

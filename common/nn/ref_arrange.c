@@ -15,6 +15,20 @@ static int64_t count_of(const nn_shape *s)
     return nn_shape_count(s, 1);
 }
 
+static void constant_forward(const call *c)
+{
+    const nn_attr *value = nn_node_attr(c->node, "value");
+
+    for (size_t i = 0; i < value->n_floats; i++) {
+        c->out[i] = (double)(float)value->floats[i];
+    }
+}
+
+static void constant_backward(const call *c)
+{
+    (void)c;
+}
+
 /* Index by axis of number i, and back. */
 static void unravel(int64_t *at, const nn_shape *s, int64_t i)
 {
@@ -318,6 +332,7 @@ static void norm_backward(const call *c)
 }
 
 const nn_ref_op nn_ref_arrange[] = {
+    {"Constant", constant_forward, constant_backward},
     {"Transpose", move_forward, move_backward},
     {"Slice", move_forward, move_backward},
     {"Pad", move_forward, move_backward},

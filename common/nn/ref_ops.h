@@ -1,7 +1,7 @@
 /*
  * ref_ops.h - the operators' definitions, as ref.c finds them
  *
- * One entry per operator in ref.c, ref_map.c and ref_arrange.c.  A backward
+ * One entry per operator in ref.c and the other ref_*.c.  A backward
  * adds to the gradients of the inputs.  Internal to nn/, for tests only.
  */
 #ifndef NN_REF_OPS_H
@@ -31,7 +31,7 @@ typedef struct {
 } nn_ref_op;
 
 /* Ended by one without a name. */
-extern const nn_ref_op nn_ref_map[], nn_ref_arrange[];
+extern const nn_ref_op nn_ref_map[], nn_ref_arrange[], nn_ref_product[];
 
 /* Where number i of a tensor of shape out reads one of shape in (broadcast). */
 int64_t nn_ref_broadcast_index(const nn_shape *out, const nn_shape *in, int64_t i);
