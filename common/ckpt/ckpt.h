@@ -13,6 +13,7 @@
 #ifndef CKPT_CKPT_H
 #define CKPT_CKPT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -50,7 +51,17 @@ fl_status ckpt_onnx_write(const char *path, const nn_graph *g, const float *data
 fl_status ckpt_onnx_read(nn_graph **g, float **data, ckpt_meta *meta, const char *path,
                          fl_err *err);
 
+/* How a file is read; zeros are usual. */
+typedef struct {
+    const char *folder;  // external data may lie there or below; NULL: nowhere
+    /* The first dimension of an input is a number like the others, not the batch.
+     * Such a graph runs, for inference, in a plan of capacity 1. */
+    bool keeps_batch;
+} ckpt_onnx_options;
+
 /* The same from file bytes in memory. */
+fl_status ckpt_onnx_unpack_as(nn_graph **g, float **data, ckpt_meta *meta, const char *file,
+                              size_t n, const ckpt_onnx_options *options, fl_err *err);
 fl_status ckpt_onnx_unpack(nn_graph **g, float **data, ckpt_meta *meta, const char *file, size_t n,
                            fl_err *err);
 

@@ -5,10 +5,9 @@
  * varint (type 0), 8 bytes (1), a length and as many bytes (2), 4 bytes (5).
  * Which lengths hold messages is read from protobuf-c's own descriptors.
  */
-#include "ckpt/onnx.h"
-
-#include <onnx.pb-c.h>
 #include <string.h>
+
+#include "ckpt/onnx.h"
 
 const onnx_constant onnx_constants[] = {
     {"Clip", 1, "min", NN_ATTR_FLOAT, 11},
@@ -134,4 +133,24 @@ fl_status onnx_scan(const uint8_t *bytes, size_t n, fl_err *err)
         }
     }
     return FL_OK;
+}
+
+bool onnx_field_next(onnx_field *f, const uint8_t *bytes, size_t *at, size_t end)
+{
+    reader r = {bytes + *at, bytes + end};
+    uint64_t key, value = 0;
+
+    if (*at >= end || !read_varint(&r, &key)) {
+        return false;
+    }
+    *f = (onnx_field){.number = (unsigned)(key >> 3), .type = (int)(key & 7), .start = *at};
+    bool fits = f->type == 0   ? read_varint(&r, &value)
+                : f->type == 1 ? skip(&r, 8)
+                : f->type == 5 ? skip(&r, 4)
+                               : f->type == 2 && read_varint(&r, &value);
+    f->value = (size_t)(r.at - bytes);
+    f->length = f->type == 2 ? (size_t)value : 0;
+    fits = fits && (f->type != 2 || skip(&r, value));
+    f->end = *at = (size_t)(r.at - bytes);
+    return fits;
 }

@@ -4,7 +4,6 @@
  * The messages are made in an arena and point at the graph's texts and at the
  * parameters; protobuf-c packs them in one go.
  */
-#include <onnx.pb-c.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +13,10 @@
 #include "ckpt/ckpt.h"
 #include "ckpt/onnx.h"
 
-enum { MAX_NODE_CONSTANTS = 4 };
-#define MAX_FILE ((size_t)INT32_MAX)  // protobuf's own limit
+enum {
+    MAX_NODE_CONSTANTS = 4,
+    MAX_EXTRA_NODES = 2  // that say in ONNX what one node of ours does
+};
 
 typedef struct {
     fl_arena *arena;  // of everything but the numbers
@@ -29,15 +30,23 @@ typedef struct {
 
 /* ------------------------------------------------------------------ tensors */
 
-static Onnx__TensorProto *new_tensor(writer *w, const char *name, int32_t type, size_t rank)
+static Onnx__TensorProto *new_bare_tensor(writer *w, int32_t type, size_t rank)
 {
     Onnx__TensorProto *t = NEW(w, Onnx__TensorProto, ONNX__TENSOR_PROTO__INIT);
 
-    t->name = fl_arena_strdup(w->arena, name);
     t->has_data_type = 1;
     t->data_type = type;
     t->n_dims = rank;
     t->dims = fl_arena_alloc(w->arena, rank, sizeof *t->dims);
+    return t;
+}
+
+/* An initializer. */
+static Onnx__TensorProto *new_tensor(writer *w, const char *name, int32_t type, size_t rank)
+{
+    Onnx__TensorProto *t = new_bare_tensor(w, type, rank);
+
+    t->name = fl_arena_strdup(w->arena, name);
     w->graph->initializer[w->graph->n_initializer++] = t;
     return t;
 }
@@ -60,37 +69,6 @@ static void add_params(writer *w, const float *data)
         set_raw(t, data + p->offset, (size_t)p->count * sizeof *data);
     }
 }
-
-/* An attribute that ONNX wants as an input; returns the input's name. */
-static char *add_constant(writer *w, const nn_node *node, const nn_attr *attr)
-{
-    char *name = fl_arena_alloc(w->arena, strlen(node->name) + strlen(attr->name) + 2, 1);
-
-    sprintf(name, "%s.%s", node->name, attr->name);
-    if (attr->kind == NN_ATTR_FLOAT) {
-        float *value = fl_arena_alloc(w->arena, 1, sizeof *value);
-        *value = (float)attr->f;
-        set_raw(new_tensor(w, name, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, 0), value, sizeof *value);
-    } else if (attr->kind == NN_ATTR_FLOATS) {
-        Onnx__TensorProto *t = new_tensor(w, name, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, 1);
-        float *values = fl_arena_alloc(w->arena, attr->n_floats, sizeof *values);
-        for (size_t i = 0; i < attr->n_floats; i++) {
-            values[i] = (float)attr->floats[i];
-        }
-        t->dims[0] = (int64_t)attr->n_floats;
-        set_raw(t, values, attr->n_floats * sizeof *values);
-    } else if (attr->kind == NN_ATTR_INT) {
-        set_raw(new_tensor(w, name, ONNX__TENSOR_PROTO__DATA_TYPE__INT64, 0), &attr->i,
-                sizeof attr->i);
-    } else {
-        Onnx__TensorProto *t = new_tensor(w, name, ONNX__TENSOR_PROTO__DATA_TYPE__INT64, 1);
-        t->dims[0] = (int64_t)attr->n_ints;
-        set_raw(t, attr->ints, attr->n_ints * sizeof *attr->ints);
-    }
-    return name;
-}
-
-/* -------------------------------------------------------------------- nodes */
 
 static void add_attribute(writer *w, Onnx__NodeProto *out, const nn_attr *attr)
 {
@@ -128,6 +106,110 @@ static void add_attribute(writer *w, Onnx__NodeProto *out, const nn_attr *attr)
         a->s = (ProtobufCBinaryData){strlen(attr->text), (uint8_t *)attr->text};
         break;
     }
+    out->attribute[out->n_attribute++] = a;
+}
+
+/* A node that the graph does not have; out is its name and its output's. */
+static Onnx__NodeProto *new_node(writer *w, const char *op, char *out, size_t n_inputs,
+                                 size_t n_attributes)
+{
+    Onnx__NodeProto *node = NEW(w, Onnx__NodeProto, ONNX__NODE_PROTO__INIT);
+
+    node->name = out;
+    node->op_type = (char *)op;
+    node->input = fl_arena_alloc(w->arena, n_inputs, sizeof *node->input);
+    node->output = fl_arena_alloc(w->arena, 1, sizeof *node->output);
+    node->attribute = fl_arena_alloc(w->arena, n_attributes, sizeof *node->attribute);
+    node->output[node->n_output++] = out;
+    w->graph->node[w->graph->n_node++] = node;
+    return node;
+}
+
+static char *made_name(writer *w, const nn_node *node, const char *what)
+{
+    size_t n = strlen(node->name) + strlen(what) + 2;
+    char *name = fl_arena_alloc(w->arena, n, 1);
+
+    snprintf(name, n, "%s.%s", node->name, what);
+    return name;
+}
+
+/*
+ * A list that starts with the size of the batch, which ONNX takes from the shape
+ * of the model's input; returns its name.
+ */
+static char *add_batch_list(writer *w, const nn_node *node, const nn_attr *attr, char *name)
+{
+    char *size = made_name(w, node, "batch"), *rest = made_name(w, node, "rest");
+    const char *input = nn_graph_value_name(w->g, nn_graph_input_at(w->g, 0));
+    nn_attr from = NN_INT("start", 0), to = NN_INT("end", 1), axis = NN_INT("axis", 0);
+    Onnx__NodeProto *shape = new_node(w, "Shape", size, 1, 2);
+    Onnx__NodeProto *concat = new_node(w, "Concat", name, 2, 1);
+    Onnx__TensorProto *t = new_tensor(w, rest, ONNX__TENSOR_PROTO__DATA_TYPE__INT64, 1);
+
+    shape->input[shape->n_input++] = (char *)input;
+    add_attribute(w, shape, &from);
+    add_attribute(w, shape, &to);
+    concat->input[concat->n_input++] = size;
+    concat->input[concat->n_input++] = rest;
+    add_attribute(w, concat, &axis);
+    t->dims[0] = (int64_t)attr->n_ints - 1;
+    set_raw(t, attr->ints + 1, (attr->n_ints - 1) * sizeof *attr->ints);
+    return name;
+}
+
+/* An attribute that ONNX wants as an input; returns the input's name. */
+static char *add_constant(writer *w, const nn_node *node, const nn_attr *attr)
+{
+    char *name = made_name(w, node, attr->name);
+
+    if (attr->kind == NN_ATTR_INTS && attr->n_ints > 0 && attr->ints[0] == NN_BATCH &&
+        (strcmp(node->op, "Expand") == 0 || strcmp(node->op, "Tile") == 0)) {
+        return add_batch_list(w, node, attr, name);
+    }
+    if (attr->kind == NN_ATTR_FLOAT) {
+        float *value = fl_arena_alloc(w->arena, 1, sizeof *value);
+        *value = (float)attr->f;
+        set_raw(new_tensor(w, name, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, 0), value, sizeof *value);
+    } else if (attr->kind == NN_ATTR_FLOATS) {
+        Onnx__TensorProto *t = new_tensor(w, name, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, 1);
+        float *values = fl_arena_alloc(w->arena, attr->n_floats, sizeof *values);
+        for (size_t i = 0; i < attr->n_floats; i++) {
+            values[i] = (float)attr->floats[i];
+        }
+        t->dims[0] = (int64_t)attr->n_floats;
+        set_raw(t, values, attr->n_floats * sizeof *values);
+    } else if (attr->kind == NN_ATTR_INT) {
+        set_raw(new_tensor(w, name, ONNX__TENSOR_PROTO__DATA_TYPE__INT64, 0), &attr->i,
+                sizeof attr->i);
+    } else {
+        Onnx__TensorProto *t = new_tensor(w, name, ONNX__TENSOR_PROTO__DATA_TYPE__INT64, 1);
+        t->dims[0] = (int64_t)attr->n_ints;
+        set_raw(t, attr->ints, attr->n_ints * sizeof *attr->ints);
+    }
+    return name;
+}
+
+/* The numbers of a Constant, as its attribute. */
+static void add_numbers(writer *w, Onnx__NodeProto *out, const nn_node *node)
+{
+    const nn_attr *value = nn_node_attr(node, "value"), *shape = nn_node_attr(node, "shape");
+    size_t rank = shape != NULL ? shape->n_ints : 0;
+    Onnx__TensorProto *t = new_bare_tensor(w, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, rank);
+    Onnx__AttributeProto *a = NEW(w, Onnx__AttributeProto, ONNX__ATTRIBUTE_PROTO__INIT);
+    float *numbers = fl_arena_alloc(w->arena, value->n_floats, sizeof *numbers);
+
+    for (size_t i = 0; i < value->n_floats; i++) {
+        numbers[i] = (float)value->floats[i];
+    }
+    for (size_t d = 0; d < rank; d++) {
+        t->dims[d] = shape->ints[d];
+    }
+    set_raw(t, numbers, value->n_floats * sizeof *numbers);
+    a->name = (char *)"value";
+    a->has_type = 1;
+    a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR;
+    a->t = t;
     out->attribute[out->n_attribute++] = a;
 }
 
@@ -175,7 +257,11 @@ static void add_node(writer *w, const nn_node *node)
     for (size_t i = 0; i < node->n_out; i++) {
         out->output[out->n_output++] = (char *)nn_graph_value_name(w->g, node->out[i]);
     }
-    for (size_t i = 0; i < node->n_attrs; i++) {
+    bool is_constant = strcmp(node->op, "Constant") == 0;
+    if (is_constant) {
+        add_numbers(w, out, node);
+    }
+    for (size_t i = 0; i < node->n_attrs && !is_constant; i++) {
         if (input_of(w, node, node->attrs[i].name) == NULL) {
             add_attribute(w, out, &node->attrs[i]);
         }
@@ -226,7 +312,7 @@ static void fill_graph(writer *w, const float *data)
     size_t n_nodes = nn_graph_n_nodes(g);
 
     graph->name = (char *)nn_graph_name(g);
-    graph->node = fl_arena_alloc(w->arena, n_nodes, sizeof *graph->node);
+    graph->node = fl_arena_alloc(w->arena, n_nodes * (1 + MAX_EXTRA_NODES), sizeof *graph->node);
     graph->initializer = fl_arena_alloc(
         w->arena, nn_table_n(nn_graph_table(g)) + n_nodes * MAX_NODE_CONSTANTS,
         sizeof *graph->initializer);
@@ -326,7 +412,7 @@ fl_status ckpt_onnx_write(const char *path, const nn_graph *g, const float *data
     fill_graph(&w, data);
     fill_model(&w, &model, meta);
     size_t n = onnx__model_proto__get_packed_size(&model);
-    if (n > MAX_FILE) {
+    if (n > ONNX_MAX_FILE) {
         st = fl_fail(err, FL_ELIMIT, "%s: an ONNX file holds at most 2 GiB", path);
     } else if ((file = fl_calloc(n, 1, path, err)) == NULL) {
         st = FL_ELIMIT;
