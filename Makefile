@@ -38,7 +38,7 @@ DEPS := gcc libc6-dev libdnnl-dev libopenblas-pthread-dev \
     protobuf-c-compiler libonnx-dev libsqlite3-dev libyaml-dev \
     libjansson-dev libpng-dev libjpeg-dev libzip-dev zlib1g-dev \
     libcharls-dev libopenjp2-7-dev gnuplot-nox
-DEPS_CHECK := libcmocka-dev python3-jsonschema iproute2
+DEPS_CHECK := libcmocka-dev python3-jsonschema iproute2 libonnx-testdata
 DEPS_CI := chromium
 DEPS_FUZZ := clang libclang-rt-dev
 DEPS_BENCH := python3-torch
