@@ -490,6 +490,11 @@ void data_set_batch(const data_set *s, const size_t *index, size_t n, float *x)
     }
 }
 
+void data_set_image(const data_set *s, size_t i, float *x)
+{
+    data_input_copy_raw(x, &s->entries[i].input, data_set_n_features(s));
+}
+
 fl_status data_set_batch_shifted(const data_set *s, const data_shift *chain, uint64_t seed,
                                  const size_t *index, size_t n, float *x, fl_err *err)
 {

@@ -72,6 +72,8 @@ const uint8_t *data_set_mask_by(const data_set *s, size_t i, size_t a);
 /* Copies the inputs of n cases, in order, to x (n, input...): float32.  Images
  * are in [0, 1] before `normalise`. */
 void data_set_batch(const data_set *s, const size_t *index, size_t n, float *x);
+/* The image of case i in [0, 1], as it is before `normalise`: for a person to look at. */
+void data_set_image(const data_set *s, size_t i, float *x);
 /* As data_set_batch, the images seen by another scanner: chain is applied to
  * the image in [0, 1], then `normalise`.  The random part comes from the
  * stream (seed, "shift", case), so a case looks the same in every batch.

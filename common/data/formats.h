@@ -69,6 +69,11 @@ fl_status data_image_parse(data_image *out, const uint8_t *bytes, size_t n, cons
 fl_status data_png_write(const char *path, const float *data, int64_t rows, int64_t cols,
                          int channels, int bits, fl_err *err);
 
+/* Single-file NIfTI-1 of 16-bit integers: data (frames, rows, cols) is rounded, in the image's own
+ * unit; spacing of frames, rows, columns.  Sides of at most 32767.  Atomic. */
+fl_status data_nifti_write(const char *path, const float *data, int64_t frames, int64_t rows,
+                           int64_t cols, const double spacing_mm[3], fl_err *err);
+
 /* --- .npy arrays and .npz archives (NumPy's format 1 to 3) --- */
 typedef struct {
     char name[128];  // member without ".npy"
