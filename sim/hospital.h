@@ -18,7 +18,4 @@ char *hospital_stamp(const scenario *s);
  * FL_ECONFLICT for a folder with something in it that is not ours. */
 fl_status hospital_make_all(const scenario *s, const char *dir, fl_err *err);
 
-/* One row a hospital, cases side by side, so a person sees the shift. PNG. */
-fl_status hospital_gallery(const scenario *s, const char *dir, const char *png, fl_err *err);
-
 #endif

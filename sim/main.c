@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "report/report.h"
+#include "sim/gallery.h"
 #include "sim/hospital.h"
 #include "sim/play.h"
 #include "sim/scenario.h"
@@ -84,7 +85,7 @@ static fl_status make_hospitals(const scenario_setting *settings, fl_err *err)
     }
     st = hospital_make_all(&s, opt.out, err);
     if (st == FL_OK && opt.gallery != NULL) {
-        st = hospital_gallery(&s, opt.out, opt.gallery, err);
+        st = gallery_write(&s, opt.out, opt.gallery, err);
     }
     if (st == FL_OK) {
         printf("%zu hospitals in %s\n", s.n_hospitals, opt.out);

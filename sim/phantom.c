@@ -6,10 +6,18 @@
 #include <math.h>
 #include <string.h>
 
-extern const phantom_ops phantom_xray_opacity;
+extern const phantom_ops phantom_xray_opacity, phantom_xray_nodule, phantom_xray_effusion,
+    phantom_xray_findings;
+extern const phantom_ops phantom_mri_tumour;
+extern const phantom_ops phantom_histology_grade;
 
 static const phantom_ops *const phantoms[] = {
     &phantom_xray_opacity,
+    &phantom_xray_nodule,
+    &phantom_xray_effusion,
+    &phantom_xray_findings,
+    &phantom_mri_tumour,
+    &phantom_histology_grade,
     NULL,
 };
 
@@ -28,6 +36,15 @@ const phantom_ops *phantom_at(size_t i)
     return i < sizeof phantoms / sizeof phantoms[0] ? phantoms[i] : NULL;
 }
 
+size_t phantom_n_classes(const phantom_ops *p)
+{
+    size_t n = 0;
+    while (p->classes[n] != NULL) {
+        n++;
+    }
+    return n;
+}
+
 static double clamp(double x, double lo, double hi)
 {
     return x < lo ? lo : x > hi ? hi : x;
@@ -44,4 +61,8 @@ void phantom_draw_patient(phantom_patient *out, const phantom_population *popula
         p = 1.0 / (1.0 + exp(-logit));
     }
     out->code = fl_rng_uniform(rng) < p;
+    out->findings = 0;
+    for (int k = 0; k < PHANTOM_MAX_CLASSES; k++) {
+        out->conspicuity[k] = 1;
+    }
 }

@@ -36,7 +36,17 @@ static void read_sizes(int64_t n[SCENARIO_SPLITS], fl_node patients)
     n[0] = all - n[1] - n[2];
 }
 
-static void read_population(scenario_hospital *h, fl_node node)
+static int class_code(const phantom_ops *phantom, const char *name)
+{
+    for (int k = 0; phantom != NULL && phantom->classes[k] != NULL; k++) {
+        if (strcmp(phantom->classes[k], name) == 0) {
+            return k;
+        }
+    }
+    return -1;
+}
+
+static void read_population(scenario_hospital *h, fl_node node, const phantom_ops *phantom)
 {
     fl_node patients = fl_cfg_map(node, "patients", "whom the hospital sees");
     read_sizes(h->n, patients);
@@ -52,8 +62,34 @@ static void read_population(scenario_hospital *h, fl_node node)
         h->population.age_sd = fl_node_num(fl_cfg_item(age, 1), 0, 40, "standard deviation of age");
     }
     h->population.prevalence = fl_cfg_num(patients, "prevalence", 0, 1, 0.5, "share of the positive class");
-    fl_node labels = fl_cfg_map(node, "labels", "how the cases were labelled");
-    h->label_noise = fl_cfg_num(labels, "noise", 0, 0.5, 0, "share of training labels that are wrong");
+    h->curated = fl_cfg_num(patients, "curated", 0, 0.95, 0, "over-curated: training has only findings at least so conspicuous");
+    fl_node unseen = fl_cfg_list(patients, "unseen", "classes that this hospital never saw: not in training nor validation");
+    for (size_t i = 0; i < fl_cfg_count(unseen); i++) {
+        const char *name = fl_node_text(fl_cfg_item(unseen, i), "class");
+        int code = class_code(phantom, name);
+        if (code < 0) {
+            fl_cfg_complain(unseen, "unseen: the phantom has no class %.60s", name);
+            return;
+        }
+        h->unseen |= 1u << code;
+    }
+    if (phantom != NULL && !phantom->multilabel && h->unseen == (1u << phantom_n_classes(phantom)) - 1) {
+        fl_cfg_complain(unseen, "unseen: no class is left");
+    }
+}
+
+/* labels: of a generated hospital. */
+static void read_labels(scenario_hospital *h, fl_node node)
+{
+    fl_node labels = fl_cfg_map(node, "labels", "how the cases were labelled; test cases keep the truth");
+    annotate_rules *r = &h->labels;
+    r->noise = fl_cfg_num(labels, "noise", 0, 0.5, 0, "share of training labels that are wrong");
+    r->labelled = fl_cfg_num(labels, "labelled", 0, 1, 1, "share of training cases that have a label");
+    r->missed = fl_cfg_num(labels, "missed", 0, 1, 0, "share of the faintest training findings that nobody wrote down; plain ones are not missed");
+    r->threshold = fl_cfg_num(labels, "threshold", 0, 1, 0, "conspicuity from which a reader calls a finding one; every reader's own differs by sd 0.15");
+    r->confused = fl_cfg_num(labels, "confused", 0, 1, 0, "share of training findings written as their parent or neighbour");
+    r->annotators = fl_cfg_int(labels, "annotators", 1, ANNOTATE_MAX_READERS, 1, "readers; several: each outlines every case");
+    r->variation = fl_cfg_num(labels, "variation", 0, 0.2, 0, "sd of how far an annotator's outline lies from the truth, in parts of the side");
 }
 
 static char *emit(fl_node node, bool expand)
@@ -159,7 +195,8 @@ static void read_hospital(scenario_hospital *h, fl_node node, const scenario *s)
     const char *data = fl_cfg_path(node, "data", NULL, "a folder or file with the hospital's own data set");
     h->data = fl_xstrdup(data);
     if (h->dataset_yaml == NULL && h->data == NULL && s->kind == SCENARIO_GENERATE) {
-        read_population(h, node);
+        read_population(h, node, s->generate.phantom);
+        read_labels(h, node);
     } else if (h->dataset_yaml == NULL && h->data == NULL && s->kind == SCENARIO_OWN) {
         fl_cfg_complain(node, "hospital %s has no data: give it `dataset:` or `data:`, or the scenario `generate:` or `source:`", h->name);
     }
@@ -223,6 +260,7 @@ static void read_generate(scenario *s, fl_node generate)
     const char *task = fl_cfg_text(generate, "task", FL_CFG_REQUIRED_TEXT, "what is to be told: opacity");
     s->generate.difficulty = fl_cfg_num(generate, "difficulty", 0, 1, 0.5, "0 plain to see .. 1 hardly to be told");
     s->generate.size = fl_cfg_int(generate, "size", 16, 1024, 64, "pixels a side");
+    s->generate.depth = fl_cfg_int(generate, "depth", 1, 256, 1, "slices; 1: images; only for phantoms that are volumes");
     s->generate.phantom = phantom_find(name, task);
     if (s->generate.phantom == NULL && fl_cfg_ok(generate.cfg)) {
         fl_buf known = FL_BUF_INIT;
@@ -231,6 +269,10 @@ static void read_generate(scenario *s, fl_node generate)
         }
         fl_cfg_complain(generate, "there is no phantom %s/%s; known: %s", name, task, known.data);
         fl_buf_clear(&known);
+        return;
+    }
+    if (s->generate.phantom != NULL && s->generate.depth > 1 && !s->generate.phantom->volume) {
+        fl_cfg_complain(generate, "depth: phantom %s/%s makes images, not volumes", name, task);
     }
 }
 
@@ -370,6 +412,23 @@ static fl_status keep_central(scenario *s, fl_node central, fl_err *err)
     return st;
 }
 
+/* Is every class that the phantom makes one of the job's? */
+static fl_status check_classes(const scenario *s, const char *const *made, const char *path, fl_err *err)
+{
+    const data_spec *spec = &s->job.data;
+    for (size_t c = 0; made[c] != NULL; c++) {
+        bool found = false;
+        for (size_t i = 0; i < spec->n_classes; i++) {
+            found = found || strcmp(spec->classes[i], made[c]) == 0;
+        }
+        if (!found) {
+            return fl_fail(err, FL_ECONFIG, "%s: job.data.classes lacks %s, which phantom %s/%s makes", path, made[c],
+                           s->generate.phantom->name, s->generate.phantom->task);
+        }
+    }
+    return FL_OK;
+}
+
 /* Does the job's `data:` fit what the phantom makes? */
 static fl_status check_generated(const scenario *s, const char *path, fl_err *err)
 {
@@ -378,24 +437,26 @@ static fl_status check_generated(const scenario *s, const char *path, fl_err *er
     }
     const phantom_ops *p = s->generate.phantom;
     const data_spec *spec = &s->job.data;
-    if (spec->input.rank != 3 || spec->input.dim[0] != 1 || spec->input.dim[1] != s->generate.size ||
-        spec->input.dim[2] != s->generate.size) {
-        char text[128];
-        nn_shape_text(text, sizeof text, &spec->input);
-        return fl_fail(err, FL_ECONFIG, "%s: job.data.input is %s, but generate makes 1x%lldx%lld images", path, text,
-                       (long long)s->generate.size, (long long)s->generate.size);
+    nn_shape made = scenario_generated_shape(s);
+    if (!nn_shape_equal(&spec->input, &made)) {
+        char wanted[128], makes[128];
+        nn_shape_text(wanted, sizeof wanted, &spec->input);
+        nn_shape_text(makes, sizeof makes, &made);
+        return fl_fail(err, FL_ECONFIG, "%s: job.data.input is %s, but generate makes %s images", path, wanted, makes);
     }
-    for (size_t c = 0; p->classes[c] != NULL; c++) {
-        bool found = false;
-        for (size_t i = 0; i < spec->n_classes; i++) {
-            found = found || strcmp(spec->classes[i], p->classes[c]) == 0;
-        }
-        if (!found) {
-            return fl_fail(err, FL_ECONFIG, "%s: job.data.classes lacks %s, which phantom %s/%s makes", path, p->classes[c],
-                           p->name, p->task);
+    data_task reports = p->multilabel ? DATA_MULTILABEL : DATA_CLASSIFY;
+    if (spec->task != reports && spec->task != DATA_SEGMENT) {
+        return fl_fail(err, FL_ECONFIG, "%s: job.task is %s, but phantom %s/%s is for %s or segment", path,
+                       data_task_name(spec->task), p->name, p->task, data_task_name(reports));
+    }
+    for (size_t i = 0; i < s->n_hospitals; i++) {
+        fl_status st = data_shift_check(&s->hospitals[i].shift, &made, err);
+        if (st != FL_OK) {
+            return fl_wrap(err, FL_ECONFIG, "%s: hospital %s", path, s->hospitals[i].name);
         }
     }
-    return FL_OK;
+    const char *const outlined[] = {"background", p->structure, NULL};
+    return check_classes(s, spec->task == DATA_SEGMENT ? outlined : p->classes, path, err);
 }
 
 /* Is it a key of the scenario, not of the job? */
@@ -454,6 +515,15 @@ static fl_status open_job(fl_cfg **out, fl_cfg *c, fl_err *err)
     }
     const char *path = fl_cfg_path(root, "job", NULL, "");
     return fl_cfg_ok(c) ? fl_cfg_read(out, path, err) : fl_cfg_finish(c, err);
+}
+
+nn_shape scenario_generated_shape(const scenario *s)
+{
+    int64_t channels = s->generate.phantom->n_channels, size = s->generate.size;
+    if (s->generate.depth > 1) {
+        return (nn_shape){4, {channels, s->generate.depth, size, size}};
+    }
+    return (nn_shape){3, {channels, size, size}};
 }
 
 fl_status scenario_read(scenario *out, const char *path, const scenario_setting *set, size_t n_set,
@@ -517,7 +587,8 @@ void scenario_describe(FILE *out)
     fl_node hospital = fl_cfg_item(fl_cfg_list(root, "hospitals", "the hospitals, at least one"), 0);
     fl_cfg_text(hospital, "name", FL_CFG_REQUIRED_TEXT, "name of the site: [a-z0-9_-], at most 48");
     read_hospital(&h, hospital, &s);
-    read_population(&h, hospital);
+    read_population(&h, hospital, s.generate.phantom);
+    read_labels(&h, hospital);
     fl_cfg_int(fl_cfg_map(root, "clients", "the client processes"), "processes", 1, SCENARIO_MAX_HOSPITALS, 1,
                "how many client processes host the sites; default: one a hospital");
     read_baselines(&s, root);

@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "data/shift.h"
 #include "job/job.h"
+#include "sim/annotate.h"
 #include "sim/phantom.h"
 
 enum { SCENARIO_MAX_HOSPITALS = 10000, SCENARIO_TEXT = 512, SCENARIO_SPLITS = 3 };
@@ -25,7 +26,9 @@ typedef struct {
     char name[49];                    // [a-z0-9_-]; the site's name
     phantom_population population;    // generated hospitals
     int64_t n[SCENARIO_SPLITS];       // patients of train, val, test; generated hospitals
-    double label_noise;               // share of training labels that are flipped
+    unsigned unseen;                  // classes that training and validation lack; bit k is class k
+    double curated;                   // least conspicuity of a finding in training
+    annotate_rules labels;
     char scanner[64];                 // attribute `scanner`; "" = the shift chain's text
     data_shift shift;
     char *shift_yaml;                 // the chain as written ("[]" for none), owned
@@ -44,6 +47,7 @@ typedef struct {
         const phantom_ops *phantom;
         double difficulty;
         int64_t size;                 // pixels a side
+        int64_t depth;                // slices; 1: images
     } generate;
     struct {                          // source: one real data set over all hospitals
         char *npz;                    // path; owned
@@ -67,6 +71,8 @@ typedef struct { const char *path, *value; } scenario_setting;
 fl_status scenario_read(scenario *out, const char *path, const scenario_setting *set, size_t n_set,
                         int64_t seed, fl_err *err);
 void scenario_clear(scenario *s);
+/* Of what a scenario's `generate:` makes: (C, H, W) or (C, D, H, W). */
+nn_shape scenario_generated_shape(const scenario *s);
 /* Prints every key with type, range, default and help (make docs). */
 void scenario_describe(FILE *out);
 

@@ -49,4 +49,13 @@ static inline fl_status fixture_read(scenario *out, const char *dir, const char 
     return st;
 }
 
+/* Reads text as a scenario and makes its data sets in dir/out; that path is the caller's. */
+char *fixture_make(scenario *s, const char *dir, const char *text, int64_t seed, const char *out);
+
+/* Both folders have the same files with the same bytes. */
+void fixture_same_tree(const char *a, const char *b);
+
+/* The scenario's data have the same bytes when one core makes them and when all do. */
+void fixture_same_on_one_core(const char *dir, const char *text);
+
 #endif

@@ -1,54 +1,16 @@
 /*
  * test_hospital.c - simulated hospitals repeat byte by byte and open as real ones
  */
-#define _GNU_SOURCE  // sched_setaffinity
-
 #include "sim/hospital.h"
 
-#include <sched.h>
 #include <sys/stat.h>
 
 #include "base/hash.h"
 #include "data/dataset.h"
 #include "data/formats.h"
 #include "fixture.h"
+#include "sim/gallery.h"
 #include "sim/partition.h"
-
-/* Appends names and contents of everything under dir. */
-static void add_tree(fl_buf *out, const char *dir)
-{
-    fl_err err = FL_ERR_INIT;
-    char **names = NULL;
-    size_t n = 0;
-    check_ok(fl_list_dir(&names, &n, dir, &err), err);
-    for (size_t i = 0; i < n; i++) {
-        char *path = fl_path_join(dir, names[i]);
-        if (fl_is_dir(path)) {
-            fl_buf_printf(out, "%s/\n", names[i]);
-            add_tree(out, path);
-        } else {
-            char *bytes = NULL;
-            size_t size = 0;
-            check_ok(fl_file_read(&bytes, &size, path, 1 << 24, &err), err);
-            fl_buf_printf(out, "%s %zu\n", names[i], size);
-            fl_buf_add(out, bytes, size);
-            free(bytes);
-        }
-        free(path);
-    }
-    fl_names_free(&names, n);
-}
-
-static void check_same_tree(const char *a, const char *b)
-{
-    fl_buf in_a = FL_BUF_INIT, in_b = FL_BUF_INIT;
-    add_tree(&in_a, a);
-    add_tree(&in_b, b);
-    check_int(in_a.n, in_b.n);
-    check_bytes(in_a.data, in_b.data, in_a.n);
-    fl_buf_clear(&in_a);
-    fl_buf_clear(&in_b);
-}
 
 static char *read_text(const char *dir, const char *name)
 {
@@ -60,23 +22,13 @@ static char *read_text(const char *dir, const char *name)
     return text;
 }
 
-/* Reads the scenario and makes its data sets in dir/out. */
-static char *make(scenario *s, const char *dir, const char *text, int64_t seed, const char *out)
-{
-    fl_err err = FL_ERR_INIT;
-    char *path = fl_path_join(dir, out);
-    check_ok(fixture_read(s, dir, text, NULL, 0, seed, &err), err);
-    check_ok(hospital_make_all(s, path, &err), err);
-    return path;
-}
-
 static void a_hospital_opens_as_a_real_one_would(void **state)
 {
     (void)state;
     fl_err err = FL_ERR_INIT;
     char *dir = check_tmpdir();
     scenario s;
-    char *out = make(&s, dir, FIXTURE_SMALL, -1, "data");
+    char *out = fixture_make(&s, dir, FIXTURE_SMALL, -1, "data");
     const char *const names[] = {"nord", "sud", "pooled"};
     for (int i = 0; i < 3; i++) {
         data_set *set = NULL;
@@ -110,24 +62,11 @@ static void the_same_seed_gives_the_same_bytes_on_one_core_and_on_all(void **sta
     (void)state;
     char *dir = check_tmpdir();
     scenario s;
-    cpu_set_t all, one;
-    char *on_all = make(&s, dir, FIXTURE_SMALL, -1, "all");
+    fixture_same_on_one_core(dir, FIXTURE_SMALL);
+    char *on_all = fixture_make(&s, dir, FIXTURE_SMALL, -1, "again");
     scenario_clear(&s);
-    check_int(sched_getaffinity(0, sizeof all, &all), 0);
-    CPU_ZERO(&one);
-    for (int cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&one) == 0; cpu++) {
-        if (CPU_ISSET(cpu, &all)) {
-            CPU_SET(cpu, &one);
-        }
-    }
-    check_int(sched_setaffinity(0, sizeof one, &one), 0);
-    check_int(fl_n_cores(), 1);
-    char *on_one = make(&s, dir, FIXTURE_SMALL, -1, "one");
-    scenario_clear(&s);
-    check_int(sched_setaffinity(0, sizeof all, &all), 0);
-    check_same_tree(on_all, on_one);
 
-    char *other = make(&s, dir, FIXTURE_SMALL, 6, "other");
+    char *other = fixture_make(&s, dir, FIXTURE_SMALL, 6, "other");
     scenario_clear(&s);
     char *a = read_text(on_all, "nord/images/000001.png"),
          *b = read_text(other, "nord/images/000001.png");
@@ -135,7 +74,6 @@ static void the_same_seed_gives_the_same_bytes_on_one_core_and_on_all(void **sta
     free(a);
     free(b);
     free(on_all);
-    free(on_one);
     free(other);
     check_rmdir(&dir);
 }
@@ -146,9 +84,9 @@ static void a_hospital_does_not_depend_on_the_others(void **state)
     (void)state;
     char *dir = check_tmpdir();
     scenario s;
-    char *two = make(&s, dir, FIXTURE_SMALL, -1, "two");
+    char *two = fixture_make(&s, dir, FIXTURE_SMALL, -1, "two");
     scenario_clear(&s);
-    char *one = make(
+    char *one = fixture_make(
         &s, dir,
         FIXTURE_JOB FIXTURE_GENERATE
         "hospitals:\n  - {name: sud, patients: {n: {train: 12, val: 6, test: 6}, prevalence: 0.5}, "
@@ -156,7 +94,7 @@ static void a_hospital_does_not_depend_on_the_others(void **state)
         -1, "one");
     scenario_clear(&s);
     char *a = fl_path_join(two, "sud"), *b = fl_path_join(one, "sud");
-    check_same_tree(a, b);
+    fixture_same_tree(a, b);
     free(a);
     free(b);
     free(one);
@@ -179,14 +117,14 @@ static void what_is_there_is_kept_and_what_changed_is_made_anew(void **state)
     fl_err err = FL_ERR_INIT;
     char *dir = check_tmpdir();
     scenario s;
-    char *out = make(&s, dir, FIXTURE_SMALL, -1, "data");
+    char *out = fixture_make(&s, dir, FIXTURE_SMALL, -1, "data");
     char *extra = fixture_file(out, "extra", "");
     check_ok(hospital_make_all(&s, out, &err), err);
     check(fl_file_exists(extra));
     scenario_clear(&s);
     // How it is trained is no business of the data.
-    free(make(&s, dir, FIXTURE_SMALL "clients: {processes: 1}\nbaselines: [centralised]\n", -1,
-              "data"));
+    free(fixture_make(&s, dir, FIXTURE_SMALL "clients: {processes: 1}\nbaselines: [centralised]\n",
+                      -1, "data"));
     check(fl_file_exists(extra));
     scenario_clear(&s);
 
@@ -201,7 +139,7 @@ static void what_is_there_is_kept_and_what_changed_is_made_anew(void **state)
     };
     for (size_t i = 0; i < sizeof changed / sizeof changed[0]; i++) {
         free(fixture_file(out, "extra", ""));
-        free(make(&s, dir, changed[i], -1, "data"));
+        free(fixture_make(&s, dir, changed[i], -1, "data"));
         check(!fl_file_exists(extra));
         scenario_clear(&s);
     }
@@ -209,7 +147,7 @@ static void what_is_there_is_kept_and_what_changed_is_made_anew(void **state)
     // Interrupted before it was complete: made anew.
     extra = fixture_file(out, "nord/extra", "");
     char *stamp = fixture_file(out, "stamp", "consilium-sim data: unfinished\n");
-    free(make(&s, dir, changed[3], -1, "data"));
+    free(fixture_make(&s, dir, changed[3], -1, "data"));
     check(!fl_file_exists(extra));
     scenario_clear(&s);
     check(made_at(out, "stamp") > 0);
@@ -256,12 +194,12 @@ static void the_share_of_wrong_labels_is_the_one_asked_for(void **state)
         "hospitals:\n  - {name: a, patients: {n: {train: 600, val: 30, test: 30}}";
     char *clean_text = fl_xasprintf("%s}\n", head);
     char *noisy_text = fl_xasprintf("%s, labels: {noise: 0.2}}\n", head);
-    char *clean = make(&s, dir, clean_text, -1, "clean");
+    char *clean = fixture_make(&s, dir, clean_text, -1, "clean");
     scenario_clear(&s);
-    char *noisy = make(&s, dir, noisy_text, -1, "noisy");
+    char *noisy = fixture_make(&s, dir, noisy_text, -1, "noisy");
     scenario_clear(&s);
     char *images_a = fl_path_join(clean, "a/images"), *images_b = fl_path_join(noisy, "a/images");
-    check_same_tree(images_a, images_b);
+    fixture_same_tree(images_a, images_b);
     free(images_a);
     free(images_b);
     fl_err err = FL_ERR_INIT;
@@ -298,7 +236,7 @@ static void a_scanner_may_have_any_name(void **state)
     fl_err err = FL_ERR_INIT;
     char *dir = check_tmpdir();
     scenario s;
-    char *out = make(
+    char *out = fixture_make(
         &s, dir,
         FIXTURE_JOB FIXTURE_GENERATE
         "hospitals:\n  - {name: a, patients: {n: 20}, scanner: 'the 12\" one, \"old\"'}\n",
@@ -320,8 +258,8 @@ static void the_gallery_is_a_picture_of_every_hospital(void **state)
     fl_err err = FL_ERR_INIT;
     char *dir = check_tmpdir(), *png = fl_path_join(dir, "gallery.png");
     scenario s;
-    char *out = make(&s, dir, FIXTURE_SMALL, -1, "data");
-    check_ok(hospital_gallery(&s, out, png, &err), err);
+    char *out = fixture_make(&s, dir, FIXTURE_SMALL, -1, "data");
+    check_ok(gallery_write(&s, out, png, &err), err);
     data_image image;
     check_ok(data_image_read(&image, png, &err), err);
     check_int(image.rows, 2 * (16 + 4));
@@ -482,7 +420,7 @@ static void every_row_of_a_shared_set_goes_to_one_hospital(void **state)
                                   "source: {npz: real.npz, classes: {a: 0, b: 1}, split: %s, "
                                   "alpha: 0.5, min_train: 5}\n" SOURCE_HOSPITALS,
                                   dirichlet ? "dirichlet" : "even");
-        char *out = make(&s, dir, text, -1, "data");
+        char *out = fixture_make(&s, dir, text, -1, "data");
         int seen[3][300] = {{0}};
         size_t counts[3] = {0};
         for (size_t h = 0; h < 3; h++) {
@@ -519,7 +457,7 @@ static void every_row_of_a_shared_set_goes_to_one_hospital(void **state)
         }
         check(!dirichlet || counts[0] != counts[1]);
         char *png = fl_path_join(dir, "gallery.png");
-        check_ok(hospital_gallery(&s, out, png, &err), err);
+        check_ok(gallery_write(&s, out, png, &err), err);
         free(png);
         scenario_clear(&s);
         free(text);
@@ -566,12 +504,13 @@ static void a_hospital_with_its_own_data_is_referred_to(void **state)
     fl_err err = FL_ERR_INIT;
     char *dir = check_tmpdir();
     scenario s;
-    char *made = make(&s, dir, FIXTURE_SMALL, -1, "made");
+    char *made = fixture_make(&s, dir, FIXTURE_SMALL, -1, "made");
     scenario_clear(&s);
-    char *out = make(&s, dir,
-                     FIXTURE_JOB "hospitals:\n  - {name: own, data: made/nord, shift: [gamma: "
-                                 "2]}\n  - {name: too, data: made/sud}\n",
-                     -1, "out");
+    char *out = fixture_make(&s, dir,
+                             FIXTURE_JOB
+                             "hospitals:\n  - {name: own, data: made/nord, shift: [gamma: "
+                             "2]}\n  - {name: too, data: made/sud}\n",
+                             -1, "out");
     const char *const names[] = {"own", "too", "pooled"};
     for (int i = 0; i < 3; i++) {
         data_set *set = NULL;

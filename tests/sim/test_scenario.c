@@ -89,7 +89,7 @@ static void like_takes_what_is_not_said(void **state)
     check_int(b->n[2], 7);
     check_near(b->population.female, 0.3, 0);
     check_near(b->population.age_mean, 70, 0);
-    check_near(b->label_noise, 0.1, 0);
+    check_near(b->labels.noise, 0.1, 0);
     check_str(b->scanner, "X1");
     check_int(b->shift.n, 1);
     // Of another that is itself like one; an empty list says "none".
@@ -156,6 +156,7 @@ static void settings_reach_the_job_and_the_hospitals(void **state)
         {"rounds", "7"},
         {"strategy", "{name: fedprox, mu: 0.1}"},
         {"local.lr", "0.5"},
+        {"model.name", "cnn"},
         {"job.model.dropout", "0"},
         {"hospitals.nord.patients.prevalence", "0.25"},
         {"hospitals.1.shift", "[noise: 3, gamma: 1]"},

@@ -1,0 +1,224 @@
+/*
+ * annotate.c - see annotate.h
+ */
+#include "sim/annotate.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "sim/phantom_draw.h"
+
+// ------------------------------------------------------------------- labels
+
+/* Does the reader of this case see the finding? */
+static bool is_seen(const annotate_rules *r, double conspicuity, double reader, fl_rng *rng)
+{
+    bool missed = fl_rng_uniform(rng) < r->missed * (1 - conspicuity);
+    return !missed && (r->threshold <= 0 || conspicuity >= r->threshold + 0.15 * reader);
+}
+
+/* The reader's own strictness; the readers share the cases evenly at random. */
+static double draw_reader(const annotate_site *site, fl_rng *rng)
+{
+    uint64_t who = fl_rng_below(rng, (uint64_t)site->rules->annotators);
+    fl_rng own;
+    fl_rng_init(&own, site->seed, "reader", site->site, who);
+    return fl_rng_normal(&own);
+}
+
+static bool is_labelled(const annotate_site *site, size_t index)
+{
+    fl_rng rng;
+    fl_rng_init(&rng, site->seed, "labelled", site->site, index);
+    return site->rules->labelled >= 1 || fl_rng_uniform(&rng) < site->rules->labelled;
+}
+
+int annotate_label(const annotate_site *site, const phantom_ops *phantom,
+                   const phantom_patient *patient, size_t index)
+{
+    const annotate_rules *r = site->rules;
+    int code = patient->code;
+    uint64_t n = phantom_n_classes(phantom);
+    fl_rng rng;
+    if (!is_labelled(site, index)) {
+        return -1;
+    }
+    fl_rng_init(&rng, site->seed, "report", site->site, index);
+    double reader = draw_reader(site, &rng);
+    if (code > 0 && !is_seen(r, patient->conspicuity[0], reader, &rng)) {
+        code = 0;
+    }
+    if (fl_rng_uniform(&rng) < r->confused && phantom->confused[code] >= 0) {
+        code = phantom->confused[code];
+    }
+    fl_rng_init(&rng, site->seed, "label noise", site->site, index);
+    if (r->noise > 0 && fl_rng_uniform(&rng) < r->noise) {
+        code = (int)(((uint64_t)code + 1 + fl_rng_below(&rng, n - 1)) % n);
+    }
+    return code;
+}
+
+bool annotate_findings(unsigned *out, const annotate_site *site, const phantom_ops *phantom,
+                       const phantom_patient *patient, size_t index)
+{
+    const annotate_rules *r = site->rules;
+    fl_rng rng;
+    *out = 0;
+    if (!is_labelled(site, index)) {
+        return false;
+    }
+    fl_rng_init(&rng, site->seed, "report", site->site, index);
+    double reader = draw_reader(site, &rng);
+    for (size_t k = 0; phantom->classes[k] != NULL; k++) {
+        bool seen = is_seen(r, patient->conspicuity[k], reader, &rng);
+        bool confused = fl_rng_uniform(&rng) < r->confused && phantom->confused[k] >= 0;
+        if ((patient->findings >> k & 1) != 0 && seen) {
+            *out |= 1u << (confused ? (size_t)phantom->confused[k] : k);
+        }
+    }
+    fl_rng_init(&rng, site->seed, "label noise", site->site, index);
+    for (size_t k = 0; phantom->classes[k] != NULL; k++) {
+        *out ^= (unsigned)(fl_rng_uniform(&rng) < r->noise) << k;
+    }
+    return true;
+}
+
+// ----------------------------------------------------------------- outlines
+
+#define FAR 1e12 // squared pixels; further than any picture is wide
+
+/*
+ * Squared distance to the nearest of the points with cost f, along one line: the
+ * lower envelope of parabolas (Felzenszwalb & Huttenlocher 2012, algorithm 1).
+ * at: n places, border: n + 1.
+ */
+static void distance_line(double *out, const double *f, int64_t n, int64_t *at, double *border)
+{
+    int64_t k = 0;
+    at[0] = 0;
+    border[0] = -INFINITY;
+    border[1] = INFINITY;
+    for (int64_t q = 1; q < n; q++) {
+        double s;
+        for (;;) {
+            int64_t v = at[k];
+            s = ((f[q] + (double)(q * q)) - (f[v] + (double)(v * v))) / (double)(2 * q - 2 * v);
+            if (s > border[k]) {
+                break;
+            }
+            k--;
+        }
+        at[++k] = q;
+        border[k] = s;
+        border[k + 1] = INFINITY;
+    }
+    k = 0;
+    for (int64_t q = 0; q < n; q++) {
+        while (border[k + 1] < (double)q) {
+            k++;
+        }
+        out[q] = (double)((q - at[k]) * (q - at[k])) + f[at[k]];
+    }
+}
+
+/* Distance in pixels of every pixel to the nearest one that is `value`. */
+static void distance_to(double *out, const float *mask, float value, int64_t size)
+{
+    double *f = fl_xcalloc((size_t)size, sizeof *f), *d = fl_xcalloc((size_t)size, sizeof *d);
+    double *border = fl_xcalloc((size_t)size + 1, sizeof *border);
+    int64_t *at = fl_xcalloc((size_t)size, sizeof *at);
+    for (int64_t c = 0; c < size; c++) {
+        for (int64_t r = 0; r < size; r++) {
+            f[r] = mask[r * size + c] == value ? 0 : FAR;
+        }
+        distance_line(d, f, size, at, border);
+        for (int64_t r = 0; r < size; r++) {
+            out[r * size + c] = d[r];
+        }
+    }
+    for (int64_t r = 0; r < size; r++) {
+        for (int64_t c = 0; c < size; c++) {
+            f[c] = out[r * size + c];
+        }
+        distance_line(d, f, size, at, border);
+        for (int64_t c = 0; c < size; c++) {
+            out[r * size + c] = sqrt(d[c]);
+        }
+    }
+    free(f);
+    free(d);
+    free(border);
+    free(at);
+}
+
+static bool is_empty(const float *slice, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (slice[i] > 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* How a person draws, in parts of the side. */
+typedef struct {
+    double grow, right, down, rough;
+} habit;
+
+static habit draw_habit(const annotate_site *site, int64_t reader)
+{
+    double v = site->rules->variation;
+    fl_rng rng;
+    fl_rng_init(&rng, site->seed, "outliner", site->site, (uint64_t)reader);
+    habit h = {.grow = v * fl_rng_normal(&rng),
+               .right = 0.6 * v * fl_rng_normal(&rng),
+               .down = 0.6 * v * fl_rng_normal(&rng)};
+    h.rough = v * fl_rng_range(&rng, 0.8, 2.0);
+    return h;
+}
+
+/* Positive inside, in pixels from the border between two pixels. */
+static double signed_at(const double *inside, const double *outside, int64_t size, double r, double c)
+{
+    int64_t i = (int64_t)floor(r + 0.5), j = (int64_t)floor(c + 0.5);
+    i = i < 0 ? 0 : i >= size ? size - 1 : i;
+    j = j < 0 ? 0 : j >= size ? size - 1 : j;
+    double in = inside[i * size + j], out = outside[i * size + j];
+    return in > 0 ? in - 0.5 : 0.5 - out;
+}
+
+void annotate_mask(float *out, const annotate_site *site, const float *truth, int64_t depth,
+                   int64_t size, size_t index, int64_t reader)
+{
+    int64_t plane = size * size;
+    habit h = draw_habit(site, reader);
+    double *inside = fl_xcalloc((size_t)plane, sizeof *inside);
+    double *outside = fl_xcalloc((size_t)plane, sizeof *outside);
+    draw_noise wobble;
+    fl_rng rng;
+    fl_rng_init(&rng, site->seed, "outline", site->site,
+                (uint64_t)index * ANNOTATE_MAX_READERS + (uint64_t)reader);
+    for (int64_t d = 0; d < depth; d++) {
+        const float *from = truth + d * plane;
+        float *to = out + d * plane;
+        draw_noise_init(&wobble, &rng);
+        bool empty = is_empty(from, plane);
+        if (!empty) {
+            distance_to(inside, from, 0, size);
+            distance_to(outside, from, 1, size);
+        }
+        for (int64_t i = 0; i < plane; i++) {
+            double x = draw_centre(i % size, size), y = draw_centre(i / size, size);
+            double at = empty ? -1
+                              : signed_at(inside, outside, size,
+                                          (double)(i / size) - h.down * (double)size,
+                                          (double)(i % size) - h.right * (double)size);
+            double moved = h.grow + h.rough * draw_fractal_at(&wobble, x, y, 3, 2);
+            to[i] = !empty && at + moved * (double)size > 0 ? 1.0f : 0.0f;
+        }
+    }
+    free(inside);
+    free(outside);
+}
