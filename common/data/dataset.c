@@ -392,6 +392,7 @@ void data_set_destroy(data_set **set)
         free(s->blocks[i]);
     }
     free(s->blocks);
+    data_cache_destroy(&s->cache);
     for (int k = 0; k < DATA_N_SPLITS; k++) {
         free(s->by_split[k]);
     }
@@ -481,12 +482,22 @@ const char *data_set_feature_name(const data_set *s, size_t i)
     return s->features != NULL ? s->features[i] : NULL;
 }
 
+/* A cache must know what is read of it, or the process would come to hold all of its pages. */
+static void looked_at(const data_entry *e)
+{
+    if (e->cache != NULL) {
+        data_cache_looked_at(e->cache, data_input_bytes(&e->input));
+    }
+}
+
 void data_set_batch(const data_set *s, const size_t *index, size_t n, float *x)
 {
     size_t F = data_set_n_features(s);
     for (size_t i = 0; i < n; i++) {
         FL_REQUIRE(index[i] < s->n);
-        data_input_copy(x + i * F, &s->entries[index[i]].input, F);
+        const data_entry *e = &s->entries[index[i]];
+        data_input_copy(x + i * F, &e->input, F);
+        looked_at(e);
     }
 }
 
@@ -505,6 +516,7 @@ fl_status data_set_batch_shifted(const data_set *s, const data_shift *chain, uin
         const data_entry *e = &s->entries[index[i]];
         float *image = x + i * F;
         data_input_copy_raw(image, &e->input, F);
+        looked_at(e);
         fl_status st = data_input_shift_values(image, &s->spec.input, chain, seed, e->case_id, err);
         if (st != FL_OK) {
             return st;

@@ -163,6 +163,12 @@ fl_status data_input_shift(data_input *in, const data_shift *chain, uint64_t see
     return FL_OK;
 }
 
+size_t data_input_bytes(const data_input *in)
+{
+    size_t item = in->sample == DATA_SAMPLE_U8 ? 1 : in->sample == DATA_SAMPLE_U16 ? 2 : 4;
+    return (size_t)nn_shape_count(&in->shape, 1) * item;
+}
+
 void data_input_copy_raw(float *x, const data_input *in, size_t n)
 {
     const uint8_t *bytes = in->samples;

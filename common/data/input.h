@@ -42,6 +42,9 @@ fl_status data_input_shift_values(float *x, const nn_shape *shape, const data_sh
 fl_status data_input_shift(data_input *in, const data_shift *chain, uint64_t seed, const char *name,
                            fl_err *err);
 
+/* Of the samples in memory. */
+size_t data_input_bytes(const data_input *in);
+
 /* x = (sample / full - mean) * factor; n values. */
 void data_input_copy(float *x, const data_input *in, size_t n);
 /* x = sample / full, in [0, 1]. */

@@ -11,6 +11,7 @@
 
 #include "base/hash.h"
 #include "base/sys.h"
+#include "data/cache.h"
 #include "data/mask.h"
 #include "data/set.h"
 
@@ -201,13 +202,12 @@ static fl_status assign_splits(data_set *s, const manifest_columns *m, fl_err *e
 /* --- files --- */
 
 typedef struct {
-    const data_set *set;
+    data_set *set;
     const manifest_columns *columns;
     const nn_shape *expect;
-    data_input *inputs;  // [entry]
-    data_masks *masks;   // [entry]
-    double (*spacing_mm)[3];  // [entry]
-    fl_err **errors;     // [entry], NULL where all went well
+    data_decoded *cases;  // [entry]
+    size_t n_done;
+    data_cache *cache;  // where their samples are, or NULL; the set's
 } decoding;
 
 /* Appends a further file's image, on the first one's grid, as channels. */
@@ -288,9 +288,9 @@ static fl_status read_files(data_image *out, const manifest_columns *m, char *co
     return st;
 }
 
-static void decode(void *context, size_t i)
+static void decode(void *context, size_t i, data_decoded *out)
 {
-    decoding *d = context;
+    const decoding *d = context;
     const data_entry *e = &d->set->entries[i];
     const manifest_columns *m = d->columns;
     fl_err err = FL_ERR_INIT;
@@ -300,18 +300,19 @@ static void decode(void *context, size_t i)
     fl_status st = read_files(&image, m, m->csv->cell[e->row], where, &err);
     data_grid grid = data_grid_of(&image);
     if (st == FL_OK) {
-        st = data_input_make(&d->inputs[i], &image, m->r, d->expect, e->case_id, where, &err);
+        st = data_input_make(&out->input, &image, m->r, d->expect, e->case_id, where, &err);
     }
     if (st == FL_OK) {
-        data_grid_spacing(d->spacing_mm[i], &grid, image.view);
+        data_grid_spacing(out->spacing_mm, &grid, image.view);
     }
     if (st == FL_OK && d->set->spec.task == DATA_SEGMENT) {
-        st = data_masks_read(&d->masks[i], &m->masks, m->csv->cell[e->row], m->dir, &grid,
-                             image.view, &d->inputs[i].shape, &m->coding, where, &err);
+        st = data_masks_read(&out->masks, &m->masks, m->csv->cell[e->row], m->dir, &grid,
+                             image.view, &out->input.shape, &m->coding, where, &err);
     }
     if (st != FL_OK) {
-        d->errors[i] = fl_xcalloc(1, sizeof err);
-        *d->errors[i] = err;
+        data_decoded_clear(out);
+        out->error = fl_xcalloc(1, sizeof err);
+        *out->error = err;
     }
     data_image_clear(&image);
     free(where);
@@ -339,19 +340,20 @@ static const char *reason_of(fl_status status)
 static void expect_first_shape(decoding *d, data_set *s)
 {
     for (size_t i = 0; i < s->n; i++) {
-        if (d->errors[i] != NULL) {
+        const nn_shape *shape = &d->cases[i].input.shape;
+        if (d->cases[i].error != NULL) {
             continue;
         }
         if (s->spec.input.rank == 0) {
-            s->spec.input = d->inputs[i].shape;
+            s->spec.input = *shape;
         }
-        if (!nn_shape_equal(&d->inputs[i].shape, &s->spec.input)) {
+        if (!nn_shape_equal(shape, &s->spec.input)) {
             char ours[128];
             char theirs[128];
-            nn_shape_text(ours, sizeof ours, &d->inputs[i].shape);
+            nn_shape_text(ours, sizeof ours, shape);
             nn_shape_text(theirs, sizeof theirs, &s->spec.input);
-            d->errors[i] = fl_xcalloc(1, sizeof *d->errors[i]);
-            fl_fail(d->errors[i], FL_ECONFIG,
+            d->cases[i].error = fl_xcalloc(1, sizeof *d->cases[i].error);
+            fl_fail(d->cases[i].error, FL_ECONFIG,
                     "%s:%d: input: expected %s as the first image, found %s (preprocess can change "
                     "channels and resize)",
                     d->columns->r->manifest, s->entries[i].line, theirs, ours);
@@ -359,59 +361,162 @@ static void expect_first_shape(decoding *d, data_set *s)
     }
 }
 
+static void take_case(data_set *s, data_entry *e, const data_decoded *from, data_cache *cache)
+{
+    e->input = from->input;
+    e->mask = from->masks.mask;
+    e->masks = from->masks.masks;
+    e->cache = cache;
+    memcpy(e->spacing_mm, from->spacing_mm, sizeof e->spacing_mm);
+    if (cache == NULL) {
+        data_set_own(s, from->input.samples);
+        data_set_own(s, from->masks.block);
+    }
+}
+
 /* Keeps the entries whose files were good, or stops at the first bad one. */
-static fl_status take_inputs(data_set *s, decoding *d, bool skip, fl_err *err)
+static fl_status take_cases(data_set *s, decoding *d, bool skip, fl_err *err)
 {
     fl_status st = FL_OK;
     size_t kept = 0;
 
     expect_first_shape(d, s);
     for (size_t i = 0; i < s->n; i++) {
-        if (d->errors[i] == NULL && st == FL_OK) {
-            s->entries[i].input = d->inputs[i];
-            s->entries[i].mask = d->masks[i].mask;
-            s->entries[i].masks = d->masks[i].masks;
-            memcpy(s->entries[i].spacing_mm, d->spacing_mm[i], sizeof d->spacing_mm[i]);
-            data_set_own(s, d->inputs[i].samples);
-            data_set_own(s, d->masks[i].block);
+        data_decoded *c = &d->cases[i];
+        if (c->error == NULL && st == FL_OK) {
+            take_case(s, &s->entries[i], c, d->cache);
             s->entries[kept++] = s->entries[i];
             continue;
         }
-        free(d->inputs[i].samples);
-        free(d->masks[i].block);
-        if (d->errors[i] != NULL && skip) {
-            data_set_refuse(s, reason_of(d->errors[i]->status), 1);
-        } else if (d->errors[i] != NULL && st == FL_OK) {
-            st = fl_fail(err, d->errors[i]->status, "%s", d->errors[i]->text);
+        if (c->error != NULL && skip) {
+            data_set_refuse(s, reason_of(c->error->status), 1);
+        } else if (c->error != NULL && st == FL_OK) {
+            st = fl_fail(err, c->error->status, "%s", c->error->text);
+        }
+        if (d->cache != NULL) {
+            free(c->error);  // the rest is the cache's
+        } else {
+            data_decoded_clear(c);
         }
     }
     s->n = kept;
     return st;
 }
 
+/* --- in memory or in a cache --- */
+
+/* All that the contents of a cache depend on. */
+static void key_of(data_cache_plan *plan, const decoding *d)
+{
+    const manifest_columns *m = d->columns;
+    const data_set *s = d->set;
+    fl_sha256 hash;
+
+    fl_sha256_init(&hash);
+    fl_sha256_add(&hash, FL_VERSION, sizeof FL_VERSION);
+    data_cache_add_identity(&hash, m->r->name);  // dataset.yaml
+    data_cache_add_identity(&hash, m->r->manifest);
+    fl_sha256_add(&hash, &s->spec.task, sizeof s->spec.task);
+    fl_sha256_add(&hash, &s->spec.input, sizeof s->spec.input);
+    fl_sha256_add(&hash, s->spec.classes, s->spec.n_classes * sizeof s->spec.classes[0]);
+    for (size_t i = 0; i < s->n; i++) {
+        char *const *cell = m->csv->cell[s->entries[i].row];
+        for (size_t f = 0; f < m->n_files; f++) {
+            char *path = fl_path_join(m->dir, cell[m->file[f]]);
+            data_cache_add_identity(&hash, path);
+            free(path);
+        }
+        if (s->spec.task == DATA_SEGMENT) {
+            data_mask_add_identity(&hash, &m->masks, cell, m->dir);
+        }
+    }
+    fl_sha256_done(&hash, plan->key);
+    fl_sha256_init(&hash);
+    fl_sha256_add(&hash, m->r->name, strlen(m->r->name));
+    fl_sha256_done(&hash, plan->set);
+}
+
+static fl_status decode_to_cache(decoding *d, const char *dir, fl_err *err)
+{
+    data_set *s = d->set;
+    data_cache_plan plan = {.dir = dir,
+                            .n = s->n,
+                            .n_annotators = d->columns->masks.n,
+                            .stop = !d->columns->r->skip_bad_files};
+
+    key_of(&plan, d);
+    fl_status st = data_cache_open(&d->cache, &plan, decode, d, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    s->cache = d->cache;
+    for (size_t i = 0; i < s->n; i++) {
+        data_cache_get(&d->cases[i], d->cache, i);
+    }
+    return FL_OK;
+}
+
+static void decode_here(void *context, size_t i)
+{
+    decoding *d = context;
+    decode(d, d->n_done + i, &d->cases[d->n_done + i]);
+}
+
+/* Cases [n_done, to), on all cores. */
+static void decode_up_to(decoding *d, size_t to)
+{
+    fl_parallel(fl_n_cores(), to - d->n_done, decode_here, d);
+    d->n_done = to;
+}
+
+/* Whether all cases would need more memory than a data set is given, by the first few. */
+static bool is_large(decoding *d)
+{
+    size_t n = d->set->n;
+    size_t n_few = (size_t)fl_n_cores() < n ? (size_t)fl_n_cores() : n;
+    size_t most = 0;
+
+    decode_up_to(d, n_few);
+    for (size_t i = 0; i < n_few; i++) {
+        size_t bytes = data_decoded_bytes(&d->cases[i], d->columns->masks.n);
+        most = bytes > most ? bytes : most;
+    }
+    if (most <= DATA_MEMORY_BYTES / n) {
+        return false;
+    }
+    for (size_t i = 0; i < n_few; i++) {
+        data_decoded_clear(&d->cases[i]);
+    }
+    d->n_done = 0;
+    return true;
+}
+
 static fl_status decode_all(data_set *s, const manifest_columns *m, fl_err *err)
 {
     decoding d = {.set = s, .columns = m, .expect = &s->spec.input};
+    fl_status st = FL_OK;
+    char *dir = NULL;
 
-    d.inputs = fl_xcalloc(s->n, sizeof *d.inputs);
-    d.errors = fl_xcalloc(s->n, sizeof *d.errors);
-    d.masks = fl_xcalloc(s->n, sizeof *d.masks);
-    d.spacing_mm = fl_xcalloc(s->n, sizeof *d.spacing_mm);
     s->n_files = s->n * m->n_files;
     for (size_t i = 0; i < s->n && s->spec.task == DATA_SEGMENT; i++) {
         s->n_files += data_mask_count_files(&m->masks, m->csv->cell[s->entries[i].row]);
     }
-    fl_parallel(fl_n_cores(), s->n, decode, &d);
-
-    size_t n = s->n;
-    fl_status st = take_inputs(s, &d, m->r->skip_bad_files, err);
-    for (size_t i = 0; i < n; i++) {
-        free(d.errors[i]);
+    d.cases = fl_xcalloc(s->n, sizeof *d.cases);
+    const char *wanted = m->r->cache;
+    if (s->n > 0 && wanted == NULL && !m->r->no_cache && is_large(&d)) {
+        st = data_cache_default_dir(&dir, m->r->name, err);
+        wanted = dir;
     }
-    free(d.errors);
-    free(d.inputs);
-    free(d.masks);
-    free(d.spacing_mm);
+    if (st == FL_OK && s->n > 0 && wanted != NULL) {
+        st = decode_to_cache(&d, wanted, err);
+    } else if (st == FL_OK) {
+        decode_up_to(&d, s->n);
+    }
+    if (st == FL_OK) {
+        st = take_cases(s, &d, m->r->skip_bad_files, err);
+    }
+    free(dir);
+    free(d.cases);
     return st;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/sys.h"
 #include "data/preprocess.h"
 #include "data/set.h"
 
@@ -79,9 +80,8 @@ static fl_status check_place(const data_image *mask, const data_grid *grid, cons
         return fl_fail(err, FL_ECONFIG,
                        "%s: mask: expected the image's %lld frames of %lld x %lld pixels, found "
                        "%lld of %lld x %lld",
-                       where, (long long)grid->frames, (long long)grid->rows,
-                       (long long)grid->cols, (long long)mask->frames, (long long)mask->rows,
-                       (long long)mask->cols);
+                       where, (long long)grid->frames, (long long)grid->rows, (long long)grid->cols,
+                       (long long)mask->frames, (long long)mask->rows, (long long)mask->cols);
     }
     data_grid own = data_grid_of(mask);
     if (grid->has_affine && own.has_affine && !same_place(grid, &own)) {
@@ -281,6 +281,44 @@ size_t data_mask_count_files(const data_mask_columns *columns, char *const *cell
     return n;
 }
 
+/* Of a cell's files between "|" the one at *at, which then is at the next or NULL; caller's. */
+static char *next_file(const char **at)
+{
+    if (*at == NULL) {
+        return NULL;
+    }
+    const char *bar = strchr(*at, '|');
+    const char *from = *at + strspn(*at, " ");
+    size_t n = bar != NULL ? (size_t)(bar - from) : strlen(from);
+    while (n > 0 && from[n - 1] == ' ') {
+        n--;
+    }
+    *at = bar != NULL ? bar + 1 : NULL;
+    return fl_xstrndup(from, n);
+}
+
+static void add_identities(fl_sha256 *hash, const char *cell, const char *dir)
+{
+    const char *at = cell[0] != '\0' ? cell : NULL;
+    for (char *file; (file = next_file(&at)) != NULL;) {
+        char *path = fl_path_join(dir, file);
+        data_cache_add_identity(hash, path);
+        free(path);
+        free(file);
+    }
+}
+
+void data_mask_add_identity(fl_sha256 *hash, const data_mask_columns *columns, char *const *cell,
+                            const char *dir)
+{
+    if (columns->reference >= 0) {
+        add_identities(hash, cell[columns->reference], dir);
+    }
+    for (size_t a = 0; a < columns->n; a++) {
+        add_identities(hash, cell[columns->column[a]], dir);
+    }
+}
+
 /* What the files of a row are read for. */
 typedef struct {
     const char *dir;
@@ -311,20 +349,13 @@ static fl_status read_cell(uint8_t *code, const drawing *d, const char *cell, fl
         return fl_fail(err, FL_ELIMIT, "%s: mask: more than %d files", d->where,
                        DATA_MAX_MASK_FILES);
     }
-    for (const char *at = cell; at != NULL;) {
-        const char *bar = strchr(at, '|');
-        at += strspn(at, " ");
-        size_t n = bar != NULL ? (size_t)(bar - at) : strlen(at);
-        while (n > 0 && at[n - 1] == ' ') {
-            n--;
-        }
-        char *file = fl_xstrndup(at, n);
+    const char *at = cell;
+    for (char *file; (file = next_file(&at)) != NULL;) {
         fl_status st = add_file(code, d, file, err);
         free(file);
         if (st != FL_OK) {
             return st;
         }
-        at = bar != NULL ? bar + 1 : NULL;
     }
     return FL_OK;
 }

@@ -8,6 +8,7 @@
 #ifndef DATA_MASK_H
 #define DATA_MASK_H
 
+#include "base/hash.h"
 #include "data/coding.h"
 #include "data/formats.h"
 
@@ -27,6 +28,10 @@ fl_status data_mask_find(data_mask_columns *out, const data_csv *table, const ch
 
 /* Files that the masks of a row are read from. */
 size_t data_mask_count_files(const data_mask_columns *columns, char *const *cell);
+
+/* Adds what tells whether one of those has changed. */
+void data_mask_add_identity(fl_sha256 *hash, const data_mask_columns *columns, char *const *cell,
+                            const char *dir);
 
 /* Where the pixels of an image lie, before a step has moved them. */
 typedef struct {

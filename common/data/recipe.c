@@ -295,8 +295,27 @@ static void check_combinations(const data_recipe *r, fl_node root)
         fl_cfg_complain(
             root, "union: task, classes, attributes, split and preprocess are said by its members");
     }
+    if (r->origin != DATA_FROM_MANIFEST && (r->cache != NULL || r->no_cache)) {
+        fl_cfg_complain(root, "cache: only with a manifest");
+    }
     if (r->table.relation != DATA_NO_RULE && r->has_task && r->task != DATA_CLASSIFY) {
         fl_cfg_complain(root, "table: label: positive is for task classify");
+    }
+}
+
+/* The words auto and none, or a folder. */
+static void read_cache(data_recipe *out, fl_node root)
+{
+    const char *help = "folder for decoded images; auto: .consilium-cache here, for more than "
+                       "256 MiB; none: all in memory";
+    fl_node n = fl_cfg_get(root, "cache", help);
+    if (!fl_cfg_present(n)) {
+        return;
+    }
+    const char *word = fl_node_text(n, "cache");
+    out->no_cache = strcmp(word, "none") == 0;
+    if (!out->no_cache && strcmp(word, "auto") != 0) {
+        out->cache = fl_node_path(n, "cache");
     }
 }
 
@@ -321,6 +340,7 @@ void data_recipe_read_keys(data_recipe *out, fl_node root)
     out->skip_bad_files = fl_cfg_choice(
                               root, "on_error", on_error, 0,
                               "a bad file stops the opening, or is left out and counted") == 1;
+    read_cache(out, root);
     out->says_mask_threshold = fl_cfg_has(root, "mask_threshold");
     out->mask_threshold = fl_cfg_num(root, "mask_threshold", 1e-6, 65535, 1,
                                      "segment with two classes: mask values from here on are "

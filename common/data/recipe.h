@@ -106,6 +106,8 @@ typedef struct {
     data_split_rule split;
     data_preprocess preprocess;
     bool skip_bad_files;
+    const char *cache;  // path of a folder; NULL = beside dataset.yaml, for large sets
+    bool no_cache;      // all in memory
     data_uncertain uncertain;
     double prevalence;  // NAN when not said
     double mask_threshold;  // segment: the least foreground value

@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "data/cache.h"
 #include "data/coding.h"
 #include "data/dataset.h"
 #include "data/input.h"
@@ -29,6 +30,7 @@ typedef struct {
     const uint8_t *mask;      // (pixels) segment: codes; in a block; NULL unlabelled
     const uint8_t **masks;    // [annotator] likewise, NULL where one drew none; or NULL
     double spacing_mm[3];     // of the input's pixels
+    data_cache *cache;        // that the input's samples lie in, or NULL
     size_t row;               // 0-based in its file
     int line;                 // in its file, for messages
 } data_entry;
@@ -48,6 +50,7 @@ struct data_set {
     int64_t n_patients;
     void **blocks;  // memory of the inputs, from malloc
     size_t n_blocks;
+    data_cache *cache;        // of a manifest whose images are not kept in memory, or NULL
     const char **annotators;  // names, in the arena
     size_t n_annotators;
     const char **features;  // names of a table's columns, in the arena; or NULL

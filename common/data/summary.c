@@ -574,7 +574,7 @@ void data_set_sha256(uint8_t out[static 32], const data_set *s)
     add_number(&h, (int64_t)s->n);
     for (size_t i = 0; i < s->n; i++) {
         const data_entry *e = &s->entries[i];
-        data_input_copy(x, &e->input, F);
+        data_set_batch(s, &i, 1, x);
         fl_sha256_add(&h, x, F * sizeof *x);
         add_number(&h, e->split);
         add_number(&h, e->code);

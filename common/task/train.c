@@ -19,6 +19,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "data/ahead.h"
 #include "task/ops.h"
 #include "task/task.h"
 
@@ -34,6 +35,7 @@ struct task_trainer {
     float *grad;          // (P)
     size_t *order;        // (n_cases) the cases as the epoch visits them
     size_t *shuffled;     // (n_split) the same, with those without a label
+    data_ahead *ahead;    // NULL for a data set in memory
     bool *labelled;       // (n) of each case of the set
 };
 
@@ -118,6 +120,7 @@ fl_status task_trainer_new(task_trainer **out, const task_model *m,
     if ((st = make_plan(t, err)) != FL_OK) {
         goto done;
     }
+    t->ahead = data_ahead_new(set);
     *out = t;
     t = NULL;  // now the caller's
 done:
@@ -136,6 +139,7 @@ void task_trainer_destroy(task_trainer **trainer)
     free(t->grad);
     free(t->order);
     free(t->shuffled);
+    data_ahead_destroy(&t->ahead);
     free(t->labelled);
     FL_FREE(*trainer);
 }
@@ -164,6 +168,7 @@ static void shuffle_epoch(task_trainer *t, uint64_t seed, const char *site,
         }
     }
     FL_REQUIRE(n == t->n_cases);
+    data_ahead_start(t->ahead, t->order, n);
 }
 
 /* Batch number `position` of the epoch; returns its cases, fewer in the last. */
@@ -178,6 +183,7 @@ static int64_t fill_batch(task_trainer *t, int64_t position)
     int64_t n = left < t->batch ? left : t->batch;
     const size_t *index = t->order + from;
     float *target = nn_plan_target(t->plan);
+    data_ahead_at(t->ahead, (size_t)from);
     data_set_batch(t->set, index, (size_t)n, nn_plan_input(t->plan, 0));
     for (int64_t i = 0; i < n; i++) {
         data_case c = data_set_case(t->set, index[i]);
