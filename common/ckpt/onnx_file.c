@@ -43,7 +43,7 @@ static fl_status map_file(onnx_bytes *out, const char *path, size_t max, fl_err 
 
     *out = (onnx_bytes){0};
     if (fd < 0 || fstat(fd, &info) != 0) {
-        st = fl_fail(err, FL_EIO, "%s: %s", path, strerror(errno));
+        st = fl_fail_errno(err, errno, path);
     } else if (!S_ISREG(info.st_mode)) {
         st = fl_fail(err, FL_EIO, "%s: not a file", path);
     } else if ((uintmax_t)info.st_size > max) {
