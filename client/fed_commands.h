@@ -1,5 +1,5 @@
 /*
- * fed_commands.h - join, run, approve and sent: the client in a federation
+ * fed_commands.h - join, run, approve, sent and verify: the client in a federation
  *
  * Each is a subcommand of main.c's table; argv[0] is its name.
  */
@@ -17,6 +17,10 @@ const fl_opt *client_run_options(void);
 
 fl_status client_approve(int argc, char **argv, fl_err *err);
 const fl_opt *client_approve_options(void);
+
+/* verify.c */
+fl_status client_verify(int argc, char **argv, fl_err *err);
+const fl_opt *client_verify_options(void);
 
 fl_status client_sent(int argc, char **argv, fl_err *err);
 const fl_opt *client_sent_options(void);

@@ -21,6 +21,13 @@ static const fl_command commands[] = {
     {"sent", "--home DIR [--run R]",
      "list every message that left this hospital", NULL,
      client_sent, client_sent_options},
+    {"verify", "--home DIR RUN",
+     "check a coordinator's record of a run against what this hospital kept",
+     "RUN is a run's folder at the coordinator, or a copy of its audit.jsonl.  A "
+     "record\nthat was cut, rewritten or forked lacks a head that the hospital was "
+     "given; one\nwith a contribution that it did not send, or without one that it "
+     "did, does not hold.",
+     client_verify, client_verify_options},
     {"check-data", "DATASET [--job JOB.yaml]",
      "show what a data set holds and whether it fits a job",
      "Prints how many files, cases and patients were read and left out, the "

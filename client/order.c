@@ -217,7 +217,7 @@ static fl_status check_round(const order_work *w, const local *l, fl_err *err)
 {
     uint32_t round = w->order.key.round.n;
     if (w->order.key.kind == FED_SCORE && w->order.histogram_bins > 0) {
-        round &= 0x7fffffffu;  // see fed.proto
+        round = fed_plain_round(w->order.key.round);
     }
     bool is_check = w->order.key.kind == FED_CHECK;
     if (is_check ? round == 0 : round >= 1 && round <= l->job.rounds) {

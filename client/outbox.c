@@ -31,7 +31,6 @@ enum {
 };
 
 static const char mark[8] = {'f', 'e', 'd', '-', 'o', 'u', 't', '1'};
-static const char contribution_label[] = "consilium contribution 1";
 static const char enrol_label[] = "consilium enrol 1";
 
 // ------------------------------------------------------- what each kind holds
@@ -241,24 +240,6 @@ static fl_status put_payload(int fd, fed_offer *o, fed_encoding enc, const void 
     return st;
 }
 
-static void sign(fed_offer *o, const home *h)
-{
-    fl_buf bytes = FL_BUF_INIT;
-    fed_offer_bytes(o, &bytes);
-    fed_sign(&o->signature, h->id, contribution_label, bytes.data, bytes.n);
-    fl_buf_clear(&bytes);
-}
-
-static bool is_signed_by(const fed_offer *o, const home *h)
-{
-    fl_buf bytes = FL_BUF_INIT;
-    fed_verify_key key = fed_identity_verify(h->id);
-    fed_offer_bytes(o, &bytes);
-    bool good = fed_verify(&o->signature, &key, contribution_label, bytes.data, bytes.n);
-    fl_buf_clear(&bytes);
-    return good;
-}
-
 static fl_status put_tail(int fd, const fed_offer *o, const char *path, fl_err *err)
 {
     fed_msg *m = fl_xcalloc(1, sizeof *m);
@@ -296,7 +277,7 @@ static fl_status put(outbox_item *out, const home *h, const fed_offer *draft, fe
     if ((st = put_payload(out->fd, o, enc, items, n, path, err)) != FL_OK) {
         goto done;
     }
-    sign(o, h);
+    fed_offer_sign(o, h->id);
     if ((st = put_tail(out->fd, o, path, err)) != FL_OK) {
         goto done;
     }
@@ -474,6 +455,7 @@ fl_status outbox_open(outbox_item *out, const home *h, const char *run, const fe
                       fl_err *err)
 {
     char *path = item_path(h, key);
+    fed_verify_key own = fed_identity_verify(h->id);
     fl_status st = FL_OK;
     out->fd = open(path, O_RDONLY | O_CLOEXEC);
     if (out->fd < 0) {
@@ -481,7 +463,7 @@ fl_status outbox_open(outbox_item *out, const home *h, const char *run, const fe
         goto done;
     }
     if (!get_offer(&out->offer, out->fd) || !fed_order_key_equal(&out->offer.key, key) ||
-        !is_signed_by(&out->offer, h) || !payload_is_whole(out)) {
+        !fed_offer_verify(&out->offer, &own) || !payload_is_whole(out)) {
         fl_log(FL_LOG_WARN, "outbox.damaged", "site=%s kind=%s round=%" PRIu32, h->site.text,
                receipts_kind(key->kind), key->round.n);
         unlink(path);

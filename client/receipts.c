@@ -97,13 +97,21 @@ void receipts_mend(const home *h)
     free(all);
 }
 
-static bool is_wanted(const json_t *line, const char *run)
+fl_status receipts_add_head(const home *h, const fed_order *order, fl_err *err)
 {
-    return json_is_object(line) && strcmp(fl_json_get_string(line, "what", ""), "sent") == 0 &&
-           (run == NULL || strcmp(fl_json_get_string(line, "run", ""), run) == 0);
+    char last[FL_HEX_DIGEST], signature[2 * FED_SIGNATURE_BYTES + 1];
+    fl_hex(last, order->head.last.bytes, sizeof order->head.last.bytes);
+    fl_hex(signature, order->head_signature.bytes, sizeof order->head_signature.bytes);
+    json_t *line = receipts_new("head", "order", order->run, &order->key);
+    json_object_set_new(line, "lines", json_integer((json_int_t)order->head.n_lines));
+    json_object_set_new(line, "last", json_string(last));
+    json_object_set_new(line, "signature", json_string(signature));
+    return receipts_add(h, line, err);
 }
 
-fl_status receipts_sent(json_t **out, const home *h, const char *run, fl_err *err)
+/* The lines whose members have these texts; NULL = any. */
+static fl_status select_lines(json_t **out, const home *h, const char *what, const char *run,
+                              const char *job, fl_err *err)
 {
     char *all = NULL;
     size_t n = 0;
@@ -116,14 +124,32 @@ fl_status receipts_sent(json_t **out, const home *h, const char *run, fl_err *er
     *out = json_array();
     for (char *text = strtok_r(all, "\n", &rest); text != NULL;
          text = strtok_r(NULL, "\n", &rest)) {
-        // A line that a power cut tore is no JSON; it was never sent.
+        // A line that a power cut tore is no JSON; what it told of was never sent.
         json_t *line = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-        if (is_wanted(line, run)) {
-            json_object_del(line, "what");
+        if (json_is_object(line) &&
+            (what == NULL || strcmp(fl_json_get_string(line, "what", ""), what) == 0) &&
+            (run == NULL || strcmp(fl_json_get_string(line, "run", ""), run) == 0) &&
+            (job == NULL || strcmp(fl_json_get_string(line, "job", ""), job) == 0)) {
             json_array_append(*out, line);
         }
         json_decref(line);
     }
     free(all);
     return FL_OK;
+}
+
+fl_status receipts_of_job(json_t **out, const home *h, const fed_digest *job, fl_err *err)
+{
+    char hex[FL_HEX_DIGEST];
+    fl_hex(hex, job->bytes, sizeof job->bytes);
+    return select_lines(out, h, NULL, NULL, hex, err);
+}
+
+fl_status receipts_sent(json_t **out, const home *h, const char *run, fl_err *err)
+{
+    fl_status st = select_lines(out, h, "sent", run, NULL, err);
+    for (size_t i = 0; st == FL_OK && i < json_array_size(*out); i++) {
+        json_object_del(json_array_get(*out, i), "what");
+    }
+    return st;
 }

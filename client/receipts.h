@@ -5,6 +5,9 @@
  *     {"what": "sent", "kind", "run", "job", "round", "fields", "bytes",
  *      "digest", "signature", "time"}          before byte one is sent
  *     {"what": "accepted" | "refused", ...}    the coordinator's answer
+ *     {"what": "head", "run", "job", "lines", "last", "signature", "time"}
+ *                                              how far the coordinator's audit record
+ *                                              went, under its signature (fed/audit.h)
  * Threads: any; a line is appended in one write.
  */
 #ifndef CLIENT_RECEIPTS_H
@@ -31,6 +34,11 @@ fl_status receipts_find(const home *h, const char *text, bool *found, fl_err *er
 /* Ends a line that a power cut tore, so that the next one stands alone. */
 void receipts_mend(const home *h);
 
+/* Keeps the head that came with an order. */
+fl_status receipts_add_head(const home *h, const fed_order *order, fl_err *err);
+
+/* Every line of a job, in order.  New reference. */
+fl_status receipts_of_job(json_t **out, const home *h, const fed_digest *job, fl_err *err);
 /* What left: the "sent" lines of one run, or of all (NULL).  New reference. */
 fl_status receipts_sent(json_t **out, const home *h, const char *run, fl_err *err);
 

@@ -41,6 +41,8 @@
 #include "client/order.h"
 #include "client/outbox.h"
 #include "client/policy.h"
+#include "client/receipts.h"
+#include "fed/audit.h"
 #include "fed/update.h"
 
 enum {
@@ -69,6 +71,8 @@ struct session {
     fed_order next;   // came while a worker has another one
     bool has_next;
     bool said_pending;  // to the current order
+    fed_digest kept_job;       // the audit head that was kept last: of this job,
+    fed_round_no kept_commit;  // when this round was the last committed one
     fetch job, model, report;
     local *local;  // the workers' between orders
     order_work work;
@@ -83,12 +87,6 @@ struct session {
     char why[FED_TEXT_BYTES];
     fed_msg msg;  // in the making
 };
-
-/* A SCORE order that asks for a histogram has the high bit of its round set. */
-static uint32_t shown_round(const fed_order_key *key)
-{
-    return key->round.n & 0x7fffffffu;
-}
 
 // -------------------------------------------------------------- the connection
 
@@ -133,7 +131,7 @@ static void reply(session *s, fed_answer answer, bool mismatch, const char *text
     outbox_reply(&s->msg, s->home, s->order.run, key, answer, mismatch, text);
     fl_log(FL_LOG_WARN, answer == FED_PENDING ? "order.waits" : "order.refused",
            "site=%s order=%s round=%" PRIu32 " %s", s->home->site.text, fed_order_name(key->kind),
-           shown_round(key), s->msg.u.reply.text);
+           fed_plain_round(key->round), s->msg.u.reply.text);
     say(s, &s->msg, NULL, 0);
     bool ends_job = key->kind == FED_CHECK || key->kind == FED_DONE;
     if (answer == FED_REFUSE && ends_job && s->outcome == SESSION_SERVES) {
@@ -223,7 +221,7 @@ static void on_verdict(session *s, const fed_msg *m, int64_t now_ms)
     s->stage = IDLE;
     fl_log(accepted ? FL_LOG_INFO : FL_LOG_WARN, accepted ? "order.accepted" : "order.not_accepted",
            "site=%s order=%s round=%" PRIu32 " %s", s->home->site.text, fed_order_name(o->key.kind),
-           shown_round(&o->key), m->u.verdict.text);
+           fed_plain_round(o->key.round), m->u.verdict.text);
     if (!s->settled) {
         outbox_verdict(s->home, s->order.run, o, accepted, m->u.verdict.text);
     }
@@ -418,7 +416,7 @@ static void start(session *s, const fed_order *o, int64_t now_ms)
         return;
     }
     fl_log(FL_LOG_INFO, "order", "site=%s order=%s round=%" PRIu32 " run=%s", s->home->site.text,
-           fed_order_name(o->key.kind), shown_round(&o->key), o->run);
+           fed_order_name(o->key.kind), fed_plain_round(o->key.round), o->run);
     if (is_in_outbox(s)) {
         begin_offer(s, now_ms);
         return;
@@ -458,9 +456,40 @@ static void on_same_order(session *s, int64_t now_ms)
     }
 }
 
+/*
+ * The head of the audit record that comes with an order must bear the
+ * coordinator's signature.  One is kept a commit, and the last.
+ */
+static bool keep_head(session *s, const fed_order *o)
+{
+    fl_err err = FL_ERR_INIT;
+    if (!o->has_head) {
+        return o->key.kind == FED_WAIT;
+    }
+    if (!fed_audit_verify(&o->head_signature, &s->home->coordinator_sign, &o->key.job, o->run,
+                          &o->head)) {
+        return false;
+    }
+    bool is_kept = fed_digest_equal(&s->kept_job, &o->key.job) &&
+                   s->kept_commit.n == o->committed.n && o->key.kind != FED_DONE;
+    if (!is_kept && receipts_add_head(s->home, o, &err) != FL_OK) {
+        fl_log(FL_LOG_ERROR, "receipts.write", "site=%s %s", s->home->site.text, err.text);
+        return true;  // the hospital's own disk: the next one is kept
+    }
+    s->kept_job = o->key.job;
+    s->kept_commit = o->committed;
+    return true;
+}
+
 static void on_order(session *s, const fed_msg *m, int64_t now_ms)
 {
     const fed_order *o = &m->u.order;
+    if (!keep_head(s, o)) {
+        fl_log(FL_LOG_ERROR, "order.unsigned",
+               "site=%s the order's audit head does not bear the coordinator's signature",
+               s->home->site.text);
+        return;
+    }
     outbox_settle(s->home, &o->key, o->committed);
     if (s->at_work && s->has_next) {
         s->next = *o;

@@ -114,12 +114,7 @@ fl_status check_offer(const check_job *c, const fed_offer *o, const fed_site_id 
     if (strcmp(o->site.text, site->text) != 0) {
         return fl_fail(err, FL_EDENIED, "the contribution is in the name of %s", o->site.text);
     }
-    fl_buf bytes = FL_BUF_INIT;
-    fed_offer_bytes(o, &bytes);
-    bool signed_well = fed_verify(&o->signature, key, "consilium contribution 1", bytes.data,
-                                  bytes.n);
-    fl_buf_clear(&bytes);
-    if (!signed_well) {
+    if (!fed_offer_verify(o, key)) {
         return fl_fail(err, FL_EDENIED, "the signature is not the site's");
     }
     if (memcmp(&o->base_model, base != NULL ? base : &none, sizeof none) != 0) {
@@ -242,7 +237,7 @@ static fl_status check_test(const check_job *c, const fed_offer *o, const json_t
 fl_status check_document(const check_job *c, const fed_offer *o, const char *text, size_t n,
                          fl_err *err)
 {
-    bool histogram = o->key.kind == FED_SCORE && (o->key.round.n & ROUND_THRESHOLD_BIT) != 0;
+    bool histogram = o->key.kind == FED_SCORE && (o->key.round.n & FED_HISTOGRAM_BIT) != 0;
     if (n == 0) {
         return o->key.kind == FED_TEST
                    ? fl_fail(err, FL_EFORMAT, "a test contribution needs its figures")

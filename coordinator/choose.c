@@ -199,7 +199,7 @@ fl_status choose_threshold(double *threshold, int64_t *bins, char why[static FED
         return FL_OK;
     }
     histograms h = {0};
-    fl_status st = record_answers(r, FED_SCORE, selected | ROUND_THRESHOLD_BIT, add_histogram, &h,
+    fl_status st = record_answers(r, FED_SCORE, selected | FED_HISTOGRAM_BIT, add_histogram, &h,
                                   err);
     if (st != FL_OK) {
         free_histograms(&h);

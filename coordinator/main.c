@@ -439,6 +439,10 @@ static const fl_command commands[] = {
     {"remove", "DIR SITE", "revoke a hospital's keys at once", NULL, run_remove, NULL},
     {"status", "DIR [--json]", "show what the runs are doing", NULL, coordinator_status,
      coordinator_status_options},
+    {"verify", "DIR/runs/R [--json]", "check a run's record, signatures and models, offline",
+     "Holds audit.jsonl, its signed head, state.db, the signature of every contribution and\nevery "
+     "model against each other, and names the first line or file that does not hold.",
+     coordinator_verify, coordinator_verify_options},
     {"report", "DIR/runs/R [--baselines FILE.json] [--compare DIR/runs/S]...",
      "make the pages of a finished run again", NULL, coordinator_report,
      coordinator_report_options},

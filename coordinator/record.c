@@ -19,6 +19,9 @@
  *          CHECK, else round_answer.  offer: the accepted Offer as it travelled, signature
  *          included; its digest binds, so that a second, different one is refused.
  *          payload: the document that came with it (updates stay in their spools)
+ * audit    the lines of audit.jsonl, whose file is a copy (audit.h)
+ * member   sites as the federation knew them when they were last noted
+ * refusal  what was refused, how often, and the count that was last noted
  */
 static const char schema[] =
     "CREATE TABLE run (id INTEGER PRIMARY KEY CHECK (id = 1), job BLOB NOT NULL, name TEXT NOT "
@@ -33,12 +36,173 @@ static const char schema[] =
     "CREATE TABLE answer (kind INTEGER, round INTEGER, site TEXT, state INTEGER NOT NULL, reason "
     "TEXT NOT NULL DEFAULT '',"
     " time_ms INTEGER NOT NULL, digest BLOB, offer BLOB, payload BLOB, PRIMARY KEY (kind, round, "
-    "site)) WITHOUT ROWID;";
+    "site)) WITHOUT ROWID;"
+    "CREATE TABLE audit (seq INTEGER PRIMARY KEY, line TEXT NOT NULL);"
+    "CREATE TABLE member (name TEXT PRIMARY KEY, status TEXT NOT NULL, fingerprint TEXT NOT NULL);"
+    "CREATE TABLE refusal (what TEXT, reason TEXT, address TEXT, count INTEGER NOT NULL,"
+    " noted INTEGER NOT NULL, PRIMARY KEY (what, reason, address)) WITHOUT ROWID;";
+
+enum { MAX_REFUSALS = 1000 };  // different ones; more are lumped together
 
 struct record {
     store *db;
     int64_t created_ms, entered_ms;
+    fed_audit_head head;    // of the audit record, open transaction included
+    fed_audit_head before;  // the open transaction
 };
+
+// ------------------------------------------------------------ the audit record
+
+fl_status record_note(record *r, json_t *fields, fl_err *err)
+{
+    FL_REQUIRE(fields != NULL);
+    char *line = fed_audit_line(fields, &r->head, fl_wall_ms());
+    fl_status st = store_do(r->db, err, "INSERT INTO audit VALUES (?, ?)", "it",
+                            (int64_t)r->head.n_lines + 1, line);
+    if (st == FL_OK) {
+        fed_audit_extend(&r->head, line, strlen(line));
+    }
+    free(line);
+    return st;
+}
+
+const fed_audit_head *record_head(const record *r)
+{
+    return &r->head;
+}
+
+fl_status record_lines(record *r, uint64_t from,
+                       fl_status (*each)(void *ctx, uint64_t number, const char *line,
+                                         fl_err *err),
+                       void *ctx, fl_err *err)
+{
+    fl_status st = store_find(r->db, err, "SELECT seq, line FROM audit WHERE seq >= ? ORDER BY seq",
+                              "i", (int64_t)from);
+    while (st == FL_OK && store_row(r->db, &st, err)) {
+        if ((st = each(ctx, (uint64_t)store_int(r->db, 0), store_text(r->db, 1), err)) != FL_OK) {
+            store_end(r->db);
+            break;
+        }
+    }
+    return st;
+}
+
+static fl_status load_head(record *r, fl_err *err)
+{
+    r->head = (fed_audit_head){0};
+    fl_status st = store_find(r->db, err,
+                              "SELECT seq, line FROM audit ORDER BY seq DESC LIMIT 1", "");
+    while (st == FL_OK && store_row(r->db, &st, err)) {
+        const char *line = store_text(r->db, 1);
+        r->head.n_lines = (uint64_t)store_int(r->db, 0) - 1;
+        fed_audit_extend(&r->head, line, strlen(line));
+    }
+    return st;
+}
+
+fl_status record_follow_site(record *r, const fed_site_id *site, const char *status,
+                             const fed_public_key *curve, const fed_verify_key *sign, fl_err *err)
+{
+    char fingerprint[FED_FINGERPRINT_BYTES] = "", key[FL_HEX_DIGEST] = "";
+    if (sign != NULL) {
+        fed_fingerprint(fingerprint, curve, sign);
+        fl_hex(key, sign->bytes, sizeof sign->bytes);
+    }
+    fl_status st = store_do(r->db, err,
+                            "INSERT INTO member VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
+                            " status = excluded.status, fingerprint = excluded.fingerprint"
+                            " WHERE status != excluded.status OR"
+                            " fingerprint != excluded.fingerprint",
+                            "ttt", site->text, status, fingerprint);
+    if (st != FL_OK || store_changes(r->db) == 0) {
+        return st;
+    }
+    json_t *line = json_pack("{s:s, s:s, s:s}", "what", "site", "site", site->text, "status",
+                             status);
+    if (sign != NULL) {
+        json_object_set_new(line, "fingerprint", json_string(fingerprint));
+        json_object_set_new(line, "sign_key", json_string(key));
+    }
+    return record_note(r, line, err);
+}
+
+/* Notes the refusals that `which` selects. */
+static fl_status note_refusals(record *r, const char *sql, fl_err *err)
+{
+    json_t *lines = json_array();
+    fl_status st = store_find(r->db, err, sql, "");
+    while (st == FL_OK && store_row(r->db, &st, err)) {
+        json_array_append_new(
+            lines, json_pack("{s:s, s:s, s:s, s:s, s:I}", "what", "refusal", "of",
+                             store_text(r->db, 0), "reason", store_text(r->db, 1), "address",
+                             store_text(r->db, 2), "count", (json_int_t)store_int(r->db, 3)));
+    }
+    for (size_t i = 0; i < json_array_size(lines) && st == FL_OK; i++) {
+        json_t *line = json_incref(json_array_get(lines, i));
+        if ((st = store_do(r->db, err,
+                           "UPDATE refusal SET noted = count WHERE what = ? AND reason = ? AND "
+                           "address = ?",
+                           "ttt", fl_json_get_string(line, "of", ""),
+                           fl_json_get_string(line, "reason", ""),
+                           fl_json_get_string(line, "address", ""))) == FL_OK) {
+            st = record_note(r, json_incref(line), err);
+        }
+        json_decref(line);
+    }
+    json_decref(lines);
+    return st;
+}
+
+static fl_status count_refusals(record *r, int64_t *n, fl_err *err)
+{
+    fl_status st = store_find(r->db, err, "SELECT count(*) FROM refusal", "");
+    while (st == FL_OK && store_row(r->db, &st, err)) {
+        *n = store_int(r->db, 0);
+    }
+    return st;
+}
+
+fl_status record_refuse(record *r, const char *what, const char *reason, const char *address,
+                        int64_t count, fl_err *err)
+{
+    int64_t n = 0;
+    fl_status st = count_refusals(r, &n, err);
+    if (st == FL_OK) {
+        bool full = n >= MAX_REFUSALS;
+        st = store_do(r->db, err,
+                      "INSERT INTO refusal VALUES (?, ?, ?, ?, 0) ON CONFLICT (what, reason, "
+                      "address) DO UPDATE SET count = count + excluded.count",
+                      "ttti", what, full ? "many different reasons" : reason,
+                      full ? "others" : address, count);
+    }
+    return st == FL_OK ? note_refusals(r,
+                                       "SELECT what, reason, address, count FROM refusal"
+                                       " WHERE count >= 2 * noted AND count > noted"
+                                       " ORDER BY what, reason, address",
+                                       err)
+                       : st;
+}
+
+fl_status record_note_refusals(record *r, fl_err *err)
+{
+    return note_refusals(r,
+                         "SELECT what, reason, address, count FROM refusal WHERE count > noted"
+                         " ORDER BY what, reason, address",
+                         err);
+}
+
+// ----------------------------------------------------------------- open, close
+
+/* The first line. */
+static fl_status note_run(record *r, const fed_digest *job, const char *name, fl_err *err)
+{
+    char hex[FL_HEX_DIGEST];
+    fl_hex(hex, job->bytes, sizeof job->bytes);
+    return record_note(r,
+                       json_pack("{s:s, s:s, s:s, s:s}", "what", "run", "format",
+                                 "consilium-audit-1", "job", hex, "run", name),
+                       err);
+}
 
 static fl_status look_up_run(record *r, const fed_digest *job, const char *name, const char *path,
                              fl_err *err)
@@ -64,10 +228,17 @@ static fl_status look_up_run(record *r, const fed_digest *job, const char *name,
         return fl_fail(err, FL_ENOTFOUND, "%s: holds no run", path);
     }
     r->created_ms = r->entered_ms = fl_wall_ms();
-    return store_do(r->db, err,
-                    "INSERT INTO run (id, job, name, created_ms, state, round, selected, "
-                    "entered_ms) VALUES (1, ?, ?, ?, 0, 0, 0, ?)",
-                    "btii", (const void *)job, sizeof *job, name, r->created_ms, r->created_ms);
+    if ((st = record_begin(r, err)) == FL_OK &&
+        (st = store_do(r->db, err,
+                       "INSERT INTO run (id, job, name, created_ms, state, round, selected, "
+                       "entered_ms) VALUES (1, ?, ?, ?, 0, 0, 0, ?)",
+                       "btii", (const void *)job, sizeof *job, name, r->created_ms,
+                       r->created_ms)) == FL_OK &&
+        (st = note_run(r, job, name, err)) == FL_OK) {
+        st = record_commit(r, err);
+    }
+    record_rollback(r);
+    return st;
 }
 
 fl_status record_open(record **out, const char *path, const fed_digest *job, const char *name,
@@ -76,8 +247,8 @@ fl_status record_open(record **out, const char *path, const fed_digest *job, con
     *out = NULL;
     record *r = fl_xcalloc(1, sizeof *r);
     fl_status st;
-    if ((st = store_open(&r->db, path, "run", 1, schema, err)) != FL_OK ||
-        (st = look_up_run(r, job, name, path, err)) != FL_OK) {
+    if ((st = store_open(&r->db, path, "run", 2, schema, err)) != FL_OK ||
+        (st = load_head(r, err)) != FL_OK || (st = look_up_run(r, job, name, path, err)) != FL_OK) {
         record_close(&r);
         return st;
     }
@@ -95,17 +266,23 @@ void record_close(record **r)
 
 fl_status record_begin(record *r, fl_err *err)
 {
+    r->before = r->head;
     return store_begin(r->db, err);
 }
 
 fl_status record_commit(record *r, fl_err *err)
 {
-    return store_commit(r->db, err);
+    fl_status st = store_commit(r->db, err);
+    if (st == FL_OK) {
+        r->before = r->head;
+    }
+    return st;
 }
 
 void record_rollback(record *r)
 {
     store_rollback(r->db);
+    r->head = r->before;
 }
 
 // ------------------------------------------------------------------ writing
@@ -133,17 +310,49 @@ static fl_status put_enter(record *r, const round_machine *m, const round_step *
     fl_status st = store_do(
         r->db, err, "UPDATE run SET state = ?, round = ?, selected = ?, entered_ms = ?", "iiii",
         (int64_t)step->state, round, selected ? (int64_t)step->round : 0, r->entered_ms);
-    if (!round_asks(step->state) ||
-        !round_stage_of(step->state, step->round, &kind, &order_round)) {
-        return st;
-    }
-    for (size_t i = 0; i < round_n_sites(m) && st == FL_OK; i++) {
+    int64_t n_asked = 0;
+    bool asks = round_asks(step->state) &&
+                round_stage_of(step->state, step->round, &kind, &order_round);
+    for (size_t i = 0; i < round_n_sites(m) && st == FL_OK && asks; i++) {
         if (round_in_cohort(m, i)) {
             st = put_answer(r, kind, order_round, round_at(m, i)->name.text, ROUND_ASKED, "", err);
+            n_asked++;
         }
     }
-    return st;
+    if (st != FL_OK) {
+        return st;
+    }
+    json_t *line = json_pack("{s:s, s:s, s:I}", "what", "state", "state",
+                             round_state_name(step->state), "round", (json_int_t)step->round);
+    if (asks) {
+        json_object_set_new(line, "asked", json_integer((json_int_t)n_asked));
+    }
+    return record_note(r, line, err);
 }
+
+/* Stores a site's answer that is no contribution, and notes it. */
+static fl_status put_word(record *r, const char *what, fed_order_kind kind, uint32_t round,
+                          const char *site, int state, const char *reason, fl_err *err)
+{
+    char clean[FED_TEXT_BYTES];
+    fl_status st = put_answer(r, kind, round, site, state, reason, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    json_t *line = json_pack("{s:s, s:s, s:I, s:s}", "what", what, "kind", fed_order_name(kind),
+                             "round", (json_int_t)round, "site", site);
+    if (*reason != '\0') {
+        json_object_set_new(line, "reason",
+                            json_string(fed_msg_clean_text(clean, sizeof clean, reason)));
+    }
+    return record_note(r, line, err);
+}
+
+static const char *const check_words[] = {[ROUND_CHECK_ASKED] = "asked",
+                                          [ROUND_CHECK_PENDING] = "pending",
+                                          [ROUND_CHECK_JOINED] = "joined",
+                                          [ROUND_CHECK_REFUSED] = "refused",
+                                          [ROUND_CHECK_MISFIT] = "misfit"};
 
 fl_status record_step(record *r, const round_machine *m, const round_step *step, fl_err *err)
 {
@@ -154,16 +363,17 @@ fl_status record_step(record *r, const round_machine *m, const round_step *step,
     case ROUND_STEP_ENTER:
         return put_enter(r, m, step, err);
     case ROUND_STEP_CHECK:
-        return put_answer(r, FED_CHECK, 0, round_at(m, step->site)->name.text, (int)step->check,
-                          step->reason, err);
+        return put_word(r, check_words[step->check], FED_CHECK, 0,
+                        round_at(m, step->site)->name.text, (int)step->check, step->reason, err);
     case ROUND_STEP_ABSENT:
         FL_REQUIRE(has_stage);
-        return put_answer(r, kind, round, round_at(m, step->site)->name.text, ROUND_ABSENT,
-                          step->reason, err);
+        return put_word(r, "absent", kind, round, round_at(m, step->site)->name.text, ROUND_ABSENT,
+                        step->reason, err);
     case ROUND_STEP_ASK:
     case ROUND_STEP_LOST:
         FL_REQUIRE(has_stage);
-        return put_answer(r, kind, round, round_at(m, step->site)->name.text, ROUND_ASKED, "", err);
+        return put_word(r, step->kind == ROUND_STEP_ASK ? "asked" : "lost", kind, round,
+                        round_at(m, step->site)->name.text, ROUND_ASKED, "", err);
     case ROUND_STEP_ACCEPT:  // record_accept writes it
     case ROUND_STEP_STOP:
         break;
@@ -189,22 +399,37 @@ fl_status record_accept(record *r, const fed_offer *offer, const void *payload, 
         fl_wall_ms(), (const void *)&offer->digest, sizeof offer->digest, (const void *)packed.data,
         packed.n, payload, n);
     fl_buf_clear(&packed);
-    return st;
+    return st == FL_OK ? record_note(r, fed_audit_of_offer(offer), err) : st;
 }
 
 fl_status record_put_model(record *r, uint32_t round, const record_model *model, fl_err *err)
 {
-    return store_do(r->db, err, "INSERT OR REPLACE INTO model VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    "ibbiiddi", (int64_t)round, (const void *)&model->object, sizeof model->object,
-                    (const void *)&model->id, sizeof model->id, (int64_t)model->bytes_up,
-                    (int64_t)model->bytes_down, model->seconds, model->loss, model->committed_ms);
+    char sha256[FL_HEX_DIGEST];
+    fl_status st = store_do(
+        r->db, err, "INSERT OR REPLACE INTO model VALUES (?, ?, ?, ?, ?, ?, ?, ?)", "ibbiiddi",
+        (int64_t)round, (const void *)&model->object, sizeof model->object,
+        (const void *)&model->id, sizeof model->id, (int64_t)model->bytes_up,
+        (int64_t)model->bytes_down, model->seconds, model->loss, model->committed_ms);
+    if (st != FL_OK) {
+        return st;
+    }
+    fl_hex(sha256, model->id.bytes, sizeof model->id.bytes);
+    return record_note(r,
+                       json_pack("{s:s, s:I, s:s}", "what", "model", "round", (json_int_t)round,
+                                 "model_sha256", sha256),
+                       err);
 }
 
 fl_status record_put_threshold(record *r, double threshold, int64_t bins, const char *why,
                                fl_err *err)
 {
-    return store_do(r->db, err, "UPDATE run SET threshold = ?, bins = ?, why = ?", "dit", threshold,
-                    bins, why);
+    fl_status st = store_do(r->db, err, "UPDATE run SET threshold = ?, bins = ?, why = ?", "dit",
+                            threshold, bins, why);
+    return st == FL_OK ? record_note(r,
+                                     json_pack("{s:s, s:o}", "what", "threshold", "value",
+                                               fl_json_number(threshold)),
+                                     err)
+                       : st;
 }
 
 fl_status record_put_site(record *r, const fed_site_id *site, const fed_verify_key *key,

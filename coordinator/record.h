@@ -16,7 +16,9 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/json.h"
 #include "coordinator/round.h"
+#include "fed/audit.h"
 #include "fed/msg.h"
 
 typedef struct record record;
@@ -66,7 +68,28 @@ fl_status record_put_threshold(record *r, double threshold, int64_t bins, const 
 fl_status record_put_site(record *r, const fed_site_id *site, const fed_verify_key *key,
                           const char *environment, fl_err *err);
 
+/* A line of the audit record that no function above writes; fields is taken. */
+fl_status record_note(record *r, json_t *fields, fl_err *err);
+/* A site as the federation knows it now: noted when that is news.  status: "enrolled",
+ * "removed" ...; keys: NULL while it has none. */
+fl_status record_follow_site(record *r, const fed_site_id *site, const char *status,
+                             const fed_public_key *curve, const fed_verify_key *sign, fl_err *err);
+/*
+ * count more refusals of one kind.  Noted the first time and whenever their number has doubled
+ * since, so that a flood does not fill the record; all: whatever is not noted yet.
+ */
+fl_status record_refuse(record *r, const char *what, const char *reason, const char *address,
+                        int64_t count, fl_err *err);
+fl_status record_note_refusals(record *r, fl_err *err);
+
 /* ---- reading ---- */
+/* How far the audit record goes, open transaction included. */
+const fed_audit_head *record_head(const record *r);
+/* Its lines from number `from` on, in order; each must not touch r. */
+fl_status record_lines(record *r, uint64_t from,
+                       fl_status (*each)(void *ctx, uint64_t number, const char *line,
+                                         fl_err *err),
+                       void *ctx, fl_err *err);
 /* Restores states and answers into a new machine. Sites that did not join are asked again. */
 fl_status record_load(record *r, round_machine *m, int64_t now_ms, fl_err *err);
 round_state record_state(record *r, fl_err *err);  // quick look; ROUND_N_STATES: unreadable

@@ -40,10 +40,11 @@ typedef struct {
     int site;  // index; -1: the one-time key of an invitation
 } known_key;
 
+/* Different ones, each counted; of a flood the last are lumped together. */
 typedef struct {
-    char what[32], reason[160], address[64];
-    int64_t count, first_ms, last_ms;
-} refusal;
+    roster_refusal item[MAX_PENDING_REFUSALS];
+    size_t n;
+} refusal_list;
 
 struct roster {
     store *db;
@@ -54,8 +55,8 @@ struct roster {
     pthread_mutex_t mutex;  // guards keys: roster_allow runs on another thread
     known_key *keys;        // sorted by key
     size_t n_keys;
-    refusal pending[MAX_PENDING_REFUSALS];
-    size_t n_pending;
+    refusal_list pending;  // not in the database yet
+    refusal_list news;     // in it, and not in a run's record yet
     bool unsaved;  // of any site
 };
 
@@ -494,30 +495,45 @@ void roster_seen(roster *r, size_t site, const char *software, const char *envir
     r->unsaved = true;
 }
 
-void roster_refuse(roster *r, const char *what, const char *reason, const char *address,
-                   uint64_t count, int64_t wall_ms)
+static void count_refusal(refusal_list *list, const roster_refusal *more)
 {
-    refusal *found = NULL, wanted = {.first_ms = wall_ms};
-    snprintf(wanted.what, sizeof wanted.what, "%s", what);
-    fed_msg_clean_text(wanted.reason, sizeof wanted.reason, reason);  // it may quote a liar
-    fed_msg_clean_text(wanted.address, sizeof wanted.address, address);
-    for (size_t i = 0; i < r->n_pending && found == NULL; i++) {
-        refusal *p = &r->pending[i];
-        if (strcmp(p->what, wanted.what) == 0 && strcmp(p->reason, wanted.reason) == 0 &&
-            strcmp(p->address, wanted.address) == 0) {
+    roster_refusal *found = NULL;
+    for (size_t i = 0; i < list->n && found == NULL; i++) {
+        roster_refusal *p = &list->item[i];
+        if (strcmp(p->what, more->what) == 0 && strcmp(p->reason, more->reason) == 0 &&
+            strcmp(p->address, more->address) == 0) {
             found = p;
         }
     }
-    if (found == NULL && r->n_pending == MAX_PENDING_REFUSALS) {
-        found = &r->pending[MAX_PENDING_REFUSALS - 1];  // a flood: lumped together
+    if (found == NULL && list->n == MAX_PENDING_REFUSALS) {
+        found = &list->item[MAX_PENDING_REFUSALS - 1];
         snprintf(found->address, sizeof found->address, "others");
     }
     if (found == NULL) {
-        found = &r->pending[r->n_pending++];
-        *found = wanted;
+        list->item[list->n++] = *more;
+        return;
     }
-    found->count += (int64_t)count;
-    found->last_ms = wall_ms;
+    found->count += more->count;
+    found->last_ms = more->last_ms;
+}
+
+void roster_refuse(roster *r, const char *what, const char *reason, const char *address,
+                   uint64_t count, int64_t wall_ms)
+{
+    roster_refusal more = {.count = (int64_t)count, .first_ms = wall_ms, .last_ms = wall_ms};
+    snprintf(more.what, sizeof more.what, "%s", what);
+    fed_msg_clean_text(more.reason, sizeof more.reason, reason);  // it may quote a liar
+    fed_msg_clean_text(more.address, sizeof more.address, address);
+    count_refusal(&r->pending, &more);
+}
+
+bool roster_take_refusal(roster *r, roster_refusal *out)
+{
+    if (r->news.n == 0) {
+        return false;
+    }
+    *out = r->news.item[--r->news.n];
+    return true;
 }
 
 static fl_status count_rows(roster *r, int64_t *rows, fl_err *err)
@@ -531,7 +547,7 @@ static fl_status count_rows(roster *r, int64_t *rows, fl_err *err)
 
 fl_status roster_flush(roster *r, fl_err *err)
 {
-    if (r->n_pending == 0 && !r->unsaved) {
+    if (r->pending.n == 0 && !r->unsaved) {
         return FL_OK;
     }
     int64_t rows = 0;
@@ -539,8 +555,8 @@ fl_status roster_flush(roster *r, fl_err *err)
     if (st == FL_OK) {
         st = count_rows(r, &rows, err);
     }
-    for (size_t i = 0; i < r->n_pending && st == FL_OK; i++) {
-        const refusal *p = &r->pending[i];
+    for (size_t i = 0; i < r->pending.n && st == FL_OK; i++) {
+        const roster_refusal *p = &r->pending.item[i];
         st = store_do(
             r->db, err,
             "INSERT INTO refusal VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (what, reason, address)"
@@ -565,7 +581,10 @@ fl_status roster_flush(roster *r, fl_err *err)
     if (st != FL_OK) {
         return st;
     }
-    r->n_pending = 0;
+    for (size_t i = 0; i < r->pending.n; i++) {
+        count_refusal(&r->news, &r->pending.item[i]);
+    }
+    r->pending.n = 0;
     r->unsaved = false;
     for (size_t i = 0; i < r->n_sites; i++) {
         r->sites[i].unsaved = false;

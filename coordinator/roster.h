@@ -75,6 +75,12 @@ fl_status roster_confirm(roster *r, const char *site, fl_err *err);  // FL_ENOTF
 /* Revokes keys and invitations at once. */
 fl_status roster_remove(roster *r, const char *site, fl_err *err);
 
+/* Equal refusals, counted. */
+typedef struct {
+    char what[32], reason[160], address[64];
+    int64_t count, first_ms, last_ms;
+} roster_refusal;
+
 /* What a site said in its Hello, and someone turned away: kept in memory until
  * roster_flush writes all of it in one transaction. */
 void roster_seen(roster *r, size_t site, const char *software, const char *environment,
@@ -82,6 +88,8 @@ void roster_seen(roster *r, size_t site, const char *software, const char *envir
 void roster_refuse(roster *r, const char *what, const char *reason, const char *address,
                    uint64_t count, int64_t wall_ms);
 fl_status roster_flush(roster *r, fl_err *err);
+/* Some that were flushed and not taken yet, for a run's record; false: none. */
+bool roster_take_refusal(roster *r, roster_refusal *out);
 /* [{"time", "address", "what", "reason", "count"}], refused last at or after since_ms.  New
  * reference. */
 fl_status roster_refusals(json_t **out, roster *r, int64_t since_ms, fl_err *err);

@@ -216,7 +216,7 @@ bool round_stage_of(round_state state, uint32_t round, fed_order_kind *kind, uin
         return true;
     case ROUND_CHOOSING:
         *kind = FED_SCORE;
-        *order_round = round | ROUND_THRESHOLD_BIT;
+        *order_round = round | FED_HISTOGRAM_BIT;
         return true;
     case ROUND_TESTING:
         *kind = FED_TEST;

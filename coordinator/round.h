@@ -40,9 +40,6 @@ typedef enum {
 } round_state;
 const char *round_state_name(round_state state);  // "checking" ...
 
-/* In the round of a SCORE order that asks for a histogram. */
-#define ROUND_THRESHOLD_BIT 0x80000000u
-
 typedef struct {
     int64_t quorum;
     int64_t patience_ms;

@@ -61,7 +61,13 @@ fl_status run_open(run **out, const char *dir, const federation *f, roster *site
                                            .asks_threshold = choose_asks_threshold(&r->job),
                                            .waits_for_late = r->job.sites.late == JOB_LATE_WAIT},
                            now_ms);
-    if ((st = record_load(r->record, r->machine, now_ms, err)) != FL_OK) {
+    audit_config audited = {.dir = dir,
+                            .run = r->name,
+                            .job = r->job_object,
+                            .record = r->record,
+                            .id = f->identity};
+    if ((st = record_load(r->record, r->machine, now_ms, err)) != FL_OK ||
+        (st = audit_open(&r->audit, &audited, err)) != FL_OK) {
         goto done;
     }
     run_follow_roster(r, sites, now_ms);
@@ -92,12 +98,14 @@ void run_close(run **r)
     }
     run *x = *r;
     drop_pending(x);
+    audit_close(&x->audit);
     record_close(&x->record);
     round_destroy(&x->machine);
     objects_destroy(&x->objects);
     task_model_destroy(&x->model);
     job_clear(&x->job);
     free(x->pending);
+    free(x->noted);
     free(x->reports);
     free(x->changed);
     free(x->dir);
@@ -198,6 +206,7 @@ size_t run_site(run *r, const fed_site_id *site, int64_t now_ms)
 /* Expected are the enrolled and the invited; a run that is over expects nobody new. */
 void run_follow_roster(run *r, const roster *sites, int64_t now_ms)
 {
+    r->has_site_news = true;
     bool over = round_now(r->machine) >= ROUND_REPORTING;
     for (size_t i = 0; i < round_n_sites(r->machine); i++) {
         int known = roster_find(sites, round_at(r->machine, i)->name.text);
@@ -255,6 +264,8 @@ void run_order(run *r, size_t site, fed_order *out)
     out->key.job = r->job_object;
     out->key.round.n = round;
     out->committed.n = round_committed(r->machine);
+    out->has_head = true;
+    audit_head(r->audit, &out->head, &out->head_signature);
     snprintf(out->run, sizeof out->run, "%s", r->name);
     memcpy(out->table_hash, r->check.table_hash, sizeof out->table_hash);
     if (out->key.kind == FED_WAIT || out->key.kind == FED_CHECK) {
@@ -263,7 +274,7 @@ void run_order(run *r, size_t site, fed_order *out)
     out->has_model = true;
     out->model = r->base.object;
     out->model_id = r->base.id;
-    if (out->key.kind == FED_SCORE && (round & ROUND_THRESHOLD_BIT) != 0) {
+    if (out->key.kind == FED_SCORE && (round & FED_HISTOGRAM_BIT) != 0) {
         out->histogram_bins = (uint32_t)r->job.evaluation.histogram_bins;
     }
     if (out->key.kind == FED_TEST || out->key.kind == FED_DONE) {
@@ -335,7 +346,7 @@ void run_give_up_on(run *r, size_t site, const char *reason)
 
 bool run_has_news(const run *r)
 {
-    return r->n_pending > 0;
+    return r->n_pending > 0 || r->has_site_news;
 }
 
 // --------------------------------------------------------------------- turn
@@ -406,12 +417,53 @@ static fl_status apply_pending(run *r, int64_t now_ms, fl_err *err)
     return FL_OK;
 }
 
+/* Sites that came, went or got other keys. */
+static fl_status note_sites(run *r, fl_err *err)
+{
+    size_t n = round_n_sites(r->machine);
+    if (n > r->n_noted) {
+        r->noted = fl_xrealloc(r->noted, n, sizeof *r->noted);
+        memset(r->noted + r->n_noted, 0, (n - r->n_noted) * sizeof *r->noted);
+        r->n_noted = n;
+    }
+    for (size_t i = 0; i < n; i++) {
+        int known = roster_find(r->sites, round_at(r->machine, i)->name.text);
+        const roster_site *s = known >= 0 ? roster_at(r->sites, (size_t)known) : NULL;
+        roster_site *noted = &r->noted[i];
+        if (s == NULL || (noted->name.text[0] != '\0' && noted->status == s->status &&
+                          strcmp(noted->fingerprint, s->fingerprint) == 0)) {
+            continue;
+        }
+        bool has_keys = s->fingerprint[0] != '\0';
+        fl_status st = record_follow_site(r->record, &s->name, roster_status_text(s->status),
+                                          has_keys ? &s->curve : NULL, has_keys ? &s->sign : NULL,
+                                          err);
+        if (st != FL_OK) {
+            return st;
+        }
+        *noted = *s;
+    }
+    return FL_OK;
+}
+
+/* What the federation knows beside the run: sites, and who was turned away. */
+static fl_status note_federation(run *r, fl_err *err)
+{
+    fl_status st = r->has_site_news ? note_sites(r, err) : FL_OK;
+    roster_refusal refused;
+    while (st == FL_OK && roster_take_refusal(r->sites, &refused)) {
+        st = record_refuse(r->record, refused.what, refused.reason, refused.address, refused.count,
+                           err);
+    }
+    return st;
+}
+
 /* One transaction: what waits, absences that are due, and at most one transition. *entered: there
  * was one. */
 static fl_status turn_once(run *r, int64_t now_ms, round_step *step, bool *entered, fl_err *err)
 {
     fl_status st = record_begin(r->record, err);
-    if (st == FL_OK) {
+    if (st == FL_OK && (st = note_federation(r, err)) == FL_OK) {
         st = apply_pending(r, now_ms, err);
     }
     *entered = false;
@@ -441,6 +493,10 @@ static fl_status turn_once(run *r, int64_t now_ms, round_step *step, bool *enter
     }
     if (st == FL_OK) {
         st = record_commit(r->record, err);
+        r->has_site_news = r->has_site_news && st != FL_OK;
+    }
+    if (st == FL_OK) {
+        st = audit_publish(r->audit, err);
     }
     if (st == FL_OK) {
         st = run_probe_at(r, "after", round_state_name(round_now(r->machine)),

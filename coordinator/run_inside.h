@@ -7,6 +7,7 @@
 #ifndef COORDINATOR_RUN_INSIDE_H
 #define COORDINATOR_RUN_INSIDE_H
 
+#include "coordinator/audit.h"
 #include "coordinator/run.h"
 
 /* Waits for the next commit. */
@@ -27,6 +28,7 @@ struct run {
     int64_t P;
     check_job check;
     record *record;
+    audit *audit;
     round_machine *machine;
     objects *objects;
     fed_digest job_object;
@@ -36,6 +38,9 @@ struct run {
     size_t n_reports;
     run_pending *pending;
     size_t n_pending;
+    roster_site *noted;  // site i as the audit record has it
+    size_t n_noted;
+    bool has_site_news;  // the roster may differ from it
     bool *changed;  // of site i: its order may have changed
     size_t n_changed;
     double round_started;  // fl_now(); anew when the coordinator starts

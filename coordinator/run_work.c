@@ -67,11 +67,16 @@ static fl_status record_first_model(run *r, fl_err *err)
     record_model first = {.loss = NAN, .seconds = NAN, .committed_ms = fl_wall_ms()};
     char *path = model_path(r, "round", 0);
     fl_status st = objects_add_model(r->objects, path, r->check.table, &first.object, err);
-    if (st == FL_OK) {
-        nn_params_sha256(first.id.bytes, r->check.table, objects_model(r->objects, &first.object));
-        st = record_put_model(r->record, 0, &first, err);
-    }
     free(path);
+    if (st != FL_OK) {
+        return st;
+    }
+    nn_params_sha256(first.id.bytes, r->check.table, objects_model(r->objects, &first.object));
+    if ((st = record_begin(r->record, err)) == FL_OK &&
+        (st = record_put_model(r->record, 0, &first, err)) == FL_OK) {
+        st = record_commit(r->record, err);
+    }
+    record_rollback(r->record);
     return st;
 }
 
@@ -207,10 +212,11 @@ fl_status run_resume(run *r, int64_t now_ms, fl_err *err)
     }
     sweep_spools(r);
     if ((st = find_lost_spools(r, now_ms, err)) != FL_OK ||
-        (st = serve_model(r, served_round(r), err)) != FL_OK) {
+        (st = serve_model(r, served_round(r), err)) != FL_OK ||
+        (st = load_reports(r, err)) != FL_OK) {
         return st;
     }
-    return load_reports(r, err);
+    return audit_publish(r->audit, err);
 }
 
 // ---------------------------------------------------- the work between states
@@ -251,6 +257,23 @@ static fl_status read_update(void *ctx, size_t i, float *out, int64_t offset, in
     return spool_read_values(u->path[i], out, offset, count, err);
 }
 
+/* A file of the run's folder that verify holds against its digest.  (A round's model needs none:
+ * its bytes follow from the numbers that model_sha256 names.) */
+static fl_status note_file(run *r, const char *what, const char *part, fl_err *err)
+{
+    uint8_t sha256[FL_SHA256_BYTES];
+    char hex[FL_HEX_DIGEST];
+    char *path = fl_path_join(r->dir, part);
+    fl_status st = fl_sha256_file(sha256, path, err);
+    free(path);
+    if (st != FL_OK) {
+        return st;
+    }
+    fl_hex(hex, sha256, sizeof sha256);
+    return record_note(
+        r->record, json_pack("{s:s, s:s, s:s}", "what", what, "path", part, "sha256", hex), err);
+}
+
 /* Writes the files of round's model: its vectors first, the model last. */
 static fl_status write_model(run *r, uint32_t round, const float *data, float *const *vectors,
                              fl_err *err)
@@ -259,6 +282,9 @@ static fl_status write_model(run *r, uint32_t round, const float *data, float *c
     if (r->strategy.ops->n_vectors > 0) {
         char *path = model_path(r, "state", round);
         st = aggregate_vectors_write(path, &r->strategy, r->P, vectors, err);
+        if (st == FL_OK) {
+            st = note_file(r, "file", path + strlen(r->dir) + 1, err);
+        }
         free(path);
         if (st == FL_OK) {
             st = run_probe_at(r, "between", "vectors and model", round, err);
@@ -366,6 +392,10 @@ static fl_status write_report(run *r, fl_err *err)
         (st = fl_mkdirs(sites, 0755, err)) == FL_OK) {
         st = report_write_all(report, dir, err);
     }
+    if (st == FL_OK && (st = note_file(r, "file", "model/final.safetensors", err)) == FL_OK &&
+        (st = note_file(r, "file", "model/final.onnx", err)) == FL_OK) {
+        st = note_file(r, "report", "report/report.json", err);  // `report` may make it anew
+    }
     json_decref(report);
     free(dir);
     free(sites);
@@ -399,7 +429,10 @@ fl_status run_prepare(run *r, round_step *step, fl_err *err)
         }
         return st;
     }
-    return step->state == ROUND_HANDING ? write_report(r, err) : FL_OK;
+    if (step->state == ROUND_HANDING && (st = record_note_refusals(r->record, err)) == FL_OK) {
+        st = write_report(r, err);
+    }
+    return st;
 }
 
 static void tell_commit(const run *r, uint32_t round)

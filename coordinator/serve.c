@@ -328,12 +328,12 @@ static fl_status on_offer(session *x, const fed_offer *o, fl_err *err)
     }
     if (known && !fed_digest_equal(&prior, &o->digest)) {
         snprintf(text, sizeof text, "a different %s contribution of round %u was accepted already",
-                 fed_order_name(o->key.kind), o->key.round.n & ~ROUND_THRESHOLD_BIT);
+                 fed_order_name(o->key.kind), fed_plain_round(o->key.round));
         refuse_contribution(x, r, site, o, text);
         return FL_OK;
     }
     if (!round_expects(run_machine(r), site, o->key.kind, o->key.round.n)) {
-        snprintf(text, sizeof text, "round %u is closed", o->key.round.n & ~ROUND_THRESHOLD_BIT);
+        snprintf(text, sizeof text, "round %u is closed", fed_plain_round(o->key.round));
         send_verdict(x, &o->digest, known, known ? "" : text);
         return FL_OK;
     }
@@ -365,7 +365,7 @@ static fl_status on_piece(session *x, const fed_msg *m, const fed_packet *packet
     if (!round_expects(run_machine(r), site, t->offer->key.kind, t->offer->key.round.n)) {
         char text[FED_TEXT_BYTES];
         snprintf(text, sizeof text, "round %u is closed",
-                 t->offer->key.round.n & ~ROUND_THRESHOLD_BIT);
+                 fed_plain_round(t->offer->key.round));
         send_verdict(x, &t->offer->digest, false, text);
         transfer_stop(x->serve->pool, t, true);
         return FL_OK;

@@ -13,6 +13,9 @@ const fl_opt *coordinator_aggregate_options(void);
 /* `report`: pages again from report.json (tool_report.c). */
 fl_status coordinator_report(int argc, char **argv, fl_err *err);
 const fl_opt *coordinator_report_options(void);
+/* `verify`: a run's folder against its audit record (tool_verify.c). */
+fl_status coordinator_verify(int argc, char **argv, fl_err *err);
+const fl_opt *coordinator_verify_options(void);
 /* `sites` and `status` (tool_show.c). */
 fl_status coordinator_sites(int argc, char **argv, fl_err *err);
 const fl_opt *coordinator_sites_options(void);

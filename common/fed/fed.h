@@ -18,7 +18,7 @@
 #include "base/hash.h"
 
 enum {
-    FED_PROTOCOL_VERSION = 1,
+    FED_PROTOCOL_VERSION = 2,
     FED_SITE_BYTES = 49,           // [a-z0-9_-]{1,48} and a NUL
     FED_NAME_BYTES = 65,           // federation, run
     FED_TEXT_BYTES = 513,          // a reason
@@ -42,6 +42,9 @@ typedef struct { uint8_t bytes[FED_KEY_BYTES]; } fed_verify_key;  // Ed25519: si
 typedef struct { uint8_t bytes[FL_DIGEST_BYTES]; } fed_digest;    // of bytes: BLAKE2b-256
 typedef struct { uint8_t bytes[FL_SHA256_BYTES]; } fed_model_id;  // model.sha256
 typedef struct { uint8_t bytes[FED_SIGNATURE_BYTES]; } fed_signature;
+typedef struct { uint8_t bytes[FL_SHA256_BYTES]; } fed_line_id;   // SHA-256 of a line of audit.jsonl
+/* How far a run's audit record goes (audit.h); {0, zeros}: nothing is in it. */
+typedef struct { uint64_t n_lines; fed_line_id last; } fed_audit_head;
 
 /* FL_EFORMAT unless text is [a-z0-9_-]{1,48}. */
 fl_status fed_site_id_parse(fed_site_id *out, const char *text, fl_err *err);

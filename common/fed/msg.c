@@ -165,6 +165,11 @@ static void put_order(Consilium__Order *out, const fed_order *o, pack_room *room
     if (o->has_report) {
         out->report = digest_of(&o->report);
     }
+    if (o->has_head) {
+        out->audit_lines = o->head.n_lines;
+        out->audit_last = bytes_of(o->head.last.bytes, sizeof o->head.last.bytes);
+        out->audit_signature = bytes_of(o->head_signature.bytes, sizeof o->head_signature.bytes);
+    }
     out->run = fed_msg_clean_text(room->text[0], FED_NAME_BYTES, o->run);
     out->text = fed_msg_clean_text(room->text[1], FED_TEXT_BYTES, o->text);
 }
@@ -503,6 +508,13 @@ static void take_order(checks *c, fed_order *out, const Consilium__Order *in)
     check(c, in->histogram_bins <= MAX_HISTOGRAM_BINS, "histogram_bins", "expected at most 1000");
     out->histogram_bins = in->histogram_bins;
     out->has_report = take_maybe_object(c, "report", &out->report, &in->report);
+    out->has_head = take_maybe(c, "audit_last", out->head.last.bytes, sizeof out->head.last.bytes,
+                               &in->audit_last);
+    bool has_signature = take_maybe(c, "audit_signature", out->head_signature.bytes,
+                                    sizeof out->head_signature.bytes, &in->audit_signature);
+    out->head.n_lines = in->audit_lines;
+    check(c, has_signature == out->has_head && (in->audit_lines > 0) == out->has_head,
+          "audit_lines", "comes with audit_last and audit_signature, or all are empty");
     take_text(c, "run", out->run, sizeof out->run, in->run);
     take_text(c, "text", out->text, sizeof out->text, in->text);
 }

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "fed/fed.h"
+#include "fed/identity.h"
 
 typedef enum { FED_WAIT, FED_CHECK, FED_TRAIN, FED_SCORE, FED_TEST, FED_DONE, FED_N_ORDERS } fed_order_kind;
 const char *fed_order_name(fed_order_kind kind); // "wait" "check" "train" "score" "test" "done"
@@ -24,6 +25,9 @@ typedef struct {
     fed_round_no round;
 } fed_order_key;
 bool fed_order_key_equal(const fed_order_key *a, const fed_order_key *b);
+/* In the round of a SCORE order that asks for a histogram: it is another order. */
+#define FED_HISTOGRAM_BIT 0x80000000u
+uint32_t fed_plain_round(fed_round_no round); // without it, for people
 
 typedef struct { char name[FED_SCALAR_NAME_BYTES]; double value; } fed_scalar;
 
@@ -47,6 +51,11 @@ void fed_offer_set(fed_offer *o, const char *name, double value);
 double fed_offer_get(const fed_offer *o, const char *name, double fallback);
 /* The canonical bytes that the signature covers. */
 void fed_offer_bytes(const fed_offer *o, fl_buf *out);
+/* The inverse; the signature stays zero.  FL_EFORMAT for anything else. */
+fl_status fed_offer_parse(fed_offer *out, const void *bytes, size_t n, fl_err *err);
+/* Fills in the signature, over these bytes. */
+void fed_offer_sign(fed_offer *o, const fed_identity *id);
+bool fed_offer_verify(const fed_offer *o, const fed_verify_key *key) FL_MUST_CHECK;
 
 typedef enum {
     FED_MSG_ENROL, FED_MSG_ENROLLED, FED_MSG_HELLO, FED_MSG_WELCOME, FED_MSG_ORDER,
@@ -75,6 +84,9 @@ typedef struct {
     uint32_t histogram_bins;
     bool has_report;
     fed_digest report;       // object
+    bool has_head;           // with every order of a run
+    fed_audit_head head;     // of its audit record
+    fed_signature head_signature;
     char run[FED_NAME_BYTES];
     char text[FED_TEXT_BYTES];
 } fed_order;

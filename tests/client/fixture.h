@@ -21,6 +21,7 @@
 #include "client/policy.h"
 #include "client/pool.h"
 #include "client/session.h"
+#include "fed/audit.h"
 #include "fed/transport.h"
 #include "fed/update.h"
 #include "job/job.h"
@@ -198,6 +199,10 @@ static inline void coordinator_say_order(coordinator *c)
 {
     fed_msg *m = fl_xcalloc(1, sizeof *m);
     m->type = FED_MSG_ORDER;
+    c->order.has_head = true;
+    c->order.head.n_lines = 1 + c->order.committed.n;
+    memset(&c->order.head.last, (int)c->order.head.n_lines, sizeof c->order.head.last);
+    fed_audit_sign(&c->order.head_signature, c->id, &c->job, c->order.run, &c->order.head);
     m->u.order = c->order;
     coordinator_say(c, m, NULL, 0);
     free(m);

@@ -107,7 +107,7 @@ static void make_score(fake_site *s)
     fed_offer_set(o, "n_positive", 8);
     fed_offer_set(o, "loss", 0.5 + 0.01 * s->number);
     fed_offer_set(o, "accuracy", 0.75);
-    uint32_t round = s->order.key.round.n & ~ROUND_THRESHOLD_BIT;
+    uint32_t round = s->order.key.round.n & ~FED_HISTOGRAM_BIT;
     fed_offer_set(o, "auc", 0.6 + 0.01 * (double)(round % 10));  // the last of few rounds is best
     if (s->order.histogram_bins == 0) {
         fake_keep(s, FED_ENC_BYTES, "", 0);

@@ -190,7 +190,7 @@ static void documents_must_add_up(void **state)
 {
     (void)state;
     fl_err err = FL_ERR_INIT;
-    const uint32_t asks = 1 | ROUND_THRESHOLD_BIT;
+    const uint32_t asks = 1 | FED_HISTOGRAM_BIT;
     check_ok(document(FED_CHECK, 0, 0, "{\"flow\": {}}", &err), err);
     check_fails(document(FED_CHECK, 0, 0, "[1, 2]", &err), FL_EFORMAT);
     check_fails(document(FED_CHECK, 0, 0, "{\"flow\": ", &err), FL_EFORMAT);

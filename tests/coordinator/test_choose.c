@@ -55,7 +55,7 @@ static void score(setting *s, uint32_t round, const char *site, double n, double
 static void histogram(setting *s, uint32_t round, const char *site, const char *text)
 {
     fl_err err = FL_ERR_INIT;
-    fed_offer o = offer_of(FED_SCORE, round | ROUND_THRESHOLD_BIT, site);
+    fed_offer o = offer_of(FED_SCORE, round | FED_HISTOGRAM_BIT, site);
     check_ok(record_accept(s->r, &o, text, strlen(text), &err), err);
 }
 
@@ -179,7 +179,7 @@ static void a_site_of_one_bin_does_not_cost_the_others_theirs(void **state)
     check_near(threshold, 0.5, 1e-12);
     check_has(why, "1 of 2 sites");
 
-    fed_offer none = offer_of(FED_SCORE, 3 | ROUND_THRESHOLD_BIT, "c");
+    fed_offer none = offer_of(FED_SCORE, 3 | FED_HISTOGRAM_BIT, "c");
     check_ok(record_accept(s.r, &none, NULL, 0, &err), err);
     check_ok(choose_threshold(&threshold, &bins, why, s.r, &j, 3, &err), err);
     check_near(threshold, 0.5, 0);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/rng.h"
+#include "base/sys.h"
 #include "check.h"
 #include "fed/golden.h"
 #include "fed/identity.h"
@@ -394,7 +395,7 @@ static fl_status read_offer(const char *how, fl_err *err)
         put_number(&b, 3, 1);
     }
     static fed_msg m;
-    fl_status st = read_wire(&m, 1, 18, &b, err);
+    fl_status st = read_wire(&m, FED_PROTOCOL_VERSION, 18, &b, err);
     fl_buf_clear(&b);
     return st;
 }
@@ -457,7 +458,7 @@ static void text_is_printable_and_short(void **state)
         static fed_msg m;
         fl_buf b = FL_BUF_INIT;
         put_blob(&b, 1, texts[i].text, texts[i].n);
-        check_fails(read_wire(&m, 1, 23, &b, &err), texts[i].wanted);
+        check_fails(read_wire(&m, FED_PROTOCOL_VERSION, 23, &b, &err), texts[i].wanted);
         fl_buf_clear(&b);
     }
     fl_err err = FL_ERR_INIT;
@@ -467,7 +468,7 @@ static void text_is_printable_and_short(void **state)
     for (size_t n = FED_TEXT_BYTES - 1; n <= FED_TEXT_BYTES; n++) {
         fl_buf b = FL_BUF_INIT;
         put_blob(&b, 1, longest, n);
-        check_fails(read_wire(&m, 1, 23, &b, &err), n < FED_TEXT_BYTES ? FL_OK : FL_ELIMIT);
+        check_fails(read_wire(&m, FED_PROTOCOL_VERSION, 23, &b, &err), n < FED_TEXT_BYTES ? FL_OK : FL_ELIMIT);
         fl_buf_clear(&b);
     }
 }
@@ -497,17 +498,39 @@ static void another_protocol_version_is_named_in_words(void **state)
     fl_err err = FL_ERR_INIT;
     static fed_msg m;
     fl_buf b = FL_BUF_INIT;
-    put_blob(&b, 99, "whatever version 2 says", 23);
-    check_fails(read_wire(&m, 2, 18, &b, &err), FL_EUNSUPPORTED);
-    check_has(err.text, "speaks protocol 2, this program protocol 1: upgrade "
+    put_blob(&b, 99, "whatever version 3 says", 23);
+    check_fails(read_wire(&m, 3, 18, &b, &err), FL_EUNSUPPORTED);
+    check_has(err.text, "speaks protocol 3, this program protocol 2: upgrade "
                         "this program");
     check_fails(read_wire(&m, 0, 18, &b, &err), FL_EUNSUPPORTED);
     check_has(err.text, "upgrade the other side");
-    check_fails(read_wire(&m, 1, 24, &b, &err), FL_EFORMAT);
+    check_fails(read_wire(&m, FED_PROTOCOL_VERSION, 24, &b, &err), FL_EFORMAT);
     check_has(err.text, "without body");
     check_fails(fed_msg_unpack(&m, (const uint8_t *)"\n\1x", 3, &err), FL_EFORMAT);
     check_has(err.text, "without protocol version");
     fl_buf_clear(&b);
+}
+
+/* What a client one version older says, saved when it was the version. */
+static void the_version_before_is_refused_in_words(void **state)
+{
+    (void)state;
+    static fed_msg m;
+    char **names = NULL;
+    size_t n = 0;
+    fl_err err = FL_ERR_INIT;
+    check_ok(fl_list_dir(&names, &n, "tests/vectors/messages-v1", &err), err);
+    check(n >= FED_MSG_BYE);
+    for (size_t i = 0; i < n; i++) {
+        char *path = fl_path_join("tests/vectors/messages-v1", names[i]), *bytes = NULL;
+        size_t n_bytes = 0;
+        check_ok(fl_file_read(&bytes, &n_bytes, path, FED_MAX_HEADER_BYTES, &err), err);
+        check_fails(fed_msg_unpack(&m, (const uint8_t *)bytes, n_bytes, &err), FL_EUNSUPPORTED);
+        check_has(err.text, "speaks protocol 1, this program protocol 2: upgrade the other side");
+        free(bytes);
+        free(path);
+    }
+    fl_names_free(&names, n);
 }
 
 /* Small on the wire, large in memory: protobuf-c's own structs are counted. */
@@ -520,12 +543,12 @@ static void a_header_cannot_make_us_take_memory(void **state)
     for (int i = 0; i < 20000; i++) {
         put_blob(&b, 6, "", 0);  // empty scalars
     }
-    check_fails(read_wire(&m, 1, 18, &b, &err), FL_EFORMAT);
+    check_fails(read_wire(&m, FED_PROTOCOL_VERSION, 18, &b, &err), FL_EFORMAT);
     fl_buf_reset(&b);
     for (int i = 0; i < 20000; i++) {
         put_number(&b, 1000, 0);  // unknown fields
     }
-    check_fails(read_wire(&m, 1, 18, &b, &err), FL_EFORMAT);
+    check_fails(read_wire(&m, FED_PROTOCOL_VERSION, 18, &b, &err), FL_EFORMAT);
     fl_buf_clear(&b);
 
     uint8_t *large = fl_xcalloc(FED_MAX_HEADER_BYTES + 1, 1);
@@ -548,7 +571,7 @@ static void numbers_stay_in_range(void **state)
         fl_buf_reset(&b);
         put_blob(&b, 2, "nord", 4);
         put_number(&b, 4, beats[i]);
-        check_fails(read_wire(&m, 1, 13, &b, &err), i == 1 || i == 2 ? FL_OK : FL_EFORMAT);
+        check_fails(read_wire(&m, FED_PROTOCOL_VERSION, 13, &b, &err), i == 1 || i == 2 ? FL_OK : FL_EFORMAT);
     }
     for (int i = 0; i < 4; i++) {  // fetch: 1 to 64 pieces
         static const uint32_t counts[] = {0, 1, 64, 65};
@@ -557,7 +580,7 @@ static void numbers_stay_in_range(void **state)
         if (counts[i] != 0) {
             put_number(&b, 3, counts[i]);
         }
-        check_fails(read_wire(&m, 1, 17, &b, &err), i == 1 || i == 2 ? FL_OK : FL_EFORMAT);
+        check_fails(read_wire(&m, FED_PROTOCOL_VERSION, 17, &b, &err), i == 1 || i == 2 ? FL_OK : FL_EFORMAT);
     }
     for (int i = 0; i < 5; i++) {  // order: a test needs a model and a threshold
         static const double thresholds[] = {0.5, 1.0, 1.01, -0.1, NAN};
@@ -568,13 +591,13 @@ static void numbers_stay_in_range(void **state)
         put_blob(&b, 5, ones, 32);
         put_blob(&b, 6, ones, 32);
         put_double(&b, 8, thresholds[i]);
-        check_fails(read_wire(&m, 1, 14, &b, &err), i < 2 ? FL_OK : FL_EFORMAT);
+        check_fails(read_wire(&m, FED_PROTOCOL_VERSION, 14, &b, &err), i < 2 ? FL_OK : FL_EFORMAT);
     }
     fl_buf_reset(&b);
     put_number(&b, 1, FED_TRAIN);
     put_blob(&b, 2, ones, 32);
     put_number(&b, 3, 1);
-    check_fails(read_wire(&m, 1, 14, &b, &err), FL_EFORMAT);
+    check_fails(read_wire(&m, FED_PROTOCOL_VERSION, 14, &b, &err), FL_EFORMAT);
     check_has(err.text, "order: model: missing");
     for (int i = 0; i < 3; i++) {  // refused: a status of ours
         static const uint32_t codes[] = {FL_EDENIED, FL_N_STATUS, 0};
@@ -582,7 +605,7 @@ static void numbers_stay_in_range(void **state)
         if (codes[i] != 0) {
             put_number(&b, 1, codes[i]);
         }
-        check_fails(read_wire(&m, 1, 22, &b, &err), i == 0 ? FL_OK : FL_EFORMAT);
+        check_fails(read_wire(&m, FED_PROTOCOL_VERSION, 22, &b, &err), i == 0 ? FL_OK : FL_EFORMAT);
     }
     for (int i = 0; i < 3; i++) {  // piece: index below n_pieces, sizes that fit
         fl_buf_reset(&b);
@@ -590,7 +613,7 @@ static void numbers_stay_in_range(void **state)
         put_number(&b, 2, i == 1 ? 2 : 1);
         put_number(&b, 3, 2);
         put_number(&b, 4, i == 2 ? UINT64_MAX : 300000);
-        check_fails(read_wire(&m, 1, 20, &b, &err), i == 0 ? FL_OK : FL_EFORMAT);
+        check_fails(read_wire(&m, FED_PROTOCOL_VERSION, 20, &b, &err), i == 0 ? FL_OK : FL_EFORMAT);
     }
     fl_buf_clear(&b);
 }
@@ -729,6 +752,7 @@ int main(void)
         cmocka_unit_test(text_is_printable_and_short),
         cmocka_unit_test(what_we_send_is_cleaned),
         cmocka_unit_test(another_protocol_version_is_named_in_words),
+        cmocka_unit_test(the_version_before_is_refused_in_words),
         cmocka_unit_test(a_header_cannot_make_us_take_memory),
         cmocka_unit_test(numbers_stay_in_range),
         cmocka_unit_test(scalars_stay_sorted_and_unique),

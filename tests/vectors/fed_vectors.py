@@ -197,11 +197,19 @@ offer_body = (struct.pack("<I", 2) + job + struct.pack("<I", 7) + base + text("n
               b"".join(text(name) + struct.pack("<d", v) for name, v in scalars) +
               table + struct.pack("<QI", 40000, 1) + payload)
 offer_signature = signature(sign_seed, "consilium contribution 1", offer_body)
-wire = field(1, 1) + field(18, b"".join(
+wire = field(1, 2) + field(18, b"".join(
     [field(1, 2), field(2, job), field(3, 7), field(4, base), field(5, "nord")] +
     [field(6, field(1, name) + field(2, v)) for name, v in scalars] +
     [field(7, table), field(8, 40000), field(9, 1), field(10, payload),
      field(11, offer_signature)]))
+# Two lines of an audit record and the head behind them.
+line_1 = b'{"prev":"%s","seq":1,"what":"run"}' % (b"0" * 64)
+line_2 = b'{"prev":"%s","seq":2,"what":"state"}' % hashlib.sha256(line_1).hexdigest().encode()
+last = hashlib.sha256(line_2).digest()
+head = text("chest") + job + struct.pack("<Q", 2) + last
+out["audit"] = {"lines": [line_1.decode(), line_2.decode()], "last": last.hex(),
+                "signature": signature(sign_seed, "consilium audit 1", head).hex()}
+
 out["offer"] = {"bytes": offer_body.hex(), "signature": offer_signature.hex(),
                 "wire": wire.hex()}
 

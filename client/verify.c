@@ -1,0 +1,248 @@
+/*
+ * verify.c - `client verify`: is this hospital's part in a run's record, and only that?
+ *
+ * Holds a coordinator's audit.jsonl against what the hospital kept by itself
+ * (receipts.h): every head that it was given must be in the record, so one
+ * that was cut, rewritten or forked is found; every contribution under its
+ * name must be one that it sent; every one that was accepted must be there.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cli.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "client/fed_commands.h"
+#include "client/home.h"
+#include "client/receipts.h"
+#include "fed/audit.h"
+
+static struct {
+    const char *home;
+    bool json;
+} o;
+
+static const fl_opt options[] = {
+    {"home", FL_OPT_TEXT, "DIR", "the hospital's home", &o.home, 0, 0, true},
+    {"json", FL_OPT_FLAG, NULL, "as JSON", &o.json, 0, 0, false},
+    {0},
+};
+
+const fl_opt *client_verify_options(void)
+{
+    return options;
+}
+
+typedef struct {
+    const home *home;
+    fed_verify_key own_key;
+    fed_digest job;
+    char run[FED_NAME_BYTES];
+    json_t *receipts;  // of the job
+    json_t *counted;   // digests of the contributions that the record has under our name
+    int64_t n_heads;   // that were found in the record
+} verification;
+
+// ---------------------------------------------------------------- the receipts
+
+static bool is_what(const json_t *receipt, const char *what)
+{
+    return strcmp(fl_json_get_string(receipt, "what", ""), what) == 0;
+}
+
+static fl_status head_of(fed_audit_head *head, const verification *v, const json_t *receipt,
+                         fl_err *err)
+{
+    fed_signature signature;
+    head->n_lines = (uint64_t)fl_json_get_int(receipt, "lines", 0);
+    if (fl_unhex(&head->last, sizeof head->last, fl_json_get_string(receipt, "last", ""), NULL) !=
+            FL_OK ||
+        fl_unhex(&signature, sizeof signature, fl_json_get_string(receipt, "signature", ""),
+                 NULL) != FL_OK ||
+        !fed_audit_verify(&signature, &v->home->coordinator_sign, &v->job,
+                          fl_json_get_string(receipt, "run", ""), head)) {
+        return fl_fail(err, FL_EFORMAT,
+                       "receipts.jsonl: the head of line %lld does not bear the coordinator's "
+                       "signature: this hospital's own file was changed",
+                       (long long)head->n_lines);
+    }
+    return FL_OK;
+}
+
+/* Is the head that we were given for this line the line's? */
+static fl_status compare_heads(verification *v, const fed_audit_entry *e, fl_err *err)
+{
+    size_t i;
+    json_t *receipt;
+    json_array_foreach (v->receipts, i, receipt) {
+        fed_audit_head head;
+        if (!is_what(receipt, "head") ||
+            fl_json_get_int(receipt, "lines", 0) != (int64_t)e->head.n_lines) {
+            continue;
+        }
+        fl_status st = head_of(&head, v, receipt, err);
+        if (st != FL_OK) {
+            return st;
+        }
+        if (!fed_audit_head_equal(&head, &e->head)) {
+            return fl_fail(err, FL_EFORMAT,
+                           "the coordinator signed another line %llu for this hospital: the "
+                           "record was rewritten, or there are two",
+                           (unsigned long long)e->head.n_lines);
+        }
+        v->n_heads++;
+    }
+    return FL_OK;
+}
+
+/* Receipt of a contribution; NULL: there is none. */
+static const json_t *find_receipt(const verification *v, const char *what, const char *digest,
+                                  int64_t round)
+{
+    size_t i;
+    json_t *receipt;
+    json_array_foreach (v->receipts, i, receipt) {
+        if (is_what(receipt, what) && fl_json_get_int(receipt, "round", -1) == round &&
+            strcmp(fl_json_get_string(receipt, "digest", ""), digest) == 0) {
+            return receipt;
+        }
+    }
+    return NULL;
+}
+
+// ------------------------------------------------------------------ the record
+
+static fl_status begin(verification *v, const fed_audit_entry *e, fl_err *err)
+{
+    if (strcmp(fl_json_get_string(e->json, "format", ""), "consilium-audit-1") != 0 ||
+        fl_unhex(&v->job, sizeof v->job, fl_json_get_string(e->json, "job", ""), NULL) != FL_OK) {
+        return fl_fail(err, FL_EFORMAT, "is no audit record of this version");
+    }
+    snprintf(v->run, sizeof v->run, "%s", fl_json_get_string(e->json, "run", ""));
+    return receipts_of_job(&v->receipts, v->home, &v->job, err);
+}
+
+static fl_status check_own(verification *v, const json_t *line, fl_err *err)
+{
+    fed_offer offer;
+    fl_status st = fed_audit_offer(&offer, line, &v->own_key, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    const char *digest = fl_json_get_string(line, "digest", "");
+    if (find_receipt(v, "sent", digest, (int64_t)offer.key.round.n) == NULL) {
+        return fl_fail(err, FL_EFORMAT,
+                       "a %s contribution of round %u stands under this hospital's name that it "
+                       "did not send",
+                       fed_order_name(offer.key.kind), (unsigned)fed_plain_round(offer.key.round));
+    }
+    json_array_append_new(v->counted, json_string(digest));
+    return FL_OK;
+}
+
+static fl_status check_line(void *ctx, const fed_audit_entry *e, fl_err *err)
+{
+    verification *v = ctx;
+    fl_status st = e->head.n_lines == 1 ? begin(v, e, err) : FL_OK;
+    if (st != FL_OK || (st = compare_heads(v, e, err)) != FL_OK) {
+        return st;
+    }
+    bool own = strcmp(fl_json_get_string(e->json, "what", ""), "contribution") == 0 &&
+               strcmp(fl_json_get_string(e->json, "site", ""), v->home->site.text) == 0;
+    return own ? check_own(v, e->json, err) : FL_OK;
+}
+
+static bool is_counted(const verification *v, const char *digest)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach (v->counted, i, one) {
+        if (strcmp(json_string_value(one), digest) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A head that was given lies behind the record's end. */
+static fl_status check_end(const verification *v, const fed_audit_head *end, fl_err *err)
+{
+    size_t i;
+    json_t *receipt;
+    json_array_foreach (v->receipts, i, receipt) {
+        int64_t n_lines = fl_json_get_int(receipt, "lines", 0);
+        if (is_what(receipt, "head") && n_lines > (int64_t)end->n_lines) {
+            return fl_fail(err, FL_EFORMAT,
+                           "the record ends at line %llu; the coordinator signed line %lld for "
+                           "this hospital: the rest is missing",
+                           (unsigned long long)end->n_lines, (long long)n_lines);
+        }
+    }
+    return FL_OK;
+}
+
+static fl_status find_missing(const verification *v, fl_err *err)
+{
+    size_t i;
+    json_t *receipt;
+    json_array_foreach (v->receipts, i, receipt) {
+        if (is_what(receipt, "accepted") &&
+            !is_counted(v, fl_json_get_string(receipt, "digest", ""))) {
+            fed_round_no round = {(uint32_t)fl_json_get_int(receipt, "round", 0)};
+            return fl_fail(err, FL_EFORMAT,
+                           "the %s contribution of round %u that the coordinator accepted from "
+                           "this hospital is not in the record",
+                           fl_json_get_string(receipt, "kind", ""), (unsigned)fed_plain_round(round));
+        }
+    }
+    return FL_OK;
+}
+
+static fl_status verify(verification *v, fed_audit_head *end, const char *run, fl_err *err)
+{
+    char *path = fl_is_dir(run) ? fl_path_join(run, "audit.jsonl") : fl_xstrdup(run);
+    v->own_key = fed_identity_verify(v->home->id);
+    v->counted = json_array();
+    fl_status st = fed_audit_walk(end, path, check_line, v, err);
+    if (st == FL_OK && end->n_lines == 0) {
+        st = fl_fail(err, FL_EFORMAT, "%s: is empty", path);
+    }
+    if (st == FL_OK &&
+        ((st = check_end(v, end, err)) != FL_OK || (st = find_missing(v, err)) != FL_OK)) {
+        st = fl_wrap(err, st, "%s", path);
+    }
+    free(path);
+    return st;
+}
+
+fl_status client_verify(int argc, char **argv, fl_err *err)
+{
+    fl_texts pos;
+    home *h = NULL;
+    fl_status st = fl_cli_parse(argc, argv, options, 1, 1, &pos, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    verification v = {0};
+    fed_audit_head end;
+    if ((st = home_open(&h, o.home, err)) == FL_OK) {
+        v.home = h;
+        st = verify(&v, &end, pos.items[0], err);
+    }
+    if (st == FL_OK && o.json) {
+        printf("{\"run\": \"%s\", \"lines\": %llu, \"heads\": %lld, \"contributions\": %zu}\n",
+               v.run, (unsigned long long)end.n_lines, (long long)v.n_heads,
+               json_array_size(v.counted));
+    } else if (st == FL_OK) {
+        printf("The record of run %s holds: %llu lines.  It has the %lld heads that this hospital "
+               "was given,\nits %zu accepted contributions, and no others under its name.\n",
+               v.run, (unsigned long long)end.n_lines, (long long)v.n_heads,
+               json_array_size(v.counted));
+    }
+    json_decref(v.receipts);
+    json_decref(v.counted);
+    home_close(&h);
+    free(pos.items);
+    return st;
+}

@@ -1,0 +1,322 @@
+/*
+ * tool_verify.c - `coordinator verify`: does what is on the disk agree with itself?
+ *
+ * Offline, from a run's folder alone: the chain of audit.jsonl, its signed head,
+ * the record in state.db line by line, the signature of every contribution,
+ * and every model against the digest that the record has of it.  Whoever has
+ * no state.db (an auditor with a copy) can still check the rest.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "ckpt/ckpt.h"
+#include "coordinator/record.h"
+#include "coordinator/tools.h"
+#include "fed/audit.h"
+
+enum { MAX_HEAD_BYTES = 4096, MAX_JOB_BYTES = 1 << 20 };
+static const size_t max_model_bytes = (size_t)1 << 36;
+
+static bool as_json;
+
+static const fl_opt options[] = {
+    {"json", FL_OPT_FLAG, NULL, "as JSON", &as_json, 0, 0, false},
+    {0},
+};
+
+const fl_opt *coordinator_verify_options(void)
+{
+    return options;
+}
+
+typedef struct {
+    const char *dir;
+    fed_digest job;
+    char run[FED_NAME_BYTES];
+    json_t *keys;      // site: its signing key, hex, as the record has it so far
+    json_t *accepted;  // "kind round site": digest
+    json_t *last;      // path: SHA-256, of the files the record tells of
+    fed_audit_head signed_head, end;
+    bool passed_head;  // the signed head's line was seen, and is it
+    int64_t n_contributions, n_models, n_files;
+} verification;
+
+// ------------------------------------------------------------- the signed head
+
+static fl_status read_hex(void *out, size_t n, const json_t *json, const char *key,
+                          const char *path, fl_err *err)
+{
+    return fl_unhex(out, n, fl_json_get_string(json, key, ""), NULL) == FL_OK
+               ? FL_OK
+               : fl_fail(err, FL_EFORMAT, "%s: %s: expected %zu bytes in hexadecimal", path, key,
+                         n);
+}
+
+static fl_status read_head(verification *v, fl_err *err)
+{
+    json_t *json = NULL;
+    fed_verify_key key;
+    fed_signature signature;
+    char *path = fl_path_join(v->dir, "audit.head");
+    fl_status st;
+    if ((st = fl_json_read(&json, path, MAX_HEAD_BYTES, err)) != FL_OK ||
+        (st = read_hex(&v->job, sizeof v->job, json, "job", path, err)) != FL_OK ||
+        (st = read_hex(&key, sizeof key, json, "coordinator", path, err)) != FL_OK ||
+        (st = read_hex(&signature, sizeof signature, json, "signature", path, err)) != FL_OK ||
+        (st = read_hex(&v->signed_head.last, sizeof v->signed_head.last, json, "last", path,
+                       err)) != FL_OK) {
+        goto done;
+    }
+    v->signed_head.n_lines = (uint64_t)fl_json_get_int(json, "lines", 0);
+    snprintf(v->run, sizeof v->run, "%s", fl_json_get_string(json, "run", ""));
+    if (!fed_audit_verify(&signature, &key, &v->job, v->run, &v->signed_head)) {
+        st = fl_fail(err, FL_EFORMAT, "%s: does not bear the signature of the key it names", path);
+    }
+done:
+    json_decref(json);
+    free(path);
+    return st;
+}
+
+// ------------------------------------------------------------------- the lines
+
+static fl_status check_first(const verification *v, const json_t *line, fl_err *err)
+{
+    fed_digest job;
+    if (strcmp(fl_json_get_string(line, "format", ""), "consilium-audit-1") != 0) {
+        return fl_fail(err, FL_EFORMAT, "is no audit record of this version");
+    }
+    if (fl_unhex(&job, sizeof job, fl_json_get_string(line, "job", ""), NULL) != FL_OK ||
+        !fed_digest_equal(&job, &v->job) ||
+        strcmp(fl_json_get_string(line, "run", ""), v->run) != 0) {
+        return fl_fail(err, FL_EFORMAT, "is of another job or run than audit.head");
+    }
+    return FL_OK;
+}
+
+static fl_status check_contribution(verification *v, const json_t *line, fl_err *err)
+{
+    const char *site = fl_json_get_string(line, "site", "");
+    fed_verify_key key;
+    fed_offer offer;
+    if (fl_unhex(&key, sizeof key, fl_json_get_string(v->keys, site, ""), NULL) != FL_OK) {
+        return fl_fail(err, FL_EFORMAT, "a contribution of %.48s, which is not enrolled", site);
+    }
+    fl_status st = fed_audit_offer(&offer, line, &key, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    if (!fed_digest_equal(&offer.key.job, &v->job)) {
+        return fl_fail(err, FL_EFORMAT, "a contribution to another job");
+    }
+    char *what = fl_xasprintf("%s %u %s", fed_order_name(offer.key.kind),
+                              (unsigned)offer.key.round.n, site);
+    const char *digest = fl_json_get_string(line, "digest", "");
+    const char *before = fl_json_get_string(v->accepted, what, digest);
+    if (strcmp(before, digest) != 0) {
+        st = fl_fail(err, FL_EFORMAT, "a second, different contribution of %s", what);
+    }
+    json_object_set_new(v->accepted, what, json_string(digest));
+    v->n_contributions++;
+    free(what);
+    return st;
+}
+
+/* A round's model: the file's bytes follow from its table and numbers. */
+static fl_status check_model(verification *v, const json_t *line, fl_err *err)
+{
+    char part[64], hex[FL_HEX_DIGEST];
+    uint8_t sha256[FL_SHA256_BYTES];
+    nn_table *table = NULL;
+    float *data = NULL;
+    char *bytes = NULL, *again = NULL;
+    size_t n = 0, n_again = 0;
+    snprintf(part, sizeof part, "model/round-%04u.safetensors",
+             (unsigned)fl_json_get_int(line, "round", 0));
+    char *path = fl_path_join(v->dir, part);
+    fl_status st;
+    if ((st = ckpt_safetensors_read(&table, &data, NULL, path, err)) != FL_OK ||
+        (st = fl_file_read(&bytes, &n, path, max_model_bytes, err)) != FL_OK ||
+        (st = ckpt_safetensors_pack(&again, &n_again, table, data, NULL, err)) != FL_OK) {
+        goto done;
+    }
+    nn_params_sha256(sha256, table, data);
+    fl_hex(hex, sha256, sizeof sha256);
+    if (strcmp(hex, fl_json_get_string(line, "model_sha256", "")) != 0) {
+        st = fl_fail(err, FL_EFORMAT, "%s: its numbers are not those that were committed", path);
+    } else if (n != n_again || memcmp(bytes, again, n) != 0) {
+        st = fl_fail(err, FL_EFORMAT, "%s: its header was changed", path);
+    }
+    v->n_models++;
+done:
+    nn_table_destroy(&table);
+    free(data);
+    free(bytes);
+    free(again);
+    free(path);
+    return st;
+}
+
+static fl_status check_line(void *ctx, const fed_audit_entry *e, fl_err *err)
+{
+    verification *v = ctx;
+    const char *what = fl_json_get_string(e->json, "what", "");
+    if (e->head.n_lines == v->signed_head.n_lines) {
+        if (!fed_audit_head_equal(&e->head, &v->signed_head)) {
+            return fl_fail(err, FL_EFORMAT, "is not the line whose head was signed");
+        }
+        v->passed_head = true;
+    }
+    if (e->head.n_lines > v->signed_head.n_lines) {
+        return fl_fail(err, FL_EFORMAT, "stands behind the head that was signed");
+    }
+    if (e->head.n_lines == 1) {
+        return check_first(v, e->json, err);
+    }
+    if (strcmp(what, "site") == 0) {
+        json_object_set_new(v->keys, fl_json_get_string(e->json, "site", ""),
+                            json_string(fl_json_get_string(e->json, "sign_key", "")));
+    } else if (strcmp(what, "contribution") == 0) {
+        return check_contribution(v, e->json, err);
+    } else if (strcmp(what, "model") == 0) {
+        return check_model(v, e->json, err);
+    } else if (strcmp(what, "file") == 0) {
+        json_object_set(v->last, fl_json_get_string(e->json, "path", ""),
+                        json_object_get(e->json, "sha256"));
+    }
+    return FL_OK;
+}
+
+// -------------------------------------------------------------- what is beside
+
+/* A strategy's vectors of older rounds are not kept. */
+static bool may_be_gone(const verification *v, const char *part)
+{
+    const char *other;
+    json_t *ignored;
+    if (strncmp(part, "model/state-", 12) != 0) {
+        return false;
+    }
+    json_object_foreach (v->last, other, ignored) {
+        if (strncmp(other, "model/state-", 12) == 0 && strcmp(other, part) > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static fl_status check_files(verification *v, fl_err *err)
+{
+    const char *part;
+    json_t *wanted;
+    json_object_foreach (v->last, part, wanted) {
+        uint8_t sha256[FL_SHA256_BYTES];
+        char hex[FL_HEX_DIGEST];
+        char *path = fl_path_join(v->dir, part);
+        fl_status st = fl_sha256_file(sha256, path, err);
+        if (st == FL_ENOTFOUND && may_be_gone(v, part)) {
+            free(path);
+            continue;
+        }
+        fl_hex(hex, sha256, sizeof sha256);
+        if (st == FL_OK && strcmp(hex, json_string_value(wanted)) != 0) {
+            st = fl_fail(err, FL_EFORMAT, "%s: is not the file that was written", path);
+        }
+        v->n_files++;
+        free(path);
+        if (st != FL_OK) {
+            return st;
+        }
+    }
+    return FL_OK;
+}
+
+static fl_status check_job(const verification *v, fl_err *err)
+{
+    char *bytes = NULL;
+    size_t n = 0;
+    char *path = fl_path_join(v->dir, "job.yaml");
+    fed_digest job;
+    fl_status st = fl_file_read(&bytes, &n, path, MAX_JOB_BYTES, err);
+    if (st == FL_OK) {
+        fed_job_digest(&job, n > 0 ? bytes : " ", n > 0 ? n : 1);
+        if (!fed_digest_equal(&job, &v->job)) {
+            st = fl_fail(err, FL_EFORMAT, "%s: is not the job of the record", path);
+        }
+    }
+    free(bytes);
+    free(path);
+    return st;
+}
+
+/* The record must end where the file does; its lines were compared by their chain. */
+static fl_status check_record(const verification *v, fl_err *err)
+{
+    char *path = fl_path_join(v->dir, "state.db");
+    record *r = NULL;
+    fl_status st = FL_OK;
+    if (fl_file_exists(path) && (st = record_open(&r, path, &v->job, v->run, err)) == FL_OK &&
+        !fed_audit_head_equal(record_head(r), &v->end)) {
+        st = fl_fail(err, FL_EFORMAT,
+                     "%s: has %llu lines, audit.jsonl %llu: they are not the same record", path,
+                     (unsigned long long)record_head(r)->n_lines,
+                     (unsigned long long)v->end.n_lines);
+    }
+    record_close(&r);
+    free(path);
+    return st;
+}
+
+static fl_status verify(verification *v, fl_err *err)
+{
+    char *path = fl_path_join(v->dir, "audit.jsonl");
+    fl_status st;
+    if ((st = read_head(v, err)) == FL_OK &&
+        (st = fed_audit_walk(&v->end, path, check_line, v, err)) == FL_OK && !v->passed_head) {
+        st = fl_fail(err, FL_EFORMAT, "%s: ends at line %llu; the signed head is of line %llu",
+                     path, (unsigned long long)v->end.n_lines,
+                     (unsigned long long)v->signed_head.n_lines);
+    }
+    free(path);
+    if (st != FL_OK || (st = check_record(v, err)) != FL_OK ||
+        (st = check_job(v, err)) != FL_OK) {
+        return st;
+    }
+    return check_files(v, err);
+}
+
+fl_status coordinator_verify(int argc, char **argv, fl_err *err)
+{
+    fl_texts pos;
+    fl_status st = fl_cli_parse(argc, argv, options, 1, 1, &pos, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    verification v = {.dir = pos.items[0],
+                      .keys = json_object(),
+                      .accepted = json_object(),
+                      .last = json_object()};
+    st = verify(&v, err);
+    if (st == FL_OK && as_json) {
+        printf("{\"run\": \"%s\", \"lines\": %llu, \"contributions\": %lld, \"models\": %lld, "
+               "\"files\": %lld}\n",
+               v.run, (unsigned long long)v.end.n_lines, (long long)v.n_contributions,
+               (long long)v.n_models, (long long)v.n_files);
+    } else if (st == FL_OK) {
+        printf("The record of run %s holds: %llu lines, the head signed by the coordinator.\n"
+               "%lld contributions bear the signature of their site; %lld models and %lld other "
+               "files are\nthose that were written.\n",
+               v.run, (unsigned long long)v.end.n_lines, (long long)v.n_contributions,
+               (long long)v.n_models, (long long)v.n_files);
+    }
+    json_decref(v.keys);
+    json_decref(v.accepted);
+    json_decref(v.last);
+    free(pos.items);
+    return st;
+}
