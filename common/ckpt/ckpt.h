@@ -65,6 +65,14 @@ fl_status ckpt_onnx_unpack_as(nn_graph **g, float **data, ckpt_meta *meta, const
 fl_status ckpt_onnx_unpack(nn_graph **g, float **data, ckpt_meta *meta, const char *file, size_t n,
                            fl_err *err);
 
+/*
+ * One sentence on what the export that made a file has lost (batch normalisation
+ * that was folded, Dropout that was left out), with the call that keeps it; false
+ * when there is nothing to say.  meta: as read with the graph.
+ */
+bool ckpt_onnx_note(char *out, size_t n, const nn_graph *g, const ckpt_meta *meta);
+#define CKPT_ONNX_PRODUCER "producer"  // key under which meta has the tool's name
+
 /* Copies by name what path (.safetensors or .onnx) holds into data; n_matched entries
  * matched; FL_ECONFIG when a name matches with another shape or nothing matches. */
 fl_status ckpt_load_into(const char *path, const nn_table *table, float *data, size_t *n_matched,

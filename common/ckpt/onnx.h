@@ -163,6 +163,8 @@ typedef struct {
     const Onnx__TensorProto *tensor;
     const onnx_const *constant;
     nn_value value;  // -1: none yet
+    const nn_value *parts;  // of a sequence of values
+    size_t n_parts;
 } onnx_meaning;
 
 typedef struct {

@@ -41,7 +41,7 @@ fl_status onnx_define(onnx_reader *r, const char *name, const Onnx__TensorProto 
         return fl_fail(err, FL_EFORMAT, "%.80s is defined twice", name);
     }
     FL_REQUIRE(2 * ++r->n_names <= r->n_buckets);
-    *m = (onnx_meaning){name, tensor, constant, v};
+    *m = (onnx_meaning){.name = name, .tensor = tensor, .constant = constant, .value = v};
     return FL_OK;
 }
 
@@ -368,6 +368,9 @@ static fl_status fill_data(onnx_reader *r, float **data, fl_err *err)
 
 static void read_notes(ckpt_meta *meta, const Onnx__ModelProto *model)
 {
+    if (model->producer_name != NULL) {
+        ckpt_meta_add(meta, CKPT_ONNX_PRODUCER, model->producer_name);
+    }
     for (size_t i = 0; i < model->n_metadata_props; i++) {
         const Onnx__StringStringEntryProto *note = model->metadata_props[i];
         ckpt_meta_add(meta, note->key != NULL ? note->key : "",

@@ -158,13 +158,43 @@ static char *add_batch_list(writer *w, const nn_node *node, const nn_attr *attr,
     return name;
 }
 
+static bool reads_batch(const writer *w, const nn_node *node)
+{
+    const nn_shape *x = nn_graph_shape(w->g, node->in[0]);
+
+    return x->rank > 0 && x->dim[0] == NN_BATCH;
+}
+
+/* Whether a list's first number is the size of the batch, whatever it says. */
+static bool starts_with_batch(const writer *w, const nn_node *node, const nn_attr *attr)
+{
+    if (attr->kind != NN_ATTR_INTS || attr->n_ints == 0) {
+        return false;
+    }
+    bool is_resize = strcmp(node->op, "Resize") == 0 && strcmp(attr->name, "sizes") == 0;
+    bool repeats = strcmp(node->op, "Expand") == 0 || strcmp(node->op, "Tile") == 0;
+    return (is_resize && reads_batch(w, node)) || (repeats && attr->ints[0] == NN_BATCH);
+}
+
+/* The dimensions of an Expand, of which the batch's own stays as it is. */
+static int64_t *expanded(writer *w, const nn_node *node, const nn_attr *attr)
+{
+    int64_t *ints = fl_arena_alloc(w->arena, attr->n_ints, sizeof *ints);
+
+    memcpy(ints, attr->ints, attr->n_ints * sizeof *ints);
+    if (strcmp(node->op, "Expand") == 0 && reads_batch(w, node) &&
+        (int)attr->n_ints == nn_graph_shape(w->g, node->in[0])->rank) {
+        ints[0] = 1;
+    }
+    return ints;
+}
+
 /* An attribute that ONNX wants as an input; returns the input's name. */
 static char *add_constant(writer *w, const nn_node *node, const nn_attr *attr)
 {
     char *name = made_name(w, node, attr->name);
 
-    if (attr->kind == NN_ATTR_INTS && attr->n_ints > 0 && attr->ints[0] == NN_BATCH &&
-        (strcmp(node->op, "Expand") == 0 || strcmp(node->op, "Tile") == 0)) {
+    if (starts_with_batch(w, node, attr)) {
         return add_batch_list(w, node, attr, name);
     }
     if (attr->kind == NN_ATTR_FLOAT) {
@@ -185,7 +215,7 @@ static char *add_constant(writer *w, const nn_node *node, const nn_attr *attr)
     } else {
         Onnx__TensorProto *t = new_tensor(w, name, ONNX__TENSOR_PROTO__DATA_TYPE__INT64, 1);
         t->dims[0] = (int64_t)attr->n_ints;
-        set_raw(t, attr->ints, attr->n_ints * sizeof *attr->ints);
+        set_raw(t, expanded(w, node, attr), attr->n_ints * sizeof *attr->ints);
     }
     return name;
 }
