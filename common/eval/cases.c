@@ -25,6 +25,12 @@ const char *const eval_class_metric_names[EVAL_N_CLASS_METRICS] = {
     [EVAL_BRIER] = "brier",
     [EVAL_NLL] = "nll",
     [EVAL_ECE] = "ece",
+    [EVAL_SENSITIVITY_AT_SPEC90] = "sensitivity_at_spec90",
+    [EVAL_PPV_AT_PREVALENCE] = "ppv_at_prevalence",
+    [EVAL_NPV_AT_PREVALENCE] = "npv_at_prevalence",
+    [EVAL_OBSERVED_EXPECTED] = "observed_expected",
+    [EVAL_CALIBRATION_INTERCEPT] = "calibration_intercept",
+    [EVAL_CALIBRATION_SLOPE] = "calibration_slope",
 };
 
 static const double smallest_prob = 1e-15;  // so that one sure error is not infinite
@@ -103,6 +109,7 @@ void eval_cases_init(eval_cases *c, const eval_predictions *p)
     size_t K = p->n_classes;
     *c = (eval_cases){.n_classes = K, .binary = K == 2 && p->positive >= 0};
     c->positive = c->binary ? p->positive : -1;
+    c->prevalence = c->binary && p->prevalence > 0 && p->prevalence < 1 ? p->prevalence : 0;
     c->label = fl_xcalloc(p->n, sizeof *c->label);
     c->called = fl_xcalloc(p->n, sizeof *c->called);
     c->brier = fl_xcalloc(p->n, sizeof *c->brier);
@@ -127,7 +134,9 @@ void eval_cases_init(eval_cases *c, const eval_predictions *p)
             c->damaged = c->damaged || !isfinite(p->score[i * K + k]);
         }
         c->label[at] = p->label[i];
-        c->called[at] = class_called(c, score + at * K, p->threshold);
+        c->called[at] = c->binary && p->called != NULL
+                            ? (p->called[i] ? c->positive : 1 - c->positive)
+                            : class_called(c, score + at * K, p->threshold);
         c->n_class[p->label[i]]++;
         case_terms(c, at, score + at * K);
     }
@@ -188,10 +197,13 @@ static double ratio(double part, double whole)
  * One way down the sorted scores, a group of tied cases at a time.
  * AUC: share of (positive, negative) pairs in the right order, ties half.
  * Average precision: step-wise, no interpolation between the steps.
+ * Sensitivity at 90 % specificity: at the last group that leaves it so.
  */
-static void rank_class(double *auc, double *auprc, const eval_cases *c, const double *weight, int k)
+static void rank_class(double *value, const eval_cases *c, const double *weight, int k,
+                       double n_negative)
 {
-    double tp = 0, fp = 0, pairs = 0, precision_sum = 0;
+    const double allowed = 0.1 * n_negative * (1 + 1e-9);  // false alarms; .1 is no double
+    double tp = 0, fp = 0, pairs = 0, precision_sum = 0, tp_allowed = 0;
     const size_t *order = c->order[k];
     const double *sorted = c->sorted[k];
     for (size_t i = 0; i < c->n;) {
@@ -205,10 +217,14 @@ static void rank_class(double *auc, double *auprc, const eval_cases *c, const do
         if (positives > 0) {
             precision_sum += positives * tp / (tp + fp);
         }
+        if (fp <= allowed) {
+            tp_allowed = tp;
+        }
     }
     bool both = tp > 0 && fp > 0;
-    *auc = both ? pairs / (tp * fp) : NAN;
-    *auprc = both ? precision_sum / tp : NAN;
+    value[EVAL_AUC] = both ? pairs / (tp * fp) : NAN;
+    value[EVAL_AUPRC] = both ? precision_sum / tp : NAN;
+    value[EVAL_SENSITIVITY_AT_SPEC90] = both ? tp_allowed / tp : NAN;
 }
 
 /* Metrics of class k against the rest. */
@@ -221,7 +237,17 @@ static void class_values(double *value, const eval_cases *c, const double *weigh
     value[EVAL_PPV] = ratio(at.tp, at.tp + at.fp);
     value[EVAL_NPV] = ratio(at.tn, at.tn + at.fn);
     value[EVAL_F1] = n_positive > 0 ? 2 * at.tp / (2 * at.tp + at.fp + at.fn) : NAN;
-    rank_class(&value[EVAL_AUC], &value[EVAL_AUPRC], c, weight, k);
+    rank_class(value, c, weight, k, at.tn + at.fp);
+}
+
+/* Predictive values where a share r has what the model looks for. */
+static void at_prevalence(double *value, double r)
+{
+    double se = value[EVAL_SENSITIVITY], sp = value[EVAL_SPECIFICITY];
+    if (r > 0 && !isnan(se) && !isnan(sp)) {
+        value[EVAL_PPV_AT_PREVALENCE] = ratio(r * se, r * se + (1 - r) * (1 - sp));
+        value[EVAL_NPV_AT_PREVALENCE] = ratio((1 - r) * sp, (1 - r) * sp + r * (1 - se));
+    }
 }
 
 /* -------------------------------------------------------------- calibration */
@@ -292,10 +318,14 @@ static void macro_values(double *value, const eval_cases *c, const double *weigh
         for (int m = EVAL_AUC; m <= EVAL_NPV; m++) {
             sum[m] += of_class[m];
         }
+        sum[EVAL_SENSITIVITY_AT_SPEC90] += of_class[EVAL_SENSITIVITY_AT_SPEC90];
     }
     for (int m = EVAL_AUC; m <= EVAL_NPV; m++) {
         value[m] = n_there > 0 ? sum[m] / (double)n_there : NAN;
     }
+    value[EVAL_SENSITIVITY_AT_SPEC90] = n_there > 1
+                                            ? sum[EVAL_SENSITIVITY_AT_SPEC90] / (double)n_there
+                                            : NAN;
     value[EVAL_BALANCED_ACCURACY] = n_there > 1 ? value[EVAL_SENSITIVITY] : NAN;
 }
 
@@ -305,9 +335,11 @@ void eval_cases_values(double value[static EVAL_N_VALUES], const eval_cases *c,
     for (int m = 0; m < EVAL_N_VALUES; m++) {
         value[m] = NAN;
     }
-    double n = 0, right = 0, brier = 0, nll = 0;
+    double n = 0, right = 0, brier = 0, nll = 0, observed = 0, expected = 0;
     for (size_t i = 0; i < c->n; i++) {
         n += weight[i];
+        observed += weight[i] * c->right[i];
+        expected += weight[i] * c->confidence[i];
         right += weight[i] * (c->called[i] == c->label[i]);
         brier += weight[i] * c->brier[i];
         nll += weight[i] * c->nll[i];
@@ -322,9 +354,29 @@ void eval_cases_values(double value[static EVAL_N_VALUES], const eval_cases *c,
     if (c->binary) {
         class_values(value, c, weight, c->positive);
         value[EVAL_BALANCED_ACCURACY] = (value[EVAL_SENSITIVITY] + value[EVAL_SPECIFICITY]) / 2;
+        at_prevalence(value, c->prevalence);
+        value[EVAL_OBSERVED_EXPECTED] = ratio(observed, expected);
     } else {
         macro_values(value, c, weight);
     }
+}
+
+void eval_cases_values_all(double value[static EVAL_N_VALUES], const eval_cases *c)
+{
+    double *ones = fl_xcalloc(c->n, sizeof *ones);
+    for (size_t i = 0; i < c->n; i++) {
+        ones[i] = 1;
+    }
+    eval_cases_values(value, c, ones);
+    free(ones);
+}
+
+void eval_cases_figure(eval_figure *f, const eval_cases *c)
+{
+    *f = (eval_figure){.value = NAN, .ci_low = NAN, .ci_high = NAN};
+    f->n = (int64_t)c->n;
+    f->n_positive = c->binary ? (int64_t)c->n_class[c->positive] : -1;
+    f->n_patients = (int64_t)c->patients.n_patients;
 }
 
 const char *eval_cases_why(const eval_cases *c, eval_class_metric metric)
@@ -338,13 +390,24 @@ const char *eval_cases_why(const eval_cases *c, eval_class_metric metric)
     if (metric == EVAL_ECE) {
         return "fewer than 200 cases: would mostly be chance";
     }
+    if (!c->binary && metric > EVAL_SENSITIVITY_AT_SPEC90) {
+        return "of two classes only";
+    }
+    bool at_prevalence = metric == EVAL_PPV_AT_PREVALENCE || metric == EVAL_NPV_AT_PREVALENCE;
+    if (at_prevalence && c->prevalence == 0) {
+        return "no prevalence is declared";
+    }
+    if (metric == EVAL_OBSERVED_EXPECTED) {
+        return "every score is 0";
+    }
     if (c->binary) {
         bool has_positive = c->n_class[c->positive] > 0;
         bool has_negative = c->n_class[1 - c->positive] > 0;
         return !has_positive && metric != EVAL_SPECIFICITY   ? "no positive cases"
                : !has_negative && metric != EVAL_SENSITIVITY ? "no negative cases"
-               : metric == EVAL_PPV                          ? "no case was called positive"
-                                                             : "no case was called negative";
+               : metric == EVAL_PPV || metric == EVAL_PPV_AT_PREVALENCE
+                   ? "no case was called positive"
+                   : "no case was called negative";
     }
     for (size_t k = 0; k < c->n_classes; k++) {
         if (c->n_class[k] == c->n) {

@@ -39,29 +39,58 @@ typedef struct {
     const int64_t *patient; // (n) patient number; NULL = every case its own
     int positive;          // two classes: index of the positive one; else -1
     double threshold;      // two classes: score of positive >= threshold is called positive
+    double prevalence;     // of the positive class where the model is meant for; 0 = not known
+    const bool *called;    // (n) two classes: called positive, whatever the threshold; or NULL
 } eval_predictions;
 
 enum { EVAL_MAX_METRICS = 32 };
-typedef struct { char name[32]; eval_figure figure; } eval_metric;
-typedef struct { eval_metric item[EVAL_MAX_METRICS]; size_t n; } eval_metrics;
+
+typedef struct {
+    char name[32];
+    eval_figure figure;
+} eval_metric;
+
+typedef struct {
+    eval_metric item[EVAL_MAX_METRICS];
+    size_t n;
+} eval_metrics;
 
 /*
  * accuracy balanced_accuracy auc auprc f1 sensitivity specificity ppv npv brier
- * nll ece, always all twelve; the formulas are in cases.h.  Two classes: of the
- * positive class.  More: macro over classes that are there (auc: one versus
- * rest).  Intervals count patients where patient repeats.  Fewer than 10 cases
- * of either class: the AUC has no interval; fewer than 200: there is no ECE.
- * seed: for bootstrap intervals.
+ * nll ece sensitivity_at_spec90 ppv_at_prevalence npv_at_prevalence
+ * observed_expected calibration_intercept calibration_slope, always all; the
+ * formulas are in cases.h.  Two classes: of the positive class.  More: macro
+ * over classes that are there (auc: one versus rest).  Intervals count patients
+ * where patient repeats.  Fewer than 10 cases of either class: the AUC has no
+ * interval; fewer than 200: there is no ECE.  seed: for bootstrap intervals.
  */
 void eval_classify(eval_metrics *out, const eval_predictions *p, uint64_t seed);
+
+/*
+ * More than two classes: each against the rest, a case being called the class
+ * of its highest score.  Appends {"class", "n", METRIC: FIGURE ...} a class that
+ * is there to list; names: (K).  Classes of fewer than min_cell patients are
+ * suppressed as subgroups are: {"class", "n": null, "why"}.
+ */
+void eval_classify_each(json_t *list, const char *const *names, const eval_predictions *p,
+                        int64_t min_cell, uint64_t seed);
 const eval_figure *eval_metrics_find(const eval_metrics *m, const char *name); // or NULL
 json_t *eval_metrics_json(const eval_metrics *m);   // {METRIC: FIGURE}; new reference
 bool eval_metric_higher_is_better(const char *name); // brier, nll, ece, mae, rmse, hd95: false
 bool eval_metric_known(const char *name);
 
 /* One metric of b minus a on the same cases, paired, with interval (DeLong for
- * auc; paired bootstrap by patient for the others). Each keeps its own threshold. */
-void eval_difference(eval_figure *out, const char *metric, const eval_predictions *a, const eval_predictions *b, uint64_t seed);
+ * auc; paired bootstrap by patient for the others).  Each keeps its own
+ * threshold.  Metrics without a better and a worse end (eval_metric_compared)
+ * have no difference. */
+void eval_difference(eval_figure *out, const char *metric, const eval_predictions *a,
+                     const eval_predictions *b, uint64_t seed);
+/* All of them, from one set of draws. */
+void eval_differences(eval_metrics *out, const eval_predictions *a, const eval_predictions *b,
+                      uint64_t seed);
+/* Is a difference of two models' values an improvement or a loss?  Not so for
+ * observed_expected, intercept and slope, whose best value lies in between. */
+bool eval_metric_compared(const char *name);
 
 /* --- threshold rules, frozen before a test split is opened --- */
 typedef enum { EVAL_RULE_FIXED, EVAL_RULE_SENSITIVITY, EVAL_RULE_YOUDEN } eval_rule;
@@ -69,21 +98,25 @@ typedef enum { EVAL_RULE_FIXED, EVAL_RULE_SENSITIVITY, EVAL_RULE_YOUDEN } eval_r
  * bins (any number of sites' histograms added): the largest bin edge whose
  * sensitivity is >= at.  at: the sensitivity, or the fixed threshold.  NaN when undefined
  * (no positives); the caller says so and uses 0.5. */
-double eval_threshold(eval_rule rule, double at, const int64_t *negatives, const int64_t *positives, size_t n_bins);
+double eval_threshold(eval_rule rule, double at, const int64_t *negatives, const int64_t *positives,
+                      size_t n_bins);
 /* Adds scores to a histogram; 1.0 belongs to the last bin. */
 void eval_histogram(int64_t *bins, size_t n_bins, const double *score, size_t n);
 /* AUC of histograms: ties within a bin count half; the true one lies within +-*half_width. */
-double eval_histogram_auc(const int64_t *negatives, const int64_t *positives, size_t n_bins, double *half_width);
+double eval_histogram_auc(const int64_t *negatives, const int64_t *positives, size_t n_bins,
+                          double *half_width);
 
 /* The same with DeLong's interval of the binned scores, for what is known of
  * several sites' cases together.  Every case counts as its own patient. */
-void eval_histogram_figure(eval_figure *out, const int64_t *negatives, const int64_t *positives, size_t n_bins);
+void eval_histogram_figure(eval_figure *out, const int64_t *negatives, const int64_t *positives,
+                           size_t n_bins);
 
 /* Plain AUC (Mann-Whitney, ties half); NaN when a class is missing.  For curves per round. */
 double eval_auc(const double *score, const int *is_positive, size_t n);
 
 /* --- regression --- */
-void eval_regress(eval_metrics *out, const double *pred, const double *target, const int64_t *patient, size_t n, uint64_t seed); // mae rmse
+void eval_regress(eval_metrics *out, const double *pred, const double *target,
+                  const int64_t *patient, size_t n, uint64_t seed);  // mae rmse
 
 /* --- summary over sites --- */
 typedef struct {
@@ -104,7 +137,8 @@ void eval_fairness_of(eval_fairness *out, const double *value, size_t n, bool hi
  * {"attribute","value","n", METRIC: FIGURE ...} to list, or for a suppressed
  * cell {"attribute","value","n": null,"why"}.
  */
-void eval_subgroups(json_t *list, const char *attribute, const char *const *value, const eval_predictions *p, int64_t min_cell, uint64_t seed);
+void eval_subgroups(json_t *list, const char *attribute, const char *const *value,
+                    const eval_predictions *p, int64_t min_cell, uint64_t seed);
 /* "40-60", "80+", "under 40", "unknown" (NaN) into out. */
 void eval_band(char *out, size_t n, double value, const double *edges, size_t n_edges);
 

@@ -22,6 +22,12 @@ static const struct {
     {"brier", false},
     {"nll", false},
     {"ece", false},
+    {"sensitivity_at_spec90", true},
+    {"ppv_at_prevalence", true},
+    {"npv_at_prevalence", true},
+    {"observed_expected", false},
+    {"calibration_intercept", false},
+    {"calibration_slope", false},
     {"dice", true},
     {"iou", true},
     {"hd95", false},
@@ -55,6 +61,20 @@ bool eval_metric_higher_is_better(const char *name)
     for (int m = 0; m < N_KNOWN; m++) {
         if (strcmp(known[m].name, name) == 0) {
             return known[m].higher_is_better;
+        }
+    }
+    return true;
+}
+
+bool eval_metric_compared(const char *name)
+{
+    static const char *const in_between[] = {
+        "observed_expected", "calibration_intercept", "calibration_slope", "volume_bias",
+        "volume_low",        "volume_high",
+    };
+    for (size_t m = 0; m < sizeof in_between / sizeof *in_between; m++) {
+        if (strcmp(in_between[m], name) == 0) {
+            return false;
         }
     }
     return true;

@@ -6,7 +6,11 @@
  *   f1                    Wilson through tp / (tp + fp + fn), exactly monotone
  *   balanced_accuracy     Wilson of both parts, combined (MOVER)
  *   auc                   DeLong on the logit scale
- *   auprc, brier, nll, ece and all macro means     bootstrap by patient
+ *   ppv, npv at a prevalence   Wilson of both parts, as a ratio (MOVER)
+ *   observed_expected     Wilson of the observed share, over the mean score
+ *   calibration_intercept, _slope   Wald (calibration.c)
+ *   auprc, brier, nll, ece, sensitivity_at_spec90 and all macro means
+ *                         bootstrap by patient
  */
 #include <math.h>
 #include <stdio.h>
@@ -14,82 +18,10 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "eval/bootstrap.h"
+#include "eval/calibration.h"
 #include "eval/cases.h"
 #include "eval/stats.h"
-
-/* -------------------------------------------------------------- bootstrap */
-
-/* Replicates of every metric at once: table (EVAL_N_VALUES, n_replicates). */
-static double *bootstrap(const eval_cases *c, size_t n_replicates, uint64_t seed)
-{
-    double *table = fl_xcalloc(n_replicates, EVAL_N_VALUES * sizeof *table);
-    double *weight = fl_xcalloc(c->n, sizeof *weight);
-    double *drawn = fl_xcalloc(c->patients.n_patients, sizeof *drawn);
-    fl_rng rng;
-    fl_rng_init(&rng, seed, "bootstrap", "", 0);
-    for (size_t r = 0; r < n_replicates; r++) {
-        double value[EVAL_N_VALUES];
-        eval_patients_resample(weight, drawn, &c->patients, &rng);
-        eval_cases_values(value, c, weight);
-        for (int m = 0; m < EVAL_N_VALUES; m++) {
-            table[(size_t)m * n_replicates + r] = value[m];
-        }
-    }
-    free(weight);
-    free(drawn);
-    return table;
-}
-
-/*
- * Replicates of one metric, in its row of the table.  A resample of noise is
- * noisier: debiased ECEs of resamples scatter about the raw value, not about
- * the debiased one, so they are moved by the difference.
- */
-static double *replicates_of(double *table, int metric, size_t n_replicates, const double *value)
-{
-    if (metric != EVAL_ECE) {
-        return table + (size_t)metric * n_replicates;
-    }
-    double *replicate = table + (size_t)EVAL_ECE_SIGNED * n_replicates;
-    for (size_t r = 0; r < n_replicates; r++) {
-        replicate[r] += value[EVAL_ECE_SIGNED] - value[EVAL_ECE_RAW];
-    }
-    return replicate;
-}
-
-/* No interval from fewer patients than EVAL_FEW, of the rarest class where
- * the metric counts by class. */
-static bool too_few(eval_figure *f, const eval_cases *c, int metric)
-{
-    bool of_case = metric == EVAL_ACCURACY || metric >= EVAL_BRIER;
-    size_t fewest = of_case ? c->patients.n_patients : eval_cases_fewest(c);
-    if (fewest >= EVAL_FEW) {
-        return false;
-    }
-    char why[sizeof f->why];
-    snprintf(why, sizeof why, "too few %s: %zu%s; %d are needed",
-             c->patients.repeats ? "patients" : "cases", fewest, of_case ? "" : " of one class",
-             EVAL_FEW);
-    eval_figure_no_interval(f, why);
-    return true;
-}
-
-static void bootstrap_interval(eval_figure *f, const eval_cases *c, int metric, double *table,
-                               size_t n_replicates, const double *value)
-{
-    if (too_few(f, c, metric)) {
-        return;
-    }
-    eval_percentile(f, replicates_of(table, metric, n_replicates, value), n_replicates,
-                    c->patients.repeats);
-    if (metric == EVAL_ECE && f->why[0] == '\0') {
-        // At the edge of what can be: a raw ECE that a calibrated model could
-        // have does not exclude 0.
-        bool chance = value[EVAL_ECE_RAW] <= value[EVAL_ECE_CHANCE];
-        f->ci_low = chance ? 0 : fmax(0, fmin(f->value, f->ci_low));
-        f->ci_high = fmax(f->value, f->ci_high);
-    }
-}
 
 /* --------------------------------------------------- two classes, in closed form */
 
@@ -160,6 +92,55 @@ static void balanced_figure(eval_figure *f, const eval_figure *sens, const eval_
     snprintf(f->method, sizeof f->method, "Wilson, MOVER");
 }
 
+/*
+ * The predictive value p whose odds are r times those of a * right / wrong:
+ * the one where right - wrong * x is just not told from 0 by MOVER for a
+ * difference (Zou and Donner 2008), x being the ratio that p stands for.
+ * right and wrong are shares of different cases: se and 1 - sp, or sp and
+ * 1 - se, of which the interval's ends are given.
+ */
+static double predictive_bound(double right, double right_end, double wrong, double wrong_end,
+                               double odds, double inside, double outside)
+{
+    for (int i = 0; i < 200; i++) {
+        double p = (inside + outside) / 2, x = p / (1 - p) / odds;
+        bool told = fabs(right - wrong * x) > hypot(right - right_end, x * (wrong_end - wrong));
+        *(told ? &outside : &inside) = p;
+    }
+    return inside;
+}
+
+/* right, missed: sensitivity and specificity, or the other way round; odds: of
+ * those that the predictive value is about, in the population. */
+static void predictive_figure(eval_figure *f, const eval_figure *right, const eval_figure *missed,
+                              double odds)
+{
+    double wrong = 1 - missed->value, value = f->value;
+    f->ci_low = predictive_bound(right->value, right->ci_low, wrong, 1 - missed->ci_low, odds,
+                                 value, 0);
+    f->ci_high = predictive_bound(right->value, right->ci_high, wrong, 1 - missed->ci_high, odds,
+                                  value, 1);
+    snprintf(f->method, sizeof f->method, "Wilson, MOVER ratio");
+}
+
+/* The observed share has the uncertainty; the expected one is the model's. */
+static void observed_figure(eval_figure *f, const eval_cases *c, const masks *m)
+{
+    eval_figure observed = *f;
+    double expected = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        expected += c->confidence[i] / (double)c->n;
+    }
+    if (expected <= 0) {
+        eval_figure_undefined(f, eval_cases_why(c, EVAL_OBSERVED_EXPECTED));
+        return;
+    }
+    eval_proportion(&observed, NULL, m->positive, &c->patients, "");
+    f->ci_low = observed.ci_low / expected;
+    f->ci_high = observed.ci_high / expected;
+    snprintf(f->method, sizeof f->method, "%.30s, score fixed", observed.method);
+}
+
 static void auc_figure(eval_figure *f, const eval_cases *c, const masks *m)
 {
     double *score = fl_xcalloc(c->n, sizeof *score);
@@ -195,28 +176,21 @@ static void closed_forms(eval_figure *f, const eval_cases *c)
     if (!c->patients.repeats && !isnan(f[EVAL_BALANCED_ACCURACY].value)) {
         balanced_figure(&f[EVAL_BALANCED_ACCURACY], &f[EVAL_SENSITIVITY], &f[EVAL_SPECIFICITY]);
     }
+    double odds = c->prevalence / (1 - c->prevalence);
+    if (!c->patients.repeats && !isnan(f[EVAL_PPV_AT_PREVALENCE].value)) {
+        predictive_figure(&f[EVAL_PPV_AT_PREVALENCE], &f[EVAL_SENSITIVITY], &f[EVAL_SPECIFICITY],
+                          odds);
+    }
+    if (!c->patients.repeats && !isnan(f[EVAL_NPV_AT_PREVALENCE].value)) {
+        predictive_figure(&f[EVAL_NPV_AT_PREVALENCE], &f[EVAL_SPECIFICITY], &f[EVAL_SENSITIVITY],
+                          1 / odds);
+    }
+    observed_figure(&f[EVAL_OBSERVED_EXPECTED], c, &m);
+    eval_recalibrate(&f[EVAL_CALIBRATION_INTERCEPT], &f[EVAL_CALIBRATION_SLOPE], c);
     masks_clear(&m);
 }
 
 /* ------------------------------------------------------------- the figures */
-
-static void values_of(double *value, const eval_cases *c)
-{
-    double *ones = fl_xcalloc(c->n, sizeof *ones);
-    for (size_t i = 0; i < c->n; i++) {
-        ones[i] = 1;
-    }
-    eval_cases_values(value, c, ones);
-    free(ones);
-}
-
-static void figure_init(eval_figure *f, const eval_cases *c)
-{
-    *f = (eval_figure){.value = NAN, .ci_low = NAN, .ci_high = NAN};
-    f->n = (int64_t)c->n;
-    f->n_positive = c->binary ? (int64_t)c->n_class[c->positive] : -1;
-    f->n_patients = (int64_t)c->patients.n_patients;
-}
 
 /* Accuracy of more than two classes is a proportion too. */
 static void accuracy_figure(eval_figure *f, const eval_cases *c)
@@ -236,9 +210,9 @@ void eval_classify(eval_metrics *out, const eval_predictions *p, uint64_t seed)
     eval_figure figure[EVAL_N_CLASS_METRICS];
 
     eval_cases_init(&c, p);
-    values_of(value, &c);
+    eval_cases_values_all(value, &c);
     for (int m = 0; m < EVAL_N_CLASS_METRICS; m++) {
-        figure_init(&figure[m], &c);
+        eval_cases_figure(&figure[m], &c);
         figure[m].value = value[m];
         if (isnan(value[m])) {
             eval_figure_undefined(&figure[m], eval_cases_why(&c, (eval_class_metric)m));
@@ -251,10 +225,10 @@ void eval_classify(eval_metrics *out, const eval_predictions *p, uint64_t seed)
             accuracy_figure(&figure[EVAL_ACCURACY], &c);
         }
         size_t n_replicates = eval_n_replicates(c.n);
-        double *table = bootstrap(&c, n_replicates, seed);
+        double *table = eval_bootstrap(&c, n_replicates, seed);
         for (int m = 0; m < EVAL_N_CLASS_METRICS; m++) {
             if (figure[m].method[0] == '\0') {
-                bootstrap_interval(&figure[m], &c, m, table, n_replicates, value);
+                eval_bootstrap_interval(&figure[m], &c, m, table, n_replicates, value);
             }
         }
         free(table);
@@ -268,82 +242,75 @@ void eval_classify(eval_metrics *out, const eval_predictions *p, uint64_t seed)
     }
 }
 
-/* -------------------------------------------------------------- differences */
+/* --------------------------------------------------- one class against the rest */
 
-static int metric_index(const char *name)
+static void add_class(json_t *entry, const eval_predictions *p, size_t k, uint64_t seed)
 {
-    for (int m = 0; m < EVAL_N_CLASS_METRICS; m++) {
-        if (strcmp(eval_class_metric_names[m], name) == 0) {
-            return m;
+    size_t K = p->n_classes;
+    double *score = fl_xcalloc(p->n, 2 * sizeof *score);
+    int *label = fl_xcalloc(p->n, sizeof *label);
+    bool *called = fl_xcalloc(p->n, sizeof *called);
+    for (size_t i = 0; i < p->n; i++) {
+        const double *row = p->score + i * K;
+        size_t best = 0;
+        for (size_t other = 1; other < K; other++) {
+            best = row[other] > row[best] ? other : best;
         }
+        called[i] = best == k;
+        score[2 * i] = 1 - row[k];
+        score[2 * i + 1] = row[k];
+        label[i] = p->label[i] < 0 ? -1 : p->label[i] == (int)k;
     }
-    return -1;
+    eval_metrics metrics;
+    eval_predictions one = {.n = p->n,
+                            .n_classes = 2,
+                            .score = score,
+                            .label = label,
+                            .patient = p->patient,
+                            .positive = 1,
+                            .called = called};
+    eval_classify(&metrics, &one, seed);
+    for (size_t m = 0; m < metrics.n; m++) {
+        json_object_set_new(entry, metrics.item[m].name, eval_figure_json(&metrics.item[m].figure));
+    }
+    free(score);
+    free(label);
+    free(called);
 }
 
-/* Both models' replicates come from the same draws. */
-static void paired_bootstrap(eval_figure *f, int metric, const eval_cases *a, const eval_cases *b,
-                             const double *value_a, const double *value_b, uint64_t seed)
+void eval_classify_each(json_t *list, const char *const *names, const eval_predictions *p,
+                        int64_t min_cell, uint64_t seed)
 {
-    if (too_few(f, a, metric)) {
-        return;
+    FL_REQUIRE(p->n_classes > 2);
+    size_t K = p->n_classes;
+    int64_t *n = fl_xcalloc(K, sizeof *n), *patients = fl_xcalloc(K, sizeof *patients);
+    bool *in = fl_xcalloc(p->n, sizeof *in), *hidden = fl_xcalloc(K, sizeof *hidden);
+    eval_patients of;
+    eval_patients_init(&of, p->patient, p->n);
+    for (size_t k = 0; k < K; k++) {
+        for (size_t i = 0; i < p->n; i++) {
+            in[i] = p->label[i] == (int)k;
+            n[k] += in[i];
+        }
+        patients[k] = (int64_t)eval_patients_count(&of, in);
     }
-    size_t n_replicates = eval_n_replicates(a->n);
-    double *table_a = bootstrap(a, n_replicates, seed);
-    double *table_b = bootstrap(b, n_replicates, seed);
-    const double *from = replicates_of(table_a, metric, n_replicates, value_a);
-    double *to = replicates_of(table_b, metric, n_replicates, value_b);
-    for (size_t r = 0; r < n_replicates; r++) {
-        to[r] -= from[r];
+    eval_patients_clear(&of);
+    eval_suppress(hidden, patients, K, min_cell);
+    for (size_t k = 0; k < K; k++) {
+        if (n[k] == 0 && !hidden[k]) {
+            continue;
+        }
+        json_t *entry = json_pack("{s:s}", "class", names[k]);
+        json_object_set_new(entry, "n", hidden[k] ? json_null() : json_integer(n[k]));
+        if (hidden[k]) {
+            eval_suppressed_why(entry, min_cell);
+        } else {
+            add_class(entry, p, k, seed);
+        }
+        json_array_append_new(list, entry);
     }
-    eval_percentile(f, to, n_replicates, a->patients.repeats);
-    if (f->why[0] == '\0') {
-        snprintf(f->method, sizeof f->method, "paired bootstrap %zu%s", n_replicates,
-                 a->patients.repeats ? ", by patient" : "");
-    }
-    free(table_a);
-    free(table_b);
-}
-
-static void auc_difference(eval_figure *f, const eval_cases *a, const eval_cases *b)
-{
-    int k = a->positive;
-    bool *positive = fl_xcalloc(a->n, sizeof *positive);
-    double *score[2] = {fl_xcalloc(a->n, sizeof(double)), fl_xcalloc(a->n, sizeof(double))};
-    for (size_t i = 0; i < a->n; i++) {
-        positive[i] = a->label[i] == k;
-        score[0][a->order[k][i]] = a->sorted[k][i];
-        score[1][b->order[k][i]] = b->sorted[k][i];
-    }
-    eval_auc_difference(f, score[0], score[1], positive, &a->patients);
-    free(positive);
-    free(score[0]);
-    free(score[1]);
-}
-
-void eval_difference(eval_figure *out, const char *metric, const eval_predictions *a,
-                     const eval_predictions *b, uint64_t seed)
-{
-    int m = metric_index(metric);
-    FL_REQUIRE(m >= 0);
-    FL_REQUIRE(a->n == b->n && a->n_classes == b->n_classes && a->positive == b->positive);
-    FL_REQUIRE(a->n == 0 || memcmp(a->label, b->label, a->n * sizeof *a->label) == 0);
-    eval_cases from, to;
-    double value_from[EVAL_N_VALUES], value_to[EVAL_N_VALUES];
-
-    eval_cases_init(&from, a);
-    eval_cases_init(&to, b);
-    values_of(value_from, &from);
-    values_of(value_to, &to);
-    figure_init(out, &from);
-    out->value = value_to[m] - value_from[m];
-    if (isnan(out->value)) {
-        const eval_cases *undefined = isnan(value_from[m]) ? &from : &to;
-        eval_figure_undefined(out, eval_cases_why(undefined, (eval_class_metric)m));
-    } else if (m == EVAL_AUC && from.binary) {
-        auc_difference(out, &from, &to);
-    } else {
-        paired_bootstrap(out, m, &from, &to, value_from, value_to, seed);
-    }
-    eval_cases_clear(&from);
-    eval_cases_clear(&to);
+    free(n);
+    free(patients);
+    free(in);
+    free(hidden);
 }

@@ -62,6 +62,15 @@ void eval_auc_interval(eval_figure *f, double se, double n_positive, double n_ne
  * 1996, type 7: numpy's). */
 double eval_quantile(const double *sorted, size_t n, double q);
 
+/*
+ * Which of a table's cells stay hidden: those of fewer than min_cell patients
+ * (empty ones hide nothing), and then the smallest of the others until those
+ * that are missing could be any of enough patients, whatever the total says.
+ */
+void eval_suppress(bool *hidden, const int64_t *patients, size_t n_cells, int64_t min_cell);
+/* Sets the "why" of a cell that is hidden for this. */
+void eval_suppressed_why(json_t *entry, int64_t min_cell);
+
 /* How many bootstrap samples for n cases: 2000, fewer above 20,000 cases. */
 size_t eval_n_replicates(size_t n);
 /*

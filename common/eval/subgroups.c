@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "eval/eval.h"
 #include "eval/patients.h"
+#include "eval/stats.h"
 
 static const char unknown[] = "unknown";
 
@@ -106,29 +107,53 @@ static size_t cells_find(cell **out, const char *const *value, const eval_predic
     return n_cells;
 }
 
-static void suppress(cell *cells, size_t n_cells, int64_t min_cell)
+void eval_suppress(bool *hidden, const int64_t *patients, size_t n_cells, int64_t min_cell)
 {
-    size_t n_suppressed = 0, patients = 0;
+    size_t n_hidden = 0;
+    int64_t in_hidden = 0;
     for (size_t at = 0; at < n_cells; at++) {
-        if ((int64_t)cells[at].n_patients < min_cell) {
-            cells[at].suppressed = true;
-            patients += cells[at].n_patients;
-            n_suppressed++;
-        }
+        hidden[at] = patients[at] > 0 && patients[at] < min_cell;
+        in_hidden += hidden[at] ? patients[at] : 0;
+        n_hidden += hidden[at];
     }
-    while (n_suppressed > 0 && n_suppressed < n_cells &&
-           (n_suppressed == 1 || (int64_t)patients < min_cell)) {
-        cell *smallest = NULL;
+    while (n_hidden > 0 && (n_hidden == 1 || in_hidden < min_cell)) {
+        size_t smallest = n_cells;
         for (size_t at = 0; at < n_cells; at++) {
-            if (!cells[at].suppressed &&
-                (smallest == NULL || cells[at].n_patients < smallest->n_patients)) {
-                smallest = &cells[at];
+            if (!hidden[at] && patients[at] > 0 &&
+                (smallest == n_cells || patients[at] < patients[smallest])) {
+                smallest = at;
             }
         }
-        smallest->suppressed = true;
-        patients += smallest->n_patients;
-        n_suppressed++;
+        if (smallest == n_cells) {
+            return;
+        }
+        hidden[smallest] = true;
+        in_hidden += patients[smallest];
+        n_hidden++;
     }
+}
+
+void eval_suppressed_why(json_t *entry, int64_t min_cell)
+{
+    char why[96];
+    snprintf(why, sizeof why, "under %lld patients, or hidden so that such a cell stays hidden",
+             (long long)min_cell);
+    json_object_set_new(entry, "why", json_string(why));
+}
+
+static void suppress(cell *cells, size_t n_cells, int64_t min_cell)
+{
+    bool *hidden = fl_xcalloc(n_cells, sizeof *hidden);
+    int64_t *patients = fl_xcalloc(n_cells, sizeof *patients);
+    for (size_t at = 0; at < n_cells; at++) {
+        patients[at] = (int64_t)cells[at].n_patients;
+    }
+    eval_suppress(hidden, patients, n_cells, min_cell);
+    for (size_t at = 0; at < n_cells; at++) {
+        cells[at].suppressed = hidden[at];
+    }
+    free(hidden);
+    free(patients);
 }
 
 static void add_metrics(json_t *entry, const cell *at, const eval_predictions *p, uint64_t seed)
@@ -170,31 +195,31 @@ static json_t *entry_new(const char *attribute, const char *value)
     return entry;
 }
 
-static void add_suppressed(json_t *list, const char *attribute, const char *value, const char *why)
+static json_t *suppressed_new(const char *attribute, const char *value)
 {
     json_t *entry = entry_new(attribute, value);
     json_object_set_new(entry, "n", json_null());
-    json_object_set_new(entry, "why", json_string(why));
-    json_array_append_new(list, entry);
+    return entry;
 }
 
 void eval_subgroups(json_t *list, const char *attribute, const char *const *value,
                     const eval_predictions *p, int64_t min_cell, uint64_t seed)
 {
     cell *cells = NULL;
-    char why[96];
     size_t n_cells = cells_find(&cells, value, p);
     bool too_many = n_cells > MAX_CELLS;
-    snprintf(why, sizeof why, "under %lld patients, or hidden so that such a cell stays hidden",
-             (long long)min_cell);
     if (too_many) {
-        add_suppressed(list, attribute, "any", "too many different values for subgroups");
+        json_t *entry = suppressed_new(attribute, "any");
+        json_object_set_new(entry, "why", json_string("too many different values for subgroups"));
+        json_array_append_new(list, entry);
     } else {
         suppress(cells, n_cells, min_cell);
     }
     for (size_t at = 0; at < n_cells; at++) {
         if (!too_many && cells[at].suppressed) {
-            add_suppressed(list, attribute, cells[at].value, why);
+            json_t *entry = suppressed_new(attribute, cells[at].value);
+            eval_suppressed_why(entry, min_cell);
+            json_array_append_new(list, entry);
         } else if (!too_many) {
             json_t *entry = entry_new(attribute, cells[at].value);
             json_object_set_new(entry, "n", json_integer((json_int_t)cells[at].n_cases));

@@ -133,7 +133,12 @@ static void coverage_of_figures(bool calibrated)
             score[2 * i] = 1 - p;
             label[i] = fl_rng_uniform(&rng) < (calibrated ? p : 0.1 + 0.8 * p);
         }
-        eval_predictions p = {N, 2, score, label, NULL, 1, 0.5};
+        eval_predictions p = {.n = N,
+                              .n_classes = 2,
+                              .score = score,
+                              .label = label,
+                              .positive = 1,
+                              .threshold = 0.5};
         eval_metrics m;
         eval_classify(&m, &p, (uint64_t)s);
         for (size_t i = 0; i < 5; i++) {

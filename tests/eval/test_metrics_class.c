@@ -55,6 +55,8 @@ static loaded load(const json_t *c)
         .positive = (int)fl_json_get_int(c, "positive", -1),
         .threshold = fl_json_get_number(c, "threshold"),
     };
+    double prevalence = fl_json_get_number(c, "prevalence");
+    out.p.prevalence = isnan(prevalence) ? 0 : prevalence;
     check_int(n_scores, n * out.p.n_classes);
     return out;
 }
@@ -77,7 +79,7 @@ static void values_and_intervals_equal_the_independent_ones(void **state)
         loaded l = load(c);
         eval_metrics m;
         eval_classify(&m, &l.p, 3);
-        check_int(m.n, 12);
+        check_int(m.n, 18);
         for (size_t i = 0; i < m.n; i++) {
             const eval_figure *f = &m.item[i].figure;
             const json_t *values = json_object_get(c, "value");
@@ -119,8 +121,9 @@ static void every_interval_holds_its_value(void **state)
                 check_str(f->method, "none");
                 check(f->why[0] != '\0');
             } else {
-                if (!(0 <= f->ci_low && f->ci_low <= f->value && f->value <= f->ci_high &&
-                      f->ci_low < f->ci_high)) {
+                bool has_sign = strncmp(m.item[i].name, "calibration_", 12) == 0;
+                if (!((has_sign || 0 <= f->ci_low) && f->ci_low <= f->value &&
+                      f->value <= f->ci_high && f->ci_low < f->ci_high)) {
                     check_fail("%s: %s: %.17g not in [%.17g, %.17g]",
                                fl_json_get_string(c, "name", "?"), m.item[i].name, f->value,
                                f->ci_low, f->ci_high);
@@ -151,18 +154,29 @@ static void differences_equal_the_independent_ones(void **state)
             two[1][2 * i] = 1 - b[i];
             two[1][2 * i + 1] = b[i];
         }
-        eval_predictions from = {
-            n, 2, two[0], label, patient, 1, fl_json_get_number(c, "threshold_a")};
-        eval_predictions to = {
-            n, 2, two[1], label, patient, 1, fl_json_get_number(c, "threshold_b")};
+        eval_predictions from = {.n = n,
+                                 .n_classes = 2,
+                                 .score = two[0],
+                                 .label = label,
+                                 .patient = patient,
+                                 .positive = 1,
+                                 .threshold = fl_json_get_number(c, "threshold_a")};
+        eval_predictions to = {.n = n,
+                               .n_classes = 2,
+                               .score = two[1],
+                               .label = label,
+                               .patient = patient,
+                               .positive = 1,
+                               .threshold = fl_json_get_number(c, "threshold_b")};
         const json_t *values = json_object_get(c, "value");
         const char *metric;
         json_t *wanted;
         json_object_foreach((json_t *)(uintptr_t)values, metric, wanted) {
             eval_figure d;
             eval_difference(&d, metric, &from, &to, 5);
-            check_near(d.value, json_is_number(wanted) ? json_number_value(wanted) : NAN, 1e-9);
-            if (!isnan(d.value)) {
+            bool none = !json_is_number(wanted) || !eval_metric_compared(metric);
+            check_near(d.value, none ? NAN : json_number_value(wanted), 1e-9);
+            if (!isnan(d.value) && d.why[0] == '\0') {
                 check(d.ci_low < d.value && d.value < d.ci_high);
             }
         }
@@ -223,7 +237,11 @@ static void doubling_every_image_narrows_no_interval(void **state)
         label[i] = l.label[i / 2];
         patient[i] = (int64_t)(i / 2) * 7 - 100;
     }
-    eval_predictions twice = {2 * n, 2, score, label, patient, 1, l.p.threshold};
+    eval_predictions twice = l.p;
+    twice.n = 2 * n;
+    twice.score = score;
+    twice.label = label;
+    twice.patient = patient;
     eval_metrics once, doubled;
     eval_classify(&once, &l.p, 3);
     eval_classify(&doubled, &twice, 3);
@@ -283,6 +301,76 @@ static void a_score_that_is_no_number_leaves_nothing_defined(void **state)
     json_decref(cases);
 }
 
+static void all_differences_at_once_are_the_same(void **state)
+{
+    (void)state;
+    json_t *cases = vectors_read("eval_class.json");
+    loaded l = load(json_array_get(cases, 0));
+    eval_predictions other = l.p;
+    other.threshold = 0.3;
+    eval_metrics all;
+    eval_differences(&all, &l.p, &other, 5);
+    check_int(all.n, 18);
+    for (size_t i = 0; i < all.n; i++) {
+        eval_figure one;
+        eval_difference(&one, all.item[i].name, &l.p, &other, 5);
+        check_near(one.value, all.item[i].figure.value, 0);
+        check_near(one.ci_low, all.item[i].figure.ci_low, 0);
+        check_near(one.ci_high, all.item[i].figure.ci_high, 0);
+        check_str(one.why, all.item[i].figure.why);
+    }
+    check_has(eval_metrics_find(&all, "calibration_slope")->why, "in between");
+    check(eval_metric_compared("auc") && !eval_metric_compared("observed_expected"));
+    unload(&l);
+    json_decref(cases);
+}
+
+/* Each class is what a two-class evaluation of it would be, but for the
+ * threshold: a case belongs to its highest score. */
+static void each_of_several_classes_against_the_rest(void **state)
+{
+    (void)state;
+    json_t *cases = vectors_read("eval_class.json");
+    size_t at;
+    json_t *c, *four = NULL;
+    json_array_foreach(cases, at, c) {
+        four = strcmp(fl_json_get_string(c, "name", ""), "four classes") == 0 ? c : four;
+    }
+    loaded l = load(four);
+    const char *const names[] = {"a", "b", "c", "d"};
+    eval_metrics macro;
+    eval_classify(&macro, &l.p, 1);
+    json_t *list = json_array();
+    eval_classify_each(list, names, &l.p, 1, 1);
+    check_int(json_array_size(list), 4);
+    const char *const means[] = {"auc", "f1", "sensitivity", "ppv", "sensitivity_at_spec90"};
+    for (size_t m = 0; m < 5; m++) {
+        double sum = 0;
+        json_array_foreach(list, at, c) {
+            sum += fl_json_get_number(json_object_get(c, means[m]), "value") / 4;
+        }
+        check_near(sum, eval_metrics_find(&macro, means[m])->value, 1e-12);
+    }
+    json_decref(list);
+    // One class is made rare: it is hidden, and another with it.
+    for (size_t i = 0, left = 3; i < l.p.n; i++) {
+        if (l.label[i] == 2 && (left == 0 || left-- == 0)) {
+            l.label[i] = 0;
+        }
+    }
+    list = json_array();
+    eval_classify_each(list, names, &l.p, 10, 1);
+    int hidden = 0;
+    json_array_foreach(list, at, c) {
+        hidden += json_is_null(json_object_get(c, "n"));
+    }
+    check_int(hidden, 2);
+    check(json_is_null(json_object_get(json_array_get(list, 2), "n")));
+    json_decref(list);
+    unload(&l);
+    json_decref(cases);
+}
+
 static void a_model_compared_with_itself_differs_by_nothing(void **state)
 {
     (void)state;
@@ -304,7 +392,8 @@ static void an_undefined_figure_is_null_with_a_reason_in_json(void **state)
     (void)state;
     const double score[] = {0.5, 0.5};
     const int label[] = {0};
-    eval_predictions p = {1, 2, score, label, NULL, 1, 0.5};
+    eval_predictions p = {
+        .n = 1, .n_classes = 2, .score = score, .label = label, .positive = 1, .threshold = 0.5};
     eval_metrics m;
     eval_classify(&m, &p, 1);
     json_t *json = eval_metrics_json(&m);
@@ -330,6 +419,8 @@ int main(void)
         cmocka_unit_test(doubling_every_image_narrows_no_interval),
         cmocka_unit_test(unlabelled_cases_are_left_out),
         cmocka_unit_test(a_score_that_is_no_number_leaves_nothing_defined),
+        cmocka_unit_test(all_differences_at_once_are_the_same),
+        cmocka_unit_test(each_of_several_classes_against_the_rest),
         cmocka_unit_test(a_model_compared_with_itself_differs_by_nothing),
         cmocka_unit_test(an_undefined_figure_is_null_with_a_reason_in_json),
     };

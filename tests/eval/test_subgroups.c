@@ -22,7 +22,12 @@ static table *table_new(void)
         t->score[2 * i + 1] = 0.2 + 0.003 * (i * 37 % 150) + 0.2 * t->label[i];
         t->score[2 * i] = 1 - t->score[2 * i + 1];
     }
-    t->p = (eval_predictions){N, 2, t->score, t->label, NULL, 1, 0.5};
+    t->p = (eval_predictions){.n = N,
+                              .n_classes = 2,
+                              .score = t->score,
+                              .label = t->label,
+                              .positive = 1,
+                              .threshold = 0.5};
     return t;
 }
 

@@ -15,7 +15,7 @@ import json
 import os
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 from sklearn import metrics as sk
 
 Z = stats.norm.ppf(0.975)
@@ -132,7 +132,72 @@ def ece(conf, right):
     return max(0.0, out)
 
 
-def binary_values(p, y, threshold):
+def sensitivity_at_spec90(p, y):
+    fpr, tpr, _ = sk.roc_curve(y, p, drop_intermediate=False)
+    return tpr[fpr <= 0.1 + 1e-12].max()
+
+
+def logit(p):
+    p = np.clip(p, 1e-15, 1 - 1e-15)
+    return np.log(p / (1 - p))
+
+
+def recalibrate(p, y, group, clustered):
+    """Maximum likelihood by scipy: intercept (slope 1), slope (and its
+    intercept), each with its standard error; None where it has none."""
+    x = logit(p)
+    out = []
+    for design, offset in ((np.ones((len(x), 1)), x), (np.stack([np.ones_like(x), x], 1), 0 * x)):
+        def minus(b):
+            z = design @ b + offset
+            return np.logaddexp(0, z).sum() - (y * z).sum()
+
+        def gradient(b):
+            return design.T @ (special.expit(design @ b + offset) - y)
+
+        start = np.zeros(design.shape[1])
+        if len(start) == 2:
+            start[1] = 1
+        found = optimize.minimize(minus, start, jac=gradient, method="BFGS", options={"gtol": 1e-9})
+        found = optimize.root(gradient, found.x, tol=1e-14)
+        b, at = found.x, special.expit(design @ found.x + offset)
+        information = design.T @ (design * (at * (1 - at))[:, None])
+        if np.abs(b).max() > 200 or np.linalg.cond(information) > 1e12:
+            out.append(None)
+            continue
+        V = np.linalg.inv(information)
+        if V[-1, -1] > 1e4:
+            out.append(None)
+            continue
+        if clustered:
+            groups = np.unique(group)
+            u = np.stack([(design * (y - at)[:, None])[group == g].sum(0) for g in groups])
+            V = len(groups) / (len(groups) - 1) * V @ u.T @ u @ V
+        out.append((b[-1], np.sqrt(V[-1, -1])))
+    return out
+
+
+def ratio_interval(a, a_ci, b, b_ci):
+    """MOVER-R (Newcombe 2016) in closed form: the ratio of two independent
+    shares; None where its denominators vanish."""
+    (l1, u1), (l2, u2) = a_ci, b_ci
+    t = a * b
+    low = (t - np.sqrt(max(0, t * t - l1 * u2 * (2 * a - l1) * (2 * b - u2)))) / (u2 * (2 * b - u2))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        high = (t + np.sqrt(max(0, t * t - u1 * l2 * (2 * a - u1) * (2 * b - l2)))) / (l2 * (2 * b - l2))
+    return low, high if l2 > 0 else np.inf
+
+
+def predictive_ci(right, missed, odds):
+    """right, missed: (hits, n) of the shares whose ratio right / (1 - missed)
+    makes the odds of a predictive value."""
+    a, b = right[0] / right[1], 1 - missed[0] / missed[1]
+    m = wilson(*missed)
+    low, high = ratio_interval(a, wilson(*right), b, [1 - m[1], 1 - m[0]])
+    return [low * odds / (1 + low * odds), high * odds / (1 + high * odds) if np.isfinite(high) else 1.0]
+
+
+def binary_values(p, y, threshold, prevalence=0):
     nan = np.nan
     called = (p >= threshold).astype(int)
     both = 0 < y.sum() < len(y)
@@ -154,18 +219,41 @@ def binary_values(p, y, threshold):
         "brier": np.mean((p - y) ** 2),
         "nll": -np.mean(np.log(np.maximum(np.where(y == 1, p, 1 - p), 1e-15))),
         "ece": ece(p, y.astype(float)),
+        "sensitivity_at_spec90": sensitivity_at_spec90(p, y) if both else nan,
+        "ppv_at_prevalence": at_prevalence(tp, tp + fn, tn, tn + fp, prevalence),
+        "npv_at_prevalence": at_prevalence(tn, tn + fp, tp, tp + fn, 1 - prevalence if prevalence else 0),
+        "observed_expected": y.sum() / p.sum() if p.sum() else nan,
     }
 
 
-def binary_case(name, p, y, threshold=0.5, patient=None, positive=1):
+def at_prevalence(right, n_right, missed, n_missed, r):
+    """Bayes: of those called so, the share that is so."""
+    if not r or not n_right or not n_missed:
+        return np.nan
+    called = r * right / n_right + (1 - r) * (1 - missed / n_missed)
+    return r * right / n_right / called if called else np.nan
+
+
+def binary_case(name, p, y, threshold=0.5, patient=None, positive=1, prevalence=0):
     p, y = np.round(np.asarray(p, float), 6), np.asarray(y, int)
     group = np.arange(len(y)) if patient is None else np.asarray(patient)
     score = np.stack([1 - p, p] if positive == 1 else [p, 1 - p], 1).reshape(-1)
     case = {"name": name, "n_classes": 2, "positive": positive, "threshold": threshold,
             "score": score, "label": y if positive == 1 else 1 - y,
-            "patient": patient, "value": binary_values(p, y, threshold), "ci": {}}
+            "patient": patient, "prevalence": prevalence,
+            "value": binary_values(p, y, threshold, prevalence), "ci": {}}
     if len(y) == 0:
         return case
+    both = 0 < y.sum() < len(y)
+    fits = recalibrate(p, y, group, patient is not None) if both else [None, None]
+    few = not both or min(len(np.unique(group[y == k])) for k in (0, 1)) < 10
+    for m, fitted in zip(("calibration_intercept", "calibration_slope"), fits):
+        case["value"][m] = fitted[0] if fitted else np.nan
+        if fitted and not few:
+            case["ci"][m] = [fitted[0] - Z * fitted[1], fitted[0] + Z * fitted[1]]
+    if p.sum():
+        share = wilson(y.sum(), len(y)) if patient is None else cluster_share(y, group)[1]
+        case["ci"]["observed_expected"] = [s / p.mean() for s in share]
     called = p >= threshold
     masks = {"accuracy": (np.ones(len(y), bool), called == y),
              "sensitivity": (y == 1, called), "specificity": (y == 0, ~called),
@@ -174,6 +262,11 @@ def binary_case(name, p, y, threshold=0.5, patient=None, positive=1):
         if in_.any():
             case["ci"][m] = (wilson(hit[in_].sum(), in_.sum()) if patient is None
                              else cluster_share(hit[in_], group[in_])[1])
+    if both and prevalence and patient is None:
+        odds = prevalence / (1 - prevalence)
+        se, sp = (called[y == 1].sum(), y.sum()), ((~called)[y == 0].sum(), (1 - y).sum())
+        case["ci"]["ppv_at_prevalence"] = predictive_ci(se, sp, odds)
+        case["ci"]["npv_at_prevalence"] = predictive_ci(sp, se, 1 / odds)
     if 0 < y.sum() < len(y):
         ci = delong(p, y, group)
         if ci is not None:
@@ -194,12 +287,14 @@ def multi_case(name, score, y):
     there = np.unique(y)
     one = np.eye(K)[y]
     cm = sk.multilabel_confusion_matrix(y, called, labels=range(K))
-    rest = {m: [] for m in ("auc", "auprc", "f1", "sensitivity", "specificity", "ppv", "npv")}
+    rest = {m: [] for m in ("auc", "auprc", "f1", "sensitivity", "specificity", "ppv", "npv",
+                            "sensitivity_at_spec90")}
     for k in there:
         tn, fp, fn, tp = cm[k].ravel()
         yk = (y == k).astype(int)
         rest["auc"].append(sk.roc_auc_score(yk, score[:, k]))
         rest["auprc"].append(sk.average_precision_score(yk, score[:, k]))
+        rest["sensitivity_at_spec90"].append(sensitivity_at_spec90(score[:, k], yk))
         rest["f1"].append(2 * tp / (2 * tp + fp + fn))
         rest["sensitivity"].append(tp / (tp + fn))
         rest["specificity"].append(tn / (tn + fp))
@@ -228,11 +323,11 @@ def class_cases():
     p, y = draw(rng, 240, 0.3, 1.4)
     cases.append(binary_case("usual", p, y))
     cases.append(binary_case("positive is class 0", p[:60], y[:60], positive=0))
-    cases.append(binary_case("threshold .3", p[:80], y[:80], threshold=0.3))
+    cases.append(binary_case("threshold .3", p[:80], y[:80], threshold=0.3, prevalence=0.08))
     cases.append(binary_case("ties", np.round(p[:100], 1), y[:100], threshold=0.5))
     cases.append(binary_case("all ties", np.full(40, 0.5), np.arange(40) % 2))
     cases.append(binary_case("auc 1", np.concatenate([np.linspace(0, .4, 20), np.linspace(.6, 1, 15)]),
-                             np.repeat([0, 1], [20, 15])))
+                             np.repeat([0, 1], [20, 15]), prevalence=0.02))
     cases.append(binary_case("auc 0", np.concatenate([np.linspace(.6, 1, 20), np.linspace(0, .4, 15)]),
                              np.repeat([0, 1], [20, 15])))
     cases.append(binary_case("twelve positives", p[100:190], (np.arange(90) % 8 == 0).astype(int)))
@@ -247,7 +342,8 @@ def class_cases():
     shift = rng.normal(size=70)[patient]
     y = (rng.random(160) < 1 / (1 + np.exp(-shift))).astype(int)
     p = 1 / (1 + np.exp(-(shift + y + rng.normal(size=160) - 0.5)))
-    cases.append(binary_case("several images a patient", p, y, patient=patient))
+    cases.append(binary_case("several images a patient", p, y, patient=patient,
+                             prevalence=0.3))
     s = rng.random((220, 4)) + 0.05
     y = rng.integers(0, 4, 220)
     s[np.arange(220), y] += 0.5
@@ -288,6 +384,27 @@ def compare_cases():
 
 
 # ---------------------------------------------------------- everything else
+def curves():
+    """Calibration and decision curves in fifths of [0, 1]; each has 3 of either class."""
+    rng = np.random.default_rng(18)
+    p = np.round(rng.random(200), 6)
+    y = (rng.random(200) < 0.15 + 0.6 * p).astype(int)
+    edges = np.linspace(0, 1, 6)
+    b = np.minimum((p * 5).astype(int), 4)
+    assert all(3 <= (y[b == k] == c).sum() for k in range(5) for c in (0, 1))
+    bins = [{"n": (b == k).sum(), "predicted": p[b == k].mean(), "observed": y[b == k].mean(),
+             "ci": wilson(y[b == k].sum(), (b == k).sum())} for k in range(5)]
+    benefit = []
+    for t in edges[1:-1]:
+        odds = t / (1 - t)
+        term = (p >= t) * (y - (1 - y) * odds)
+        half = Z * stats.sem(term)
+        benefit.append({"threshold": t, "net_benefit": ((p >= t) & (y == 1)).mean()
+                        - ((p >= t) & (y == 0)).mean() * odds, "treat_all": y.mean() - (1 - y.mean()) * odds,
+                        "ci": [term.mean() - half, term.mean() + half]})
+    return {"score": p, "label": y, "bins": bins, "benefit": benefit}
+
+
 def more():
     rng = np.random.default_rng(11)
     p, y = draw(rng, 300, 0.4, 1.2)
@@ -313,7 +430,8 @@ def more():
     pred = np.round(target + rng.normal(0.2, 1, 60), 4)
     regress = {"pred": pred, "target": target, "mae": sk.mean_absolute_error(target, pred),
                "rmse": np.sqrt(sk.mean_squared_error(target, pred))}
-    return {"histogram": histogram, "fairness": fairness, "regress": regress}
+    return {"histogram": histogram, "fairness": fairness, "regress": regress,
+            "curves": curves()}
 
 
 def write(name, what):
