@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "eval/calibration.h"
 #include "eval/eval.h"
 
 enum { MAX_LOOKS_BYTES = 1 << 20 };
@@ -102,12 +103,14 @@ static json_t *benefit_json(const local *l, const judged *global, const judged *
     }
     eval_predictions a = task_predictions(&own->scores, &l->job.data, own->threshold);
     eval_predictions b = task_predictions(&global->scores, &l->job.data, global->threshold);
-    for (size_t i = 0; i < global->metrics.n; i++) {
-        const char *metric = global->metrics.item[i].name;
-        eval_figure difference;
-        eval_difference(&difference, metric, &a, &b, l->job.seed);
-        json_object_set_new(json, metric, eval_figure_json(&difference));
-        local_step(progress);
+    eval_metrics differences;
+    eval_differences(&differences, &a, &b, l->job.seed);
+    local_step(progress);
+    for (size_t i = 0; i < differences.n; i++) {
+        const eval_metric *m = &differences.item[i];
+        if (eval_metric_compared(m->name)) {
+            json_object_set_new(json, m->name, eval_figure_json(&m->figure));
+        }
     }
     return json;
 }
@@ -131,7 +134,7 @@ static void add_subgroup(json_t *list, const local *l, const judged *global,
     const data_attribute *a = &l->job.data.attributes[attribute];
     const task_scores *s = &global->scores;
     const char **value = fl_xcalloc(s->n, sizeof *value);
-    char (*band)[BAND_BYTES] = fl_xcalloc(s->n, sizeof *band);
+    char(*band)[BAND_BYTES] = fl_xcalloc(s->n, sizeof *band);
     for (size_t i = 0; i < s->n; i++) {
         value[i] = data_set_case(l->set, s->index[i]).attributes[attribute];
         if (a->kind == DATA_ATTR_NUMBER) {
@@ -203,6 +206,33 @@ static json_t *pair(json_t *global, json_t *own)
     return json;
 }
 
+/* Each class against the rest, small ones hidden. */
+static json_t *by_class_json(const local *l, const judged *global)
+{
+    const data_spec *spec = &l->job.data;
+    const char *names[DATA_MAX_CLASSES];
+    for (size_t k = 0; k < spec->n_classes; k++) {
+        names[k] = spec->classes[k];
+    }
+    eval_predictions p = task_predictions(&global->scores, spec, global->threshold);
+    json_t *list = json_array();
+    eval_classify_each(list, names, &p, l->job.evaluation.min_cell, l->job.seed);
+    return list;
+}
+
+/* How observed shares follow the scores, and what acting on them gains: from
+ * counts, so under the same permission as the histogram. */
+static void put_curves(json_t *site, const local *l, const judged *global, int64_t bins)
+{
+    enum { CALIBRATION_BINS = 10, DECISION_BINS = 20 };
+    int64_t min_cell = l->job.evaluation.min_cell;
+    eval_predictions p = task_predictions(&global->scores, &l->job.data, global->threshold);
+    if (bins > 0) {
+        json_object_set_new(site, "calibration", eval_reliability(&p, CALIBRATION_BINS, min_cell));
+        json_object_set_new(site, "decision", eval_decision_curve(&p, DECISION_BINS, min_cell));
+    }
+}
+
 static void put_figures(json_t *site, const local *l, const judged *global, const judged *own,
                         int64_t bins, local_progress *progress)
 {
@@ -222,6 +252,9 @@ static void put_figures(json_t *site, const local *l, const judged *global, cons
         if (histogram != NULL) {
             json_object_set_new(site, "histogram", histogram);
         }
+        put_curves(site, l, global, bins);
+    } else if (spec->task == DATA_CLASSIFY && spec->n_classes > 2) {
+        json_object_set_new(site, "by_class", by_class_json(l, global));
     }
     json_object_set_new(site, "subgroups", subgroups_json(l, global, progress));
     json_object_set_new(site, "benefit", benefit_json(l, global, own, progress));

@@ -20,6 +20,7 @@ static struct {
     bool json;
     const char *positive;
     double threshold;
+    double prevalence;
     fl_texts by;
     int64_t min_cell;
     int64_t seed;
@@ -36,6 +37,10 @@ const fl_opt *client_metrics_options(void)
         {.name = "threshold", .kind = FL_OPT_NUM, .arg = "T",
          .help = "score from which a case is called positive; default 0.5",
          .out = &options.threshold, .min = 0, .max = 1},
+        {.name = "prevalence", .kind = FL_OPT_NUM, .arg = "R",
+         .help = "of the positive class where the model is meant for: PPV and "
+                 "NPV are given at it, too",
+         .out = &options.prevalence, .min = 0, .max = 1},
         {.name = "by", .kind = FL_OPT_LIST, .arg = "NAME[:EDGE,..]",
          .help = "subgroups by this attribute; default: all attributes",
          .out = &options.by},
@@ -292,6 +297,7 @@ static fl_status read_rows(predictions *p, fl_err *err)
     }
     p->scores.n = n;
     p->scores.K = K;
+    p->scores.prevalence = options.prevalence;
     p->scores.score = fl_calloc(n_scores, sizeof(double), p->path, err);
     p->scores.target = fl_calloc(n_scores, sizeof(double), p->path, err);
     p->scores.label = fl_calloc(n, sizeof(int), p->path, err);

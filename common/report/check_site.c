@@ -38,12 +38,9 @@ static const report_field analysed_fields[] = {
 };
 
 static const report_field flow_fields[] = {
-    {"files", .check = report_is_count},
-    {"cases", .check = report_is_count},
-    {"patients", .check = report_is_count},
-    {"refused", REPORT_BY_NAME, .check = report_is_count},
-    {"analysed", .fields = analysed_fields},
-    {0},
+    {"files", .check = report_is_count},     {"cases", .check = report_is_count},
+    {"patients", .check = report_is_count},  {"refused", REPORT_BY_NAME, .check = report_is_count},
+    {"analysed", .fields = analysed_fields}, {0},
 };
 
 static fl_status flow_adds_up(report_walk *w, const json_t *v)
@@ -190,21 +187,25 @@ static fl_status check_sums(report_walk *w, const json_t *site)
         return report_refuse(w, "histogram counts %" PRId64 " cases, the split has %" PRId64, sum,
                              w->n_most);
     }
+    int64_t in_bins = 0;
+    size_t i;
+    json_t *bin;
+    json_array_foreach(json_object_get(site, "calibration"), i, bin) {
+        in_bins += fl_json_get_int(bin, "n", 0);
+    }
+    if (w->n_most >= 0 && in_bins > w->n_most) {
+        return report_refuse(w, "calibration counts %" PRId64 " cases, the split has %" PRId64,
+                             in_bins, w->n_most);
+    }
     return FL_OK;
 }
 
 /* --------------------------------------------------------------- subgroups */
 
-/* Everything that is no metric has a name of its own. */
-static fl_status is_subgroup(report_walk *w, const json_t *v)
+/* {"n", METRIC: FIGURE} of a part of the cases, or "n": null and why; what is no
+ * metric is in fields. */
+static fl_status figures_of_part(report_walk *w, const json_t *v, const report_field *fields)
 {
-    static const report_field fields[] = {
-        {"attribute", .check = report_is_text, .required = true},
-        {"value", .check = report_is_text, .required = true},
-        {"why", .check = report_is_text},
-        {"n", .check = report_is_count},
-        {0},
-    };
     fl_status st = report_walk_fields(w, v, fields);
     if (st != FL_OK) {
         return st;
@@ -224,6 +225,72 @@ static fl_status is_subgroup(report_walk *w, const json_t *v)
         return report_refuse(w, "%" PRId64 " cases, the split has %" PRId64, n, w->n_most);
     }
     return FL_OK;
+}
+
+static fl_status is_subgroup(report_walk *w, const json_t *v)
+{
+    static const report_field fields[] = {
+        {"attribute", .check = report_is_text, .required = true},
+        {"value", .check = report_is_text, .required = true},
+        {"why", .check = report_is_text},
+        {"n", .check = report_is_count},
+        {0},
+    };
+    return figures_of_part(w, v, fields);
+}
+
+/* ------------------------------------------------ curves, one class and the rest */
+
+static fl_status bin_fits(report_walk *w, const json_t *v)
+{
+    double low = fl_json_get_number(v, "low"), high = fl_json_get_number(v, "high");
+    double observed = fl_json_get_number(v, "observed");
+    if (!(low < high)) {
+        return report_refuse(w, "low is not below high");
+    }
+    if (observed < fl_json_get_number(v, "ci_low") - REPORT_ROUNDING ||
+        observed > fl_json_get_number(v, "ci_high") + REPORT_ROUNDING) {
+        return report_refuse(w, "observed is not in its interval");
+    }
+    return FL_OK;
+}
+
+static const report_field calibration_fields[] = {
+    {"low", .check = report_is_share, .required = true},
+    {"high", .check = report_is_share, .required = true},
+    {"n", .check = report_is_count, .required = true},
+    {"predicted", .check = report_is_share, .required = true},
+    {"observed", .check = report_is_share, .required = true},
+    {"ci_low", .check = report_is_share},
+    {"ci_high", .check = report_is_share},
+    {0},
+};
+
+/* Whoever acts on true positives alone gains 1, and nobody more. */
+static fl_status is_benefit(report_walk *w, const json_t *v)
+{
+    bool ok = json_is_number(v) && json_number_value(v) <= 1 + REPORT_ROUNDING;
+    return ok ? FL_OK : report_wrong(w, v, "a number <= 1");
+}
+
+static const report_field decision_fields[] = {
+    {"threshold", .check = report_is_share, .required = true},
+    {"net_benefit", .check = is_benefit, .required = true},
+    {"treat_all", .check = is_benefit, .required = true},
+    {"ci_low", .check = report_is_number},
+    {"ci_high", .check = report_is_number},
+    {0},
+};
+
+static fl_status is_class_figures(report_walk *w, const json_t *v)
+{
+    static const report_field fields[] = {
+        {"class", .check = report_is_text, .required = true},
+        {"why", .check = report_is_text},
+        {"n", .check = report_is_count},
+        {0},
+    };
+    return figures_of_part(w, v, fields);
 }
 
 /* --------------------------------------------------------------- the whole */
@@ -263,6 +330,9 @@ fl_status report_is_site(report_walk *w, const json_t *v)
         {"local", .fields = local_fields},
         {"confusion", REPORT_BY_NAME, .fields = confusion_fields},
         {"histogram", .fields = histogram_fields, .check = histogram_has_bins},
+        {"calibration", REPORT_LIST, .fields = calibration_fields, .check = bin_fits},
+        {"decision", REPORT_LIST, .fields = decision_fields},
+        {"by_class", REPORT_LIST, .check = is_class_figures},
         {"subgroups", REPORT_LIST, .check = is_subgroup},
         {"benefit", .check = report_are_differences},
         {"test_opened", .check = report_is_count},

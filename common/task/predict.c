@@ -124,6 +124,7 @@ fl_status task_predict(task_scores *out, const task_model *m,
                     left < PREDICT_BATCH ? left : PREDICT_BATCH, target, &loss);
     }
     out->loss = loss.n > 0 ? loss.sum / (double)loss.n : NAN;
+    out->prevalence = data_set_prevalence(set);
 done:
     free(target);
     nn_plan_destroy(&plan);
@@ -144,6 +145,7 @@ eval_predictions task_predictions(const task_scores *s, const data_spec *spec,
         .patient = s->patient,
         .positive = spec->positive,
         .threshold = isnan(threshold) ? 0.5 : threshold,
+        .prevalence = s->prevalence,
     };
 }
 

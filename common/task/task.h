@@ -144,6 +144,7 @@ typedef struct {
     int64_t *patient;  // (n)
     size_t *index;     // (n) case in the data set
     double loss;       // mean over labelled targets; NaN when there are none
+    double prevalence; // of the positive class, as the data set declares; else 0 or NaN
 } task_scores;
 
 /* Scores of a split; release with task_scores_clear. */
