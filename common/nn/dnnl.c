@@ -310,6 +310,11 @@ const nn_layout *nn_layout_blocked(nn_dnnl *d, int rank, const int64_t *dims)
     return check(d, md_tagged(&md, rank, dims, tags[rank]), "a layout") ? own_layout(d, md) : NULL;
 }
 
+int64_t nn_dnnl_block(void)
+{
+    return has_isa(dnnl_cpu_isa_avx512_core) ? 16 : 8;
+}
+
 size_t nn_layout_bytes(const nn_layout *l)
 {
     return dnnl_memory_desc_get_size(md_of(l));

@@ -66,6 +66,7 @@ const nn_layout *nn_layout_plain(nn_dnnl *d, int rank, const int64_t *dims);
 const nn_layout *nn_layout_permuted(nn_dnnl *d, int rank, const int64_t *dims, const int *order);
 /* Channels in blocks as wide as a register (nChw16c), as most primitives like them. */
 const nn_layout *nn_layout_blocked(nn_dnnl *d, int rank, const int64_t *dims);
+int64_t nn_dnnl_block(void);                 // channels of a block: 16 or 8
 size_t nn_layout_bytes(const nn_layout *l);  // padding included
 bool nn_layout_equal(const nn_layout *a, const nn_layout *b);
 

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const nn_op *const families[] = {nn_ops_conv,    nn_ops_pool,   nn_ops_math,
-                                        nn_ops_map,     nn_ops_norm,   nn_ops_shape,
-                                        nn_ops_arrange, nn_ops_reduce, nn_ops_deconv};
+static const nn_op *const families[] = {nn_ops_conv,   nn_ops_pool,  nn_ops_math,    nn_ops_map,
+                                        nn_ops_norm,   nn_ops_shape, nn_ops_arrange, nn_ops_reduce,
+                                        nn_ops_deconv, nn_ops_concat};
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
 const nn_op *nn_op_find(const char *name)

@@ -45,7 +45,7 @@ void nn_op_list(char *out, size_t n);
 
 /* The entries of each file, ended by one without a name. */
 extern const nn_op nn_ops_conv[], nn_ops_pool[], nn_ops_math[], nn_ops_map[], nn_ops_norm[],
-    nn_ops_shape[], nn_ops_arrange[], nn_ops_reduce[], nn_ops_deconv[];
+    nn_ops_shape[], nn_ops_arrange[], nn_ops_reduce[], nn_ops_deconv[], nn_ops_concat[];
 
 /* Attributes with ONNX's defaults. */
 int64_t nn_node_int(const nn_node *node, const char *name, int64_t dflt);

@@ -1,8 +1,8 @@
 /*
  * ops_arrange.c - operators that move numbers: Transpose, Slice, Pad, Expand,
- * Tile, Gather, Concat, Resize
+ * Tile, Gather, Resize
  *
- * All but Concat and Resize are one kernel: the place that a number of the
+ * All but Resize are one kernel: the place that a number of the
  * output comes from is a sum over its axes, so a table for each axis says all.
  * The gradient goes the same way back, added up.
  */
@@ -414,103 +414,6 @@ static void take_plan_grad(nn_build *b, const nn_node *node)
     free(s);
 }
 
-/* ------------------------------------------------------------------- Concat */
-
-static fl_status concat_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
-                              fl_err *err)
-{
-    int axis = nn_axis(nn_node_int(node, "axis", INT32_MAX), in[0]->rank);
-
-    if (axis < 0 || in[0]->dim[axis] == NN_BATCH) {
-        return fl_fail(err, FL_ECONFIG, "axis must be a dimension behind the batch");
-    }
-    *out = *in[0];
-    for (size_t k = 1; k < node->n_in; k++) {
-        nn_shape rest = *in[k];
-        if (rest.rank == out->rank) {
-            rest.dim[axis] = out->dim[axis];
-        }
-        if (!nn_shape_equal(&rest, out)) {
-            return fl_fail(err, FL_ECONFIG, "input %zu differs outside of the axis", k + 1);
-        }
-        out->dim[axis] += in[k]->dim[axis];
-    }
-    return FL_OK;
-}
-
-/* A block of n numbers in each of `outer` stretches of the whole. */
-typedef struct {
-    int64_t outer, n, stride, offset;
-} block_spec;
-
-/* data: part whole */
-static void block_in(const nn_call *call)
-{
-    const block_spec *s = call->spec;
-
-    for (int64_t o = 0; o < s->outer; o++) {
-        nn_vec_copy(call->data[1] + o * s->stride + s->offset, call->data[0] + o * s->n, s->n);
-    }
-}
-
-/* data: whole part */
-static void block_out(const nn_call *call)
-{
-    const block_spec *s = call->spec;
-
-    for (int64_t o = 0; o < s->outer; o++) {
-        nn_vec_copy(call->data[1] + o * s->n, call->data[0] + o * s->stride + s->offset, s->n);
-    }
-}
-
-static block_spec block_of(nn_build *b, const nn_node *node, size_t k)
-{
-    block_spec s = {1, 1, 1, 0};
-    nn_shape y, x;
-    int64_t inner = 1;
-
-    nn_build_dims(b, node->out[0], &y);
-    int axis = nn_axis(nn_node_int(node, "axis", 0), y.rank);
-    for (int d = 0; d < y.rank; d++) {
-        s.outer *= d < axis ? y.dim[d] : 1;
-        inner *= d > axis ? y.dim[d] : 1;
-    }
-    s.stride = y.dim[axis] * inner;
-    for (size_t i = 0; i <= k; i++) {
-        nn_build_dims(b, node->in[i], &x);
-        s.n = x.dim[axis] * inner;
-        s.offset += i < k ? s.n : 0;
-    }
-    return s;
-}
-
-static void concat_plan(nn_build *b, const nn_node *node)
-{
-    nn_slot y = nn_plain_slot(b, node->out[0]);
-
-    for (size_t k = 0; k < node->n_in; k++) {
-        block_spec s = block_of(b, node, k);
-        nn_slot x = nn_plain_value(b, node->in[k]);
-        nn_build_kernel(b, block_in, (nn_use[]){{NN_SRC, x}, {NN_DST, y}}, 2, &s, sizeof s);
-    }
-    nn_build_set_value(b, node->out[0], y);
-}
-
-static void concat_plan_grad(nn_build *b, const nn_node *node)
-{
-    nn_slot dy = nn_plain_grad(b, node->out[0]);
-
-    for (size_t k = 0; k < node->n_in; k++) {
-        block_spec s = block_of(b, node, k);
-        if (nn_build_wants_grad(b, node->in[k])) {
-            nn_slot dx = nn_plain_slot(b, node->in[k]);
-            nn_build_kernel(b, block_out, (nn_use[]){{NN_DIFF_DST, dy}, {NN_DIFF_SRC, dx}}, 2, &s,
-                            sizeof s);
-            nn_build_add_grad(b, node->in[k], dx);
-        }
-    }
-}
-
 /* ------------------------------------------------------------------- Resize */
 
 static fl_status resize_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
@@ -726,15 +629,6 @@ const nn_op nn_ops_arrange[] = {
     TAKE_OP("Expand", expand_shape, "shape"),
     TAKE_OP("Tile", tile_shape, "repeats"),
     TAKE_OP("Gather", gather_shape, "indices", "axis"),
-    {
-        .name = "Concat",
-        .min_inputs = 1,
-        .max_inputs = NN_MAX_INPUTS,
-        .attrs = {"axis"},
-        .shape = concat_shape,
-        .plan = concat_plan,
-        .plan_grad = concat_plan_grad,
-    },
     {
         .name = "Resize",
         .min_inputs = 1,

@@ -209,12 +209,10 @@ static bool is_tiles(nn_build *b, const nn_node *node, const nn_pool_spec *s, nn
 
 static tile_spec tiles_of(nn_build *b, const nn_node *node)
 {
-    static const int64_t one[] = {1, 1, 1, 1};
-    const nn_layout *smallest = nn_layout_blocked(nn_build_dnnl(b), 4, one);
+    int64_t block = nn_dnnl_block();
     nn_shape x;
 
     nn_build_dims(b, node->in[0], &x);
-    int64_t block = smallest == NULL ? 1 : (int64_t)(nn_layout_bytes(smallest) / sizeof(float));
     return (tile_spec){x.dim[0] * ((x.dim[1] + block - 1) / block), x.dim[2], x.dim[3], block,
                        false};
 }
