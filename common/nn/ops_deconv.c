@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "nn/channels.h"
 #include "nn/ops.h"
 
 static int64_t list_at(const nn_node *node, const char *name, int i, int64_t dflt)
@@ -125,12 +126,16 @@ static const nn_layout *plain_weight(nn_build *b, const nn_conv_spec *s)
     return nn_layout_plain(nn_build_dnnl(b), s->n_spatial + 2 + (s->group > 1), s->weight);
 }
 
-/* (1, K, 1, 1): a bias as it is broadcast to y. */
-static const nn_layout *bias_layout(nn_build *b, const nn_conv_spec *s)
+static nn_slot plan_bias(nn_build *b, const nn_node *node, nn_slot y)
 {
-    int64_t dims[5] = {1, s->src[1], 1, 1, 1};
+    nn_shape dims;
 
-    return nn_layout_plain(nn_build_dnnl(b), s->n_spatial + 2, dims);
+    nn_build_dims(b, node->out[0], &dims);
+    if (!nn_channels_fit(b, y, &dims)) {
+        y = nn_build_in_plain(b, y, &dims);
+    }
+    nn_channels_add(b, y, &dims, nn_build_value(b, node->in[2]));
+    return y;
 }
 
 static void deconv_plan(nn_build *b, const nn_node *node)
@@ -148,26 +153,25 @@ static void deconv_plan(nn_build *b, const nn_node *node)
     nn_build_prim(b, prim, (nn_use[]){{NN_DIFF_DST, dst}, {NN_WEIGHTS, weights}, {NN_DIFF_SRC, y}},
                   3);
     if (node->n_in > 2 && node->in[2] >= 0) {
-        const nn_layout *l = nn_build_layout(b, y), *wide = bias_layout(b, &s);
-        nn_slot bias = nn_build_view(b, nn_build_value(b, node->in[2]), wide);
-        nn_slot sum = nn_build_slot(b, l);
-        nn_build_prim(b, nn_dnnl_add(d, l, wide, l),
-                      (nn_use[]){{NN_SRC, y}, {NN_SRC_1, bias}, {NN_DST, sum}}, 3);
-        y = sum;
+        y = plan_bias(b, node, y);
     }
     nn_build_set_value(b, node->out[0], y);
     *nn_build_memo(b, node) = (nn_memo){conv, {dst, -1, -1, -1}};
 }
 
-static void deconv_plan_bias_grad(nn_build *b, const nn_node *node, const nn_conv_spec *s)
+static void plan_bias_grad(nn_build *b, const nn_node *node)
 {
-    nn_dnnl *d = nn_build_dnnl(b);
-    const nn_layout *wide = bias_layout(b, s);
-    nn_slot dy = nn_plain_grad(b, node->out[0]), db = nn_build_slot(b, wide);
+    nn_shape dims;
 
-    nn_build_prim(b, nn_dnnl_sum_over(d, nn_build_layout(b, dy), wide),
-                  (nn_use[]){{NN_SRC, dy}, {NN_DST, db}}, 2);
-    nn_build_add_grad(b, node->in[2], nn_build_view(b, db, nn_layout_plain(d, 1, &s->src[1])));
+    nn_build_dims(b, node->out[0], &dims);
+    const nn_layout *channels = nn_layout_plain(nn_build_dnnl(b), 1, &dims.dim[1]);
+    nn_slot dy = nn_build_grad(b, node->out[0]);
+    if (!nn_channels_fit(b, dy, &dims)) {
+        dy = nn_build_in_plain(b, dy, &dims);
+    }
+    nn_slot db = nn_build_param_grad(b, node->in[2], channels, channels);
+    nn_channels_sum(b, dy, &dims, db);
+    nn_build_param_grad_done(b, node->in[2], channels, db);
 }
 
 static void deconv_plan_grad(nn_build *b, const nn_node *node)
@@ -185,7 +189,7 @@ static void deconv_plan_grad(nn_build *b, const nn_node *node)
     nn_build_prim(b, prim, (nn_use[]){{NN_SRC, dy}, {NN_DIFF_DST, x}, {NN_DIFF_WEIGHTS, dw}}, 3);
     nn_build_param_grad_done(b, node->in[1], plain, dw);
     if (node->n_in > 2 && nn_build_wants_grad(b, node->in[2])) {
-        deconv_plan_bias_grad(b, node, &s);
+        plan_bias_grad(b, node);
     }
     if (!nn_build_wants_grad(b, node->in[0])) {
         return;

@@ -179,6 +179,19 @@ static void tensors_are_joined(void **state)
     }
 }
 
+/* Channels that fill blocks are joined as they lie, also one value twice. */
+static void blocks_of_channels_are_joined(void **state)
+{
+    (void)state;
+    nn_graph *g = nn_graph_new("blocks");
+    nn_value x = nn_graph_input(g, "x", &(nn_shape){4, {NN_BATCH, 2, 5, 4}});
+    nn_value wide = nn_relu(g, nn_conv(g, "wide", x, 32, 3, 1, 1));
+    nn_value slim = nn_conv(g, "slim", x, 16, 3, 1, 1);
+    nn_value y = nn_graph_op(g, "Concat", NULL, (nn_value[]){wide, slim, wide}, 3,
+                             (nn_attr[]){NN_INT("axis", 1)}, 1);
+    check_graph(g, nn_conv(g, "behind", nn_add(g, y, y), 16, 3, 1, 1));
+}
+
 static void images_are_resized(void **state)
 {
     (void)state;
@@ -258,6 +271,7 @@ static void images_are_spread_by_a_transposed_convolution(void **state)
     (void)state;
     check_deconv(4, &(nn_shape){4, {4, 3, 3, 2}}, NULL, 0, 3);
     check_deconv(4, &(nn_shape){4, {16, 16, 2, 2}}, (nn_attr[]){LIST("strides", 2, 2)}, 1, 16);
+    check_deconv(4, &(nn_shape){4, {32, 48, 2, 2}}, (nn_attr[]){LIST("strides", 2, 2)}, 1, 48);
     check_deconv(
         4, &(nn_shape){4, {4, 3, 3, 3}},
         (nn_attr[]){LIST("strides", 2, 3), LIST("pads", 1, 0, 1, 2), LIST("output_padding", 1, 0)},
@@ -342,6 +356,7 @@ int main(void)
         cmocka_unit_test(numbers_are_moved),
         cmocka_unit_test(dimensions_of_one_come_and_go),
         cmocka_unit_test(tensors_are_joined),
+        cmocka_unit_test(blocks_of_channels_are_joined),
         cmocka_unit_test(images_are_resized),
         cmocka_unit_test(sums_means_and_largest),
         cmocka_unit_test(each_example_is_standardised),
