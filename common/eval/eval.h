@@ -117,6 +117,10 @@ double eval_auc(const double *score, const int *is_positive, size_t n);
 /* --- regression --- */
 void eval_regress(eval_metrics *out, const double *pred, const double *target,
                   const int64_t *patient, size_t n, uint64_t seed);  // mae rmse
+/* "mae" or "rmse" of pred_b minus that of pred_a on the same cases, paired bootstrap by patient. */
+void eval_regress_difference(eval_figure *out, const char *metric, const double *pred_a,
+                             const double *pred_b, const double *target, const int64_t *patient,
+                             size_t n, uint64_t seed);
 
 /* --- summary over sites --- */
 typedef struct {
