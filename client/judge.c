@@ -98,13 +98,13 @@ static json_t *benefit_json(const local *l, const judged *global, const judged *
                             local_progress *progress)
 {
     json_t *json = json_object();
-    if (!own->there || l->job.data.task != DATA_CLASSIFY) {
+    if (!own->there) {
         return json;
     }
-    eval_predictions a = task_predictions(&own->scores, &l->job.data, own->threshold);
-    eval_predictions b = task_predictions(&global->scores, &l->job.data, global->threshold);
+    const task_scored a = {&own->scores, own->threshold};
+    const task_scored b = {&global->scores, global->threshold};
     eval_metrics differences;
-    eval_differences(&differences, &a, &b, l->job.seed);
+    task_differences(&differences, &a, &b, &l->job.data, l->job.seed);
     local_step(progress);
     for (size_t i = 0; i < differences.n; i++) {
         const eval_metric *m = &differences.item[i];
@@ -206,10 +206,14 @@ static json_t *pair(json_t *global, json_t *own)
     return json;
 }
 
-/* Each class against the rest, small ones hidden. */
+/* Each class against the rest, or each finding, small ones hidden. */
 static json_t *by_class_json(const local *l, const judged *global)
 {
     const data_spec *spec = &l->job.data;
+    if (spec->task == DATA_MULTILABEL) {
+        return task_findings_json(&global->scores, spec, global->threshold,
+                                  l->job.evaluation.min_cell, l->job.seed);
+    }
     const char *names[DATA_MAX_CLASSES];
     for (size_t k = 0; k < spec->n_classes; k++) {
         names[k] = spec->classes[k];
@@ -253,7 +257,7 @@ static void put_figures(json_t *site, const local *l, const judged *global, cons
             json_object_set_new(site, "histogram", histogram);
         }
         put_curves(site, l, global, bins);
-    } else if (spec->task == DATA_CLASSIFY && spec->n_classes > 2) {
+    } else if (spec->task == DATA_CLASSIFY || spec->task == DATA_MULTILABEL) {
         json_object_set_new(site, "by_class", by_class_json(l, global));
     }
     json_object_set_new(site, "subgroups", subgroups_json(l, global, progress));

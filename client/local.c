@@ -3,7 +3,6 @@
  */
 #include "client/local.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +24,8 @@ fl_status local_new(local **out, const home *h, const fed_digest *digest, const 
         free(l);
         return st;
     }
-    if ((st = task_model_new(&l->model, &l->job.data, &l->job.model, err)) != FL_OK) {
+    if ((st = task_model_new(&l->model, &l->job.data, &l->job.model, err)) != FL_OK ||
+        (st = task_model_set_loss(l->model, &l->job.local.loss, err)) != FL_OK) {
         local_destroy(&l);
         return st;
     }
@@ -103,18 +103,13 @@ json_t *local_table1(const local *l)
     return table;
 }
 
-static bool is_labelled(const data_case *c)
-{
-    return c->code >= 0 || (c->target != NULL && !isnan(c->target[0]));
-}
-
 int64_t local_n_labelled(const local *l)
 {
     const size_t *index = data_set_split(l->set, DATA_TRAIN);
     int64_t n = 0;
     for (size_t i = 0; i < data_set_n_split(l->set, DATA_TRAIN); i++) {
         data_case c = data_set_case(l->set, index[i]);
-        n += is_labelled(&c);
+        n += task_is_labelled(&l->job.data, &c);
     }
     return n;
 }
@@ -176,27 +171,6 @@ fl_status local_train(local *l, float *params, const float *base, fed_round_no r
                             result, err);
 }
 
-/* Higher is better, whatever the metric; NaN without validation cases. */
-static fl_status validation_merit(const local *l, const float *params, double *merit, fl_err *err)
-{
-    const char *metric = l->job.select.metric;
-    *merit = NAN;
-    if (data_set_n_split(l->set, DATA_VAL) == 0) {
-        return FL_OK;
-    }
-    task_scores scores;
-    fl_status st = task_predict(&scores, l->model, params, l->set, DATA_VAL, l->threads, err);
-    if (st != FL_OK) {
-        return st;
-    }
-    task_quick quick;
-    task_quick_of(&quick, &scores, &l->job.data);
-    task_scores_clear(&scores);
-    double value = task_quick_metric(&quick, metric);
-    *merit = strcmp(metric, "loss") == 0 ? -value : value;
-    return FL_OK;
-}
-
 fl_status local_baseline(local *l, float *params, local_progress *progress,
                          local_baseline_result *result, fl_err *err)
 {
@@ -204,35 +178,16 @@ fl_status local_baseline(local *l, float *params, local_progress *progress,
     if (st != FL_OK) {
         return st;
     }
-    int64_t P = local_n_parameters(l);
-    int64_t steps = task_trainer_steps(l->trainer);
     step_context step = {.progress = progress};
-    task_hooks hooks = {.ctx = &step, .step_done = after_step};
-    double best = NAN;
-    float *now = fl_calloc_aligned((size_t)P, sizeof *now, "the local-only model", err);
-    if (now == NULL) {
-        return FL_ELIMIT;
-    }
-    *result = (local_baseline_result){.steps = l->job.rounds * steps};
+    const task_fit_config cfg = {
+        .rounds = l->job.rounds, .metric = l->job.select.metric, .keep_best = true};
+    const task_fit_hooks hooks = {.step = {.ctx = &step, .step_done = after_step}};
+    task_fit_result done;
+    *result = (local_baseline_result){.steps = l->job.rounds * task_trainer_steps(l->trainer)};
     atomic_store(&progress->total, (uint64_t)result->steps);
-    nn_graph_init(task_model_graph(l->model), now, l->job.seed);
-    for (int64_t r = 1; r <= l->job.rounds && st == FL_OK; r++) {
-        task_train_result done;
-        double merit = NAN;
-        // One long training in stretches: the optimiser keeps its state.
-        st = task_trainer_run(l->trainer, now, l->job.seed, l->site, (uint64_t)r, r > 1, &hooks,
-                              &done, err);
-        if (st == FL_OK) {
-            st = validation_merit(l, now, &merit, err);
-        }
-        bool is_best = isnan(merit) ? isnan(best) : isnan(best) || merit > best;
-        if (st == FL_OK && is_best) {
-            best = merit;
-            result->best_step = r * steps;
-            nn_vec_copy(params, now, P);
-        }
-    }
-    free(now);
+    nn_graph_init(task_model_graph(l->model), params, l->job.seed);
+    st = task_fit(params, l->trainer, l->job.seed, l->site, &cfg, &hooks, &done, err);
+    result->best_step = done.best_step > 0 ? done.best_step : result->steps;
     return st;
 }
 

@@ -112,9 +112,10 @@ static fl_status score_model(errand *e, fl_err *err)
     task_quick_of(&quick, &scores, &l->job.data);
     fed_offer_set(&e->draft, "n", (double)quick.n);
     fed_offer_set(&e->draft, "n_positive", (double)quick.n_positive);
-    set_defined(&e->draft, "loss", quick.loss);
-    set_defined(&e->draft, "accuracy", quick.accuracy);
-    set_defined(&e->draft, "auc", quick.auc);
+    const char *name;
+    for (size_t i = 0; (name = task_quick_name(i)) != NULL; i++) {
+        set_defined(&e->draft, name, task_quick_metric(&quick, name));
+    }
     if (w->order.histogram_bins > 0) {
         histogram = local_histogram(&scores, &l->job.data,
                                     policy_bins(e->policy, w->order.histogram_bins),

@@ -87,8 +87,8 @@ fl_status tool_open_data(data_set **out, data_spec *spec, const char *path,
     *spec = (data_spec){.task = DATA_CLASSIFY, .positive = -1};
     if (naming->task != NULL && !data_task_parse(&spec->task, naming->task)) {
         return fl_fail(err, FL_EUSAGE,
-                       "--task: expected classify, multilabel or regress, "
-                       "found %s", naming->task);
+                       "--task: expected classify, multilabel, segment or "
+                       "regress, found %s", naming->task);
     }
     if (naming->classes != NULL &&
         (st = split_classes(spec, naming->classes, err)) != FL_OK) {

@@ -20,13 +20,14 @@
 /* What a job says is taken from the job; an option beside it wins. */
 static struct {
     const char *job, *model, *data, *init, *out, *out_safetensors;
-    const char *optimizer, *precision, *keep;
+    const char *optimizer, *precision, *keep, *loss, *schedule, *metric;
     tool_naming naming;
-    int64_t epochs, steps, batch, threads, seed;
-    double lr, momentum, weight_decay;
-    bool class_weights, json;
+    int64_t epochs, steps, batch, threads, seed, patience;
+    double lr, momentum, weight_decay, clip_norm, ema, length, factor, warmup;
+    bool class_weights, nesterov, json;
 } options = {
-    .threads = 1, .seed = -1, .lr = NAN, .momentum = NAN, .weight_decay = NAN,
+    .threads = 1, .seed = -1, .lr = NAN, .momentum = NAN, .weight_decay = NAN, .clip_norm = NAN,
+    .ema = NAN, .length = NAN, .factor = NAN, .warmup = NAN,
 };
 
 const fl_opt *client_train_options(void)
@@ -67,6 +68,30 @@ const fl_opt *client_train_options(void)
         {.name = "weight-decay", .kind = FL_OPT_NUM, .arg = "W",
          .help = "default 0", .out = &options.weight_decay, .min = 0,
          .max = 10},
+        {.name = "nesterov", .kind = FL_OPT_FLAG,
+         .help = "sgd looks ahead along its momentum", .out = &options.nesterov},
+        {.name = "clip-norm", .kind = FL_OPT_NUM, .arg = "C",
+         .help = "largest L2 norm of a batch's gradient; default: any",
+         .out = &options.clip_norm, .min = 0, .max = 1e9},
+        {.name = "schedule", .kind = FL_OPT_TEXT, .arg = "S",
+         .help = "of the learning rate: constant, step or cosine; default constant",
+         .out = &options.schedule},
+        {.name = "schedule-epochs", .kind = FL_OPT_NUM, .arg = "E",
+         .help = "step: between drops; cosine: until the rate is 0; default: all epochs",
+         .out = &options.length, .min = 1, .max = 1e6},
+        {.name = "schedule-factor", .kind = FL_OPT_NUM, .arg = "F",
+         .help = "step: what a drop leaves of the rate; default 0.1",
+         .out = &options.factor, .min = 1e-6, .max = 1},
+        {.name = "warmup-epochs", .kind = FL_OPT_NUM, .arg = "E",
+         .help = "in which the rate rises from 0; default 0", .out = &options.warmup,
+         .min = 0, .max = 1e6},
+        {.name = "loss", .kind = FL_OPT_TEXT, .arg = "LOSS",
+         .help = "a job's `local.loss`: dice, \"{name: focal, gamma: 1}\" ...; default: the "
+                 "task's",
+         .out = &options.loss},
+        {.name = "ema", .kind = FL_OPT_NUM, .arg = "D",
+         .help = "keep the average of the parameters over steps, of this decay",
+         .out = &options.ema, .min = 0, .max = 0.999999},
         {.name = "class-weights", .kind = FL_OPT_FLAG,
          .help = "weigh classes by 1 / frequency",
          .out = &options.class_weights},
@@ -83,6 +108,12 @@ const fl_opt *client_train_options(void)
         {.name = "keep", .kind = FL_OPT_TEXT, .arg = "WHICH",
          .help = "best on the validation split, or last; default best",
          .out = &options.keep},
+        {.name = "metric", .kind = FL_OPT_TEXT, .arg = "M",
+         .help = "that says which is best; default auc, segment dice, regress mae",
+         .out = &options.metric},
+        {.name = "patience", .kind = FL_OPT_INT, .arg = "E",
+         .help = "stop after so many epochs without a better one; default: never",
+         .out = &options.patience, .min = 1, .max = 1e6},
         {.name = "task", .kind = FL_OPT_TEXT, .arg = "TASK",
          .help = "of a bare .npz", .out = &options.naming.task},
         {.name = "classes", .kind = FL_OPT_TEXT, .arg = "A,B",
@@ -113,145 +144,189 @@ static fl_status find_word(int *out, const char *option, const char *text,
                    words[2] != NULL ? words[2] : "", text);
 }
 
-/* cfg holds the job's or the defaults; what was said on the command line wins. */
-static fl_status add_options(task_train_config *cfg, bool *keep_best, fl_err *err)
+/* The rate over time, in epochs (a job's: in its rounds). */
+static fl_status add_schedule(nn_schedule *s, double epochs, fl_err *err)
 {
-    static const char *const optimizers[] = {"sgd", "adam", "adamw", NULL};
-    static const char *const precisions[] = {"fp32", "bf16", NULL};
-    static const char *const keeps[] = {"best", "last", NULL};
-    int optimizer = (int)cfg->optim.kind, precision = (int)cfg->precision, keep = !*keep_best;
+    static const char *const schedules[] = {"constant", "step", "cosine", NULL};
+    int kind = (int)s->kind;
     fl_status st;
-    if ((options.optimizer != NULL &&
-         (st = find_word(&optimizer, "optimizer", options.optimizer, optimizers, err)) != FL_OK) ||
-        (options.precision != NULL &&
-         (st = find_word(&precision, "precision", options.precision, precisions, err)) != FL_OK) ||
-        (options.keep != NULL && (st = find_word(&keep, "keep", options.keep, keeps, err)) != FL_OK)) {
-        return st;
+    if (options.schedule != NULL) {
+        if ((st = find_word(&kind, "schedule", options.schedule, schedules, err)) != FL_OK) {
+            return st;
+        }
+        s->kind = (nn_schedule_kind)kind;
+        s->length = epochs;
     }
-    if (options.steps > 0 && options.epochs > 0) {
-        return fl_fail(err, FL_EUSAGE, "give either --epochs or --steps");
+    if (!isnan(options.length)) {
+        s->length = options.length;
     }
-    if (options.steps > 0 || options.epochs > 0) {
-        cfg->steps = options.steps;
-        cfg->epochs = options.epochs;
+    if (!isnan(options.factor)) {
+        s->factor = options.factor;
     }
-    if (options.batch > 0) {
-        cfg->batch = options.batch;
+    if (!isnan(options.warmup)) {
+        s->warmup = options.warmup;
     }
-    if (!isnan(options.lr)) {
-        cfg->optim.lr = options.lr;
-    } else if (options.optimizer != NULL) {
-        cfg->optim.lr = optimizer == NN_SGD ? 0.01 : 0.001;
+    if (s->kind == NN_CONSTANT && !isnan(options.length)) {
+        return fl_fail(err, FL_EUSAGE, "--schedule-epochs: needs --schedule step or cosine");
     }
-    if (!isnan(options.momentum)) {
-        cfg->optim.momentum = options.momentum;
-    }
-    if (!isnan(options.weight_decay)) {
-        cfg->optim.weight_decay = options.weight_decay;
-    }
-    cfg->optim.kind = (nn_optim_kind)optimizer;
-    cfg->precision = (nn_precision)precision;
-    cfg->threads = (int)options.threads;
-    cfg->class_weights = cfg->class_weights || options.class_weights;
-    *keep_best = keep == 0;
     return FL_OK;
 }
 
-// ------------------------------------------------------------- a training run
+static void take(double *to, double given)
+{
+    if (!isnan(given)) {
+        *to = given;
+    }
+}
 
 /* What is to be done. */
 typedef struct {
     job job;               // with --job
     model_config model;
-    task_train_config train;
-    const char *metric;    // chooses the model
-    bool keep_best;
+    task_train_config train;  // of a round: the job's, or an epoch
+    task_fit_config fit;
     uint64_t seed;
     bool has_rule;         // the job's threshold rule
     eval_rule rule;
     double at;
 } plan;
 
-/* What is trained, and the best there was.  The hook sees it after each step. */
-typedef struct {
-    const task_model *model;
-    const data_set *set;
-    float *params;        // (P) being trained
-    float *best;          // (P) the best so far; NULL: the last is kept
-    int64_t P;
-    uint64_t seed;
-    int64_t epoch_steps;
-    int64_t best_step;    // 0: none yet
-    const char *metric;   // that chooses: "auc", or "loss"
-    double best_value;
-    task_quick quick;     // validation figures of the last trial
-    task_quick best_quick;
-    double loss_sum;      // of the epoch
-    double started;       // fl_now
-    fl_err err;           // of a trial that failed
-} training;
-
-static bool is_better(const training *t, double value)
+static fl_status add_optimizer(nn_optim_config *o, fl_err *err)
 {
-    if (isnan(value)) {
-        return false;
+    static const char *const optimizers[] = {"sgd", "adam", "adamw", NULL};
+    int kind = (int)o->kind;
+    fl_status st;
+    if (options.optimizer != NULL) {
+        if ((st = find_word(&kind, "optimizer", options.optimizer, optimizers, err)) != FL_OK) {
+            return st;
+        }
+        o->kind = (nn_optim_kind)kind;
+        o->lr = kind == NN_SGD ? 0.01 : 0.001;
     }
-    return t->best_step == 0 ||
-           (strcmp(t->metric, "loss") == 0 ? value < t->best_value
-                                           : value > t->best_value);
-}
-
-/* Tries the parameters on the validation split; keeps them if they are the
- * best so far. */
-static fl_status try_params(training *t, int64_t step)
-{
-    task_scores scores;
-    fl_status st = task_predict(&scores, t->model, t->params, t->set, DATA_VAL,
-                                (int)options.threads, &t->err);
-    if (st != FL_OK) {
-        return st;
-    }
-    task_quick_of(&t->quick, &scores, task_model_spec(t->model));
-    task_scores_clear(&scores);
-    if (t->best_step == 0 && isnan(t->quick.auc)) {
-        t->metric = "loss";  // one class alone, or a regression
-    }
-    double value = task_quick_metric(&t->quick, t->metric);
-    if (t->best != NULL && is_better(t, value)) {
-        nn_vec_copy(t->best, t->params, t->P);
-        t->best_step = step;
-        t->best_value = value;
-        t->best_quick = t->quick;
+    take(&o->lr, options.lr);
+    take(&o->momentum, options.momentum);
+    take(&o->weight_decay, options.weight_decay);
+    take(&o->clip_norm, options.clip_norm);
+    o->nesterov = o->nesterov || options.nesterov;
+    if (o->nesterov && (o->kind != NN_SGD || o->momentum == 0)) {
+        return fl_fail(err, FL_EUSAGE, "--nesterov: needs sgd and a momentum above 0");
     }
     return FL_OK;
 }
 
+/* How long: a length said here is in epochs, whatever the job's rounds are. */
+static fl_status add_length(plan *p, fl_err *err)
+{
+    if (options.steps > 0 && options.epochs > 0) {
+        return fl_fail(err, FL_EUSAGE, "give either --epochs or --steps");
+    }
+    if (options.steps > 0 || options.epochs > 0) {
+        p->train.epochs = 1;
+        p->train.steps = 0;
+        p->fit.rounds = options.steps > 0 ? options.steps : options.epochs;
+        p->fit.max_steps = options.steps;
+    }
+    return FL_OK;
+}
+
+/* p holds the job's or the defaults; what was said on the command line wins. */
+static fl_status add_options(plan *p, fl_err *err)
+{
+    static const char *const precisions[] = {"fp32", "bf16", NULL};
+    static const char *const keeps[] = {"best", "last", NULL};
+    task_train_config *cfg = &p->train;
+    int precision = (int)cfg->precision, keep = !p->fit.keep_best;
+    fl_status st;
+    if ((options.precision != NULL &&
+         (st = find_word(&precision, "precision", options.precision, precisions, err)) != FL_OK) ||
+        (options.keep != NULL &&
+         (st = find_word(&keep, "keep", options.keep, keeps, err)) != FL_OK) ||
+        (st = add_length(p, err)) != FL_OK || (st = add_optimizer(&cfg->optim, err)) != FL_OK ||
+        (st = add_schedule(&cfg->schedule, (double)p->fit.rounds, err)) != FL_OK) {
+        return st;
+    }
+    if (options.batch > 0) {
+        cfg->batch = options.batch;
+    }
+    take(&cfg->ema, options.ema);
+    cfg->precision = (nn_precision)precision;
+    cfg->threads = (int)options.threads;
+    cfg->class_weights = cfg->class_weights || options.class_weights;
+    p->fit.keep_best = keep == 0;
+    p->fit.patience = options.patience;
+    return FL_OK;
+}
+
+/* What can be said only when the task is known. */
+static fl_status add_task(plan *p, const data_spec *spec, fl_err *err)
+{
+    fl_status st = FL_OK;
+    if (options.metric != NULL) {
+        p->fit.metric = options.metric;
+    } else if (options.job == NULL) {
+        p->fit.metric = task_quick_of_task(spec->task, 0);
+    }
+    if (!task_quick_suits(spec->task, p->fit.metric)) {
+        return fl_fail(err, FL_EUSAGE, "--metric: task %s has no %s", data_task_name(spec->task),
+                       p->fit.metric);
+    }
+    if (options.loss != NULL) {
+        st = task_loss_parse(&p->train.loss, options.loss, spec, err);
+    }
+    if (st == FL_OK && p->train.class_weights && !task_loss_weighs(&p->train.loss, spec->task)) {
+        st = fl_fail(err, FL_EUSAGE, "--class-weights: this loss weighs no classes");
+    }
+    return st;
+}
+
+// ------------------------------------------------------------- a training run
+
+typedef struct {
+    const task_model *model;
+    const data_set *set;
+    float *params;   // (P)
+    int64_t P;
+    uint64_t seed;
+    double started;  // fl_now
+} training;
+
+/* "dice 0.71 iou 0.58": the task's figures but the loss. */
+static void figures_text(char *out, size_t n, const task_quick *q, data_task task)
+{
+    const char *name;
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; (name = task_quick_of_task(task, i)) != NULL && used < n; i++) {
+        if (strcmp(name, "loss") != 0) {
+            used += (size_t)snprintf(out + used, n - used, " %s %.3f", name,
+                                     task_quick_metric(q, name));
+        }
+    }
+}
+
 static bool after_step(void *ctx, int64_t done, int64_t total, double loss)
 {
-    training *t = ctx;
-    t->loss_sum += loss;
-    bool epoch_over = done % t->epoch_steps == 0;
-    if (!epoch_over && done < total) {
-        return !fl_stop_requested();
-    }
-    int64_t steps = epoch_over ? t->epoch_steps : done % t->epoch_steps;
-    double mean = t->loss_sum / (double)steps;
+    (void)ctx;
+    (void)done;
+    (void)total;
+    (void)loss;
+    return !fl_stop_requested();
+}
+
+static bool after_look(void *ctx, const task_fit_result *r, int64_t done, int64_t total)
+{
+    const training *t = ctx;
     double seconds = fl_now() - t->started;
-    t->loss_sum = 0;
+    double left = seconds * (double)(total - done) / (double)done;
     if (data_set_n_split(t->set, DATA_VAL) == 0) {
-        fl_progress("step %lld of %lld, loss %.4f, %.0f s left",
-                    (long long)done, (long long)total, mean,
-                    seconds * (double)(total - done) / (double)done);
+        fl_progress("step %lld of %lld, loss %.4f, %.0f s left", (long long)done,
+                    (long long)total, r->loss, left);
         return !fl_stop_requested();
     }
-    if (try_params(t, done) != FL_OK) {
-        return false;
-    }
-    fl_progress("step %lld of %lld, loss %.4f, validation loss %.4f "
-                "accuracy %.3f auc %.3f, %.0f s left",
-                (long long)done, (long long)total, mean, t->quick.loss,
-                t->quick.accuracy, t->quick.auc,
-                seconds * (double)(total - done) / (double)done);
+    char figures[128];
+    figures_text(figures, sizeof figures, &r->now, task_model_spec(t->model)->task);
+    fl_progress("step %lld of %lld, loss %.4f, validation loss %.4f%s, %.0f s left",
+                (long long)done, (long long)total, r->loss, r->now.loss, figures, left);
     return !fl_stop_requested();
 }
 
@@ -275,35 +350,41 @@ static fl_status start_params(training *t, const model_config *cfg, fl_err *err)
     return st;
 }
 
-static json_t *quick_json(const task_quick *q)
+static json_t *quick_json(const task_quick *q, data_task task)
 {
+    const char *name;
     json_t *json = json_object();
-    json_object_set_new(json, "loss", fl_json_number(q->loss));
-    json_object_set_new(json, "accuracy", fl_json_number(q->accuracy));
-    json_object_set_new(json, "auc", fl_json_number(q->auc));
+    for (size_t i = 0; (name = task_quick_of_task(task, i)) != NULL; i++) {
+        json_object_set_new(json, name, fl_json_number(task_quick_metric(q, name)));
+    }
     json_object_set_new(json, "n", json_integer(q->n));
     return json;
 }
 
-static void print_done(const training *t, const task_train_result *result,
-                       const float *kept, bool is_best)
+static void print_done(const training *t, const task_fit_result *r)
 {
     uint8_t sha256[FL_SHA256_BYTES];
     char hex[2 * FL_SHA256_BYTES + 1];
-    const task_quick *quick = is_best ? &t->best_quick : &t->quick;
+    data_task task = task_model_spec(t->model)->task;
+    bool is_best = r->best_step > 0;
+    const task_quick *quick = is_best ? &r->best : &r->now;
     bool has_val = data_set_n_split(t->set, DATA_VAL) > 0;
-    nn_params_sha256(sha256, task_model_table(t->model), kept);
+    nn_params_sha256(sha256, task_model_table(t->model), t->params);
     fl_hex(hex, sha256, sizeof sha256);
     if (!options.json) {
         printf("%s: %s, %lld parameters, %lld steps in %.1f s", options.out,
                task_model_name(t->model), (long long)t->P,
-               (long long)result->steps, fl_now() - t->started);
+               (long long)r->steps, fl_now() - t->started);
+        if (r->stopped) {
+            printf(", stopped by patience");
+        }
         if (is_best) {
-            printf(", kept step %lld", (long long)t->best_step);
+            printf(", kept step %lld", (long long)r->best_step);
         }
         if (has_val) {
-            printf(", validation loss %.4f accuracy %.3f auc %.3f",
-                   quick->loss, quick->accuracy, quick->auc);
+            char figures[128];
+            figures_text(figures, sizeof figures, quick, task);
+            printf(", validation loss %.4f%s", quick->loss, figures);
         }
         printf("\n");
         return;
@@ -313,84 +394,69 @@ static void print_done(const training *t, const task_train_result *result,
     json_object_set_new(json, "parameters", json_integer(t->P));
     json_object_set_new(json, "sha256", json_string(hex));
     json_object_set_new(json, "out", json_string(options.out));
-    json_object_set_new(json, "steps", json_integer(result->steps));
-    json_object_set_new(json, "samples", json_integer(result->samples));
-    json_object_set_new(json, "loss", fl_json_number(result->loss));
+    json_object_set_new(json, "steps", json_integer(r->steps));
+    json_object_set_new(json, "samples", json_integer(r->samples));
+    json_object_set_new(json, "loss", fl_json_number(r->loss));
     json_object_set_new(json, "seconds", json_real(fl_now() - t->started));
+    json_object_set_new(json, "stopped_early", json_boolean(r->stopped));
     json_object_set_new(json, "kept_step",
-                        json_integer(is_best ? t->best_step : result->steps));
+                        json_integer(is_best ? r->best_step : r->steps));
     json_object_set_new(json, "chosen_by",
-                        is_best ? json_string(t->metric) : json_null());
+                        is_best ? json_string(r->metric) : json_null());
     json_object_set_new(json, "validation",
-                        has_val ? quick_json(quick) : json_null());
+                        has_val ? quick_json(quick, task) : json_null());
     tool_print_json(json);
 }
 
 /* With a job, the model is written with the threshold that its rule sets. */
-static fl_status write_model(const training *t, const float *kept, const plan *p, fl_err *err)
+static fl_status write_model(const training *t, const plan *p, fl_err *err)
 {
     fl_status st = FL_OK;
     double threshold = NAN;
     const char *why = NULL;
     if (p->has_rule) {
-        st = task_threshold(&threshold, &why, t->model, kept, t->set, p->rule, p->at, (int)options.threads, err);
+        st = task_threshold(&threshold, &why, t->model, t->params, t->set, p->rule, p->at,
+                            (int)options.threads, err);
     }
     if (st != FL_OK) {
         return st;
     }
     if (options.out_safetensors != NULL) {
         st = ckpt_safetensors_write(options.out_safetensors,
-                                    task_model_table(t->model), kept, NULL, err);
+                                    task_model_table(t->model), t->params, NULL, err);
     }
     if (st == FL_OK) {
-        st = task_model_write(t->model, kept, threshold, options.out, err);
+        st = task_model_write(t->model, t->params, threshold, options.out, err);
     }
     return st;
 }
 
-static fl_status train(const task_model *model, const data_set *set, const plan *p, fl_err *err)
+static fl_status train(const task_model *model, const data_set *set, plan *p, fl_err *err)
 {
     fl_status st;
     task_trainer *trainer = NULL;
-    task_train_result result;
-    training t = {.model = model, .set = set, .metric = p->metric, .seed = p->seed};
+    task_fit_result result;
+    training t = {.model = model, .set = set, .seed = p->seed};
     t.P = nn_table_count(task_model_table(model));
-    bool keep_best = p->keep_best && data_set_n_split(set, DATA_VAL) > 0;
     t.params = fl_calloc_aligned((size_t)t.P, sizeof(float), "model", err);
     if (t.params == NULL) {
         return FL_ELIMIT;
-    }
-    if (keep_best) {
-        t.best = fl_calloc_aligned((size_t)t.P, sizeof(float), "model", err);
-        if (t.best == NULL) {
-            st = FL_ELIMIT;
-            goto done;
-        }
     }
     if ((st = start_params(&t, &p->model, err)) != FL_OK ||
         (st = task_trainer_new(&trainer, model, set, &p->train, err)) != FL_OK) {
         goto done;
     }
-    t.epoch_steps = task_trainer_epoch_steps(trainer);
+    p->fit.try_every = task_trainer_epoch_steps(trainer);
     t.started = fl_now();
-    task_hooks hooks = {.ctx = &t, .step_done = after_step};
-    st = task_trainer_run(trainer, t.params, t.seed, "", 1,
-                          false, &hooks, &result, err);
+    const task_fit_hooks hooks = {.step = {.ctx = &t, .step_done = after_step},
+                                  .looked = after_look};
+    st = task_fit(t.params, trainer, t.seed, "", &p->fit, &hooks, &result, err);
     fl_progress_end();
-    if (st == FL_ESTOPPED && t.err.status != FL_OK) {
-        st = fl_fail(err, t.err.status, "%s", t.err.text);
-    }
-    if (st != FL_OK) {
-        goto done;
-    }
-    bool is_best = t.best_step > 0;
-    const float *kept = is_best ? t.best : t.params;
-    if ((st = write_model(&t, kept, p, err)) == FL_OK) {
-        print_done(&t, &result, kept, is_best);
+    if (st == FL_OK && (st = write_model(&t, p, err)) == FL_OK) {
+        print_done(&t, &result);
     }
 done:
     task_trainer_destroy(&trainer);
-    free(t.best);
     free(t.params);
     return st;
 }
@@ -419,9 +485,8 @@ static fl_status parse_model(model_config *out, const char *spec, fl_err *err)
 static fl_status make_plan(plan *out, fl_err *err)
 {
     fl_status st;
-    *out = (plan){.metric = "auc", .keep_best = true, .seed = 1};
+    *out = (plan){.fit = {.rounds = 10, .keep_best = true}, .seed = 1};
     task_train_defaults(&out->train);
-    out->train.epochs = 10;
     if ((options.model == NULL) == (options.job == NULL)) {
         return fl_fail(err, FL_EUSAGE, "give either --model or --job");
     }
@@ -432,10 +497,9 @@ static fl_status make_plan(plan *out, fl_err *err)
         const job *j = &out->job;
         out->model = j->model;
         out->train = j->local;
-        out->train.epochs *= j->rounds;
-        out->train.steps *= j->rounds;
-        out->metric = j->select.metric;
-        out->keep_best = j->select.best;
+        out->fit.rounds = j->rounds;
+        out->fit.metric = j->select.metric;
+        out->fit.keep_best = j->select.best;
         out->seed = j->seed;
         out->has_rule = true;
         out->rule = j->evaluation.rule;
@@ -446,7 +510,7 @@ static fl_status make_plan(plan *out, fl_err *err)
     if (options.seed >= 0) {
         out->seed = (uint64_t)options.seed;
     }
-    return add_options(&out->train, &out->keep_best, err);
+    return add_options(out, err);
 }
 
 fl_status client_train(int argc, char **argv, fl_err *err)
@@ -476,7 +540,9 @@ fl_status client_train(int argc, char **argv, fl_err *err)
     } else {
         st = tool_open_data(&set, &spec, options.data, &options.naming, err);
     }
-    if (st == FL_OK && (st = task_model_new(&model, &spec, &p.model, err)) == FL_OK) {
+    if (st == FL_OK && (st = add_task(&p, &spec, err)) == FL_OK &&
+        (st = task_model_new(&model, &spec, &p.model, err)) == FL_OK &&
+        (st = task_model_set_loss(model, &p.train.loss, err)) == FL_OK) {
         st = train(model, set, &p, err);
     }
 done:

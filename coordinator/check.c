@@ -41,6 +41,16 @@ static fl_status need_share(const fed_offer *o, const char *name, fl_err *err)
     return fl_fail(err, FL_EFORMAT, "%s: expected a number from 0 to 1, found %g", name, x);
 }
 
+/* If it is there, it is a finite number from 0 on. */
+static fl_status need_error(const fed_offer *o, const char *name, fl_err *err)
+{
+    double x = fed_offer_get(o, name, 0);
+    if (isfinite(x) && x >= 0) {
+        return FL_OK;
+    }
+    return fl_fail(err, FL_EFORMAT, "%s: expected a number from 0 on, found %g", name, x);
+}
+
 static fl_status check_scalars(const check_job *c, const fed_offer *o, fl_err *err)
 {
     const double most = 1e9;  // cases
@@ -66,7 +76,12 @@ static fl_status check_scalars(const check_job *c, const fed_offer *o, fl_err *e
         return need_count(o, "weight", 1, FED_MAX_WEIGHT_SUM, err);
     case FED_SCORE:
         if ((st = need_count(o, "n", 0, most, err)) != FL_OK ||
-            (st = need_share(o, "auc", err)) != FL_OK) {
+            (st = need_error(o, "n_positive", err)) != FL_OK ||
+            (st = need_share(o, "auc", err)) != FL_OK ||
+            (st = need_share(o, "dice", err)) != FL_OK ||
+            (st = need_share(o, "iou", err)) != FL_OK ||
+            (st = need_error(o, "mae", err)) != FL_OK ||
+            (st = need_error(o, "rmse", err)) != FL_OK) {
             return st;
         }
         return need_share(o, "accuracy", err);

@@ -14,28 +14,44 @@
 
 // -------------------------------------------------------------------- round
 
-/* A mean weighted by cases, over the sites where it is defined. */
+/* Means weighted by cases, over the sites where a figure is defined. */
 typedef struct {
-    double sum, weight;
-} weighted;
-
-typedef struct {
-    weighted auc, loss, accuracy;
+    task_quick sum, weight;
     int64_t n;
 } score_sums;
 
-static void add(weighted *w, const fed_offer *o, const char *name, double n)
+/* The mean of root mean squares is taken of the squares. */
+static bool is_root(const char *name)
+{
+    return strcmp(name, "rmse") == 0;
+}
+
+/* Overlap is a figure of the cases in which there is something to overlap. */
+static bool is_of_positives(const char *name)
+{
+    return strcmp(name, "dice") == 0 || strcmp(name, "iou") == 0;
+}
+
+static void add(score_sums *s, const fed_offer *o, const char *name)
 {
     double x = fed_offer_get(o, name, NAN);
+    double n = fed_offer_get(o, is_of_positives(name) ? "n_positive" : "n", 0);
     if (!isnan(x) && n > 0) {
-        w->sum += n * x;
-        w->weight += n;
+        *task_quick_at(&s->sum, name) += n * (is_root(name) ? x * x : x);
+        *task_quick_at(&s->weight, name) += n;
     }
 }
 
-static double mean(const weighted *w)
+static task_quick means_of(score_sums *s)
 {
-    return w->weight > 0 ? w->sum / w->weight : NAN;
+    task_quick means = {.n = s->n};
+    const char *name;
+    for (size_t i = 0; (name = task_quick_name(i)) != NULL; i++) {
+        double weight = *task_quick_at(&s->weight, name);
+        double mean = weight > 0 ? *task_quick_at(&s->sum, name) / weight : NAN;
+        *task_quick_at(&means, name) = is_root(name) ? sqrt(mean) : mean;
+    }
+    return means;
 }
 
 static fl_status add_score(void *ctx, const record_answer *a, fl_err *err)
@@ -43,11 +59,11 @@ static fl_status add_score(void *ctx, const record_answer *a, fl_err *err)
     (void)err;
     score_sums *s = ctx;
     if (a->state == ROUND_IN && a->has_offer) {
-        double n = fed_offer_get(&a->offer, "n", 0);
-        s->n += (int64_t)n;
-        add(&s->auc, &a->offer, "auc", n);
-        add(&s->loss, &a->offer, "loss", n);
-        add(&s->accuracy, &a->offer, "accuracy", n);
+        const char *name;
+        s->n += (int64_t)fed_offer_get(&a->offer, "n", 0);
+        for (size_t i = 0; (name = task_quick_name(i)) != NULL; i++) {
+            add(s, &a->offer, name);
+        }
     }
     return FL_OK;
 }
@@ -56,34 +72,22 @@ fl_status choose_score_of(choose_score *out, record *r, uint32_t round, fl_err *
 {
     score_sums s = {0};
     fl_status st = record_answers(r, FED_SCORE, round, add_score, &s, err);
-    *out = (choose_score){
-        .auc = mean(&s.auc), .loss = mean(&s.loss), .accuracy = mean(&s.accuracy), .n = s.n};
+    *out = (choose_score){.figures = means_of(&s), .n = s.n};
     return st;
-}
-
-double choose_metric(const choose_score *s, const char *metric)
-{
-    if (strcmp(metric, "auc") == 0) {
-        return s->auc;
-    }
-    if (strcmp(metric, "accuracy") == 0) {
-        return s->accuracy;
-    }
-    return strcmp(metric, "loss") == 0 ? s->loss : NAN;
 }
 
 fl_status choose_round(uint32_t *round, double *value, record *r, const job *j, fl_err *err)
 {
     *round = (uint32_t)j->rounds;
     *value = NAN;
-    bool lower = strcmp(j->select.metric, "loss") == 0;
+    bool lower = !task_quick_higher_is_better(j->select.metric);
     for (uint32_t i = j->select.best ? 1 : (uint32_t)j->rounds; i <= (uint32_t)j->rounds; i++) {
         choose_score score;
         fl_status st = choose_score_of(&score, r, i, err);
         if (st != FL_OK) {
             return st;
         }
-        double x = choose_metric(&score, j->select.metric);
+        double x = task_quick_metric(&score.figures, j->select.metric);
         if (!isnan(x) && (isnan(*value) || (lower ? x < *value : x > *value))) {
             *value = x;
             *round = i;
@@ -190,6 +194,10 @@ fl_status choose_threshold(double *threshold, int64_t *bins, char why[static FED
     *threshold = NAN;
     *bins = 0;
     why[0] = '\0';
+    if (j->data.task == DATA_MULTILABEL) {
+        *threshold = j->evaluation.at;  // of every label
+        return FL_OK;
+    }
     if (j->data.positive < 0) {
         snprintf(why, FED_TEXT_BYTES, "not a task of two classes");
         return FL_OK;

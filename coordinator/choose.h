@@ -17,11 +17,10 @@ enum { CHOOSE_FEWEST_BINS = 4 };
 /* Means over the sites that scored a round's model, weighted by their cases; NAN: undefined
  * everywhere. */
 typedef struct {
-    double auc, loss, accuracy;
+    task_quick figures;
     int64_t n;
 } choose_score;
 fl_status choose_score_of(choose_score *out, record *r, uint32_t round, fl_err *err);
-double choose_metric(const choose_score *s, const char *metric);  // "auc" "loss" "accuracy"
 
 /*
  * The round by the job's rule, ties to the earlier one.  *value: its metric; NAN

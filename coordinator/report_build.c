@@ -116,13 +116,15 @@ static fl_status note_score(void *ctx, const record_answer *a, fl_err *err)
     (void)err;
     build *b = ctx;
     if (a->state == ROUND_IN) {
-        json_object_set_new(b->curves, a->site.text,
-                            json_pack("{s:o, s:o, s:o, s:I}", "auc",
-                                      fl_json_number(fed_offer_get(&a->offer, "auc", NAN)), "loss",
-                                      fl_json_number(fed_offer_get(&a->offer, "loss", NAN)),
-                                      "accuracy",
-                                      fl_json_number(fed_offer_get(&a->offer, "accuracy", NAN)),
-                                      "n", (json_int_t)fed_offer_get(&a->offer, "n", 0)));
+        const data_task task = b->in->job->data.task;
+        json_t *point = json_object();
+        const char *name;
+        for (size_t i = 0; (name = task_quick_of_task(task, i)) != NULL; i++) {
+            json_object_set_new(point, name, fl_json_number(fed_offer_get(&a->offer, name, NAN)));
+        }
+        json_object_set_new(point, "n",
+                            json_integer((json_int_t)fed_offer_get(&a->offer, "n", 0)));
+        json_object_set_new(b->curves, a->site.text, point);
     }
     return FL_OK;
 }
@@ -144,6 +146,19 @@ static void add_outsiders(build *b)
             json_array_append_new(b->absent, absence(b->site[i].name.text, why));
         }
     }
+}
+
+/* The task's figures over all sites, and of each. */
+static json_t *validation_json(const build *b, const choose_score *score)
+{
+    const char *name;
+    json_t *json = json_object();
+    for (size_t i = 0; (name = task_quick_of_task(b->in->job->data.task, i)) != NULL; i++) {
+        json_object_set_new(json, name, fl_json_number(task_quick_metric(&score->figures, name)));
+    }
+    json_object_set_new(json, "n", json_integer((json_int_t)score->n));
+    json_object_set_new(json, "sites", b->curves);
+    return json;
 }
 
 static fl_status build_round(build *b, uint32_t round, json_t **out, fl_err *err)
@@ -170,14 +185,12 @@ static fl_status build_round(build *b, uint32_t round, json_t **out, fl_err *err
     }
     add_outsiders(b);
     fl_hex(hex, model.id.bytes, sizeof model.id.bytes);
-    *out = json_pack("{s:I, s:o, s:I, s:I, s:o, s:o, s:o, s:s, s:{s:o, s:o, s:o, s:I, s:o}}",
+    *out = json_pack("{s:I, s:o, s:I, s:I, s:o, s:o, s:o, s:s, s:o}",
                      "round", (json_int_t)round, "seconds", fl_json_number(model.seconds),
                      "bytes_up", (json_int_t)model.bytes_up, "bytes_down",
                      (json_int_t)model.bytes_down, "loss", fl_json_number(model.loss),
                      "participants", b->participants, "absent", b->absent, "model_sha256", hex,
-                     "validation", "auc", fl_json_number(score.auc), "loss",
-                     fl_json_number(score.loss), "accuracy", fl_json_number(score.accuracy), "n",
-                     (json_int_t)score.n, "sites", b->curves);
+                     "validation", validation_json(b, &score));
     return FL_OK;
 }
 

@@ -21,7 +21,8 @@ static fl_status read_job(run *r, fl_err *err)
     fl_status st;
     if ((st = job_read(&r->job, path, err)) == FL_OK &&
         (st = strategy_init(&r->strategy, &r->job.strategy, err)) == FL_OK &&
-        (st = task_model_new(&r->model, &r->job.data, &r->job.model, err)) == FL_OK) {
+        (st = task_model_new(&r->model, &r->job.data, &r->job.model, err)) == FL_OK &&
+        (st = task_model_set_loss(r->model, &r->job.local.loss, err)) == FL_OK) {
         const nn_table *table = task_model_table(r->model);
         r->P = nn_table_count(table);
         objects_add_bytes(r->objects, r->job.text, r->job.n_text, &r->job_object);

@@ -14,7 +14,7 @@
 static fl_status make_first_model(task_model **model, float **data, const job *j, fl_err *err)
 {
     fl_status st = task_model_new(model, &j->data, &j->model, err);
-    if (st != FL_OK) {
+    if (st != FL_OK || (st = task_model_set_loss(*model, &j->local.loss, err)) != FL_OK) {
         return st;
     }
     const nn_table *table = task_model_table(*model);

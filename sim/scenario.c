@@ -311,7 +311,7 @@ static void read_baselines(scenario *s, fl_node root)
     s->central = s->job.local;
     fl_node central = fl_cfg_map(root, "centralised", "how the centralised baseline is trained; default: as `local:` for rounds x its length, model chosen as the job selects");
     if (fl_cfg_present(central)) {
-        task_train_read(&s->central, central);
+        task_train_read(&s->central, central, &s->job.data);
     }
     if (!has_length(central)) {
         s->central.steps = s->job.local.steps * s->job.rounds;

@@ -455,8 +455,7 @@ size_t data_set_n_features(const data_set *s)
 
 size_t data_set_n_pixels(const data_set *s)
 {
-    const nn_shape *input = &s->spec.input;
-    return input->rank < 3 ? 1 : (size_t)(nn_shape_count(input, 1) / input->dim[0]);
+    return data_spec_n_pixels(&s->spec);
 }
 
 size_t data_set_n_annotators(const data_set *s)

@@ -24,6 +24,12 @@ bool data_task_parse(data_task *out, const char *name)
     return false;
 }
 
+size_t data_spec_n_pixels(const data_spec *spec)
+{
+    const nn_shape *input = &spec->input;
+    return input->rank < 3 ? 1 : (size_t)(nn_shape_count(input, 1) / input->dim[0]);
+}
+
 /* Complains about a name that is empty or too long for its place. */
 static void read_name(char out[static DATA_NAME_BYTES], fl_node n, const char *text)
 {

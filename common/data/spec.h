@@ -42,6 +42,9 @@ typedef struct {
     size_t n_attributes;
 } data_spec;
 
+/* Pixels of a mask: the input's without its channels, (H, W) or (D, H, W); 1 for a table. */
+size_t data_spec_n_pixels(const data_spec *spec);
+
 /* Reads `task:` of root and the mapping `data:`; complaints go to the document. */
 void data_spec_read(data_spec *out, fl_node root);
 

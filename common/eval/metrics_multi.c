@@ -34,8 +34,7 @@ static void question_init(question *q, const eval_findings *f, size_t k)
         q->label[i] = isnan(y) ? -1 : y > 0.5;
     }
     q->p = (eval_predictions){.n = f->n, .n_classes = 2, .score = q->score, .label = q->label,
-                              .patient = f->patient, .positive = 1, .threshold = f->threshold,
-                              .prevalence = NAN};
+                              .patient = f->patient, .positive = 1, .threshold = f->threshold};
 }
 
 static void question_clear(question *q)
@@ -230,16 +229,6 @@ void eval_multilabel(eval_metrics *out, const eval_findings *f, uint64_t seed)
 
 // ----------------------------------------------------------------- difference
 
-static int metric_index(const char *name)
-{
-    for (int m = 0; m < N_MEANS; m++) {
-        if (strcmp(eval_class_metric_names[m], name) == 0) {
-            return m;
-        }
-    }
-    return -1;
-}
-
 /* Mean of b - a over the findings that have both. */
 static double mean_difference(const double *a, const double *b, size_t K, int m)
 {
@@ -255,11 +244,10 @@ static double mean_difference(const double *a, const double *b, size_t K, int m)
     return n > 0 ? sum / n : NAN;
 }
 
-void eval_multilabel_difference(eval_figure *out, const char *metric, const eval_findings *a,
-                                const eval_findings *b, uint64_t seed)
+void eval_multilabel_differences(eval_metrics *out, const eval_findings *a, const eval_findings *b,
+                                 uint64_t seed)
 {
-    int m = metric_index(metric);
-    FL_REQUIRE(m >= 0 && a->n == b->n && a->K == b->K);
+    FL_REQUIRE(a->n == b->n && a->K == b->K);
     size_t K = a->K, n = a->n, R = eval_n_replicates(n);
     panel from, to;
     eval_patients patients;
@@ -268,34 +256,76 @@ void eval_multilabel_difference(eval_figure *out, const char *metric, const eval
     panel_init(&to, b);
     double *value_a = fl_xcalloc(K, EVAL_N_VALUES * sizeof *value_a);
     double *value_b = fl_xcalloc(K, EVAL_N_VALUES * sizeof *value_b);
+    double *table = fl_xcalloc(R, N_MEANS * sizeof *table);
+    double *drawn = fl_xcalloc(patients.n_patients, sizeof *drawn);
     double *weight = all_ones(n);
     panel_values(value_a, &from, weight);
     panel_values(value_b, &to, weight);
-    count(out, &from, &patients, m, value_a);
-    out->value = mean_difference(value_a, value_b, K, m);
-    if (isnan(out->value)) {
-        eval_figure_undefined(out, n == 0 ? "no cases" : "no finding has it");
-    } else if (m == EVAL_ECE) {
-        eval_figure_no_interval(out, "no interval for a mean of calibration errors");
-    } else {
-        double *replicate = fl_xcalloc(R, sizeof *replicate);
-        double *drawn = fl_xcalloc(patients.n_patients, sizeof *drawn);
-        fl_rng rng;
-        fl_rng_init(&rng, seed, "bootstrap", "", 0);
-        for (size_t r = 0; r < R; r++) {
-            eval_patients_resample(weight, drawn, &patients, &rng);
-            panel_values(value_a, &from, weight);
-            panel_values(value_b, &to, weight);
-            replicate[r] = mean_difference(value_a, value_b, K, m);
+    out->n = N_MEANS;
+    for (int m = 0; m < N_MEANS; m++) {
+        eval_figure *f = &out->item[m].figure;
+        snprintf(out->item[m].name, sizeof out->item[m].name, "%s", eval_class_metric_names[m]);
+        count(f, &from, &patients, m, value_a);
+        f->value = mean_difference(value_a, value_b, K, m);
+    }
+    fl_rng rng;
+    fl_rng_init(&rng, seed, "bootstrap", "", 0);
+    for (size_t r = 0; r < R && n > 0; r++) {
+        eval_patients_resample(weight, drawn, &patients, &rng);
+        panel_values(value_a, &from, weight);
+        panel_values(value_b, &to, weight);
+        for (int m = 0; m < N_MEANS; m++) {
+            table[(size_t)m * R + r] = mean_difference(value_a, value_b, K, m);
         }
-        interval(out, replicate, R, &patients);
-        free(drawn);
-        free(replicate);
+    }
+    for (int m = 0; m < N_MEANS; m++) {
+        eval_figure *f = &out->item[m].figure;
+        if (isnan(f->value)) {
+            eval_figure_undefined(f, n == 0 ? "no cases" : "no finding has it");
+        } else if (m == EVAL_ECE) {
+            eval_figure_no_interval(f, "no interval for a mean of calibration errors");
+        } else {
+            interval(f, table + (size_t)m * R, R, &patients);
+        }
     }
     free(weight);
+    free(drawn);
+    free(table);
     free(value_b);
     free(value_a);
     panel_clear(&to);
     panel_clear(&from);
     eval_patients_clear(&patients);
+}
+
+// -------------------------------------------------------------- each by itself
+
+void eval_multilabel_each(json_t *list, const char *const *names, const eval_findings *f,
+                          int64_t min_cell, uint64_t seed)
+{
+    eval_patients patients;
+    bool *in = fl_xcalloc(f->n, sizeof *in);
+    eval_patients_init(&patients, f->patient, f->n);
+    for (size_t k = 0; k < f->K; k++) {
+        int64_t n = 0;
+        for (size_t i = 0; i < f->n; i++) {
+            in[i] = f->target[i * f->K + k] > 0.5;
+            n += in[i];
+        }
+        bool hidden = n > 0 && (int64_t)eval_patients_count(&patients, in) < min_cell;
+        json_t *entry = json_pack("{s:s}", "class", names[k]);
+        json_object_set_new(entry, "n", hidden ? json_null() : json_integer(n));
+        if (hidden) {
+            eval_suppressed_why(entry, min_cell);
+        } else {
+            eval_metrics one;
+            eval_finding(&one, f, k, seed);
+            json_t *figures = eval_metrics_json(&one);
+            json_object_update(entry, figures);
+            json_decref(figures);
+        }
+        json_array_append_new(list, entry);
+    }
+    eval_patients_clear(&patients);
+    free(in);
 }

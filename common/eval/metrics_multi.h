@@ -27,9 +27,17 @@ void eval_multilabel(eval_metrics *out, const eval_findings *f, uint64_t seed);
 /* eval_classify's metrics of finding k alone, as of two classes. */
 void eval_finding(eval_metrics *out, const eval_findings *f, size_t k, uint64_t seed);
 
-/* One of them of b minus a on the same cases, paired bootstrap by patient;
- * over the findings that both have. */
-void eval_multilabel_difference(eval_figure *out, const char *metric, const eval_findings *a,
-                                const eval_findings *b, uint64_t seed);
+/*
+ * Appends {"class", "n", METRIC: FIGURE ...} of every finding to list; n: cases
+ * that have it; names: (K).  One that fewer than min_cell patients have is
+ * suppressed: {"class", "n": null, "why"}.
+ */
+void eval_multilabel_each(json_t *list, const char *const *names, const eval_findings *f,
+                          int64_t min_cell, uint64_t seed);
+
+/* eval_multilabel's figures of b minus those of a on the same cases, paired
+ * bootstrap by patient, over the findings that both have. */
+void eval_multilabel_differences(eval_metrics *out, const eval_findings *a, const eval_findings *b,
+                                 uint64_t seed);
 
 #endif

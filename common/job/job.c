@@ -3,6 +3,7 @@
  */
 #include "job/job.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -157,17 +158,30 @@ static void read_sites(job_sites *out, fl_node root)
     }
 }
 
-static void read_select(job_select *out, fl_node root)
+/* "auc, accuracy or loss" */
+static void metrics_of(char *out, size_t size, data_task task)
+{
+    const char *name;
+    size_t used = 0;
+    for (size_t i = 0; (name = task_quick_of_task(task, i)) != NULL && used < size; i++) {
+        const char *join = i == 0 ? "" : task_quick_of_task(task, i + 1) != NULL ? ", " : " or ";
+        used += (size_t)snprintf(out + used, size - used, "%s%s", join, name);
+    }
+}
+
+static void read_select(job_select *out, const data_spec *data, fl_node root)
 {
     static const char *const keep[] = {"best", "last", NULL};
     fl_node map = fl_cfg_map(root, "select", "which round's model is kept");
-    const char *metric = fl_cfg_text(map, "metric", "auc",
-                                     "auc, accuracy or loss");
+    const char *metric = fl_cfg_text(map, "metric", task_quick_of_task(data->task, 0),
+                                     "auc, accuracy or loss; segment: dice, iou or loss; "
+                                     "regress: mae, rmse or loss");
     take_text(out->metric, sizeof out->metric, map, "metric", metric);
-    if (!task_quick_known(metric)) {
+    if (!task_quick_suits(data->task, metric)) {
+        char expected[128];
+        metrics_of(expected, sizeof expected, data->task);
         fl_cfg_complain(fl_cfg_get(map, "metric", ""),
-                        "select.metric: expected auc, accuracy or loss, found "
-                        "%.40s", metric);
+                        "select.metric: expected %s, found %.40s", expected, metric);
     }
     const char *split = fl_cfg_text(map, "split", "val", "val");
     if (strcmp(split, "test") == 0) {
@@ -204,9 +218,10 @@ static void read_threshold(job_evaluation *out, const data_spec *data,
     if (!fl_cfg_present(t)) {
         return;
     }
-    if (data->positive < 0) {
+    bool of_labels = data->task == DATA_MULTILABEL && out->rule == EVAL_RULE_FIXED;
+    if (data->positive < 0 && !of_labels) {
         fl_cfg_complain(t, "evaluation.threshold: only for tasks with two "
-                           "classes");
+                           "classes; multilabel takes rule fixed");
     } else if (out->rule == EVAL_RULE_SENSITIVITY && (!has_at || out->at <= 0)) {
         fl_cfg_complain(where, "evaluation.threshold: rule sensitivity needs "
                                "at: a number above 0, at most 1");
@@ -313,6 +328,11 @@ static void read_subgroups(job_evaluation *out, const data_spec *data,
                                "attributes; a number with the edges to cut it "
                                "at, as in age: [40, 60]");
     size_t n = fl_cfg_count(list);
+    if (n > 0 && data->task != DATA_CLASSIFY) {
+        fl_cfg_complain(list, "evaluation.subgroups: are not built yet for task %s",
+                        data_task_name(data->task));
+        return;
+    }
     if (n > JOB_MAX_SUBGROUPS) {
         fl_cfg_complain(list, "evaluation.subgroups: expected at most %d, found "
                               "%zu", JOB_MAX_SUBGROUPS, n);
@@ -390,6 +410,8 @@ static void check_model(const job *j, fl_node root)
     task_model *model = NULL;
     if (task_model_new(&model, &j->data, &j->model, &why) != FL_OK) {
         fl_cfg_complain(fl_cfg_get(root, "model", ""), "%s", why.text);
+    } else if (task_model_set_loss(model, &j->local.loss, &why) != FL_OK) {
+        fl_cfg_complain(fl_cfg_get(fl_cfg_map(root, "local", ""), "loss", ""), "%s", why.text);
     }
     task_model_destroy(&model);
 }
@@ -399,11 +421,6 @@ void job_read_node(job *out, fl_node root)
     memset(out, 0, sizeof *out);
     read_head(out, root);
     data_spec_read(&out->data, root);
-    if (out->data.task != DATA_CLASSIFY) {
-        fl_cfg_complain(fl_cfg_get(root, "task", ""),
-                        "task: %s cannot be federated yet; expected classify",
-                        data_task_name(out->data.task));
-    }
     if (out->data.input.rank == 0) {
         fl_cfg_complain(fl_cfg_get(root, "data", ""),
                         "data.input: is required");
@@ -415,9 +432,10 @@ void job_read_node(job *out, fl_node root)
                                      "same seed, same bits");
     read_strategy(&out->strategy, root);
     task_train_read(&out->local, fl_cfg_map(root, "local",
-                                            "how a site trains in a round"));
+                                            "how a site trains in a round"),
+                    &out->data);
     read_sites(&out->sites, root);
-    read_select(&out->select, root);
+    read_select(&out->select, &out->data, root);
     read_evaluation(&out->evaluation, &out->data, root);
     read_privacy(out, root);
     check_model(out, root);
@@ -489,7 +507,8 @@ static int64_t count_labelled(const data_set *set, data_split split)
     int64_t n = 0;
     const size_t *index = data_set_split(set, split);
     for (size_t i = 0; i < data_set_n_split(set, split); i++) {
-        n += data_set_case(set, index[i]).code >= 0;
+        data_case c = data_set_case(set, index[i]);
+        n += task_is_labelled(data_set_spec(set), &c);
     }
     return n;
 }

@@ -223,6 +223,15 @@ int64_t nn_plan_target_row(const nn_plan *p)
     return p->target_row;
 }
 
+void nn_plan_set_anneal(nn_plan *p, double weight)
+{
+    FL_REQUIRE(p->cfg.train);
+    p->cfg.loss.anneal = weight;
+    if (p->tail != NULL) {
+        nn_plan_set_anneal(p->tail, weight);
+    }
+}
+
 const float *nn_plan_output(const nn_plan *p, size_t i)
 {
     FL_REQUIRE(i < nn_graph_n_outputs(p->g));

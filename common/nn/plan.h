@@ -49,6 +49,9 @@ float *nn_plan_input(nn_plan *p, size_t i);
 float *nn_plan_target(nn_plan *p);
 int64_t nn_plan_target_row(const nn_plan *p);  // numbers of one row of it
 
+/* From the next step on, nn_loss_config.anneal; train. */
+void nn_plan_set_anneal(nn_plan *p, double weight);
+
 /* Outputs of the first n_valid rows, as in use.  A plan made with train = true
  * drops nothing here either, but normalises by the batch's own statistics
  * (which do not advance); to evaluate, make a plan with train = false. */

@@ -12,6 +12,8 @@
 #include "base/mem.h"
 #include "task/ops.h"
 
+static const char *const metrics[] = {"auc", "accuracy", "loss", NULL};
+
 static int64_t n_logits(const data_spec *spec, bool single)
 {
     return single && spec->n_classes == 2 ? 1 : (int64_t)spec->n_classes;
@@ -22,15 +24,17 @@ static size_t n_scores(int64_t L)
     return L == 1 ? 2 : (size_t)L;
 }
 
-static nn_loss_kind loss(int64_t L)
+static int64_t target_width(const data_spec *spec, int64_t L)
 {
-    return L == 1 ? NN_LOSS_SIGMOID_CE : NN_LOSS_SOFTMAX_CE;
-}
-
-static int64_t target_width(int64_t L)
-{
+    (void)spec;
     (void)L;
     return 1;
+}
+
+static bool is_labelled(const data_spec *spec, const data_case *c)
+{
+    (void)spec;
+    return c->code >= 0;
 }
 
 static int64_t target(float *row, const data_spec *spec, int64_t L,
@@ -68,9 +72,27 @@ static void weigh(float *weight, const data_spec *spec, int64_t L,
     }
 }
 
-static void score(double *row, const data_spec *spec, int64_t L,
-                  const float *logits)
+/* The mean of the Dirichlet with 1 + softplus(x) of each class (Sensoy et al. 2018). */
+static void score_evidence(double *row, int64_t L, const float *logits)
 {
+    double sum = 0;
+    for (int64_t k = 0; k < L; k++) {
+        double x = logits[k];
+        row[k] = 1 + (x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)));
+        sum += row[k];
+    }
+    for (int64_t k = 0; k < L; k++) {
+        row[k] /= sum;
+    }
+}
+
+static void score(double *row, const data_spec *spec, int64_t L,
+                  const float *logits, bool evidential)
+{
+    if (evidential) {
+        score_evidence(row, L, logits);
+        return;
+    }
     if (L == 1) {
         int positive = spec->positive >= 0 ? spec->positive : 1;
         row[positive] = 1 / (1 + exp(-(double)logits[0]));
@@ -96,6 +118,14 @@ static void evaluate(eval_metrics *out, const task_scores *s,
 {
     eval_predictions p = task_predictions(s, spec, threshold);
     eval_classify(out, &p, seed);
+}
+
+static void differences(eval_metrics *out, const task_scored *a, const task_scored *b,
+                        const data_spec *spec, uint64_t seed)
+{
+    eval_predictions x = task_predictions(a->scores, spec, a->threshold);
+    eval_predictions y = task_predictions(b->scores, spec, b->threshold);
+    eval_differences(out, &x, &y, seed);
 }
 
 // --------------------------------------------------------- a round's figures
@@ -175,13 +205,15 @@ static void quick(task_quick *out, const task_scores *s, const data_spec *spec)
 
 const task_ops task_classify = {
     .task = DATA_CLASSIFY,
+    .metrics = metrics,
     .n_logits = n_logits,
     .n_scores = n_scores,
-    .loss = loss,
     .target_width = target_width,
+    .is_labelled = is_labelled,
     .target = target,
     .weigh = weigh,
     .score = score,
     .evaluate = evaluate,
+    .differences = differences,
     .quick = quick,
 };

@@ -9,14 +9,33 @@
 
 #include <math.h>
 
+bool task_is_labelled(const data_spec *spec, const data_case *c)
+{
+    const task_ops *ops = task_ops_find(spec->task);
+    FL_REQUIRE(ops != NULL);
+    return ops->is_labelled(spec, c);
+}
+
 size_t task_scores_as_logits(int64_t L)
 {
     return (size_t)L;
 }
 
-int64_t task_targets_as_logits(int64_t L)
+int64_t task_targets_as_logits(const data_spec *spec, int64_t L)
 {
+    (void)spec;
     return L;
+}
+
+bool task_has_target(const data_spec *spec, const data_case *c)
+{
+    size_t K = spec->task == DATA_REGRESS ? 1 : spec->n_classes;
+    for (size_t k = 0; c->target != NULL && k < K; k++) {
+        if (!isnan(c->target[k])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 int64_t task_target_values(float *row, const data_spec *spec, int64_t L,

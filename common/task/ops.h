@@ -1,8 +1,9 @@
 /*
  * ops.h - what one kind of problem fills in
  *
- * Only task/ includes this.  L: logits (outputs) of the model, K: scores a
- * case.  They differ where two classes are one logit: L = 1, K = 2.
+ * Only task/ includes this.  L: logits (outputs) of the model, of each pixel
+ * where the task is segment; K: scores a case.  They differ where two classes
+ * are one logit: L = 1, K = 2.
  */
 #ifndef TASK_OPS_H
 #define TASK_OPS_H
@@ -13,45 +14,66 @@
 
 #include "data/dataset.h"
 #include "eval/eval.h"
-#include "nn/loss.h"
 #include "task/task.h"
 
 typedef struct {
     data_task task;
+    bool of_pixels;  // the model answers for every pixel of its input
+    const char *const *metrics;  // of a round's curve, the one that chooses first; NULL ends
     /* Outputs that a model for spec has; single: two classes as one logit. */
     int64_t (*n_logits)(const data_spec *spec, bool single);
     size_t (*n_scores)(int64_t L);
-    nn_loss_kind (*loss)(int64_t L);
-    int64_t (*target_width)(int64_t L);  // floats of a target row
+    int64_t (*target_width)(const data_spec *spec, int64_t L);  // floats of a target row
+    bool (*is_labelled)(const data_spec *spec, const data_case *c);
     /* Fills a target row; returns how many targets in it are labelled. */
-    int64_t (*target)(float *row, const data_spec *spec, int64_t L,
-                      const data_case *c);
+    int64_t (*target)(float *row, const data_spec *spec, int64_t L, const data_case *c);
     /* weight (max(L, K)): nn_loss_config.class_weight that makes the classes
      * of the training split count the same. */
-    void (*weigh)(float *weight, const data_spec *spec, int64_t L,
-                  const data_set *set);
-    void (*score)(double *row, const data_spec *spec, int64_t L,
-                  const float *logits);
-    void (*evaluate)(eval_metrics *out, const task_scores *s,
-                     const data_spec *spec, double threshold, uint64_t seed);
-    /* accuracy, auc, n, n_positive; the rest is filled in already. */
-    void (*quick)(task_quick *out, const task_scores *s,
-                  const data_spec *spec);
+    void (*weigh)(float *weight, const data_spec *spec, int64_t L, const data_set *set);
+    /* Scores of a case from its logits.  evidential: they are a Dirichlet's. */
+    void (*score)(double *row, const data_spec *spec, int64_t L, const float *logits,
+                  bool evidential);
+    void (*evaluate)(eval_metrics *out, const task_scores *s, const data_spec *spec,
+                     double threshold, uint64_t seed);
+    /* evaluate's metrics of b minus those of a on the same cases, paired. */
+    void (*differences)(eval_metrics *out, const task_scored *a, const task_scored *b,
+                        const data_spec *spec, uint64_t seed);
+    /* The metrics, n and n_positive; the rest is filled in already. */
+    void (*quick)(task_quick *out, const task_scores *s, const data_spec *spec);
 } task_ops;
 
-extern const task_ops task_classify, task_multilabel, task_regress;
+extern const task_ops task_classify, task_multilabel, task_regress, task_segment;
 
 // For several tables (ops.c): n_scores, target_width and target of a task whose
 // targets are a case's own numbers, one a logit.
 size_t task_scores_as_logits(int64_t L);
-int64_t task_targets_as_logits(int64_t L);
-int64_t task_target_values(float *row, const data_spec *spec, int64_t L,
-                           const data_case *c);
+int64_t task_targets_as_logits(const data_spec *spec, int64_t L);
+int64_t task_target_values(float *row, const data_spec *spec, int64_t L, const data_case *c);
+bool task_has_target(const data_spec *spec, const data_case *c);
 /* n_negative / n_positive; 1 when there are none of one kind. */
 float task_positive_weight(double n_positive, double n);
+
+/*
+ * The class of every pixel: code (n_pixels) from logits (L, n_pixels), the
+ * class that is likeliest; prob: optional, (n_pixels) of not being background.
+ */
+void task_segment_codes(uint8_t *code, float *prob, const float *logits, int64_t L,
+                        size_t n_pixels, bool evidential);
+/* Measures a case's prediction against its mask: cases (K). */
+void task_segment_measure(eval_seg_case *cases, const uint8_t *code, const data_spec *spec,
+                          const data_case *c);
+
+// Of a trainer, for fit.c.
+const data_spec *task_trainer_spec(const task_trainer *t);
+int64_t task_trainer_n_parameters(const task_trainer *t);
+size_t task_trainer_n_val(const task_trainer *t);  // validation cases
+/* Scores of the validation split. */
+fl_status task_trainer_try(task_scores *out, const task_trainer *t, const float *params,
+                           fl_err *err);
 
 const task_ops *task_ops_find(data_task task);  // NULL when not built
 const task_ops *task_model_ops(const task_model *m);
 int64_t task_model_n_logits(const task_model *m);
+bool task_model_is_evidential(const task_model *m);
 
 #endif

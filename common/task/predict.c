@@ -1,5 +1,5 @@
 /*
- * predict.c - scores of a split, and the file that keeps them in the hospital
+ * predict.c - scores of a split, and what follows from them
  */
 #include <math.h>
 #include <stdio.h>
@@ -12,13 +12,17 @@
 #include "task/ops.h"
 #include "task/task.h"
 
-enum { PREDICT_BATCH = 64 };  // rows; more gains nothing on a CPU
+enum {
+    PREDICT_BATCH = 64,           // rows; more gains nothing on a CPU
+    PREDICT_PIXELS = 1 << 18      // of a batch that has answers for pixels: memory
+};
 
 void task_scores_clear(task_scores *s)
 {
     free(s->score);
     free(s->label);
     free(s->target);
+    free(s->seg);
     free(s->patient);
     free(s->index);
     *s = (task_scores){.loss = NAN};
@@ -28,20 +32,26 @@ static fl_status scores_init(task_scores *s, const task_model *m, size_t n,
                              fl_err *err)
 {
     size_t K = task_model_n_scores(m);
-    bool has_target = task_model_spec(m)->task != DATA_CLASSIFY;
+    data_task task = task_model_spec(m)->task;
+    bool has_target = task == DATA_MULTILABEL || task == DATA_REGRESS;
+    bool of_pixels = task_model_ops(m)->of_pixels;
     *s = (task_scores){.n = n, .K = K, .loss = NAN};
     size_t n_scores;
     if (!fl_size_mul(&n_scores, n, K)) {
         return fl_fail(err, FL_ELIMIT, "%zu cases are too many", n);
     }
-    s->score = fl_calloc(n_scores, sizeof *s->score, "scores", err);
+    if (of_pixels) {
+        s->seg = fl_calloc(n_scores, sizeof *s->seg, "scores", err);
+    } else {
+        s->score = fl_calloc(n_scores, sizeof *s->score, "scores", err);
+    }
     s->label = fl_calloc(n, sizeof *s->label, "scores", err);
     s->patient = fl_calloc(n, sizeof *s->patient, "scores", err);
     s->index = fl_calloc(n, sizeof *s->index, "scores", err);
     if (has_target) {
         s->target = fl_calloc(n_scores, sizeof *s->target, "scores", err);
     }
-    if (s->score == NULL || s->label == NULL || s->patient == NULL ||
+    if ((s->score == NULL && s->seg == NULL) || s->label == NULL || s->patient == NULL ||
         s->index == NULL || (has_target && s->target == NULL)) {
         task_scores_clear(s);
         return FL_ELIMIT;
@@ -55,49 +65,132 @@ typedef struct {
     int64_t n;
 } running_loss;
 
-/* Cases from .. from + n - 1 of the split, n <= PREDICT_BATCH. */
-static void score_batch(task_scores *s, const task_model *m, nn_plan *plan,
-                        const float *params, const data_set *set, size_t from,
-                        size_t n, float *target, running_loss *loss)
+/* What scoring a split works with. */
+typedef struct {
+    task_scores *scores;
+    const task_model *model;
+    const data_set *set;
+    nn_plan *plan;
+    const float *params;
+    size_t batch;     // rows
+    float *target;    // (batch, target_width)
+    uint8_t *code;    // (n_pixels) segment
+    float *prob;      // (n_pixels) segment, where somebody takes maps
+    const task_maps *maps;
+    nn_loss_config loss;
+    running_loss running;
+} scoring;
+
+/* What the case's scores are, from its logits. */
+static fl_status score_case(scoring *w, size_t row, const data_case *c, const float *logits,
+                            fl_err *err)
 {
-    const task_ops *ops = task_model_ops(m);
-    const data_spec *spec = task_model_spec(m);
-    int64_t L = task_model_n_logits(m);
-    int64_t width = ops->target_width(L);
+    task_scores *s = w->scores;
+    const task_ops *ops = task_model_ops(w->model);
+    const data_spec *spec = task_model_spec(w->model);
+    int64_t L = task_model_n_logits(w->model);
+    bool evidential = task_model_is_evidential(w->model);
+
+    s->patient[row] = c->patient_no;
+    s->label[row] = spec->task == DATA_CLASSIFY ? c->code : -1;
+    if (!ops->of_pixels) {
+        ops->score(s->score + row * s->K, spec, L, logits, evidential);
+        return FL_OK;
+    }
+    task_segment_codes(w->code, w->prob, logits, L, data_spec_n_pixels(spec), evidential);
+    if (c->mask != NULL) {
+        s->label[row] = 0;
+        task_segment_measure(s->seg + row * s->K, w->code, spec, c);
+    }
+    return w->maps == NULL ? FL_OK
+                           : w->maps->take(w->maps->ctx, w->set, s->index[row], w->code, w->prob,
+                                           err);
+}
+
+/* Cases from .. from + n - 1 of the split, n <= batch. */
+static fl_status score_batch(scoring *w, size_t from, size_t n, fl_err *err)
+{
+    task_scores *s = w->scores;
+    const task_ops *ops = task_model_ops(w->model);
+    const data_spec *spec = task_model_spec(w->model);
+    int64_t L = task_model_n_logits(w->model);
+    int64_t HW = ops->of_pixels ? (int64_t)data_spec_n_pixels(spec) : 1;
+    int64_t width = ops->target_width(spec, L);
     int64_t n_targets = 0;
 
-    data_set_batch(set, s->index + from, n, nn_plan_input(plan, 0));
-    nn_plan_forward(plan, params, (int64_t)n);
-    const float *logits = nn_plan_output(plan, 0);
+    data_set_batch(w->set, s->index + from, n, nn_plan_input(w->plan, 0));
+    nn_plan_forward(w->plan, w->params, (int64_t)n);
+    const float *logits = nn_plan_output(w->plan, 0);
     for (size_t i = 0; i < n; i++) {
         size_t row = from + i;
-        data_case c = data_set_case(set, s->index[row]);
-        ops->score(s->score + row * s->K, spec, L, logits + (int64_t)i * L);
-        n_targets += ops->target(target + (int64_t)i * width, spec, L, &c);
-        s->patient[row] = c.patient_no;
-        s->label[row] = s->target == NULL ? c.code : -1;
+        data_case c = data_set_case(w->set, s->index[row]);
+        float *target = w->target + (int64_t)i * width;
+        fl_status st = score_case(w, row, &c, logits + (int64_t)i * L * HW, err);
+        if (st != FL_OK) {
+            return st;
+        }
+        n_targets += ops->target(target, spec, L, &c);
         for (size_t k = 0; k < s->K && s->target != NULL; k++) {
-            s->target[row * s->K + k] = target[(int64_t)i * width + (int64_t)k];
+            s->target[row * s->K + k] = target[k];
         }
     }
     if (n_targets > 0) {
-        nn_loss_config cfg = {.kind = ops->loss(L)};
-        double mean = nn_loss_run(&cfg, logits, target, (int64_t)n, (int64_t)n,
-                                  L, 1, NULL);
-        loss->sum += mean * (double)n_targets;
-        loss->n += n_targets;
+        double mean = nn_loss_run(&w->loss, logits, w->target, (int64_t)n, (int64_t)n, L, HW,
+                                  NULL);
+        w->running.sum += mean * (double)n_targets;
+        w->running.n += n_targets;
     }
+    return FL_OK;
+}
+
+/* Rows that are scored at a time. */
+static size_t batch_rows(const task_model *m, size_t n)
+{
+    size_t most = PREDICT_BATCH;
+    if (task_model_ops(m)->of_pixels) {
+        most = PREDICT_PIXELS / data_spec_n_pixels(task_model_spec(m));
+        most = most < 1 ? 1 : most > PREDICT_BATCH ? PREDICT_BATCH : most;
+    }
+    return n < most ? n : most;
+}
+
+/* The target rows of a batch, and a case's pixels. */
+static fl_status make_room(scoring *w, fl_err *err)
+{
+    const data_spec *spec = task_model_spec(w->model);
+    const task_ops *ops = task_model_ops(w->model);
+    int64_t L = task_model_n_logits(w->model);
+    size_t n_pixels = ops->of_pixels ? data_spec_n_pixels(spec) : 1;
+    // The task's usual loss, whatever trained the model: figures of models that
+    // were trained differently can be compared.  Evidence is no logit, though.
+    const task_loss plain = {.kind = task_model_is_evidential(w->model) ? TASK_LOSS_EVIDENTIAL
+                                                                        : TASK_LOSS_OF_TASK};
+    fl_status st = task_loss_of(&w->loss, NULL, &plain, spec, L, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    size_t width = (size_t)ops->target_width(spec, L);
+    w->target = fl_calloc(w->batch * width, sizeof *w->target, "targets", err);
+    w->code = fl_calloc(n_pixels, sizeof *w->code, "masks", err);
+    w->prob = w->maps != NULL ? fl_calloc(n_pixels, sizeof *w->prob, "maps", err) : NULL;
+    bool all = w->target != NULL && w->code != NULL && (w->maps == NULL || w->prob != NULL);
+    return all ? FL_OK : FL_ELIMIT;
 }
 
 fl_status task_predict(task_scores *out, const task_model *m,
                        const float *params, const data_set *set,
                        data_split split, int threads, fl_err *err)
 {
+    return task_predict_maps(out, m, params, set, split, threads, NULL, err);
+}
+
+fl_status task_predict_maps(task_scores *out, const task_model *m, const float *params,
+                            const data_set *set, data_split split, int threads,
+                            const task_maps *maps, fl_err *err)
+{
     fl_status st;
-    nn_plan *plan = NULL;
-    float *target = NULL;
-    running_loss loss = {0};
     size_t n = data_set_n_split(set, split);
+    scoring w = {.scores = out, .model = m, .set = set, .params = params, .maps = maps};
 
     *out = (task_scores){.loss = NAN};
     if (n == 0) {
@@ -108,26 +201,27 @@ fl_status task_predict(task_scores *out, const task_model *m,
         return st;
     }
     memcpy(out->index, data_set_split(set, split), n * sizeof *out->index);
+    w.batch = batch_rows(m, n);
     nn_plan_config cfg = {
-        .capacity = n < PREDICT_BATCH ? (int64_t)n : PREDICT_BATCH,
+        .capacity = (int64_t)w.batch,
         .precision = NN_FP32,
         .threads = threads,
     };
-    if ((st = nn_plan_new(&plan, task_model_graph(m), &cfg, err)) != FL_OK) {
+    if ((st = make_room(&w, err)) != FL_OK ||
+        (st = nn_plan_new(&w.plan, task_model_graph(m), &cfg, err)) != FL_OK) {
         goto done;
     }
-    int64_t width = task_model_ops(m)->target_width(task_model_n_logits(m));
-    target = fl_xcalloc(PREDICT_BATCH * (size_t)width, sizeof *target);
-    for (size_t from = 0; from < n; from += PREDICT_BATCH) {
+    for (size_t from = 0; from < n && st == FL_OK; from += w.batch) {
         size_t left = n - from;
-        score_batch(out, m, plan, params, set, from,
-                    left < PREDICT_BATCH ? left : PREDICT_BATCH, target, &loss);
+        st = score_batch(&w, from, left < w.batch ? left : w.batch, err);
     }
-    out->loss = loss.n > 0 ? loss.sum / (double)loss.n : NAN;
+    out->loss = w.running.n > 0 ? w.running.sum / (double)w.running.n : NAN;
     out->prevalence = data_set_prevalence(set);
 done:
-    free(target);
-    nn_plan_destroy(&plan);
+    free(w.target);
+    free(w.code);
+    free(w.prob);
+    nn_plan_destroy(&w.plan);
     if (st != FL_OK) {
         task_scores_clear(out);
     }
@@ -157,6 +251,14 @@ void task_evaluate(eval_metrics *out, const task_scores *s,
     ops->evaluate(out, s, spec, threshold, seed);
 }
 
+void task_differences(eval_metrics *out, const task_scored *a, const task_scored *b,
+                      const data_spec *spec, uint64_t seed)
+{
+    const task_ops *ops = task_ops_find(spec->task);
+    FL_REQUIRE(ops != NULL && a->scores->n == b->scores->n);
+    ops->differences(out, a, b, spec, seed);
+}
+
 enum { THRESHOLD_BINS = 1000 };
 
 fl_status task_threshold(double *out, const char **why, const task_model *m,
@@ -167,7 +269,7 @@ fl_status task_threshold(double *out, const char **why, const task_model *m,
     bool is_two_class = spec->task == DATA_CLASSIFY && spec->n_classes == 2 &&
                         spec->positive >= 0;
     *why = NULL;
-    *out = rule == EVAL_RULE_FIXED ? at : 0.5;
+    *out = rule == EVAL_RULE_FIXED ? at : 0.5;  // multilabel: of every label
     if (!is_two_class || rule == EVAL_RULE_FIXED) {
         return FL_OK;
     }
@@ -195,127 +297,4 @@ fl_status task_threshold(double *out, const char **why, const task_model *m,
         *out = t;
     }
     return FL_OK;
-}
-
-void task_quick_of(task_quick *out, const task_scores *s,
-                   const data_spec *spec)
-{
-    const task_ops *ops = task_ops_find(spec->task);
-    FL_REQUIRE(ops != NULL);
-    *out = (task_quick){.loss = s->loss, .accuracy = NAN, .auc = NAN};
-    ops->quick(out, s, spec);
-}
-
-static const char *const quick_names[] = {"auc", "accuracy", "loss"};
-
-bool task_quick_known(const char *metric)
-{
-    for (size_t i = 0; i < sizeof quick_names / sizeof *quick_names; i++) {
-        if (strcmp(quick_names[i], metric) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-double task_quick_metric(const task_quick *q, const char *metric)
-{
-    if (strcmp(metric, "auc") == 0) {
-        return q->auc;
-    }
-    if (strcmp(metric, "accuracy") == 0) {
-        return q->accuracy;
-    }
-    return strcmp(metric, "loss") == 0 ? q->loss : NAN;
-}
-
-// ----------------------------------------------------------- predictions.csv
-
-/* RFC 4180: quoted when a reader would trip over it. */
-static void put_cell(fl_buf *b, const char *text)
-{
-    if (strpbrk(text, ",\"\r\n") == NULL) {
-        fl_buf_puts(b, text);
-        return;
-    }
-    fl_buf_puts(b, "\"");
-    for (const char *c = text; *c != '\0'; c++) {
-        fl_buf_add(b, *c == '"' ? "\"\"" : c, *c == '"' ? 2 : 1);
-    }
-    fl_buf_puts(b, "\"");
-}
-
-/* The shortest text that reads back as the same double. */
-static void put_number(fl_buf *b, double value)
-{
-    char text[32];
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        if (strtod(text, NULL) == value) {
-            break;
-        }
-    }
-    fl_buf_puts(b, text);
-}
-
-static void put_header(fl_buf *b, const task_scores *s, const data_spec *spec)
-{
-    fl_buf_puts(b, "case,patient");
-    if (spec->task == DATA_MULTILABEL) {
-        for (size_t k = 0; k < s->K; k++) {
-            fl_buf_printf(b, ",label_%zu", k);
-        }
-    } else {
-        fl_buf_puts(b, ",label");
-    }
-    for (size_t k = 0; k < s->K; k++) {
-        fl_buf_printf(b, ",score_%zu", k);
-    }
-    for (size_t a = 0; a < spec->n_attributes; a++) {
-        fl_buf_puts(b, ",");
-        put_cell(b, spec->attributes[a].name);
-    }
-    fl_buf_puts(b, "\n");
-}
-
-static void put_row(fl_buf *b, const task_scores *s, size_t i,
-                    const data_set *set, const data_spec *spec)
-{
-    data_case c = data_set_case(set, s->index[i]);
-    put_cell(b, c.case_id);
-    fl_buf_puts(b, ",");
-    put_cell(b, c.patient);
-    if (s->target == NULL) {
-        fl_buf_printf(b, ",%d", s->label[i]);
-    }
-    for (size_t k = 0; k < s->K && s->target != NULL; k++) {
-        double truth = s->target[i * s->K + k];
-        fl_buf_puts(b, ",");
-        if (!isnan(truth)) {
-            put_number(b, truth);
-        }
-    }
-    for (size_t k = 0; k < s->K; k++) {
-        fl_buf_puts(b, ",");
-        put_number(b, s->score[i * s->K + k]);
-    }
-    for (size_t a = 0; a < spec->n_attributes; a++) {
-        fl_buf_puts(b, ",");
-        put_cell(b, c.attributes[a]);
-    }
-    fl_buf_puts(b, "\n");
-}
-
-fl_status task_predictions_write(const task_scores *s, const data_set *set,
-                                 const data_spec *spec, const char *path,
-                                 fl_err *err)
-{
-    fl_buf text = FL_BUF_INIT;
-    put_header(&text, s, spec);
-    for (size_t i = 0; i < s->n; i++) {
-        put_row(&text, s, i, set, spec);
-    }
-    fl_status st = fl_file_write(path, text.data, text.n, 0600, err);
-    fl_buf_clear(&text);
-    return st;
 }

@@ -23,6 +23,7 @@ struct task_model {
     const task_ops *ops;
     int64_t n_logits;   // L
     double threshold;   // NaN: none
+    bool evidential;    // outputs are a Dirichlet's parameters
     char name[32];      // of the architecture
 };
 
@@ -34,11 +35,13 @@ static const char meta_positive[] = "consilium.positive";
 static const char meta_input[] = "consilium.input";
 static const char meta_threshold[] = "consilium.threshold";
 static const char meta_model[] = "consilium.model";
+static const char meta_outputs[] = "consilium.outputs";  // "evidential", or not there
 
 static const task_ops *const registry[] = {
     &task_classify,
     &task_multilabel,
     &task_regress,
+    &task_segment,
 };
 
 const task_ops *task_ops_find(data_task task)
@@ -55,9 +58,7 @@ static fl_status find_ops(const task_ops **out, data_task task, fl_err *err)
 {
     *out = task_ops_find(task);
     if (*out == NULL) {
-        return fl_fail(err, FL_ECONFIG,
-                       "task: %s is not built yet; there are classify, "
-                       "multilabel and regress",
+        return fl_fail(err, FL_ECONFIG, "task: %s is not built yet",
                        data_task_name(task));
     }
     return FL_OK;
@@ -84,7 +85,7 @@ static nn_shape without_batch(const nn_shape *input)
     return out;
 }
 
-/* One input (N, ...), one output (N, L) that no softmax or sigmoid made: the
+/* One input (N, ...), one output (N, L) or (N, L, H, W) that no softmax or sigmoid made: the
  * losses want logits. */
 static fl_status check_graph(int64_t *n_logits, const nn_graph *g, fl_err *err)
 {
@@ -97,14 +98,18 @@ static fl_status check_graph(int64_t *n_logits, const nn_graph *g, fl_err *err)
     nn_value output = nn_graph_output_at(g, 0);
     const nn_shape *in = nn_graph_shape(g, nn_graph_input_at(g, 0));
     const nn_shape *out = nn_graph_shape(g, output);
+    bool of_pixels = out->rank >= 4 && out->rank == in->rank;
+    for (int i = 2; i < out->rank && of_pixels; i++) {
+        of_pixels = out->dim[i] == in->dim[i];
+    }
     if (in->rank < 2 || in->rank > 5 || in->dim[0] != NN_BATCH ||
-        out->rank != 2 || out->dim[0] != NN_BATCH) {
+        (out->rank != 2 && !of_pixels) || out->dim[0] != NN_BATCH) {
         char a[128], b[128];
         nn_shape_text(a, sizeof a, in);
         nn_shape_text(b, sizeof b, out);
         return fl_fail(err, FL_ECONFIG,
                        "the model maps %s to %s; expected cases (N, ...) to "
-                       "logits (N, K)",
+                       "logits (N, K), or to (N, K, H, W) of as many pixels",
                        a, b);
     }
     for (size_t i = 0; i < nn_graph_n_nodes(g); i++) {
@@ -132,6 +137,15 @@ static fl_status check_fits(const task_model *m, const data_spec *spec,
         nn_shape_text(b, sizeof b, &input);
         return fl_fail(err, FL_ECONFIG,
                        "the model takes inputs %s, the data are %s", a, b);
+    }
+    const nn_shape *logits = nn_graph_shape(m->graph, nn_graph_output_at(m->graph, 0));
+    if (ops->of_pixels != (logits->rank > 2)) {
+        return fl_fail(err, FL_ECONFIG,
+                       ops->of_pixels ? "the model has one answer a case; task %s needs one for "
+                                        "every pixel, as unet gives"
+                                      : "the model answers for every pixel; task %s needs one "
+                                        "answer a case",
+                       data_task_name(spec->task));
     }
     if (m->n_logits != ops->n_logits(spec, false) &&
         m->n_logits != ops->n_logits(spec, true)) {
@@ -239,6 +253,17 @@ void task_model_destroy(task_model **m)
     }
 }
 
+fl_status task_model_set_loss(task_model *m, const task_loss *loss, fl_err *err)
+{
+    nn_loss_config unused;
+    float weight[DATA_MAX_CLASSES];
+    fl_status st = task_loss_of(&unused, weight, loss, &m->spec, m->n_logits, err);
+    if (st == FL_OK) {
+        m->evidential = loss->kind == TASK_LOSS_EVIDENTIAL;
+    }
+    return st;
+}
+
 // ------------------------------------------------------------------ metadata
 
 static json_t *classes_json(const data_spec *spec)
@@ -283,6 +308,9 @@ fl_status task_model_write(const task_model *m, const float *data,
     }
     if (spec->positive >= 0) {
         ckpt_meta_add(&meta, meta_positive, spec->classes[spec->positive]);
+    }
+    if (m->evidential) {
+        ckpt_meta_add(&meta, meta_outputs, "evidential");
     }
     if (isfinite(threshold)) {
         char text[32];
@@ -354,12 +382,18 @@ static fl_status read_meaning(task_model *m, const ckpt_meta *meta,
     const char *positive = ckpt_meta_get(meta, meta_positive);
     const char *threshold = ckpt_meta_get(meta, meta_threshold);
     const char *name = ckpt_meta_get(meta, meta_model);
+    const char *outputs = ckpt_meta_get(meta, meta_outputs);
+    m->evidential = outputs != NULL && strcmp(outputs, "evidential") == 0;
     data_spec spec = {.task = DATA_CLASSIFY, .positive = -1};
     spec.input = without_batch(
         nn_graph_shape(m->graph, nn_graph_input_at(m->graph, 0)));
     snprintf(m->name, sizeof m->name, "%s", name != NULL ? name : "onnx");
     if (task != NULL && !data_task_parse(&spec.task, task)) {
         return fl_fail(err, FL_EFORMAT, "%s: unknown task %s", meta_task, task);
+    }
+    if (task == NULL &&
+        nn_graph_shape(m->graph, nn_graph_output_at(m->graph, 0))->rank > 2) {
+        spec.task = DATA_SEGMENT;
     }
     fl_status st = FL_OK;
     if ((threshold != NULL &&
@@ -453,4 +487,9 @@ const task_ops *task_model_ops(const task_model *m)
 int64_t task_model_n_logits(const task_model *m)
 {
     return m->n_logits;
+}
+
+bool task_model_is_evidential(const task_model *m)
+{
+    return m->evidential;
 }

@@ -26,10 +26,12 @@
 #include "base/err.h"
 #include "data/dataset.h"
 #include "eval/eval.h"
+#include "eval/metrics_seg.h"
 #include "model/model.h"
 #include "nn/graph.h"
 #include "nn/optim.h"
 #include "nn/plan.h"
+#include "task/loss.h"
 
 // -------------------------------------------------------------------- models
 
@@ -58,6 +60,13 @@ fl_status task_model_read(task_model **out, float **data, data_spec *spec_out,
 fl_status task_model_set_spec(task_model *m, const data_spec *spec,
                               fl_err *err);
 
+/*
+ * Says which loss trains the model, which for evidential also is how its
+ * outputs are read: as a Dirichlet's parameters (the file keeps that).
+ * FL_ECONFIG when the loss does not suit the task or the model's outputs.
+ */
+fl_status task_model_set_loss(task_model *m, const task_loss *loss, fl_err *err);
+
 /* ONNX with task, classes, positive class, input shape, threshold (NaN: none)
  * and the model's name in its metadata. */
 fl_status task_model_write(const task_model *m, const float *data,
@@ -83,17 +92,27 @@ typedef struct {
     nn_precision precision;
     int threads;            // OpenMP threads, >= 1
     bool class_weights;     // weigh classes by 1 / frequency in training
+    task_loss loss;
+    double ema;  // decay of the average that a run hands out; 0 = the parameters themselves
 } task_train_config;
 
 /* 1 epoch, batch 32, sgd lr .01 momentum .9, fp32, 1 thread. */
 void task_train_defaults(task_train_config *cfg);
 
-/* Reads the keys of a job's `local:`; complaints go to the document. */
-void task_train_read(task_train_config *out, fl_node map);
+/* Reads the keys of a job's `local:`; complaints go to the document.  spec:
+ * what the job is about. */
+void task_train_read(task_train_config *out, fl_node map, const data_spec *spec);
 
 /* What a caller may put into a step.  All optional. */
 typedef struct {
     void *ctx;
+    /*
+     * Before the step, on the batch as it will be trained: n cases of the set
+     * (index), their inputs x (n, input...) and target rows.  What is random in
+     * it is to come from (seed, its purpose, site, epoch, case).
+     */
+    void (*batch)(void *ctx, const data_set *set, const size_t *index, size_t n, uint64_t epoch,
+                  float *x, float *target);
     /* After the gradient, before the optimiser: FedProx, control variates.
      * grad, params: P floats. */
     void (*adjust)(void *ctx, float *grad, const float *params, int64_t n);
@@ -125,6 +144,9 @@ typedef struct {
  * round: from 1; everything random comes from (seed, purpose, site, round).
  * With steps, a round goes on in the shuffled epochs where the round before
  * it ended.  The optimiser starts fresh unless keep_state.
+ * With cfg's ema, params receive the average of the run's parameters, which
+ * a run with keep_state goes on from; the decay of step t is at most
+ * (1 + t) / (10 + t), so that a short run does not hand out its beginning.
  * FL_EFORMAT when loss or parameters stop being finite; they are then unusable.
  */
 fl_status task_trainer_run(task_trainer *t, float *params, uint64_t seed,
@@ -134,32 +156,63 @@ fl_status task_trainer_run(task_trainer *t, float *params, uint64_t seed,
 int64_t task_trainer_steps(const task_trainer *t);        // of one run
 int64_t task_trainer_epoch_steps(const task_trainer *t);  // of one epoch
 
+/* Whether a case can teach the task, or judge it. */
+bool task_is_labelled(const data_spec *spec, const data_case *c);
+
 // ------------------------------------------------- prediction and evaluation
 
 typedef struct {
-    size_t n, K;       // cases, scores a case
-    double *score;     // (n, K) probabilities; regress: the value
-    int *label;        // (n) codes, -1 unlabelled or not classify
+    size_t n, K;       // cases, scores a case; segment: classes but the background
+    double *score;     // (n, K) probabilities; regress: the value; segment: NULL
+    int *label;        // (n) codes, -1 unlabelled; segment: 0 where there is a mask; else -1
     double *target;    // (n, K) multilabel and regress, NaN unlabelled; else NULL
+    eval_seg_case *seg;  // (n, K) segment: the mask against the true one; else NULL
     int64_t *patient;  // (n)
     size_t *index;     // (n) case in the data set
     double loss;       // mean over labelled targets; NaN when there are none
     double prevalence; // of the positive class, as the data set declares; else 0 or NaN
 } task_scores;
 
+/*
+ * Segment: takes a case's predicted mask: code and prob (n_pixels) of the
+ * input's grid, the class and the probability of not being background.
+ */
+typedef struct {
+    void *ctx;
+    fl_status (*take)(void *ctx, const data_set *set, size_t i, const uint8_t *code,
+                      const float *prob, fl_err *err);
+} task_maps;
+
 /* Scores of a split; release with task_scores_clear. */
 fl_status task_predict(task_scores *out, const task_model *m,
                        const float *params, const data_set *set,
                        data_split split, int threads, fl_err *err);
+/* The same, and every mask to maps (may be NULL) in the split's order. */
+fl_status task_predict_maps(task_scores *out, const task_model *m, const float *params,
+                            const data_set *set, data_split split, int threads,
+                            const task_maps *maps, fl_err *err);
 void task_scores_clear(task_scores *s);
 
 /* Borrowed view for eval_*; task classify. */
 eval_predictions task_predictions(const task_scores *s, const data_spec *spec,
                                   double threshold);
 
+typedef struct {
+    const task_scores *scores;
+    double threshold;
+} task_scored;
+
+/* task_evaluate's metrics of b minus those of a on the same cases, paired by patient. */
+void task_differences(eval_metrics *out, const task_scored *a, const task_scored *b,
+                      const data_spec *spec, uint64_t seed);
+
 /* Every figure of the task.  threshold: two classes; NaN = 0.5. */
 void task_evaluate(eval_metrics *out, const task_scores *s,
                    const data_spec *spec, double threshold, uint64_t seed);
+
+/* Multilabel: eval_multilabel_each of the spec's findings.  New reference. */
+json_t *task_findings_json(const task_scores *s, const data_spec *spec, double threshold,
+                           int64_t min_cell, uint64_t seed);
 
 /*
  * The decision threshold that rule sets on the validation split's scores, in
@@ -172,22 +225,66 @@ fl_status task_threshold(double *out, const char **why, const task_model *m,
 
 /*
  * The local predictions.csv: case, patient, label, score_0 .. score_K-1,
- * attributes (multilabel: label_0 .. label_K-1).  Scores read back as the same
+ * attributes (multilabel: label_0 .. label_K-1; segment: dice, iou ... of each
+ * class instead of label and scores).  Scores read back as the same
  * doubles.  Atomic; mode 0600: it names patients and stays in the hospital.
  */
 fl_status task_predictions_write(const task_scores *s, const data_set *set,
                                  const data_spec *spec, const char *path,
                                  fl_err *err);
 
-/* Figures of a round's curve; NaN when undefined. */
+/* Figures of a round's curve; NaN when undefined, or not of the task. */
 typedef struct {
-    double loss, accuracy, auc;
+    double loss, accuracy, auc, dice, iou, mae, rmse;
     int64_t n, n_positive;  // labelled cases; two classes: positives
 } task_quick;
 void task_quick_of(task_quick *out, const task_scores *s,
                    const data_spec *spec);
-/* "auc", "accuracy" or "loss"; NaN when undefined. */
+/* By name; NaN when undefined. */
 double task_quick_metric(const task_quick *q, const char *metric);
-bool task_quick_known(const char *metric);
+double *task_quick_at(task_quick *q, const char *metric);  // where it stands; a known name
+const char *task_quick_name(size_t i);  // "loss" "accuracy" ...; NULL behind the last
+/* Names that choose a task's model, the usual one first; NULL behind the last. */
+const char *task_quick_of_task(data_task task, size_t i);
+/* Whether the metric chooses the task's model. */
+bool task_quick_suits(data_task task, const char *metric);
+/* loss, mae and rmse: false. */
+bool task_quick_higher_is_better(const char *metric);
+
+// ------------------------------------------------------------- a whole training
+
+typedef struct {
+    int64_t rounds;      // runs of the trainer's length; >= 1
+    int64_t max_steps;   // all of them stop here; 0 = no such end
+    int64_t try_every;   // steps between looks at the validation split; 0 = after each run
+    const char *metric;  // of task_quick_of_task; loss instead where it is undefined at first
+    bool keep_best;      // of the looks; false: the last parameters
+    int64_t patience;    // looks without a better one before it stops; 0 = none
+} task_fit_config;
+
+typedef struct {
+    int64_t steps, samples;
+    int64_t best_step;    // of the parameters kept; 0 = the last
+    bool stopped;         // patience ended it
+    const char *metric;   // that chose
+    double loss;          // mean over the steps since the last look
+    task_quick now, best;  // of the last look, of the best
+} task_fit_result;
+
+typedef struct {
+    task_hooks step;  // as in task_trainer_run; done and total count over all runs
+    /* After each look: result so far; false stops (FL_ESTOPPED). */
+    bool (*looked)(void *ctx, const task_fit_result *so_far, int64_t done, int64_t total);
+} task_fit_hooks;
+
+/*
+ * The one training there is: runs of t, looks at the validation split between
+ * them, and the best parameters there were (a run's are average where cfg has
+ * an ema).  Without validation cases the last are kept.  params: (P) from which
+ * it starts, and the result.
+ */
+fl_status task_fit(float *params, task_trainer *t, uint64_t seed, const char *site,
+                   const task_fit_config *cfg, const task_fit_hooks *hooks,
+                   task_fit_result *result, fl_err *err);
 
 #endif

@@ -33,6 +33,9 @@ struct task_trainer {
     nn_plan *plan;        // of `batch` rows
     nn_optim *optim;
     float *grad;          // (P)
+    float *raw;           // (P) what is trained where params are its average; else NULL
+    int64_t n_averaged;   // steps in the average
+    float weight[DATA_MAX_CLASSES];  // of classes, in the loss
     size_t *order;        // (n_cases) the cases as the epoch visits them
     size_t *shuffled;     // (n_split) the same, with those without a label
     data_ahead *ahead;    // NULL for a data set in memory
@@ -44,18 +47,14 @@ struct task_trainer {
 /* Marks the cases that can teach something. */
 static void find_labelled(task_trainer *t)
 {
-    const task_ops *ops = task_model_ops(t->model);
     const data_spec *spec = task_model_spec(t->model);
-    int64_t L = task_model_n_logits(t->model);
-    float *row = fl_xcalloc((size_t)ops->target_width(L), sizeof *row);
     const size_t *index = data_set_split(t->set, DATA_TRAIN);
     size_t n = data_set_n_split(t->set, DATA_TRAIN);
     for (size_t i = 0; i < n; i++) {
         data_case c = data_set_case(t->set, index[i]);
-        t->labelled[index[i]] = ops->target(row, spec, L, &c) > 0;
+        t->labelled[index[i]] = task_is_labelled(spec, &c);
         t->n_cases += t->labelled[index[i]];
     }
-    free(row);
 }
 
 static fl_status make_plan(task_trainer *t, fl_err *err)
@@ -63,22 +62,23 @@ static fl_status make_plan(task_trainer *t, fl_err *err)
     const task_ops *ops = task_model_ops(t->model);
     const data_spec *spec = task_model_spec(t->model);
     int64_t L = task_model_n_logits(t->model);
-    float *weight = NULL;
+    nn_loss_config loss;
+    fl_status st = task_loss_of(&loss, t->weight, &t->cfg.loss, spec, L, err);
+    if (st != FL_OK) {
+        return st;
+    }
     if (t->cfg.class_weights) {
-        weight = fl_xcalloc((size_t)L, sizeof *weight);
-        ops->weigh(weight, spec, L, t->set);
+        ops->weigh(t->weight, spec, L, t->set);
+        loss.class_weight = t->weight;
     }
     nn_plan_config plan = {
         .capacity = t->batch,
         .train = true,
         .precision = t->cfg.precision,
         .threads = t->cfg.threads,
-        .loss = {.kind = ops->loss(L), .class_weight = weight},
+        .loss = loss,
     };
-    fl_status st = nn_plan_new(&t->plan, task_model_graph(t->model), &plan,
-                               err);
-    free(weight);
-    return st;
+    return nn_plan_new(&t->plan, task_model_graph(t->model), &plan, err);
 }
 
 fl_status task_trainer_new(task_trainer **out, const task_model *m,
@@ -101,8 +101,11 @@ fl_status task_trainer_new(task_trainer **out, const task_model *m,
     t->shuffled = fl_calloc(n_split, sizeof *t->shuffled, "cases", err);
     t->order = fl_calloc(n_split, sizeof *t->order, "cases", err);
     t->grad = fl_calloc_aligned(P, sizeof *t->grad, "gradient", err);
+    if (cfg->ema > 0) {
+        t->raw = fl_calloc_aligned(P, sizeof *t->raw, "average", err);
+    }
     if (t->labelled == NULL || t->shuffled == NULL || t->order == NULL ||
-        t->grad == NULL) {
+        t->grad == NULL || (cfg->ema > 0 && t->raw == NULL)) {
         st = FL_ELIMIT;
         goto done;
     }
@@ -137,6 +140,7 @@ void task_trainer_destroy(task_trainer **trainer)
     nn_plan_destroy(&t->plan);
     nn_optim_destroy(&t->optim);
     free(t->grad);
+    free(t->raw);
     free(t->order);
     free(t->shuffled);
     data_ahead_destroy(&t->ahead);
@@ -152,6 +156,27 @@ int64_t task_trainer_steps(const task_trainer *t)
 int64_t task_trainer_epoch_steps(const task_trainer *t)
 {
     return t->epoch_steps;
+}
+
+const data_spec *task_trainer_spec(const task_trainer *t)
+{
+    return task_model_spec(t->model);
+}
+
+int64_t task_trainer_n_parameters(const task_trainer *t)
+{
+    return nn_table_count(task_model_table(t->model));
+}
+
+size_t task_trainer_n_val(const task_trainer *t)
+{
+    return data_set_n_split(t->set, DATA_VAL);
+}
+
+fl_status task_trainer_try(task_scores *out, const task_trainer *t, const float *params,
+                           fl_err *err)
+{
+    return task_predict(out, t->model, params, t->set, DATA_VAL, t->cfg.threads, err);
 }
 
 // ------------------------------------------------------------------ the loop
@@ -177,7 +202,7 @@ static int64_t fill_batch(task_trainer *t, int64_t position)
     const task_ops *ops = task_model_ops(t->model);
     const data_spec *spec = task_model_spec(t->model);
     int64_t L = task_model_n_logits(t->model);
-    int64_t width = ops->target_width(L);
+    int64_t width = nn_plan_target_row(t->plan);
     int64_t from = position * t->batch;
     int64_t left = (int64_t)t->n_cases - from;
     int64_t n = left < t->batch ? left : t->batch;
@@ -200,6 +225,23 @@ static fl_status not_finite(const char *what, int64_t step, fl_err *err)
                    what, (long long)step);
 }
 
+/* How much the divergence of an evidential loss weighs by now. */
+static void anneal(task_trainer *t, double now)
+{
+    double rounds = t->cfg.loss.anneal;
+    if (t->cfg.loss.kind == TASK_LOSS_EVIDENTIAL) {
+        nn_plan_set_anneal(t->plan, rounds > 0 && now < rounds ? now / rounds : 1);
+    }
+}
+
+/* params becomes the average of itself and what the step has made. */
+static void average(task_trainer *t, float *params)
+{
+    double early = (double)(1 + t->n_averaged) / (double)(10 + t->n_averaged);
+    nn_optim_average(params, t->raw, task_model_table(t->model), fmin(t->cfg.ema, early));
+    t->n_averaged++;
+}
+
 static fl_status fresh_optimiser(task_trainer *t, bool keep_state, fl_err *err)
 {
     if (keep_state && t->optim != NULL) {
@@ -220,12 +262,17 @@ fl_status task_trainer_run(task_trainer *t, float *params, uint64_t seed,
     int64_t P = nn_table_count(task_model_table(t->model));
     int64_t total = task_trainer_steps(t);
     uint64_t first = (round > 0 ? round - 1 : 0) * (uint64_t)total;
+    float *trained = t->raw != NULL ? t->raw : params;
     double loss_sum = 0;
 
     *result = (task_train_result){.loss = NAN};
     fl_status st = fresh_optimiser(t, keep_state, err);
     if (st != FL_OK) {
         return st;
+    }
+    if (t->raw != NULL && !keep_state) {
+        nn_vec_copy(t->raw, params, P);
+        t->n_averaged = 0;
     }
     fl_rng dropout;
     fl_rng_init(&dropout, seed, "dropout", site, round);
@@ -236,17 +283,26 @@ fl_status task_trainer_run(task_trainer *t, float *params, uint64_t seed,
             shuffle_epoch(t, seed, site, at / (uint64_t)t->epoch_steps);
         }
         int64_t n = fill_batch(t, position);
-        double loss = nn_plan_step(t->plan, params, t->grad, n, &dropout);
+        if (hook->batch != NULL) {
+            hook->batch(hook->ctx, t->set, t->order + position * t->batch, (size_t)n,
+                        at / (uint64_t)t->epoch_steps, nn_plan_input(t->plan, 0),
+                        nn_plan_target(t->plan));
+        }
+        // The middle of the step: at its beginning a warm-up's first is 0.
+        double now = ((double)at + 0.5) / (double)total;
+        anneal(t, now);
+        double loss = nn_plan_step(t->plan, trained, t->grad, n, &dropout);
         if (!isfinite(loss)) {
             return not_finite("loss", step + 1, err);
         }
         if (hook->adjust != NULL) {
-            hook->adjust(hook->ctx, t->grad, params, P);
+            hook->adjust(hook->ctx, t->grad, trained, P);
         }
-        // The middle of the step: at its beginning a warm-up's first is 0.
-        double now = ((double)at + 0.5) / (double)total;
-        nn_optim_step(t->optim, params, t->grad,
+        nn_optim_step(t->optim, trained, t->grad,
                       nn_schedule_scale(&t->cfg.schedule, now));
+        if (t->raw != NULL) {
+            average(t, params);
+        }
         loss_sum += loss;
         result->steps = step + 1;
         result->samples += n;

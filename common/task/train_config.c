@@ -14,6 +14,7 @@ void task_train_defaults(task_train_config *cfg)
         .schedule = {.length = 100, .factor = 0.1},
     };
     nn_optim_defaults(&cfg->optim);
+    task_loss_defaults(&cfg->loss);
 }
 
 static void read_optimizer(nn_optim_config *o, fl_node map)
@@ -61,7 +62,21 @@ static void read_schedule(nn_schedule *s, fl_node map)
     }
 }
 
-void task_train_read(task_train_config *out, fl_node map)
+static void read_class_weights(task_train_config *out, fl_node map, const data_spec *spec)
+{
+    out->class_weights = fl_cfg_bool(map, "class_weights", false,
+                                     "weigh classes by 1 / frequency in the "
+                                     "site's training split");
+    if (out->class_weights && (!task_loss_weighs(&out->loss, spec->task) ||
+                               out->loss.n_weights > 0)) {
+        fl_cfg_complain(fl_cfg_get(map, "class_weights", ""),
+                        out->loss.n_weights > 0
+                            ? "class_weights: give either these or loss.weights"
+                            : "class_weights: this loss weighs no classes");
+    }
+}
+
+void task_train_read(task_train_config *out, fl_node map, const data_spec *spec)
 {
     task_train_defaults(out);
     bool by_steps = fl_cfg_has(map, "steps");
@@ -87,7 +102,8 @@ void task_train_read(task_train_config *out, fl_node map)
     out->threads = (int)fl_cfg_int(map, "threads", 1, 256, out->threads,
                                    "OpenMP threads of a site; same bits need "
                                    "the same number");
-    out->class_weights = fl_cfg_bool(map, "class_weights", false,
-                                     "weigh classes by 1 / frequency in the "
-                                     "site's training split");
+    task_loss_read(&out->loss, map, spec);
+    read_class_weights(out, map, spec);
+    out->ema = fl_cfg_num(map, "ema", 0, 0.999999, 0,
+                          "decay of the average over steps that a round hands out; 0 = none");
 }

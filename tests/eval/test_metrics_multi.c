@@ -95,20 +95,43 @@ static void a_better_model_is_better_with_an_interval(void **state)
 {
     (void)state;
     panel p;
-    eval_figure d, back;
-    eval_metrics from, to;
+    eval_metrics from, to, forth, again;
     make(&p);
     eval_findings a = findings(&p, p.score), b = findings(&p, p.better);
-    eval_multilabel_difference(&d, "auc", &a, &b, 1);
+    eval_multilabel_differences(&forth, &a, &b, 1);
+    eval_figure d = *eval_metrics_find(&forth, "auc");
     eval_multilabel(&from, &a, 1);
     eval_multilabel(&to, &b, 1);
     check_near(d.value,
                eval_metrics_find(&to, "auc")->value - eval_metrics_find(&from, "auc")->value,
                1e-12);
     check(d.ci_low > 0 && d.ci_low < d.value && d.value < d.ci_high);
-    eval_multilabel_difference(&back, "auc", &b, &a, 1);
+    eval_multilabel_differences(&again, &b, &a, 1);
+    eval_figure back = *eval_metrics_find(&again, "auc");
     check_near(back.value, -d.value, 1e-12);
     check_near(back.ci_low, -d.ci_high, 1e-12);
+}
+
+static void each_finding_stands_by_itself_and_rare_ones_are_hidden(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"edema", "mass", "fracture"};
+    panel p;
+    eval_metrics one;
+    make(&p);
+    json_t *list = json_array();
+    eval_findings f = findings(&p, p.score);
+    eval_multilabel_each(list, names, &f, 20, 1);  // the third has some 16 cases
+    check_int(json_array_size(list), 3);
+    eval_finding(&one, &f, 1, 1);
+    const json_t *mass = json_array_get(list, 1), *fracture = json_array_get(list, 2);
+    check_str(fl_json_get_string(mass, "class", ""), "mass");
+    check_near(fl_json_get_number(json_object_get(mass, "auc"), "value"),
+               eval_metrics_find(&one, "auc")->value, 1e-12);
+    check(json_is_null(json_object_get(fracture, "n")));
+    check(json_object_get(fracture, "auc") == NULL);
+    check(fl_json_get_string(fracture, "why", NULL) != NULL);
+    json_decref(list);
 }
 
 static void errors_are_compared_in_pairs(void **state)
@@ -148,6 +171,7 @@ int main(void)
         cmocka_unit_test(a_mean_over_findings_is_the_mean_of_each),
         cmocka_unit_test(a_finding_without_positives_is_left_out),
         cmocka_unit_test(a_better_model_is_better_with_an_interval),
+        cmocka_unit_test(each_finding_stands_by_itself_and_rare_ones_are_hidden),
         cmocka_unit_test(errors_are_compared_in_pairs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -242,21 +242,92 @@ static void a_model_that_does_not_fit_the_data_is_refused(void **state)
     check_has(err.text, "job.yaml:4: model: ");
 }
 
-static void a_task_that_is_not_built_yet_is_refused(void **state)
+/* Each complaint names the line of what does not go with the task. */
+static void what_does_not_suit_the_task_is_refused(void **state)
 {
     (void)state;
-    static const char text[] =
-        "name: x\n"
-        "task: segment\n"
-        "data: {input: [1, 64, 64], classes: [lung, heart]}\n"
-        "model: {name: cnn}\n"
-        "rounds: 1\n";
+    static const struct {
+        const char *task, *classes, *model, *rest, *sentence;
+    } cases[] = {
+        {"segment", "[background, lung]", "cnn", "",
+         "job.yaml:4: model: the model has one answer a case; task segment needs one for every "
+         "pixel"},
+        {"segment", "[lung]", "cnn", "",
+         "job.yaml:3: classes: task segment needs two or more, the background first; found 1"},
+        {"regress", "[]", "cnn", "select: {metric: auc}\n",
+         "job.yaml:6: select.metric: expected mae, rmse or loss, found auc"},
+        {"multilabel", "[a, b]", "cnn", "select: {metric: dice}\n",
+         "job.yaml:6: select.metric: expected auc, accuracy or loss, found dice"},
+        {"multilabel", "[a, b]", "cnn", "evaluation: {threshold: {rule: youden}}\n",
+         "job.yaml:6: evaluation.threshold: only for tasks with two classes; multilabel takes "
+         "rule fixed"},
+        {"regress", "[]", "cnn", "local: {loss: dice}\n",
+         "job.yaml:6: loss: dice is not for task regress"},
+        {"multilabel", "[a, b]", "cnn", "local: {loss: focal}\n",
+         "job.yaml:6: loss: focal is not for task multilabel"},
+        {"multilabel", "[a, b]", "cnn", "local: {loss: {name: ce, smoothing: 0.1}}\n",
+         "job.yaml:6: loss.smoothing: is a setting of ce for one class a case or pixel"},
+        {"multilabel", "[a, b]", "cnn", "local: {loss: {name: ce, weights: [1]}}\n",
+         "job.yaml:6: loss.weights: expected one for each of the 2 classes, found 1"},
+        {"regress", "[]", "cnn", "local: {loss: huber, class_weights: true}\n",
+         "job.yaml:6: class_weights: this loss weighs no classes"},
+        {"classify", "[a, b, c]", "cnn", "local: {loss: hinge}\n",
+         "job.yaml:6: loss: expected ce, focal, dice"},
+        {"classify", "[a, b, c]", "cnn", "local: {loss: {name: focal, smoothing: 0.2}}\n",
+         "job.yaml:6: loss.smoothing: is a setting of ce"},
+        {"regress", "[]", "cnn", "evaluation: {subgroups: [sex]}\n",
+         "job.yaml:6: evaluation.subgroups: are not built yet for task regress"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        job j;
+        fl_err err = FL_ERR_INIT;
+        char *text = fl_xasprintf("name: x\ntask: %s\n"
+                                  "data: {input: [1, 28, 28], classes: %s, "
+                                  "attributes: {sex: [F, M]}}\n"
+                                  "model: {name: %s}\nrounds: 1\n%s",
+                                  cases[i].task, cases[i].classes, cases[i].model, cases[i].rest);
+        check_fails(job_parse(&j, text, strlen(text), "job.yaml", ".", &err), FL_ECONFIG);
+        check_has(err.text, cases[i].sentence);
+        free(text);
+    }
+    // Two classes of a model with one output for both.
+    static const char one_output[] =
+        "name: x\ntask: classify\ndata: {input: [13], classes: [a, b], positive: b}\n"
+        "model: {name: logistic}\nrounds: 1\nlocal: {loss: focal}\n";
     job j;
     fl_err err = FL_ERR_INIT;
-    check_fails(job_parse(&j, text, sizeof text - 1, "job.yaml", ".", &err),
+    check_fails(job_parse(&j, one_output, sizeof one_output - 1, "job.yaml", ".", &err),
                 FL_ECONFIG);
-    check_str(err.text, "job.yaml:2: task: segment cannot be federated yet; "
-                        "expected classify");
+    check_has(err.text, "job.yaml:6: loss: focal needs a model with an output for each class");
+}
+
+static void jobs_of_every_task_are_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *head, *metric;
+        task_loss_kind loss;
+    } cases[] = {
+        {"task: multilabel\ndata: {input: [1, 28, 28], classes: [edema, mass]}\n"
+         "evaluation: {threshold: {rule: fixed, at: 0.3}}\n",
+         "auc", TASK_LOSS_OF_TASK},
+        {"task: regress\ndata: {input: [1, 28, 28]}\nselect: {metric: rmse}\n"
+         "local: {loss: {name: huber, delta: 2}, ema: 0.99}\n",
+         "rmse", TASK_LOSS_HUBER},
+        {"task: classify\ndata: {input: [1, 28, 28], classes: [a, b, c]}\n"
+         "local: {loss: {name: ce, smoothing: 0.1, weights: [1, 2, 3]}}\n",
+         "auc", TASK_LOSS_CE},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        job j;
+        fl_err err = FL_ERR_INIT;
+        char *text = fl_xasprintf("name: x\n%smodel: {name: cnn}\nrounds: 1\n", cases[i].head);
+        check_ok(job_parse(&j, text, strlen(text), "job.yaml", ".", &err), err);
+        check_str(j.select.metric, cases[i].metric);
+        check_int(j.local.loss.kind, cases[i].loss);
+        job_clear(&j);
+        free(text);
+    }
 }
 
 static void a_job_is_read_from_its_file_and_init_must_be_there(void **state)
@@ -320,7 +391,8 @@ int main(void)
         cmocka_unit_test(
             bad_jobs_are_refused_in_one_sentence_with_file_and_line),
         cmocka_unit_test(a_model_that_does_not_fit_the_data_is_refused),
-        cmocka_unit_test(a_task_that_is_not_built_yet_is_refused),
+        cmocka_unit_test(what_does_not_suit_the_task_is_refused),
+        cmocka_unit_test(jobs_of_every_task_are_read),
         cmocka_unit_test(a_job_is_read_from_its_file_and_init_must_be_there),
         cmocka_unit_test(every_key_of_the_example_is_in_the_reference),
     };

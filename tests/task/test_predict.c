@@ -124,7 +124,8 @@ static void a_rounds_figures_are_counted_by_hand(void **state)
     check_near(q.loss, 0.25, 0);
     check_near(task_quick_metric(&q, "loss"), 0.25, 0);
     check(isnan(task_quick_metric(&q, "f1")));
-    check(task_quick_known("accuracy") && !task_quick_known("f1"));
+    check(task_quick_suits(DATA_CLASSIFY, "accuracy"));
+    check(!task_quick_suits(DATA_CLASSIFY, "f1") && !task_quick_suits(DATA_CLASSIFY, "dice"));
 
     double score3[] = {0.8, 0.1, 0.1, 0.2, 0.5, 0.3, 0.3, 0.3, 0.4};
     int label3[] = {0, 1, 0};

@@ -160,7 +160,8 @@ static void what_does_not_fit_is_refused_in_words(void **state)
 
     spec.task = DATA_SEGMENT;
     check_fails(task_model_new(&m, &spec, &cfg, &err), FL_ECONFIG);
-    check_has(err.text, "task: segment is not built yet");
+    check_has(err.text, "model: the model has one answer a case; task segment needs one for "
+                        "every pixel");
     spec = chest_spec();
     spec.input.rank = 0;
     check_fails(task_model_new(&m, &spec, &cfg, &err), FL_ECONFIG);

@@ -481,7 +481,8 @@ static void the_keys_of_local_are_read(void **state)
     fl_err err = FL_ERR_INIT;
     task_train_config cfg;
     check_ok(fl_cfg_parse(&doc, text, sizeof text - 1, "local", ".", &err), err);
-    task_train_read(&cfg, fl_cfg_root(doc));
+    const data_spec spec = {.task = DATA_CLASSIFY, .n_classes = 2, .positive = 1};
+    task_train_read(&cfg, fl_cfg_root(doc), &spec);
     check_ok(fl_cfg_finish(doc, &err), err);
     check_int(cfg.steps, 100);
     check_int(cfg.epochs, 0);

@@ -1,0 +1,224 @@
+/*
+ * test_segment.c - from images with masks to figures of the predicted ones
+ */
+#include "toy.h"
+
+#include "base/json.h"
+#include "data/formats.h"
+
+enum { SIDE = 16 };
+
+static void put_png(const char *dir, const char *name, const float *x)
+{
+    fl_err err = FL_ERR_INIT;
+    char *path = fl_path_join(dir, name);
+    check_ok(data_png_write(path, x, SIDE, SIDE, 1, 8, &err), err);
+    free(path);
+}
+
+/*
+ * n images of noise with a bright square of varying place and size; the mask
+ * is the square, or with three classes its left half 1 and its right half 2.
+ * Case 3 has no mask.  Train, val and test in turn by fifths.
+ */
+static data_set *squares(const char *dir, int n, int n_classes)
+{
+    fl_rng rng;
+    fl_buf text = FL_BUF_INIT;
+    fl_rng_init(&rng, 5, "squares", "", 0);
+    fl_buf_puts(&text, "case,patient,file,mask,split\n");
+    for (int i = 0; i < n; i++) {
+        float x[SIDE * SIDE], mask[SIDE * SIDE] = {0};
+        char name[32];
+        int side = 4 + (int)(fl_rng_uniform(&rng) * 6);
+        int row = (int)(fl_rng_uniform(&rng) * (SIDE - side));
+        int col = (int)(fl_rng_uniform(&rng) * (SIDE - side));
+        for (int p = 0; p < SIDE * SIDE; p++) {
+            int r = p / SIDE - row, c = p % SIDE - col;
+            bool in = r >= 0 && r < side && c >= 0 && c < side;
+            bool right = n_classes == 3 && c >= side / 2;
+            x[p] = (float)(0.3 * fl_rng_uniform(&rng) + (in ? (right ? 0.7 : 0.45) : 0));
+            mask[p] = in ? (right ? 2 : 1) / 255.0f : 0;
+        }
+        snprintf(name, sizeof name, "i%d.png", i);
+        put_png(dir, name, x);
+        snprintf(name, sizeof name, "m%d.png", i);
+        put_png(dir, name, mask);
+        const char *split = i % 5 == 1 ? "val" : i % 5 == 2 ? "test" : "train";
+        fl_buf_printf(&text, "c%d,p%d,i%d.png,%s,%s\n", i, i, i, i == 3 ? "" : name, split);
+    }
+    toy_file(dir, "manifest.csv", text.data);
+    fl_buf_clear(&text);
+    toy_file(dir, "dataset.yaml",
+             n_classes == 2 ? "task: segment\nclasses: {background: 0, square: 1}\n"
+                            : "task: segment\nclasses: {background: 0, left: 1, right: 2}\n");
+    return toy_open(dir);
+}
+
+static void learn(int n_classes, const char *model, const char *loss, int epochs)
+{
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    data_set *set = squares(dir, 40, n_classes);
+    task_model *m = toy_model(set, model);
+    float *params = toy_params(m, 1);
+    task_train_config cfg;
+    task_trainer *t = NULL;
+    task_fit_result done;
+    task_train_defaults(&cfg);
+    cfg.batch = 8;
+    cfg.optim.kind = NN_ADAM;
+    cfg.optim.lr = 0.01;
+    check_ok(task_loss_parse(&cfg.loss, loss, task_model_spec(m), &err), err);
+    check_ok(task_model_set_loss(m, &cfg.loss, &err), err);
+    check_ok(task_trainer_new(&t, m, set, &cfg, &err), err);
+    check_int(task_trainer_epoch_steps(t), 3);  // 24 images, one of them without mask
+    const task_fit_config fit = {.rounds = epochs, .metric = "dice", .keep_best = true};
+    check_ok(task_fit(params, t, 1, "", &fit, NULL, &done, &err), err);
+    check_int(done.samples, epochs * 23);
+
+    task_scores s;
+    task_quick q;
+    eval_metrics figures;
+    check_ok(task_predict(&s, m, params, set, DATA_TEST, 1, &err), err);
+    check_int(s.K, n_classes - 1);
+    task_quick_of(&q, &s, task_model_spec(m));
+    check_int(q.n, 8);
+    if (!(q.dice > 0.8)) {
+        check_fail("%s with %s: Dice %g after %d epochs", model, loss, q.dice, epochs);
+    }
+    task_evaluate(&figures, &s, task_model_spec(m), NAN, 1);
+    check_near(eval_metrics_find(&figures, "dice")->value, q.dice, 0.02);
+    check(q.iou < q.dice);
+
+    // The model file knows what its outputs mean.
+    char *path = fl_path_join(dir, "m.onnx");
+    task_model *again = NULL;
+    float *data = NULL;
+    task_scores s2;
+    check_ok(task_model_write(m, params, NAN, path, &err), err);
+    check_ok(task_model_read(&again, &data, NULL, path, &err), err);
+    check_int(task_model_spec(again)->task, DATA_SEGMENT);
+    check_ok(task_predict(&s2, again, data, set, DATA_TEST, 1, &err), err);
+    check_near(s2.seg[0].dice, s.seg[0].dice, 0);
+    task_scores_clear(&s2);
+    free(data);
+    task_model_destroy(&again);
+    free(path);
+    task_scores_clear(&s);
+    task_trainer_destroy(&t);
+    free(params);
+    task_model_destroy(&m);
+    data_set_destroy(&set);
+    check_rmdir(&dir);
+}
+
+static void a_unet_learns_squares(void **state)
+{
+    (void)state;
+    learn(2, "{name: unet, base: 4, depth: 2}", "default", 8);
+}
+
+static void and_with_other_losses(void **state)
+{
+    (void)state;
+    static const char *const losses[] = {"ce", "dice", "{name: focal, gamma: 1}",
+                                         "{name: dice_ce, weights: [1, 2]}"};
+    for (size_t i = 0; i < sizeof losses / sizeof *losses; i++) {
+        learn(2, "{name: unet, base: 4, depth: 2}", losses[i], 8);
+    }
+}
+
+static void and_two_halves_of_them(void **state)
+{
+    (void)state;
+    learn(3, "{name: unet, base: 4, depth: 2}", "dice_ce", 20);
+}
+
+/* Whatever is asked of a task, the file of figures has a row a case. */
+static void predictions_have_the_figures_of_each_case(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    char *path = fl_path_join(dir, "predictions.csv");
+    data_set *set = squares(dir, 10, 2);
+    task_model *m = toy_model(set, "{name: unet, base: 2, depth: 1}");
+    float *params = toy_params(m, 1);
+    task_scores s;
+    char *text = NULL;
+    size_t n = 0;
+    check_ok(task_predict(&s, m, params, set, DATA_TRAIN, 1, &err), err);
+    check_int(s.label[1], -1);  // c3, which has no mask
+    check_int(s.label[0], 0);
+    check_ok(task_predictions_write(&s, set, task_model_spec(m), path, &err), err);
+    check_ok(fl_file_read(&text, &n, path, 1 << 16, &err), err);
+    check_has(text, "case,patient,dice,iou,hd95,surface_dice,n_pred,n_truth\n");
+    check_has(text, "\nc3,p3,,,,,,\n");
+    free(text);
+    task_scores_clear(&s);
+    free(params);
+    task_model_destroy(&m);
+    data_set_destroy(&set);
+    free(path);
+    check_rmdir(&dir);
+}
+
+typedef struct {
+    size_t n, n_foreground;
+    double least, most;
+} seen;
+
+static fl_status take(void *ctx, const data_set *set, size_t i, const uint8_t *code,
+                      const float *prob, fl_err *err)
+{
+    (void)err;
+    seen *s = ctx;
+    check_int(data_set_case(set, i).split, DATA_TEST);
+    s->n++;
+    for (int p = 0; p < SIDE * SIDE; p++) {
+        check_int(code[p], prob[p] > 0.5f);
+        s->n_foreground += code[p];
+        s->least = fmin(s->least, (double)prob[p]);
+        s->most = fmax(s->most, (double)prob[p]);
+    }
+    return FL_OK;
+}
+
+static void masks_are_given_out_case_by_case(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    data_set *set = squares(dir, 20, 2);
+    task_model *m = toy_model(set, "{name: unet, base: 2, depth: 1}");
+    float *params = toy_params(m, 2);
+    seen got = {.least = 1};
+    const task_maps maps = {&got, take};
+    task_scores s;
+    check_ok(task_predict_maps(&s, m, params, set, DATA_TEST, 1, &maps, &err), err);
+    check_int(got.n, s.n);
+    int64_t n_pred = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        n_pred += s.seg[i].n_pred;
+    }
+    check_int(got.n_foreground, n_pred);
+    check(got.least >= 0 && got.most <= 1 && got.least < got.most);
+    task_scores_clear(&s);
+    free(params);
+    task_model_destroy(&m);
+    data_set_destroy(&set);
+    check_rmdir(&dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_unet_learns_squares),
+        cmocka_unit_test(and_with_other_losses),
+        cmocka_unit_test(and_two_halves_of_them),
+        cmocka_unit_test(predictions_have_the_figures_of_each_case),
+        cmocka_unit_test(masks_are_given_out_case_by_case),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
