@@ -253,7 +253,7 @@ static void what_a_phantom_cannot_do_is_refused(void **state)
         const char *phantom, *task, *job_task, *hospitals, *says;
         int64_t depth;
     } cases[] = {
-        {"xray", "nodule", "segment", two_hospitals, "makes images, not volumes", 3},
+        {"xray", "nodule", "segment", two_hospitals, "makes images, not volumes", 16},
         {"xray", "findings", "classify", two_hospitals, "is for multilabel or segment", 1},
         {"xray", "nodule", "classify", "  - {name: a, patients: {n: 9, unseen: [boredom]}}\n",
          "has no class boredom", 1},
