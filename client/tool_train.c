@@ -20,7 +20,8 @@
 /* What a job says is taken from the job; an option beside it wins. */
 static struct {
     const char *job, *model, *data, *init, *out, *out_safetensors;
-    const char *optimizer, *precision, *keep, *loss, *schedule, *metric;
+    const char *optimizer, *precision, *keep, *loss, *schedule, *metric,
+        *augment;
     tool_naming naming;
     int64_t epochs, steps, batch, threads, seed, patience;
     double lr, momentum, weight_decay, clip_norm, ema, length, factor, warmup;
@@ -89,6 +90,9 @@ const fl_opt *client_train_options(void)
          .help = "a job's `local.loss`: dice, \"{name: focal, gamma: 1}\" ...; default: the "
                  "task's",
          .out = &options.loss},
+        {.name = "augment", .kind = FL_OPT_TEXT, .arg = "HOW",
+         .help = "a job's `local.augment`: \"{flip: horizontal, rotate: 10, gamma: 0.2}\"",
+         .out = &options.augment},
         {.name = "ema", .kind = FL_OPT_NUM, .arg = "D",
          .help = "keep the average of the parameters over steps, of this decay",
          .out = &options.ema, .min = 0, .max = 0.999999},
@@ -272,6 +276,9 @@ static fl_status add_task(plan *p, const data_spec *spec, fl_err *err)
     }
     if (options.loss != NULL) {
         st = task_loss_parse(&p->train.loss, options.loss, spec, err);
+    }
+    if (st == FL_OK && options.augment != NULL) {
+        st = data_augment_parse(&p->train.augment, options.augment, err);
     }
     if (st == FL_OK && p->train.class_weights && !task_loss_weighs(&p->train.loss, spec->task)) {
         st = fl_fail(err, FL_EUSAGE, "--class-weights: this loss weighs no classes");

@@ -9,6 +9,7 @@
 #include "data/dataset.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -505,6 +506,43 @@ void data_set_image(const data_set *s, size_t i, float *x)
     data_input_copy_raw(x, &s->entries[i].input, data_set_n_features(s));
 }
 
+/* Normalises an image that something was done to. */
+static void normalise(float *image, size_t F, data_normalise kind)
+{
+    float mean;
+    float factor;
+    data_normalise_of(kind, image, F, &mean, &factor);
+    for (size_t f = 0; f < F; f++) {
+        image[f] = (image[f] - mean) * factor;
+    }
+}
+
+void data_set_batch_augmented(const data_set *s, const data_augment *a, uint64_t seed,
+                              const char *site, uint64_t epoch, const size_t *index, size_t n,
+                              float *x, uint8_t *masks, float *scratch)
+{
+    enum { NAME_BYTES = 512 };
+    size_t F = data_set_n_features(s);
+    size_t n_pixels = data_set_n_pixels(s);
+    char name[NAME_BYTES];
+    fl_rng rng;
+
+    for (size_t i = 0; i < n; i++) {
+        FL_REQUIRE(index[i] < s->n);
+        const data_entry *e = &s->entries[index[i]];
+        uint8_t *mask = masks != NULL && e->mask != NULL ? masks + i * n_pixels : NULL;
+        data_input_copy_raw(x + i * F, &e->input, F);
+        looked_at(e);
+        if (mask != NULL) {
+            memcpy(mask, e->mask, n_pixels);
+        }
+        snprintf(name, sizeof name, "%s/%s", site, e->case_id);
+        fl_rng_init(&rng, seed, "augment", name, epoch);
+        data_augment_apply(a, x + i * F, mask, &s->spec.input, &rng, scratch);
+        normalise(x + i * F, F, e->input.normalise);
+    }
+}
+
 fl_status data_set_batch_shifted(const data_set *s, const data_shift *chain, uint64_t seed,
                                  const size_t *index, size_t n, float *x, fl_err *err)
 {
@@ -520,12 +558,7 @@ fl_status data_set_batch_shifted(const data_set *s, const data_shift *chain, uin
         if (st != FL_OK) {
             return st;
         }
-        float mean;
-        float factor;
-        data_normalise_of(e->input.normalise, image, F, &mean, &factor);
-        for (size_t f = 0; f < F; f++) {
-            image[f] = (image[f] - mean) * factor;
-        }
+        normalise(image, F, e->input.normalise);
     }
     return FL_OK;
 }

@@ -23,6 +23,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/rng.h"
+#include "data/augment.h"
 #include "data/shift.h"
 #include "data/spec.h"
 
@@ -74,6 +75,15 @@ const uint8_t *data_set_mask_by(const data_set *s, size_t i, size_t a);
 void data_set_batch(const data_set *s, const size_t *index, size_t n, float *x);
 /* The image of case i in [0, 1], as it is before `normalise`: for a person to look at. */
 void data_set_image(const data_set *s, size_t i, float *x);
+/*
+ * As data_set_batch, the images augmented in [0, 1], then `normalise`, and their
+ * masks with them: masks (n, n_pixels), or NULL.  The random part comes from
+ * the stream (seed, "augment", site/case, epoch).  scratch: room for one input.
+ * Images only.
+ */
+void data_set_batch_augmented(const data_set *s, const data_augment *a, uint64_t seed,
+                              const char *site, uint64_t epoch, const size_t *index, size_t n,
+                              float *x, uint8_t *masks, float *scratch);
 /* As data_set_batch, the images seen by another scanner: chain is applied to
  * the image in [0, 1], then `normalise`.  The random part comes from the
  * stream (seed, "shift", case), so a case looks the same in every batch.

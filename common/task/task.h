@@ -93,6 +93,7 @@ typedef struct {
     int threads;            // OpenMP threads, >= 1
     bool class_weights;     // weigh classes by 1 / frequency in training
     task_loss loss;
+    data_augment augment;
     double ema;  // decay of the average that a run hands out; 0 = the parameters themselves
 } task_train_config;
 

@@ -33,6 +33,8 @@ struct task_trainer {
     nn_plan *plan;        // of `batch` rows
     nn_optim *optim;
     float *grad;          // (P)
+    uint8_t *masks;       // (batch, pixels) augmented; NULL where there are none
+    float *scratch;       // of an input, for augmenting; NULL where nothing does
     float *raw;           // (P) what is trained where params are its average; else NULL
     int64_t n_averaged;   // steps in the average
     float weight[DATA_MAX_CLASSES];  // of classes, in the loss
@@ -81,6 +83,26 @@ static fl_status make_plan(task_trainer *t, fl_err *err)
     return nn_plan_new(&t->plan, task_model_graph(t->model), &plan, err);
 }
 
+/* What augmenting a batch needs. */
+static fl_status make_room(task_trainer *t, fl_err *err)
+{
+    const data_spec *spec = task_model_spec(t->model);
+    if (!data_augment_does_something(&t->cfg.augment)) {
+        return FL_OK;
+    }
+    if (spec->input.rank < 3) {
+        return fl_fail(err, FL_ECONFIG, "augment: is for images");
+    }
+    t->scratch = fl_calloc(data_set_n_features(t->set), sizeof *t->scratch, "an image", err);
+    if (t->scratch == NULL) {
+        return FL_ELIMIT;
+    }
+    if (spec->task == DATA_SEGMENT) {
+        t->masks = fl_calloc((size_t)t->batch, data_set_n_pixels(t->set), "masks", err);
+    }
+    return spec->task == DATA_SEGMENT && t->masks == NULL ? FL_ELIMIT : FL_OK;
+}
+
 fl_status task_trainer_new(task_trainer **out, const task_model *m,
                            const data_set *set, const task_train_config *cfg,
                            fl_err *err)
@@ -120,7 +142,7 @@ fl_status task_trainer_new(task_trainer **out, const task_model *m,
     t->batch = (int64_t)t->n_cases < cfg->batch ? (int64_t)t->n_cases
                                                 : cfg->batch;
     t->epoch_steps = ((int64_t)t->n_cases + t->batch - 1) / t->batch;
-    if ((st = make_plan(t, err)) != FL_OK) {
+    if ((st = make_plan(t, err)) != FL_OK || (st = make_room(t, err)) != FL_OK) {
         goto done;
     }
     t->ahead = data_ahead_new(set);
@@ -141,6 +163,8 @@ void task_trainer_destroy(task_trainer **trainer)
     nn_optim_destroy(&t->optim);
     free(t->grad);
     free(t->raw);
+    free(t->masks);
+    free(t->scratch);
     free(t->order);
     free(t->shuffled);
     data_ahead_destroy(&t->ahead);
@@ -197,7 +221,8 @@ static void shuffle_epoch(task_trainer *t, uint64_t seed, const char *site,
 }
 
 /* Batch number `position` of the epoch; returns its cases, fewer in the last. */
-static int64_t fill_batch(task_trainer *t, int64_t position)
+static int64_t fill_batch(task_trainer *t, int64_t position, uint64_t seed, const char *site,
+                          uint64_t epoch)
 {
     const task_ops *ops = task_model_ops(t->model);
     const data_spec *spec = task_model_spec(t->model);
@@ -209,9 +234,18 @@ static int64_t fill_batch(task_trainer *t, int64_t position)
     const size_t *index = t->order + from;
     float *target = nn_plan_target(t->plan);
     data_ahead_at(t->ahead, (size_t)from);
-    data_set_batch(t->set, index, (size_t)n, nn_plan_input(t->plan, 0));
+    float *x = nn_plan_input(t->plan, 0);
+    if (t->scratch != NULL) {
+        data_set_batch_augmented(t->set, &t->cfg.augment, seed, site, epoch, index, (size_t)n, x,
+                                 t->masks, t->scratch);
+    } else {
+        data_set_batch(t->set, index, (size_t)n, x);
+    }
     for (int64_t i = 0; i < n; i++) {
         data_case c = data_set_case(t->set, index[i]);
+        if (t->masks != NULL && c.mask != NULL) {
+            c.mask = t->masks + (size_t)i * data_set_n_pixels(t->set);
+        }
         ops->target(target + i * width, spec, L, &c);
     }
     return n;
@@ -282,11 +316,11 @@ fl_status task_trainer_run(task_trainer *t, float *params, uint64_t seed,
         if (step == 0 || position == 0) {
             shuffle_epoch(t, seed, site, at / (uint64_t)t->epoch_steps);
         }
-        int64_t n = fill_batch(t, position);
+        uint64_t epoch = at / (uint64_t)t->epoch_steps;
+        int64_t n = fill_batch(t, position, seed, site, epoch);
         if (hook->batch != NULL) {
             hook->batch(hook->ctx, t->set, t->order + position * t->batch, (size_t)n,
-                        at / (uint64_t)t->epoch_steps, nn_plan_input(t->plan, 0),
-                        nn_plan_target(t->plan));
+                        epoch, nn_plan_input(t->plan, 0), nn_plan_target(t->plan));
         }
         // The middle of the step: at its beginning a warm-up's first is 0.
         double now = ((double)at + 0.5) / (double)total;

@@ -102,6 +102,13 @@ void task_train_read(task_train_config *out, fl_node map, const data_spec *spec)
     out->threads = (int)fl_cfg_int(map, "threads", 1, 256, out->threads,
                                    "OpenMP threads of a site; same bits need "
                                    "the same number");
+    fl_node augment = fl_cfg_map(map, "augment", "random changes of every training image and its "
+                                                 "mask, anew in each epoch");
+    data_augment_read(&out->augment, augment);
+    if (data_augment_does_something(&out->augment) && spec->input.rank < 3 &&
+        spec->input.rank > 0) {
+        fl_cfg_complain(augment, "augment: is for images");
+    }
     task_loss_read(&out->loss, map, spec);
     read_class_weights(out, map, spec);
     out->ema = fl_cfg_num(map, "ema", 0, 0.999999, 0,
