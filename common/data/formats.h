@@ -35,6 +35,7 @@ typedef struct {
     double affine[12];
     char orientation[4];
     double thickness_mm;  // of a slice, which spacing may leave gaps between; 0 = unknown
+    bool stacked;         // channels are of several files, each with a scale of its own
     double window_centre, window_width;  // the file's first advice for display; width 0 = none
     char format[32];                     // "PNG", "JPEG", "npy", "NIfTI-1", "DICOM"
     char photometric

@@ -12,7 +12,9 @@
 #include "base/hash.h"
 #include "base/sys.h"
 #include "data/cache.h"
+#include "data/image.h"
 #include "data/mask.h"
+#include "data/resample.h"
 #include "data/set.h"
 
 typedef struct {
@@ -210,34 +212,53 @@ typedef struct {
     data_cache *cache;  // where their samples are, or NULL; the set's
 } decoding;
 
+/* Files of 8 and 16 bits both become 0 to 1; one without a full scale makes every channel go
+ * from its least to its most value. */
+static void one_scale(data_image *image, size_t n_first, float second_scale, size_t n_second)
+{
+    if (image->full_scale == 0.0f || second_scale == 0.0f) {
+        image->full_scale = 0.0f;
+        return;
+    }
+    for (size_t i = 0; i < n_first; i++) {
+        image->data[i] /= image->full_scale;
+    }
+    for (size_t i = n_first; i < n_first + n_second; i++) {
+        image->data[i] /= second_scale;
+    }
+    image->full_scale = 1.0f;
+}
+
 /* Appends a further file's image, on the first one's grid, as channels. */
 static fl_status stack(data_image *to, data_image *more, const char *where, fl_err *err)
 {
-    if (to->frames != 1 || more->frames != 1) {
-        return fl_fail(err, FL_EUNSUPPORTED, "%s: several files of one case must be flat images",
-                       where);
+    fl_status st = data_image_match(more, to, where, err);
+    if (st != FL_OK) {
+        return st;
     }
-    if (to->full_scale != more->full_scale) {
-        return fl_fail(err, FL_EUNSUPPORTED,
-                       "%s: several files of one case must have the same depth", where);
-    }
-    size_t plane = (size_t)(to->rows * to->cols);
+    size_t plane = (size_t)(to->frames * to->rows * to->cols);
     size_t has = (size_t)to->channels * plane;
     size_t adds = (size_t)more->channels * plane;
-    float *all = fl_calloc(has + adds, sizeof *all, where, err);
-    if (all == NULL) {
+    data_image all = {.frames = to->frames,
+                      .rows = to->rows,
+                      .cols = to->cols,
+                      .channels = to->channels + more->channels};
+    if ((st = data_image_check_size(&all, where, err)) != FL_OK) {
+        return st;
+    }
+    all.data = fl_calloc(has + adds, sizeof *all.data, where, err);
+    if (all.data == NULL) {
         return FL_ELIMIT;
     }
-    memcpy(all, to->data, has * sizeof *all);
-    if (to->rows == more->rows && to->cols == more->cols) {
-        memcpy(all + has, more->data, adds * sizeof *all);
-    } else {
-        data_resize(all + has, to->rows, to->cols, more->data, more->channels, more->rows,
-                    more->cols);
-    }
+    memcpy(all.data, to->data, has * sizeof *all.data);
+    memcpy(all.data + has, more->data, adds * sizeof *all.data);
     free(to->data);
-    to->data = all;
-    to->channels += more->channels;
+    to->data = all.data;
+    to->channels = all.channels;
+    to->stacked = true;
+    if (to->full_scale != more->full_scale) {
+        one_scale(to, has, more->full_scale, adds);
+    }
     return FL_OK;
 }
 

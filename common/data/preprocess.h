@@ -16,13 +16,24 @@
 
 enum { DATA_MAX_STEPS = 8 };
 
-typedef enum { DATA_STEP_CHANNELS, DATA_STEP_RESIZE, DATA_STEP_WINDOW } data_step_kind;
+typedef enum {
+    DATA_STEP_CHANNELS,
+    DATA_STEP_RESIZE,
+    DATA_STEP_CROP,
+    DATA_STEP_SPACING,
+    DATA_STEP_ORIENT,
+    DATA_STEP_WINDOW,
+    DATA_STEP_PERCENTILE
+} data_step_kind;
 
 typedef struct {
     data_step_kind kind;
-    int64_t channels;    // CHANNELS: 1 or 3
-    int64_t rows, cols;  // RESIZE; 0 = to the job's input
-    double low, high;    // WINDOW: these become 0 and 1
+    int64_t channels;            // CHANNELS: 1 or 3
+    int64_t frames, rows, cols;  // RESIZE, CROP; frames 0 = as they are, rows 0 = the job's input
+    double spacing_mm[3];        // SPACING: slices, rows, columns
+    char axes[4];                // ORIENT: "RAS"
+    double low, high;  // WINDOW, PERCENTILE: these become 0 and 1; WINDOW, NAN: the file's advice
+    int64_t channel;   // WINDOW: 1 = the first; 0 = all
 } data_step;
 
 typedef enum { DATA_NORMALISE_NONE, DATA_NORMALISE_ZSCORE, DATA_NORMALISE_RANGE } data_normalise;
@@ -50,13 +61,5 @@ fl_status data_preprocess_apply(data_image *image, const data_preprocess *p, con
 /* Mean and 1/sd (or least and 1/range) that normalise subtracts and
  * multiplies by; 0 and 1 for none.  A constant image gives 1/sd = 1. */
 void data_normalise_of(data_normalise kind, const float *x, size_t n, float *mean, float *factor);
-
-/*
- * Resizes planes of (rows, cols): each axis by area averaging when it shrinks,
- * linearly between pixel centres when it grows.
- * out: (planes, to_rows, to_cols), may not overlap x.
- */
-void data_resize(float *out, int64_t to_rows, int64_t to_cols, const float *x, int64_t planes,
-                 int64_t rows, int64_t cols);
 
 #endif

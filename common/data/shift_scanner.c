@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "data/preprocess.h"
+#include "data/resample.h"
 #include "data/shift_family.h"
 
 /* --- sharpness --- */

@@ -2,6 +2,7 @@
  * test_preprocess.c - resizing against NumPy and Pillow, windows, channels
  */
 #include "data/preprocess.h"
+#include "data/resample.h"
 #include "fixture.h"
 
 static data_preprocess read_steps(const char *text, fl_err *err, fl_status *st)
@@ -194,7 +195,15 @@ static void wrong_steps_are_named(void **state)
         {"preprocess: [sharpen: 1]", "sharpen"},
         {"preprocess: [resize: 0]", "d.yaml:1: preprocess[0].resize: expected a "
                                     "whole number from 1 to 32768, found 0"},
-        {"preprocess: [resize: [1, 2, 3]]", "resize"},
+        {"preprocess: [resize: [1, 2, 3, 4]]", "[frames, rows, cols]"},
+        {"preprocess: [crop: word]", "crop"},
+        {"preprocess: [spacing: [1, 2]]", "[slices, rows, columns]"},
+        {"preprocess: [spacing: 0]", "spacing"},
+        {"preprocess: [orient: RAR]", "expected three axes such as RAS"},
+        {"preprocess: [orient: RASL]", "expected three axes such as RAS"},
+        {"preprocess: [percentile: [90, 10]]", "a lower and a higher one"},
+        {"preprocess: [percentile: 3]", "percentile"},
+        {"preprocess: [window: wide]", "the word file"},
         {"preprocess: [normalise: zscore, resize: 3]", "normalise comes last"},
         {"preprocess: [normalise: l2]", "expected none, zscore or range"},
         {"preprocess: [window: {centre: 1}]", "width"},
@@ -210,6 +219,53 @@ static void wrong_steps_are_named(void **state)
     }
 }
 
+/* numpy.percentile of 0 .. 99: 9.9 at 10 and 89.1 at 90. */
+static void percentiles_of_each_channel_become_zero_and_one(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    fl_status st;
+    const nn_shape any = {0, {0}};
+    data_preprocess p = read_steps("preprocess: [percentile: [10, 90]]", &err, &st);
+    check_ok(st, err);
+    data_image image = make_image(2, 10, 10, 0);  // the second goes from 100 to 199
+    check_ok(data_preprocess_apply(&image, &p, &any, "x", &err), err);
+    for (int c = 0; c < 2; c++) {
+        check_near(image.data[100 * c + 9], 0, 0);
+        check_near(image.data[100 * c + 50], (50 - 9.9) / 79.2, 1e-6);
+        check_near(image.data[100 * c + 90], 1, 0);
+    }
+    data_image_clear(&image);
+}
+
+static void a_window_may_be_the_files_or_one_channels(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    fl_status st;
+    const nn_shape any = {0, {0}};
+    data_preprocess p = read_steps("preprocess: [window: file]", &err, &st);
+    check_ok(st, err);
+    data_image image = make_image(1, 10, 10, 0);
+    check_fails(data_preprocess_apply(&image, &p, &any, "x", &err), FL_ECONFIG);
+    check_has(err.text, "x: window: file: the file gives no window");
+    image.window_centre = 50;
+    image.window_width = 20;
+    check_ok(data_preprocess_apply(&image, &p, &any, "x", &err), err);
+    check_near(image.data[45], 0.25, 1e-6);
+    data_image_clear(&image);
+
+    p = read_steps("preprocess: [window: {centre: 50, width: 20, channel: 1}]", &err, &st);
+    check_ok(st, err);
+    image = make_image(2, 10, 10, 0);
+    image.stacked = true;
+    check_ok(data_preprocess_apply(&image, &p, &any, "x", &err), err);
+    check_near(image.data[45], 0.25, 1e-6);
+    check_near(image.data[100], 0, 0);  // the other from its least to its most
+    check_near(image.data[199], 1, 0);
+    data_image_clear(&image);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +277,8 @@ int main(void)
         cmocka_unit_test(alpha_is_dropped),
         cmocka_unit_test(resize_input_needs_a_job),
         cmocka_unit_test(wrong_steps_are_named),
+        cmocka_unit_test(percentiles_of_each_channel_become_zero_and_one),
+        cmocka_unit_test(a_window_may_be_the_files_or_one_channels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
