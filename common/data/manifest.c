@@ -13,6 +13,8 @@
 #include "base/sys.h"
 #include "data/cache.h"
 #include "data/image.h"
+#include "data/known.h"
+#include "data/labels.h"
 #include "data/mask.h"
 #include "data/resample.h"
 #include "data/set.h"
@@ -25,7 +27,7 @@ typedef struct {
     int label;
     int file[DATA_MAX_STEPS];  // one a channel group
     size_t n_files;
-    int labels[DATA_MAX_CLASSES];  // multilabel: column of each class
+    data_labels labels;  // multilabel
     int attribute[DATA_MAX_ATTRIBUTES];
     data_mask_columns masks;  // segment
     data_coding coding;
@@ -65,40 +67,18 @@ static fl_status find_columns(manifest_columns *m, fl_err *err)
     return find_files(m, err);
 }
 
-/* multilabel: a column label:NAME for every class. */
 static fl_status find_labels(manifest_columns *m, data_spec *spec, fl_err *err)
 {
     const data_csv *t = m->csv;
     if (spec->task == DATA_SEGMENT) {
         return data_mask_find(&m->masks, t, m->r->manifest, err);
     }
-    if (spec->task != DATA_MULTILABEL) {
-        return m->label >= 0
-                   ? FL_OK
-                   : fl_fail(err, FL_ECONFIG, "%s:1: there is no column label", m->r->manifest);
+    if (spec->task == DATA_MULTILABEL) {
+        return data_labels_find(&m->labels, spec, m->r, t, m->r->manifest, err);
     }
-    bool named = spec->n_classes > 0;
-    for (size_t i = 0; i < t->n_cols && !named; i++) {
-        const char *name = t->header[i] + 6;
-        if (strncmp(t->header[i], "label:", 6) == 0 && strlen(name) < DATA_NAME_BYTES &&
-            spec->n_classes < DATA_MAX_CLASSES) {
-            strcpy(spec->classes[spec->n_classes++], name);
-        }
-    }
-    if (spec->n_classes == 0) {
-        return fl_fail(err, FL_ECONFIG, "%s:1: task multilabel: there is no column label:NAME",
-                       m->r->manifest);
-    }
-    for (size_t k = 0; k < spec->n_classes; k++) {
-        char *name = fl_xasprintf("label:%s", spec->classes[k]);
-        m->labels[k] = data_csv_column(t, name);
-        free(name);
-        if (m->labels[k] < 0) {
-            return fl_fail(err, FL_ECONFIG, "%s:1: there is no column label:%s", m->r->manifest,
-                           spec->classes[k]);
-        }
-    }
-    return FL_OK;
+    return m->label >= 0
+               ? FL_OK
+               : fl_fail(err, FL_ECONFIG, "%s:1: there is no column label", m->r->manifest);
 }
 
 /* --- labels of a row --- */
@@ -119,28 +99,11 @@ static fl_status read_class(data_entry *e, const manifest_columns *m, size_t row
                    labels, text);
 }
 
-static fl_status read_flags(data_entry *e, const manifest_columns *m, size_t row, fl_arena *arena,
+static fl_status read_flags(data_entry *e, manifest_columns *m, size_t row, fl_arena *arena,
                             fl_err *err)
 {
-    static const float uncertain[] = {NAN, 1.0f, 0.0f};
-    size_t K = m->coding.spec->n_classes;
-
-    e->target = fl_arena_alloc(arena, K, sizeof *e->target);
-    for (size_t k = 0; k < K; k++) {
-        const char *text = m->csv->cell[row][m->labels[k]];
-        if (text[0] == '\0') {
-            e->target[k] = NAN;
-        } else if (data_same_text(text, "-1")) {
-            e->target[k] = uncertain[m->r->uncertain];
-        } else if (data_same_text(text, "0") || data_same_text(text, "1")) {
-            e->target[k] = (float)atof(text);
-        } else {
-            return fl_fail(err, FL_ECONFIG,
-                           "%s:%d: label:%s: expected 0, 1, -1 or nothing, found %s",
-                           m->r->manifest, e->line, m->coding.spec->classes[k], text);
-        }
-    }
-    return FL_OK;
+    e->target = fl_arena_alloc(arena, m->coding.spec->n_classes, sizeof *e->target);
+    return data_labels_read(e->target, &m->labels, m->csv, row, err);
 }
 
 static fl_status read_number(data_entry *e, const manifest_columns *m, size_t row, fl_arena *arena,
@@ -157,7 +120,7 @@ static fl_status read_number(data_entry *e, const manifest_columns *m, size_t ro
     return FL_OK;
 }
 
-static fl_status read_row(data_set *s, const manifest_columns *m, size_t row, fl_err *err)
+static fl_status read_row(data_set *s, manifest_columns *m, size_t row, fl_err *err)
 {
     char **cell = m->csv->cell[row];
     data_entry *e = data_set_add(s);
@@ -574,6 +537,10 @@ static fl_status load(data_set *s, manifest_columns *m, const data_spec *expect,
             return st;
         }
     }
+    if (m->labels.n_contradictions > 0) {
+        data_set_note(s, "a finding said to be absent although a kind of it is present", "parents",
+                      m->labels.n_contradictions);
+    }
     if ((st = assign_splits(s, m, err)) != FL_OK) {
         return st;
     }
@@ -584,11 +551,12 @@ fl_status data_manifest_load(data_set *s, const data_recipe *r, const data_spec 
                              fl_err *err)
 {
     data_csv csv;
-    fl_status st = data_csv_read(&csv, r->manifest, true, err);
+    fl_status st = r->known != NULL ? data_known_read(&csv, r, err)
+                                    : data_csv_read(&csv, r->manifest, true, err);
     if (st != FL_OK) {
         return st;
     }
-    char *dir = fl_path_dir(r->manifest);
+    char *dir = r->known != NULL ? fl_xstrdup(r->known_images) : fl_path_dir(r->manifest);
     manifest_columns m = {.csv = &csv, .r = r, .dir = dir};
     st = load(s, &m, expect, err);
     data_coding_clear(&m.coding);

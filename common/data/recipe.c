@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "data/known.h"
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -259,6 +260,43 @@ static void read_shift(data_recipe *out, fl_node root)
                                            "random part of the shift");
 }
 
+/* recipe: {name: chexpert, from: train.csv} */
+static void read_known(data_recipe *out, fl_node root)
+{
+    const char *names[8] = {NULL};
+    fl_node map = fl_cfg_map(root, "recipe", "a public collection as it is distributed");
+    for (size_t i = 0; data_known_at(i) != NULL; i++) {
+        names[i] = data_known_at(i)->name;
+    }
+    bool present = fl_cfg_present(map);
+    int which = fl_cfg_choice(map, "name", names, present ? -1 : 0, "which one");
+    const char *from = fl_cfg_path(map, "from", present ? FL_CFG_REQUIRED_TEXT : NULL,
+                                   "its table, or BUSI's folder");
+    const char *images = fl_cfg_path(map, "images", NULL,
+                                     "folder that the table's files are in; default: the table's");
+    out->known_view = fl_cfg_text(map, "view", NULL,
+                                  "chexpert: only rows with this in Frontal/Lateral");
+    out->known_test = fl_cfg_path(map, "test_list", NULL,
+                                  "chestxray14: names of the images of the test split");
+    if (!present || which < 0 || from == NULL) {
+        return;
+    }
+    out->known = data_known_at((size_t)which);
+    out->manifest = from;
+    out->owned_path = images != NULL          ? fl_xstrdup(images)
+                      : out->known->is_folder ? fl_xstrdup(from)
+                                              : fl_path_dir(from);
+    out->known_images = out->owned_path;
+    if (out->n_parents == 0) {
+        FL_FREE(out->parents);
+        out->parents = fl_xcalloc(out->known->n_parents, sizeof *out->parents);
+        out->n_parents = out->known->n_parents;
+        for (size_t i = 0; i < out->n_parents; i++) {
+            out->parents[i] = out->known->parents[i];
+        }
+    }
+}
+
 static void read_origin(data_recipe *out, fl_node root)
 {
     fl_node members = fl_cfg_list(root, "union",
@@ -269,12 +307,15 @@ static void read_origin(data_recipe *out, fl_node root)
     out->rows = fl_cfg_path(root, "rows", NULL,
                             "with npz: CSV of the rows that are this hospital's (split, index, and "
                             "perhaps patient, new_split, label, attributes)");
+    const char *known = out->known != NULL ? out->manifest : NULL;
     out->manifest = fl_cfg_path(root, "manifest", NULL, "CSV of the cases; default manifest.csv");
     int n = (out->members.n > 0) + (out->table.file != NULL) + (out->npz != NULL) +
-            (out->manifest != NULL);
+            (out->manifest != NULL) + (known != NULL);
     if (n > 1) {
-        fl_cfg_complain(root, "expected one of table, npz, manifest and union, found several");
+        fl_cfg_complain(root,
+                        "expected one of table, npz, manifest, recipe and union, found several");
     }
+    out->manifest = known != NULL ? known : out->manifest;
     out->origin = out->members.n > 0        ? DATA_FROM_UNION
                   : out->table.file != NULL ? DATA_FROM_TABLE
                   : out->npz != NULL        ? DATA_FROM_NPZ
@@ -303,6 +344,39 @@ static void check_combinations(const data_recipe *r, fl_node root)
     }
 }
 
+/* {Pneumonia: Consolidation, Consolidation: Lung Opacity} */
+static void read_parents(data_recipe *out, fl_node root)
+{
+    fl_node map = fl_cfg_map(root, "parents",
+                             "multilabel, finding: the finding that it is a kind of; where it is "
+                             "present, so is that");
+    size_t n = fl_cfg_count(map);
+    if (n > DATA_MAX_PARENTS) {
+        fl_cfg_complain(map, "parents: expected at most %d, found %zu", DATA_MAX_PARENTS, n);
+        return;
+    }
+    out->parents = fl_xcalloc(n, sizeof *out->parents);
+    for (size_t i = 0; i < n; i++) {
+        data_parent *p = &out->parents[out->n_parents++];
+        fl_node whole = fl_cfg_pair(map, i, &p->part);
+        p->whole = fl_node_text(whole, "parents");
+    }
+}
+
+static void read_multilabel(data_recipe *out, fl_node root)
+{
+    static const char *const uncertain[] = {"ignore", "positive", "negative", NULL};
+    static const char *const unmentioned[] = {"ignore", "negative", NULL};
+    out->uncertain = (data_uncertain)fl_cfg_choice(root, "uncertain", uncertain, 0,
+                                                   "multilabel: what a label of -1 counts as");
+    out->unmentioned_is_absent = fl_cfg_choice(root, "unmentioned", unmentioned, 0,
+                                               "multilabel: what an empty label counts as") == 1;
+    out->no_finding = fl_cfg_text(root, "no_finding", "No Finding",
+                                  "multilabel, in a column label with lists such as A|B: the word "
+                                  "for none");
+    read_parents(out, root);
+}
+
 /* The words auto and none, or a folder. */
 static void read_cache(data_recipe *out, fl_node root)
 {
@@ -323,7 +397,6 @@ void data_recipe_read_keys(data_recipe *out, fl_node root)
 {
     static const char *const tasks[] = {"classify", "multilabel", "segment", "regress", NULL};
     static const char *const on_error[] = {"stop", "skip", NULL};
-    static const char *const uncertain[] = {"ignore", "positive", "negative", NULL};
     *out = (data_recipe){.cfg = NULL};
     out->has_task = fl_cfg_has(root, "task");
     out->task = (data_task)fl_cfg_choice(root, "task", tasks, 0,
@@ -345,14 +418,14 @@ void data_recipe_read_keys(data_recipe *out, fl_node root)
     out->mask_threshold = fl_cfg_num(root, "mask_threshold", 1e-6, 65535, 1,
                                      "segment with two classes: mask values from here on are "
                                      "foreground; default: what classes names, then 1");
-    out->uncertain = (data_uncertain)fl_cfg_choice(root, "uncertain", uncertain, 0,
-                                                   "multilabel: what a label of -1 counts as");
+    read_multilabel(out, root);
     bool said = fl_cfg_has(root, "prevalence");
     double prevalence = fl_cfg_num(
         root, "prevalence", 0, 1, 0,
         "in the population the model is meant for; PPV and NPV are also given at it");
     out->prevalence = said ? prevalence : NAN;
     read_shift(out, root);
+    read_known(out, root);
     read_origin(out, root);
     check_combinations(out, root);
 }
@@ -524,6 +597,7 @@ void data_recipe_clear(data_recipe *r)
     }
     free(r->table.one_hot);
     free(r->members.item);
+    free(r->parents);
     free(r->owned_path);
     fl_cfg_destroy(&r->cfg);
     *r = (data_recipe){0};

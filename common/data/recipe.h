@@ -15,7 +15,8 @@
 
 enum {
     DATA_MAX_CODES_OF_CLASS = 16,  // ways to write one class
-    DATA_MAX_MEMBERS = 256         // of a union
+    DATA_MAX_PARENTS = 128,
+    DATA_MAX_MEMBERS = 256  // of a union
 };
 
 typedef enum { DATA_FROM_MANIFEST, DATA_FROM_TABLE, DATA_FROM_NPZ, DATA_FROM_UNION } data_origin;
@@ -89,6 +90,12 @@ typedef enum {
     DATA_UNCERTAIN_NEGATIVE
 } data_uncertain;
 
+typedef struct {  // a finding that is a kind or a part of another
+    const char *part, *whole;
+} data_parent;
+
+typedef struct data_known data_known;  // a public collection's layout: known.h
+
 typedef struct {
     fl_cfg *cfg;       // the document, or NULL for a bare file
     const char *name;  // of dataset.yaml or the bare file, for messages
@@ -109,11 +116,17 @@ typedef struct {
     const char *cache;  // path of a folder; NULL = beside dataset.yaml, for large sets
     bool no_cache;      // all in memory
     data_uncertain uncertain;
-    double prevalence;  // NAN when not said
+    bool unmentioned_is_absent;  // multilabel: what an empty cell says
+    const char *no_finding;      // in a list of findings: there is none
+    data_parent *parents;
+    size_t n_parents;
+    double prevalence;      // NAN when not said
     double mask_threshold;  // segment: the least foreground value
     bool says_mask_threshold;
 
-    const char *manifest;  // path
+    const char *manifest;     // path; with known its table or folder
+    const data_known *known;  // or NULL
+    const char *known_images, *known_view, *known_test;
     data_table_rule table;
     const char *npz, *rows;  // paths
     data_shift shift;

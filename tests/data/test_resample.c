@@ -1,6 +1,7 @@
 /*
  * test_resample.c - every step keeps what lies where in the patient
  */
+#include "data/dataset.h"
 #include "data/image.h"
 #include "data/resample.h"
 #include "fixture.h"
@@ -193,6 +194,52 @@ static void another_grid_is_met_at_the_same_places(void **state)
     data_image_clear(&to);
 }
 
+/* Two volumes a case, the second with other voxels, as channels of one spacing. */
+static void a_case_of_two_volumes_is_one_input_of_two_channels(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    data_set *s;
+    char *dir = check_tmpdir();
+    char *ct = fl_path_join(dir, "ct.nii");
+    char *pet = fl_path_join(dir, "pet.nii");
+    float x[8 * 10 * 12];
+    for (int i = 0; i < 8 * 10 * 12; i++) {
+        x[i] = (float)(i % 12 * 100 - 400);  // along the columns
+    }
+    check_ok(data_nifti_write(ct, x, 8, 10, 12, (const double[]){2, 1, 1}, &err), err);
+    for (int i = 0; i < 4 * 5 * 6; i++) {
+        x[i] = (float)(i % 6 * 10);
+    }
+    check_ok(data_nifti_write(pet, x, 4, 5, 6, (const double[]){4, 2, 2}, &err), err);
+    fixture_text(dir, "manifest.csv",
+                 "case,patient,file:ct,file:pet,label\n1,p,ct.nii,pet.nii,0\n");
+    fixture_text(
+        dir, "dataset.yaml",
+        "task: classify\nclasses: {no: 0, yes: 1}\npreprocess: [window: {centre: 0, width: "
+        "800, channel: 1}, spacing: 2.0, crop: [7, 4, 4]]\n");
+    check_ok(data_set_open(&s, dir, NULL, &err), err);
+    const nn_shape *input = &data_set_spec(s)->input;
+    check_int(input->rank, 4);
+    check_int(input->dim[0], 2);
+    check_int(input->dim[1], 7);
+    check_int(input->dim[2], 4);
+    check_int(input->dim[3], 4);
+    check_near(data_set_case(s, 0).spacing_mm[2], 2, 1e-6);
+    float y[2 * 7 * 4 * 4];
+    const size_t first = 0;
+    data_set_batch(s, &first, 1, y);
+    for (int i = 0; i < 4; i++) {
+        /* columns 2i+2 and 2i+3 of CT, averaged: by the window k / 8, clipped */
+        check_near(y[i], fmin((2.5 + 2 * i) / 8, 1), 2e-3);
+        check(y[7 * 16 + i] >= (i == 0 ? 0 : y[7 * 16 + i - 1]));  // PET rises too
+    }
+    data_set_destroy(&s);
+    free(ct);
+    free(pet);
+    check_rmdir(&dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,6 +247,7 @@ int main(void)
         cmocka_unit_test(what_has_no_axes_or_would_not_stay_flat_is_refused),
         cmocka_unit_test(resizing_and_cropping_keep_places),
         cmocka_unit_test(another_grid_is_met_at_the_same_places),
+        cmocka_unit_test(a_case_of_two_volumes_is_one_input_of_two_channels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
