@@ -152,14 +152,7 @@ static bool count_classes(eval_figure *f, const bool *is_positive, const eval_pa
  */
 static double width_for(size_t fewest)
 {
-    static const double student[] = {
-        // 9 to 23 degrees of freedom, 97.5 %
-        2.262157162798, 2.228138851986, 2.200985160092, 2.178812829667, 2.160368656463,
-        2.144786687918, 2.131449545560, 2.119905299221, 2.109815577833, 2.100922040241,
-        2.093024054408, 2.085963447266, 2.079613844728, 2.073873067904, 2.068657610419,
-    };
-    return fewest < EVAL_FEW + sizeof student / sizeof student[0] ? student[fewest - EVAL_FEW]
-                                                                  : EVAL_Z95;
+    return fewest < 25 ? eval_student_quantile((int)fewest - 1) : EVAL_Z95;
 }
 
 /* Standard errors to either side; 0, with the reason in f, when fewer than
@@ -235,6 +228,7 @@ void eval_auc_interval(eval_figure *f, double se, double n_positive, double n_ne
         snprintf(f->method, sizeof f->method, "Newcombe score%s", by_patient ? ", by patient" : "");
         return;
     }
+    f->se = se;
     double centre = logit(f->value);
     double half = width * se / (f->value * (1 - f->value));
     f->ci_low = expit(centre - half);
@@ -280,6 +274,7 @@ void eval_auc_difference(eval_figure *f, const double *score_a, const double *sc
         if (se < no_error) {
             eval_figure_no_interval(f, "both models order the cases alike");
         } else {
+            f->se = se;
             f->ci_low = fmax(-1, f->value - width * se);
             f->ci_high = fmin(1, f->value + width * se);
             snprintf(f->method, sizeof f->method, "%s, paired",

@@ -152,6 +152,7 @@ static void set_figure(eval_figure *f, double value, double se, const eval_cases
         eval_figure_no_interval(f, why);
         return;
     }
+    f->se = se;
     f->ci_low = value - EVAL_Z95 * se;
     f->ci_high = value + EVAL_Z95 * se;
     snprintf(f->method, sizeof f->method, "Wald%s",

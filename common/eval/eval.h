@@ -24,6 +24,7 @@ typedef struct {
                               // n_positive -1 (null) where there is no such class
     char method[48];          // "DeLong, logit scale", "Wilson", "bootstrap 2000" ... or "none"
     char why[96];             // why undefined or without interval; "" otherwise
+    double se;                // standard error of the value; 0 = not known
     char unit[8];             // "mm", "px", "mL" ...; "" where there is none
 } eval_figure;
 

@@ -96,6 +96,9 @@ json_t *eval_figure_json(const eval_figure *f)
     json_object_set_new(json, "n_patients", count_json(f->n_patients));
     json_object_set_new(json, "method", json_string(f->method));
     json_object_set_new(json, "why", json_string(f->why));
+    if (f->se > 0) {
+        json_object_set_new(json, "se", json_real(f->se));
+    }
     if (f->unit[0] != '\0') {
         json_object_set_new(json, "unit", json_string(f->unit));
     }

@@ -13,6 +13,7 @@
 void eval_figure_undefined(eval_figure *f, const char *why)
 {
     f->value = f->ci_low = f->ci_high = NAN;
+    f->se = 0;
     snprintf(f->method, sizeof f->method, "none");
     snprintf(f->why, sizeof f->why, "%s", why);
 }
@@ -20,28 +21,54 @@ void eval_figure_undefined(eval_figure *f, const char *why)
 void eval_figure_no_interval(eval_figure *f, const char *why)
 {
     f->ci_low = f->ci_high = NAN;
+    f->se = 0;
     snprintf(f->method, sizeof f->method, "none");
     snprintf(f->why, sizeof f->why, "%s", why);
 }
 
 /* ------------------------------------------------------------ proportions */
 
-void eval_wilson(double *low, double *high, double p, double n)
+void eval_wilson_at(double *low, double *high, double p, double n, double z)
 {
-    const double z2 = EVAL_Z95 * EVAL_Z95;
+    const double z2 = z * z;
     double centre = (p + z2 / (2 * n)) / (1 + z2 / n);
-    double half = EVAL_Z95 / (1 + z2 / n) * sqrt(p * (1 - p) / n + z2 / (4 * n * n));
+    double half = z / (1 + z2 / n) * sqrt(p * (1 - p) / n + z2 / (4 * n * n));
     // At p = 0 and 1 the formula is exact on paper, not in floating point.
     *low = p <= 0 ? 0 : fmax(0, centre - half);
     *high = p >= 1 ? 1 : fmin(1, centre + half);
 }
 
-/* Cases that would tell as much if each came from a patient of its own. */
-static double effective_n(double p, size_t n, const bool *in, const bool *hit,
-                          const eval_patients *patients, size_t n_patients)
+void eval_wilson(double *low, double *high, double p, double n)
 {
-    if (p <= 0 || p >= 1 || n_patients < 2) {
-        return (double)n_patients;  // no spread to be seen: the worst case
+    eval_wilson_at(low, high, p, n, EVAL_Z95);
+}
+
+typedef struct {
+    size_t n, hits, n_patients;
+} tally;
+
+static tally tally_of(const bool *in, const bool *hit, const eval_patients *patients)
+{
+    tally t = {.n_patients = eval_patients_count(patients, in)};
+    for (size_t i = 0; i < patients->n; i++) {
+        if (in == NULL || in[i]) {
+            t.n++;
+            t.hits += hit[i];
+        }
+    }
+    return t;
+}
+
+/* Cases that would tell as much if each came from a patient of its own. */
+double eval_effective_n(const bool *in, const bool *hit, const eval_patients *patients)
+{
+    tally t = tally_of(in, hit, patients);
+    double n = (double)t.n, p = (double)t.hits / n, G = (double)t.n_patients;
+    if (!patients->repeats) {
+        return n;
+    }
+    if (t.hits == 0 || t.hits == t.n || t.n_patients < 2) {
+        return G;  // no spread to be seen: the worst case
     }
     double *residual = fl_xcalloc(patients->n_patients, sizeof *residual);
     for (size_t i = 0; i < patients->n; i++) {
@@ -54,36 +81,55 @@ static double effective_n(double p, size_t n, const bool *in, const bool *hit,
         sum += residual[g] * residual[g];
     }
     free(residual);
-    double G = (double)n_patients;
-    double variance = G / (G - 1) * sum / ((double)n * (double)n);
-    double design_effect = variance / (p * (1 - p) / (double)n);
-    return (double)n / fmax(1, design_effect);
+    double variance = G / (G - 1) * sum / (n * n);
+    double design_effect = variance / (p * (1 - p) / n);
+    return n / fmax(1, design_effect);
 }
 
 void eval_proportion(eval_figure *f, const bool *in, const bool *hit, const eval_patients *patients,
                      const char *why_empty)
 {
-    size_t n = 0, hits = 0;
-    for (size_t i = 0; i < patients->n; i++) {
-        if (in == NULL || in[i]) {
-            n++;
-            hits += hit[i];
-        }
-    }
-    f->n = (int64_t)n;
-    f->n_patients = (int64_t)eval_patients_count(patients, in);
-    if (n == 0) {
+    tally t = tally_of(in, hit, patients);
+    f->n = (int64_t)t.n;
+    f->n_patients = (int64_t)t.n_patients;
+    if (t.n == 0) {
         eval_figure_undefined(f, why_empty);
         return;
     }
-    f->value = (double)hits / (double)n;
-    double trials = (double)n;
-    if (patients->repeats) {
-        trials = effective_n(f->value, n, in, hit, patients, (size_t)f->n_patients);
-    }
-    eval_wilson(&f->ci_low, &f->ci_high, f->value, trials);
+    f->value = (double)t.hits / (double)t.n;
+    eval_wilson(&f->ci_low, &f->ci_high, f->value, eval_effective_n(in, hit, patients));
     snprintf(f->method, sizeof f->method, "%s",
              patients->repeats ? "Wilson, by patient" : "Wilson");
+}
+
+/* -------------------------------------------------------------- Student's t */
+
+/* The probability that |T| is below t. */
+static double student_within(double t, int df)
+{
+    double angle = atan(t / sqrt(df)), sine = sin(angle), square = cos(angle) * cos(angle);
+    double term = df % 2 ? cos(angle) : 1, sum = 0;
+    for (int k = df % 2 ? 3 : 2; k <= df; k += 2) {
+        sum += term;
+        term *= square * (k - 1) / k;
+    }
+    return df % 2 ? 2 / acos(-1) * (angle + sine * sum) : sine * sum;
+}
+
+double eval_student_p(double t, int df)
+{
+    FL_REQUIRE(df >= 1);
+    return fmin(1, fmax(0, 1 - student_within(fabs(t), df)));
+}
+
+double eval_student_quantile(int df)
+{
+    double low = 0, high = 16;  // of one degree: 12.7
+    for (int i = 0; i < 100; i++) {
+        double middle = (low + high) / 2;
+        *(student_within(middle, df) < 0.95 ? &low : &high) = middle;
+    }
+    return low;
 }
 
 /* -------------------------------------------------------------- bootstrap */
@@ -110,6 +156,18 @@ double eval_quantile(const double *sorted, size_t n, double q)
     return sorted[below] + (at - (double)below) * (sorted[above] - sorted[below]);
 }
 
+static double sd_of(const double *value, size_t n)
+{
+    double mean = 0, squares = 0;
+    for (size_t i = 0; i < n; i++) {
+        mean += value[i] / (double)n;
+    }
+    for (size_t i = 0; i < n; i++) {
+        squares += (value[i] - mean) * (value[i] - mean);
+    }
+    return sqrt(squares / (double)(n - 1));
+}
+
 void eval_percentile(eval_figure *f, double *replicate, size_t n, bool by_patient)
 {
     size_t defined = 0;
@@ -131,5 +189,6 @@ void eval_percentile(eval_figure *f, double *replicate, size_t n, bool by_patien
     }
     f->ci_low = low;
     f->ci_high = high;
+    f->se = sd_of(replicate, defined);
     snprintf(f->method, sizeof f->method, "bootstrap %zu%s", n, by_patient ? ", by patient" : "");
 }

@@ -24,9 +24,17 @@ void eval_figure_undefined(eval_figure *f, const char *why);
 /* The value stands, without interval, and the reason. */
 void eval_figure_no_interval(eval_figure *f, const char *why);
 
+/*
+ * Student's t with df >= 1 whole degrees of freedom: the 97.5 % point, and the
+ * two-sided p-value of t.  In closed form (Abramowitz and Stegun 26.7.3-4).
+ */
+double eval_student_quantile(int df);
+double eval_student_p(double t, int df);
+
 /* Wilson's score interval (1927) of a proportion p seen in n trials; n need
  * not be whole (an effective number of cases). */
 void eval_wilson(double *low, double *high, double p, double n);
+void eval_wilson_at(double *low, double *high, double p, double n, double z);  // z for 1.96
 
 /*
  * The share of the cases with in[i] (NULL = all) that have hit[i]: value,
@@ -36,6 +44,8 @@ void eval_wilson(double *low, double *high, double p, double n);
  */
 void eval_proportion(eval_figure *f, const bool *in, const bool *hit, const eval_patients *patients,
                      const char *why_empty);
+/* Wilson's n of such a share: the cases, or fewer where patients repeat. */
+double eval_effective_n(const bool *in, const bool *hit, const eval_patients *patients);
 
 /*
  * AUC with DeLong's interval (DeLong 1988; midranks after Sun & Xu 2014) on

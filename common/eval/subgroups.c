@@ -14,18 +14,15 @@
 
 #include "base/mem.h"
 #include "eval/eval.h"
+#include "eval/groups.h"
 #include "eval/patients.h"
 #include "eval/stats.h"
-
-static const char unknown[] = "unknown";
-
-enum { MAX_CELLS = 100 };  // a free text with more values makes no subgroups
 
 void eval_band(char *out, size_t n, double value, const double *edges, size_t n_edges)
 {
     FL_REQUIRE(n_edges > 0);
     if (isnan(value)) {
-        snprintf(out, n, "%s", unknown);
+        snprintf(out, n, "%s", EVAL_UNKNOWN);
     } else if (value < edges[0]) {
         snprintf(out, n, "under %g", edges[0]);
     } else if (value >= edges[n_edges - 1]) {
@@ -39,18 +36,11 @@ void eval_band(char *out, size_t n, double value, const double *edges, size_t n_
     }
 }
 
-typedef struct {
-    const char *value;  // borrowed from the caller's array
-    bool *in;           // (n) the cell's labelled cases
-    size_t n_cases, n_patients;
-    bool suppressed;
-} cell;
-
 /* Bands by their number ("under 40" first), then names, "unknown" last. */
 static int by_value(const void *a, const void *b)
 {
-    const char *x = ((const cell *)a)->value, *y = ((const cell *)b)->value;
-    bool last_x = strcmp(x, unknown) == 0, last_y = strcmp(y, unknown) == 0;
+    const char *x = ((const eval_cell *)a)->value, *y = ((const eval_cell *)b)->value;
+    bool last_x = strcmp(x, EVAL_UNKNOWN) == 0, last_y = strcmp(y, EVAL_UNKNOWN) == 0;
     if (last_x != last_y) {
         return last_x ? 1 : -1;
     }
@@ -69,16 +59,15 @@ static int by_value(const void *a, const void *b)
 
 static const char *text_of(const char *value)
 {
-    return value == NULL || value[0] == '\0' ? unknown : value;
+    return value == NULL || value[0] == '\0' ? EVAL_UNKNOWN : value;
 }
 
-/* One cell a distinct value, sorted; the caller's, with every in[].  Stops
- * at MAX_CELLS + 1. */
-static size_t cells_find(cell **out, const char *const *value, const eval_predictions *p)
+/* One cell a distinct value, sorted; stops at EVAL_MAX_CELLS + 1. */
+static size_t find_all(eval_cell **out, const char *const *value, const eval_predictions *p)
 {
-    cell *cells = NULL;
+    eval_cell *cells = NULL;
     size_t n_cells = 0;
-    for (size_t i = 0; i < p->n && n_cells <= MAX_CELLS; i++) {
+    for (size_t i = 0; i < p->n && n_cells <= EVAL_MAX_CELLS; i++) {
         if (p->label[i] < 0) {
             continue;
         }
@@ -88,7 +77,7 @@ static size_t cells_find(cell **out, const char *const *value, const eval_predic
         }
         if (at == n_cells) {
             cells = fl_xrealloc(cells, ++n_cells, sizeof *cells);
-            cells[at] = (cell){.value = text_of(value[i])};
+            cells[at] = (eval_cell){.value = text_of(value[i])};
             cells[at].in = fl_xcalloc(p->n, sizeof *cells[at].in);
         }
         cells[at].in[i] = true;
@@ -141,7 +130,7 @@ void eval_suppressed_why(json_t *entry, int64_t min_cell)
     json_object_set_new(entry, "why", json_string(why));
 }
 
-static void suppress(cell *cells, size_t n_cells, int64_t min_cell)
+static void suppress(eval_cell *cells, size_t n_cells, int64_t min_cell)
 {
     bool *hidden = fl_xcalloc(n_cells, sizeof *hidden);
     int64_t *patients = fl_xcalloc(n_cells, sizeof *patients);
@@ -156,7 +145,26 @@ static void suppress(cell *cells, size_t n_cells, int64_t min_cell)
     free(patients);
 }
 
-static void add_metrics(json_t *entry, const cell *at, const eval_predictions *p, uint64_t seed)
+size_t eval_cells_find(eval_cell **out, const char *const *value, const eval_predictions *p,
+                       int64_t min_cell)
+{
+    size_t n_cells = find_all(out, value, p);
+    if (n_cells <= EVAL_MAX_CELLS) {
+        suppress(*out, n_cells, min_cell);
+    }
+    return n_cells;
+}
+
+void eval_cells_free(eval_cell *cells, size_t n_cells)
+{
+    for (size_t at = 0; at < n_cells; at++) {
+        free(cells[at].in);
+    }
+    free(cells);
+}
+
+static void add_metrics(json_t *entry, const eval_cell *at, const eval_predictions *p,
+                        uint64_t seed)
 {
     eval_metrics metrics;
     int *label = fl_xcalloc(p->n, sizeof *label);
@@ -172,8 +180,7 @@ static void add_metrics(json_t *entry, const cell *at, const eval_predictions *p
     }
 }
 
-/* Text of a hospital's table as JSON; bytes that are no UTF-8 become '?'. */
-static json_t *text_json(const char *text)
+json_t *eval_text_json(const char *text)
 {
     json_t *json = json_string(text);
     if (json == NULL) {
@@ -190,8 +197,8 @@ static json_t *text_json(const char *text)
 static json_t *entry_new(const char *attribute, const char *value)
 {
     json_t *entry = json_object();
-    json_object_set_new(entry, "attribute", text_json(attribute));
-    json_object_set_new(entry, "value", text_json(value));
+    json_object_set_new(entry, "attribute", eval_text_json(attribute));
+    json_object_set_new(entry, "value", eval_text_json(value));
     return entry;
 }
 
@@ -205,15 +212,13 @@ static json_t *suppressed_new(const char *attribute, const char *value)
 void eval_subgroups(json_t *list, const char *attribute, const char *const *value,
                     const eval_predictions *p, int64_t min_cell, uint64_t seed)
 {
-    cell *cells = NULL;
-    size_t n_cells = cells_find(&cells, value, p);
-    bool too_many = n_cells > MAX_CELLS;
+    eval_cell *cells = NULL;
+    size_t n_cells = eval_cells_find(&cells, value, p, min_cell);
+    bool too_many = n_cells > EVAL_MAX_CELLS;
     if (too_many) {
         json_t *entry = suppressed_new(attribute, "any");
         json_object_set_new(entry, "why", json_string("too many different values for subgroups"));
         json_array_append_new(list, entry);
-    } else {
-        suppress(cells, n_cells, min_cell);
     }
     for (size_t at = 0; at < n_cells; at++) {
         if (!too_many && cells[at].suppressed) {
@@ -226,7 +231,6 @@ void eval_subgroups(json_t *list, const char *attribute, const char *const *valu
             add_metrics(entry, &cells[at], p, seed);
             json_array_append_new(list, entry);
         }
-        free(cells[at].in);
     }
-    free(cells);
+    eval_cells_free(cells, n_cells);
 }

@@ -1,0 +1,318 @@
+/*
+ * uncertainty.c - see uncertainty.h
+ */
+#include "eval/uncertainty.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "eval/patients.h"
+#include "eval/stats.h"
+
+static const double smallest_prob = 1e-300;  // its log is finite
+
+// --------------------------------------------------------------- temperature
+
+/* log of sum exp(b log p_k), and the mean and variance of log p_k under it. */
+static double log_sum(double *mean, double *variance, const double *score, size_t K, double b)
+{
+    double top = -INFINITY, sum = 0, first = 0, second = 0;
+    for (size_t k = 0; k < K; k++) {
+        top = fmax(top, b * log(fmax(smallest_prob, score[k])));
+    }
+    for (size_t k = 0; k < K; k++) {
+        double x = log(fmax(smallest_prob, score[k])), w = exp(b * x - top);
+        sum += w;
+        first += w * x;
+        second += w * x * x;
+    }
+    *mean = first / sum;
+    *variance = fmax(0, second / sum - *mean * *mean);
+    return top + log(sum);
+}
+
+void eval_temperature_add(eval_temperature_sums *s, const double *score, const int *label, size_t n,
+                          size_t K, double b)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (label[i] < 0) {
+            continue;
+        }
+        double mean, variance, of_label = log(fmax(smallest_prob, score[i * K + (size_t)label[i]]));
+        s->loss += log_sum(&mean, &variance, score + i * K, K, b) - b * of_label;
+        s->slope += mean - of_label;
+        s->curvature += variance;
+        s->n += 1;
+    }
+}
+
+double eval_temperature_fit(const char **why, const double *score, const int *label, size_t n,
+                            size_t K)
+{
+    double low = 0.01, high = 100;  // b; the slope rises with it
+    eval_temperature_sums at_low = {0}, at_high = {0};
+    eval_temperature_add(&at_low, score, label, n, K, low);
+    eval_temperature_add(&at_high, score, label, n, K, high);
+    *why = at_low.n == 0        ? "no labelled cases"
+           : at_high.slope <= 0 ? "surer scores would always be better on these cases"
+           : at_low.slope >= 0  ? "less sure scores would always be better on these cases"
+                                : NULL;
+    if (*why != NULL) {
+        return NAN;
+    }
+    // Newton's steps where they stay between the bounds, else halving.
+    double b = 1;
+    for (int step = 0; step < 200 && high - low > 1e-15 * b; step++) {
+        eval_temperature_sums s = {0};
+        eval_temperature_add(&s, score, label, n, K, b);
+        *(s.slope < 0 ? &low : &high) = b;
+        double next = b - s.slope / s.curvature;
+        next = next > low && next < high ? next : sqrt(low * high);
+        if (fabs(next - b) <= 1e-14 * b) {
+            return 1 / next;
+        }
+        b = next;
+    }
+    return 1 / b;
+}
+
+void eval_temperature_apply(double *out, const double *score, size_t n, size_t K, double T)
+{
+    FL_REQUIRE(T > 0);
+    for (size_t i = 0; i < n; i++) {
+        double mean, variance, all = log_sum(&mean, &variance, score + i * K, K, 1 / T);
+        for (size_t k = 0; k < K; k++) {
+            out[i * K + k] = exp(log(fmax(smallest_prob, score[i * K + k])) / T - all);
+        }
+    }
+}
+
+// ------------------------------------------------------------------ conformal
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double eval_conformal_quantile(double *nonconformity, size_t n, double alpha)
+{
+    FL_REQUIRE(alpha > 0 && alpha < 1);
+    // (n + 1)(1 - alpha) may be whole on paper and a hair above it here.
+    double rank = ceil((double)(n + 1) * (1 - alpha) - 1e-9);
+    if (rank > (double)n) {
+        return INFINITY;
+    }
+    qsort(nonconformity, n, sizeof *nonconformity, by_value);
+    return nonconformity[rank < 1 ? 0 : (size_t)rank - 1];
+}
+
+size_t eval_conformal_nonconformity(double *out, const double *score, const int *label, size_t n,
+                                    size_t K)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (label[i] >= 0) {
+            out[kept++] = 1 - score[i * K + (size_t)label[i]];
+        }
+    }
+    return kept;
+}
+
+static void set_size_figure(eval_figure *f, const double *size, const eval_patients *p,
+                            uint64_t seed)
+{
+    double sum = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        sum += size[i];
+    }
+    f->value = sum / (double)p->n;
+    if (p->n_patients < EVAL_FEW) {
+        eval_figure_no_interval(f, "too few cases: 10 are needed");
+        return;
+    }
+    size_t n_replicates = eval_n_replicates(p->n);
+    double *replicate = fl_xcalloc(n_replicates, sizeof *replicate);
+    double *weight = fl_xcalloc(p->n, sizeof *weight);
+    double *drawn = fl_xcalloc(p->n_patients, sizeof *drawn);
+    fl_rng rng;
+    fl_rng_init(&rng, seed, "bootstrap", "set size", 0);
+    for (size_t r = 0; r < n_replicates; r++) {
+        double total = 0;
+        eval_patients_resample(weight, drawn, p, &rng);
+        for (size_t i = 0; i < p->n; i++) {
+            replicate[r] += weight[i] * size[i];
+            total += weight[i];
+        }
+        replicate[r] /= total;
+    }
+    eval_percentile(f, replicate, n_replicates, p->repeats);
+    free(replicate);
+    free(weight);
+    free(drawn);
+}
+
+void eval_conformal_judge(eval_conformal *out, const double *score, const int *label,
+                          const int64_t *patient, size_t n, size_t K, double quantile,
+                          uint64_t seed)
+{
+    bool *in_set = fl_xcalloc(n, sizeof *in_set);
+    double *size = fl_xcalloc(n, sizeof *size);
+    int64_t *of = fl_xcalloc(n, sizeof *of);
+    size_t kept = 0, n_empty = 0, n_single = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (label[i] < 0) {
+            continue;
+        }
+        for (size_t k = 0; k < K; k++) {
+            bool in = 1 - score[i * K + k] <= quantile;
+            size[kept] += in;
+            in_set[kept] = in_set[kept] || (in && label[i] == (int)k);
+        }
+        n_empty += size[kept] < 1;
+        n_single += size[kept] == 1;
+        of[kept++] = patient != NULL ? patient[i] : (int64_t)i;
+    }
+    eval_patients patients;
+    eval_patients_init(&patients, of, kept);
+    *out = (eval_conformal){.empty = NAN, .single = NAN};
+    eval_figure none = {.value = NAN, .ci_low = NAN, .ci_high = NAN, .n_positive = -1};
+    out->coverage = out->set_size = none;
+    eval_proportion(&out->coverage, NULL, in_set, &patients, "no cases");
+    out->set_size.n = (int64_t)kept;
+    out->set_size.n_patients = (int64_t)patients.n_patients;
+    if (kept == 0) {
+        eval_figure_undefined(&out->set_size, "no cases");
+    } else {
+        out->empty = (double)n_empty / (double)kept;
+        out->single = (double)n_single / (double)kept;
+        set_size_figure(&out->set_size, size, &patients, seed);
+    }
+    eval_patients_clear(&patients);
+    free(in_set);
+    free(size);
+    free(of);
+}
+
+// ------------------------------------------------------- several predictions
+
+static double entropy_of(const double *score, size_t K)
+{
+    double sum = 0;
+    for (size_t k = 0; k < K; k++) {
+        sum -= score[k] > 0 ? score[k] * log(score[k]) : 0;
+    }
+    return sum;
+}
+
+void eval_members(double *mean, double *entropy, double *information, const double *member,
+                  size_t M, size_t n, size_t K)
+{
+    FL_REQUIRE(M >= 1);
+    double *average = fl_xcalloc(K, sizeof *average);
+    for (size_t i = 0; i < n; i++) {
+        double own = 0;
+        for (size_t k = 0; k < K; k++) {
+            average[k] = 0;
+        }
+        for (size_t m = 0; m < M; m++) {
+            const double *row = member + (m * n + i) * K;
+            own += entropy_of(row, K) / (double)M;
+            for (size_t k = 0; k < K; k++) {
+                average[k] += row[k] / (double)M;
+            }
+        }
+        entropy[i] = entropy_of(average, K);
+        information[i] = fmax(0, entropy[i] - own);  // rounding
+        for (size_t k = 0; k < K && mean != NULL; k++) {
+            mean[i * K + k] = average[k];
+        }
+    }
+    free(average);
+}
+
+// ------------------------------------------------------------ selective calls
+
+void eval_error_detection(eval_figure *out, const double *uncertainty, const bool *wrong,
+                          const int64_t *patient, size_t n)
+{
+    eval_patients patients;
+    eval_patients_init(&patients, patient, n);
+    *out = (eval_figure){.value = NAN, .ci_low = NAN, .ci_high = NAN};
+    eval_auc_figure(out, uncertainty, wrong, &patients);
+    if (isnan(out->value) && n > 0) {
+        eval_figure_undefined(out, out->n_positive == 0 ? "no case is called wrongly"
+                                                        : "every case is called wrongly");
+    }
+    eval_patients_clear(&patients);
+}
+
+typedef struct {
+    double uncertainty;
+    bool wrong;
+} ranked;
+
+static int by_uncertainty(const void *a, const void *b)
+{
+    double x = ((const ranked *)a)->uncertainty, y = ((const ranked *)b)->uncertainty;
+    return (x > y) - (x < y);
+}
+
+static ranked *rank_all(const double *uncertainty, const bool *wrong, size_t n)
+{
+    ranked *order = fl_xcalloc(n, sizeof *order);
+    for (size_t i = 0; i < n; i++) {
+        FL_REQUIRE(!isnan(uncertainty[i]));
+        order[i] = (ranked){uncertainty[i], wrong[i]};
+    }
+    qsort(order, n, sizeof *order, by_uncertainty);
+    return order;
+}
+
+/* Where the group of equal uncertainty ends that begins at first. */
+static size_t group_end(const ranked *order, size_t first, size_t n, double *n_wrong)
+{
+    size_t end = first;
+    *n_wrong = 0;
+    for (; end < n && order[end].uncertainty == order[first].uncertainty; end++) {
+        *n_wrong += order[end].wrong;
+    }
+    return end;
+}
+
+double eval_risk_coverage(double *risk, const double *uncertainty, const bool *wrong, size_t n)
+{
+    ranked *order = rank_all(uncertainty, wrong, n);
+    double before = 0, area = 0, in_group = 0;
+    for (size_t first = 0, end = 0; first < n; first = end) {
+        end = group_end(order, first, n, &in_group);
+        for (size_t i = first; i < end; i++) {
+            double share = (double)(i + 1 - first) / (double)(end - first);
+            risk[i] = (before + share * in_group) / (double)(i + 1);
+            area += risk[i] / (double)n;
+        }
+        before += in_group;
+    }
+    free(order);
+    return n > 0 ? area : NAN;
+}
+
+double eval_refer_share(const double *uncertainty, const bool *wrong, size_t n, double target)
+{
+    ranked *order = rank_all(uncertainty, wrong, n);
+    double n_wrong = 0, in_group = 0;
+    size_t most = 0;
+    for (size_t first = 0, end = 0; first < n; first = end) {
+        end = group_end(order, first, n, &in_group);
+        n_wrong += in_group;
+        if (n_wrong <= target * (double)end * (1 + 1e-12)) {
+            most = end;
+        }
+    }
+    free(order);
+    return n > 0 ? 1 - (double)most / (double)n : NAN;
+}

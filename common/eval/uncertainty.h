@@ -1,0 +1,104 @@
+/*
+ * uncertainty.h - how sure a model is, and whether that means anything
+ *
+ * Pure functions over scores: temperature scaling, conformal prediction sets,
+ * entropy and mutual information of several predictions of a case, and how well
+ * an uncertainty tells the cases that are called wrongly.
+ * Scores are (n, K) probabilities, rows summing to 1; labels are codes, -1 =
+ * unlabelled (left out).
+ */
+#ifndef EVAL_UNCERTAINTY_H
+#define EVAL_UNCERTAINTY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "eval/eval.h"
+
+// --------------------------------------------------------------- temperature
+
+/*
+ * Scores at temperature T are softmax(log score / T), which is softmax(z / T)
+ * of the logits behind them (Guo et al. 2017).  The log loss of labelled cases
+ * is convex in b = 1 / T; its sums at some b add over sites, so that T can be
+ * fitted without a score leaving one.
+ */
+typedef struct {
+    double n, loss, slope, curvature;  // cases; sum of losses, and its derivatives by b
+} eval_temperature_sums;
+
+/* Adds a site's cases at b > 0. */
+void eval_temperature_add(eval_temperature_sums *s, const double *score, const int *label, size_t n,
+                          size_t K, double b);
+
+/*
+ * The temperature of the least log loss on these (validation) cases.  NaN when
+ * there is none between 1/100 and 100: no labelled case, or all called right,
+ * so that surer would always be better; *why says so (else NULL).
+ */
+double eval_temperature_fit(const char **why, const double *score, const int *label, size_t n,
+                            size_t K);
+/* out (n, K) may be score. */
+void eval_temperature_apply(double *out, const double *score, size_t n, size_t K, double T);
+
+// ------------------------------------------------------------------ conformal
+
+enum { EVAL_CONFORMAL_CASES = 200 };  // calibration cases from which a site has its own quantile
+
+/*
+ * The value of rank ceil((n + 1)(1 - alpha)) of n nonconformities, which are
+ * sorted in place (Vovk et al. 2005; Angelopoulos and Bates 2023): a new,
+ * exchangeable case has a greater one with probability alpha at most.  INFINITY
+ * when the rank is above n: everything must be in the set.
+ */
+double eval_conformal_quantile(double *nonconformity, size_t n, double alpha);
+
+/* 1 - score of the label (Sadinle, Lei and Wasserman 2019) of the labelled
+ * cases, into out (n); returns how many. */
+size_t eval_conformal_nonconformity(double *out, const double *score, const int *label, size_t n,
+                                    size_t K);
+
+typedef struct {
+    eval_figure coverage;   // labelled cases whose label is in the set
+    eval_figure set_size;   // mean number of classes in the set
+    double empty, single;   // share of cases with no class, with one
+} eval_conformal;
+
+/* Sets {k: 1 - score_k <= quantile} judged; Wilson and bootstrap by patient. */
+void eval_conformal_judge(eval_conformal *out, const double *score, const int *label,
+                          const int64_t *patient, size_t n, size_t K, double quantile,
+                          uint64_t seed);
+
+// ------------------------------------------------------- several predictions
+
+/*
+ * Of M members' scores (M, n, K), nats: entropy (n) of the mean score, and
+ * mutual information (n) = entropy of the mean - mean of the entropies, what
+ * the members disagree about (Depeweg et al. 2018).  mean (n, K) or NULL.
+ */
+void eval_members(double *mean, double *entropy, double *information, const double *member,
+                  size_t M, size_t n, size_t K);
+
+// ------------------------------------------------------------ selective calls
+
+/* Does uncertainty tell the wrong cases?  AUROC of uncertainty (n) for wrong
+ * (n), with interval; undefined when all are right, or all wrong. */
+void eval_error_detection(eval_figure *out, const double *uncertainty, const bool *wrong,
+                          const int64_t *patient, size_t n);
+
+/*
+ * Cases are kept from the least uncertain on; risk[i] is the expected share of
+ * wrong ones among the first i + 1, cases of equal uncertainty in random order.
+ * risk (n).  Returns the area under it, mean risk over all coverages (AURC,
+ * Geifman et al. 2019); NaN for n = 0.
+ */
+double eval_risk_coverage(double *risk, const double *uncertainty, const bool *wrong, size_t n);
+
+/*
+ * The least share of cases to refer, the most uncertain ones, so that those
+ * kept are wrong in a share of target at most; a group of equal uncertainty
+ * goes as a whole.  1 when no kept set is that good.
+ */
+double eval_refer_share(const double *uncertainty, const bool *wrong, size_t n, double target);
+
+#endif

@@ -1,0 +1,242 @@
+/*
+ * test_uncertainty.c - temperature, conformal sets and selective calls against
+ * scipy and plain numpy (tests/vectors/eval_gaps.py)
+ */
+#include "eval/uncertainty.h"
+
+#include "base/rng.h"
+#include "check.h"
+#include "eval/vectors.h"
+
+static void refer_the_least_sure_and_the_rest_gets_better(void **state)
+{
+    (void)state;
+    const double uncertainty[] = {0.1, 0.2, 0.3, 0.9};
+    const bool wrong[] = {false, false, true, true};
+    double risk[4];
+    double aurc = eval_risk_coverage(risk, uncertainty, wrong, 4);
+    check_near(risk[1], 0, 0);
+    check_near(risk[3], 0.5, 0);
+    check_near(aurc, (0 + 0 + 1.0 / 3 + 0.5) / 4, 1e-15);
+    check_near(eval_refer_share(uncertainty, wrong, 4, 0.34), 0.25, 0);
+    check_near(eval_refer_share(uncertainty, wrong, 4, 0), 0.5, 0);
+}
+
+typedef struct {
+    json_t *all;
+    const json_t *v;
+    size_t n, K, M;
+    double *score, *uncertainty;
+    int *label;
+    bool *wrong;
+} loaded;
+
+static loaded load(void)
+{
+    loaded l = {.all = vectors_read("eval_gaps.json")};
+    size_t n = 0;
+    l.v = json_object_get(l.all, "uncertainty");
+    l.K = (size_t)fl_json_get_int(l.v, "K", 0);
+    l.M = (size_t)fl_json_get_int(l.v, "M", 0);
+    l.score = vectors_numbers(l.v, "score", &n);
+    l.label = vectors_labels(l.v, "label", &l.n);
+    l.uncertainty = vectors_numbers(l.v, "uncertainty", &n);
+    int *wrong = vectors_labels(l.v, "wrong", &n);
+    l.wrong = fl_xcalloc(n, sizeof *l.wrong);
+    for (size_t i = 0; i < n; i++) {
+        l.wrong[i] = wrong[i] != 0;
+    }
+    free(wrong);
+    return l;
+}
+
+static void unload(loaded *l)
+{
+    free(l->score);
+    free(l->uncertainty);
+    free(l->label);
+    free(l->wrong);
+    json_decref(l->all);
+}
+
+static void check_numbers(const double *got, const json_t *v, const char *key)
+{
+    size_t n = 0;
+    double *wanted = vectors_numbers(v, key, &n);
+    for (size_t i = 0; i < n; i++) {
+        check_near(got[i], wanted[i], 1e-9);
+    }
+    free(wanted);
+}
+
+static void the_temperature_is_where_the_log_loss_is_least(void **state)
+{
+    (void)state;
+    loaded l = load();
+    const char *why;
+    double T = eval_temperature_fit(&why, l.score, l.label, l.n, l.K);
+    check(why == NULL);
+    check_near(T, fl_json_get_number(l.v, "temperature"), 1e-9);
+    double *scaled = fl_xcalloc(l.n * l.K, sizeof *scaled);
+    eval_temperature_apply(scaled, l.score, l.n, l.K, T);
+    check_numbers(scaled, l.v, "scaled");
+    // Already at its temperature.
+    check_near(eval_temperature_fit(&why, scaled, l.label, l.n, l.K), 1, 1e-9);
+    // The sums of two halves are the sums of all.
+    eval_temperature_sums whole = {0}, parts = {0};
+    size_t half = l.n / 2;
+    eval_temperature_add(&whole, l.score, l.label, l.n, l.K, 0.7);
+    eval_temperature_add(&parts, l.score, l.label, half, l.K, 0.7);
+    eval_temperature_add(&parts, l.score + half * l.K, l.label + half, l.n - half, l.K, 0.7);
+    check_near(parts.loss, whole.loss, 1e-9);
+    check_near(parts.slope, whole.slope, 1e-9);
+    check_near(parts.n, whole.n, 0);
+    free(scaled);
+    unload(&l);
+}
+
+static void a_temperature_that_has_no_end_says_so(void **state)
+{
+    (void)state;
+    const double right[] = {0.9, 0.1, 0.2, 0.8};
+    const int label[] = {0, 1}, turned[] = {1, 0}, none[] = {-1, -1};
+    const char *why;
+    check_near(eval_temperature_fit(&why, right, label, 2, 2), NAN, 0);
+    check_has(why, "surer scores would always be better");
+    check_near(eval_temperature_fit(&why, right, turned, 2, 2), NAN, 0);
+    check_has(why, "less sure");
+    check_near(eval_temperature_fit(&why, right, none, 2, 2), NAN, 0);
+    check_has(why, "no labelled cases");
+}
+
+static void conformal_sets_equal_the_independent_ones(void **state)
+{
+    (void)state;
+    loaded l = load();
+    double *s = fl_xcalloc(l.n, sizeof *s);
+    const char *key;
+    json_t *wanted;
+    size_t n = eval_conformal_nonconformity(s, l.score, l.label, l.n, l.K);
+    json_object_foreach(json_object_get(l.v, "quantile"), key, wanted) {
+        check_near(eval_conformal_quantile(s, n, strtod(key, NULL)), json_number_value(wanted),
+                   1e-12);
+    }
+    eval_conformal judged;
+    eval_conformal_judge(&judged, l.score, l.label, NULL, l.n, l.K,
+                         eval_conformal_quantile(s, n, 0.1), 1);
+    check_near(judged.coverage.value, fl_json_get_number(l.v, "coverage"), 1e-12);
+    check_near(judged.set_size.value, fl_json_get_number(l.v, "set_size"), 1e-12);
+    check_near(judged.single, fl_json_get_number(l.v, "single"), 1e-12);
+    check_near(judged.empty, fl_json_get_number(l.v, "empty"), 1e-12);
+    check_str(judged.coverage.method, "Wilson");
+    check(judged.set_size.ci_low < judged.set_size.value);
+    free(s);
+    unload(&l);
+}
+
+static void too_few_calibration_cases_put_everything_in_the_set(void **state)
+{
+    (void)state;
+    double s[] = {0.3, 0.1, 0.2};
+    check(isinf(eval_conformal_quantile(s, 3, 0.1)));
+    check_near(eval_conformal_quantile(s, 3, 0.25), 0.3, 0);  // rank 3 of 3
+    check_near(eval_conformal_quantile(s, 3, 0.5), 0.2, 0);
+    check(isinf(eval_conformal_quantile(s, 0, 0.5)));
+    eval_conformal judged;
+    const double score[] = {0.6, 0.4};
+    const int label[] = {1};
+    eval_conformal_judge(&judged, score, label, NULL, 1, 2, INFINITY, 1);
+    check_near(judged.coverage.value, 1, 0);
+    check_near(judged.set_size.value, 2, 0);
+    check_has(judged.set_size.why, "10 are needed");
+    eval_conformal_judge(&judged, score, label, NULL, 0, 2, 0.5, 1);
+    check_str(judged.coverage.why, "no cases");
+}
+
+static void members_disagree_as_the_independent_ones_do(void **state)
+{
+    (void)state;
+    loaded l = load();
+    size_t n = 0;
+    double *member = vectors_numbers(l.v, "member", &n);
+    double *mean = fl_xcalloc(l.n * l.K, sizeof *mean);
+    double *entropy = fl_xcalloc(l.n, sizeof *entropy);
+    double *information = fl_xcalloc(l.n, sizeof *information);
+    eval_members(mean, entropy, information, member, l.M, l.n, l.K);
+    check_numbers(mean, l.v, "mean");
+    check_numbers(entropy, l.v, "entropy");
+    check_numbers(information, l.v, "information");
+    eval_members(NULL, entropy, information, member, 1, l.n, l.K);
+    for (size_t i = 0; i < l.n; i++) {
+        check_near(information[i], 0, 1e-12);  // one agrees with itself
+    }
+    free(member);
+    free(mean);
+    free(entropy);
+    free(information);
+    unload(&l);
+}
+
+static void selective_calls_equal_the_independent_ones(void **state)
+{
+    (void)state;
+    loaded l = load();
+    double *risk = fl_xcalloc(l.n, sizeof *risk);
+    check_near(eval_risk_coverage(risk, l.uncertainty, l.wrong, l.n),
+               fl_json_get_number(l.v, "aurc"), 1e-9);
+    check_numbers(risk, l.v, "risk");
+    eval_figure f;
+    eval_error_detection(&f, l.uncertainty, l.wrong, NULL, l.n);
+    check_near(f.value, fl_json_get_number(l.v, "error_auroc"), 1e-12);
+    check(f.ci_low < f.value && f.value < f.ci_high);
+    const char *key;
+    json_t *wanted;
+    json_object_foreach(json_object_get(l.v, "refer"), key, wanted) {
+        check_near(eval_refer_share(l.uncertainty, l.wrong, l.n, strtod(key, NULL)),
+                   json_number_value(wanted), 1e-12);
+    }
+    memset(l.wrong, 0, l.n * sizeof *l.wrong);
+    eval_error_detection(&f, l.uncertainty, l.wrong, NULL, l.n);
+    check_str(f.why, "no case is called wrongly");
+    free(risk);
+    unload(&l);
+}
+
+/* The order of the cases says nothing; more uncertainty for all changes none. */
+static void selective_calls_see_ranks_only(void **state)
+{
+    (void)state;
+    enum { N = 40 };
+    const uint64_t seed = 5;
+    print_message("seed %llu\n", (unsigned long long)seed);
+    fl_rng rng;
+    fl_rng_init(&rng, seed, "ranks", "", 0);
+    double u[N], turned[N], risk[N], other[N];
+    bool wrong[N], turned_wrong[N];
+    for (int i = 0; i < N; i++) {
+        u[i] = floor(8 * fl_rng_uniform(&rng));  // ties
+        wrong[i] = fl_rng_uniform(&rng) < 0.3;
+    }
+    for (int i = 0; i < N; i++) {
+        turned[N - 1 - i] = exp(u[i]) + 3;
+        turned_wrong[N - 1 - i] = wrong[i];
+    }
+    check_near(eval_risk_coverage(risk, u, wrong, N),
+               eval_risk_coverage(other, turned, turned_wrong, N), 1e-12);
+    check_near(risk[7], other[7], 1e-12);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(refer_the_least_sure_and_the_rest_gets_better),
+        cmocka_unit_test(the_temperature_is_where_the_log_loss_is_least),
+        cmocka_unit_test(a_temperature_that_has_no_end_says_so),
+        cmocka_unit_test(conformal_sets_equal_the_independent_ones),
+        cmocka_unit_test(too_few_calibration_cases_put_everything_in_the_set),
+        cmocka_unit_test(members_disagree_as_the_independent_ones_do),
+        cmocka_unit_test(selective_calls_equal_the_independent_ones),
+        cmocka_unit_test(selective_calls_see_ranks_only),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
