@@ -233,10 +233,12 @@ static int64_t n_patients(const scored *at, size_t n)
 
 /*
  * Neighbouring bins are joined until each group holds min_cell patients; a
- * group is counted in the bin of its mean score.  false when there are not
- * enough patients for one group.
+ * group is counted in the bin of its mean score.  spans: gets [first, last] bin
+ * of each; where in between its cases lie, nobody is told.  false when there
+ * are not enough patients for one group.
  */
-static bool count_groups(int64_t *count, int64_t bins, scored *at, size_t n, int64_t min_cell)
+static bool count_groups(int64_t *count, json_t *spans, int64_t bins, scored *at, size_t n,
+                         int64_t min_cell)
 {
     size_t end[LOCAL_FINE_BINS];  // of each group
     size_t n_groups = 0, start = 0;
@@ -253,7 +255,11 @@ static bool count_groups(int64_t *count, int64_t bins, scored *at, size_t n, int
     }
     end[n_groups - 1] = n;  // those who are left join the last group
     start = 0;
+    int64_t first = 0;
     for (size_t g = 0; g < n_groups; g++) {
+        int64_t last = g + 1 == n_groups ? bins - 1 : bin_of(at[end[g] - 1].score, bins);
+        json_array_append_new(spans, json_pack("[I, I]", (json_int_t)first, (json_int_t)last));
+        first = last + 1;
         double sum = 0;
         for (size_t i = start; i < end[g]; i++) {
             sum += at[i].score;
@@ -293,12 +299,13 @@ json_t *local_histogram(const task_scores *s, const data_spec *spec, int64_t bin
     }
     scored *at = fl_xcalloc(s->n, sizeof *at);
     int64_t *count[2];  // negatives, positives
+    json_t *spans[2] = {json_array(), json_array()};
     bool may_leave = true;
     for (int c = 0; c < 2; c++) {
         count[c] = fl_xcalloc((size_t)bins, sizeof *count[c]);
         size_t n = take_class(at, s, (size_t)spec->positive, c == 1);
         if (bins <= LOCAL_FINE_BINS) {
-            may_leave &= count_groups(count[c], bins, at, n, min_cell);
+            may_leave &= count_groups(count[c], spans[c], bins, at, n, min_cell);
         } else {
             for (size_t i = 0; i < n; i++) {
                 eval_histogram(count[c], (size_t)bins, &at[i].score, 1);
@@ -311,7 +318,14 @@ json_t *local_histogram(const task_scores *s, const data_spec *spec, int64_t bin
         json_object_set_new(json, "bins", json_integer(bins));
         json_object_set_new(json, "negatives", counts_json(count[0], bins));
         json_object_set_new(json, "positives", counts_json(count[1], bins));
+        if (bins <= LOCAL_FINE_BINS) {
+            json_object_set_new(
+                json, "spans",
+                json_pack("{s:O, s:O}", "negatives", spans[0], "positives", spans[1]));
+        }
     }
+    json_decref(spans[0]);
+    json_decref(spans[1]);
     free(count[0]);
     free(count[1]);
     free(at);

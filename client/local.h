@@ -86,7 +86,10 @@ fl_status local_baseline(local *l, float *params, local_progress *progress,
  * Histogram of a two-class model's scores: {"bins", "negatives", "positives"},
  * or NULL when there is nothing that may be said.  With LOCAL_FINE_BINS or
  * fewer, neighbouring bins are joined until every count is of min_cell patients
- * or more; a finer one was allowed by name and is left as it is.  New reference.
+ * or more, and counted where their mean score is; "spans" says from which bin
+ * to which each count reaches: {"negatives": [[first, last] ...], "positives"},
+ * in the order of the counts that are not 0.  A finer histogram was allowed by
+ * name and is left as it is.  New reference.
  */
 enum { LOCAL_FINE_BINS = 20 };
 json_t *local_histogram(const task_scores *s, const data_spec *spec, int64_t bins,

@@ -120,6 +120,7 @@ static fl_status score_model(errand *e, fl_err *err)
         histogram = local_histogram(&scores, &l->job.data,
                                     policy_bins(e->policy, w->order.histogram_bins),
                                     l->job.evaluation.min_cell);
+        json_object_del(histogram, "spans");  // of use for the test figures only
     }
     st = put_json(e, histogram, err);
     json_decref(histogram);

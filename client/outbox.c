@@ -101,18 +101,30 @@ static fl_status check_histogram(const policy *p, const json_t *histogram, fl_er
 }
 
 /* Small cells were suppressed where they were made; nothing leaves on trust. */
-static fl_status check_cells(const policy *p, const json_t *site, fl_err *err)
+static fl_status check_list(const policy *p, const json_t *site, const char *list, const char *key,
+                            fl_err *err)
 {
-    const json_t *groups = json_object_get(site, "subgroups");
-    for (size_t i = 0; i < json_array_size(groups); i++) {
-        const json_t *n = json_object_get(json_array_get(groups, i), "n");
+    const json_t *cells = json_object_get(site, list);
+    for (size_t i = 0; i < json_array_size(cells); i++) {
+        const json_t *n = json_object_get(json_array_get(cells, i), key);
         if (json_is_integer(n) && json_integer_value(n) < p->min_cell) {
-            return fl_fail(err, FL_EDENIED,
-                           "a subgroup of %lld cases is below the policy's min_cell",
+            return fl_fail(err, FL_EDENIED, "%s: %lld cases are below the policy's min_cell", list,
                            (long long)json_integer_value(n));
         }
     }
     return FL_OK;
+}
+
+static fl_status check_cells(const policy *p, const json_t *site, fl_err *err)
+{
+    fl_status st;
+    if ((st = check_list(p, site, "subgroups", "n", err)) != FL_OK ||
+        (st = check_list(p, site, "by_class", "n", err)) != FL_OK ||
+        (st = check_list(p, site, "calibration", "n", err)) != FL_OK ||
+        (st = check_list(p, site, "disparities", "n", err)) != FL_OK) {
+        return st;
+    }
+    return check_list(p, site, "disparities", "n_other", err);
 }
 
 static fl_status check_document(const contents *c, const policy *p, fed_order_kind kind,

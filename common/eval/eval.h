@@ -107,6 +107,17 @@ void eval_histogram(int64_t *bins, size_t n_bins, const double *score, size_t n)
 double eval_histogram_auc(const int64_t *negatives, const int64_t *positives, size_t n_bins,
                           double *half_width);
 
+/* n cases of a class whose scores lie in the bins first to last. */
+typedef struct {
+    size_t first, last;
+    int64_t n;
+} eval_span;
+
+/* Where the AUC of scores lies of which only this is known (bins below n_bins),
+ * of any number of sites: exact, nothing is assumed.  NaN without a class. */
+void eval_span_bounds(double *low, double *high, const eval_span *negatives, size_t n_negatives,
+                      const eval_span *positives, size_t n_positives, size_t n_bins);
+
 /* The same with DeLong's interval of the binned scores, for what is known of
  * several sites' cases together.  Every case counts as its own patient. */
 void eval_histogram_figure(eval_figure *out, const int64_t *negatives, const int64_t *positives,

@@ -6,7 +6,9 @@
  * validation data before any test split is opened.
  */
 #include <math.h>
+#include <stdlib.h>
 
+#include "base/mem.h"
 #include "eval/eval.h"
 #include "eval/stats.h"
 
@@ -109,6 +111,42 @@ double eval_histogram_auc(const int64_t *negatives, const int64_t *positives, si
         *half_width = all > 0 ? tied / all / 2 : NAN;
     }
     return all > 0 ? pairs / all : NAN;
+}
+
+/*
+ * A pair is surely in order when the positive's first bin is above the
+ * negative's last, surely not when its last is below the negative's first, and
+ * undecided where they overlap.
+ */
+void eval_span_bounds(double *low, double *high, const eval_span *negatives, size_t n_negatives,
+                      const eval_span *positives, size_t n_positives, size_t n_bins)
+{
+    // Negatives whose last bin is below b; whose first bin is above b - 1.
+    double *ends_below = fl_xcalloc(n_bins + 1, sizeof *ends_below);
+    double *begins_from = fl_xcalloc(n_bins + 2, sizeof *begins_from);
+    double all_negatives = 0, all_positives = 0, sure = 0, impossible = 0;
+    for (size_t i = 0; i < n_negatives; i++) {
+        FL_REQUIRE(negatives[i].first <= negatives[i].last && negatives[i].last < n_bins);
+        ends_below[negatives[i].last + 1] += (double)negatives[i].n;
+        begins_from[negatives[i].first] += (double)negatives[i].n;
+        all_negatives += (double)negatives[i].n;
+    }
+    for (size_t b = 1; b <= n_bins; b++) {
+        ends_below[b] += ends_below[b - 1];
+        begins_from[n_bins - b] += begins_from[n_bins - b + 1];
+    }
+    for (size_t i = 0; i < n_positives; i++) {
+        FL_REQUIRE(positives[i].first <= positives[i].last && positives[i].last < n_bins);
+        double n = (double)positives[i].n;
+        all_positives += n;
+        sure += n * ends_below[positives[i].first];
+        impossible += n * begins_from[positives[i].last + 1];
+    }
+    double pairs = all_negatives * all_positives;
+    *low = pairs > 0 ? sure / pairs : NAN;
+    *high = pairs > 0 ? 1 - impossible / pairs : NAN;
+    free(ends_below);
+    free(begins_from);
 }
 
 /*

@@ -289,6 +289,12 @@ static void a_histogram_counts_every_case_and_shows_no_small_cell(void **state)
     check_int(bin(h, "negatives", 6), 14);
     check_int(bin(h, "negatives", 9), 0);
     check_int(bin(h, "positives", 9), 10);
+    // Which bins each count is of: 0, and 1 to the end.
+    const json_t *spans = json_object_get(h, "spans");
+    const json_t *second = json_array_get(json_object_get(spans, "negatives"), 1);
+    check_int(json_array_size(json_object_get(spans, "negatives")), 2);
+    check_int(json_integer_value(json_array_get(second, 0)), 1);
+    check_int(json_integer_value(json_array_get(second, 1)), 9);
     json_decref(h);
 
     // Two cases of one patient are one patient: nine are too few.

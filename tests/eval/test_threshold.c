@@ -1,6 +1,7 @@
 /*
  * test_threshold.c - what histograms of scores tell
  */
+#include "base/rng.h"
 #include "check.h"
 #include "eval/eval.h"
 #include "eval/vectors.h"
@@ -92,6 +93,93 @@ static void a_score_on_an_edge_is_in_the_bin_above(void **state)
     }
 }
 
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* As a site counts before anything leaves: neighbouring bins of a class are
+ * joined until they hold min_cell cases.  score is sorted. */
+static size_t join_bins(eval_span *span, double *score, size_t n, size_t n_bins, size_t min_cell)
+{
+    size_t n_spans = 0, first = 0;
+    qsort(score, n, sizeof *score, by_value);
+    for (size_t i = 0, in_span = 0; i < n; i++) {
+        size_t bin = (size_t)fmin((double)n_bins - 1, floor(score[i] * (double)n_bins));
+        size_t next = i + 1 < n
+                          ? (size_t)fmin((double)n_bins - 1, floor(score[i + 1] * (double)n_bins))
+                          : n_bins;
+        in_span++;
+        if (next != bin && (in_span >= min_cell || (i + 1 == n && n_spans == 0))) {
+            span[n_spans++] = (eval_span){first, bin, (int64_t)in_span};
+            first = bin + 1;
+            in_span = 0;
+        } else if (i + 1 == n) {
+            span[n_spans - 1].last = n_bins - 1;
+            span[n_spans - 1].n += (int64_t)in_span;
+        }
+    }
+    return n_spans;
+}
+
+/* Whatever the scores of two sites are, bins of 20 hold the AUC of all ranked
+ * together within their bounds, and 1,000 bins are within .002 of it. */
+static void the_bounds_hold_the_auc_of_all_scores(void **state)
+{
+    (void)state;
+    enum { MOST = 600, BINS = 20, FINE = 1000, ROUNDS = 200 };
+    static double score[2][MOST], all[2 * MOST];
+    static int label[2 * MOST];
+    const uint64_t seed = 20;
+    print_message("seed %llu\n", (unsigned long long)seed);
+    fl_rng rng;
+    fl_rng_init(&rng, seed, "bounds", "", 0);
+    double worst = 0;
+    for (int r = 0; r < ROUNDS; r++) {
+        eval_span span[2][2 * BINS];
+        size_t n_spans[2] = {0, 0}, n_all = 0;
+        int64_t fine[2][FINE] = {{0}};
+        double shape = 0.3 + 3 * fl_rng_uniform(&rng), gap = 2 * fl_rng_uniform(&rng);
+        for (int site = 0; site < 2; site++) {
+            for (int y = 0; y < 2; y++) {
+                size_t n = 20 + fl_rng_below(&rng, MOST / 2 - 20);
+                for (size_t i = 0; i < n; i++) {
+                    double x = fl_rng_normal(&rng) * shape + gap * y + 0.3 * site;
+                    score[y][i] = 1 / (1 + exp(-x));
+                    all[n_all] = score[y][i];
+                    label[n_all++] = y;
+                }
+                eval_histogram(fine[y], FINE, score[y], n);
+                n_spans[y] += join_bins(span[y] + n_spans[y], score[y], n, BINS, 10);
+            }
+        }
+        double exact = eval_auc(all, label, n_all), low, high, half_width;
+        eval_span_bounds(&low, &high, span[0], n_spans[0], span[1], n_spans[1], BINS);
+        if (!(low <= exact && exact <= high)) {
+            check_fail("round %d: %.6f is not in [%.6f, %.6f]", r, exact, low, high);
+        }
+        double of_fine = eval_histogram_auc(fine[0], fine[1], FINE, &half_width);
+        check(fabs(of_fine - exact) <= half_width + 1e-12);
+        worst = fmax(worst, fabs(of_fine - exact));
+    }
+    print_message("1,000 bins: at most %.5f away\n", worst);
+    check(worst <= 0.002);
+}
+
+static void bounds_of_what_overlaps_and_what_does_not(void **state)
+{
+    (void)state;
+    const eval_span negatives[] = {{0, 1, 10}, {2, 4, 30}}, positives[] = {{4, 4, 5}, {1, 1, 5}};
+    double low, high;
+    eval_span_bounds(&low, &high, negatives, 2, positives, 2, 5);
+    // Of 400 pairs 50 are surely in order, 150 surely not; 200 overlap.
+    check_near(low, 50.0 / 400, 1e-15);
+    check_near(high, 250.0 / 400, 1e-15);
+    eval_span_bounds(&low, &high, negatives, 0, positives, 2, 5);
+    check_near(low, NAN, 0);
+}
+
 static void without_a_class_there_is_no_threshold(void **state)
 {
     (void)state;
@@ -118,6 +206,8 @@ int main(void)
         cmocka_unit_test(a_threshold_from_two_sites_histograms),
         cmocka_unit_test(histograms_equal_the_independent_ones),
         cmocka_unit_test(a_score_on_an_edge_is_in_the_bin_above),
+        cmocka_unit_test(the_bounds_hold_the_auc_of_all_scores),
+        cmocka_unit_test(bounds_of_what_overlaps_and_what_does_not),
         cmocka_unit_test(without_a_class_there_is_no_threshold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
