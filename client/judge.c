@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "eval/calibration.h"
+#include "eval/disparity.h"
 #include "eval/eval.h"
 
 enum { MAX_LOOKS_BYTES = 1 << 20 };
@@ -127,48 +128,86 @@ static void hide_small_values(json_t *groups)
     }
 }
 
-static void add_subgroup(json_t *list, const local *l, const judged *global,
-                         const job_subgroup *group, size_t attribute)
+enum { BAND_BYTES = 64 };
+
+/* The test cases' values of one attribute that the job asks for. */
+typedef struct {
+    const data_attribute *attribute;
+    const char **value;        // (n)
+    char (*band)[BAND_BYTES];  // (n) what the values of a number point to
+} grouped;
+
+static grouped grouped_new(const local *l, const task_scores *s, const job_subgroup *group,
+                           size_t attribute)
 {
-    enum { BAND_BYTES = 64 };
-    const data_attribute *a = &l->job.data.attributes[attribute];
-    const task_scores *s = &global->scores;
-    const char **value = fl_xcalloc(s->n, sizeof *value);
-    char(*band)[BAND_BYTES] = fl_xcalloc(s->n, sizeof *band);
+    grouped g = {.attribute = &l->job.data.attributes[attribute],
+                 .value = fl_xcalloc(s->n, sizeof *g.value),
+                 .band = fl_xcalloc(s->n, sizeof *g.band)};
     for (size_t i = 0; i < s->n; i++) {
-        value[i] = data_set_case(l->set, s->index[i]).attributes[attribute];
-        if (a->kind == DATA_ATTR_NUMBER) {
-            double number = value[i][0] == '\0' ? NAN : strtod(value[i], NULL);
-            eval_band(band[i], BAND_BYTES, number, group->edges, group->n_edges);
-            value[i] = band[i];
+        g.value[i] = data_set_case(l->set, s->index[i]).attributes[attribute];
+        if (g.attribute->kind == DATA_ATTR_NUMBER) {
+            double number = g.value[i][0] == '\0' ? NAN : strtod(g.value[i], NULL);
+            eval_band(g.band[i], BAND_BYTES, number, group->edges, group->n_edges);
+            g.value[i] = g.band[i];
         }
     }
-    eval_predictions p = task_predictions(s, &l->job.data, global->threshold);
-    json_t *cells = json_array();
-    eval_subgroups(cells, group->name, value, &p, l->job.evaluation.min_cell, l->job.seed);
-    if (a->kind == DATA_ATTR_TEXT) {
-        hide_small_values(cells);
-    }
-    json_array_extend(list, cells);
-    json_decref(cells);
-    free(band);
-    free(value);
+    return g;
 }
 
-static json_t *subgroups_json(const local *l, const judged *global, local_progress *progress)
+/* The job's subgroups, in its order; the caller's. */
+static grouped *find_groups(size_t *n_out, const local *l, const task_scores *s)
 {
     const data_spec *spec = &l->job.data;
-    json_t *list = json_array();
-    for (size_t g = 0; g < l->job.evaluation.n_subgroups && spec->task == DATA_CLASSIFY; g++) {
+    size_t n = 0;
+    grouped *groups = fl_xcalloc(l->job.evaluation.n_subgroups, sizeof *groups);
+    for (size_t g = 0; g < l->job.evaluation.n_subgroups; g++) {
         const job_subgroup *group = &l->job.evaluation.subgroups[g];
         for (size_t a = 0; a < spec->n_attributes; a++) {
             if (strcmp(spec->attributes[a].name, group->name) == 0) {
-                add_subgroup(list, l, global, group, a);
-                local_step(progress);
+                groups[n++] = grouped_new(l, s, group, a);
+                break;
             }
         }
     }
-    return list;
+    *n_out = n;
+    return groups;
+}
+
+/* Subgroups, pairs of them where every cell may be shown, and how they differ. */
+static void put_subgroups(json_t *site, const local *l, const judged *global,
+                          local_progress *progress)
+{
+    const job_evaluation *e = &l->job.evaluation;
+    json_t *list = json_array();
+    json_object_set_new(site, "subgroups", list);
+    if (l->job.data.task != DATA_CLASSIFY) {
+        return;
+    }
+    size_t n = 0;
+    grouped *groups = find_groups(&n, l, &global->scores);
+    eval_attribute *attributes = fl_xcalloc(n, sizeof *attributes);
+    eval_predictions p = task_predictions(&global->scores, &l->job.data, global->threshold);
+    for (size_t g = 0; g < n; g++) {
+        const char *name = groups[g].attribute->name;
+        json_t *cells = json_array();
+        attributes[g] = (eval_attribute){name, groups[g].value};
+        eval_subgroups(cells, name, groups[g].value, &p, e->min_cell, l->job.seed);
+        if (groups[g].attribute->kind == DATA_ATTR_TEXT) {
+            hide_small_values(cells);
+        }
+        json_array_extend(list, cells);
+        json_decref(cells);
+        local_step(progress);
+    }
+    eval_subgroup_pairs(list, attributes, n, &p, e->min_cell, l->job.seed);
+    json_object_set_new(site, "disparities", eval_disparities(attributes, n, &p, e->min_cell));
+    local_step(progress);
+    for (size_t g = 0; g < n; g++) {
+        free(groups[g].value);
+        free(groups[g].band);
+    }
+    free(groups);
+    free(attributes);
 }
 
 // ----------------------------------------------------------------- the element
@@ -260,7 +299,7 @@ static void put_figures(json_t *site, const local *l, const judged *global, cons
     } else if (spec->task == DATA_CLASSIFY || spec->task == DATA_MULTILABEL) {
         json_object_set_new(site, "by_class", by_class_json(l, global));
     }
-    json_object_set_new(site, "subgroups", subgroups_json(l, global, progress));
+    put_subgroups(site, l, global, progress);
     json_object_set_new(site, "benefit", benefit_json(l, global, own, progress));
 }
 

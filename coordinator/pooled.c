@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "coordinator/across.h"
 #include "eval/eval.h"
 #include "eval/stats.h"
 
@@ -33,8 +34,7 @@ static counts sum_counts(const json_t *sites)
     counts c = {0};
     size_t i;
     json_t *site;
-    json_array_foreach(sites, i, site)
-    {
+    json_array_foreach(sites, i, site) {
         const json_t *one = at(site, "confusion", "global");
         if (json_is_object(one)) {
             c.any = true;
@@ -119,8 +119,7 @@ static void add_accuracy(json_t *figures, const json_t *sites)
     int64_t n = 0, patients = 0;
     size_t i;
     json_t *site;
-    json_array_foreach(sites, i, site)
-    {
+    json_array_foreach(sites, i, site) {
         const json_t *f = global_figure(site, "accuracy");
         double value = fl_json_get_number(f, "value");
         int64_t cases = fl_json_get_int(f, "n", 0);
@@ -139,57 +138,90 @@ static size_t common_bins(const json_t *sites)
 {
     size_t common = 0, i;
     json_t *site;
-    json_array_foreach(sites, i, site)
-    {
+    json_array_foreach(sites, i, site) {
         size_t bins = (size_t)fl_json_get_int(json_object_get(site, "histogram"), "bins", 0);
         common = bins > 0 && (common == 0 || bins < common) ? bins : common;
     }
     return common;
 }
 
-static size_t add_histogram(const json_t *site, size_t common, int64_t *negatives,
-                            int64_t *positives)
+/* Everything that is known of the sites' scores, in bins that all share. */
+typedef struct {
+    size_t bins;
+    int64_t *count[2];  // (bins) negatives, positives
+    eval_span *span[2];
+    size_t n_spans[2];
+} scores;
+
+/* A site's counts of one class and the bins that each reaches over: its own,
+ * where the site does not say. */
+static void add_class(scores *s, int class, const json_t *of_bin, const json_t *spans, size_t bins)
 {
+    size_t ratio = bins / s->bins, seen = 0;
+    for (size_t k = 0; k < bins; k++) {
+        int64_t n = json_integer_value(json_array_get(of_bin, k));
+        const json_t *span = n > 0 ? json_array_get(spans, seen++) : NULL;
+        size_t first = k, last = k;
+        if (span != NULL) {
+            first = (size_t)json_integer_value(json_array_get(span, 0));
+            last = (size_t)json_integer_value(json_array_get(span, 1));
+        }
+        s->count[class][k / ratio] += n;
+        if (n > 0) {
+            size_t at = s->n_spans[class]++;
+            s->span[class] = fl_xrealloc(s->span[class], at + 1, sizeof *s->span[class]);
+            s->span[class][at] = (eval_span){first / ratio, last / ratio, n};
+        }
+    }
+}
+
+static size_t add_histogram(scores *s, const json_t *site)
+{
+    static const char *const classes[] = {"negatives", "positives"};
     const json_t *h = json_object_get(site, "histogram");
     size_t bins = (size_t)fl_json_get_int(h, "bins", 0);
-    if (bins == 0 || bins % common != 0) {
+    if (bins == 0 || bins % s->bins != 0) {
         return 0;
     }
-    for (size_t k = 0; k < bins; k++) {
-        negatives[k / (bins / common)] += json_integer_value(
-            json_array_get(json_object_get(h, "negatives"), k));
-        positives[k / (bins / common)] += json_integer_value(
-            json_array_get(json_object_get(h, "positives"), k));
+    for (int c = 0; c < 2; c++) {
+        add_class(s, c, json_object_get(h, classes[c]), at(h, "spans", classes[c]), bins);
     }
     return 1;
 }
 
-/* Returns the half width of what the bins leave open; NAN without histograms. */
-static double add_auc(json_t *figures, const json_t *sites)
+/* Sets the AUC and, in pooled, where the exact one lies. */
+static void add_auc(json_t *figures, json_t *pooled, const json_t *sites)
 {
-    size_t common = common_bins(sites), used = 0, i;
-    double half_width = NAN;
-    if (common == 0) {
-        return NAN;
+    scores s = {.bins = common_bins(sites)};
+    size_t used = 0, i;
+    double low = NAN, high = NAN;
+    json_object_set_new(pooled, "auc_half_width", json_null());
+    if (s.bins == 0) {
+        return;
     }
-    int64_t *negatives = fl_xcalloc(common, sizeof *negatives),
-            *positives = fl_xcalloc(common, sizeof *positives);
+    s.count[0] = fl_xcalloc(s.bins, sizeof *s.count[0]);
+    s.count[1] = fl_xcalloc(s.bins, sizeof *s.count[1]);
     json_t *site;
-    json_array_foreach(sites, i, site)
-    {
-        used += add_histogram(site, common, negatives, positives);
+    json_array_foreach(sites, i, site) {
+        used += add_histogram(&s, site);
     }
     eval_figure f;
-    double auc = eval_histogram_auc(negatives, positives, common, &half_width);
-    eval_histogram_figure(&f, negatives, positives, common);
-    if (!isnan(auc) && used < json_array_size(sites)) {
-        snprintf(f.why, sizeof f.why, "from histograms of %zu of %zu sites", used,
-                 json_array_size(sites));
+    eval_histogram_figure(&f, s.count[0], s.count[1], s.bins);
+    if (!isnan(f.value)) {
+        eval_span_bounds(&low, &high, s.span[0], s.n_spans[0], s.span[1], s.n_spans[1], s.bins);
+        json_object_set_new(pooled, "auc_half_width",
+                            json_real(fmax(f.value - low, high - f.value)));
+        json_object_set_new(pooled, "auc_bounds", json_pack("[f, f]", low, high));
+        if (used < json_array_size(sites)) {
+            snprintf(f.why, sizeof f.why, "from histograms of %zu of %zu sites", used,
+                     json_array_size(sites));
+        }
     }
     json_object_set_new(figures, "auc", eval_figure_json(&f));
-    free(negatives);
-    free(positives);
-    return isnan(auc) ? NAN : half_width;
+    for (int c = 0; c < 2; c++) {
+        free(s.count[c]);
+        free(s.span[c]);
+    }
 }
 
 json_t *pooled_build(const json_t *sites, const json_t *missing)
@@ -201,12 +233,14 @@ json_t *pooled_build(const json_t *sites, const json_t *missing)
     } else {
         add_accuracy(figures, sites);
     }
-    double half_width = add_auc(figures, sites);
     json_t *names = json_copy((json_t *)missing);
-    return json_pack(
-        "{s:o, s:s, s:o, s:o}", "global", figures, "method",
+    json_t *pooled = json_pack(
+        "{s:o, s:s, s:o}", "global", figures, "method",
         "sums of the sites' confusion counts and score histograms, each at the frozen threshold",
-        "missing", names, "auc_half_width", fl_json_number(half_width));
+        "missing", names);
+    add_auc(figures, pooled, sites);
+    across_add(pooled, sites);
+    return pooled;
 }
 
 // ----------------------------------------------------------------- fairness
@@ -217,10 +251,8 @@ static void add_subgroup_gaps(json_t *gaps, const json_t *site)
     size_t i, k;
     json_t *a, *b;
     json_t *groups = json_object_get(site, "subgroups");
-    json_array_foreach(groups, i, a)
-    {
-        json_array_foreach(groups, k, b)
-        {
+    json_array_foreach(groups, i, a) {
+        json_array_foreach(groups, k, b) {
             const char *attribute = fl_json_get_string(a, "attribute", "");
             double x = fl_json_get_number(json_object_get(a, "auc"), "value");
             double y = fl_json_get_number(json_object_get(b, "auc"), "value");
@@ -240,8 +272,7 @@ static size_t read_values(double *value, const json_t *sites, const char *metric
 {
     size_t i, defined = 0;
     json_t *site;
-    json_array_foreach(sites, i, site)
-    {
+    json_array_foreach(sites, i, site) {
         value[i] = fl_json_get_number(global_figure(site, metric), "value");
         defined += !isnan(value[i]);
     }
@@ -261,8 +292,7 @@ json_t *pooled_fairness(const json_t *sites)
     eval_fairness_of(&f, value, n, true);
     json_t *gaps = json_object();
     json_t *site;
-    json_array_foreach(sites, i, site)
-    {
+    json_array_foreach(sites, i, site) {
         add_subgroup_gaps(gaps, site);
     }
     const char *worst = f.worst_site < 0

@@ -8,8 +8,13 @@
 
 #include "base/json.h"
 
-/* {"global": {METRIC: FIGURE}, "method", "missing": [site...], "auc_half_width"} of the
- * elements of "sites".  missing: names without test figures, borrowed.  New reference. */
+/*
+ * {"global": {METRIC: FIGURE}, "method", "missing": [site...], "auc_half_width",
+ * "auc_bounds", "across_sites", "benefit_across_sites"} of the elements of "sites".
+ * auc_bounds: the AUC of all scores ranked together lies within, whatever the
+ * histograms do not tell; no further than auc_half_width from the figure's value.
+ * missing: names without test figures, borrowed.  New reference.
+ */
 json_t *pooled_build(const json_t *sites, const json_t *missing);
 /* "fairness" of the global model's AUC, or of its accuracy where no site has one. */
 json_t *pooled_fairness(const json_t *sites);

@@ -470,3 +470,51 @@ json_t *eval_disparities(const eval_attribute *attributes, size_t n_attributes,
     correct(list);
     return list;
 }
+
+/* ----------------------------------------------------------- two attributes */
+
+static bool all_may_be_shown(const char *const *value, const eval_predictions *p, int64_t min_cell)
+{
+    eval_cell *cells = NULL;
+    size_t n_cells = eval_cells_find(&cells, value, p, min_cell);
+    bool shown = n_cells >= 2 && n_cells <= EVAL_PAIR_CELLS;
+    for (size_t at = 0; at < n_cells; at++) {
+        shown = shown && !cells[at].suppressed;
+    }
+    eval_cells_free(cells, n_cells);
+    return shown;
+}
+
+static void add_pair(json_t *list, const eval_attribute *a, const eval_attribute *b,
+                     const eval_predictions *p, int64_t min_cell, uint64_t seed)
+{
+    if (!all_may_be_shown(a->value, p, min_cell) || !all_may_be_shown(b->value, p, min_cell)) {
+        return;
+    }
+    char **value = fl_xcalloc(p->n, sizeof *value);
+    char *name = fl_xasprintf("%s and %s", a->name, b->name);
+    for (size_t i = 0; i < p->n; i++) {
+        const char *x = a->value[i], *y = b->value[i];
+        value[i] = fl_xasprintf("%s, %s", x != NULL && *x != '\0' ? x : EVAL_UNKNOWN,
+                                y != NULL && *y != '\0' ? y : EVAL_UNKNOWN);
+    }
+    const char *const *values = (const char *const *)value;
+    if (all_may_be_shown(values, p, min_cell)) {
+        eval_subgroups(list, name, values, p, min_cell, seed);
+    }
+    for (size_t i = 0; i < p->n; i++) {
+        free(value[i]);
+    }
+    free(value);
+    free(name);
+}
+
+void eval_subgroup_pairs(json_t *list, const eval_attribute *attributes, size_t n_attributes,
+                         const eval_predictions *p, int64_t min_cell, uint64_t seed)
+{
+    for (size_t a = 0; a < n_attributes; a++) {
+        for (size_t b = a + 1; b < n_attributes; b++) {
+            add_pair(list, &attributes[a], &attributes[b], p, min_cell, seed);
+        }
+    }
+}

@@ -41,6 +41,15 @@ typedef struct {
 json_t *eval_disparities(const eval_attribute *attributes, size_t n_attributes,
                          const eval_predictions *p, int64_t min_cell);
 
+/*
+ * Subgroups of two attributes together ("sex and age", "F, 40-60"), as
+ * eval_subgroups: for each pair of attributes of which every cell, unknown
+ * included, may be shown and there are at most EVAL_PAIR_CELLS.
+ */
+enum { EVAL_PAIR_CELLS = 12 };
+void eval_subgroup_pairs(json_t *list, const eval_attribute *attributes, size_t n_attributes,
+                         const eval_predictions *p, int64_t min_cell, uint64_t seed);
+
 /* In place: Holm's step-down adjustment of n p-values; NaN is no test. */
 void eval_holm(double *p, size_t n);
 

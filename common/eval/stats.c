@@ -97,7 +97,9 @@ void eval_proportion(eval_figure *f, const bool *in, const bool *hit, const eval
         return;
     }
     f->value = (double)t.hits / (double)t.n;
-    eval_wilson(&f->ci_low, &f->ci_high, f->value, eval_effective_n(in, hit, patients));
+    double trials = eval_effective_n(in, hit, patients);
+    eval_wilson(&f->ci_low, &f->ci_high, f->value, trials);
+    f->se = sqrt(f->value * (1 - f->value) / trials);
     snprintf(f->method, sizeof f->method, "%s",
              patients->repeats ? "Wilson, by patient" : "Wilson");
 }

@@ -62,12 +62,9 @@ static const report_field model_fields[] = {
 };
 
 static const report_field select_fields[] = {
-    {"round", .check = report_is_count},
-    {"metric", .check = report_is_text},
-    {"split", .check = report_is_text},
-    {"keep", .check = report_is_text},
-    {"value", .check = report_is_number},
-    {0},
+    {"round", .check = report_is_count},  {"metric", .check = report_is_text},
+    {"split", .check = report_is_text},   {"keep", .check = report_is_text},
+    {"value", .check = report_is_number}, {0},
 };
 
 static const report_field threshold_fields[] = {
@@ -110,11 +107,30 @@ static fl_status are_sites(report_walk *w, const json_t *v)
     return FL_OK;
 }
 
+static const report_field summary_fields[] = {
+    {"n_sites", .check = report_is_count, .required = true},
+    {"mean", .check = report_is_number},
+    {"ci_low", .check = report_is_number},
+    {"ci_high", .check = report_is_number},
+    {"tau2", .check = report_is_positive},
+    {"i2", .check = report_is_share},
+    {"prediction_low", .check = report_is_number},
+    {"prediction_high", .check = report_is_number},
+    {"scale", .check = report_is_text},
+    {"left_out", REPORT_LIST, .check = report_is_site_name},
+    {"method", .check = report_is_text},
+    {"why", .check = report_is_text},
+    {0},
+};
+
 static const report_field pooled_fields[] = {
     {"global", .check = report_are_figures},
     {"method", .check = report_is_text},
     {"missing", REPORT_LIST, .check = report_is_site_name},
     {"auc_half_width", .check = report_is_positive},
+    {"auc_bounds", REPORT_LIST, .check = report_is_share},
+    {"across_sites", REPORT_BY_NAME, .fields = summary_fields},
+    {"benefit_across_sites", REPORT_BY_NAME, .fields = summary_fields},
     {0},
 };
 
@@ -157,12 +173,9 @@ static const report_field privacy_fields[] = {
 };
 
 static const report_field refusal_fields[] = {
-    {"time", .check = report_is_text},
-    {"address", .check = report_is_text},
-    {"what", .check = report_is_text},
-    {"reason", .check = report_is_text},
-    {"count", .check = report_is_count},
-    {0},
+    {"time", .check = report_is_text},   {"address", .check = report_is_text},
+    {"what", .check = report_is_text},   {"reason", .check = report_is_text},
+    {"count", .check = report_is_count}, {0},
 };
 
 static const report_field security_fields[] = {

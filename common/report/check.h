@@ -72,6 +72,7 @@ fl_status report_is_site_name(report_walk *w, const json_t *v);
 // check_figure.c: {METRIC: FIGURE}, and one of its members.
 fl_status report_are_figures(report_walk *w, const json_t *v);
 fl_status report_are_differences(report_walk *w, const json_t *v);
+fl_status report_is_gap(report_walk *w, const char *name, const json_t *figure);
 fl_status report_is_metric(report_walk *w, const char *metric, const json_t *figure);
 
 // check_site.c: an element of "sites".

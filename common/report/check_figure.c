@@ -42,6 +42,8 @@ static fl_status is_figure(report_walk *w, const json_t *v)
         {"n", .check = report_is_count},          {"n_positive", .check = report_is_count},
         {"n_patients", .check = report_is_count}, {"method", .check = report_is_text},
         {"why", .check = report_is_text},         {"unit", .check = report_is_text},  // "mm"
+        {"se", .check = report_is_positive},      {"p", .check = report_is_share},
+        {"p_holm", .check = report_is_share},     {"flagged", .check = report_is_bool},
         {"value", .check = is_metric_number},     {"ci_low", .check = is_metric_number},
         {"ci_high", .check = is_metric_number},   {0},
     };
@@ -83,6 +85,17 @@ fl_status report_is_metric(report_walk *w, const char *metric, const json_t *fig
     static const report_field known = {.check = is_known_figure};
     w->metric = metric;
     return report_walk_key(w, metric, figure, &known);
+}
+
+/* A difference of two groups: a share of shares, whatever its name. */
+fl_status report_is_gap(report_walk *w, const char *name, const json_t *figure)
+{
+    static const report_field one = {.check = is_figure};
+    w->metric = "auc";  // like it, within 0 and 1
+    w->difference = true;
+    fl_status st = report_walk_key(w, name, figure, &one);
+    w->difference = false;
+    return st;
 }
 
 fl_status report_are_figures(report_walk *w, const json_t *v)

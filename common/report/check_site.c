@@ -135,8 +135,38 @@ static const report_field histogram_fields[] = {
     {"bins", .check = report_is_count, .required = true},
     {"negatives", REPORT_LIST, .check = report_is_count, .required = true},
     {"positives", REPORT_LIST, .check = report_is_count, .required = true},
+    {"spans", .check = report_is_object},
     {0},
 };
+
+/* [first, last] bin of every count that is not 0: in order, apart, around it. */
+static fl_status spans_fit(report_walk *w, const json_t *histogram, const char *class)
+{
+    const json_t *counts = json_object_get(histogram, class);
+    const json_t *spans = report_at(histogram, "spans", class, NULL);
+    size_t bins = json_array_size(counts), seen = 0;
+    json_int_t before = -1;
+    for (size_t k = 0; k < bins && json_is_array(spans); k++) {
+        if (json_integer_value(json_array_get(counts, k)) == 0) {
+            continue;
+        }
+        const json_t *span = json_array_get(spans, seen++);
+        const json_t *first = json_array_get(span, 0), *last = json_array_get(span, 1);
+        bool fits = json_is_integer(first) && json_is_integer(last) &&
+                    before < json_integer_value(first) &&
+                    json_integer_value(first) <= (json_int_t)k &&
+                    (json_int_t)k <= json_integer_value(last) &&
+                    json_integer_value(last) < (json_int_t)bins;
+        if (!fits) {
+            return report_refuse(w, "spans.%s does not say where bin %zu reaches", class, k);
+        }
+        before = json_integer_value(last);
+    }
+    if (spans != NULL && json_array_size(spans) != seen) {
+        return report_refuse(w, "spans.%s: expected %zu of them", class, seen);
+    }
+    return FL_OK;
+}
 
 static fl_status histogram_has_bins(report_walk *w, const json_t *v)
 {
@@ -145,7 +175,8 @@ static fl_status histogram_has_bins(report_walk *w, const json_t *v)
         json_array_size(json_object_get(v, "positives")) != bins) {
         return report_refuse(w, "negatives and positives must have %zu counts each", bins);
     }
-    return FL_OK;
+    fl_status st = spans_fit(w, v, "negatives");
+    return st == FL_OK ? spans_fit(w, v, "positives") : st;
 }
 
 /* Confusion counts are of the same cases as the model's figures. */
@@ -293,6 +324,36 @@ static fl_status is_class_figures(report_walk *w, const json_t *v)
     return figures_of_part(w, v, fields);
 }
 
+/* -------------------------------------------------- gaps between subgroups */
+
+static fl_status is_disparity(report_walk *w, const json_t *v)
+{
+    static const report_field fields[] = {
+        {"attribute", .check = report_is_text, .required = true},
+        {"value", .check = report_is_text, .required = true},
+        {"other", .check = report_is_text, .required = true},
+        {"n", .check = report_is_count, .required = true},
+        {"n_other", .check = report_is_count, .required = true},
+        {0},
+    };
+    fl_status st = report_walk_fields(w, v, fields);
+    if (st != FL_OK) {
+        return st;
+    }
+    int64_t n = fl_json_get_int(v, "n", 0) + fl_json_get_int(v, "n_other", 0);
+    if (w->n_most >= 0 && n > w->n_most) {
+        return report_refuse(w, "%" PRId64 " cases, the split has %" PRId64, n, w->n_most);
+    }
+    const char *key;
+    json_t *gap;
+    report_each_member(v, key, gap) {
+        if (json_is_object(gap) && (st = report_is_gap(w, key, gap)) != FL_OK) {
+            return st;
+        }
+    }
+    return FL_OK;
+}
+
 /* --------------------------------------------------------------- the whole */
 
 static const report_field problem_fields[] = {
@@ -334,6 +395,7 @@ fl_status report_is_site(report_walk *w, const json_t *v)
         {"decision", REPORT_LIST, .fields = decision_fields},
         {"by_class", REPORT_LIST, .check = is_class_figures},
         {"subgroups", REPORT_LIST, .check = is_subgroup},
+        {"disparities", REPORT_LIST, .check = is_disparity},
         {"benefit", .check = report_are_differences},
         {"test_opened", .check = report_is_count},
         {0},

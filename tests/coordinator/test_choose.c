@@ -258,10 +258,38 @@ static void pooled_figures_are_sums_over_sites_with_wilsons_interval(void **stat
     double auc = (60.0 * 65 + 0.5 * (60.0 * 10 + 15.0 * 65)) / (75.0 * 75);
     check_near(fl_json_get_number(json_object_get(global, "auc"), "value"), auc, 1e-12);
     check(fl_json_get_number(pooled, "auc_half_width") > 0);
+    // Surely in order: positives in the upper half against negatives in the lower.
+    const json_t *bounds = json_object_get(pooled, "auc_bounds");
+    check_near(json_number_value(json_array_get(bounds, 0)), 60.0 * 65 / (75 * 75), 1e-12);
+    check_near(json_number_value(json_array_get(bounds, 1)), 1 - 15.0 * 10 / (75 * 75), 1e-12);
     json_t *fairness = pooled_fairness(sites);
     check_str(fl_json_get_string(fairness, "worst_site", ""), "b");
     check_near(fl_json_get_number(fairness, "gap"), 0.3, 1e-12);
     json_decref(fairness);
+    json_decref(pooled);
+    json_decref(missing);
+    json_decref(sites);
+}
+
+static void a_new_hospital_is_predicted_from_those_with_a_standard_error(void **state)
+{
+    (void)state;
+    json_t *sites = parsed(
+        "[{\"name\": \"a\", \"models\": {\"global\": {\"auc\": {\"value\": 0.9, \"se\": 0.02}}}},"
+        " {\"name\": \"b\", \"models\": {\"global\": {\"auc\": {\"value\": 0.8, \"se\": 0.03}}}},"
+        " {\"name\": \"c\", \"models\": {\"global\": {\"auc\": {\"value\": 0.85, \"se\": 0.02}}}},"
+        " {\"name\": \"d\", \"models\": {\"global\": {\"auc\": {\"value\": 1}}}}]");
+    json_t *missing = json_array(), *pooled = pooled_build(sites, missing);
+    const json_t *auc = json_object_get(json_object_get(pooled, "across_sites"), "auc");
+    check_int(fl_json_get_int(auc, "n_sites", 0), 3);
+    check_str(json_string_value(json_array_get(json_object_get(auc, "left_out"), 0)), "d");
+    double mean = fl_json_get_number(auc, "mean");
+    check(mean > 0.8 && mean < 0.9);
+    check(fl_json_get_number(auc, "prediction_low") < fl_json_get_number(auc, "ci_low"));
+    check(fl_json_get_number(auc, "prediction_low") > 0);
+    check(fl_json_get_number(auc, "prediction_high") < 1);
+    check_str(fl_json_get_string(auc, "scale", ""), "logit");
+    check_int(json_object_size(json_object_get(pooled, "benefit_across_sites")), 0);
     json_decref(pooled);
     json_decref(missing);
     json_decref(sites);
@@ -292,6 +320,7 @@ int main(void)
         cmocka_unit_test(a_site_of_one_bin_does_not_cost_the_others_theirs),
         cmocka_unit_test(no_positive_case_anywhere_gives_one_half_and_says_so),
         cmocka_unit_test(pooled_figures_are_sums_over_sites_with_wilsons_interval),
+        cmocka_unit_test(a_new_hospital_is_predicted_from_those_with_a_standard_error),
         cmocka_unit_test(nothing_at_all_is_undefined_and_says_why),
     };
     fed_init();

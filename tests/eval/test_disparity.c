@@ -200,6 +200,31 @@ static void small_and_unknown_groups_are_not_compared(void **state)
     unload(&l);
 }
 
+static void two_attributes_together_where_every_cell_may_be_shown(void **state)
+{
+    (void)state;
+    loaded l = load();
+    json_t *list = json_array();
+    eval_subgroup_pairs(list, l.attributes, 2, &l.p, 10, 1);
+    check_int(json_array_size(list), 6);
+    int64_t n = 0;
+    size_t at;
+    json_t *cell;
+    json_array_foreach(list, at, cell) {
+        check_str(fl_json_get_string(cell, "attribute", ""), "sex and age");
+        n += fl_json_get_int(cell, "n", 0);
+    }
+    check_int(n, l.p.n);
+    check_str(fl_json_get_string(json_array_get(list, 0), "value", ""), "F, 40-60");
+    json_decref(list);
+    // With one small cell there is none at all.
+    list = json_array();
+    eval_subgroup_pairs(list, l.attributes, 2, &l.p, 60, 1);
+    check_int(json_array_size(list), 0);
+    json_decref(list);
+    unload(&l);
+}
+
 static void what_few_cases_cannot_show_is_not_tested(void **state)
 {
     (void)state;
@@ -223,6 +248,7 @@ int main(void)
         cmocka_unit_test(exact_tests_and_holm_equal_the_independent_ones),
         cmocka_unit_test(patients_count_not_images),
         cmocka_unit_test(small_and_unknown_groups_are_not_compared),
+        cmocka_unit_test(two_attributes_together_where_every_cell_may_be_shown),
         cmocka_unit_test(what_few_cases_cannot_show_is_not_tested),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

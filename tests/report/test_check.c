@@ -99,6 +99,20 @@ static void impossible_numbers_of_a_site_are_refused(void **state)
         {"table1.train.attributes.age.sd", "-2", "age.sd: expected a number >= 0"},
         {"flow.analysed.train", "100000", "cases analysed of"},
         {"flow.refused", "{\"x\": -1}", "flow.refused.x: expected a whole number"},
+        {"histogram.spans", "{\"negatives\": [[0, 0]]}", "does not say where bin"},
+        {"histogram.spans", "{\"negatives\": []}", "does not say where bin"},
+        {"disparities",
+         "[{\"attribute\": \"sex\", \"value\": \"F\", \"other\": \"M\", "
+         "\"n\": 300, \"n_other\": 300}]",
+         "disparities[0]: 600 cases, the split has 400"},
+        {"disparities",
+         "[{\"attribute\": \"sex\", \"value\": \"F\", \"other\": \"M\", "
+         "\"n\": 3, \"n_other\": 3, \"auc_gap\": {\"value\": -2, \"n\": 6}}]",
+         "disparities[0].auc_gap.value: expected a number from -1 to 1, found -2"},
+        {"disparities",
+         "[{\"attribute\": \"sex\", \"value\": \"F\", \"other\": \"M\", "
+         "\"n\": 3, \"n_other\": 3, \"auc_gap\": {\"value\": 0.1, \"n\": 6, \"p\": 1.5}}]",
+         "auc_gap.p: expected a number from 0 to 1, found 1.5"},
         {"calibration",
          "[{\"low\": 0, \"high\": 0.5, \"n\": -1, \"predicted\": 0.2, \"observed\": 0.2}]",
          "site.calibration[0].n: expected a whole number >= 0, found -1"},
