@@ -256,7 +256,8 @@ check-unit: deps-check
 
 check-long: deps-check
 	$(Q)$(submake) all tests $(call built,$(long_tests))
-	$(Q)BUILD=$(abspath $(BUILD)) tests/run $(unit_tests) $(end_tests) $(long_tests)
+	$(Q)BUILD=$(abspath $(BUILD)) TEST_TIMEOUT=$${TEST_TIMEOUT:-43200} \
+	    tests/run $(unit_tests) $(end_tests) $(long_tests)
 
 # --------------------------------------------------------- fuzz and benches
 
