@@ -24,6 +24,7 @@
  */
 #include "model/unet.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -69,18 +70,22 @@ static nn_value conv1(const net *n, const char *prefix, const char *name, nn_val
         &(model_conv_spec){.channels = channels, .kernel = 1, .bias = true, .init = init});
 }
 
-/* alpha (N, 1, h, w), between 0 and 1, as large as `like`. */
+/* alpha (N, 1, h, w), between 0 and 1, as large as `like`.  By factors, since an
+ * ONNX file with sizes would have to name the batch's; one that is no whole number
+ * is a little larger, so that it is not rounded down to a pixel less. */
 static nn_value resize(const net *n, nn_value alpha, nn_value like)
 {
+    double scales[NN_MAX_RANK] = {1, 1};
+
     if (alpha < 0 || like < 0) {
         return -1;
     }
-    nn_shape from = *nn_graph_shape(n->g, alpha);
-    int64_t sizes[NN_MAX_RANK] = {1, 1};
+    nn_shape from = *nn_graph_shape(n->g, alpha), to = *nn_graph_shape(n->g, like);
     for (int i = 2; i < from.rank; i++) {
-        sizes[i] = nn_graph_shape(n->g, like)->dim[i];
+        float scale = (float)to.dim[i] / (float)from.dim[i];
+        scales[i] = to.dim[i] % from.dim[i] == 0 ? scale : nextafterf(scale, INFINITY);
     }
-    nn_attr attrs[] = {NN_TEXT("mode", "linear"), NN_INTS("sizes", sizes, (size_t)from.rank)};
+    nn_attr attrs[] = {NN_TEXT("mode", "linear"), NN_FLOATS("scales", scales, (size_t)from.rank)};
     return nn_graph_op(n->g, "Resize", NULL, &alpha, 1, attrs, 2);
 }
 
