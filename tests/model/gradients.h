@@ -1,0 +1,18 @@
+/*
+ * gradients.h - an architecture's gradient against finite differences
+ */
+#ifndef TESTS_MODEL_GRADIENTS_H
+#define TESTS_MODEL_GRADIENTS_H
+
+#include "nn/tensor.h"
+
+/*
+ * Builds the model with two outputs, takes formula.h's parameters and four images,
+ * the mean square as loss.  Fails the test
+ *   - if the plain loops' gradient differs, along a random direction of all
+ *     parameters at once, from a central difference in double;
+ *   - if a step of the plan in fp32 gives another loss or gradient.
+ */
+void gradients_check(const char *model, nn_shape input);
+
+#endif
