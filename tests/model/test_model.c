@@ -154,6 +154,89 @@ static void a_norm_can_be_chosen(void **state)
     nn_graph_destroy(&g);
 }
 
+static void volumes_are_images_too(void **state)
+{
+    (void)state;
+    const nn_shape volume = {5, {NN_BATCH, 2, 64, 72, 64}};
+    for (size_t i = 0; model_at(i) != NULL; i++) {
+        nn_graph *g = build(model_at(i)->name, &volume, 3);
+        const nn_shape *y = nn_graph_shape(g, nn_graph_output_at(g, 0));
+        check_int(y->rank, model_at(i)->per_pixel ? 5 : 2);
+        check_int(y->dim[1], 3);
+        nn_graph_destroy(&g);
+    }
+}
+
+static void dropout_is_the_papers_unless_said_otherwise(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model;
+        int n_dropouts;
+        double rate;
+    } cases[] = {{"alexnet", 2, 0.5},   {"{name: vgg16}", 2, 0.5},
+                 {"googlenet", 1, 0.2}, {"{name: googlenet, dropout: 0}", 0, 0},
+                 {"resnet18", 0, 0},    {"{name: resnet18, dropout: 0.3}", 1, 0.3}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        nn_graph *g = build(cases[i].model, &image64, 2);
+        int n = 0;
+        for (size_t k = 0; k < nn_graph_n_nodes(g); k++) {
+            const nn_node *node = nn_graph_node(g, k);
+            if (strcmp(node->op, "Dropout") == 0) {
+                check_near(nn_node_attr(node, "ratio")->f, cases[i].rate, 0);
+                n++;
+            }
+        }
+        check_int(n, cases[i].n_dropouts);
+        nn_graph_destroy(&g);
+    }
+}
+
+/* Standard deviations, from thousands of draws: within 5 %. */
+static void weights_start_as_torchvisions(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    static const struct {
+        const char *model, *param;
+        double sd;
+    } cases[] = {
+        {"{name: alexnet, fc: 16}", "features.3.weight", 0.014434},          // 1 / sqrt(3 64 25)
+        {"{name: vgg16, base: 16, fc: 32}", "features.2.weight", 0.117851},  // sqrt(2 / (16 9))
+        {"{name: vgg16, base: 16, fc: 32}", "classifier.0.weight", 0.01},
+        {"{name: vgg16, base: 16, fc: 32}", "classifier.0.bias", 0},
+        {"googlenet", "inception3a.branch2.1.conv.weight", 0.01},
+        {"googlenet", "fc.weight", 0.01},
+        {"{name: resnet18, base: 16}", "layer2.0.conv1.weight", 0.083333},     // sqrt(2 / (32 9))
+        {"{name: resnet18, base: 16}", "layer2.0.downsample.0.weight", 0.25},  // sqrt(2 / 32)
+        {"{name: densenet121, base: 32}", "features.denseblock2.denselayer1.conv1.weight",
+         0.176777},  // sqrt(2 / 64)
+        {"{name: densenet121, base: 32}", "classifier.bias", 0},
+        {"{name: unet, base: 16}", "down1.maxpool_conv.1.double_conv.0.weight",
+         0.117851},                                                         // sqrt(2 / (16 9))
+        {"{name: unet, base: 16}", "up3.up.weight", 0.176777},              // sqrt(2 / 64)
+        {"{name: attention_unet, base: 16}", "att1.psi.weight", 0},         // every gate open alike
+        {"{name: attention_unet, base: 16}", "att1.W_g.weight", 0.088388},  // sqrt(2 / 256)
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        nn_graph *g = build(cases[i].model, &image64, 2);
+        const nn_param *p = nn_table_find(nn_graph_table(g), cases[i].param);
+        nn_params params;
+        check_ok(nn_params_init(&params, nn_graph_table(g), &err), err);
+        nn_graph_init(g, params.data, 1);
+        check(p != NULL);
+        double sd = nn_vec_norm(params.data + p->offset, p->count) / sqrt((double)p->count);
+        if (!(fabs(sd - cases[i].sd) <= 0.05 * cases[i].sd)) {
+            check_fail("%s: %s starts with a deviation of %g, expected %g", cases[i].model,
+                       cases[i].param, sd, cases[i].sd);
+        }
+        nn_params_clear(&params);
+        nn_graph_destroy(&g);
+    }
+}
+
 static void the_original_unet_has_a_smaller_output(void **state)
 {
     (void)state;
@@ -267,6 +350,9 @@ int main(void)
         cmocka_unit_test(every_model_of_the_registry_trains),
         cmocka_unit_test(small_images_keep_their_size_in_the_first_layers),
         cmocka_unit_test(a_norm_can_be_chosen),
+        cmocka_unit_test(volumes_are_images_too),
+        cmocka_unit_test(dropout_is_the_papers_unless_said_otherwise),
+        cmocka_unit_test(weights_start_as_torchvisions),
         cmocka_unit_test(the_original_unet_has_a_smaller_output),
         cmocka_unit_test(attention_maps_are_outputs_on_request),
         cmocka_unit_test(mistakes_in_the_config_are_named),
