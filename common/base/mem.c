@@ -1,12 +1,19 @@
 /*
  * mem.c - see mem.h
  */
+#define _DEFAULT_SOURCE  // madvise
 #include "base/mem.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+enum {
+    HUGE_PAGE = 2 << 20,  // bytes
+    LARGE = 4 << 20       // from here on a block is worth huge pages
+};
 
 bool fl_size_mul(size_t *out, size_t a, size_t b)
 {
@@ -102,14 +109,32 @@ void *fl_calloc(size_t n, size_t size, const char *what, fl_err *err)
     return p;
 }
 
+/*
+ * Activations and weights are large and read through again and again; on pages of
+ * 4 KiB a training step of a U-Net took a quarter longer than on huge ones.
+ */
+static void *alloc_pages(size_t padded)
+{
+    size_t align = padded >= LARGE ? HUGE_PAGE : FL_ALIGN;
+    void *p = aligned_alloc(align, (padded + align - 1) / align * align);
+
+#ifdef MADV_HUGEPAGE
+    if (p != NULL && align == HUGE_PAGE) {
+        (void)madvise(p, padded, MADV_HUGEPAGE);  // where it cannot be, small pages do
+    }
+#endif
+    return p;
+}
+
 void *fl_calloc_aligned(size_t n, size_t size, const char *what, fl_err *err)
 {
     size_t bytes;
     size_t padded;
     void *p = NULL;
-    if (fl_size_mul(&bytes, n, size) && fl_size_add(&padded, bytes > 0 ? bytes : 1, FL_ALIGN - 1)) {
-        padded -= padded % FL_ALIGN;
-        p = aligned_alloc(FL_ALIGN, padded);
+    if (fl_size_mul(&bytes, n, size) &&
+        fl_size_add(&padded, bytes > 0 ? bytes : 1, HUGE_PAGE - 1)) {
+        padded = bytes > 0 ? (bytes + FL_ALIGN - 1) / FL_ALIGN * FL_ALIGN : FL_ALIGN;
+        p = alloc_pages(padded);
     }
     if (p == NULL) {
         fl_fail(err, FL_ELIMIT, "%s: %zu x %zu bytes do not fit in memory", what, n, size);

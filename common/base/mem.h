@@ -35,7 +35,8 @@ char *fl_xasprintf(const char *fmt, ...) FL_PRINTF(1, 2);
  * bytes do not fit in memory").  Free with free(). */
 void *fl_calloc(size_t n, size_t size, const char *what, fl_err *err);
 
-/* As fl_calloc, aligned to FL_ALIGN.  Free with free(). */
+/* As fl_calloc, aligned to FL_ALIGN, large blocks on huge pages where there are.  Free
+ * with free(). */
 void *fl_calloc_aligned(size_t n, size_t size, const char *what, fl_err *err);
 
 /* Frees *p and sets it to NULL.  Use on any pointer lvalue. */
