@@ -295,6 +295,24 @@ static void print_end(const char *dir)
     free(path);
 }
 
+/* Says where the report is; FL_EABSENCES when a site was missing somewhere. */
+static fl_status end_run(const char *dir, fl_err *err)
+{
+    record *r = NULL;
+    int64_t n_sites = 0, n = 0;
+    char *db = fl_path_join(dir, "state.db");
+    print_end(dir);
+    fl_status st = record_open(&r, db, NULL, "", err);
+    if (st == FL_OK && (st = record_absences(r, &n_sites, &n, err)) == FL_OK && n > 0) {
+        st = fl_fail(err, FL_EABSENCES,
+                     "done, with %lld absence%s of %lld site%s; the report says which and why",
+                     (long long)n, n == 1 ? "" : "s", (long long)n_sites, n_sites == 1 ? "" : "s");
+    }
+    record_close(&r);
+    free(db);
+    return st;
+}
+
 /* ZeroMQ writes tcp://[::ffff:10.0.0.1]:7700 and tcp://[::]:7700. */
 static void print_address(const char *address)
 {
@@ -356,10 +374,7 @@ static fl_status serve_until_done(const federation *f, const char *dir, fl_err *
             err, st,
             "the disk is full; nothing is lost, make room and start again with the same command");
     }
-    if (st == FL_OK && dir != NULL) {
-        print_end(dir);
-    }
-    return st;
+    return st == FL_OK && dir != NULL ? end_run(dir, err) : st;
 }
 
 static fl_status run_run(int argc, char **argv, fl_err *err)
@@ -386,7 +401,7 @@ static fl_status run_run(int argc, char **argv, fl_err *err)
         if (!run_o.quiet) {
             printf("run %s is finished\n", fl_path_base(dir));
         }
-        print_end(dir);
+        st = end_run(dir, err);
         goto done;
     }
     st = serve_until_done(&f, dir, err);
@@ -432,7 +447,7 @@ static const fl_command commands[] = {
      "line "
      "of progress, and warnings; elsewhere every event has a\nline. CONSILIUM_LOG=error, warn, "
      "info or "
-     "debug chooses.",
+     "debug chooses.\n\nExit code 3: the run is done, and some site was absent somewhere.",
      run_run, get_run_options},
     {"sites", "DIR [--json] [--confirm SITE]", "list the hospitals with their fingerprints", NULL,
      coordinator_sites, coordinator_sites_options},

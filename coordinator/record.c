@@ -498,6 +498,20 @@ fl_status record_load(record *r, round_machine *m, int64_t now_ms, fl_err *err)
     return st;
 }
 
+fl_status record_absences(record *r, int64_t *n_sites, int64_t *n, fl_err *err)
+{
+    *n_sites = *n = 0;
+    fl_status st = store_find(
+        r->db, err,
+        "SELECT count(DISTINCT site), count(*) FROM answer WHERE kind <> ? AND state = ?", "ii",
+        (int64_t)FED_CHECK, (int64_t)ROUND_ABSENT);
+    while (st == FL_OK && store_row(r->db, &st, err)) {
+        *n_sites = store_int(r->db, 0);
+        *n = store_int(r->db, 1);
+    }
+    return st;
+}
+
 round_state record_state(record *r, fl_err *err)
 {
     round_state state = ROUND_N_STATES;

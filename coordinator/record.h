@@ -92,6 +92,8 @@ fl_status record_lines(record *r, uint64_t from,
                        void *ctx, fl_err *err);
 /* Restores states and answers into a new machine. Sites that did not join are asked again. */
 fl_status record_load(record *r, round_machine *m, int64_t now_ms, fl_err *err);
+/* Sites that left a stage of the run without a contribution, and how often in all. */
+fl_status record_absences(record *r, int64_t *n_sites, int64_t *n, fl_err *err);
 round_state record_state(record *r, fl_err *err);  // quick look; ROUND_N_STATES: unreadable
 bool record_has_model(record *r, uint32_t round);
 fl_status record_get_model(record *r, uint32_t round, record_model *out,

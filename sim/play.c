@@ -201,7 +201,8 @@ static fl_status wait_for_run(stage *g, fl_err *err)
             return fl_fail(err, FL_ESTOPPED, "stopped on request");
         }
         if (launch_ended(&g->coordinator, &code)) {
-            return code == 0 ? FL_OK : explain(g, code, err);
+            bool is_done = code == 0 || code == fl_exit_code(FL_EABSENCES);
+            return is_done ? FL_OK : explain(g, code, err);
         }
         for (size_t c = 0; c < g->n_clients; c++) {
             if (g->clients[c].pid != 0 && launch_ended(&g->clients[c], &code) && code != 0) {

@@ -325,7 +325,7 @@ static void print_man(const fl_program *p)
             printf("\n");
         }
     }
-    printf(".SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage or configuration.\n");
+    printf(".SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage or configuration, 3 done without somebody.\n");
 }
 
 /* --help anywhere before a bare "--". */

@@ -3,7 +3,7 @@
  *
  * Programs describe themselves as const tables; parsing, --help, --version
  * and the man page come from the same table.  Exit codes: 0 done, 1 failed,
- * 2 usage or configuration.
+ * 2 usage or configuration, 3 done without somebody.
  */
 #ifndef FL_CLI_H
 #define FL_CLI_H

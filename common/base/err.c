@@ -94,6 +94,8 @@ int fl_exit_code(fl_status status)
     case FL_EUSAGE:
     case FL_ECONFIG:
         return 2;
+    case FL_EABSENCES:
+        return 3;
     default:
         return 1;
     }

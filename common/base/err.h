@@ -29,7 +29,8 @@
     X(FL_ECONFLICT, "already there, and different")                           \
     X(FL_ETIMEOUT, "timed out")                                               \
     X(FL_ESTOPPED, "stopped on request")                                      \
-    X(FL_EUNSUPPORTED, "not supported")
+    X(FL_EUNSUPPORTED, "not supported")                                       \
+    X(FL_EABSENCES, "done, but not by everybody") /* exit code 3 */
 
 typedef enum {
 #define FL_STATUS_ENUM(name, text) name,
@@ -67,7 +68,8 @@ fl_status fl_wrap(fl_err *err, fl_status status, const char *fmt, ...)
  * ENOENT FL_ENOTFOUND, everything else FL_EIO.  what: "PATH" or "opening X". */
 fl_status fl_fail_errno(fl_err *err, int errnum, const char *what);
 
-/* Process exit code for a status: 0 done, 1 failed, 2 usage or configuration. */
+/* Process exit code for a status: 0 done, 1 failed, 2 usage or configuration,
+ * 3 done without somebody. */
 int fl_exit_code(fl_status status);
 
 /* A broken promise between our own functions: prints and aborts, always. */

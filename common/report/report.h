@@ -27,7 +27,7 @@ fl_status report_check_site(const json_t *site, fl_err *err);
 
 /* Pages.  Paths are written atomically; folders must exist. */
 fl_status report_write_index(const json_t *report, const char *path, fl_err *err);
-/* One hospital's page.  Other hospitals appear as the job says: real names or codes. */
+/* One hospital's page; FL_ENOTFOUND when it has no figures.  Other hospitals appear as the job says: real names or codes. */
 fl_status report_write_site(const json_t *report, const char *site, const char *path, fl_err *err);
 /* rounds.csv: round,seconds,bytes_up,bytes_down,loss,participants,absent. */
 fl_status report_write_rounds_csv(const json_t *report, const char *path, fl_err *err);

@@ -1,0 +1,39 @@
+#!/bin/bash
+# test_absence.sh - a hospital that is gone for longer than patience is absent with a reason, and the exit code says so
+. "$(dirname "$0")/lib.sh"
+fed=$work/fed port=$(free_port)
+"$bin/sim" hospital --scenario "$top/tests/e2e/tiny.yaml" --out "$work/data" >"$work/sim.log" 2>&1 || { not_ok "the data" "$(cat "$work/sim.log")"; exit 1; }
+/usr/bin/python3 - "$top/tests/e2e/tiny.yaml" "$work/job.yaml" <<'PY'
+import re, sys
+text = open(sys.argv[1]).read()
+job = re.search(r"^job:\n((?:  .*\n)+)", text, re.M).group(1)
+job = re.sub(r"^  ", "", job, flags=re.M)
+job = re.sub(r"patience: \w+", "patience: 2s", job)
+job = re.sub(r"quorum: \d+", "quorum: 2", job)
+job = re.sub(r"^rounds: .*$", "rounds: 40", job, flags=re.M)
+open(sys.argv[2], "w").write(job)
+PY
+"$bin/coordinator" init "$fed" --name tiny --address "tcp://127.0.0.1:$port" >/dev/null || exit 1
+for site in nord sud est; do
+    "$bin/coordinator" invite "$fed" --site $site --out "$work/$site.invitation" >/dev/null &&
+        "$bin/client" join "$work/$site.invitation" --home "$work/home-$site" --data "$work/data/$site" --approve all >/dev/null || exit 1
+done
+start coordinator "$bin/coordinator" run "$fed" --job "$work/job.yaml" --bind "tcp://127.0.0.1:$port"; coordinator=$last
+for site in nord sud est; do start "client-$site" "$bin/client" run --home "$work/home-$site" --once; eval "client_$site=$last"; done
+run=$fed/runs/tiny
+committed() { [ "$(ls "$run"/model/round-*.safetensors 2>/dev/null | wc -l)" -ge "$1" ]; }
+wait_until 60 committed 3 || not_ok "two rounds" "$(cat "$work/coordinator.log")"
+kill_hard "$client_est"
+wait "$coordinator"; rc=$?
+check "the run is done without it, and the exit code is 3" test "$rc" = 3
+check "the last line says so" grep -q 'done, with [0-9]* absences* of 1 site; the report says which and why' "$work/coordinator.log"
+check "the report has each absence with its reason" eval \
+    'json "$run/report/report.json" rounds | grep -q "{\"site\": \"est\", \"reason\": \"silent for 2 s\"}"'
+check "so has the record, which holds" eval \
+    'grep -q "\"reason\":\"silent for 2 s\",.*\"site\":\"est\"" "$run/audit.jsonl" && "$bin/coordinator" verify "$run"'
+"$bin/coordinator" run "$fed" --job "$work/job.yaml" --bind "tcp://127.0.0.1:$port" >"$work/again.log" 2>&1; rc=$?
+check "the finished run says it again" test "$rc" = 3
+start "client-est-2" "$bin/client" run --home "$work/home-est" --once; late=$last
+start "coordinator-2" "$bin/coordinator" run "$fed" --bind "tcp://127.0.0.1:$port"
+wait "$late"; rc=$?
+check "who was away is handed the model later" test "$rc" = 0 -a -s "$work/home-est/runs/tiny/model/final.onnx"
