@@ -225,6 +225,12 @@ static fl_status load_union(data_set *s, const data_recipe *r, const data_spec *
         data_set *member = NULL;
         const data_spec *wants = i == 0 ? expect : &s->spec;
         fl_status st = load(&member, r->members.item[i], wants, at, err);
+        if (st == FL_OK && member->n_later > 0) {
+            st = fl_fail(err, FL_EUNSUPPORTED,
+                         "%s changes with the rounds (later:); a union needs the data of one time",
+                         r->members.item[i]);
+            data_set_destroy(&member);
+        }
         if (st == FL_OK) {
             st = add_member(s, member, r->members.n == 1, r->members.item[i], err);
         }
@@ -244,6 +250,7 @@ static data_set *set_new(const data_recipe *r)
     s->notes = json_array();
     s->reference_standard = fl_xstrdup(r->reference_standard);
     s->prevalence = r->prevalence;
+    data_later_note(s, r);
     return s;
 }
 
@@ -279,6 +286,9 @@ static fl_status load(data_set **out, const char *path, const data_spec *expect,
             st = load_union(s, &r, expect, at, err);
             break;
         }
+    }
+    if (st == FL_OK && r.cases != NULL) {
+        st = data_choose(s, r.cases, err);
     }
     if (st == FL_OK && s->n == 0) {
         st = fl_fail(err, FL_ECONFIG, "%s: there is no case left in it", r.name);
@@ -376,7 +386,10 @@ fl_status data_set_open(data_set **out, const char *path, const data_spec *expec
         guess_attributes(*out);
     }
     index_splits(*out);
-    return FL_OK;
+    if ((st = data_later_open(*out, path, err)) != FL_OK) {
+        data_set_destroy(out);
+    }
+    return st;
 }
 
 void data_set_destroy(data_set **set)
@@ -385,6 +398,7 @@ void data_set_destroy(data_set **set)
     if (s == NULL) {
         return;
     }
+    data_later_clear(s);
     for (size_t i = 0; i < s->n_members; i++) {
         data_set_destroy(&s->members[i]);
     }

@@ -55,6 +55,13 @@ typedef struct {
 fl_status data_set_open(data_set **out, const char *path, const data_spec *expect, fl_err *err);
 void data_set_destroy(data_set **s);
 
+/*
+ * The data of a round of a federation: s itself, or what dataset.yaml says stands
+ * in for it from a round on (`later:`), as when a scanner is replaced.  Borrowed
+ * from s; of the same spec, and patients keep their splits.
+ */
+const data_set *data_set_in_round(const data_set *s, int64_t round);
+
 const data_spec *data_set_spec(const data_set *s);
 size_t data_set_n(const data_set *s);  // cases in all splits
 size_t data_set_n_split(const data_set *s, data_split split);

@@ -322,6 +322,33 @@ static void read_origin(data_recipe *out, fl_node root)
                                             : DATA_FROM_MANIFEST;
 }
 
+static void read_cases(data_recipe *out, fl_node root)
+{
+    out->cases = fl_cfg_path(root, "cases", NULL,
+                             "CSV of the cases that are taken, the others are left out: case, and "
+                             "perhaps split");
+}
+
+static void read_changes(data_recipe *out, fl_node root)
+{
+    fl_node list = fl_cfg_list(root, "later",
+                               "data sets that stand in for this one from a round of a federation "
+                               "on, such as a new scanner's: {round: 8, data: FOLDER}");
+    if (fl_cfg_count(list) > DATA_MAX_CHANGES) {
+        fl_cfg_complain(list, "later: more than %d", DATA_MAX_CHANGES);
+        return;
+    }
+    for (size_t i = 0; i < fl_cfg_count(list); i++) {
+        fl_node item = fl_cfg_item(list, i);
+        data_change *c = &out->changes[out->n_changes++];
+        c->round = fl_cfg_int(item, "round", 2, 100000, FL_CFG_REQUIRED, "the first round with it");
+        c->path = fl_cfg_path(item, "data", FL_CFG_REQUIRED_TEXT, "the data set");
+        if (i > 0 && c->round <= out->changes[i - 1].round) {
+            fl_cfg_complain(item, "later: rounds must rise");
+        }
+    }
+}
+
 static void check_combinations(const data_recipe *r, fl_node root)
 {
     if (r->rows != NULL && r->npz == NULL) {
@@ -426,6 +453,8 @@ void data_recipe_read_keys(data_recipe *out, fl_node root)
     out->prevalence = said ? prevalence : NAN;
     read_shift(out, root);
     read_known(out, root);
+    read_changes(out, root);
+    read_cases(out, root);
     read_origin(out, root);
     check_combinations(out, root);
 }

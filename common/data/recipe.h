@@ -16,7 +16,8 @@
 enum {
     DATA_MAX_CODES_OF_CLASS = 16,  // ways to write one class
     DATA_MAX_PARENTS = 128,
-    DATA_MAX_MEMBERS = 256  // of a union
+    DATA_MAX_MEMBERS = 256,  // of a union
+    DATA_MAX_CHANGES = 16    // of a data set while a federation runs
 };
 
 typedef enum { DATA_FROM_MANIFEST, DATA_FROM_TABLE, DATA_FROM_NPZ, DATA_FROM_UNION } data_origin;
@@ -96,6 +97,11 @@ typedef struct {  // a finding that is a kind or a part of another
 
 typedef struct data_known data_known;  // a public collection's layout: known.h
 
+typedef struct {  // `later:`: another data set from a round on
+    int64_t round;
+    const char *path;
+} data_change;
+
 typedef struct {
     fl_cfg *cfg;       // the document, or NULL for a bare file
     const char *name;  // of dataset.yaml or the bare file, for messages
@@ -120,7 +126,9 @@ typedef struct {
     const char *no_finding;      // in a list of findings: there is none
     data_parent *parents;
     size_t n_parents;
-    double prevalence;      // NAN when not said
+    double prevalence;  // NAN when not said
+    data_change changes[DATA_MAX_CHANGES];
+    size_t n_changes;
     double mask_threshold;  // segment: the least foreground value
     bool says_mask_threshold;
 
@@ -129,6 +137,7 @@ typedef struct {
     const char *known_images, *known_view, *known_test;
     data_table_rule table;
     const char *npz, *rows;  // paths
+    const char *cases;       // path of those that are taken, or NULL
     data_shift shift;
     uint64_t shift_seed;
     data_words members;  // of a union: paths

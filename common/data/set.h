@@ -40,6 +40,12 @@ typedef struct {
     size_t n;
 } data_refusal;
 
+typedef struct {  // what stands in for a set from a round on
+    int64_t round;
+    const char *path;  // in the arena
+    data_set *set;     // NULL until opened; owned
+} data_later;
+
 struct data_set {
     fl_arena *arena;  // texts, targets, attributes
     data_spec spec;
@@ -57,6 +63,9 @@ struct data_set {
     bool standardise;       // a table that asks for it
     data_set **members;     // of a union: they own the texts and inputs
     size_t n_members;
+
+    data_later *later;  // by rising round
+    size_t n_later;
 
     size_t n_files, n_rows;  // what was looked at
     data_refusal *refusals;
@@ -88,6 +97,18 @@ fl_status data_medmnist_load(data_set *s, const data_recipe *r, const data_spec 
  * name, is in no message. */
 fl_status data_manifest_file(data_image *out, const char *dir, const char *file, const char *what,
                              const char *where, fl_err *err);
+
+/* choose.c */
+/* Leaves only the cases that the file lists, in the splits that it says. */
+fl_status data_choose(data_set *s, const char *file, fl_err *err);
+
+/* later.c */
+/* Keeps what the recipe says comes later. */
+void data_later_note(data_set *s, const data_recipe *r);
+/* Opens it, once s is complete: it must have s's shape, classes and attributes, and
+ * no patient in another split.  name: of s, for messages. */
+fl_status data_later_open(data_set *s, const char *name, fl_err *err);
+void data_later_clear(data_set *s);
 
 /* split.c */
 /* Gives every case its split by the recipe's rule.  file: where the cases
