@@ -72,7 +72,7 @@ static fl_status own_threshold(const local *l, const float *params, double *out,
                                fl_err *err)
 {
     const job_evaluation *e = &l->job.evaluation;
-    return task_threshold(out, why, l->model, params, l->set, e->rule, e->at, l->threads, err);
+    return task_threshold(out, why, l->model, params, l->now, e->rule, e->at, l->threads, err);
 }
 
 // -------------------------------------------------------------------- figures
@@ -144,7 +144,7 @@ static grouped grouped_new(const local *l, const task_scores *s, const job_subgr
                  .value = fl_xcalloc(s->n, sizeof *g.value),
                  .band = fl_xcalloc(s->n, sizeof *g.band)};
     for (size_t i = 0; i < s->n; i++) {
-        g.value[i] = data_set_case(l->set, s->index[i]).attributes[attribute];
+        g.value[i] = data_set_case(l->now, s->index[i]).attributes[attribute];
         if (g.attribute->kind == DATA_ATTR_NUMBER) {
             double number = g.value[i][0] == '\0' ? NAN : strtod(g.value[i], NULL);
             eval_band(g.band[i], BAND_BYTES, number, group->edges, group->n_edges);
@@ -215,7 +215,7 @@ static void put_subgroups(json_t *site, const local *l, const judged *global,
 static fl_status judge_model(judged *out, const local *l, const float *params, double threshold,
                              local_progress *progress, fl_err *err)
 {
-    fl_status st = task_predict(&out->scores, l->model, params, l->set, DATA_TEST, l->threads, err);
+    fl_status st = task_predict(&out->scores, l->model, params, l->now, DATA_TEST, l->threads, err);
     if (st != FL_OK) {
         return st;
     }
@@ -229,7 +229,7 @@ static fl_status judge_model(judged *out, const local *l, const float *params, d
 
 static json_t *count_of(const local *l, data_split split)
 {
-    return json_integer((json_int_t)data_set_n_split(l->set, split));
+    return json_integer((json_int_t)data_set_n_split(l->now, split));
 }
 
 /* {"global": ..., "local": ...}, each left out when it is NULL. */
@@ -322,12 +322,12 @@ static json_t *data_json(const local *l, int64_t n_looks)
     json_object_set_new(site, "n_train", count_of(l, DATA_TRAIN));
     json_object_set_new(site, "n_val", count_of(l, DATA_VAL));
     json_object_set_new(site, "n_test", count_of(l, DATA_TEST));
-    json_object_set_new(site, "flow", data_set_flow(l->set));
+    json_object_set_new(site, "flow", data_set_flow(l->now));
     json_object_set_new(site, "table1", local_table1(l));
     json_object_set_new(site, "reference_standard",
-                        json_string(data_set_reference_standard(l->set)));
-    json_object_set_new(site, "prevalence", fl_json_number(data_set_prevalence(l->set)));
-    json_object_set_new(site, "problems", data_set_problems(l->set));
+                        json_string(data_set_reference_standard(l->now)));
+    json_object_set_new(site, "prevalence", fl_json_number(data_set_prevalence(l->now)));
+    json_object_set_new(site, "problems", data_set_problems(l->now));
     json_object_set_new(site, "test_opened", json_integer(n_looks));
     return site;
 }
@@ -357,7 +357,7 @@ static fl_status keep_predictions(const local *l, const task_scores *s, const ch
                                   fl_err *err)
 {
     char *path = fl_path_join(run_dir, "predictions.csv");
-    fl_status st = task_predictions_write(s, l->set, &l->job.data, path, err);
+    fl_status st = task_predictions_write(s, l->now, &l->job.data, path, err);
     free(path);
     return st;
 }

@@ -70,7 +70,17 @@ fl_status local_load(local *l, const home *h, fl_err *err)
         return st;
     }
     l->set = set;
+    l->now = set;
     return FL_OK;
+}
+
+void local_enter_round(local *l, int64_t round)
+{
+    const data_set *now = data_set_in_round(l->set, round);
+    if (now != l->now) {
+        task_trainer_destroy(&l->trainer);
+        l->now = now;
+    }
 }
 
 /* A cell: {"n": number} or {"n": null, "why"}. */
@@ -98,17 +108,17 @@ static void flatten_cells(json_t *object)
 
 json_t *local_table1(const local *l)
 {
-    json_t *table = data_set_table1(l->set, l->job.evaluation.min_cell);
+    json_t *table = data_set_table1(l->now, l->job.evaluation.min_cell);
     flatten_cells(table);
     return table;
 }
 
 int64_t local_n_labelled(const local *l)
 {
-    const size_t *index = data_set_split(l->set, DATA_TRAIN);
+    const size_t *index = data_set_split(l->now, DATA_TRAIN);
     int64_t n = 0;
-    for (size_t i = 0; i < data_set_n_split(l->set, DATA_TRAIN); i++) {
-        data_case c = data_set_case(l->set, index[i]);
+    for (size_t i = 0; i < data_set_n_split(l->now, DATA_TRAIN); i++) {
+        data_case c = data_set_case(l->now, index[i]);
         n += task_is_labelled(&l->job.data, &c);
     }
     return n;
@@ -149,7 +159,7 @@ static bool after_step(void *ctx, int64_t done, int64_t total, double loss)
 static fl_status need_trainer(local *l, fl_err *err)
 {
     return l->trainer != NULL ? FL_OK
-                              : task_trainer_new(&l->trainer, l->model, l->set, &l->job.local, err);
+                              : task_trainer_new(&l->trainer, l->model, l->now, &l->job.local, err);
 }
 
 fl_status local_train(local *l, float *params, const float *base, fed_round_no round,

@@ -42,7 +42,8 @@ typedef struct {
     int threads;
     task_model *model;
     data_set *set;          // NULL until local_load
-    task_trainer *trainer;  // NULL until the first training
+    const data_set *now;    // of set, what stands in the round
+    task_trainer *trainer;  // on now; NULL until the first training
 } local;
 
 /* Reads a job's text and builds its model; the data are not opened. */
@@ -53,6 +54,9 @@ void local_destroy(local **l);  // fine on NULL
 /* Opens the hospital's data set against the job, once.  FL_ECONFIG says what
  * does not fit. */
 fl_status local_load(local *l, const home *h, fl_err *err);
+
+/* From here on the data are those of the round (data_set_in_round). */
+void local_enter_round(local *l, int64_t round);
 
 /* What a report says of the data: data_set_table1 with every cell as its
  * number, null where it is hidden (proto/REPORT.md).  New reference. */

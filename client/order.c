@@ -37,17 +37,17 @@ static fl_status check_job(errand *e, fl_err *err)
     const local *l = e->local;
     char environment[257];
     outbox_environment(environment, sizeof environment);
-    fed_offer_set(&e->draft, "n_train", (double)data_set_n_split(l->set, DATA_TRAIN));
-    fed_offer_set(&e->draft, "n_val", (double)data_set_n_split(l->set, DATA_VAL));
-    fed_offer_set(&e->draft, "n_test", (double)data_set_n_split(l->set, DATA_TEST));
+    fed_offer_set(&e->draft, "n_train", (double)data_set_n_split(l->now, DATA_TRAIN));
+    fed_offer_set(&e->draft, "n_val", (double)data_set_n_split(l->now, DATA_VAL));
+    fed_offer_set(&e->draft, "n_test", (double)data_set_n_split(l->now, DATA_TEST));
     fed_offer_set(&e->draft, "parameters", (double)local_n_parameters(l));
     json_t *document = json_object();
-    json_object_set_new(document, "flow", data_set_flow(l->set));
+    json_object_set_new(document, "flow", data_set_flow(l->now));
     json_object_set_new(document, "table1", local_table1(l));
     json_object_set_new(document, "policy", policy_json(e->policy));
     json_object_set_new(document, "environment", json_string(environment));
     json_object_set_new(document, "reference_standard",
-                        json_string(data_set_reference_standard(l->set)));
+                        json_string(data_set_reference_standard(l->now)));
     fl_status st = put_json(e, document, err);
     json_decref(document);
     return st;
@@ -101,10 +101,10 @@ static fl_status score_model(errand *e, fl_err *err)
     task_scores scores = {0};
 
     fed_offer_set(&e->draft, "n", 0);
-    if (!e->policy->figures || data_set_n_split(l->set, DATA_VAL) == 0) {
+    if (!e->policy->figures || data_set_n_split(l->now, DATA_VAL) == 0) {
         return put_json(e, NULL, err);
     }
-    fl_status st = task_predict(&scores, l->model, w->model, l->set, DATA_VAL, l->threads, err);
+    fl_status st = task_predict(&scores, l->model, w->model, l->now, DATA_VAL, l->threads, err);
     if (st != FL_OK) {
         return st;
     }
@@ -214,6 +214,17 @@ static fl_status check_model(const order_work *w, const local *l, fl_err *err)
     return FL_OK;
 }
 
+/* Data may change with the rounds; the test is judged on those of the last. */
+static void enter_round(const order_work *w, local *l)
+{
+    fed_order_kind kind = w->order.key.kind;
+    if (kind == FED_TRAIN || kind == FED_SCORE) {
+        local_enter_round(l, fed_plain_round(w->order.key.round));
+    } else if (kind == FED_TEST) {
+        local_enter_round(l, l->job.rounds);
+    }
+}
+
 /* The policy and a person allowed the job's rounds, and no more. */
 static fl_status check_round(const order_work *w, const local *l, fl_err *err)
 {
@@ -287,6 +298,7 @@ static order_outcome carry_out(order_work *w, fl_err *err)
     if (w->order.key.kind != FED_DONE && local_load(*w->local, w->home, err) != FL_OK) {
         return is_check ? ORDER_MISMATCH : ORDER_REFUSED;
     }
+    enter_round(w, *w->local);
     if (!is_check && check_model(w, *w->local, err) != FL_OK) {
         return ORDER_REFUSED;
     }
