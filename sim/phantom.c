@@ -10,6 +10,11 @@ extern const phantom_ops phantom_xray_opacity, phantom_xray_nodule, phantom_xray
     phantom_xray_findings;
 extern const phantom_ops phantom_mri_tumour;
 extern const phantom_ops phantom_histology_grade;
+extern const phantom_ops phantom_ct_lung, phantom_ct_liver;
+extern const phantom_ops phantom_pet_malignancy;
+extern const phantom_ops phantom_mammography_density, phantom_mammography_mass,
+    phantom_mammography_calcification;
+extern const phantom_ops phantom_ultrasound_lesion;
 
 static const phantom_ops *const phantoms[] = {
     &phantom_xray_opacity,
@@ -18,6 +23,13 @@ static const phantom_ops *const phantoms[] = {
     &phantom_xray_findings,
     &phantom_mri_tumour,
     &phantom_histology_grade,
+    &phantom_ct_lung,
+    &phantom_ct_liver,
+    &phantom_pet_malignancy,
+    &phantom_mammography_density,
+    &phantom_mammography_mass,
+    &phantom_mammography_calcification,
+    &phantom_ultrasound_lesion,
     NULL,
 };
 
