@@ -106,7 +106,10 @@ static fl_status centralised_figures(json_t *out, const scenario *s, const char 
     json_t *sites = json_object(), *metrics = NULL;
     fl_status st = FL_OK;
     for (size_t i = 0; i < s->n_hospitals && st == FL_OK; i++) {
-        if ((st = evaluate(&metrics, model, data, s->hospitals[i].name, err)) == FL_OK) {
+        char *last = scenario_last_folder(&s->hospitals[i]);
+        st = evaluate(&metrics, model, data, last, err);
+        free(last);
+        if (st == FL_OK) {
             json_object_set_new(sites, s->hospitals[i].name, metrics);
         }
     }

@@ -199,8 +199,7 @@ static void make_patient(void *ctx, size_t i)
 
 // ----------------------------------------------------------------- manifest
 
-/* A CSV cell in quotes; quotes in it are doubled (RFC 4180). */
-static char *quoted(const char *text)
+char *generate_quoted(const char *text)
 {
     fl_buf cell = FL_BUF_INIT;
     fl_buf_puts(&cell, "\"");
@@ -255,7 +254,7 @@ static void add_labels(fl_buf *csv, const generation *g, int64_t i)
 static fl_status write_manifest(const generation *g, fl_err *err)
 {
     fl_buf csv = FL_BUF_INIT;
-    char *scanner = quoted(g->h->scanner[0] != '\0' ? g->h->scanner : "simulated");
+    char *scanner = generate_quoted(g->h->scanner[0] != '\0' ? g->h->scanner : "simulated");
     const char *const *channels = g->phantom->channels;
     fl_buf_puts(&csv, "case,patient");
     for (size_t f = 0; f < n_files(g); f++) {
@@ -302,6 +301,7 @@ static fl_status write_dataset(const generation *g, fl_err *err)
         fl_buf_printf(&yaml, "window: {centre: %g, width: %g}, ", (scale->low + scale->high) / 2, scale->high - scale->low);
     }
     fl_buf_puts(&yaml, "normalise: zscore]\n");
+    scenario_add_later(&yaml, g->h);
     char *path = fl_path_join(g->dir, "dataset.yaml");
     fl_status st = fl_file_write(path, yaml.data, yaml.n, 0644, err);
     free(path);
@@ -321,7 +321,7 @@ static fl_status make_folders(const generation *g, fl_err *err)
     return st;
 }
 
-fl_status generate_hospital(const scenario *s, const scenario_hospital *h, const char *dir, fl_err *err)
+static fl_status generate_now(const scenario *s, const scenario_hospital *h, const char *dir, fl_err *err)
 {
     generation g = {.s = s,
                     .h = h,
@@ -353,5 +353,24 @@ fl_status generate_hospital(const scenario *s, const scenario_hospital *h, const
     }
     free(g.patients);
     free(g.errors);
+    return st;
+}
+
+fl_status generate_hospital(const scenario *s, const scenario_hospital *h, const char *dir, fl_err *err)
+{
+    fl_status st = generate_now(s, h, dir, err);
+    for (size_t i = 0; i < h->n_changes && st == FL_OK; i++) {
+        const scenario_change *c = &h->changes[i];
+        scenario_hospital then = *h; // the same patients, by another scanner
+        then.shift = c->shift;
+        then.n_changes = 0;
+        if (c->scanner[0] != '\0') {
+            memcpy(then.scanner, c->scanner, sizeof then.scanner);
+        }
+        char *folder = scenario_change_folder(c), *path = fl_path_join(dir, folder);
+        st = generate_now(s, &then, path, err);
+        free(folder);
+        free(path);
+    }
     return st;
 }

@@ -29,46 +29,94 @@ static fl_status write_dataset_yaml(const char *dir, const char *text, fl_err *e
     return st;
 }
 
+/* Writes DIR/dataset.yaml: what head says, the hospital's scanner, and what comes later. */
+static fl_status write_scanned(const scenario *s, const scenario_hospital *h, const char *head, const char *dir, fl_err *err)
+{
+    fl_buf yaml = FL_BUF_INIT;
+    fl_buf_puts(&yaml, head);
+    if (h->shift.n > 0) {
+        fl_buf_printf(&yaml, "\nshift: %s\nshift_seed: %llu\n", h->shift_yaml, (unsigned long long)s->job.seed);
+    }
+    scenario_add_later(&yaml, h);
+    fl_status st = fl_mkdirs(dir, 0755, err);
+    if (st == FL_OK) {
+        st = write_dataset_yaml(dir, yaml.data, err);
+    }
+    fl_buf_clear(&yaml);
+    return st;
+}
+
+/* The same with each of its later scanners.  later: head below the hospital's folder. */
+static fl_status write_all_scanned(const scenario *s, const scenario_hospital *h, const char *head, const char *later,
+                                   const char *dir, fl_err *err)
+{
+    fl_status st = write_scanned(s, h, head, dir, err);
+    for (size_t i = 0; i < h->n_changes && st == FL_OK; i++) {
+        scenario_hospital then = *h;
+        then.shift = h->changes[i].shift;
+        then.shift_yaml = h->changes[i].shift_yaml;
+        then.n_changes = 0;
+        char *folder = scenario_change_folder(&h->changes[i]), *path = fl_path_join(dir, folder);
+        st = write_scanned(s, &then, later, path, err);
+        free(folder);
+        free(path);
+    }
+    return st;
+}
+
 // ----------------------------------------------------- a real set, shared out
 
-static fl_status write_rows(const partition_row *rows, size_t n, size_t hospital, const char *dir, fl_err *err)
+/* rows.csv of an npz, cases.csv of a folder. */
+static fl_status write_share(const partition *p, size_t hospital, const char *dir, fl_err *err)
 {
     fl_buf csv = FL_BUF_INIT;
-    fl_buf_puts(&csv, "split,index\n");
-    for (size_t i = 0; i < n; i++) {
-        if (rows[i].hospital == hospital) {
-            fl_buf_printf(&csv, "%s,%zu\n", data_split_name((data_split)rows[i].split), rows[i].index);
+    fl_buf_puts(&csv, p->cases != NULL ? "case,split\n" : "split,index\n");
+    for (size_t i = 0; i < p->n; i++) {
+        const partition_row *row = &p->rows[i];
+        const char *split = data_split_name((data_split)row->split);
+        if (row->hospital != hospital) {
+            continue;
+        }
+        if (p->cases != NULL) {
+            char *name = generate_quoted(p->cases[i]);
+            fl_buf_printf(&csv, "%s,%s\n", name, split);
+            free(name);
+        } else {
+            fl_buf_printf(&csv, "%s,%zu\n", split, row->index);
         }
     }
-    char *path = fl_path_join(dir, "rows.csv");
+    char *path = fl_path_join(dir, p->cases != NULL ? "cases.csv" : "rows.csv");
     fl_status st = fl_file_write(path, csv.data, csv.n, 0644, err);
     free(path);
     fl_buf_clear(&csv);
     return st;
 }
 
+static char *share_yaml(const scenario *s, const char *source, const char *up)
+{
+    if (s->source.folder != NULL) {
+        return fl_xasprintf("union: [\"%s\"]\ncases: %scases.csv\n", source, up);
+    }
+    return fl_xasprintf("task: classify\nnpz: \"%s\"\nrows: %srows.csv\nclasses: %s\n", source, up, s->source.classes_yaml);
+}
+
 static fl_status share_out(const scenario *s, const char *dir, fl_err *err)
 {
-    partition_row *rows = NULL;
-    size_t n = 0;
-    fl_status st = partition_npz(&rows, &n, s, err);
-    char *source = realpath(s->source.npz, NULL);
+    partition p;
+    fl_status st = partition_read(&p, s, err);
+    char *source = realpath(s->source.npz != NULL ? s->source.npz : s->source.folder, NULL);
     for (size_t i = 0; i < s->n_hospitals && st == FL_OK; i++) {
         const scenario_hospital *h = &s->hospitals[i];
-        char *own = fl_path_join(dir, h->name);
-        fl_buf yaml = FL_BUF_INIT;
-        fl_buf_printf(&yaml, "task: classify\nnpz: \"%s\"\nrows: rows.csv\nclasses: %s\n", source, s->source.classes_yaml);
-        if (h->shift.n > 0) {
-            fl_buf_printf(&yaml, "shift: %s\nshift_seed: %llu\n", h->shift_yaml, (unsigned long long)s->job.seed);
+        char *own = fl_path_join(dir, h->name), *head = share_yaml(s, source, ""), *later = share_yaml(s, source, "../");
+        if ((st = fl_mkdirs(own, 0755, err)) == FL_OK && (st = write_share(&p, i, own, err)) == FL_OK) {
+            st = write_all_scanned(s, h, head, later, own, err);
         }
-        if ((st = fl_mkdirs(own, 0755, err)) == FL_OK && (st = write_rows(rows, n, i, own, err)) == FL_OK) {
-            st = write_dataset_yaml(own, yaml.data, err);
-        }
-        fl_buf_clear(&yaml);
         free(own);
+        free(head);
+        free(later);
     }
     free(source);
-    free(rows);
+    partition_clear(&p);
     return st;
 }
 
@@ -76,25 +124,19 @@ static fl_status share_out(const scenario *s, const char *dir, fl_err *err)
 
 static fl_status refer_to_own(const scenario *s, const scenario_hospital *h, const char *dir, fl_err *err)
 {
-    fl_buf yaml = FL_BUF_INIT;
+    char *head;
     if (h->dataset_yaml != NULL) {
-        fl_buf_puts(&yaml, h->dataset_yaml);
+        head = fl_xstrdup(h->dataset_yaml);
     } else {
         char *where = realpath(h->data, NULL);
         if (where == NULL) {
             return fl_fail(err, FL_ENOTFOUND, "hospital %s: data: %s does not exist", h->name, h->data);
         }
-        fl_buf_printf(&yaml, "union: [\"%s\"]\n", where);
+        head = fl_xasprintf("union: [\"%s\"]\n", where);
         free(where);
     }
-    if (h->shift.n > 0) {
-        fl_buf_printf(&yaml, "\nshift: %s\nshift_seed: %llu\n", h->shift_yaml, (unsigned long long)s->job.seed);
-    }
-    fl_status st = fl_mkdirs(dir, 0755, err);
-    if (st == FL_OK) {
-        st = write_dataset_yaml(dir, yaml.data, err);
-    }
-    fl_buf_clear(&yaml);
+    fl_status st = write_all_scanned(s, h, head, head, dir, err);
+    free(head);
     return st;
 }
 
@@ -109,8 +151,14 @@ char *hospital_stamp(const scenario *s)
                       s->generate.difficulty, (long long)s->generate.depth, (long long)s->generate.size,
                       data_task_name(s->job.data.task));
     } else if (s->kind == SCENARIO_SOURCE) {
-        fl_buf_printf(&text, "%s %s %d %.17g %lld\n", s->source.npz, s->source.classes_yaml, s->source.dirichlet,
-                      s->source.alpha, (long long)s->source.min_train);
+        fl_buf_printf(&text, "%s %s %d %.17g %.17g %lld\n", s->source.npz != NULL ? s->source.npz : s->source.folder,
+                      s->source.classes_yaml, s->source.dirichlet, s->source.alpha, s->source.size_alpha,
+                      (long long)s->source.min_train);
+        for (int k = 0; k < DATA_MAX_CLASSES; k++) {
+            if (s->source.only_at[k] >= 0) {
+                fl_buf_printf(&text, "class %d only at %d\n", k, s->source.only_at[k]);
+            }
+        }
     }
     for (size_t i = 0; i < s->n_hospitals; i++) {
         const scenario_hospital *h = &s->hospitals[i];
@@ -121,6 +169,12 @@ char *hospital_stamp(const scenario *s)
                       (long long)h->n[1], (long long)h->n[2], h->population.female, h->population.age_mean,
                       h->population.age_sd, h->population.prevalence, h->labels.noise, h->scanner, h->shift_yaml,
                       h->dataset_yaml != NULL ? h->dataset_yaml : "", h->data != NULL ? h->data : "");
+    }
+    for (size_t i = 0; i < s->n_hospitals; i++) {
+        for (size_t k = 0; k < s->hospitals[i].n_changes; k++) {
+            const scenario_change *c = &s->hospitals[i].changes[k];
+            fl_buf_printf(&text, "%s from %lld: %s %s\n", s->hospitals[i].name, (long long)c->round, c->scanner, c->shift_yaml);
+        }
     }
     uint8_t digest[FL_DIGEST_BYTES];
     char hex[FL_HEX_DIGEST];
@@ -167,7 +221,9 @@ static fl_status write_pooled(const scenario *s, const char *dir, fl_err *err)
     fl_buf yaml = FL_BUF_INIT;
     fl_buf_puts(&yaml, "union:\n");
     for (size_t i = 0; i < s->n_hospitals; i++) {
-        fl_buf_printf(&yaml, "  - ../%s\n", s->hospitals[i].name);
+        char *last = scenario_last_folder(&s->hospitals[i]);
+        fl_buf_printf(&yaml, "  - ../%s\n", last);
+        free(last);
     }
     fl_status st = fl_mkdirs(pooled, 0755, err);
     if (st == FL_OK) {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "data/dataset.h"
 #include "data/formats.h"
 
 enum { MAX_DRAWS = 1000 }; // of shares, until every hospital has enough
@@ -46,33 +47,65 @@ void partition_counts(size_t *counts, const double *share, size_t n, size_t tota
     }
 }
 
-typedef struct {
-    const data_array *labels[SCENARIO_SPLITS];
-    size_t n[SCENARIO_SPLITS];
-    int n_classes;
-} label_arrays;
+// -------------------------------------------------------------------- reading
 
-static fl_status find_labels(label_arrays *out, const data_npz *z, const char *path, fl_err *err)
+/* Rows ordered by split and index, each its own patient. */
+static fl_status read_npz(partition *out, const scenario *s, fl_err *err)
 {
     static const char *const names[SCENARIO_SPLITS] = {"train_labels", "val_labels", "test_labels"};
-    memset(out, 0, sizeof *out);
-    for (int s = 0; s < SCENARIO_SPLITS; s++) {
-        const data_array *a = data_npz_find(z, names[s]);
+    const char *path = s->source.npz;
+    data_npz z = {0};
+    fl_status st = data_npz_read(&z, path, err);
+    for (int split = 0; split < SCENARIO_SPLITS && st == FL_OK; split++) {
+        const data_array *a = data_npz_find(&z, names[split]);
         if (a == NULL) {
-            return fl_fail(err, FL_EFORMAT, "%s: has no array %s", path, names[s]);
+            st = fl_fail(err, FL_EFORMAT, "%s: has no array %s", path, names[split]);
+            break;
         }
-        out->labels[s] = a;
-        out->n[s] = a->rank > 0 ? (size_t)a->dim[0] : 0;
-        for (size_t i = 0; i < out->n[s]; i++) {
+        size_t n = a->rank > 0 ? (size_t)a->dim[0] : 0;
+        out->rows = fl_xrealloc(out->rows, out->n + n + 1, sizeof *out->rows);
+        for (size_t i = 0; i < n && st == FL_OK; i++) {
             double label = data_array_at(a, i);
             if (label < 0 || label >= DATA_MAX_CLASSES || label != floor(label)) {
-                return fl_fail(err, FL_EFORMAT, "%s: %s[%zu] is %g, not a class code", path, names[s], i, label);
+                st = fl_fail(err, FL_EFORMAT, "%s: %s[%zu] is %g, not a class code", path, names[split], i, label);
+                break;
             }
-            out->n_classes = label >= out->n_classes ? (int)label + 1 : out->n_classes;
+            out->rows[out->n] = (partition_row){.split = split, .index = i, .label = (int)label, .leader = out->n};
+            out->n++;
         }
     }
+    data_npz_clear(&z);
+    return st;
+}
+
+/* Any data set; its patients stay together. */
+static fl_status read_folder(partition *out, const scenario *s, fl_err *err)
+{
+    data_set *set = NULL;
+    fl_status st = data_set_open(&set, s->source.folder, &s->job.data, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    size_t n = data_set_n(set);
+    size_t *first = fl_xcalloc(n, sizeof *first); // row of each patient, + 1
+    out->rows = fl_xcalloc(n, sizeof *out->rows);
+    out->cases = fl_xcalloc(n, sizeof *out->cases);
+    for (size_t i = 0; i < n; i++) {
+        data_case c = data_set_case(set, i);
+        if (first[c.patient_no] == 0) {
+            first[c.patient_no] = i + 1;
+        }
+        int label = data_set_spec(set)->task == DATA_CLASSIFY ? c.code : -1;
+        out->rows[i] = (partition_row){.split = (int)c.split, .label = label, .leader = first[c.patient_no] - 1};
+        out->cases[i] = fl_xstrdup(c.case_id);
+        out->n++;
+    }
+    free(first);
+    data_set_destroy(&set);
     return FL_OK;
 }
+
+// -------------------------------------------------------------------- dealing
 
 /* Deals the cases of one class and split to the hospitals. */
 static void deal(partition_row *rows, const size_t *of_class, size_t n, const double *share, size_t n_hospitals)
@@ -88,42 +121,79 @@ static void deal(partition_row *rows, const size_t *of_class, size_t n, const do
     free(counts);
 }
 
-/* One draw of shares for every class; rows are in split and index order. */
-static void share_classes(partition_row *rows, const label_arrays *labels, const scenario *s, fl_rng *rng)
+/* The hospitals' shares of one class. */
+static void draw_shares(double *share, const double *size, const scenario *s, fl_rng *rng)
 {
-    size_t most = labels->n[0] + labels->n[1] + labels->n[2];
-    double *share = fl_xcalloc(s->n_hospitals, sizeof *share);
-    size_t *of_class = fl_xcalloc(most, sizeof *of_class);
-    for (int c = 0; c < labels->n_classes; c++) {
+    size_t n = s->n_hospitals;
+    double sum = 0;
+    for (size_t h = 0; h < n; h++) {
+        share[h] = 1.0 / (double)n;
+    }
+    if (s->source.dirichlet) {
+        partition_dirichlet(share, n, s->source.alpha, rng);
+    }
+    for (size_t h = 0; h < n && size != NULL; h++) {
+        share[h] *= size[h];
+        sum += share[h];
+    }
+    for (size_t h = 0; h < n && size != NULL; h++) {
+        share[h] = sum > 0 ? share[h] / sum : 1.0 / (double)n;
+    }
+}
+
+/* One draw of shares for every class. */
+static void share_classes(partition *p, const scenario *s, fl_rng *rng)
+{
+    double *share = fl_xcalloc(s->n_hospitals, sizeof *share), *alone = fl_xcalloc(s->n_hospitals, sizeof *alone);
+    double *size = s->source.size_alpha > 0 ? fl_xcalloc(s->n_hospitals, sizeof *size) : NULL;
+    size_t *of_class = fl_xcalloc(p->n, sizeof *of_class);
+    int last = -1;
+    if (size != NULL) {
+        partition_dirichlet(size, s->n_hospitals, s->source.size_alpha, rng);
+    }
+    for (size_t i = 0; i < p->n; i++) {
+        last = p->rows[i].label > last ? p->rows[i].label : last;
+    }
+    for (int c = -1; c <= last; c++) {
+        bool any = c >= 0;
+        for (size_t i = 0; i < p->n && !any; i++) {
+            any = p->rows[i].label == c;
+        }
+        if (!any) {
+            continue; // nobody without a label
+        }
+        int only = c >= 0 ? s->source.only_at[c] : -1;
+        draw_shares(share, size, s, rng);
         for (size_t h = 0; h < s->n_hospitals; h++) {
-            share[h] = 1.0 / (double)s->n_hospitals;
+            alone[h] = (int)h == only;
         }
-        if (s->source.dirichlet) {
-            partition_dirichlet(share, s->n_hospitals, s->source.alpha, rng);
-        }
-        size_t first = 0;
         for (int split = 0; split < SCENARIO_SPLITS; split++) {
             size_t n = 0;
-            for (size_t i = 0; i < labels->n[split]; i++) {
-                if ((int)data_array_at(labels->labels[split], i) == c) {
-                    of_class[n++] = first + i;
+            for (size_t i = 0; i < p->n; i++) {
+                const partition_row *r = &p->rows[i];
+                if (r->leader == i && r->split == split && r->label == c) {
+                    of_class[n++] = i;
                 }
             }
             fl_rng_shuffle(rng, of_class, n);
-            deal(rows, of_class, n, share, s->n_hospitals);
-            first += labels->n[split];
+            deal(p->rows, of_class, n, only >= 0 && split < 2 ? alone : share, s->n_hospitals);
         }
     }
+    for (size_t i = 0; i < p->n; i++) {
+        p->rows[i].hospital = p->rows[p->rows[i].leader].hospital;
+    }
     free(share);
+    free(alone);
+    free(size);
     free(of_class);
 }
 
 /* Has every hospital enough to train on, and something to be judged by? */
-static bool is_enough(const partition_row *rows, size_t n, const scenario *s)
+static bool is_enough(const partition *p, const scenario *s)
 {
     int64_t (*have)[SCENARIO_SPLITS] = fl_xcalloc(s->n_hospitals, sizeof *have);
-    for (size_t i = 0; i < n; i++) {
-        have[rows[i].hospital][rows[i].split]++;
+    for (size_t i = 0; i < p->n; i++) {
+        have[p->rows[i].hospital][p->rows[i].split]++;
     }
     bool enough = true;
     for (size_t h = 0; h < s->n_hospitals; h++) {
@@ -133,41 +203,34 @@ static bool is_enough(const partition_row *rows, size_t n, const scenario *s)
     return enough;
 }
 
-fl_status partition_npz(partition_row **rows, size_t *n, const scenario *s, fl_err *err)
+fl_status partition_read(partition *out, const scenario *s, fl_err *err)
 {
-    data_npz z = {0};
-    label_arrays labels;
-    *rows = NULL;
-    *n = 0;
-    fl_status st = data_npz_read(&z, s->source.npz, err);
-    if (st != FL_OK || (st = find_labels(&labels, &z, s->source.npz, err)) != FL_OK) {
-        goto done;
+    *out = (partition){.n = 0};
+    fl_status st = s->source.npz != NULL ? read_npz(out, s, err) : read_folder(out, s, err);
+    if (st != FL_OK) {
+        partition_clear(out);
+        return st;
     }
-    *n = labels.n[0] + labels.n[1] + labels.n[2];
-    *rows = fl_xcalloc(*n, sizeof **rows);
-    for (size_t split = 0, k = 0; split < SCENARIO_SPLITS; split++) {
-        for (size_t i = 0; i < labels.n[split]; i++, k++) {
-            (*rows)[k] = (partition_row){.split = (int)split, .index = i};
-        }
-    }
-    st = FL_ELIMIT;
-    for (uint64_t draw = 0; draw < MAX_DRAWS && st != FL_OK; draw++) {
+    for (uint64_t draw = 0; draw < MAX_DRAWS; draw++) {
         fl_rng rng;
         fl_rng_init(&rng, s->job.seed, "partition", "", draw);
-        share_classes(*rows, &labels, s, &rng);
-        st = is_enough(*rows, *n, s) ? FL_OK : FL_ELIMIT;
+        share_classes(out, s, &rng);
+        if (is_enough(out, s)) {
+            return FL_OK;
+        }
     }
-    if (st != FL_OK) {
-        fl_fail(err, FL_ECONFIG, "source: %d draws with alpha %g left some hospital with fewer than %lld training cases; "
-                "raise alpha, or lower min_train or the number of hospitals", MAX_DRAWS, s->source.alpha,
-                (long long)s->source.min_train);
-        st = FL_ECONFIG;
+    partition_clear(out);
+    return fl_fail(err, FL_ECONFIG, "source: %d draws with alpha %g left some hospital with fewer than %lld training cases; "
+                   "raise alpha, or lower min_train or the number of hospitals", MAX_DRAWS, s->source.alpha,
+                   (long long)s->source.min_train);
+}
+
+void partition_clear(partition *p)
+{
+    for (size_t i = 0; i < p->n && p->cases != NULL; i++) {
+        free(p->cases[i]);
     }
-done:
-    data_npz_clear(&z);
-    if (st != FL_OK) {
-        FL_FREE(*rows);
-        *n = 0;
-    }
-    return st;
+    free(p->cases);
+    free(p->rows);
+    *p = (partition){.n = 0};
 }

@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "sim/partition.h"
 
 static const char *const split_keys[SCENARIO_SPLITS] = {"train", "val", "test"};
 
@@ -152,10 +153,10 @@ static void anchor_dataset(const scenario_hospital *h, fl_node dataset)
 
 /* A copy of the text marks every key in it as known, so names that are none are
  * found here. */
-static void read_shift(scenario_hospital *h, fl_node chain)
+static void read_shift(data_shift *out, char **yaml, fl_node chain)
 {
-    data_shift_read(&h->shift, chain);
-    h->shift_yaml = emit(chain, false);
+    data_shift_read(out, chain);
+    *yaml = fl_cfg_count(chain) > 0 ? emit(chain, false) : fl_xstrdup("[]");
     for (size_t i = 0; i < fl_cfg_count(chain) && fl_cfg_ok(chain.cfg); i++) {
         const char *name;
         fl_cfg_pair(fl_cfg_item(chain, i), 0, &name);
@@ -181,12 +182,7 @@ static void read_hospital(scenario_hospital *h, fl_node node, const scenario *s)
         return;
     }
     snprintf(h->scanner, sizeof h->scanner, "%s", scanner);
-    fl_node shift = fl_cfg_get(node, "shift", "chain of shifts, severities 0 to 5: [blur: 1, noise: 2]");
-    if (fl_cfg_present(shift) && fl_cfg_count(shift) > 0) {
-        read_shift(h, shift);
-    } else {
-        h->shift_yaml = fl_xstrdup("[]");
-    }
+    read_shift(&h->shift, &h->shift_yaml, fl_cfg_get(node, "shift", "chain of shifts, severities 0 to 5: [blur: 1, noise: 2]"));
     fl_node dataset = fl_cfg_map(node, "dataset", "the hospital's own data set, written as its dataset.yaml");
     if (fl_cfg_line(dataset) > 0) { // a real one, not the reference's
         anchor_dataset(h, dataset);
@@ -220,6 +216,83 @@ static void inherit(fl_node list, size_t i)
     fl_cfg_complain(node, "like: there is no hospital %s above this one", like);
 }
 
+/* Alike hospitals that are not quite the same. */
+static void vary(scenario_hospital *h, const double size_share, double label_alpha, double severity, uint64_t seed)
+{
+    fl_rng rng;
+    fl_rng_init(&rng, seed, "vary", h->name, 0);
+    for (int split = 0; split < SCENARIO_SPLITS && size_share > 0; split++) {
+        double n = floor((double)h->n[split] * size_share + 0.5);
+        h->n[split] = n < 4 && h->n[split] > 0 ? 4 : (int64_t)n;
+    }
+    double p = h->population.prevalence;
+    if (label_alpha > 0 && p > 0 && p < 1) { // two classes' Dirichlet distribution about p
+        double positive = fl_rng_gamma(&rng, label_alpha * p), negative = fl_rng_gamma(&rng, label_alpha * (1 - p));
+        h->population.prevalence = fmin(fmax(positive / fmax(positive + negative, 1e-300), 0.02), 0.98);
+    }
+    if (severity > 0 && h->shift.n > 0) {
+        fl_buf yaml = FL_BUF_INIT;
+        for (size_t i = 0; i < h->shift.n; i++) {
+            h->shift.severity[i] = fmin(h->shift.severity[i] * fl_rng_range(&rng, 1 - severity, 1 + severity), 5);
+            fl_buf_printf(&yaml, "%s%s: %.6f", i > 0 ? ", " : "[", h->shift.ops[i]->name, h->shift.severity[i]);
+        }
+        fl_buf_puts(&yaml, "]");
+        free(h->shift_yaml);
+        h->shift_yaml = fl_buf_take(&yaml);
+    }
+}
+
+/* A hospital written once with `count:` is so many, NAME-1 to NAME-count.  Returns
+ * how many. */
+static size_t multiply(scenario *s, size_t first, fl_node node)
+{
+    int64_t count = fl_cfg_int(node, "count", 1, SCENARIO_MAX_HOSPITALS, 1, "so many hospitals like this, NAME-1 and so on");
+    fl_node map = fl_cfg_map(node, "vary", "with count: how they differ");
+    double sizes = fl_cfg_num(map, "sizes", 0, 1000, 0, "alpha of the Dirichlet distribution of count x n patients over them; 0: all have n");
+    double labels = fl_cfg_num(map, "labels", 0, 1000, 0, "alpha of the Dirichlet distribution of each one's classes about the prevalence; 0: all the same");
+    double severity = fl_cfg_num(map, "severity", 0, 1, 0, "each severity is multiplied by 1 - this to 1 + this");
+    if (count == 1 || s->kind != SCENARIO_GENERATE) {
+        if (fl_cfg_count(map) > 0 || count > 1) {
+            fl_cfg_complain(node, "count, vary: are for several generated hospitals");
+        }
+        return 1;
+    }
+    s->n_hospitals += (size_t)count - 1;
+    if (s->n_hospitals > SCENARIO_MAX_HOSPITALS) {
+        fl_cfg_complain(node, "hospitals: more than %d", SCENARIO_MAX_HOSPITALS);
+        return 1;
+    }
+    s->hospitals = fl_xrealloc(s->hospitals, s->n_hospitals, sizeof *s->hospitals);
+    scenario_hospital *model = &s->hospitals[first];
+    double *share = fl_xcalloc((size_t)count, sizeof *share);
+    fl_rng rng;
+    fl_rng_init(&rng, s->job.seed, "sizes", model->name, 0);
+    for (int64_t i = 0; i < count; i++) {
+        share[i] = 1.0 / (double)count;
+    }
+    if (sizes > 0) {
+        partition_dirichlet(share, (size_t)count, sizes, &rng);
+    }
+    char base[sizeof model->name];
+    memcpy(base, model->name, sizeof base);
+    for (int64_t i = count - 1; i >= 0; i--) { // the model last: it is the first of them
+        scenario_hospital *h = &s->hospitals[first + (size_t)i];
+        char name[sizeof base + 24];
+        if (i > 0) {
+            *h = *model;
+            h->shift_yaml = fl_xstrdup(model->shift_yaml);
+        }
+        snprintf(name, sizeof name, "%s-%lld", base, (long long)i + 1);
+        if (strlen(name) >= sizeof h->name) {
+            fl_cfg_complain(node, "name: with its number it is longer than 48");
+        }
+        snprintf(h->name, sizeof h->name, "%.48s", name);
+        vary(h, sizes > 0 ? share[i] * (double)count : 0, labels, severity, s->job.seed);
+    }
+    free(share);
+    return (size_t)count;
+}
+
 static void read_hospitals(scenario *s, fl_node root)
 {
     fl_node list = fl_cfg_list(root, "hospitals", "the hospitals, at least one");
@@ -230,28 +303,102 @@ static void read_hospitals(scenario *s, fl_node root)
         return;
     }
     s->hospitals = fl_xcalloc(s->n_hospitals, sizeof *s->hospitals);
-    for (size_t i = 0; i < s->n_hospitals && fl_cfg_ok(root.cfg); i++) {
-        scenario_hospital *h = &s->hospitals[i];
+    size_t n_items = s->n_hospitals, done = 0;
+    for (size_t i = 0; i < n_items && fl_cfg_ok(root.cfg); i++) {
+        scenario_hospital *h = &s->hospitals[done];
         fl_node node = fl_cfg_item(list, i);
+        *h = (scenario_hospital){.n_changes = 0};
         inherit(list, i);
         const char *name = fl_cfg_text(node, "name", FL_CFG_REQUIRED_TEXT, "name of the site: [a-z0-9_-], at most 48");
         size_t length = strlen(name);
         if (length == 0 || length > 48 || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") != length) {
             fl_cfg_complain(node, "name: expected 1 to 48 of a-z, 0-9, _ and -, found %.60s", name);
-            return;
+            break;
         }
         if (strcmp(name, "pooled") == 0 || strcmp(name, "stamp") == 0) {
             fl_cfg_complain(node, "name: %s is what the simulator calls something else; choose another", name);
-            return;
+            break;
         }
         snprintf(h->name, sizeof h->name, "%s", name);
-        for (size_t j = 0; j < i; j++) {
-            if (strcmp(s->hospitals[j].name, h->name) == 0) {
-                fl_cfg_complain(node, "name: there are two hospitals %s", h->name);
+        read_hospital(h, node, s);
+        done += fl_cfg_ok(root.cfg) ? multiply(s, done, node) : 1;
+        for (size_t j = 0; j + 1 < done; j++) {
+            if (strcmp(s->hospitals[j].name, s->hospitals[done - 1].name) == 0) {
+                fl_cfg_complain(node, "name: there are two hospitals %s", s->hospitals[j].name);
             }
         }
-        read_hospital(h, node, s);
     }
+    s->n_hospitals = done;
+}
+
+static scenario_hospital *find_hospital(const scenario *s, const char *name)
+{
+    for (size_t i = 0; i < s->n_hospitals; i++) {
+        if (strcmp(s->hospitals[i].name, name) == 0) {
+            return &s->hospitals[i];
+        }
+    }
+    return NULL;
+}
+
+static void read_event(scenario *s, fl_node node)
+{
+    int64_t round = fl_cfg_int(node, "round", 2, 100000, FL_CFG_REQUIRED, "the first round with the new scanner");
+    const char *name = fl_cfg_text(node, "site", FL_CFG_REQUIRED_TEXT, "the hospital");
+    const char *scanner = fl_cfg_text(node, "scanner", "", "its new scanner's name");
+    fl_node shift = fl_cfg_list(node, "shift", "chain of the new scanner, instead of the hospital's");
+    scenario_hospital *h = find_hospital(s, name);
+    if (h == NULL || round > s->job.rounds) {
+        fl_cfg_complain(node, h == NULL ? "events: there is no hospital %s" : "events: %s: the job has only %lld rounds", name,
+                        (long long)s->job.rounds);
+        return;
+    }
+    if (h->n_changes == SCENARIO_MAX_CHANGES || (h->n_changes > 0 && h->changes[h->n_changes - 1].round >= round)) {
+        fl_cfg_complain(node, "events: %s: expected at most %d, by rising round", name, SCENARIO_MAX_CHANGES);
+        return;
+    }
+    if (!fl_cfg_present(shift)) {
+        fl_cfg_complain(node, "events: what changes? shift: [gain: 3]");
+        return;
+    }
+    scenario_change *c = &h->changes[h->n_changes++];
+    c->round = round;
+    snprintf(c->scanner, sizeof c->scanner, "%s", scanner);
+    read_shift(&c->shift, &c->shift_yaml, shift);
+}
+
+static void read_events(scenario *s, fl_node root)
+{
+    fl_node list = fl_cfg_list(root, "events", "what happens while the federation runs: scanners that are replaced");
+    for (size_t i = 0; i < fl_cfg_count(list) && fl_cfg_ok(root.cfg); i++) {
+        read_event(s, fl_cfg_item(list, i));
+    }
+}
+
+char *scenario_change_folder(const scenario_change *c)
+{
+    return fl_xasprintf("round-%03lld", (long long)c->round);
+}
+
+char *scenario_last_folder(const scenario_hospital *h)
+{
+    if (h->n_changes == 0) {
+        return fl_xstrdup(h->name);
+    }
+    char *folder = scenario_change_folder(&h->changes[h->n_changes - 1]);
+    char *path = fl_path_join(h->name, folder);
+    free(folder);
+    return path;
+}
+
+void scenario_add_later(fl_buf *yaml, const scenario_hospital *h)
+{
+    for (size_t i = 0; i < h->n_changes; i++) {
+        char *folder = scenario_change_folder(&h->changes[i]);
+        fl_buf_printf(yaml, "%s{round: %lld, data: %s}", i == 0 ? "later: [" : ", ", (long long)h->changes[i].round, folder);
+        free(folder);
+    }
+    fl_buf_puts(yaml, h->n_changes > 0 ? "]\n" : "");
 }
 
 static void read_generate(scenario *s, fl_node generate)
@@ -279,16 +426,47 @@ static void read_generate(scenario *s, fl_node generate)
 static void read_source(scenario *s, fl_node source)
 {
     static const char *const splits[] = {"even", "dirichlet", NULL};
-    s->source.npz = fl_xstrdup(fl_cfg_path(source, "npz", FL_CFG_REQUIRED_TEXT, "MedMNIST-style file that the hospitals share out"));
-    fl_node classes = fl_cfg_map(source, "classes", "how the file codes the classes: {malignant: 0, benign: 1}");
-    if (!fl_cfg_present(classes)) {
-        fl_cfg_complain(source, "classes: how does the file code the classes? {malignant: 0, benign: 1}");
-        return;
-    }
-    s->source.classes_yaml = emit(classes, false);
+    s->source.npz = fl_xstrdup(fl_cfg_path(source, "npz", NULL, "MedMNIST-style file that the hospitals share out"));
+    s->source.folder = fl_xstrdup(fl_cfg_path(source, "folder", NULL, "or a data set of any kind: a folder with dataset.yaml, or such a file"));
+    fl_node classes = fl_cfg_map(source, "classes", "how the npz codes the classes: {malignant: 0, benign: 1}");
+    s->source.classes_yaml = fl_cfg_present(classes) ? emit(classes, false) : fl_xstrdup("");
     s->source.dirichlet = fl_cfg_choice(source, "split", splits, 1, "how cases are shared out") == 1;
     s->source.alpha = fl_cfg_num(source, "alpha", 0.01, 1000, 0.5, "of the Dirichlet distribution of each class over hospitals; small: more skew");
+    s->source.size_alpha = fl_cfg_num(source, "sizes", 0, 1000, 0, "alpha of the Dirichlet distribution of the hospitals' sizes; 0: even");
     s->source.min_train = fl_cfg_int(source, "min_train", 1, 1000000, 10, "fewest training cases a hospital gets");
+    if ((s->source.npz != NULL) == (s->source.folder != NULL)) {
+        fl_cfg_complain(source, "source: expected one of npz and folder");
+    } else if ((s->source.npz != NULL) != fl_cfg_present(classes)) {
+        fl_cfg_complain(source, s->source.npz != NULL ? "classes: how does the file code the classes? {malignant: 0, benign: 1}"
+                                                      : "classes: the folder's dataset.yaml says them");
+    }
+}
+
+/* only: {malignant: bonn}: the other hospitals have the class in no training or
+ * validation case; once the hospitals are known. */
+static void read_only(scenario *s, fl_node source)
+{
+    fl_node only = fl_cfg_map(source, "only", "{class: hospital}: a class that is trained on at one hospital alone");
+    for (int k = 0; k < DATA_MAX_CLASSES; k++) {
+        s->source.only_at[k] = -1;
+    }
+    for (size_t i = 0; i < fl_cfg_count(only); i++) {
+        const char *name;
+        const scenario_hospital *h = find_hospital(s, fl_node_text(fl_cfg_pair(only, i, &name), "hospital"));
+        size_t k = 0;
+        while (k < s->job.data.n_classes && strcmp(s->job.data.classes[k], name) != 0) {
+            k++;
+        }
+        if (h == NULL || k == s->job.data.n_classes) {
+            fl_cfg_complain(only, "only: %.60s: expected {class of the job: hospital}", name);
+            return;
+        }
+        if (s->source.npz != NULL) { // there, rows are known by the file's code
+            fl_node classes = fl_cfg_map(source, "classes", "");
+            k = (size_t)fl_cfg_int(classes, name, 0, DATA_MAX_CLASSES - 1, FL_CFG_REQUIRED, "the file's code");
+        }
+        s->source.only_at[k] = (int)(h - s->hospitals);
+    }
 }
 
 /* Does `centralised:` say for how long? */
@@ -370,6 +548,10 @@ static void read_document(scenario *s, fl_node root, fl_node job_node)
         read_source(s, source);
     }
     read_hospitals(s, root);
+    if (s->kind == SCENARIO_SOURCE) {
+        read_only(s, source);
+    }
+    read_events(s, root);
     fl_node clients = fl_cfg_map(root, "clients", "the client processes");
     int64_t most = s->n_hospitals > 0 ? (int64_t)s->n_hospitals : 1;
     s->n_processes = fl_cfg_int(clients, "processes", 1, SCENARIO_MAX_HOSPITALS, most, "how many client processes host the sites");
@@ -462,7 +644,7 @@ static fl_status check_generated(const scenario *s, const char *path, fl_err *er
 /* Is it a key of the scenario, not of the job? */
 static bool is_own_key(const char *path)
 {
-    static const char *const own[] = {"hospitals", "generate", "source", "clients", "baselines", "centralised"};
+    static const char *const own[] = {"hospitals", "generate", "source", "events", "clients", "baselines", "centralised"};
     for (size_t k = 0; k < sizeof own / sizeof own[0]; k++) {
         size_t n = strlen(own[k]);
         if (strncmp(path, own[k], n) == 0 && (path[n] == '.' || path[n] == '\0')) {
@@ -563,11 +745,15 @@ void scenario_clear(scenario *s)
 {
     for (size_t i = 0; i < s->n_hospitals; i++) {
         free(s->hospitals[i].shift_yaml);
+        for (size_t c = 0; c < s->hospitals[i].n_changes; c++) {
+            free(s->hospitals[i].changes[c].shift_yaml);
+        }
         free(s->hospitals[i].dataset_yaml);
         free(s->hospitals[i].data);
     }
     free(s->hospitals);
     free(s->source.npz);
+    free(s->source.folder);
     free(s->source.classes_yaml);
     free(s->job_yaml);
     free(s->central_yaml);
@@ -582,13 +768,17 @@ void scenario_describe(FILE *out)
     fl_node root = fl_cfg_root(c);
     fl_cfg_map(root, "job", "what the consortium trains; the keys of job.yaml");
     read_generate(&s, fl_cfg_map(root, "generate", "hospitals are simulated patients"));
-    read_source(&s, fl_cfg_map(root, "source", "one real data set is shared out over the hospitals"));
+    fl_node source = fl_cfg_map(root, "source", "one real data set is shared out over the hospitals");
+    read_source(&s, source);
+    read_only(&s, source);
     scenario_hospital h = {.name = "NAME"};
     fl_node hospital = fl_cfg_item(fl_cfg_list(root, "hospitals", "the hospitals, at least one"), 0);
     fl_cfg_text(hospital, "name", FL_CFG_REQUIRED_TEXT, "name of the site: [a-z0-9_-], at most 48");
     read_hospital(&h, hospital, &s);
     read_population(&h, hospital, s.generate.phantom);
     read_labels(&h, hospital);
+    multiply(&s, 0, hospital);
+    read_event(&s, fl_cfg_item(fl_cfg_list(root, "events", "what happens while the federation runs: scanners that are replaced"), 0));
     fl_cfg_int(fl_cfg_map(root, "clients", "the client processes"), "processes", 1, SCENARIO_MAX_HOSPITALS, 1,
                "how many client processes host the sites; default: one a hospital");
     read_baselines(&s, root);
@@ -596,6 +786,7 @@ void scenario_describe(FILE *out)
     free(h.dataset_yaml);
     free(h.data);
     free(s.source.npz);
+    free(s.source.folder);
     free(s.source.classes_yaml);
     fl_cfg_destroy(&c);
 }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/buf.h"
 #include "base/cfg.h"
 #include "base/err.h"
 #include "data/shift.h"
@@ -20,7 +21,15 @@
 #include "sim/annotate.h"
 #include "sim/phantom.h"
 
-enum { SCENARIO_MAX_HOSPITALS = 10000, SCENARIO_TEXT = 512, SCENARIO_SPLITS = 3 };
+enum { SCENARIO_MAX_HOSPITALS = 10000, SCENARIO_TEXT = 512, SCENARIO_SPLITS = 3, SCENARIO_MAX_CHANGES = 16 };
+
+/* A scanner replaced while the federation runs. */
+typedef struct {
+    int64_t round;                    // the first with it
+    char scanner[64];                 // "": as before
+    data_shift shift;
+    char *shift_yaml;                 // as written, owned
+} scenario_change;
 
 typedef struct {
     char name[49];                    // [a-z0-9_-]; the site's name
@@ -32,6 +41,8 @@ typedef struct {
     char scanner[64];                 // attribute `scanner`; "" = the shift chain's text
     data_shift shift;
     char *shift_yaml;                 // the chain as written ("[]" for none), owned
+    scenario_change changes[SCENARIO_MAX_CHANGES]; // by rising round
+    size_t n_changes;
     char *dataset_yaml;               // `dataset:`, its own real data; NULL = none; owned
     char *data;                       // `data:`, a data set as it is; NULL = none; owned
 } scenario_hospital;
@@ -50,10 +61,13 @@ typedef struct {
         int64_t depth;                // slices; 1: images
     } generate;
     struct {                          // source: one real data set over all hospitals
-        char *npz;                    // path; owned
-        char *classes_yaml;           // as dataset.yaml writes them; owned
+        char *npz;                    // path; owned; or NULL and
+        char *folder;                 // path of a data set of any kind; owned
+        char *classes_yaml;           // of npz: as dataset.yaml writes them; owned
         bool dirichlet;               // label skew; else even shares
         double alpha;
+        double size_alpha;            // size skew, Dirichlet; 0: none
+        int only_at[DATA_MAX_CLASSES]; // hospital that alone trains on the class; -1: all
         int64_t min_train;            // fewest training cases a hospital gets
     } source;
     scenario_hospital *hospitals;     // owned
@@ -71,6 +85,12 @@ typedef struct { const char *path, *value; } scenario_setting;
 fl_status scenario_read(scenario *out, const char *path, const scenario_setting *set, size_t n_set,
                         int64_t seed, fl_err *err);
 void scenario_clear(scenario *s);
+/* Folder of a change, below the hospital's: "round-008".  Caller's. */
+char *scenario_change_folder(const scenario_change *c);
+/* The folder of the hospital's last data, below that of all: "nord/round-008".  Caller's. */
+char *scenario_last_folder(const scenario_hospital *h);
+/* Appends dataset.yaml's `later:`, nothing without changes. */
+void scenario_add_later(fl_buf *yaml, const scenario_hospital *h);
 /* Of what a scenario's `generate:` makes: (C, H, W) or (C, D, H, W). */
 nn_shape scenario_generated_shape(const scenario *s);
 /* Prints every key with type, range, default and help (make docs). */

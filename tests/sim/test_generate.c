@@ -36,25 +36,9 @@ static char *scenario_of(const phantom_ops *p, const char *task, int64_t depth,
     fl_buf_printf(&text,
                   "}\n  model: {name: %s}\n  rounds: 1\n  seed: 4\n"
                   "generate: {phantom: %s, task: %s, size: 24, depth: %lld}\nhospitals:\n%s",
-                  segment ? "unet" : "logistic", p->name, p->task, (long long)depth, hospitals);
+                  segment ? "unet, base: 4, depth: 2" : "logistic", p->name, p->task,
+                  (long long)depth, hospitals);
     return fl_buf_take(&text);
-}
-
-/* Skips the test where a federation does not know the task. */
-static void need_task(const char *dir, const char *task)
-{
-    fl_err err = FL_ERR_INIT;
-    scenario s;
-    bool labels = strcmp(task, "multilabel") == 0;
-    char *text = scenario_of(phantom_find("xray", labels ? "findings" : "nodule"), task, 1,
-                             "  - {name: a, patients: {n: 9}}\n");
-    fl_status st = fixture_read(&s, dir, text, NULL, 0, -1, &err);
-    free(text);
-    if (st != FL_OK && strstr(err.text, "cannot be federated") != NULL) {
-        skip();
-    }
-    check_ok(st, err);
-    scenario_clear(&s);
 }
 
 static const char two_hospitals[] =
@@ -76,7 +60,6 @@ static void every_phantom_makes_hospitals_that_open(void **state)
     (void)state;
     fl_err err = FL_ERR_INIT;
     char *dir = check_tmpdir();
-    need_task(dir, "multilabel");
     for (size_t k = 0; phantom_at(k) != NULL; k++) {
         const phantom_ops *p = phantom_at(k);
         scenario s;
@@ -99,7 +82,6 @@ static void every_phantom_repeats_on_any_number_of_cores(void **state)
 {
     (void)state;
     char *dir = check_tmpdir();
-    need_task(dir, "segment");
     for (size_t k = 0; phantom_at(k) != NULL; k++) {
         const phantom_ops *p = phantom_at(k);
         char *text = scenario_of(
@@ -118,7 +100,6 @@ static void a_volume_is_read_as_it_was_rendered(void **state)
     (void)state;
     enum { DEPTH = 4, SIDE = 24, VOXELS = DEPTH * SIDE * SIDE };
     char *dir = check_tmpdir();
-    need_task(dir, "segment");
     for (size_t k = 0; phantom_at(k) != NULL; k++) {
         const phantom_ops *p = phantom_at(k);
         if (!p->volume || p->n_channels > 1) {
@@ -152,7 +133,6 @@ static void several_annotators_each_outline_every_case(void **state)
 {
     (void)state;
     char *dir = check_tmpdir();
-    need_task(dir, "segment");
     scenario s;
     char *text = scenario_of(phantom_find("histology", "grade"), "segment", 1,
                              "  - {name: a, patients: {n: {train: 4, val: 2, test: 2}}, labels: "
@@ -179,7 +159,6 @@ static void composition_is_what_was_asked_for(void **state)
 {
     (void)state;
     char *dir = check_tmpdir();
-    need_task(dir, "multilabel");
     scenario s;
     char *text = scenario_of(
         phantom_find("xray", "findings"), "multilabel", 1,
@@ -210,7 +189,6 @@ static void curated_training_has_only_plain_findings(void **state)
     enum { SIDE = 24 };
     fl_err err = FL_ERR_INIT;
     char *dir = check_tmpdir();
-    need_task(dir, "segment");
     scenario s;
     const phantom_ops *p = phantom_find("mri", "tumour");
     char *text = scenario_of(p, "segment", 1,
@@ -265,7 +243,6 @@ static void what_a_phantom_cannot_do_is_refused(void **state)
          "  - {name: a, patients: {n: 9}, labels: {annotators: 99}}\n", "annotators", 1},
     };
     char *dir = check_tmpdir();
-    need_task(dir, "segment");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         fl_err err = FL_ERR_INIT;
         scenario s;

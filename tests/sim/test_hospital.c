@@ -498,6 +498,96 @@ static void shares_that_cannot_be_are_refused_with_what_to_do(void **state)
     check_rmdir(&dir);
 }
 
+/* A class that one hospital alone trains on, and hospitals of uneven sizes. */
+static void a_class_may_be_one_hospitals_alone(void **state)
+{
+    (void)state;
+    static const size_t n[] = {300, 60, 90};
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    char *npz = write_npz(dir, n);
+    scenario s;
+    char *out = fixture_make(&s, dir,
+                             SOURCE_JOB
+                             "source: {npz: real.npz, classes: {a: 0, b: 1}, split: even, "
+                             "sizes: 5, only: {b: y}, min_train: 5}\n" SOURCE_HOSPITALS,
+                             -1, "data");
+    size_t trained[3] = {0}, tested[3] = {0}, all[3] = {0};
+    for (size_t h = 0; h < 3; h++) {
+        data_set *set = NULL;
+        char *own = fl_path_join(out, s.hospitals[h].name);
+        check_ok(data_set_open(&set, own, &s.job.data, &err), err);
+        for (size_t i = 0; i < data_set_n(set); i++) {
+            data_case c = data_set_case(set, i);
+            trained[h] += c.split != DATA_TEST && c.code == 1;
+            tested[h] += c.split == DATA_TEST && c.code == 1;
+            all[h]++;
+        }
+        data_set_destroy(&set);
+        free(own);
+    }
+    check_int(trained[0] + trained[2], 0);
+    check(trained[1] > 100 && tested[0] > 0 && tested[2] > 0);
+    check_int(all[0] + all[1] + all[2], 450);
+    scenario_clear(&s);
+    free(out);
+    free(npz);
+    check_rmdir(&dir);
+}
+
+/* Any data set can be a source; patients stay whole and the chain is each one's own. */
+static void a_folder_is_shared_out_by_patient(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    scenario s;
+    char *whole = fixture_make(
+        &s, dir,
+        FIXTURE_JOB FIXTURE_GENERATE
+        "hospitals:\n  - {name: one, patients: {n: {train: 60, val: 20, test: "
+        "20}}}\n",
+        -1, "whole");
+    scenario_clear(&s);
+    char *out = fixture_make(&s, dir,
+                             FIXTURE_JOB "source: {folder: whole/one, alpha: 2, min_train: 5}\n"
+                                         "hospitals:\n  - {name: a, shift: []}\n"
+                                         "  - {name: b, shift: [gain: 4]}\n"
+                                         "  - {name: c, shift: [noise: 1]}\n"
+                                         "events: [{round: 2, site: c, shift: [noise: 4]}]\n",
+                             -1, "data");
+    size_t total = 0;
+    for (size_t h = 0; h < 3; h++) {
+        data_set *set = NULL;
+        char *own = fl_path_join(out, s.hospitals[h].name);
+        check_ok(data_set_open(&set, own, &s.job.data, &err), err);
+        total += data_set_n(set);
+        check(data_set_n_split(set, DATA_TRAIN) >= 5);
+        const data_set *then = data_set_in_round(set, 2);
+        check((then != set) == (h == 2));
+        if (h == 2) {
+            float before[256], after[256];
+            data_set_image(set, 0, before);
+            data_set_image(then, 0, after);
+            check_str(data_set_case(set, 0).case_id, data_set_case(then, 0).case_id);
+            check(memcmp(before, after, sizeof before) != 0);
+        }
+        data_set_destroy(&set);
+        free(own);
+    }
+    check_int(total, 100);
+    char *pooled = fl_path_join(out, "pooled");
+    data_set *set = NULL;
+    check_ok(data_set_open(&set, pooled, &s.job.data, &err), err);
+    check_int(data_set_n(set), 100);
+    data_set_destroy(&set);
+    scenario_clear(&s);
+    free(pooled);
+    free(whole);
+    free(out);
+    check_rmdir(&dir);
+}
+
 static void a_hospital_with_its_own_data_is_referred_to(void **state)
 {
     (void)state;
@@ -548,6 +638,8 @@ int main(void)
         cmocka_unit_test(the_gallery_is_a_picture_of_every_hospital),
         cmocka_unit_test(every_row_of_a_shared_set_goes_to_one_hospital),
         cmocka_unit_test(shares_that_cannot_be_are_refused_with_what_to_do),
+        cmocka_unit_test(a_class_may_be_one_hospitals_alone),
+        cmocka_unit_test(a_folder_is_shared_out_by_patient),
         cmocka_unit_test(a_hospital_with_its_own_data_is_referred_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

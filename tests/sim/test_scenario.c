@@ -5,6 +5,8 @@
 
 #include "sim/scenario.h"
 
+#include <math.h>
+
 #include "fixture.h"
 
 static void the_demo_is_five_hospitals_that_differ(void **state)
@@ -142,7 +144,8 @@ static void the_centralised_baseline_is_trained_as_it_says(void **state)
                   "centralised: {steps: 70, optimizer: adam, weight_decay: 0.25}\n",
                   &own, 1);
     as_local.optim.lr = 0.125;  // as long as the federation, with another rate
-    check_central(dir, LOCAL FIXTURE_GENERATE FIXTURE_HOSPITALS "centralised: {lr: 0.125}\n", &as_local, 3);
+    check_central(dir, LOCAL FIXTURE_GENERATE FIXTURE_HOSPITALS "centralised: {lr: 0.125}\n",
+                  &as_local, 3);
     check_rmdir(&dir);
 }
 
@@ -381,6 +384,127 @@ static void a_missing_file_and_an_unset_variable_are_named(void **state)
     check_rmdir(&dir);
 }
 
+static void a_scanner_is_replaced_while_the_federation_runs(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    scenario s;
+    check_ok(fixture_read(&s, dir,
+                          FIXTURE_SMALL "events:\n  - {round: 2, site: sud, shift: [gain: 3], "
+                                        "scanner: new}\n  - {round: 3, site: sud, shift: []}\n",
+                          NULL, 0, -1, &err),
+             err);
+    check_int(s.hospitals[0].n_changes, 0);
+    check_int(s.hospitals[1].n_changes, 2);
+    check_int(s.hospitals[1].changes[0].round, 2);
+    check_str(s.hospitals[1].changes[0].scanner, "new");
+    check_near(s.hospitals[1].changes[0].shift.severity[0], 3, 0);
+    check_int(s.hospitals[1].changes[1].shift.n, 0);
+    char *last = scenario_last_folder(&s.hospitals[1]);
+    check_str(last, "sud/round-003");
+    free(last);
+    scenario_clear(&s);
+
+    static const struct {
+        const char *event, *says;
+    } cases[] = {
+        {"{round: 2, site: west, shift: [gain: 3]}", "there is no hospital west"},
+        {"{round: 4, site: sud, shift: [gain: 3]}", "the job has only 3 rounds"},
+        {"{round: 1, site: sud, shift: [gain: 3]}", "round"},
+        {"{round: 2, site: sud}", "what changes?"},
+        {"{round: 2, site: sud, shift: [fog: 3]}", "no transform fog"},
+        {"{round: 2, site: sud, shift: [gain: 3]}\n  - {round: 2, site: sud, shift: []}",
+         "by rising round"},
+        {"{round: 2, site: sud, shift: [gain: 3], outage: true}", "outage"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *text = fl_xasprintf("%sevents:\n  - %s\n", FIXTURE_SMALL, cases[i].event);
+        check_fails(fixture_read(&s, dir, text, NULL, 0, -1, &err), FL_ECONFIG);
+        check_has(err.text, cases[i].says);
+        free(text);
+    }
+    check_rmdir(&dir);
+}
+
+static void many_hospitals_are_written_once(void **state)
+{
+    (void)state;
+    enum { COUNT = 40 };
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    scenario s;
+    const char *text = FIXTURE_JOB FIXTURE_GENERATE
+        "hospitals:\n"
+        "  - {name: clinic, count: 40, patients: {n: {train: 50, val: 10, test: 20}, prevalence: "
+        "0.3},"
+        " shift: [blur: 2], vary: {sizes: 1, labels: 5, severity: 1}}\n"
+        "  - {name: last, patients: {n: 20}}\n";
+    check_ok(fixture_read(&s, dir, text, NULL, 0, -1, &err), err);
+    check_int(s.n_hospitals, COUNT + 1);
+    check_str(s.hospitals[0].name, "clinic-1");
+    check_str(s.hospitals[39].name, "clinic-40");
+    check_str(s.hospitals[40].name, "last");
+    double total = 0, prevalence = 0, severity = 0, largest = 0;
+    for (int i = 0; i < COUNT; i++) {
+        const scenario_hospital *h = &s.hospitals[i];
+        total += (double)h->n[0];
+        largest = fmax(largest, (double)h->n[0]);
+        prevalence += h->population.prevalence / COUNT;
+        severity += h->shift.severity[0] / COUNT;
+        check(h->n[1] >= 4 && h->shift.severity[0] <= 4);
+        check(strstr(h->shift_yaml, "blur") != NULL);
+    }
+    check(total > 0.97 * 50 * COUNT && total < 1.1 * 50 * COUNT);  // small ones are rounded up
+    check(largest > 100);
+    /* Means of 40: of Beta(1.5, 3.5) with sd 0.19, of a uniform severity with sd 1.15. */
+    check_near(prevalence, 0.3, 4 * 0.19 / sqrt(COUNT));
+    check_near(severity, 2, 4 * 1.16 / sqrt(COUNT));
+    check_int(s.hospitals[40].n[0], 12);
+    scenario_clear(&s);
+
+    static const struct {
+        const char *hospital, *says;
+    } cases[] = {
+        {"{name: a, patients: {n: 20}, vary: {sizes: 1}}", "several generated hospitals"},
+        {"{name: a, patients: {n: 20}, count: 3}\n  - {name: a-2, patients: {n: 20}}",
+         "two hospitals"},
+        {"{name: a, patients: {n: 20}, count: 20000}", "count"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *wrong = fl_xasprintf("%shospitals:\n  - %s\n", FIXTURE_JOB FIXTURE_GENERATE,
+                                   cases[i].hospital);
+        check_fails(fixture_read(&s, dir, wrong, NULL, 0, -1, &err), FL_ECONFIG);
+        check_has(err.text, cases[i].says);
+        free(wrong);
+    }
+    check_rmdir(&dir);
+}
+
+/* Those that need real data find their files when they are made. */
+static void every_scenario_that_ships_is_read(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"demo",       "breast",      "scanner-shift", "stain-shift",
+                                        "film-photo", "annotators",  "rare-disease",  "new-scanner",
+                                        "pneumonia",  "fifty-sites", "ultrasound"};
+    bool real = getenv("CONSILIUM_DATA") != NULL;
+    setenv("CONSILIUM_DATA", "/nonexistent", 0);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        fl_err err = FL_ERR_INIT;
+        scenario s;
+        char *path = fl_xasprintf("sim/scenarios/%s.yaml", names[i]);
+        check_ok(scenario_read(&s, path, NULL, 0, -1, &err), err);
+        check(s.n_hospitals >= 3);
+        check(strcmp(s.name, names[i]) == 0);
+        scenario_clear(&s);
+        free(path);
+    }
+    if (!real) {
+        unsetenv("CONSILIUM_DATA");
+    }
+}
+
 static void the_reference_of_keys_names_them_all(void **state)
 {
     (void)state;
@@ -393,6 +517,11 @@ static void the_reference_of_keys_names_them_all(void **state)
                                        "source.alpha",
                                        "patients.prevalence",
                                        "labels.noise",
+                                       "labels.annotators",
+                                       "patients.unseen",
+                                       "source.folder",
+                                       "events",
+                                       "vary.sizes",
                                        "clients.processes",
                                        "baselines",
                                        "scanner",
@@ -417,6 +546,9 @@ int main(void)
         cmocka_unit_test(relative_paths_start_at_the_scenario),
         cmocka_unit_test(every_complaint_names_its_line),
         cmocka_unit_test(a_missing_file_and_an_unset_variable_are_named),
+        cmocka_unit_test(a_scanner_is_replaced_while_the_federation_runs),
+        cmocka_unit_test(many_hospitals_are_written_once),
+        cmocka_unit_test(every_scenario_that_ships_is_read),
         cmocka_unit_test(the_reference_of_keys_names_them_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
