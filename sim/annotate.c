@@ -86,7 +86,7 @@ bool annotate_findings(unsigned *out, const annotate_site *site, const phantom_o
 
 // ----------------------------------------------------------------- outlines
 
-#define FAR 1e12 // squared pixels; further than any picture is wide
+#define FAR 1e12  // squared pixels; further than any picture is wide
 
 /*
  * Squared distance to the nearest of the points with cost f, along one line: the
@@ -180,7 +180,8 @@ static habit draw_habit(const annotate_site *site, int64_t reader)
 }
 
 /* Positive inside, in pixels from the border between two pixels. */
-static double signed_at(const double *inside, const double *outside, int64_t size, double r, double c)
+static double signed_at(const double *inside, const double *outside, int64_t size, double r,
+                        double c)
 {
     int64_t i = (int64_t)floor(r + 0.5), j = (int64_t)floor(c + 0.5);
     i = i < 0 ? 0 : i >= size ? size - 1 : i;

@@ -15,13 +15,13 @@
 enum { ANNOTATE_MAX_READERS = 9 };
 
 typedef struct {
-    int64_t annotators;        // readers, >= 1; with several each draws every mask
-    double variation;          // sd of an outline's displacement, in parts of the side
-    double noise;              // share of training labels that are wrong, whatever they are
-    double missed;             // share of the faintest findings that nobody wrote down
-    double threshold;          // conspicuity from which a reader calls a finding one
-    double confused;           // share of findings written as their parent or neighbour
-    double labelled;           // share of training cases that have a label
+    int64_t annotators;  // readers, >= 1; with several each draws every mask
+    double variation;    // sd of an outline's displacement, in parts of the side
+    double noise;        // share of training labels that are wrong, whatever they are
+    double missed;       // share of the faintest findings that nobody wrote down
+    double threshold;    // conspicuity from which a reader calls a finding one
+    double confused;     // share of findings written as their parent or neighbour
+    double labelled;     // share of training cases that have a label
 } annotate_rules;
 
 /* Who does the reading: names the random streams. */

@@ -12,7 +12,8 @@
 #include "base/sys.h"
 #include "sim/hospital.h"
 
-static const char *const optimizers[] = {[NN_SGD] = "sgd", [NN_ADAM] = "adam", [NN_ADAMW] = "adamw"};
+static const char *const optimizers[] = {
+    [NN_SGD] = "sgd", [NN_ADAM] = "adam", [NN_ADAMW] = "adamw"};
 
 /* The file of the centralised model without its ending.  The name holds a digest
  * of everything it depends on, so that runs that differ only in the federation's
@@ -29,17 +30,19 @@ static char *model_base(const scenario *s, const char *folder)
     return fl_xasprintf("%s/centralised-%.16s", folder, hex);
 }
 
-fl_status baseline_start(launch_child *child, const scenario *s, const char *data, const char *folder, const char *logs,
-                         fl_err *err)
+fl_status baseline_start(launch_child *child, const scenario *s, const char *data,
+                         const char *folder, const char *logs, fl_err *err)
 {
     *child = (launch_child){0};
     if (!s->centralised) {
         return FL_OK;
     }
-    char *base = model_base(s, folder), *model = fl_xasprintf("%s.onnx", base), *yaml = fl_xasprintf("%s.yaml", base);
+    char *base = model_base(s, folder), *model = fl_xasprintf("%s.onnx", base),
+         *yaml = fl_xasprintf("%s.yaml", base);
     char *pooled = fl_path_join(data, "pooled"), *log = fl_path_join(logs, "centralised.log");
     fl_status st = FL_OK;
-    if (!fl_file_exists(model) && (st = fl_file_write(yaml, s->central_yaml, strlen(s->central_yaml), 0644, err)) == FL_OK) {
+    if (!fl_file_exists(model) &&
+        (st = fl_file_write(yaml, s->central_yaml, strlen(s->central_yaml), 0644, err)) == FL_OK) {
         launch_args a;
         launch_args_init(&a, "client");
         launch_args_add(&a, "train");
@@ -63,7 +66,8 @@ fl_status baseline_start(launch_child *child, const scenario *s, const char *dat
 
 /* {METRIC: FIGURE} of a model on the test split of a data set; new reference.
  * patients: how the job's threshold got into the model is the file's business. */
-static fl_status evaluate(json_t **metrics, const char *model, const char *data_dir, const char *name, fl_err *err)
+static fl_status evaluate(json_t **metrics, const char *model, const char *data_dir,
+                          const char *name, fl_err *err)
 {
     launch_args a;
     char *data = fl_path_join(data_dir, name), *text = NULL;
@@ -79,7 +83,8 @@ static fl_status evaluate(json_t **metrics, const char *model, const char *data_
     launch_args_add(&a, "test");
     launch_args_add(&a, "--json");
     fl_status st = launch_read(&text, "client evaluate", &a, err);
-    if (st == FL_OK && (st = fl_json_parse(&json, text, strlen(text), 16 << 20, "client evaluate", err)) == FL_OK) {
+    if (st == FL_OK && (st = fl_json_parse(&json, text, strlen(text), 16 << 20, "client evaluate",
+                                           err)) == FL_OK) {
         json_t *found = json_object_get(json, "metrics");
         *metrics = found != NULL ? json_incref(found) : json_object();
     }
@@ -93,14 +98,16 @@ static fl_status evaluate(json_t **metrics, const char *model, const char *data_
 static json_t *settings_json(const task_train_config *c)
 {
     json_t *json = json_object();
-    json_object_set_new(json, c->steps > 0 ? "steps" : "epochs", json_integer(c->steps > 0 ? c->steps : c->epochs));
+    json_object_set_new(json, c->steps > 0 ? "steps" : "epochs",
+                        json_integer(c->steps > 0 ? c->steps : c->epochs));
     json_object_set_new(json, "batch", json_integer(c->batch));
     json_object_set_new(json, "optimizer", json_string(optimizers[c->optim.kind]));
     json_object_set_new(json, "lr", json_real(c->optim.lr));
     return json;
 }
 
-static fl_status centralised_figures(json_t *out, const scenario *s, const char *data, const char *folder, fl_err *err)
+static fl_status centralised_figures(json_t *out, const scenario *s, const char *data,
+                                     const char *folder, fl_err *err)
 {
     char *base = model_base(s, folder), *model = fl_xasprintf("%s.onnx", base);
     json_t *sites = json_object(), *metrics = NULL;
@@ -126,8 +133,8 @@ static fl_status centralised_figures(json_t *out, const scenario *s, const char 
     return st;
 }
 
-fl_status baseline_figures(const scenario *s, const char *data, const char *folder, const char *global_onnx,
-                           const char *path, fl_err *err)
+fl_status baseline_figures(const scenario *s, const char *data, const char *folder,
+                           const char *global_onnx, const char *path, fl_err *err)
 {
     json_t *out = json_object(), *metrics = NULL;
     fl_status st = evaluate(&metrics, global_onnx, data, "pooled", err);

@@ -13,12 +13,12 @@
 
 /* Starts training unless the scenario wants none or folder holds the model of the same
  * settings already; child->pid is 0 then. */
-fl_status baseline_start(launch_child *child, const scenario *s, const char *data, const char *folder, const char *logs,
-                         fl_err *err);
+fl_status baseline_start(launch_child *child, const scenario *s, const char *data,
+                         const char *folder, const char *logs, fl_err *err);
 
 /* Judges the centralised model at every hospital and on the pooled data, and the
  * global model on the pooled data; writes report.json's "baselines" to path. */
-fl_status baseline_figures(const scenario *s, const char *data, const char *folder, const char *global_onnx,
-                           const char *path, fl_err *err);
+fl_status baseline_figures(const scenario *s, const char *data, const char *folder,
+                           const char *global_onnx, const char *path, fl_err *err);
 
 #endif

@@ -12,18 +12,21 @@
 
 enum { CASES = 10, GAP = 4, RGB = 3, COLOURS = 4 };
 
-static const float colours[COLOURS][RGB] = {{1, 0.25f, 0.2f}, {0.2f, 1, 0.3f}, {0.3f, 0.6f, 1}, {1, 0.85f, 0.1f}};
+static const float colours[COLOURS][RGB] = {
+    {1, 0.25f, 0.2f}, {0.2f, 1, 0.3f}, {0.3f, 0.6f, 1}, {1, 0.85f, 0.1f}};
 
 typedef struct {
-    float *pixels;             // (height, width, 3)
+    float *pixels;  // (height, width, 3)
     int64_t width, height;
-    int64_t channels, depth, rows, cols; // of a case
-    int64_t panels;            // pictures of a case side by side
+    int64_t channels, depth, rows, cols;  // of a case
+    int64_t panels;                       // pictures of a case side by side
 } sheet;
 
 static float *pixel(const sheet *g, int64_t row, int64_t column, int64_t y, int64_t x)
 {
-    return g->pixels + ((row * (g->rows + GAP) + y) * g->width + column * (g->panels * g->cols + GAP) + x) * RGB;
+    return g->pixels +
+           ((row * (g->rows + GAP) + y) * g->width + column * (g->panels * g->cols + GAP) + x) *
+               RGB;
 }
 
 /* The slice a person would look at: in the middle, of what was outlined if it was. */
@@ -54,14 +57,17 @@ static void paste(const sheet *g, const float *x, int64_t slice, int64_t row, in
 }
 
 /* Pixels of the mask with a neighbour that is not. */
-static void outline(const sheet *g, const uint8_t *mask, int64_t slice, const float colour[RGB], int64_t row, int64_t column)
+static void outline(const sheet *g, const uint8_t *mask, int64_t slice, const float colour[RGB],
+                    int64_t row, int64_t column)
 {
     const uint8_t *m = mask + slice * g->rows * g->cols;
     for (int64_t y = 0; y < g->rows; y++) {
         for (int64_t x = 0; x < g->cols; x++) {
             uint8_t own = m[y * g->cols + x];
-            bool edge = (y > 0 && m[(y - 1) * g->cols + x] != own) || (y + 1 < g->rows && m[(y + 1) * g->cols + x] != own) ||
-                        (x > 0 && m[y * g->cols + x - 1] != own) || (x + 1 < g->cols && m[y * g->cols + x + 1] != own);
+            bool edge = (y > 0 && m[(y - 1) * g->cols + x] != own) ||
+                        (y + 1 < g->rows && m[(y + 1) * g->cols + x] != own) ||
+                        (x > 0 && m[y * g->cols + x - 1] != own) ||
+                        (x + 1 < g->cols && m[y * g->cols + x + 1] != own);
             for (int k = 0; own != 0 && edge && k < RGB; k++) {
                 pixel(g, row, column, y, x)[k] = colour[k];
             }
@@ -69,7 +75,8 @@ static void outline(const sheet *g, const uint8_t *mask, int64_t slice, const fl
     }
 }
 
-static void show_case(const sheet *g, const data_set *set, size_t index, float *scratch, int64_t row, int64_t column)
+static void show_case(const sheet *g, const data_set *set, size_t index, float *scratch,
+                      int64_t row, int64_t column)
 {
     const uint8_t *mask = data_set_case(set, index).mask;
     int64_t slice = slice_of(g, mask);
@@ -87,11 +94,13 @@ static void show_case(const sheet *g, const data_set *set, size_t index, float *
     }
 }
 
-static fl_status show_hospital(const sheet *g, const scenario *s, const char *dir, size_t h, fl_err *err)
+static fl_status show_hospital(const sheet *g, const scenario *s, const char *dir, size_t h,
+                               fl_err *err)
 {
     data_set *set = NULL;
     char *own = fl_path_join(dir, s->hospitals[h].name);
-    float *scratch = fl_calloc((size_t)(g->channels * g->depth * g->rows * g->cols), sizeof *scratch, "gallery", err);
+    float *scratch = fl_calloc((size_t)(g->channels * g->depth * g->rows * g->cols),
+                               sizeof *scratch, "gallery", err);
     fl_status st = scratch == NULL ? FL_ELIMIT : data_set_open(&set, own, &s->job.data, err);
     if (st == FL_OK) {
         const size_t *test = data_set_split(set, DATA_TEST);

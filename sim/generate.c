@@ -12,7 +12,7 @@
 #include "data/dataset.h"
 #include "data/formats.h"
 
-enum { MAX_DRAWS = 2000 }; // of a patient, until one is what the hospital sees
+enum { MAX_DRAWS = 2000 };  // of a patient, until one is what the hospital sees
 
 /* What 1 is in volumes of pictures, which NIfTI keeps as integers. */
 static const phantom_scale picture = {NULL, 0, 1000};
@@ -24,7 +24,7 @@ typedef struct {
     annotate_site readers;
     const char *dir;
     phantom_patient *patients;
-    fl_err *errors;    // one a patient: threads do not share
+    fl_err *errors;  // one a patient: threads do not share
     size_t n;
 } generation;
 
@@ -64,17 +64,20 @@ static int split_of(const generation *g, size_t i)
 /* "images/000001.png", "images/000001-t1.nii", "masks/000001-reader-2.png"; caller's. */
 static char *file_name(const generation *g, const char *folder, size_t i, const char *part)
 {
-    return fl_xasprintf("%s/%06zu%s%s.%s", folder, i + 1, part != NULL ? "-" : "", part != NULL ? part : "", extension(g));
+    return fl_xasprintf("%s/%06zu%s%s.%s", folder, i + 1, part != NULL ? "-" : "",
+                        part != NULL ? part : "", extension(g));
 }
 
 /* channels: planes of x that are one file's picture; in [0, 1]. */
-static void write_image(const generation *g, const char *name, float *x, int64_t channels, fl_err *err)
+static void write_image(const generation *g, const char *name, float *x, int64_t channels,
+                        fl_err *err)
 {
     int64_t size = g->s->generate.size, depth = g->s->generate.depth, plane = size * size;
     char *path = fl_path_join(g->dir, name);
     if (is_nifti(g)) {
         const phantom_scale *scale = g->phantom->scale.unit != NULL ? &g->phantom->scale : &picture;
-        const double spacing_mm[3] = {120.0 / (double)depth, 240.0 / (double)size, 240.0 / (double)size};
+        const double spacing_mm[3] = {120.0 / (double)depth, 240.0 / (double)size,
+                                      240.0 / (double)size};
         for (int64_t i = 0; i < depth * plane; i++) {
             x[i] = (float)(scale->low + (double)x[i] * (scale->high - scale->low));
         }
@@ -82,7 +85,7 @@ static void write_image(const generation *g, const char *name, float *x, int64_t
     } else if (channels == 1) {
         data_png_write(path, x, size, size, 1, 8, err);
     } else {
-        float *last = fl_xcalloc((size_t)(channels * plane), sizeof *last); // channels last
+        float *last = fl_xcalloc((size_t)(channels * plane), sizeof *last);  // channels last
         for (int64_t i = 0; i < channels * plane; i++) {
             last[i % plane * channels + i / plane] = x[i];
         }
@@ -109,7 +112,8 @@ static void write_mask(const generation *g, const char *name, const float *mask,
     int64_t size = g->s->generate.size, depth = g->s->generate.depth;
     char *path = fl_path_join(g->dir, name);
     if (is_nifti(g)) {
-        const double spacing_mm[3] = {120.0 / (double)depth, 240.0 / (double)size, 240.0 / (double)size};
+        const double spacing_mm[3] = {120.0 / (double)depth, 240.0 / (double)size,
+                                      240.0 / (double)size};
         data_nifti_write(path, mask, depth, size, size, spacing_mm, err);
     } else {
         data_png_write(path, mask, size, size, 1, 8, err);
@@ -169,7 +173,8 @@ static void render(const generation *g, size_t i, phantom_case *out, fl_err *err
             return;
         }
     }
-    fl_fail(err, FL_ECONFIG, "patients: none of %d drawn is what unseen, curated and prevalence ask for", MAX_DRAWS);
+    fl_fail(err, FL_ECONFIG,
+            "patients: none of %d drawn is what unseen, curated and prevalence ask for", MAX_DRAWS);
 }
 
 static void make_patient(void *ctx, size_t i)
@@ -187,7 +192,8 @@ static void make_patient(void *ctx, size_t i)
     g->patients[i] = c.patient;
     fl_rng rng;
     fl_rng_init(&rng, g->s->job.seed, "scanner", g->h->name, i);
-    if (err->status == FL_OK && data_shift_apply(&g->h->shift, c.image, &shape, &rng, err) == FL_OK) {
+    if (err->status == FL_OK &&
+        data_shift_apply(&g->h->shift, c.image, &shape, &rng, err) == FL_OK) {
         write_images(g, i, c.image, err);
     }
     if (err->status == FL_OK && has_masks(g)) {
@@ -218,7 +224,7 @@ static void add_labels(fl_buf *csv, const generation *g, int64_t i)
 {
     const char *const *classes = g->phantom->classes;
     const phantom_patient *who = i >= 0 ? &g->patients[i] : NULL;
-    bool archive = who != NULL && split_of(g, (size_t)i) == 0; // else the truth
+    bool archive = who != NULL && split_of(g, (size_t)i) == 0;  // else the truth
     if (has_masks(g)) {
         int64_t n = g->h->labels.annotators;
         for (int64_t k = 0; k < n; k++) {
@@ -228,14 +234,16 @@ static void add_labels(fl_buf *csv, const generation *g, int64_t i)
             if (who == NULL) {
                 fl_buf_printf(csv, n > 1 ? ",mask:%s" : ",mask", part);
             } else {
-                bool drawn = !archive || annotate_label(&g->readers, g->phantom, who, (size_t)i) >= 0;
+                bool drawn = !archive ||
+                             annotate_label(&g->readers, g->phantom, who, (size_t)i) >= 0;
                 fl_buf_printf(csv, ",%s", drawn ? name : "");
             }
             free(name);
         }
     } else if (g->phantom->multilabel) {
         unsigned findings = who != NULL ? who->findings : 0;
-        bool labelled = !archive || annotate_findings(&findings, &g->readers, g->phantom, who, (size_t)i);
+        bool labelled = !archive ||
+                        annotate_findings(&findings, &g->readers, g->phantom, who, (size_t)i);
         for (size_t k = 0; classes[k] != NULL; k++) {
             if (who == NULL) {
                 fl_buf_printf(csv, ",label:%s", classes[k]);
@@ -258,7 +266,8 @@ static fl_status write_manifest(const generation *g, fl_err *err)
     const char *const *channels = g->phantom->channels;
     fl_buf_puts(&csv, "case,patient");
     for (size_t f = 0; f < n_files(g); f++) {
-        fl_buf_printf(&csv, ",file%s%s", channels[f] != NULL ? ":" : "", channels[f] != NULL ? channels[f] : "");
+        fl_buf_printf(&csv, ",file%s%s", channels[f] != NULL ? ":" : "",
+                      channels[f] != NULL ? channels[f] : "");
     }
     add_labels(&csv, g, -1);
     fl_buf_puts(&csv, ",split,sex,age,scanner\n");
@@ -271,7 +280,8 @@ static fl_status write_manifest(const generation *g, fl_err *err)
             free(name);
         }
         add_labels(&csv, g, (int64_t)i);
-        fl_buf_printf(&csv, ",%s,%c,%.0f,%s\n", data_split_name((data_split)split_of(g, i)), who->sex, who->age, scanner);
+        fl_buf_printf(&csv, ",%s,%c,%.0f,%s\n", data_split_name((data_split)split_of(g, i)),
+                      who->sex, who->age, scanner);
     }
     free(scanner);
     char *path = fl_path_join(g->dir, "manifest.csv");
@@ -286,7 +296,8 @@ static fl_status write_dataset(const generation *g, fl_err *err)
     fl_buf yaml = FL_BUF_INIT;
     fl_buf_printf(&yaml, "task: %s\nclasses: ", data_task_name(g->s->job.data.task));
     if (has_masks(g)) {
-        fl_buf_printf(&yaml, "{background: 0, %s: %d}", g->phantom->structure, is_nifti(g) ? 1 : 255);
+        fl_buf_printf(&yaml, "{background: 0, %s: %d}", g->phantom->structure,
+                      is_nifti(g) ? 1 : 255);
     } else {
         for (size_t c = 0; g->phantom->classes[c] != NULL; c++) {
             const char *name = g->phantom->classes[c];
@@ -295,10 +306,12 @@ static fl_status write_dataset(const generation *g, fl_err *err)
         fl_buf_puts(&yaml, "}");
     }
     fl_buf_puts(&yaml, "\nreference_standard: the simulator's own truth\n"
-                       "attributes: {sex: sex, age: age, scanner: scanner}\nsplit: {column: split}\npreprocess: [");
+                       "attributes: {sex: sex, age: age, scanner: scanner}\nsplit: {column: "
+                       "split}\npreprocess: [");
     if (is_nifti(g)) {
         const phantom_scale *scale = g->phantom->scale.unit != NULL ? &g->phantom->scale : &picture;
-        fl_buf_printf(&yaml, "window: {centre: %g, width: %g}, ", (scale->low + scale->high) / 2, scale->high - scale->low);
+        fl_buf_printf(&yaml, "window: {centre: %g, width: %g}, ", (scale->low + scale->high) / 2,
+                      scale->high - scale->low);
     }
     fl_buf_puts(&yaml, "normalise: zscore]\n");
     scenario_add_later(&yaml, g->h);
@@ -321,7 +334,8 @@ static fl_status make_folders(const generation *g, fl_err *err)
     return st;
 }
 
-static fl_status generate_now(const scenario *s, const scenario_hospital *h, const char *dir, fl_err *err)
+static fl_status generate_now(const scenario *s, const scenario_hospital *h, const char *dir,
+                              fl_err *err)
 {
     generation g = {.s = s,
                     .h = h,
@@ -356,12 +370,13 @@ static fl_status generate_now(const scenario *s, const scenario_hospital *h, con
     return st;
 }
 
-fl_status generate_hospital(const scenario *s, const scenario_hospital *h, const char *dir, fl_err *err)
+fl_status generate_hospital(const scenario *s, const scenario_hospital *h, const char *dir,
+                            fl_err *err)
 {
     fl_status st = generate_now(s, h, dir, err);
     for (size_t i = 0; i < h->n_changes && st == FL_OK; i++) {
         const scenario_change *c = &h->changes[i];
-        scenario_hospital then = *h; // the same patients, by another scanner
+        scenario_hospital then = *h;  // the same patients, by another scanner
         then.shift = c->shift;
         then.n_changes = 0;
         if (c->scanner[0] != '\0') {

@@ -11,7 +11,8 @@
 #include "sim/scenario.h"
 
 /* FL_ECONFIG when no patient of the phantom is what the hospital asks for. */
-fl_status generate_hospital(const scenario *s, const scenario_hospital *h, const char *dir, fl_err *err);
+fl_status generate_hospital(const scenario *s, const scenario_hospital *h, const char *dir,
+                            fl_err *err);
 
 /* A CSV cell in quotes; quotes in it are doubled (RFC 4180).  Caller's. */
 char *generate_quoted(const char *text);

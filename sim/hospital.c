@@ -17,9 +17,9 @@
 #include "sim/generate.h"
 #include "sim/partition.h"
 
-enum { GENERATOR_VERSION = 2 }; // raised when the same settings give other bytes
+enum { GENERATOR_VERSION = 2 };  // raised when the same settings give other bytes
 
-#define STAMP_HEAD "consilium-sim data: " // the first words of DIR/stamp
+#define STAMP_HEAD "consilium-sim data: "  // the first words of DIR/stamp
 
 static fl_status write_dataset_yaml(const char *dir, const char *text, fl_err *err)
 {
@@ -30,12 +30,14 @@ static fl_status write_dataset_yaml(const char *dir, const char *text, fl_err *e
 }
 
 /* Writes DIR/dataset.yaml: what head says, the hospital's scanner, and what comes later. */
-static fl_status write_scanned(const scenario *s, const scenario_hospital *h, const char *head, const char *dir, fl_err *err)
+static fl_status write_scanned(const scenario *s, const scenario_hospital *h, const char *head,
+                               const char *dir, fl_err *err)
 {
     fl_buf yaml = FL_BUF_INIT;
     fl_buf_puts(&yaml, head);
     if (h->shift.n > 0) {
-        fl_buf_printf(&yaml, "\nshift: %s\nshift_seed: %llu\n", h->shift_yaml, (unsigned long long)s->job.seed);
+        fl_buf_printf(&yaml, "\nshift: %s\nshift_seed: %llu\n", h->shift_yaml,
+                      (unsigned long long)s->job.seed);
     }
     scenario_add_later(&yaml, h);
     fl_status st = fl_mkdirs(dir, 0755, err);
@@ -47,8 +49,8 @@ static fl_status write_scanned(const scenario *s, const scenario_hospital *h, co
 }
 
 /* The same with each of its later scanners.  later: head below the hospital's folder. */
-static fl_status write_all_scanned(const scenario *s, const scenario_hospital *h, const char *head, const char *later,
-                                   const char *dir, fl_err *err)
+static fl_status write_all_scanned(const scenario *s, const scenario_hospital *h, const char *head,
+                                   const char *later, const char *dir, fl_err *err)
 {
     fl_status st = write_scanned(s, h, head, dir, err);
     for (size_t i = 0; i < h->n_changes && st == FL_OK; i++) {
@@ -97,7 +99,8 @@ static char *share_yaml(const scenario *s, const char *source, const char *up)
     if (s->source.folder != NULL) {
         return fl_xasprintf("union: [\"%s\"]\ncases: %scases.csv\n", source, up);
     }
-    return fl_xasprintf("task: classify\nnpz: \"%s\"\nrows: %srows.csv\nclasses: %s\n", source, up, s->source.classes_yaml);
+    return fl_xasprintf("task: classify\nnpz: \"%s\"\nrows: %srows.csv\nclasses: %s\n", source, up,
+                        s->source.classes_yaml);
 }
 
 static fl_status share_out(const scenario *s, const char *dir, fl_err *err)
@@ -107,8 +110,10 @@ static fl_status share_out(const scenario *s, const char *dir, fl_err *err)
     char *source = realpath(s->source.npz != NULL ? s->source.npz : s->source.folder, NULL);
     for (size_t i = 0; i < s->n_hospitals && st == FL_OK; i++) {
         const scenario_hospital *h = &s->hospitals[i];
-        char *own = fl_path_join(dir, h->name), *head = share_yaml(s, source, ""), *later = share_yaml(s, source, "../");
-        if ((st = fl_mkdirs(own, 0755, err)) == FL_OK && (st = write_share(&p, i, own, err)) == FL_OK) {
+        char *own = fl_path_join(dir, h->name), *head = share_yaml(s, source, ""),
+             *later = share_yaml(s, source, "../");
+        if ((st = fl_mkdirs(own, 0755, err)) == FL_OK &&
+            (st = write_share(&p, i, own, err)) == FL_OK) {
             st = write_all_scanned(s, h, head, later, own, err);
         }
         free(own);
@@ -122,7 +127,8 @@ static fl_status share_out(const scenario *s, const char *dir, fl_err *err)
 
 // -------------------------------------------------------------- own real data
 
-static fl_status refer_to_own(const scenario *s, const scenario_hospital *h, const char *dir, fl_err *err)
+static fl_status refer_to_own(const scenario *s, const scenario_hospital *h, const char *dir,
+                              fl_err *err)
 {
     char *head;
     if (h->dataset_yaml != NULL) {
@@ -130,7 +136,8 @@ static fl_status refer_to_own(const scenario *s, const scenario_hospital *h, con
     } else {
         char *where = realpath(h->data, NULL);
         if (where == NULL) {
-            return fl_fail(err, FL_ENOTFOUND, "hospital %s: data: %s does not exist", h->name, h->data);
+            return fl_fail(err, FL_ENOTFOUND, "hospital %s: data: %s does not exist", h->name,
+                           h->data);
         }
         head = fl_xasprintf("union: [\"%s\"]\n", where);
         free(where);
@@ -145,15 +152,18 @@ static fl_status refer_to_own(const scenario *s, const scenario_hospital *h, con
 char *hospital_stamp(const scenario *s)
 {
     fl_buf text = FL_BUF_INIT;
-    fl_buf_printf(&text, "version %d kind %d seed %llu\n", GENERATOR_VERSION, (int)s->kind, (unsigned long long)s->job.seed);
+    fl_buf_printf(&text, "version %d kind %d seed %llu\n", GENERATOR_VERSION, (int)s->kind,
+                  (unsigned long long)s->job.seed);
     if (s->kind == SCENARIO_GENERATE) {
-        fl_buf_printf(&text, "%s %s %.17g %lld %lld %s\n", s->generate.phantom->name, s->generate.phantom->task,
-                      s->generate.difficulty, (long long)s->generate.depth, (long long)s->generate.size,
+        fl_buf_printf(&text, "%s %s %.17g %lld %lld %s\n", s->generate.phantom->name,
+                      s->generate.phantom->task, s->generate.difficulty,
+                      (long long)s->generate.depth, (long long)s->generate.size,
                       data_task_name(s->job.data.task));
     } else if (s->kind == SCENARIO_SOURCE) {
-        fl_buf_printf(&text, "%s %s %d %.17g %.17g %lld\n", s->source.npz != NULL ? s->source.npz : s->source.folder,
-                      s->source.classes_yaml, s->source.dirichlet, s->source.alpha, s->source.size_alpha,
-                      (long long)s->source.min_train);
+        fl_buf_printf(&text, "%s %s %d %.17g %.17g %lld\n",
+                      s->source.npz != NULL ? s->source.npz : s->source.folder,
+                      s->source.classes_yaml, s->source.dirichlet, s->source.alpha,
+                      s->source.size_alpha, (long long)s->source.min_train);
         for (int k = 0; k < DATA_MAX_CLASSES; k++) {
             if (s->source.only_at[k] >= 0) {
                 fl_buf_printf(&text, "class %d only at %d\n", k, s->source.only_at[k]);
@@ -163,17 +173,21 @@ char *hospital_stamp(const scenario *s)
     for (size_t i = 0; i < s->n_hospitals; i++) {
         const scenario_hospital *h = &s->hospitals[i];
         const annotate_rules *r = &h->labels;
-        fl_buf_printf(&text, "%x %.17g %lld %.17g %.17g %.17g %.17g %.17g\n", h->unseen, h->curated, (long long)r->annotators,
-                      r->variation, r->missed, r->threshold, r->confused, r->labelled);
-        fl_buf_printf(&text, "%s %lld %lld %lld %.17g %.17g %.17g %.17g %.17g %s %s %s %s\n", h->name, (long long)h->n[0],
-                      (long long)h->n[1], (long long)h->n[2], h->population.female, h->population.age_mean,
-                      h->population.age_sd, h->population.prevalence, h->labels.noise, h->scanner, h->shift_yaml,
-                      h->dataset_yaml != NULL ? h->dataset_yaml : "", h->data != NULL ? h->data : "");
+        fl_buf_printf(&text, "%x %.17g %lld %.17g %.17g %.17g %.17g %.17g\n", h->unseen, h->curated,
+                      (long long)r->annotators, r->variation, r->missed, r->threshold, r->confused,
+                      r->labelled);
+        fl_buf_printf(&text, "%s %lld %lld %lld %.17g %.17g %.17g %.17g %.17g %s %s %s %s\n",
+                      h->name, (long long)h->n[0], (long long)h->n[1], (long long)h->n[2],
+                      h->population.female, h->population.age_mean, h->population.age_sd,
+                      h->population.prevalence, h->labels.noise, h->scanner, h->shift_yaml,
+                      h->dataset_yaml != NULL ? h->dataset_yaml : "",
+                      h->data != NULL ? h->data : "");
     }
     for (size_t i = 0; i < s->n_hospitals; i++) {
         for (size_t k = 0; k < s->hospitals[i].n_changes; k++) {
             const scenario_change *c = &s->hospitals[i].changes[k];
-            fl_buf_printf(&text, "%s from %lld: %s %s\n", s->hospitals[i].name, (long long)c->round, c->scanner, c->shift_yaml);
+            fl_buf_printf(&text, "%s from %lld: %s %s\n", s->hospitals[i].name, (long long)c->round,
+                          c->scanner, c->shift_yaml);
         }
     }
     uint8_t digest[FL_DIGEST_BYTES];
@@ -190,7 +204,8 @@ static bool begins(const char *path, const char *text)
     char *found = NULL;
     size_t n = 0;
     fl_err ignored = FL_ERR_INIT;
-    bool does = fl_file_read(&found, &n, path, 4096, &ignored) == FL_OK && strncmp(found, text, strlen(text)) == 0;
+    bool does = fl_file_read(&found, &n, path, 4096, &ignored) == FL_OK &&
+                strncmp(found, text, strlen(text)) == 0;
     free(found);
     return does;
 }
@@ -205,11 +220,14 @@ static fl_status clear_folder(const char *dir, const char *stamp_path, fl_err *e
     fl_status st = FL_OK;
     if (fl_is_dir(dir) && !begins(stamp_path, STAMP_HEAD)) {
         if ((st = fl_list_dir(&names, &n, dir, err)) == FL_OK && n > 0) {
-            st = fl_fail(err, FL_ECONFLICT, "%s: is not empty and was not made by the simulator; choose another folder", dir);
+            st = fl_fail(
+                err, FL_ECONFLICT,
+                "%s: is not empty and was not made by the simulator; choose another folder", dir);
         }
         fl_names_free(&names, n);
     }
-    if (st != FL_OK || (st = fl_remove_tree(dir, err)) != FL_OK || (st = fl_mkdirs(dir, 0755, err)) != FL_OK) {
+    if (st != FL_OK || (st = fl_remove_tree(dir, err)) != FL_OK ||
+        (st = fl_mkdirs(dir, 0755, err)) != FL_OK) {
         return st;
     }
     return fl_file_write(stamp_path, unfinished, strlen(unfinished), 0644, err);

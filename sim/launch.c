@@ -23,8 +23,8 @@
 #include "base/sys.h"
 
 enum {
-    LAST_WORDS = 600,                 // bytes of a log that go into a message
-    MAX_OUTPUT = 64 * 1024 * 1024,    // bytes read from a child
+    LAST_WORDS = 600,               // bytes of a log that go into a message
+    MAX_OUTPUT = 64 * 1024 * 1024,  // bytes read from a child
     STOP_PATIENCE_MS = 5000
 };
 
@@ -85,7 +85,7 @@ _Noreturn static void become(const launch_args *a, int out, int nice_by, pid_t p
 {
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) {
-        _exit(127); // the simulator died in between
+        _exit(127);  // the simulator died in between
     }
     if (out >= 0) {
         dup2(out, STDOUT_FILENO);
@@ -99,7 +99,8 @@ _Noreturn static void become(const launch_args *a, int out, int nice_by, pid_t p
     _exit(127);
 }
 
-fl_status launch_start(launch_child *out, const char *name, const launch_args *a, const char *log, int nice, fl_err *err)
+fl_status launch_start(launch_child *out, const char *name, const launch_args *a, const char *log,
+                       int nice, fl_err *err)
 {
     *out = (launch_child){0};
     int fd = -1;
@@ -152,9 +153,11 @@ static fl_status judge(const launch_child *c, int status, fl_err *err)
     }
     launch_last_words(words, sizeof words, c);
     if (WIFSIGNALED(status)) {
-        return fl_fail(err, FL_EIO, "%s was ended by signal %d%s%s", c->name, WTERMSIG(status), words[0] ? ": " : "", words);
+        return fl_fail(err, FL_EIO, "%s was ended by signal %d%s%s", c->name, WTERMSIG(status),
+                       words[0] ? ": " : "", words);
     }
-    return fl_fail(err, FL_EIO, "%s exited with %d%s%s", c->name, WEXITSTATUS(status), words[0] ? ": " : "", words);
+    return fl_fail(err, FL_EIO, "%s exited with %d%s%s", c->name, WEXITSTATUS(status),
+                   words[0] ? ": " : "", words);
 }
 
 fl_status launch_wait(launch_child *c, fl_err *err)
@@ -194,7 +197,8 @@ void launch_stop(launch_child *c)
     int code = 0;
     if (c->pid != 0) {
         kill(c->pid, SIGTERM);
-        for (int64_t until = fl_now_ms() + STOP_PATIENCE_MS; !launch_ended(c, &code) && fl_now_ms() < until;) {
+        for (int64_t until = fl_now_ms() + STOP_PATIENCE_MS;
+             !launch_ended(c, &code) && fl_now_ms() < until;) {
             nanosleep(&(struct timespec){0, 20000000}, NULL);
         }
     }
@@ -248,7 +252,8 @@ fl_status launch_free_port(int *port, fl_err *err)
     struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof any;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof any) != 0 || getsockname(fd, (struct sockaddr *)&any, &n) != 0) {
+    if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof any) != 0 ||
+        getsockname(fd, (struct sockaddr *)&any, &n) != 0) {
         fl_status st = fl_fail_errno(err, errno, "looking for a free port");
         if (fd >= 0) {
             close(fd);

@@ -29,26 +29,78 @@ static struct {
 
 static const fl_opt *hospital_options(void)
 {
-    static const fl_opt options[] = {
-        {.name = "scenario", .kind = FL_OPT_TEXT, .arg = "S.yaml", .help = "the scenario", .out = &opt.scenario, .required = true},
-        {.name = "out", .kind = FL_OPT_TEXT, .arg = "DIR", .help = "where the data sets go, a folder a hospital", .out = &opt.out, .required = true},
-        {.name = "gallery", .kind = FL_OPT_TEXT, .arg = "PNG", .help = "also a picture: one row a hospital", .out = &opt.gallery},
-        {.name = "seed", .kind = FL_OPT_INT, .arg = "N", .help = "instead of the job's seed", .out = &opt.seed, .min = 0, .max = 9e15},
-        {.name = "set", .kind = FL_OPT_LIST, .arg = "a.b=V", .help = "changes a key of the job, or hospitals.NAME.key", .out = &opt.set},
-        {0}};
+    static const fl_opt options[] = {{.name = "scenario",
+                                      .kind = FL_OPT_TEXT,
+                                      .arg = "S.yaml",
+                                      .help = "the scenario",
+                                      .out = &opt.scenario,
+                                      .required = true},
+                                     {.name = "out",
+                                      .kind = FL_OPT_TEXT,
+                                      .arg = "DIR",
+                                      .help = "where the data sets go, a folder a hospital",
+                                      .out = &opt.out,
+                                      .required = true},
+                                     {.name = "gallery",
+                                      .kind = FL_OPT_TEXT,
+                                      .arg = "PNG",
+                                      .help = "also a picture: one row a hospital",
+                                      .out = &opt.gallery},
+                                     {.name = "seed",
+                                      .kind = FL_OPT_INT,
+                                      .arg = "N",
+                                      .help = "instead of the job's seed",
+                                      .out = &opt.seed,
+                                      .min = 0,
+                                      .max = 9e15},
+                                     {.name = "set",
+                                      .kind = FL_OPT_LIST,
+                                      .arg = "a.b=V",
+                                      .help = "changes a key of the job, or hospitals.NAME.key",
+                                      .out = &opt.set},
+                                     {0}};
     return options;
 }
 
 static const fl_opt *run_options(void)
 {
     static const fl_opt options[] = {
-        {.name = "out", .kind = FL_OPT_TEXT, .arg = "DIR", .help = "where everything goes", .out = &opt.out, .required = true},
-        {.name = "seed", .kind = FL_OPT_INT, .arg = "N", .help = "instead of the job's seed", .out = &opt.seed, .min = 0, .max = 9e15},
-        {.name = "set", .kind = FL_OPT_LIST, .arg = "a.b=V", .help = "changes a key of the job, or hospitals.NAME.key", .out = &opt.set},
-        {.name = "sweep", .kind = FL_OPT_LIST, .arg = "a.b=V,W", .help = "runs every value (several: their product) into results.csv", .out = &opt.sweep},
-        {.name = "seeds", .kind = FL_OPT_TEXT, .arg = "1-10", .help = "runs every seed", .out = &opt.seeds},
-        {.name = "quiet", .kind = FL_OPT_FLAG, .help = "no line of progress; what the coordinator says goes to OUT/logs", .out = &opt.quiet},
-        {.name = "reverse", .kind = FL_OPT_FLAG, .help = "starts the clients in reverse order: the model must not care", .out = &opt.reverse},
+        {.name = "out",
+         .kind = FL_OPT_TEXT,
+         .arg = "DIR",
+         .help = "where everything goes",
+         .out = &opt.out,
+         .required = true},
+        {.name = "seed",
+         .kind = FL_OPT_INT,
+         .arg = "N",
+         .help = "instead of the job's seed",
+         .out = &opt.seed,
+         .min = 0,
+         .max = 9e15},
+        {.name = "set",
+         .kind = FL_OPT_LIST,
+         .arg = "a.b=V",
+         .help = "changes a key of the job, or hospitals.NAME.key",
+         .out = &opt.set},
+        {.name = "sweep",
+         .kind = FL_OPT_LIST,
+         .arg = "a.b=V,W",
+         .help = "runs every value (several: their product) into results.csv",
+         .out = &opt.sweep},
+        {.name = "seeds",
+         .kind = FL_OPT_TEXT,
+         .arg = "1-10",
+         .help = "runs every seed",
+         .out = &opt.seeds},
+        {.name = "quiet",
+         .kind = FL_OPT_FLAG,
+         .help = "no line of progress; what the coordinator says goes to OUT/logs",
+         .out = &opt.quiet},
+        {.name = "reverse",
+         .kind = FL_OPT_FLAG,
+         .help = "starts the clients in reverse order: the model must not care",
+         .out = &opt.reverse},
         {0}};
     return options;
 }
@@ -130,7 +182,8 @@ static fl_status run_once(const char *path, const scenario_setting *settings, fl
     if (st != FL_OK) {
         return st;
     }
-    st = play_run(&s, &(play_options){.out = opt.out, .quiet = opt.quiet, .reverse = opt.reverse}, err);
+    st = play_run(&s, &(play_options){.out = opt.out, .quiet = opt.quiet, .reverse = opt.reverse},
+                  err);
     scenario_clear(&s);
     return st == FL_OK ? print_report(opt.out, err) : st;
 }
@@ -186,22 +239,35 @@ static fl_status cmd_keys(int argc, char **argv, fl_err *err)
 }
 
 static const fl_command commands[] = {
-    {.name = "hospital", .args = "--scenario S.yaml --out DIR [--gallery PNG]", .help = "write the simulated hospitals' data sets",
-     .details = "Every hospital becomes a folder with dataset.yaml, as a real one would have. The same seed gives the same bytes.",
-     .run = cmd_hospital, .options = hospital_options},
-    {.name = "run", .args = "SCENARIO.yaml --out DIR [--seed N] [--set a.b=V]... [--sweep a.b=V,W]... [--seeds 1-10] [--quiet]",
+    {.name = "hospital",
+     .args = "--scenario S.yaml --out DIR [--gallery PNG]",
+     .help = "write the simulated hospitals' data sets",
+     .details = "Every hospital becomes a folder with dataset.yaml, as a real one would have. The "
+                "same seed gives the same bytes.",
+     .run = cmd_hospital,
+     .options = hospital_options},
+    {.name = "run",
+     .args = "SCENARIO.yaml --out DIR [--seed N] [--set a.b=V]... [--sweep a.b=V,W]... [--seeds "
+             "1-10] [--quiet]",
      .help = "play a scenario with the real programs, from data to report",
-     .details = "Makes the data, founds a federation, invites and joins every hospital, starts one coordinator and the clients as "
+     .details = "Makes the data, founds a federation, invites and joins every hospital, starts one "
+                "coordinator and the clients as "
                 "real processes on this machine, trains the baselines and writes the report.\n\n"
-                "--set addresses the job first (rounds=5), then hospitals.NAME.key. --sweep and --seeds run the product into "
+                "--set addresses the job first (rounds=5), then hospitals.NAME.key. --sweep and "
+                "--seeds run the product into "
                 "OUT/results.csv; finished runs are not done again.",
-     .run = cmd_run, .options = run_options},
-    {.name = "keys", .args = "", .help = "the reference of the keys in scenario.yaml", .run = cmd_keys},
+     .run = cmd_run,
+     .options = run_options},
+    {.name = "keys",
+     .args = "",
+     .help = "the reference of the keys in scenario.yaml",
+     .run = cmd_keys},
     {0}};
 
 int main(int argc, char **argv)
 {
-    static const fl_program program = {
-        .name = "consilium-sim", .summary = "simulated hospitals, and federations of them", .commands = commands};
+    static const fl_program program = {.name = "consilium-sim",
+                                       .summary = "simulated hospitals, and federations of them",
+                                       .commands = commands};
     return fl_cli_main(&program, argc, argv);
 }

@@ -11,7 +11,7 @@
 #include "data/dataset.h"
 #include "data/formats.h"
 
-enum { MAX_DRAWS = 1000 }; // of shares, until every hospital has enough
+enum { MAX_DRAWS = 1000 };  // of shares, until every hospital has enough
 
 void partition_dirichlet(double *share, size_t n, double alpha, fl_rng *rng)
 {
@@ -32,7 +32,7 @@ void partition_counts(size_t *counts, const double *share, size_t n, size_t tota
         counts[i] = (size_t)floor(share[i] * (double)total);
         given += counts[i];
     }
-    while (given < total) { // to the largest remainder, the first among equals
+    while (given < total) {  // to the largest remainder, the first among equals
         size_t best = 0;
         double most = -INFINITY;
         for (size_t i = 0; i < n; i++) {
@@ -67,10 +67,12 @@ static fl_status read_npz(partition *out, const scenario *s, fl_err *err)
         for (size_t i = 0; i < n && st == FL_OK; i++) {
             double label = data_array_at(a, i);
             if (label < 0 || label >= DATA_MAX_CLASSES || label != floor(label)) {
-                st = fl_fail(err, FL_EFORMAT, "%s: %s[%zu] is %g, not a class code", path, names[split], i, label);
+                st = fl_fail(err, FL_EFORMAT, "%s: %s[%zu] is %g, not a class code", path,
+                             names[split], i, label);
                 break;
             }
-            out->rows[out->n] = (partition_row){.split = split, .index = i, .label = (int)label, .leader = out->n};
+            out->rows[out->n] = (partition_row){
+                .split = split, .index = i, .label = (int)label, .leader = out->n};
             out->n++;
         }
     }
@@ -87,7 +89,7 @@ static fl_status read_folder(partition *out, const scenario *s, fl_err *err)
         return st;
     }
     size_t n = data_set_n(set);
-    size_t *first = fl_xcalloc(n, sizeof *first); // row of each patient, + 1
+    size_t *first = fl_xcalloc(n, sizeof *first);  // row of each patient, + 1
     out->rows = fl_xcalloc(n, sizeof *out->rows);
     out->cases = fl_xcalloc(n, sizeof *out->cases);
     for (size_t i = 0; i < n; i++) {
@@ -96,7 +98,8 @@ static fl_status read_folder(partition *out, const scenario *s, fl_err *err)
             first[c.patient_no] = i + 1;
         }
         int label = data_set_spec(set)->task == DATA_CLASSIFY ? c.code : -1;
-        out->rows[i] = (partition_row){.split = (int)c.split, .label = label, .leader = first[c.patient_no] - 1};
+        out->rows[i] = (partition_row){
+            .split = (int)c.split, .label = label, .leader = first[c.patient_no] - 1};
         out->cases[i] = fl_xstrdup(c.case_id);
         out->n++;
     }
@@ -108,7 +111,8 @@ static fl_status read_folder(partition *out, const scenario *s, fl_err *err)
 // -------------------------------------------------------------------- dealing
 
 /* Deals the cases of one class and split to the hospitals. */
-static void deal(partition_row *rows, const size_t *of_class, size_t n, const double *share, size_t n_hospitals)
+static void deal(partition_row *rows, const size_t *of_class, size_t n, const double *share,
+                 size_t n_hospitals)
 {
     size_t *counts = fl_xcalloc(n_hospitals, sizeof *counts);
     partition_counts(counts, share, n_hospitals, n);
@@ -144,7 +148,8 @@ static void draw_shares(double *share, const double *size, const scenario *s, fl
 /* One draw of shares for every class. */
 static void share_classes(partition *p, const scenario *s, fl_rng *rng)
 {
-    double *share = fl_xcalloc(s->n_hospitals, sizeof *share), *alone = fl_xcalloc(s->n_hospitals, sizeof *alone);
+    double *share = fl_xcalloc(s->n_hospitals, sizeof *share),
+           *alone = fl_xcalloc(s->n_hospitals, sizeof *alone);
     double *size = s->source.size_alpha > 0 ? fl_xcalloc(s->n_hospitals, sizeof *size) : NULL;
     size_t *of_class = fl_xcalloc(p->n, sizeof *of_class);
     int last = -1;
@@ -160,7 +165,7 @@ static void share_classes(partition *p, const scenario *s, fl_rng *rng)
             any = p->rows[i].label == c;
         }
         if (!any) {
-            continue; // nobody without a label
+            continue;  // nobody without a label
         }
         int only = c >= 0 ? s->source.only_at[c] : -1;
         draw_shares(share, size, s, rng);
@@ -191,7 +196,7 @@ static void share_classes(partition *p, const scenario *s, fl_rng *rng)
 /* Has every hospital enough to train on, and something to be judged by? */
 static bool is_enough(const partition *p, const scenario *s)
 {
-    int64_t (*have)[SCENARIO_SPLITS] = fl_xcalloc(s->n_hospitals, sizeof *have);
+    int64_t(*have)[SCENARIO_SPLITS] = fl_xcalloc(s->n_hospitals, sizeof *have);
     for (size_t i = 0; i < p->n; i++) {
         have[p->rows[i].hospital][p->rows[i].split]++;
     }
@@ -220,9 +225,11 @@ fl_status partition_read(partition *out, const scenario *s, fl_err *err)
         }
     }
     partition_clear(out);
-    return fl_fail(err, FL_ECONFIG, "source: %d draws with alpha %g left some hospital with fewer than %lld training cases; "
-                   "raise alpha, or lower min_train or the number of hospitals", MAX_DRAWS, s->source.alpha,
-                   (long long)s->source.min_train);
+    return fl_fail(
+        err, FL_ECONFIG,
+        "source: %d draws with alpha %g left some hospital with fewer than %lld training cases; "
+        "raise alpha, or lower min_train or the number of hospitals",
+        MAX_DRAWS, s->source.alpha, (long long)s->source.min_train);
 }
 
 void partition_clear(partition *p)

@@ -27,7 +27,7 @@ typedef struct {
 typedef struct {
     partition_row *rows;  // owned
     size_t n;
-    char **cases;         // of a folder: name of each row; owned; NULL for an npz
+    char **cases;  // of a folder: name of each row; owned; NULL for an npz
 } partition;
 
 /* Deals s->source to the hospitals, patients as a whole.  *out is the caller's: partition_clear. */

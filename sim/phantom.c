@@ -17,20 +17,13 @@ extern const phantom_ops phantom_mammography_density, phantom_mammography_mass,
 extern const phantom_ops phantom_ultrasound_lesion;
 
 static const phantom_ops *const phantoms[] = {
-    &phantom_xray_opacity,
-    &phantom_xray_nodule,
-    &phantom_xray_effusion,
-    &phantom_xray_findings,
-    &phantom_mri_tumour,
-    &phantom_histology_grade,
-    &phantom_ct_lung,
-    &phantom_ct_liver,
-    &phantom_pet_malignancy,
-    &phantom_mammography_density,
-    &phantom_mammography_mass,
-    &phantom_mammography_calcification,
-    &phantom_ultrasound_lesion,
-    NULL,
+    &phantom_xray_opacity,      &phantom_xray_nodule,
+    &phantom_xray_effusion,     &phantom_xray_findings,
+    &phantom_mri_tumour,        &phantom_histology_grade,
+    &phantom_ct_lung,           &phantom_ct_liver,
+    &phantom_pet_malignancy,    &phantom_mammography_density,
+    &phantom_mammography_mass,  &phantom_mammography_calcification,
+    &phantom_ultrasound_lesion, NULL,
 };
 
 const phantom_ops *phantom_find(const char *name, const char *task)

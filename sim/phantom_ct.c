@@ -28,7 +28,7 @@ static double ellipsoid_at(double x, double y, double z, const double c[3], cons
 static double depth_at(double rx, double ry, double x, double y)
 {
     double u = x / rx, v = y / ry;
-    double p = pow(fabs(u), 2.4) + pow(fabs(v), 2.4); // a rounded box
+    double p = pow(fabs(u), 2.4) + pow(fabs(v), 2.4);  // a rounded box
     return 1 - pow(p, 1 / 2.4);
 }
 
@@ -43,8 +43,9 @@ static double bone_at(double depth, double ry, double x, double y, double z)
     double angle = atan2(y / ry, x / 0.86);
     double between = angle * N_RIBS / (2 * PHANTOM_PI) + 1.6 * z;
     double along = fabs(between - floor(between) - 0.5);
-    double rib = draw_smoothstep(0.20, 0.12, along) * draw_smoothstep(0.055, 0.035, fabs(depth - 0.175));
-    rib *= draw_smoothstep(-0.55, -0.35, y); // cartilage in front
+    double rib = draw_smoothstep(0.20, 0.12, along) *
+                 draw_smoothstep(0.055, 0.035, fabs(depth - 0.175));
+    rib *= draw_smoothstep(-0.55, -0.35, y);  // cartilage in front
     return fmax(fmax(body, rib), fmax(process, arch) * (1 - canal)) * (1 - canal);
 }
 
@@ -129,7 +130,7 @@ static double vessels_at(const ct_chest *c, double x, double y, double z)
             double d = p[k] - draw_mix(v->from[k], v->to[k], t);
             apart += d * d;
         }
-        double radius = v->radius * (1.1 - 0.6 * t); // thins out
+        double radius = v->radius * (1.1 - 0.6 * t);  // thins out
         most = fmax(most, draw_smoothstep(1.4, 0.6, sqrt(apart) / radius));
     }
     return most;
@@ -146,10 +147,12 @@ ct_point ct_chest_at(const ct_chest *chest, double x, double y, double z)
     double fine = draw_fractal3_at(&chest->noise, x, y, z, 6, 2);
     put(&p.hu, -850 + 45 * fine + 60 * y, p.lung);
     put(&p.hu, 35, p.lung * vessels_at(chest, x, y, z));
-    p.heart = draw_smoothstep(1.06, 0.94, hypot((x - chest->heart_x) / (1.15 * chest->heart_r),
-                                                (y - chest->heart_y) / chest->heart_r));
+    p.heart = draw_smoothstep(1.06, 0.94,
+                              hypot((x - chest->heart_x) / (1.15 * chest->heart_r),
+                                    (y - chest->heart_y) / chest->heart_r));
     put(&p.hu, 60, p.heart);
-    put(&p.hu, 130, draw_smoothstep(1.15, 0.9, hypot((x - 0.13) / 0.065, (y - chest->ry + 0.49) / 0.065)));
+    put(&p.hu, 130,
+        draw_smoothstep(1.15, 0.9, hypot((x - 0.13) / 0.065, (y - chest->ry + 0.49) / 0.065)));
     put(&p.hu, -900, 0.95 * draw_smoothstep(1.2, 0.85, hypot(x / 0.05, (y - 0.02) / 0.05)));
     p.bone = bone_at(depth, chest->ry, x, y, z);
     put(&p.hu, 260, p.bone);
@@ -187,7 +190,8 @@ static void place_in_liver(draw_ball *b, const abdomen *a, double middle, fl_rng
     do {
         b->x = fl_rng_range(rng, -0.75, 0.1);
         b->y = fl_rng_range(rng, -0.5, 0.35);
-    } while (liver_at(a, b->x, b->y, middle) < 0.99 || liver_at(a, b->x + 0.06, b->y, middle) < 0.9);
+    } while (liver_at(a, b->x, b->y, middle) < 0.99 ||
+             liver_at(a, b->x + 0.06, b->y, middle) < 0.9);
     b->offset = fl_rng_range(rng, 0, 8);
     b->frequency = 1.6;
 }
@@ -214,7 +218,8 @@ static void draw_abdomen(abdomen *a, const phantom_patient *patient, double midd
     a->n_cysts = fl_rng_uniform(rng) < 0.35 ? 1 + (int)fl_rng_below(rng, N_CYSTS) : 0;
     for (int i = 0; i < a->n_cysts; i++) {
         double r = fl_rng_range(rng, 0.025, 0.06);
-        a->cysts[i] = (draw_ball){.z = middle + fl_rng_range(rng, -1, 1) * (reach + 0.02), .rx = r, .ry = r, .rz = r};
+        a->cysts[i] = (draw_ball){
+            .z = middle + fl_rng_range(rng, -1, 1) * (reach + 0.02), .rx = r, .ry = r, .rz = r};
         place_in_liver(&a->cysts[i], a, middle, rng);
     }
     a->has_lesion = false;
@@ -233,7 +238,8 @@ static void draw_lesion(abdomen *a, double *conspicuity, double difficulty, doub
                             .rz = r,
                             .bend = fl_rng_range(rng, 0.2, 0.6)};
     place_in_liver(&a->lesion, a, middle, rng);
-    *conspicuity = fmin(fmax(0.5 * ((r / radius - 0.6) / 0.7 + (contrast / drop - 0.7) / 0.65), 0), 1);
+    *conspicuity = fmin(fmax(0.5 * ((r / radius - 0.6) / 0.7 + (contrast / drop - 0.7) / 0.65), 0),
+                        1);
 }
 
 /* *lesion: how much of the point is. */
@@ -244,9 +250,10 @@ static double abdomen_at(double *lesion, const abdomen *a, double x, double y, d
     double hu = -1000, depth = depth_at(a->rx, a->ry, x, y);
     put(&hu, -100, draw_smoothstep(-0.01, 0.015, depth));
     put(&hu, 58, draw_smoothstep(a->fat - 0.01, a->fat + 0.015, depth));
-    put(&hu, -95, draw_smoothstep(a->fat + 0.10, a->fat + 0.13, depth)); // fat between organs
+    put(&hu, -95, draw_smoothstep(a->fat + 0.10, a->fat + 0.13, depth));  // fat between organs
     double bowel = draw_fractal3_at(&a->noise, x + 0.5, y, z, 2.6, 2);
-    put(&hu, 35, draw_smoothstep(0.02, 0.10, bowel) * draw_smoothstep(a->fat + 0.12, a->fat + 0.18, depth));
+    put(&hu, 35,
+        draw_smoothstep(0.02, 0.10, bowel) * draw_smoothstep(a->fat + 0.12, a->fat + 0.18, depth));
     double scaled = x * 0.82 / a->rx;
     put(&hu, 118, draw_smoothstep(1.05, 0.95, ellipsoid_at(scaled, y, z, spleen_c, spleen_r)));
     double kidney = ellipsoid_at(fabs(scaled), y, z, kidney_c, kidney_r);
@@ -259,24 +266,28 @@ static double abdomen_at(double *lesion, const abdomen *a, double x, double y, d
     put(&hu, a->liver_hu + 5 * draw_fractal3_at(&a->noise, x, y, z, 5, 2), liver);
     double tree = fabs(draw_noise3_at(&a->noise, 3.2 * x + 2, 3.2 * y, 2.4 * z));
     double branch = draw_noise3_at(&a->noise, 2.1 * x + 5, 2.1 * y + 1, 2 * z);
-    put(&hu, a->liver_hu + 45, liver * draw_smoothstep(0.055, 0.02, tree) * draw_smoothstep(-0.1, 0.15, branch));
+    put(&hu, a->liver_hu + 45,
+        liver * draw_smoothstep(0.055, 0.02, tree) * draw_smoothstep(-0.1, 0.15, branch));
     for (int i = 0; i < a->n_cysts; i++) {
-        put(&hu, 8, liver * draw_smoothstep(1.1, 0.9, draw_ball_at(&a->cysts[i], &a->noise, x, y, z)));
+        put(&hu, 8,
+            liver * draw_smoothstep(1.1, 0.9, draw_ball_at(&a->cysts[i], &a->noise, x, y, z)));
     }
     *lesion = 0;
     if (a->has_lesion) {
         *lesion = liver * draw_smoothstep(1.18, 0.82, draw_ball_at(&a->lesion, &a->noise, x, y, z));
         put(&hu, a->lesion_hu, *lesion);
     }
-    put(&hu, 150, draw_smoothstep(1.12, 0.92, hypot((x - 0.05) / 0.065, (y - a->ry + 0.54) / 0.065)));
-    put(&hu, 140, draw_smoothstep(1.12, 0.92, hypot((x + 0.11) / 0.075, (y - a->ry + 0.55) / 0.055)));
+    put(&hu, 150,
+        draw_smoothstep(1.12, 0.92, hypot((x - 0.05) / 0.065, (y - a->ry + 0.54) / 0.065)));
+    put(&hu, 140,
+        draw_smoothstep(1.12, 0.92, hypot((x + 0.11) / 0.075, (y - a->ry + 0.55) / 0.055)));
     put(&hu, 300, bone_at(depth, a->ry, x, y, z));
     return hu;
 }
 
 // ---------------------------------------------------------------- rendering
 
-enum { QUANTUM_HU = 9 }; // noise of a good scanner at a full dose
+enum { QUANTUM_HU = 9 };  // noise of a good scanner at a full dose
 
 static float shown(double hu, const phantom_scale *scale, fl_rng *rng)
 {
@@ -303,7 +314,8 @@ static void render_lung(phantom_case *out, double difficulty, const phantom_popu
     int64_t size = out->size, plane = size * size;
     for (int64_t i = 0; i < out->depth * plane; i++) {
         double z = middle + (volume ? reach * draw_centre(i / plane, out->depth) : 0);
-        ct_point p = ct_chest_at(&c, draw_centre(i % size, size), draw_centre(i % plane / size, size), z);
+        ct_point p = ct_chest_at(&c, draw_centre(i % size, size),
+                                 draw_centre(i % plane / size, size), z);
         out->image[i] = shown(p.hu, &lung_scale, rng);
         if (out->mask != NULL) {
             out->mask[i] = p.nodule > 0.5 ? 1.0f : 0.0f;
@@ -325,7 +337,8 @@ static void render_liver(phantom_case *out, double difficulty, const phantom_pop
     int64_t size = out->size, plane = size * size;
     for (int64_t i = 0; i < out->depth * plane; i++) {
         double z = middle + (volume ? reach * draw_centre(i / plane, out->depth) : 0), lesion;
-        double hu = abdomen_at(&lesion, &a, draw_centre(i % size, size), draw_centre(i % plane / size, size), z);
+        double hu = abdomen_at(&lesion, &a, draw_centre(i % size, size),
+                               draw_centre(i % plane / size, size), z);
         out->image[i] = shown(hu, &liver_scale, rng);
         if (out->mask != NULL) {
             out->mask[i] = lesion > 0.5 ? 1.0f : 0.0f;

@@ -14,8 +14,8 @@ typedef struct {
 } ct_vessel;
 
 typedef struct {
-    double rx, ry;             // of the body
-    double fat;                // thickness under the skin
+    double rx, ry;  // of the body
+    double fat;     // thickness under the skin
     double lung_rx, lung_ry;
     double heart_x, heart_y, heart_r;
     ct_vessel vessels[CT_VESSELS];

@@ -30,7 +30,8 @@ double draw_noise_at(const draw_noise *noise, double x, double y)
     int x1 = (x0 + 1) & (PHANTOM_CELLS - 1), y1 = (y0 + 1) & (PHANTOM_CELLS - 1);
     double u = fx * fx * (3 - 2 * fx), v = fy * fy * (3 - 2 * fy);
     double top = lattice[y0 * PHANTOM_CELLS + x0] * (1 - u) + lattice[y0 * PHANTOM_CELLS + x1] * u;
-    double bottom = lattice[y1 * PHANTOM_CELLS + x0] * (1 - u) + lattice[y1 * PHANTOM_CELLS + x1] * u;
+    double bottom = lattice[y1 * PHANTOM_CELLS + x0] * (1 - u) +
+                    lattice[y1 * PHANTOM_CELLS + x1] * u;
     return top * (1 - v) + bottom * v;
 }
 

@@ -43,8 +43,12 @@ static inline double draw_centre(int64_t i, int64_t n)
 /* --- noise --- */
 
 /* Value noise on a periodic lattice, about -1 to 1; one cell is 1 wide. */
-typedef struct { double at[PHANTOM_CELLS * PHANTOM_CELLS]; } draw_noise;
-typedef struct { double at[PHANTOM_CELLS3 * PHANTOM_CELLS3 * PHANTOM_CELLS3]; } draw_noise3;
+typedef struct {
+    double at[PHANTOM_CELLS * PHANTOM_CELLS];
+} draw_noise;
+typedef struct {
+    double at[PHANTOM_CELLS3 * PHANTOM_CELLS3 * PHANTOM_CELLS3];
+} draw_noise3;
 
 void draw_noise_init(draw_noise *out, fl_rng *rng);
 void draw_noise3_init(draw_noise3 *out, fl_rng *rng);
@@ -57,7 +61,9 @@ double draw_fractal3_at(const draw_noise3 *noise, double x, double y, double z, 
 
 /* --- shapes --- */
 
-typedef struct { double x, y, rx, ry, cos_t, sin_t; } draw_ellipse;
+typedef struct {
+    double x, y, rx, ry, cos_t, sin_t;
+} draw_ellipse;
 
 /* Distance from the centre in units of the radius. */
 double draw_ellipse_at(const draw_ellipse *e, double x, double y);
@@ -65,9 +71,9 @@ double draw_ellipse_at(const draw_ellipse *e, double x, double y);
 /* A ball whose surface noise has bent. */
 typedef struct {
     double x, y, z, rx, ry, rz;
-    double bend;         // of the radius: 0 smooth
-    double frequency;    // of the bends
-    double offset;       // where in the noise
+    double bend;       // of the radius: 0 smooth
+    double frequency;  // of the bends
+    double offset;     // where in the noise
 } draw_ball;
 
 /* Distance from the centre in units of the (bent) radius. */

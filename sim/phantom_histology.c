@@ -20,19 +20,19 @@ static const double haematoxylin[RGB] = {0.650, 0.704, 0.286};
 static const double eosin[RGB] = {0.072, 0.990, 0.105};
 
 typedef struct {
-    double x, y, r, stretch, angle; // r: mean radius
-    double wave[WAVES], phase[WAVES]; // of the outline
-    double dark, clumps;       // haematoxylin inside, and how uneven
-    double nucleolus;          // radius; 0 none
-    bool decoy;                // a lymphocyte, a mitosis: no nucleus to outline
+    double x, y, r, stretch, angle;    // r: mean radius
+    double wave[WAVES], phase[WAVES];  // of the outline
+    double dark, clumps;               // haematoxylin inside, and how uneven
+    double nucleolus;                  // radius; 0 none
+    bool decoy;                        // a lymphocyte, a mitosis: no nucleus to outline
 } nucleus;
 
 typedef struct {
     nucleus nuclei[MAX_NUCLEI];
     int n;
-    double fibre;              // direction of the stroma
-    double pink;               // eosin
-    double gaps;               // share of empty glass
+    double fibre;  // direction of the stroma
+    double pink;   // eosin
+    double gaps;   // share of empty glass
     draw_noise coarse, fine;
 } field;
 
@@ -135,11 +135,12 @@ static void stain_nucleus(float *blue, float *pink, float *mask, int64_t size, c
                           const nucleus *k)
 {
     double reach = 1.7 * k->r * k->stretch + 2.0 / (double)size;
-    double edge = fmax(0.10, 1.2 / ((double)size * k->r)); // a pixel's part of the radius
+    double edge = fmax(0.10, 1.2 / ((double)size * k->r));  // a pixel's part of the radius
     int64_t from[2], to[2];
     const double centre[2] = {k->x, k->y};
     for (int a = 0; a < 2; a++) {
-        double low = (centre[a] - reach + 1) / 2 * (double)size, high = (centre[a] + reach + 1) / 2 * (double)size;
+        double low = (centre[a] - reach + 1) / 2 * (double)size,
+               high = (centre[a] + reach + 1) / 2 * (double)size;
         from[a] = low > 0 ? (int64_t)low : 0;
         to[a] = high < (double)size ? (int64_t)ceil(high) : size;
     }
@@ -175,7 +176,8 @@ static void stain_ground(float *blue, float *pink, int64_t size, const field *f)
     double c = cos(f->fibre), s = sin(f->fibre);
     for (int64_t i = 0; i < size * size; i++) {
         double x = draw_centre(i % size, size), y = draw_centre(i / size, size);
-        double along = draw_fractal_at(&f->coarse, 0.5 * (x * c + y * s), 2 * (-x * s + y * c), 3, 3);
+        double along = draw_fractal_at(&f->coarse, 0.5 * (x * c + y * s), 2 * (-x * s + y * c), 3,
+                                       3);
         double cloud = draw_fractal_at(&f->fine, x, y, 2.5, 3);
         double tissue = 1 - gap_at(f, x, y);
         pink[i] = (float)(tissue * fmax(f->pink * (1 + 0.55 * along + 0.35 * cloud), 0.05));
@@ -195,7 +197,8 @@ static void render(phantom_case *out, double difficulty, const phantom_populatio
     out->patient.conspicuity[0] = fmin(fabs(atypia - 0.5) / 0.4, 1);
     draw_field(&f, atypia, rng);
 
-    float *blue = fl_xcalloc((size_t)plane, sizeof *blue), *pink = fl_xcalloc((size_t)plane, sizeof *pink);
+    float *blue = fl_xcalloc((size_t)plane, sizeof *blue),
+          *pink = fl_xcalloc((size_t)plane, sizeof *pink);
     for (int64_t i = 0; i < plane && out->mask != NULL; i++) {
         out->mask[i] = 0;
     }
@@ -206,7 +209,8 @@ static void render(phantom_case *out, double difficulty, const phantom_populatio
     for (int64_t i = 0; i < plane; i++) {
         for (int k = 0; k < RGB; k++) {
             double density = (double)blue[i] * haematoxylin[k] + (double)pink[i] * eosin[k];
-            out->image[k * plane + i] = draw_unit(0.97 * exp(-density) + 0.008 * fl_rng_normal(rng));
+            out->image[k * plane + i] = draw_unit(0.97 * exp(-density) +
+                                                  0.008 * fl_rng_normal(rng));
         }
     }
     free(blue);

@@ -17,9 +17,9 @@ typedef struct {
 } speck;
 
 typedef struct {
-    double rx, ry, middle;     // outline: half an ellipse about (-1, middle)
-    double muscle_x, muscle_y; // pectoral triangle's sides
-    double dense;              // share of gland
+    double rx, ry, middle;      // outline: half an ellipse about (-1, middle)
+    double muscle_x, muscle_y;  // pectoral triangle's sides
+    double dense;               // share of gland
     draw_noise coarse, fine;
     draw_ellipse islands[MAX_ISLANDS];
     double island_bright[MAX_ISLANDS];
@@ -29,7 +29,7 @@ typedef struct {
     bool has_mass;
     draw_ellipse mass;
     double mass_bright, spicule[N_SPICULES], spicule_angle[N_SPICULES];
-    double cluster_x, cluster_y, cluster_r; // r 0: none
+    double cluster_x, cluster_y, cluster_r;  // r 0: none
 } breast;
 
 /* 1 in the middle of the breast, 0 at the skin and outside. */
@@ -78,7 +78,7 @@ static void draw_decoys(breast *b, double age, fl_rng *rng)
         place(&x, &y, b, rng);
         add_speck(b, x, y, fl_rng_range(rng, 0.012, 0.030), fl_rng_range(rng, 0.15, 0.5));
     }
-    if (fl_rng_uniform(rng) < (age - 45) / 80) { // a calcified vessel
+    if (fl_rng_uniform(rng) < (age - 45) / 80) {  // a calcified vessel
         double x, y, angle = fl_rng_range(rng, 0, 2 * PHANTOM_PI);
         place(&x, &y, b, rng);
         for (int i = 0; i < 14; i++) {
@@ -124,7 +124,8 @@ static void add_mass(breast *b, double *conspicuity, double difficulty, fl_rng *
         b->spicule[i] = fl_rng_range(rng, 0.1, 1.1);
         b->spicule_angle[i] = 2 * PHANTOM_PI * (i + fl_rng_range(rng, -0.4, 0.4)) / N_SPICULES;
     }
-    *conspicuity = fmin(fmax(0.5 * ((r / radius - 0.65) / 0.65 + (strength / bright - 0.7) / 0.7), 0), 1);
+    *conspicuity = fmin(
+        fmax(0.5 * ((r / radius - 0.65) / 0.65 + (strength / bright - 0.7) / 0.7), 0), 1);
 }
 
 static void add_cluster(breast *b, double *conspicuity, double difficulty, fl_rng *rng)
@@ -135,7 +136,8 @@ static void add_cluster(breast *b, double *conspicuity, double difficulty, fl_rn
     b->cluster_r = fl_rng_range(rng, 0.08, 0.17);
     place(&b->cluster_x, &b->cluster_y, b, rng);
     for (int i = 0; i < n; i++) {
-        double angle = fl_rng_range(rng, 0, 2 * PHANTOM_PI), r = b->cluster_r * sqrt(fl_rng_uniform(rng));
+        double angle = fl_rng_range(rng, 0, 2 * PHANTOM_PI),
+               r = b->cluster_r * sqrt(fl_rng_uniform(rng));
         add_speck(b, b->cluster_x + r * cos(angle), b->cluster_y + r * sin(angle),
                   fl_rng_range(rng, 0.009, 0.017), bright * fl_rng_range(rng, 0.5, 1.4));
     }
@@ -162,7 +164,8 @@ static double gland_at(const breast *b, double x, double y)
     double angle = atan2(dy, dx), far = hypot(dx, dy);
     double strands = draw_fractal_at(&b->fine, 2.2 * far, 5 * angle, 1, 3);
     double clouds = draw_fractal_at(&b->coarse, x, y, 2.1, 3);
-    double centre = draw_smoothstep(0.02, 0.40, inside_at(b, x, y)) * draw_smoothstep(2.3, 0.7, far);
+    double centre = draw_smoothstep(0.02, 0.40, inside_at(b, x, y)) *
+                    draw_smoothstep(2.3, 0.7, far);
     double level = 0.55 * clouds + 0.45 * strands + 0.55 * centre;
     double threshold = 0.95 - 1.05 * b->dense;
     return draw_smoothstep(threshold - 0.28, threshold + 0.28, level) * centre;
@@ -176,18 +179,20 @@ static double path_at(const breast *b, double *mass, double *gland, double x, do
     if (in <= 0) {
         return 0;
     }
-    double thick = pow(fmin(in / 0.16, 1), 0.5); // the rim is thinner
+    double thick = pow(fmin(in / 0.16, 1), 0.5);  // the rim is thinner
     *gland = gland_at(b, x, y);
     double sum = thick * (0.34 + 0.58 * *gland);
     sum += 0.02 * draw_fractal_at(&b->fine, x, y, 8, 2) + 0.05 * draw_smoothstep(0.035, 0.005, in);
     for (int i = 0; i < b->n_islands; i++) {
-        sum += b->island_bright[i] * draw_smoothstep(1.3, 0.5, draw_ellipse_at(&b->islands[i], x, y));
+        sum += b->island_bright[i] *
+               draw_smoothstep(1.3, 0.5, draw_ellipse_at(&b->islands[i], x, y));
     }
     double edge = (x + 1) / b->muscle_x + (y + 1) / b->muscle_y;
     sum += 0.45 * draw_smoothstep(1.03, 0.95, edge);
     if (b->has_mass) {
         double r = draw_ellipse_at(&b->mass, x, y);
-        double body = draw_smoothstep(1.25, 0.65, r + 0.25 * draw_fractal_at(&b->coarse, x, y, 7, 2));
+        double body = draw_smoothstep(1.25, 0.65,
+                                      r + 0.25 * draw_fractal_at(&b->coarse, x, y, 7, 2));
         double lines = r < 2.3 ? spicules_at(b, r, atan2(y - b->mass.y, x - b->mass.x)) : 0;
         *mass = body;
         sum += b->mass_bright * (body + 0.35 * lines * (1 - body)) * thick;
@@ -200,7 +205,7 @@ static void add_specks(float *path, int64_t size, const breast *b)
     for (int s = 0; s < b->n_specks; s++) {
         const speck *k = &b->specks[s];
         double reach = 3 * k->r + 2.0 / (double)size, pixel = 1.0 / (double)size;
-        double spread = sqrt(k->r * k->r + 0.33 * pixel * pixel); // and the pixel's own width
+        double spread = sqrt(k->r * k->r + 0.33 * pixel * pixel);  // and the pixel's own width
         double weight = k->bright * k->r * k->r / (spread * spread);
         for (int64_t i = 0; i < size * size; i++) {
             double dx = draw_centre(i % size, size) - k->x, dy = draw_centre(i / size, size) - k->y;
@@ -275,8 +280,8 @@ static void render_calcification(phantom_case *out, double difficulty,
 
 /* a, b with the prevalence's rest, c, d with it; half each.  More difficulty, more
  * breasts at the border of two classes. */
-static void render_density(phantom_case *out, double difficulty, const phantom_population *population,
-                           fl_rng *rng)
+static void render_density(phantom_case *out, double difficulty,
+                           const phantom_population *population, fl_rng *rng)
 {
     static const double middle[N_DENSITIES] = {0.08, 0.32, 0.56, 0.82};
     breast b;

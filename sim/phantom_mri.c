@@ -21,8 +21,8 @@ typedef enum { AIR, SCALP, BONE, FLUID, GRAY, WHITE, N_TISSUES } tissue;
 enum { T1, FLAIR, N_SEQUENCES };
 
 static const double brightness[N_SEQUENCES][N_TISSUES] = {
-    {0.02, 0.86, 0.10, 0.13, 0.47, 0.70}, // T1
-    {0.02, 0.52, 0.07, 0.09, 0.56, 0.43}, // FLAIR
+    {0.02, 0.86, 0.10, 0.13, 0.47, 0.70},  // T1
+    {0.02, 0.52, 0.07, 0.09, 0.56, 0.43},  // FLAIR
 };
 
 typedef struct {
@@ -30,18 +30,18 @@ typedef struct {
 } spot;
 
 typedef struct {
-    double rx, ry, rz;         // of the head
-    double tilt;               // of the midline
-    double fold;               // frequency of the gyri
-    double sulcus;             // width of the fluid between them
-    double ventricle;          // size, 1 = usual
+    double rx, ry, rz;  // of the head
+    double tilt;        // of the midline
+    double fold;        // frequency of the gyri
+    double sulcus;      // width of the fluid between them
+    double ventricle;   // size, 1 = usual
     draw_noise3 folds, texture;
-    spot spots[MAX_SPOTS];     // age's
+    spot spots[MAX_SPOTS];  // age's
     int n_spots;
-    double coil[3];            // direction of the coil's own brightness
+    double coil[3];  // direction of the coil's own brightness
     bool has_tumour;
-    draw_ball tumour;          // all that is not normal: core and swelling
-    double core;               // radius of the core in it
+    draw_ball tumour;  // all that is not normal: core and swelling
+    double core;       // radius of the core in it
     double t1_drop, flair_rise, necrosis;
 } head;
 
@@ -91,14 +91,15 @@ static void draw_tumour(head *h, double *conspicuity, double difficulty, double 
     h->flair_rise = strength;
     h->t1_drop = 0.75 * strength;
     h->necrosis = fl_rng_uniform(rng) < 0.4 ? fl_rng_range(rng, 0.3, 0.7) : 0;
-    *conspicuity = fmin(fmax(0.5 * ((r / radius - 0.65) / 0.65 + (strength / rise - 0.65) / 0.7), 0), 1);
+    *conspicuity = fmin(
+        fmax(0.5 * ((r / radius - 0.65) / 0.65 + (strength / rise - 0.65) / 0.7), 0), 1);
 }
 
 /* z and reach: the middle and half the height of what is shown. */
 static void draw_head(head *h, phantom_patient *patient, double difficulty, double z, double reach,
                       fl_rng *rng)
 {
-    double age = (patient->age - 50) / 40; // about -0.8 .. 1.1
+    double age = (patient->age - 50) / 40;  // about -0.8 .. 1.1
     h->rx = fl_rng_range(rng, 0.72, 0.80) * (1 + 0.1 * (patient->body_size - 1));
     h->ry = fl_rng_range(rng, 0.88, 0.95);
     h->rz = fl_rng_range(rng, 1.0, 1.1);
@@ -137,8 +138,10 @@ static double ventricle_at(const head *h, double x, double y, double z)
 /* Deep gray matter: head of the caudate, putamen, thalamus. */
 static double nuclei_at(double x, double y, double z)
 {
-    static const double centre[3][3] = {{0.15, -0.20, 0.02}, {0.27, -0.04, -0.04}, {0.13, 0.16, 0.0}};
-    static const double radius[3][3] = {{0.055, 0.10, 0.16}, {0.06, 0.16, 0.16}, {0.085, 0.11, 0.14}};
+    static const double centre[3][3] = {
+        {0.15, -0.20, 0.02}, {0.27, -0.04, -0.04}, {0.13, 0.16, 0.0}};
+    static const double radius[3][3] = {
+        {0.055, 0.10, 0.16}, {0.06, 0.16, 0.16}, {0.085, 0.11, 0.14}};
     double nearest = 9;
     for (int k = 0; k < 3; k++) {
         nearest = fmin(nearest, ellipsoid_at(fabs(x), y, z, centre[k], radius[k]));
@@ -160,7 +163,8 @@ static void tissues_at(double part[N_TISSUES], const head *h, double x, double y
 {
     x -= h->tilt * y;
     double u = x / h->rx, v = y / h->ry, w = z / h->rz;
-    double r = sqrt(u * u + v * v + w * w) * (1 + 0.02 * draw_noise3_at(&h->folds, 2 * x, 2 * y, 2 * z));
+    double r = sqrt(u * u + v * v + w * w) *
+               (1 + 0.02 * draw_noise3_at(&h->folds, 2 * x, 2 * y, 2 * z));
     for (int k = 0; k < N_TISSUES; k++) {
         part[k] = k == AIR;
     }
@@ -169,15 +173,18 @@ static void tissues_at(double part[N_TISSUES], const head *h, double x, double y
     put(part, FLUID, draw_smoothstep(0.885, 0.87, r));
     double depth = 0.85 - r;
     double fold = fabs(draw_fractal3_at(&h->folds, x, y, 0.8 * z, h->fold, 2));
-    double outer = draw_smoothstep(0.33, 0.20, depth);   // gyri reach so deep
+    double outer = draw_smoothstep(0.33, 0.20, depth);  // gyri reach so deep
     put(part, GRAY, draw_smoothstep(-0.01, 0.012, depth));
     double ribbon = fmin(depth - 0.05, (fold - 0.15) * 0.5);
-    put(part, WHITE, draw_smoothstep(-0.012, 0.012, draw_mix(depth - 0.10, ribbon, outer)) *
-                         draw_smoothstep(0.03, 0.06, depth));
-    put(part, FLUID, draw_smoothstep(h->sulcus, 0.4 * h->sulcus, fold) * outer *
-                         draw_smoothstep(0.28, 0.18, depth) * draw_smoothstep(-0.01, 0.01, depth));
-    put(part, FLUID, draw_smoothstep(0.022, 0.008, fabs(x)) * draw_smoothstep(0.26, 0.16, depth) *
-                         draw_smoothstep(-0.01, 0.02, depth));
+    put(part, WHITE,
+        draw_smoothstep(-0.012, 0.012, draw_mix(depth - 0.10, ribbon, outer)) *
+            draw_smoothstep(0.03, 0.06, depth));
+    put(part, FLUID,
+        draw_smoothstep(h->sulcus, 0.4 * h->sulcus, fold) * outer *
+            draw_smoothstep(0.28, 0.18, depth) * draw_smoothstep(-0.01, 0.01, depth));
+    put(part, FLUID,
+        draw_smoothstep(0.022, 0.008, fabs(x)) * draw_smoothstep(0.26, 0.16, depth) *
+            draw_smoothstep(-0.01, 0.02, depth));
     put(part, GRAY, 0.85 * draw_smoothstep(1.12, 0.9, nuclei_at(x, y, z)));
     put(part, FLUID, draw_smoothstep(1.1, 0.93, ventricle_at(h, x, y, z)));
 }

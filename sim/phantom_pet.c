@@ -29,21 +29,24 @@ static void draw_uptake(uptake *u, phantom_patient *patient, double difficulty, 
                         double reach, fl_rng *rng)
 {
     ct_chest_draw(&u->chest, patient, middle, reach, rng);
-    ct_chest_add_nodule(&u->chest, fl_rng_range(rng, 0.055, 0.12), fl_rng_range(rng, -80, 60), middle,
-                        reach, rng);
+    ct_chest_add_nodule(&u->chest, fl_rng_range(rng, 0.055, 0.12), fl_rng_range(rng, -80, 60),
+                        middle, reach, rng);
     double away = 0.62 - 0.40 * difficulty;
     double heat = 0.95 + (patient->code == 1 ? away : -away) + 0.28 * fl_rng_normal(rng);
-    u->nodule_suv = exp(heat); // about 1.4 and 4.8 at difficulty 0
+    u->nodule_suv = exp(heat);  // about 1.4 and 4.8 at difficulty 0
     patient->conspicuity[0] = fmin(fabs(heat - 0.95) / 0.9, 1);
     u->blood_suv = fl_rng_range(rng, 1.1, 1.8);
-    u->heart_suv = fl_rng_uniform(rng) < 0.5 ? fl_rng_range(rng, 3, 7) : fl_rng_range(rng, 1.2, 2.5);
+    u->heart_suv = fl_rng_uniform(rng) < 0.5 ? fl_rng_range(rng, 3, 7)
+                                             : fl_rng_range(rng, 1.2, 2.5);
     u->n_nodes = (int)fl_rng_below(rng, MAX_NODES + 1);
     for (int i = 0; i < u->n_nodes; i++) {
         double r = fl_rng_range(rng, 0.03, 0.06);
         u->nodes[i] = (draw_ball){.x = fl_rng_range(rng, -0.25, 0.25),
                                   .y = fl_rng_range(rng, -0.08, 0.18),
                                   .z = middle + fl_rng_range(rng, -1, 1) * (reach + 0.03),
-                                  .rx = r, .ry = r, .rz = r};
+                                  .rx = r,
+                                  .ry = r,
+                                  .rz = r};
         u->node_suv[i] = fl_rng_range(rng, 2, 5.5);
     }
 }
@@ -59,14 +62,16 @@ static double suv_at(const uptake *u, const ct_point *p, double x, double y, dou
     const ct_chest *c = &u->chest;
     put(&suv, 0.75, p->body);
     put(&suv, 0.40, p->lung);
-    double mediastinum = draw_smoothstep(0.26, 0.18, fabs(x)) * draw_smoothstep(0.40, 0.30, fabs(y - 0.02));
+    double mediastinum = draw_smoothstep(0.26, 0.18, fabs(x)) *
+                         draw_smoothstep(0.40, 0.30, fabs(y - 0.02));
     put(&suv, u->blood_suv, mediastinum * (1 - p->lung));
     double wall = hypot((x - c->heart_x) / (1.15 * c->heart_r), (y - c->heart_y) / c->heart_r);
     put(&suv, u->blood_suv, p->heart);
-    put(&suv, u->heart_suv, p->heart * draw_smoothstep(0.50, 0.68, wall)); // the muscle
+    put(&suv, u->heart_suv, p->heart * draw_smoothstep(0.50, 0.68, wall));  // the muscle
     put(&suv, 1.3, 0.8 * p->bone);
     for (int i = 0; i < u->n_nodes; i++) {
-        put(&suv, u->node_suv[i], draw_smoothstep(1.1, 0.9, draw_ball_at(&u->nodes[i], &c->noise, x, y, z)));
+        put(&suv, u->node_suv[i],
+            draw_smoothstep(1.1, 0.9, draw_ball_at(&u->nodes[i], &c->noise, x, y, z)));
     }
     put(&suv, u->nodule_suv, p->nodule);
     return suv;
@@ -75,7 +80,7 @@ static double suv_at(const uptake *u, const ct_point *p, double x, double y, dou
 /* Counts of one slice, then the detector's blur in the slice. */
 static void scan_slice(float *pet, int64_t size, fl_rng *rng)
 {
-    const double counts = 26 * 64.0 * 64.0 / (double)(size * size); // per SUV and pixel
+    const double counts = 26 * 64.0 * 64.0 / (double)(size * size);  // per SUV and pixel
     for (int64_t i = 0; i < size * size; i++) {
         pet[i] = (float)((double)fl_rng_poisson(rng, counts * (double)pet[i]) / counts);
     }

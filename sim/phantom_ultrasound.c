@@ -21,19 +21,19 @@ enum { WAVES = 8, N_SEPTA = 5 };
 typedef struct {
     double skin, fat, muscle;  // depths of the layers' borders
     double tilt;
-    double septum[N_SEPTA], slope[N_SEPTA]; // bright lines in the fat
+    double septum[N_SEPTA], slope[N_SEPTA];  // bright lines in the fat
     draw_noise coarse, fine;
-    double x, y, rx, ry, turn; // lesion
+    double x, y, rx, ry, turn;  // lesion
     double wave[WAVES], phase[WAVES];
-    double dark;               // decibels below the gland
-    double capsule, halo, behind; // decibels
-    double attenuation;        // decibels at the bottom
+    double dark;                   // decibels below the gland
+    double capsule, halo, behind;  // decibels
+    double attenuation;            // decibels at the bottom
 } section;
 
 static void draw_lesion(section *s, double m, fl_rng *rng)
 {
     double r = fl_rng_range(rng, 0.20, 0.40);
-    double tall = exp(0.55 * (m - 0.62) + 0.16 * fl_rng_normal(rng)); // height by width
+    double tall = exp(0.55 * (m - 0.62) + 0.16 * fl_rng_normal(rng));  // height by width
     s->rx = r / sqrt(tall);
     s->ry = r * sqrt(tall);
     s->x = fl_rng_range(rng, -0.35, 0.35);
@@ -91,12 +91,15 @@ static double echo_at(const section *s, double x, double y)
     }
     db = draw_mix(db, fat, draw_smoothstep(s->fat + 0.03, s->fat - 0.03, bent));
     db = draw_mix(db, 8, draw_smoothstep(s->skin + 0.03, s->skin, y));
-    double fibres = -6 + 7 * draw_smoothstep(0.2, 0.9, sin(48 * bent + 6 * draw_noise_at(&s->fine, 2 * x, 2 * y)));
+    double fibres = -6 +
+                    7 * draw_smoothstep(0.2, 0.9,
+                                        sin(48 * bent + 6 * draw_noise_at(&s->fine, 2 * x, 2 * y)));
     db = draw_mix(db, fibres, draw_smoothstep(s->muscle - 0.02, s->muscle + 0.02, bent));
     db += 9 * exp(-pow((bent - s->muscle) / 0.018, 2));
     double r = lesion_at(s, x, y);
     db += s->halo * exp(-pow((r - 1.18) / 0.16, 2));
-    db = draw_mix(db, -s->dark + 1.5 * draw_fractal_at(&s->fine, x, y, 5, 2), draw_smoothstep(1.05, 0.95, r));
+    db = draw_mix(db, -s->dark + 1.5 * draw_fractal_at(&s->fine, x, y, 5, 2),
+                  draw_smoothstep(1.05, 0.95, r));
     return db + s->capsule * exp(-pow((r - 1.0) / 0.05, 2));
 }
 
@@ -115,7 +118,7 @@ static void receive(float *image, const section *s, int64_t size, fl_rng *rng)
     enum { RANGE_DB = 46, TOP_DB = 12 };
     int64_t n = size * size;
     float *field[2];
-    double across = 0.020 * (double)size / 2, along = 0.009 * (double)size / 2; // pixels
+    double across = 0.020 * (double)size / 2, along = 0.009 * (double)size / 2;  // pixels
     for (int part = 0; part < 2; part++) {
         field[part] = fl_xcalloc((size_t)n, sizeof **field);
         for (int64_t i = 0; i < n; i++) {
@@ -134,7 +137,9 @@ static void receive(float *image, const section *s, int64_t size, fl_rng *rng)
         draw_blur(field[part], size, size, along, across);
     }
     for (int64_t i = 0; i < n; i++) {
-        double power = ((double)field[0][i] * (double)field[0][i] + (double)field[1][i] * (double)field[1][i]) * area / 2;
+        double power = ((double)field[0][i] * (double)field[0][i] +
+                        (double)field[1][i] * (double)field[1][i]) *
+                       area / 2;
         double db = 10 * log10(power + 1e-5);
         image[i] = draw_unit((db - TOP_DB + RANGE_DB) / RANGE_DB);
     }
@@ -154,7 +159,8 @@ static void render(phantom_case *out, double difficulty, const phantom_populatio
     draw_section(&s, &out->patient, malignancy, rng);
     receive(out->image, &s, out->size, rng);
     for (int64_t i = 0; i < out->size * out->size && out->mask != NULL; i++) {
-        double r = lesion_at(&s, draw_centre(i % out->size, out->size), draw_centre(i / out->size, out->size));
+        double r = lesion_at(&s, draw_centre(i % out->size, out->size),
+                             draw_centre(i / out->size, out->size));
         out->mask[i] = r < 1 ? 1.0f : 0.0f;
     }
 }

@@ -32,15 +32,15 @@ typedef struct {
 } blob;
 
 typedef struct {
-    double size;               // body size
-    double lean;               // rotation of the patient: shifts the midline with y
+    double size;  // body size
+    double lean;  // rotation of the patient: shifts the midline with y
     double lung_top, lung_bottom[2], lung_in[2], lung_out[2];
     double heart_x, heart_y, heart_rx, heart_ry;
-    double aorta;              // width of the aortic knob
+    double aorta;  // width of the aortic knob
     double rib_first, rib_step, rib_slope, rib_arch, rib_density;
-    double breast;             // thickness of breast tissue, 0 in men
+    double breast;  // thickness of breast tissue, 0 in men
     double vessel_density;
-    draw_noise noise[2];       // coarse and fine
+    draw_noise noise[2];  // coarse and fine
 } anatomy;
 
 static void draw_anatomy(anatomy *a, const phantom_patient *p, fl_rng *rng)
@@ -48,13 +48,13 @@ static void draw_anatomy(anatomy *a, const phantom_patient *p, fl_rng *rng)
     a->size = p->body_size;
     a->lean = fl_rng_range(rng, -0.05, 0.05);
     a->lung_top = fl_rng_range(rng, -0.84, -0.74);
-    double age = (p->age - 50) / 40; // about -0.8 .. 1.1
+    double age = (p->age - 50) / 40;  // about -0.8 .. 1.1
     for (int side = 0; side < 2; side++) {
         a->lung_bottom[side] = fl_rng_range(rng, 0.48, 0.66) + 0.05 * age;
         a->lung_in[side] = fl_rng_range(rng, 0.13, 0.17);
         a->lung_out[side] = fl_rng_range(rng, 0.72, 0.80) - 0.04 * (a->size - 1);
     }
-    a->lung_bottom[0] -= 0.06; // the liver lifts the right diaphragm
+    a->lung_bottom[0] -= 0.06;  // the liver lifts the right diaphragm
     a->heart_x = fl_rng_range(rng, 0.10, 0.18);
     a->heart_y = fl_rng_range(rng, 0.26, 0.36);
     a->heart_rx = fl_rng_range(rng, 0.27, 0.36) + 0.04 * age;
@@ -77,16 +77,18 @@ static double lung_at(const anatomy *a, double x, double y, int *side)
 {
     double mid = a->lean * y;
     *side = x > mid;
-    double d = fabs(x - mid); // from the midline
-    double t = (y - a->lung_top) / (a->lung_bottom[*side] - a->lung_top); // 0 apex .. 1 base
+    double d = fabs(x - mid);                                              // from the midline
+    double t = (y - a->lung_top) / (a->lung_bottom[*side] - a->lung_top);  // 0 apex .. 1 base
     if (t <= 0 || t >= 1.25) {
         return 0;
     }
     double out = a->lung_out[*side] * sqrt(fmin(1.0, 0.16 + 1.9 * t - 1.05 * t * t)) * 0.98;
     double in = a->lung_in[*side] + 0.10 * draw_smoothstep(0.25, 0.0, t);
     double dome = a->lung_bottom[*side] + 0.16 * (pow((d - 0.42) / 0.42, 2) - 0.35);
-    double across = draw_smoothstep(in - 0.02, in + 0.05, d) * draw_smoothstep(out + 0.02, out - 0.06, d);
-    return across * draw_smoothstep(a->lung_top, a->lung_top + 0.10, y) * draw_smoothstep(dome + 0.02, dome - 0.05, y);
+    double across = draw_smoothstep(in - 0.02, in + 0.05, d) *
+                    draw_smoothstep(out + 0.02, out - 0.06, d);
+    return across * draw_smoothstep(a->lung_top, a->lung_top + 0.10, y) *
+           draw_smoothstep(dome + 0.02, dome - 0.05, y);
 }
 
 /* Ribs: bright bands that run down from the spine and arch outward. */
@@ -97,7 +99,7 @@ static double ribs_at(const anatomy *a, double x, double y)
         return 0;
     }
     double offset = a->rib_slope * d + a->rib_arch * d * d;
-    double k = (y - a->rib_first - offset) / a->rib_step; // the nearest rib's number
+    double k = (y - a->rib_first - offset) / a->rib_step;  // the nearest rib's number
     double nearest = floor(k + 0.5);
     if (nearest < 0 || nearest >= N_RIBS) {
         return 0;
@@ -107,7 +109,8 @@ static double ribs_at(const anatomy *a, double x, double y)
     /* A tube's wall is denser than its core: two soft edges and a plateau. */
     double band = draw_smoothstep(half_width + 0.018, half_width - 0.012, fabs(distance));
     double wall = exp(-pow((fabs(distance) - half_width) / 0.010, 2));
-    return a->rib_density * (0.75 * band + 0.45 * wall) * (0.7 + 0.5 * draw_smoothstep(0.45, 0.85, d));
+    return a->rib_density * (0.75 * band + 0.45 * wall) *
+           (0.7 + 0.5 * draw_smoothstep(0.45, 0.85, d));
 }
 
 static double spine_at(const anatomy *a, double x, double y)
@@ -244,9 +247,11 @@ static void add_vessels(float *integral, int64_t size, const anatomy *a, fl_rng 
 {
     for (int v = 0; v < N_VESSELS; v++) {
         int side = v % 2;
-        double x = (side ? 1 : -1) * fl_rng_range(rng, 0.15, 0.22), y = fl_rng_range(rng, -0.12, 0.14);
+        double x = (side ? 1 : -1) * fl_rng_range(rng, 0.15, 0.22),
+               y = fl_rng_range(rng, -0.12, 0.14);
         double angle = fl_rng_range(rng, -1.2, 1.35);
-        double width = fl_rng_range(rng, 0.014, 0.026), density = a->vessel_density * fl_rng_range(rng, 0.7, 1.6);
+        double width = fl_rng_range(rng, 0.014, 0.026),
+               density = a->vessel_density * fl_rng_range(rng, 0.7, 1.6);
         for (int step = 0; step < 44; step++) {
             angle += fl_rng_range(rng, -0.10, 0.10);
             x += (side ? 1 : -1) * 0.016 * cos(angle);
@@ -257,13 +262,16 @@ static void add_vessels(float *integral, int64_t size, const anatomy *a, fl_rng 
                 continue;
             }
             double w = width * (1 - 0.018 * step), reach = 2.2 * w + 2.0 / (double)size;
-            int64_t x0 = (int64_t)((x - reach + 1) / 2 * (double)size), x1 = (int64_t)((x + reach + 1) / 2 * (double)size);
-            int64_t y0 = (int64_t)((y - reach + 1) / 2 * (double)size), y1 = (int64_t)((y + reach + 1) / 2 * (double)size);
+            int64_t x0 = (int64_t)((x - reach + 1) / 2 * (double)size),
+                    x1 = (int64_t)((x + reach + 1) / 2 * (double)size);
+            int64_t y0 = (int64_t)((y - reach + 1) / 2 * (double)size),
+                    y1 = (int64_t)((y + reach + 1) / 2 * (double)size);
             for (int64_t j = y0 < 0 ? 0 : y0; j <= y1 && j < size; j++) {
                 for (int64_t i = x0 < 0 ? 0 : x0; i <= x1 && i < size; i++) {
                     double dx = (2.0 * ((double)i + 0.5) / (double)size - 1) - x;
                     double dy = (2.0 * ((double)j + 0.5) / (double)size - 1) - y;
-                    integral[j * size + i] += (float)(0.30 * density * lung * exp(-(dx * dx + dy * dy) / (w * w)));
+                    integral[j * size + i] += (float)(0.30 * density * lung *
+                                                      exp(-(dx * dx + dy * dy) / (w * w)));
                 }
             }
         }
@@ -275,32 +283,37 @@ static double body_at(const anatomy *a, double x, double y)
 {
     int side;
     double shoulder = 0.98 - 0.35 * draw_smoothstep(-0.55, -0.98, y);
-    double trunk = draw_smoothstep(shoulder + 0.04, shoulder - 0.10, fabs(x)) * draw_smoothstep(-1.12, -0.92, y + 0.25 * x * x);
-    double neck = draw_smoothstep(0.30, 0.18, fabs(x - a->lean * y)) * draw_smoothstep(-0.5, -0.8, y);
+    double trunk = draw_smoothstep(shoulder + 0.04, shoulder - 0.10, fabs(x)) *
+                   draw_smoothstep(-1.12, -0.92, y + 0.25 * x * x);
+    double neck = draw_smoothstep(0.30, 0.18, fabs(x - a->lean * y)) *
+                  draw_smoothstep(-0.5, -0.8, y);
     double tissue = 0.80 * trunk + 0.25 * neck;
     double lung = lung_at(a, x, y, &side);
     double thickness = tissue * a->size * (1 - 0.62 * lung);
-    const draw_ellipse heart = {a->heart_x + a->lean * y, a->heart_y, a->heart_rx, a->heart_ry, 0.86, 0.51};
+    const draw_ellipse heart = {
+        a->heart_x + a->lean * y, a->heart_y, a->heart_rx, a->heart_ry, 0.86, 0.51};
     double cardiac = 0.24 * draw_smoothstep(1.14, 0.80, draw_ellipse_at(&heart, x, y));
     const draw_ellipse knob = {0.13 + a->lean * y, -0.28, a->aorta, 0.11, 1, 0};
     double aorta = 0.16 * draw_smoothstep(1.15, 0.80, draw_ellipse_at(&knob, x, y));
     double mediastinum = 0.12 * draw_smoothstep(0.22, 0.10, fabs(x - a->lean * y));
     double breasts = 0;
     if (a->breast > 0) {
-        const draw_ellipse left = {0.46, 0.42, 0.34, 0.30, 1, 0}, right = {-0.46, 0.42, 0.34, 0.30, 1, 0};
+        const draw_ellipse left = {0.46, 0.42, 0.34, 0.30, 1, 0},
+                           right = {-0.46, 0.42, 0.34, 0.30, 1, 0};
         breasts = a->breast * (draw_smoothstep(1.05, 0.75, draw_ellipse_at(&left, x, y)) +
                                draw_smoothstep(1.05, 0.75, draw_ellipse_at(&right, x, y)));
     }
-    double texture = 0.022 * draw_noise_at(&a->noise[0], 8 * x, 8 * y) + 0.014 * draw_noise_at(&a->noise[1], 17 * x, 17 * y);
-    return thickness + trunk * (cardiac + aorta + mediastinum + breasts + spine_at(a, x, y) + ribs_at(a, x, y) +
-                                clavicles_at(a, x, y) + texture * (0.4 + lung));
+    double texture = 0.022 * draw_noise_at(&a->noise[0], 8 * x, 8 * y) +
+                     0.014 * draw_noise_at(&a->noise[1], 17 * x, 17 * y);
+    return thickness + trunk * (cardiac + aorta + mediastinum + breasts + spine_at(a, x, y) +
+                                ribs_at(a, x, y) + clavicles_at(a, x, y) + texture * (0.4 + lung));
 }
 
 typedef struct {
     anatomy a;
     blob blobs[MAX_DECOYS + 2 * MAX_PATCHES];
-    int n_decoys, n_blobs;     // decoys come first
-    fluid effusion;            // strength 0: none
+    int n_decoys, n_blobs;  // decoys come first
+    fluid effusion;         // strength 0: none
 } chest;
 
 static void draw_chest(chest *out, phantom_patient *patient, double difficulty, fl_rng *rng)

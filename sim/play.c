@@ -17,7 +17,7 @@
 #include "sim/hospital.h"
 #include "sim/launch.h"
 
-#define MARK ".consilium-sim" // a folder that may be cleaned
+#define MARK ".consilium-sim"  // a folder that may be cleaned
 
 typedef struct {
     const scenario *s;
@@ -51,7 +51,9 @@ static fl_status prepare(stage *g, fl_err *err)
     size_t n = 0;
     if (fl_is_dir(out) && !fl_file_exists(mark)) {
         if ((st = fl_list_dir(&names, &n, out, err)) == FL_OK && n > 0) {
-            st = fl_fail(err, FL_ECONFLICT, "%s: is not empty and was not made by the simulator; choose another --out", out);
+            st = fl_fail(err, FL_ECONFLICT,
+                         "%s: is not empty and was not made by the simulator; choose another --out",
+                         out);
         }
         fl_names_free(&names, n);
     }
@@ -60,7 +62,8 @@ static fl_status prepare(stage *g, fl_err *err)
     for (size_t i = 0; i < 3 && st == FL_OK; i++) {
         st = fl_remove_tree(folders[i], err);
     }
-    if (st == FL_OK && (st = fl_mkdirs(g->logs, 0755, err)) == FL_OK && (st = fl_mkdirs(g->homes, 0755, err)) == FL_OK &&
+    if (st == FL_OK && (st = fl_mkdirs(g->logs, 0755, err)) == FL_OK &&
+        (st = fl_mkdirs(g->homes, 0755, err)) == FL_OK &&
         (st = fl_mkdirs(g->baselines, 0755, err)) == FL_OK) {
         st = fl_file_write(mark, "", 0, 0644, err);
     }
@@ -130,7 +133,8 @@ static fl_status enrol(stage *g, size_t i, fl_err *err)
 static fl_status start_coordinator(stage *g, fl_err *err)
 {
     launch_args a;
-    char *job_path = fl_path_join(g->o->out, "job.yaml"), *log = fl_path_join(g->logs, "coordinator.log");
+    char *job_path = fl_path_join(g->o->out, "job.yaml"),
+         *log = fl_path_join(g->logs, "coordinator.log");
     fl_status st = fl_file_write(job_path, g->s->job_yaml, strlen(g->s->job_yaml), 0644, err);
     if (st == FL_OK) {
         launch_args_init(&a, "coordinator");
@@ -140,7 +144,7 @@ static fl_status start_coordinator(stage *g, fl_err *err)
         launch_args_add(&a, job_path);
         launch_args_add(&a, "--bind");
         launch_args_add(&a, g->address);
-        launch_args_add(&a, "--quiet"); // its table comes again, with the baselines
+        launch_args_add(&a, "--quiet");  // its table comes again, with the baselines
         st = launch_start(&g->coordinator, "coordinator run", &a, g->o->quiet ? log : NULL, 0, err);
         launch_args_clear(&a);
     }
@@ -153,7 +157,8 @@ static fl_status start_coordinator(stage *g, fl_err *err)
  * different processes, so work spreads. */
 static fl_status start_clients(stage *g, fl_err *err)
 {
-    size_t n = (size_t)g->s->n_processes < g->s->n_hospitals ? (size_t)g->s->n_processes : g->s->n_hospitals;
+    size_t n = (size_t)g->s->n_processes < g->s->n_hospitals ? (size_t)g->s->n_processes
+                                                             : g->s->n_hospitals;
     fl_status st = FL_OK;
     g->clients = fl_xcalloc(n, sizeof *g->clients);
     g->n_clients = n;
@@ -206,7 +211,8 @@ static fl_status wait_for_run(stage *g, fl_err *err)
         }
         for (size_t c = 0; c < g->n_clients; c++) {
             if (g->clients[c].pid != 0 && launch_ended(&g->clients[c], &code) && code != 0) {
-                fl_log(FL_LOG_WARN, "sim.client", "%s exited with %d; see %s", g->clients[c].name, code, g->clients[c].log);
+                fl_log(FL_LOG_WARN, "sim.client", "%s exited with %d; see %s", g->clients[c].name,
+                       code, g->clients[c].log);
             }
         }
         nanosleep(&(struct timespec){0, 50000000}, NULL);
@@ -225,7 +231,8 @@ static fl_status wait_for_clients(stage *g, fl_err *err)
 /* OUT/report points into the federation's folder. */
 static fl_status link_report(const stage *g, fl_err *err)
 {
-    char *link = fl_path_join(g->o->out, "report"), *to = fl_xasprintf("federation/runs/%s/report", g->s->name);
+    char *link = fl_path_join(g->o->out, "report"),
+         *to = fl_xasprintf("federation/runs/%s/report", g->s->name);
     fl_status st = FL_OK;
     if (symlink(to, link) != 0 && errno != EEXIST) {
         st = fl_fail_errno(err, errno, link);
@@ -239,7 +246,8 @@ static fl_status link_report(const stage *g, fl_err *err)
 static fl_status finish_report(stage *g, fl_err *err)
 {
     char *run = fl_xasprintf("%s/runs/%s", g->federation, g->s->name);
-    char *figures = fl_path_join(g->o->out, "baselines.json"), *log = fl_path_join(g->logs, "report.log");
+    char *figures = fl_path_join(g->o->out, "baselines.json"),
+         *log = fl_path_join(g->logs, "report.log");
     char *model = fl_path_join(run, "model/final.onnx");
     fl_status st = baseline_figures(g->s, g->data, g->baselines, model, figures, err);
     if (st == FL_OK) {
@@ -276,7 +284,8 @@ static fl_status play(stage *g, fl_err *err)
     /* The centralised model needs nothing from the federation: it trains in the
      * time that the hospitals leave. */
     st = baseline_start(&g->centralised, g->s, g->data, g->baselines, g->logs, err);
-    if (st != FL_OK || (st = wait_for_run(g, err)) != FL_OK || (st = wait_for_clients(g, err)) != FL_OK) {
+    if (st != FL_OK || (st = wait_for_run(g, err)) != FL_OK ||
+        (st = wait_for_clients(g, err)) != FL_OK) {
         return st;
     }
     if (g->centralised.pid != 0 && !g->o->quiet) {
@@ -296,7 +305,8 @@ fl_status play_run(const scenario *s, const play_options *options, fl_err *err)
         .s = s,
         .o = options,
         .data = options->data != NULL ? fl_xstrdup(options->data) : fl_path_join(out, "data"),
-        .baselines = options->baselines != NULL ? fl_xstrdup(options->baselines) : fl_path_join(out, "baselines"),
+        .baselines = options->baselines != NULL ? fl_xstrdup(options->baselines)
+                                                : fl_path_join(out, "baselines"),
         .federation = fl_path_join(out, "federation"),
         .homes = fl_path_join(out, "homes"),
         .logs = fl_path_join(out, "logs"),

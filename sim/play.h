@@ -3,7 +3,8 @@
  *
  * data sets -> init -> invite -> join -> one coordinator and N clients as real
  * processes -> baselines -> report.  A folder holds all of it:
- *     OUT/data/NAME  OUT/federation  OUT/homes/NAME  OUT/logs  OUT/baselines  OUT/report -> the run's report
+ *     OUT/data/NAME  OUT/federation  OUT/homes/NAME  OUT/logs  OUT/baselines
+ *     OUT/report -> the run's report
  */
 #ifndef SIM_PLAY_H
 #define SIM_PLAY_H

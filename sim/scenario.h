@@ -21,65 +21,72 @@
 #include "sim/annotate.h"
 #include "sim/phantom.h"
 
-enum { SCENARIO_MAX_HOSPITALS = 10000, SCENARIO_TEXT = 512, SCENARIO_SPLITS = 3, SCENARIO_MAX_CHANGES = 16 };
+enum {
+    SCENARIO_MAX_HOSPITALS = 10000,
+    SCENARIO_TEXT = 512,
+    SCENARIO_SPLITS = 3,
+    SCENARIO_MAX_CHANGES = 16
+};
 
 /* A scanner replaced while the federation runs. */
 typedef struct {
-    int64_t round;                    // the first with it
-    char scanner[64];                 // "": as before
+    int64_t round;     // the first with it
+    char scanner[64];  // "": as before
     data_shift shift;
-    char *shift_yaml;                 // as written, owned
+    char *shift_yaml;  // as written, owned
 } scenario_change;
 
 typedef struct {
-    char name[49];                    // [a-z0-9_-]; the site's name
-    phantom_population population;    // generated hospitals
-    int64_t n[SCENARIO_SPLITS];       // patients of train, val, test; generated hospitals
-    unsigned unseen;                  // classes that training and validation lack; bit k is class k
-    double curated;                   // least conspicuity of a finding in training
+    char name[49];                  // [a-z0-9_-]; the site's name
+    phantom_population population;  // generated hospitals
+    int64_t n[SCENARIO_SPLITS];     // patients of train, val, test; generated hospitals
+    unsigned unseen;                // classes that training and validation lack; bit k is class k
+    double curated;                 // least conspicuity of a finding in training
     annotate_rules labels;
-    char scanner[64];                 // attribute `scanner`; "" = the shift chain's text
+    char scanner[64];  // attribute `scanner`; "" = the shift chain's text
     data_shift shift;
-    char *shift_yaml;                 // the chain as written ("[]" for none), owned
-    scenario_change changes[SCENARIO_MAX_CHANGES]; // by rising round
+    char *shift_yaml;                               // the chain as written ("[]" for none), owned
+    scenario_change changes[SCENARIO_MAX_CHANGES];  // by rising round
     size_t n_changes;
-    char *dataset_yaml;               // `dataset:`, its own real data; NULL = none; owned
-    char *data;                       // `data:`, a data set as it is; NULL = none; owned
+    char *dataset_yaml;  // `dataset:`, its own real data; NULL = none; owned
+    char *data;          // `data:`, a data set as it is; NULL = none; owned
 } scenario_hospital;
 
 typedef enum { SCENARIO_GENERATE, SCENARIO_SOURCE, SCENARIO_OWN } scenario_kind;
 
 typedef struct {
-    char name[64];                    // the job's name
-    char *job_yaml;                   // as the coordinator reads it; owned
-    job job;                          // the same, read
+    char name[64];   // the job's name
+    char *job_yaml;  // as the coordinator reads it; owned
+    job job;         // the same, read
     scenario_kind kind;
-    struct {                          // generate:
+    struct {  // generate:
         const phantom_ops *phantom;
         double difficulty;
-        int64_t size;                 // pixels a side
-        int64_t depth;                // slices; 1: images
+        int64_t size;   // pixels a side
+        int64_t depth;  // slices; 1: images
     } generate;
-    struct {                          // source: one real data set over all hospitals
-        char *npz;                    // path; owned; or NULL and
-        char *folder;                 // path of a data set of any kind; owned
-        char *classes_yaml;           // of npz: as dataset.yaml writes them; owned
-        bool dirichlet;               // label skew; else even shares
+    struct {                 // source: one real data set over all hospitals
+        char *npz;           // path; owned; or NULL and
+        char *folder;        // path of a data set of any kind; owned
+        char *classes_yaml;  // of npz: as dataset.yaml writes them; owned
+        bool dirichlet;      // label skew; else even shares
         double alpha;
-        double size_alpha;            // size skew, Dirichlet; 0: none
-        int only_at[DATA_MAX_CLASSES]; // hospital that alone trains on the class; -1: all
-        int64_t min_train;            // fewest training cases a hospital gets
+        double size_alpha;              // size skew, Dirichlet; 0: none
+        int only_at[DATA_MAX_CLASSES];  // hospital that alone trains on the class; -1: all
+        int64_t min_train;              // fewest training cases a hospital gets
     } source;
-    scenario_hospital *hospitals;     // owned
+    scenario_hospital *hospitals;  // owned
     size_t n_hospitals;
-    int64_t n_processes;              // client processes that host the sites
-    bool centralised;                 // baselines
-    task_train_config central;        // how the centralised baseline is trained
-    char *central_yaml;               // the same as a job of its own, without what only a federation has; owned
+    int64_t n_processes;        // client processes that host the sites
+    bool centralised;           // baselines
+    task_train_config central;  // how the centralised baseline is trained
+    char *central_yaml;  // the same as a job of its own, without what only a federation has; owned
 } scenario;
 
 /* One `--set a.b=value`; the job's keys first, then hospitals.NAME.key. */
-typedef struct { const char *path, *value; } scenario_setting;
+typedef struct {
+    const char *path, *value;
+} scenario_setting;
 
 /* FL_ECONFIG with file:line.  seed >= 0 replaces the job's. */
 fl_status scenario_read(scenario *out, const char *path, const scenario_setting *set, size_t n_set,

@@ -44,7 +44,7 @@ fl_status sweep_axis_parse(sweep_axis *out, const char *text, fl_err *err)
     memset(out, 0, sizeof *out);
     const char *equals = strchr(text, '='), *from = equals, *end = NULL;
     bool good = equals != NULL && equals != text;
-    while (good && (end == NULL || *end == ',')) { // from: the sign in front of a value
+    while (good && (end == NULL || *end == ',')) {  // from: the sign in front of a value
         end = value_end(from + 1);
         good = end != NULL && end > from + 1;
         if (good) {
@@ -90,10 +90,12 @@ fl_status sweep_seeds_parse(int64_t **seeds, size_t *n, const char *text, fl_err
         if (p != NULL && *p == '-') {
             p = seed_parse(&last, p + 1);
         }
-        if (p == NULL || last < first || last - first >= SWEEP_MAX_RUNS || (*p != ',' && *p != '\0')) {
+        if (p == NULL || last < first || last - first >= SWEEP_MAX_RUNS ||
+            (*p != ',' && *p != '\0')) {
             FL_FREE(*seeds);
             *n = 0;
-            return fl_fail(err, FL_EUSAGE, "--seeds: expected 1-10 or 1,4,7, found %s", text[0] != '\0' ? text : "nothing");
+            return fl_fail(err, FL_EUSAGE, "--seeds: expected 1-10 or 1,4,7, found %s",
+                           text[0] != '\0' ? text : "nothing");
         }
         for (int64_t s = first; s <= last; s++) {
             *seeds = fl_xrealloc(*seeds, *n + 1, sizeof **seeds);
@@ -126,8 +128,8 @@ static void add_figures(const tidy *t, const char *site, const char *model, cons
     const char *metric;
     json_t *figure;
     json_object_foreach((json_t *)metrics, metric, figure) {
-        fl_buf_printf(t->csv, "%s,%s,\"%s\",%lld,%s,%s,%s", t->scenario, t->strategy, t->settings, (long long)t->seed, site,
-                      model, metric);
+        fl_buf_printf(t->csv, "%s,%s,\"%s\",%lld,%s,%s,%s", t->scenario, t->strategy, t->settings,
+                      (long long)t->seed, site, model, metric);
         add_number(t->csv, figure, "value");
         add_number(t->csv, figure, "ci_low");
         add_number(t->csv, figure, "ci_high");
@@ -148,8 +150,9 @@ static void add_validation(const tidy *t, const json_t *report)
         for (size_t m = 0; fl_json_get_int(round, "round", -1) == selected && m < 3; m++) {
             double value = fl_json_get_number(validation, metrics[m]);
             if (!isnan(value)) {
-                fl_buf_printf(t->csv, "%s,%s,\"%s\",%lld,all,global,val_%s,%.10g,,,%lld\n", t->scenario, t->strategy, t->settings,
-                              (long long)t->seed, metrics[m], value, (long long)fl_json_get_int(validation, "n", 0));
+                fl_buf_printf(t->csv, "%s,%s,\"%s\",%lld,all,global,val_%s,%.10g,,,%lld\n",
+                              t->scenario, t->strategy, t->settings, (long long)t->seed, metrics[m],
+                              value, (long long)fl_json_get_int(validation, "n", 0));
             }
         }
     }
@@ -191,7 +194,8 @@ static char *settings_text(const sweep *w, const size_t *choice)
 {
     fl_buf text = FL_BUF_INIT;
     for (size_t a = 0; a < w->n_axes; a++) {
-        fl_buf_printf(&text, "%s%s=%s", a > 0 ? " " : "", w->axes[a].path, w->axes[a].values[choice[a]]);
+        fl_buf_printf(&text, "%s%s=%s", a > 0 ? " " : "", w->axes[a].path,
+                      w->axes[a].values[choice[a]]);
     }
     return fl_buf_take(&text);
 }
@@ -228,18 +232,26 @@ static fl_status run_one(sweep *w, const size_t *choice, int64_t seed, fl_err *e
     }
     int64_t used_seed = (int64_t)s.job.seed;
     char *settings = settings_text(w, choice), *folder = run_folder(w, &s);
-    char *report_path = fl_path_join(folder, "report/report.json"), *figures = fl_path_join(folder, "baselines.json");
+    char *report_path = fl_path_join(folder, "report/report.json"),
+         *figures = fl_path_join(folder, "baselines.json");
     char *data = fl_xasprintf("%s/seed-%lld/data", w->out, (long long)used_seed);
     char *baselines = fl_xasprintf("%s/seed-%lld/baselines", w->out, (long long)used_seed);
     json_t *report = NULL;
     w->n_done++;
-    fl_progress("run %zu of %zu: seed %lld %s", w->n_done, w->n_runs, (long long)used_seed, settings);
+    fl_progress("run %zu of %zu: seed %lld %s", w->n_done, w->n_runs, (long long)used_seed,
+                settings);
     if (!fl_file_exists(report_path) || !fl_file_exists(figures)) {
-        st = play_run(&s, &(play_options){.out = folder, .data = data, .baselines = baselines, .quiet = true}, err);
+        st = play_run(
+            &s, &(play_options){.out = folder, .data = data, .baselines = baselines, .quiet = true},
+            err);
     }
     if (st == FL_OK && (st = fl_json_read(&report, report_path, MAX_REPORT_BYTES, err)) == FL_OK) {
-        add_report(&(tidy){.csv = &w->csv, .scenario = s.name, .strategy = s.job.strategy.name, .settings = settings,
-                           .seed = used_seed}, report);
+        add_report(&(tidy){.csv = &w->csv,
+                           .scenario = s.name,
+                           .strategy = s.job.strategy.name,
+                           .settings = settings,
+                           .seed = used_seed},
+                   report);
     }
     json_decref(report);
     free(settings);
@@ -264,11 +276,17 @@ static bool next_choice(const sweep *w, size_t *choice)
     return false;
 }
 
-fl_status sweep_run(const char *scenario_path, const char *out, const scenario_setting *set, size_t n_set,
-                    const sweep_axis *axes, size_t n_axes, const int64_t *seeds, size_t n_seeds, fl_err *err)
+fl_status sweep_run(const char *scenario_path, const char *out, const scenario_setting *set,
+                    size_t n_set, const sweep_axis *axes, size_t n_axes, const int64_t *seeds,
+                    size_t n_seeds, fl_err *err)
 {
     static const int64_t own_seed = -1;
-    sweep w = {.scenario_path = scenario_path, .out = out, .fixed = set, .n_fixed = n_set, .axes = axes, .n_axes = n_axes,
+    sweep w = {.scenario_path = scenario_path,
+               .out = out,
+               .fixed = set,
+               .n_fixed = n_set,
+               .axes = axes,
+               .n_axes = n_axes,
                .csv = FL_BUF_INIT};
     seeds = n_seeds > 0 ? seeds : &own_seed;
     n_seeds = n_seeds > 0 ? n_seeds : 1;
@@ -281,7 +299,8 @@ fl_status sweep_run(const char *scenario_path, const char *out, const scenario_s
     }
     fl_status st = fl_mkdirs(out, 0755, err);
     size_t *choice = fl_xcalloc(n_axes + 1, sizeof *choice);
-    fl_buf_puts(&w.csv, "scenario,strategy,settings,seed,site,model,metric,value,ci_low,ci_high,n\n");
+    fl_buf_puts(&w.csv,
+                "scenario,strategy,settings,seed,site,model,metric,value,ci_low,ci_high,n\n");
     for (size_t i = 0; i < n_seeds && st == FL_OK; i++) {
         do {
             st = run_one(&w, choice, seeds[i], err);

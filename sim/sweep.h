@@ -13,19 +13,25 @@
 #include "sim/scenario.h"
 
 enum { SWEEP_MAX_RUNS = 10000 };
-#define SWEEP_MAX_SEED INT64_C(9000000000000000) // a double holds it, so does JSON
+#define SWEEP_MAX_SEED INT64_C(9000000000000000)  // a double holds it, so does JSON
 
 /* One `--sweep a.b=v1,v2`. */
-typedef struct { char *path; char **values; size_t n; } sweep_axis;
+typedef struct {
+    char *path;
+    char **values;
+    size_t n;
+} sweep_axis;
 
-/* "strategy.name=fedavg,fedprox"; values in brackets keep their commas.  Caller's: sweep_axis_clear. */
+/* "strategy.name=fedavg,fedprox"; values in brackets keep their commas.  Caller's:
+ * sweep_axis_clear. */
 fl_status sweep_axis_parse(sweep_axis *out, const char *text, fl_err *err);
 void sweep_axis_clear(sweep_axis *a);
 /* "1-10" or "1,4,7" -> *seeds, caller's. */
 fl_status sweep_seeds_parse(int64_t **seeds, size_t *n, const char *text, fl_err *err);
 
 /* n_seeds == 0: the scenario's own seed. */
-fl_status sweep_run(const char *scenario_path, const char *out, const scenario_setting *set, size_t n_set,
-                    const sweep_axis *axes, size_t n_axes, const int64_t *seeds, size_t n_seeds, fl_err *err);
+fl_status sweep_run(const char *scenario_path, const char *out, const scenario_setting *set,
+                    size_t n_set, const sweep_axis *axes, size_t n_axes, const int64_t *seeds,
+                    size_t n_seeds, fl_err *err);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * test_generate.c - simulated patients as the files a hospital has: pictures, volumes, masks, reports
+ * test_generate.c - simulated patients as the files of a hospital: images, volumes, masks, reports
  */
 #include "sim/generate.h"
 

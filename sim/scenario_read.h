@@ -1,0 +1,24 @@
+/*
+ * scenario_read.h - what the files that read scenario.yaml share; known to them only
+ */
+#ifndef SIM_SCENARIO_READ_H
+#define SIM_SCENARIO_READ_H
+
+#include "sim/scenario.h"
+
+/* The node as YAML; expand: with its variables.  Caller's; complaints go to the document. */
+char *scenario_emit(fl_node node, bool expand);
+
+/* root.path = value, an existing file's path made absolute: the text is going
+ * to be read from another folder.  A file that is not there stays as it is. */
+void scenario_anchor(fl_cfg *c, const char *path, const char *value);
+
+/* hospitals: and events: into s, whose job, generate and source have been read. */
+void scenario_read_hospitals(scenario *s, fl_node root);
+void scenario_read_events(scenario *s, fl_node root);
+/* NULL when there is none of that name. */
+scenario_hospital *scenario_find(const scenario *s, const char *name);
+/* Their keys, for the reference. */
+void scenario_describe_hospital(scenario *s, fl_node root);
+
+#endif
