@@ -267,6 +267,16 @@ nn_memo *nn_build_memo(nn_build *b, const nn_node *node)
     return &b->memo[b->producer[node->out[0]]];
 }
 
+bool nn_build_is_output(const nn_build *b, nn_value v)
+{
+    for (size_t i = 0; i < nn_graph_n_outputs(b->g); i++) {
+        if (nn_graph_output_at(b->g, i) == v) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool nn_build_wants_grad(const nn_build *b, nn_value v)
 {
     return v >= 0 && b->wants_grad[v];
@@ -332,6 +342,25 @@ nn_slot nn_build_in_layout(nn_build *b, nn_slot slot, const nn_layout *l)
 nn_slot nn_build_in_plain(nn_build *b, nn_slot slot, const nn_shape *dims)
 {
     return nn_build_in_layout(b, slot, nn_layout_plain(b->d, dims->rank, dims->dim));
+}
+
+nn_slot nn_build_in_rows(nn_build *b, nn_slot slot, const nn_shape *dims)
+{
+    if (is_broken(b) || slot < 0) {
+        return -1;
+    }
+    const nn_layout *plain = nn_layout_plain(b->d, dims->rank, dims->dim);
+    nn_type type = nn_layout_type(nn_steps_layout(b->steps, slot));
+    return nn_build_in_layout(b, slot, nn_layout_typed(b->d, plain, type));
+}
+
+nn_slot nn_build_in_float(nn_build *b, nn_slot slot)
+{
+    if (is_broken(b) || slot < 0) {
+        return -1;
+    }
+    const nn_layout *l = nn_steps_layout(b->steps, slot);
+    return nn_build_in_layout(b, slot, nn_layout_typed(b->d, l, NN_TYPE_F32));
 }
 
 /* Numbers of the graph may stand where a parameter does; nobody trains them. */
@@ -507,6 +536,10 @@ void nn_build_prim(nn_build *b, nn_prim *prim, const nn_use *uses, size_t n)
 void nn_build_kernel(nn_build *b, nn_kernel kernel, const nn_use *uses, size_t n, const void *spec,
                      size_t spec_bytes)
 {
+    for (size_t i = 0; !is_broken(b) && i < n; i++) {
+        FL_REQUIRE(uses[i].slot < 0 ||
+                   nn_layout_type(nn_steps_layout(b->steps, uses[i].slot)) == NN_TYPE_F32);
+    }
     if (!is_broken(b)) {
         nn_steps_add_kernel(b->steps, kernel, uses, n, spec, spec_bytes);
     }

@@ -5,6 +5,8 @@
  * a lifetime; its address is known once all steps are.  An operator's planner
  * looks up the slots of its inputs, appends steps and says which slot holds its
  * output; in the reverse direction it does the same with gradients.
+ * A slot has a type too: float32, or with mixed precision bfloat16 where a
+ * primitive likes it.  Whoever needs float32 asks for a layout of that type.
  * The first failure is kept; after it every call does nothing and returns -1 or
  * NULL, so planners read as straight lines.  Internal to nn/.
  */
@@ -86,6 +88,8 @@ typedef struct {
     nn_slot slot[4];  // -1 until set
 } nn_memo;
 nn_memo *nn_build_memo(nn_build *b, const nn_node *node);
+/* Whether v is an output of the graph. */
+bool nn_build_is_output(const nn_build *b, nn_value v);
 /* Whether the loss's gradient by v is wanted: some parameter lies behind it. */
 bool nn_build_wants_grad(const nn_build *b, nn_value v);
 
@@ -101,8 +105,11 @@ nn_slot nn_build_flat(nn_build *b, int64_t n);
 nn_slot nn_build_view(nn_build *b, nn_slot slot, const nn_layout *l);
 /* The same numbers in layout l: slot itself, or a new one behind a reorder. */
 nn_slot nn_build_in_layout(nn_build *b, nn_slot slot, const nn_layout *l);
-/* The same numbers row-major. */
+/* The same numbers row-major, as float32; and in the type that they have. */
 nn_slot nn_build_in_plain(nn_build *b, nn_slot slot, const nn_shape *dims);
+nn_slot nn_build_in_rows(nn_build *b, nn_slot slot, const nn_shape *dims);
+/* The same numbers as float32, wherever they lie. */
+nn_slot nn_build_in_float(nn_build *b, nn_slot slot);
 /* Parameter v seen through a row-major layout, in the layout a primitive wants. */
 nn_slot nn_build_param(nn_build *b, nn_value v, const nn_layout *plain, const nn_layout *wanted);
 const nn_layout *nn_build_layout(nn_build *b, nn_slot slot);
@@ -128,7 +135,7 @@ void nn_build_param_grad_done(nn_build *b, nn_value v, const nn_layout *plain, n
 
 /* Appends a primitive.  Its scratchpad is added here; a NULL prim is a failure. */
 void nn_build_prim(nn_build *b, nn_prim *prim, const nn_use *uses, size_t n);
-/* Appends a kernel of our own; spec is copied. */
+/* Appends a kernel of our own, which computes in float32; spec is copied. */
 void nn_build_kernel(nn_build *b, nn_kernel kernel, const nn_use *uses, size_t n, const void *spec,
                      size_t spec_bytes);
 

@@ -45,6 +45,7 @@ struct nn_dnnl {
     dnnl_primitive_attr_t attr;       // scratchpad is ours
     dnnl_primitive_attr_t attr_relu;  // the same, with ReLU behind the operation
     int threads;
+    nn_type type;
     fl_err error;
     nn_layout *layouts;
     nn_mem *mems;
@@ -100,15 +101,27 @@ static void md_destroy(dnnl_memory_desc_t *md)
 }
 
 static dnnl_status_t md_strided(dnnl_memory_desc_t *out, int rank, const dnnl_dims_t dims,
-                                const dnnl_dims_t strides)
+                                dnnl_data_type_t type, const dnnl_dims_t strides)
 {
-    return dnnl_memory_desc_init_by_strides(out, rank, dims, dnnl_f32, strides);
+    return dnnl_memory_desc_init_by_strides(out, rank, dims, type, strides);
 }
 
 static dnnl_status_t md_tagged(dnnl_memory_desc_t *out, int rank, const dnnl_dims_t dims,
-                               dnnl_format_tag_t tag)
+                               dnnl_data_type_t type, dnnl_format_tag_t tag)
 {
-    return dnnl_memory_desc_init_by_tag(out, rank, dims, dnnl_f32, tag);
+    return dnnl_memory_desc_init_by_tag(out, rank, dims, type, tag);
+}
+
+static dnnl_data_type_t md_type(md_ref md)
+{
+    return md->data_type;
+}
+
+static dnnl_status_t md_typed(dnnl_memory_desc_t *out, md_ref md, dnnl_data_type_t type)
+{
+    *out = *md;
+    out->data_type = type;
+    return dnnl_success;
 }
 #else
 typedef const_dnnl_memory_desc_t md_ref;
@@ -129,15 +142,56 @@ static void md_destroy(dnnl_memory_desc_t *md)
 }
 
 static dnnl_status_t md_strided(dnnl_memory_desc_t *out, int rank, const dnnl_dims_t dims,
-                                const dnnl_dims_t strides)
+                                dnnl_data_type_t type, const dnnl_dims_t strides)
 {
-    return dnnl_memory_desc_create_with_strides(out, rank, dims, dnnl_f32, strides);
+    return dnnl_memory_desc_create_with_strides(out, rank, dims, type, strides);
 }
 
 static dnnl_status_t md_tagged(dnnl_memory_desc_t *out, int rank, const dnnl_dims_t dims,
-                               dnnl_format_tag_t tag)
+                               dnnl_data_type_t type, dnnl_format_tag_t tag)
 {
-    return dnnl_memory_desc_create_with_tag(out, rank, dims, dnnl_f32, tag);
+    return dnnl_memory_desc_create_with_tag(out, rank, dims, type, tag);
+}
+
+static dnnl_data_type_t md_type(md_ref md)
+{
+    dnnl_data_type_t type = dnnl_data_type_undef;
+
+    return dnnl_memory_desc_query(md, dnnl_query_data_type, &type) == dnnl_success
+               ? type
+               : dnnl_data_type_undef;
+}
+
+static dnnl_format_tag_t blocked_tag(int rank);
+
+/* The parts of a descriptor can be read, but not put together again where they
+ * are blocks; those of nn_layout_blocked have a name. */
+static dnnl_status_t md_typed(dnnl_memory_desc_t *out, md_ref md, dnnl_data_type_t type)
+{
+    int rank = 0, n_blocks = 0;
+    dnnl_dims_t *dims, *strides, plain = {0};
+
+    if (dnnl_memory_desc_query(md, dnnl_query_ndims_s32, &rank) != dnnl_success ||
+        dnnl_memory_desc_query(md, dnnl_query_dims, &dims) != dnnl_success ||
+        dnnl_memory_desc_query(md, dnnl_query_inner_nblks_s32, &n_blocks) != dnnl_success) {
+        return dnnl_invalid_arguments;
+    }
+    if (n_blocks == 0 && dnnl_memory_desc_query(md, dnnl_query_strides, &strides) == dnnl_success) {
+        return md_strided(out, rank, *dims, type, *strides);
+    }
+    if (rank >= 3 && rank <= 5) {
+        dnnl_memory_desc_t blocked;
+        dnnl_status_t status = md_tagged(&blocked, rank, *dims, md_type(md), blocked_tag(rank));
+        bool is_same = status == dnnl_success && dnnl_memory_desc_equal(blocked, md);
+        dnnl_memory_desc_destroy(blocked);
+        if (is_same) {
+            return md_tagged(out, rank, *dims, type, blocked_tag(rank));
+        }
+    }
+    for (int64_t i = rank, stride = 1; i-- > 0; stride *= (*dims)[i]) {
+        plain[i] = stride;
+    }
+    return md_strided(out, rank, *dims, type, plain);
 }
 #endif
 
@@ -168,12 +222,13 @@ static void append_relu(dnnl_post_ops_t ops)
 #endif
 }
 
-nn_dnnl *nn_dnnl_new(int threads)
+nn_dnnl *nn_dnnl_new(int threads, nn_type type)
 {
     nn_dnnl *d = fl_xcalloc(1, sizeof *d);
     dnnl_post_ops_t ops;
 
     d->threads = threads;
+    d->type = type;
     nn_dnnl_enter(d);
     FL_REQUIRE(dnnl_engine_create(&d->engine, dnnl_cpu, 0) == dnnl_success);
     FL_REQUIRE(dnnl_stream_create(&d->stream, d->engine, dnnl_stream_default_flags) ==
@@ -245,10 +300,22 @@ void nn_dnnl_text(char *out, size_t n)
 {
     const dnnl_version_t *v = dnnl_version();
 
-    snprintf(out, n, "oneDNN %d.%d.%d%s", v->major, v->minor, v->patch,
-             has_isa(dnnl_cpu_isa_avx512_core) ? ", AVX-512"
-             : has_isa(dnnl_cpu_isa_avx2)      ? ", AVX2"
-                                               : "");
+    snprintf(out, n, "oneDNN %d.%d.%d%s%s", v->major, v->minor, v->patch,
+             has_isa(dnnl_cpu_isa_avx512_core_bf16) ? ", AVX-512 BF16"
+             : has_isa(dnnl_cpu_isa_avx512_core)    ? ", AVX-512"
+             : has_isa(dnnl_cpu_isa_avx2)           ? ", AVX2"
+                                                    : "",
+             has_isa(dnnl_cpu_isa_avx512_core_amx) ? ", AMX" : "");
+}
+
+bool nn_dnnl_has_bf16(void)
+{
+    return has_isa(dnnl_cpu_isa_avx512_core_bf16);
+}
+
+nn_type nn_dnnl_type(const nn_dnnl *d)
+{
+    return d->type;
 }
 
 /* --------------------------------------------------------------- layouts */
@@ -286,7 +353,7 @@ const nn_layout *nn_layout_permuted(nn_dnnl *d, int rank, const int64_t *dims, c
         strides[order[i]] = stride;
         stride *= dims[order[i]];
     }
-    if (!check(d, md_strided(&md, rank, dims, strides), "a layout")) {
+    if (!check(d, md_strided(&md, rank, dims, dnnl_f32, strides), "a layout")) {
         return NULL;
     }
     return own_layout(d, md);
@@ -299,15 +366,44 @@ const nn_layout *nn_layout_plain(nn_dnnl *d, int rank, const int64_t *dims)
     return nn_layout_permuted(d, rank, dims, order);
 }
 
-const nn_layout *nn_layout_blocked(nn_dnnl *d, int rank, const int64_t *dims)
+static dnnl_format_tag_t blocked_tag(int rank)
 {
     static const dnnl_format_tag_t by_16[] = {[3] = dnnl_aBc16b, dnnl_aBcd16b, dnnl_aBcde16b};
     static const dnnl_format_tag_t by_8[] = {[3] = dnnl_aBc8b, dnnl_aBcd8b, dnnl_aBcde8b};
+
+    return has_isa(dnnl_cpu_isa_avx512_core) ? by_16[rank] : by_8[rank];
+}
+
+static dnnl_data_type_t type_of(nn_type type)
+{
+    return type == NN_TYPE_BF16 ? dnnl_bf16 : dnnl_f32;
+}
+
+const nn_layout *nn_layout_blocked(nn_dnnl *d, int rank, const int64_t *dims)
+{
     dnnl_memory_desc_t md;
 
     FL_REQUIRE(rank >= 3 && rank <= 5);
-    const dnnl_format_tag_t *tags = has_isa(dnnl_cpu_isa_avx512_core) ? by_16 : by_8;
-    return check(d, md_tagged(&md, rank, dims, tags[rank]), "a layout") ? own_layout(d, md) : NULL;
+    return check(d, md_tagged(&md, rank, dims, type_of(d->type), blocked_tag(rank)), "a layout")
+               ? own_layout(d, md)
+               : NULL;
+}
+
+const nn_layout *nn_layout_typed(nn_dnnl *d, const nn_layout *l, nn_type type)
+{
+    dnnl_memory_desc_t md;
+
+    if (l == NULL || nn_layout_type(l) == type) {
+        return l;
+    }
+    return check(d, md_typed(&md, md_of(l), type_of(type)), "a layout") ? own_layout(d, md) : NULL;
+}
+
+nn_type nn_layout_type(const nn_layout *l)
+{
+    dnnl_data_type_t type = md_type(md_of(l));
+
+    return type == dnnl_f32 ? NN_TYPE_F32 : type == dnnl_bf16 ? NN_TYPE_BF16 : NN_TYPE_OTHER;
 }
 
 int64_t nn_dnnl_block(void)
@@ -326,12 +422,13 @@ bool nn_layout_equal(const nn_layout *a, const nn_layout *b)
 }
 
 /* A layout that the primitive is free to choose. */
-static const nn_layout *any(nn_dnnl *d, int rank, const int64_t *dims)
+static const nn_layout *any(nn_dnnl *d, nn_type type, int rank, const int64_t *dims)
 {
     dnnl_memory_desc_t md;
 
-    return check(d, md_tagged(&md, rank, dims, dnnl_format_tag_any), "a layout") ? own_layout(d, md)
-                                                                                 : NULL;
+    return check(d, md_tagged(&md, rank, dims, type_of(type), dnnl_format_tag_any), "a layout")
+               ? own_layout(d, md)
+               : NULL;
 }
 
 /* ------------------------------------------------------------ primitives */
@@ -475,9 +572,11 @@ nn_prim *nn_dnnl_conv(nn_dnnl *d, const nn_conv_spec *spec, nn_pass pass, const 
         ((pass == NN_PASS_DATA_GRAD || pass == NN_PASS_WEIGHT_GRAD) && hint == NULL)) {
         return NULL;
     }
-    src = src != NULL ? src : any(d, rank, spec->src);
-    weights = any(d, rank + grouped, spec->weight);
-    dst = any(d, rank, spec->dst);
+    bool forward = pass == NN_PASS_TRAIN || pass == NN_PASS_INFER;
+    src = src != NULL ? src : any(d, d->type, rank, spec->src);
+    weights = any(d, pass == NN_PASS_WEIGHT_GRAD ? NN_TYPE_F32 : d->type, rank + grouped,
+                  spec->weight);
+    dst = any(d, forward && spec->f32_dst ? NN_TYPE_F32 : d->type, rank, spec->dst);
     if (spec->bias && pass != NN_PASS_DATA_GRAD) {
         bias = nn_layout_plain(d, 1, &spec->dst[1]);
     }
@@ -491,9 +590,8 @@ nn_prim *nn_dnnl_conv(nn_dnnl *d, const nn_conv_spec *spec, nn_pass pass, const 
         a.pad_begin[i] = spec->pad_begin[i];
         a.pad_end[i] = spec->pad_end[i];
     }
-    bool forward = pass == NN_PASS_TRAIN || pass == NN_PASS_INFER;
     dnnl_primitive_attr_t attr = forward && spec->relu ? d->attr_relu : d->attr;
-    if (spec->winograd) {
+    if (spec->winograd && d->type == NN_TYPE_F32) {
         status = describe_conv(&pd, d, &a, pass, dnnl_convolution_winograd, attr, hint);
     }
     if (status != dnnl_success) {
@@ -548,11 +646,21 @@ nn_prim *nn_dnnl_dense(nn_dnnl *d, const nn_dense_spec *spec, nn_pass pass, cons
     if (is_broken(d) || (!forward && hint == NULL)) {
         return NULL;
     }
+    const nn_layout *src = nn_layout_plain(d, 2, (int64_t[]){spec->N, spec->C});
+    const nn_layout *dst = nn_layout_plain(d, 2, (int64_t[]){spec->N, spec->K});
+    weight = weight != NULL ? weight
+                            : any(d, pass == NN_PASS_WEIGHT_GRAD ? NN_TYPE_F32 : d->type, 2,
+                                  (int64_t[]){spec->K, spec->C});
+    src = nn_layout_typed(d, src, d->type);
+    dst = nn_layout_typed(d, dst, forward && spec->f32_dst ? NN_TYPE_F32 : d->type);
+    if (is_broken(d)) {
+        return NULL;
+    }
     conv_args a = {
-        .src = md_of(nn_layout_plain(d, 2, (int64_t[]){spec->N, spec->C})),
+        .src = md_of(src),
         .weights = md_of(weight),
         .bias = bias ? md_of(nn_layout_plain(d, 1, &spec->K)) : NULL,
-        .dst = md_of(nn_layout_plain(d, 2, (int64_t[]){spec->N, spec->K})),
+        .dst = md_of(dst),
     };
     if (is_broken(d)) {
         return NULL;
@@ -573,10 +681,10 @@ nn_prim *nn_dnnl_pool(nn_dnnl *d, const nn_pool_spec *spec, nn_pass pass, const 
     dnnl_dims_t stride = {0}, kernel = {0}, dilation = {0}, begin = {0}, end = {0};
     bool dilated = false;
 
-    if (is_broken(d) || (pass == NN_PASS_DATA_GRAD && hint == NULL)) {
+    if (is_broken(d) || src == NULL || (pass == NN_PASS_DATA_GRAD && hint == NULL)) {
         return NULL;
     }
-    const nn_layout *dst = any(d, spec->n_spatial + 2, spec->dst);
+    const nn_layout *dst = any(d, nn_layout_type(src), spec->n_spatial + 2, spec->dst);
     if (is_broken(d)) {
         return NULL;
     }

@@ -48,25 +48,39 @@ typedef enum {
 
 typedef enum { NN_PASS_TRAIN, NN_PASS_INFER, NN_PASS_DATA_GRAD, NN_PASS_WEIGHT_GRAD } nn_pass;
 
-/* threads: of every primitive, at creation and when run, until changed. */
-nn_dnnl *nn_dnnl_new(int threads);
+/* Of the numbers in memory: bfloat16 has float32's range and 8 bits of its 24. */
+typedef enum { NN_TYPE_F32, NN_TYPE_BF16, NN_TYPE_OTHER } nn_type;
+
+/* threads: of every primitive, at creation and when run, until changed.
+ * type: of activations and weights where a primitive chooses their layout;
+ * biases, statistics and the gradients of parameters are float32 always. */
+nn_dnnl *nn_dnnl_new(int threads, nn_type type);
 void nn_dnnl_destroy(nn_dnnl **d);
 /* What failed first; FL_OK when nothing did. */
 const fl_err *nn_dnnl_error(const nn_dnnl *d);
 /* Sets the calling thread's number of OpenMP threads to d's. */
 void nn_dnnl_enter(const nn_dnnl *d);
-/* "oneDNN 2.6.3, AVX-512" */
+/* "oneDNN 2.6.3, AVX-512 BF16" */
 void nn_dnnl_text(char *out, size_t n);
+/* Whether this CPU multiplies bfloat16 faster than float32. */
+bool nn_dnnl_has_bf16(void);
+/* The type that d was made with. */
+nn_type nn_dnnl_type(const nn_dnnl *d);
 
-/* --- layouts: float32; borrowed from d, or from the primitive asked */
+/* --- layouts: borrowed from d, or from the primitive asked */
 
-/* Row-major. */
+/* Row-major, float32. */
 const nn_layout *nn_layout_plain(nn_dnnl *d, int rank, const int64_t *dims);
-/* Row-major for the dimensions in this order: {1, 0} is a transposed matrix. */
+/* Row-major for the dimensions in this order: {1, 0} is a transposed matrix.
+ * float32. */
 const nn_layout *nn_layout_permuted(nn_dnnl *d, int rank, const int64_t *dims, const int *order);
-/* Channels in blocks as wide as a register (nChw16c), as most primitives like them. */
+/* Channels in blocks as wide as a register (nChw16c), as most primitives like
+ * them; of d's type. */
 const nn_layout *nn_layout_blocked(nn_dnnl *d, int rank, const int64_t *dims);
 int64_t nn_dnnl_block(void);                 // channels of a block: 16 or 8
+/* The same arrangement, or where there is none row-major, of numbers of a type. */
+const nn_layout *nn_layout_typed(nn_dnnl *d, const nn_layout *l, nn_type type);
+nn_type nn_layout_type(const nn_layout *l);
 size_t nn_layout_bytes(const nn_layout *l);  // padding included
 bool nn_layout_equal(const nn_layout *a, const nn_layout *b);
 
@@ -88,17 +102,19 @@ typedef struct {
     bool bias;
     bool relu;      // forward passes: y = max(0, conv + bias)
     bool winograd;  // try it; falls back to direct convolution
+    bool f32_dst;   // forward passes: y is float32 whatever d's type
 } nn_conv_spec;
 /* src: its layout, or NULL = any.  hint: the forward primitive, for gradients. */
 nn_prim *nn_dnnl_conv(nn_dnnl *d, const nn_conv_spec *spec, nn_pass pass, const nn_layout *src,
                       const nn_prim *hint);
 
-/* y = x W' + b; x (N, C) row-major, W (K, C), y (N, K) row-major.  W is taken
- * as it lies: on a few dozen rows, the packing that oneDNN would like better
- * costs more than it gains. */
+/* y = x W' + b; x (N, C) row-major, W (K, C), y (N, K) row-major.  weight: the
+ * layout of W, or NULL = any; in float32 it is taken as it lies: on a few dozen
+ * rows, the packing that oneDNN would like better costs more than it gains. */
 typedef struct {
     int64_t N, C, K;
     bool bias, relu;
+    bool f32_dst;  // as in nn_conv_spec
 } nn_dense_spec;
 nn_prim *nn_dnnl_dense(nn_dnnl *d, const nn_dense_spec *spec, nn_pass pass, const nn_layout *weight,
                        const nn_prim *hint);

@@ -116,6 +116,7 @@ static void conv_plan(nn_build *b, const nn_node *node)
     const nn_node *reader = nn_build_sole_reader(b, node->out[0]);
 
     s.relu = reader != NULL && strcmp(reader->op, "Relu") == 0;
+    s.f32_dst = nn_build_is_output(b, s.relu ? reader->out[0] : node->out[0]);
     nn_slot x = nn_build_value(b, node->in[0]);
     nn_prim *prim = nn_dnnl_conv(nn_build_dnnl(b), &s, pass, NULL, NULL);
     nn_slot src = nn_build_in_layout(b, x, nn_prim_layout(prim, NN_SRC));

@@ -204,7 +204,7 @@ static nn_slot unpadded(nn_build *b, nn_value v)
     nn_shape dims;
 
     nn_build_dims(b, v, &dims);
-    bool is_dense = l != NULL &&
+    bool is_dense = l != NULL && nn_layout_type(l) == NN_TYPE_F32 &&
                     nn_layout_bytes(l) == (size_t)nn_shape_count(&dims, 1) * sizeof(float);
     return is_dense ? slot : nn_build_in_plain(b, slot, &dims);
 }

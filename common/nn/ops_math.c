@@ -43,8 +43,16 @@ static int64_t product_macs(const nn_node *node, const nn_shape *out, const nn_s
     return __builtin_mul_overflow(nn_shape_count(out, 1), K, &macs) ? INT64_MAX : macs;
 }
 
+/*
+ * A few thousand multiplications are done before oneDNN has looked at its
+ * arguments: logistic regression on 13 features takes this way.
+ */
+enum { SMALL_PRODUCT = 16384 };
+
 typedef struct {
     nn_dense_spec dense;
+    bool is_small;            // done by a kernel of ours
+    nn_type type;             // of x and y
     bool transposed;          // W is stored as (K, C)
     const nn_layout *weight;  // W as it lies in the parameters, taken as (K, C)
     const nn_layout *bias;
@@ -58,24 +66,38 @@ static product product_of(nn_build *b, const nn_node *node)
 
     nn_build_dims(b, node->in[0], &x);
     nn_build_dims(b, node->out[0], &y);
-    p.dense = (nn_dense_spec){x.dim[0], x.dim[1], y.dim[1], node->n_in > 2 && node->in[2] >= 0,
-                              false};
+    p.dense = (nn_dense_spec){
+        .N = x.dim[0], .C = x.dim[1], .K = y.dim[1], .bias = node->n_in > 2 && node->in[2] >= 0};
     p.transposed = strcmp(node->op, "Gemm") == 0 && nn_node_int(node, "transB", 0) != 0;
     p.weight = nn_layout_permuted(nn_build_dnnl(b), 2, (int64_t[]){p.dense.K, p.dense.C},
                                   p.transposed ? as_is : swapped);
     p.bias = nn_layout_plain(nn_build_dnnl(b), 1, &p.dense.K);
+    p.is_small = p.transposed && p.dense.N * p.dense.C * p.dense.K <= SMALL_PRODUCT;
+    p.type = p.is_small ? NN_TYPE_F32 : nn_dnnl_type(nn_build_dnnl(b));
     return p;
 }
 
-/*
- * A few thousand multiplications are done before oneDNN has looked at its
- * arguments: logistic regression on 13 features takes this way.
- */
-enum { SMALL_PRODUCT = 16384 };
-
-static bool is_small(const product *p)
+/* A matrix of rows of the product's type. */
+static const nn_layout *product_layout(nn_build *b, const product *p, int64_t n_columns)
 {
-    return p->transposed && p->dense.N * p->dense.C * p->dense.K <= SMALL_PRODUCT;
+    nn_dnnl *d = nn_build_dnnl(b);
+
+    return nn_layout_typed(d, nn_layout_plain(d, 2, (int64_t[]){p->dense.N, n_columns}), p->type);
+}
+
+/* The primitive, or NULL where a kernel of ours takes its place.  Only bfloat16,
+ * which is a copy anyway, is packed as the primitive likes it best. */
+static nn_prim *product_prim(nn_build *b, const product *p, nn_pass pass, const nn_prim *hint)
+{
+    return p->is_small ? NULL
+                       : nn_dnnl_dense(nn_build_dnnl(b), &p->dense, pass,
+                                       p->type == NN_TYPE_F32 ? p->weight : NULL, hint);
+}
+
+/* The layout of W or its gradient. */
+static const nn_layout *product_weight(const product *p, const nn_prim *prim, nn_arg arg)
+{
+    return p->is_small ? p->weight : nn_prim_layout(prim, arg);
 }
 
 /* a . b in four partial sums, in a fixed order. */
@@ -161,7 +183,7 @@ static void small_product_data_grad(const nn_call *call)
 static void product_step(nn_build *b, const product *p, nn_prim *prim, nn_kernel kernel,
                          const nn_use *uses, size_t n)
 {
-    if (is_small(p)) {
+    if (p->is_small) {
         nn_build_kernel(b, kernel, uses, n, &p->dense, sizeof p->dense);
     } else {
         nn_build_prim(b, prim, uses, n);
@@ -175,23 +197,24 @@ static void product_plan(nn_build *b, const nn_node *node)
         return;
     }
     product p = product_of(b, node);
-    nn_dnnl *d = nn_build_dnnl(b);
     nn_pass pass = nn_build_is_training(b) ? NN_PASS_TRAIN : NN_PASS_INFER;
     const nn_node *reader = nn_build_sole_reader(b, node->out[0]);
-    nn_shape dims;
 
     p.dense.relu = reader != NULL && strcmp(reader->op, "Relu") == 0;
-    nn_build_dims(b, node->in[0], &dims);
-    nn_slot x = nn_build_in_plain(b, nn_build_value(b, node->in[0]), &dims);
-    nn_slot weights = nn_build_param(b, node->in[1], p.weight, p.weight);
+    p.dense.f32_dst = nn_build_is_output(b, p.dense.relu ? reader->out[0] : node->out[0]);
+    nn_prim *prim = product_prim(b, &p, pass, NULL);
+    nn_slot x = nn_build_in_layout(b, nn_build_value(b, node->in[0]),
+                                   product_layout(b, &p, p.dense.C));
+    nn_slot weights = nn_build_param(b, node->in[1], p.weight,
+                                     product_weight(&p, prim, NN_WEIGHTS));
     nn_slot bias = p.dense.bias ? nn_build_param(b, node->in[2], p.bias, p.bias) : -1;
-    nn_slot y = nn_build_slot(b, nn_layout_plain(d, 2, (int64_t[]){p.dense.N, p.dense.K}));
-    nn_prim *prim = is_small(&p) ? NULL : nn_dnnl_dense(d, &p.dense, pass, p.weight, NULL);
+    nn_slot y = nn_build_slot(b, p.is_small ? product_layout(b, &p, p.dense.K)
+                                            : nn_prim_layout(prim, NN_DST));
     product_step(b, &p, prim, small_product,
                  (nn_use[]){{NN_SRC, x}, {NN_WEIGHTS, weights}, {NN_BIAS_ARG, bias}, {NN_DST, y}},
                  4);
     nn_build_set_value(b, node->out[0], y);
-    *nn_build_memo(b, node) = (nn_memo){prim, {x, weights, -1, -1}};
+    *nn_build_memo(b, node) = (nn_memo){prim, {x, -1, -1, -1}};
     if (p.dense.relu) {
         nn_build_mark_forward_done(b, reader);
     }
@@ -200,11 +223,10 @@ static void product_plan(nn_build *b, const nn_node *node)
 static void product_plan_weight_grad(nn_build *b, const nn_node *node, const product *p, nn_slot dy)
 {
     const nn_memo *memo = nn_build_memo(b, node);
-    nn_slot dW = nn_build_param_grad(b, node->in[1], p->weight, p->weight);
+    nn_prim *prim = product_prim(b, p, NN_PASS_WEIGHT_GRAD, memo->prim);
+    nn_slot dW = nn_build_param_grad(b, node->in[1], p->weight,
+                                     product_weight(p, prim, NN_DIFF_WEIGHTS));
     nn_slot db = p->dense.bias ? nn_build_param_grad(b, node->in[2], p->bias, p->bias) : -1;
-    nn_prim *prim = is_small(p) ? NULL
-                                : nn_dnnl_dense(nn_build_dnnl(b), &p->dense, NN_PASS_WEIGHT_GRAD,
-                                                p->weight, memo->prim);
 
     product_step(
         b, p, prim, small_product_weight_grad,
@@ -225,20 +247,19 @@ static void product_plan_grad(nn_build *b, const nn_node *node)
     }
     product p = product_of(b, node);
     const nn_memo *memo = nn_build_memo(b, node);
-    nn_shape dims;
+    nn_slot dy = nn_build_in_layout(b, nn_build_grad(b, node->out[0]),
+                                    product_layout(b, &p, p.dense.K));
 
-    nn_build_dims(b, node->out[0], &dims);
-    nn_slot dy = nn_build_in_plain(b, nn_build_grad(b, node->out[0]), &dims);
     product_plan_weight_grad(b, node, &p, dy);
     if (!nn_build_wants_grad(b, node->in[0])) {
         return;
     }
-    nn_prim *prim = is_small(&p) ? NULL
-                                 : nn_dnnl_dense(nn_build_dnnl(b), &p.dense, NN_PASS_DATA_GRAD,
-                                                 p.weight, memo->prim);
-    nn_slot dx = nn_build_slot(b, nn_build_layout(b, memo->slot[0]));
+    nn_prim *prim = product_prim(b, &p, NN_PASS_DATA_GRAD, memo->prim);
+    nn_slot weights = nn_build_param(b, node->in[1], p.weight,
+                                     product_weight(&p, prim, NN_WEIGHTS));
+    nn_slot dx = nn_build_slot(b, product_layout(b, &p, p.dense.C));
     product_step(b, &p, prim, small_product_data_grad,
-                 (nn_use[]){{NN_DIFF_DST, dy}, {NN_WEIGHTS, memo->slot[1]}, {NN_DIFF_SRC, dx}}, 3);
+                 (nn_use[]){{NN_DIFF_DST, dy}, {NN_WEIGHTS, weights}, {NN_DIFF_SRC, dx}}, 3);
     nn_build_add_grad(b, node->in[0], dx);
 }
 
@@ -357,6 +378,12 @@ static bool has_shape_of(nn_build *b, nn_value v, const nn_shape *out)
     return nn_shape_equal(&dims, out);
 }
 
+/* l with numbers of other's type. */
+static const nn_layout *like(nn_build *b, const nn_layout *l, const nn_layout *other)
+{
+    return other == NULL ? NULL : nn_layout_typed(nn_build_dnnl(b), l, nn_layout_type(other));
+}
+
 static void add_plan(nn_build *b, const nn_node *node)
 {
     nn_value left = node->in[0], right = node->in[1];
@@ -378,6 +405,7 @@ static void add_plan(nn_build *b, const nn_node *node)
     } else {
         nn_build_dims(b, right, &dims);
         y = nn_build_view(b, nn_build_in_plain(b, y, &dims), extended_layout(b, right, out.rank));
+        y = nn_build_in_layout(b, y, like(b, extended_layout(b, right, out.rank), l));
     }
     nn_slot sum = nn_build_slot(b, l);
     nn_build_prim(b, nn_dnnl_add(nn_build_dnnl(b), l, nn_build_layout(b, y), l),

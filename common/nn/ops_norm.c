@@ -58,7 +58,7 @@ static nn_slot batch_norm_input(nn_build *b, const nn_node *node)
 
     nn_build_dims(b, node->in[0], &dims);
     return dims.rank == 2
-               ? x
+               ? nn_build_in_plain(b, x, &dims)
                : nn_build_in_layout(b, x, nn_layout_blocked(nn_build_dnnl(b), dims.rank, dims.dim));
 }
 
@@ -228,6 +228,7 @@ static void dropout_plan(nn_build *b, const nn_node *node)
         nn_build_set_value(b, node->out[0], x);
         return;
     }
+    x = nn_build_in_float(b, x);
     dropout_spec s = dropout_spec_of(b, node, x);
     nn_slot mask = nn_build_slot(b, nn_build_layout(b, x)),
             y = nn_build_slot(b, nn_build_layout(b, x));

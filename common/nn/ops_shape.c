@@ -153,15 +153,19 @@ static fl_status cast_shape(nn_shape *out, const nn_node *node, const nn_shape *
     return identity_shape(out, node, in, err);
 }
 
-/* The numbers of slot, row-major, as a tensor with v's dimensions. */
+/* The numbers of slot, row-major, as a tensor with the dimensions of `to`. */
 static nn_slot seen_as(nn_build *b, nn_slot slot, nn_value from, nn_value to)
 {
     nn_shape dims;
 
     nn_build_dims(b, from, &dims);
-    slot = nn_build_in_plain(b, slot, &dims);
+    slot = nn_build_in_rows(b, slot, &dims);
     nn_build_dims(b, to, &dims);
-    return nn_build_view(b, slot, nn_layout_plain(nn_build_dnnl(b), dims.rank, dims.dim));
+    const nn_layout *l = nn_build_layout(b, slot);
+    const nn_layout *plain = nn_layout_plain(nn_build_dnnl(b), dims.rank, dims.dim);
+    return l == NULL ? -1
+                     : nn_build_view(b, slot,
+                                     nn_layout_typed(nn_build_dnnl(b), plain, nn_layout_type(l)));
 }
 
 static void view_plan(nn_build *b, const nn_node *node)

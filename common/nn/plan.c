@@ -168,7 +168,7 @@ fl_status nn_plan_new(nn_plan **out, const nn_graph *g, const nn_plan_config *cf
     nn_plan *p = fl_xcalloc(1, sizeof *p);
     p->g = g;
     p->cfg = *cfg;
-    p->d = nn_dnnl_new(cfg->threads);
+    p->d = nn_dnnl_new(cfg->threads, cfg->precision == NN_BF16 ? NN_TYPE_BF16 : NN_TYPE_F32);
     p->steps = nn_steps_new(p->d);
     p->inputs = fl_xcalloc(nn_graph_n_inputs(g), sizeof *p->inputs);
     p->outputs = fl_xcalloc(nn_graph_n_outputs(g), sizeof *p->outputs);
@@ -323,7 +323,10 @@ size_t nn_plan_bytes(const nn_plan *p)
 
 const char *nn_precision_why_not(nn_precision precision)
 {
-    return precision == NN_BF16 ? "precision bf16 is not built in; use fp32" : NULL;
+    return precision == NN_BF16 && !nn_dnnl_has_bf16()
+               ? "precision bf16 needs a CPU with AVX-512 BF16 or AMX, which this one lacks; use "
+                 "fp32"
+               : NULL;
 }
 
 void nn_backend_text(char *out, size_t n)

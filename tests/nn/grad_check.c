@@ -146,13 +146,13 @@ static void check_close(const char *what, const float *got, const double *wanted
     }
 }
 
-static nn_plan *new_plan(const problem *p, bool train, int threads)
+static nn_plan *new_plan(const problem *p, nn_precision precision, bool train, int threads)
 {
     nn_plan *plan;
     fl_err err = FL_ERR_INIT;
     nn_plan_config cfg = {.capacity = p->N,
                           .train = train,
-                          .precision = NN_FP32,
+                          .precision = precision,
                           .threads = threads,
                           .loss = {.kind = NN_LOSS_MSE}};
 
@@ -164,7 +164,7 @@ static nn_plan *new_plan(const problem *p, bool train, int threads)
 /* One step of a training plan against a pass of the plain loops. */
 static void check_training(problem *p, nn_ref *r, const grad_check_config *cfg)
 {
-    nn_plan *plan = new_plan(p, true, cfg->threads);
+    nn_plan *plan = new_plan(p, NN_FP32, true, cfg->threads);
     float *grad = fl_xcalloc((size_t)p->P, sizeof *grad);
     fl_rng rng;
 
@@ -191,13 +191,112 @@ static void check_training(problem *p, nn_ref *r, const grad_check_config *cfg)
 
 static void check_inference(const problem *p, const grad_check_config *cfg)
 {
-    nn_plan *plan = new_plan(p, false, cfg->threads);
+    nn_plan *plan = new_plan(p, NN_FP32, false, cfg->threads);
     nn_ref *r = new_ref(p, false);
 
     nn_ref_forward(r, NULL);
     nn_plan_forward(plan, p->params.data, p->N);
     check_close("inference", nn_plan_output(plan, 0), nn_ref_value(r, p->output), p->n_out,
                 cfg->tolerance);
+    nn_ref_destroy(&r);
+    nn_plan_destroy(&plan);
+}
+
+static double norm_of(const double *x, int64_t n)
+{
+    double sum = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        sum += x[i] * x[i];
+    }
+    return sqrt(sum);
+}
+
+/* As check_close, but by the norm of the difference; floor: what it may be anyway. */
+static void check_alike(const char *what, const float *got, const double *wanted, int64_t n,
+                        double tolerance, double floor)
+{
+    double apart = 0, norm = norm_of(wanted, n);
+
+    for (int64_t i = 0; i < n; i++) {
+        apart += (got[i] - wanted[i]) * (got[i] - wanted[i]);
+    }
+    if (!(sqrt(apart) <= tolerance * norm + floor)) {
+        check_fail("%s: the bf16 plan is %g apart from the plain loops, whose norm is %g", what,
+                   sqrt(apart), norm);
+    }
+}
+
+/*
+ * bfloat16 rounds to 2^-9, each number by itself, so results are some 2^-8 of
+ * their norm apart.  Gradients that are 0 in exact arithmetic, as that of a
+ * bias in front of batch normalisation, are sums of such errors.
+ */
+static const double bf16_tolerance = 0x1p-6, bf16_floor = 0x1p-8;
+
+/*
+ * Where a graph chooses (the largest of a window, the sign for a ReLU), rounding
+ * lets it choose another of two that are nearly equal, and a gradient goes
+ * elsewhere: one in a few dozen on graphs as small as these.
+ */
+static const double bf16_choice_tolerance = 0x1p-2;
+
+static bool chooses(const nn_graph *g)
+{
+    static const char *const names[] = {"MaxPool", "Relu", "Min", "Max", "ReduceMax"};
+
+    for (size_t i = 0; i < nn_graph_n_nodes(g); i++) {
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+            if (strcmp(nn_graph_node(g, i)->op, names[k]) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* One step with mixed precision; leaves the parameters as they were. */
+static void check_bf16_training(problem *p, nn_ref *r, const grad_check_config *cfg)
+{
+    nn_plan *plan = new_plan(p, NN_BF16, true, cfg->threads);
+    float *grad = fl_xcalloc((size_t)p->P, sizeof *grad);
+    float *before = fl_xcalloc((size_t)p->P, sizeof *before);
+    double tolerance = chooses(p->g) ? bf16_choice_tolerance : bf16_tolerance;
+    double floor = bf16_floor * norm_of(p->grad, p->P) + 1e-6;
+    fl_rng rng;
+
+    nn_vec_copy(before, p->params.data, p->P);
+    memcpy(nn_plan_target(plan), p->target, (size_t)p->n_out * sizeof *p->target);
+    fl_rng_init(&rng, 7, "dropout", "", 0);
+    nn_plan_step(plan, p->params.data, grad, p->N, &rng);
+    check_alike("output", nn_plan_output(plan, 0), nn_ref_value(r, p->output), p->n_out,
+                bf16_tolerance, 1e-6);
+    for (nn_value v = 0; v < (nn_value)nn_graph_n_values(p->g); v++) {
+        int64_t index = nn_graph_param_index(p->g, v);
+        const nn_param *param = index < 0 ? NULL : nn_table_at(nn_graph_table(p->g), (size_t)index);
+        if (param != NULL && param->kind == NN_STAT) {
+            check_alike(param->name, p->params.data + param->offset, nn_ref_value(r, v),
+                        param->count, bf16_tolerance, 1e-3);
+        } else if (param != NULL) {
+            check_alike(param->name, grad + param->offset, p->grad + param->offset, param->count,
+                        tolerance, floor);
+        }
+    }
+    nn_vec_copy(p->params.data, before, p->P);
+    free(grad);
+    free(before);
+    nn_plan_destroy(&plan);
+}
+
+static void check_bf16_inference(const problem *p, const grad_check_config *cfg)
+{
+    nn_plan *plan = new_plan(p, NN_BF16, false, cfg->threads);
+    nn_ref *r = new_ref(p, false);
+
+    nn_ref_forward(r, NULL);
+    nn_plan_forward(plan, p->params.data, p->N);
+    check_alike("inference", nn_plan_output(plan, 0), nn_ref_value(r, p->output), p->n_out,
+                bf16_tolerance, 1e-6);
     nn_ref_destroy(&r);
     nn_plan_destroy(&plan);
 }
@@ -213,6 +312,10 @@ void grad_check(const nn_graph *g, const grad_check_config *cfg)
     loss_of(&p, nn_ref_value(r, p.output), nn_ref_grad(r, p.output));
     nn_ref_backward(r);
     nn_ref_get_param_grads(r, p.grad);
+    if (nn_precision_why_not(NN_BF16) == NULL) {
+        check_bf16_inference(&p, cfg);
+        check_bf16_training(&p, r, cfg);
+    }
     check_training(&p, r, cfg);
     check_differences(&p, r);
     nn_ref_destroy(&r);

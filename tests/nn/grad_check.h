@@ -22,7 +22,9 @@ typedef struct {
  *     by more than 1e-6 of its largest entry (central, step 1e-5: the error of
  *     the difference itself is some 1e-9);
  *   - if the plan's gradient, running statistics or output, trained or not,
- *     differs from the plain loops' by more than the tolerance.
+ *     differs from the plain loops' by more than the tolerance;
+ *   - where the CPU has bf16, if those of a plan with mixed precision are apart
+ *     by more than its rounding explains.
  */
 void grad_check(const nn_graph *g, const grad_check_config *cfg);
 

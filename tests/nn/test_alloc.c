@@ -67,12 +67,8 @@ int posix_memalign(void **p, size_t align, size_t n)
 }
 #endif
 
-static void a_step_allocates_nothing(void **state)
+static void check_allocations(nn_precision precision)
 {
-    (void)state;
-    if (!CAN_COUNT) {
-        check_skip("the sanitizer has the allocator");
-    }
     fl_err err = FL_ERR_INIT;
     nn_graph *g = nn_graph_new("test");
     nn_value x = nn_graph_input(g, "image", &(nn_shape){4, {NN_BATCH, 1, 12, 12}});
@@ -85,8 +81,11 @@ static void a_step_allocates_nothing(void **state)
     nn_optim *optim;
     nn_plan *plan;
     nn_optim_config adam;
-    nn_plan_config cfg = {
-        .capacity = 8, .train = true, .threads = 1, .loss = {.kind = NN_LOSS_SOFTMAX_CE}};
+    nn_plan_config cfg = {.capacity = 8,
+                          .train = true,
+                          .precision = precision,
+                          .threads = 1,
+                          .loss = {.kind = NN_LOSS_SOFTMAX_CE}};
     check_ok(nn_params_init(&params, nn_graph_table(g), &err), err);
     check_ok(nn_params_init(&grad, nn_graph_table(g), &err), err);
     nn_optim_defaults(&adam);
@@ -113,10 +112,29 @@ static void a_step_allocates_nothing(void **state)
     nn_graph_destroy(&g);
 }
 
+static void a_step_allocates_nothing(void **state)
+{
+    (void)state;
+    if (!CAN_COUNT) {
+        check_skip("the sanitizer has the allocator");
+    }
+    check_allocations(NN_FP32);
+}
+
+static void a_step_in_bf16_allocates_nothing(void **state)
+{
+    (void)state;
+    if (!CAN_COUNT || nn_precision_why_not(NN_BF16) != NULL) {
+        check_skip("the sanitizer has the allocator, or the CPU no bf16");
+    }
+    check_allocations(NN_BF16);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_step_allocates_nothing),
+        cmocka_unit_test(a_step_in_bf16_allocates_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
