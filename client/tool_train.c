@@ -236,13 +236,12 @@ static fl_status add_length(plan *p, fl_err *err)
 /* p holds the job's or the defaults; what was said on the command line wins. */
 static fl_status add_options(plan *p, fl_err *err)
 {
-    static const char *const precisions[] = {"fp32", "bf16", NULL};
     static const char *const keeps[] = {"best", "last", NULL};
     task_train_config *cfg = &p->train;
     int precision = (int)cfg->precision, keep = !p->fit.keep_best;
     fl_status st;
     if ((options.precision != NULL &&
-         (st = find_word(&precision, "precision", options.precision, precisions, err)) != FL_OK) ||
+         (st = find_word(&precision, "precision", options.precision, nn_precision_names, err)) != FL_OK) ||
         (options.keep != NULL &&
          (st = find_word(&keep, "keep", options.keep, keeps, err)) != FL_OK) ||
         (st = add_length(p, err)) != FL_OK || (st = add_optimizer(&cfg->optim, err)) != FL_OK ||

@@ -420,7 +420,9 @@ static void add_environment(build *b, json_t *report)
     }
     json_object_set_new(
         report, "environment",
-        json_pack("{s:s, s:o, s:o}", "consilium", FL_VERSION, "coordinator", own, "sites", sites));
+        json_pack("{s:s, s:s, s:o, s:o}", "consilium", FL_VERSION, "precision",
+                  nn_precision_names[b->in->job->local.precision], "coordinator", own, "sites",
+                  sites));
 }
 
 fl_status report_build(json_t **out, const report_build_input *in, fl_err *err)

@@ -321,6 +321,8 @@ size_t nn_plan_bytes(const nn_plan *p)
     return nn_steps_bytes(p->steps) + (p->tail != NULL ? nn_plan_bytes(p->tail) : 0);
 }
 
+const char *const nn_precision_names[] = {[NN_FP32] = "fp32", [NN_BF16] = "bf16", NULL};
+
 const char *nn_precision_why_not(nn_precision precision)
 {
     return precision == NN_BF16 && !nn_dnnl_has_bf16()

@@ -70,6 +70,7 @@ double nn_plan_step(nn_plan *p, float *params, float *grad, int64_t n_valid, fl_
 /* Bytes of the arena and of everything the plan holds. */
 size_t nn_plan_bytes(const nn_plan *p);
 
+extern const char *const nn_precision_names[];  // as jobs write them; ended by NULL
 /* One sentence on why this CPU cannot run a precision, or NULL when it can. */
 const char *nn_precision_why_not(nn_precision precision);
 /* "oneDNN 2.6.3, AVX-512 ..." for reports. */

@@ -262,6 +262,7 @@ void report_model_section(fl_buf *out, const json_t *report)
     report_fact(out, "Described in", fl_json_get_string(report, "strategy_paper", ""));
     report_fact(out, "Seed", report_count(number, fl_json_get_int(report, "seed", 0)));
     report_fact(out, "Consilium", fl_json_get_string(environment, "consilium", ""));
+    report_fact(out, "Training in", fl_json_get_string(environment, "precision", ""));
     add_facts_of(out, "Coordinator", json_object_get(environment, "coordinator"));
     const char *site;
     json_t *text;

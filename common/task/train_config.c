@@ -5,7 +5,6 @@
 
 static const char *const optimizers[] = {"sgd", "adam", "adamw", NULL};
 static const char *const schedules[] = {"constant", "step", "cosine", NULL};
-static const char *const precisions[] = {"fp32", "bf16", NULL};
 
 void task_train_defaults(task_train_config *cfg)
 {
@@ -97,7 +96,7 @@ void task_train_read(task_train_config *out, fl_node map, const data_spec *spec)
     read_optimizer(&out->optim, map);
     read_schedule(&out->schedule, map);
     out->precision = (nn_precision)fl_cfg_choice(
-        map, "precision", precisions, (int)out->precision,
+        map, "precision", nn_precision_names, (int)out->precision,
         "bf16: half-width products, fp32 weights and sums");
     out->threads = (int)fl_cfg_int(map, "threads", 1, 256, out->threads,
                                    "OpenMP threads of a site; same bits need "

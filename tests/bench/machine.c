@@ -67,7 +67,7 @@ double machine_peak(int threads, bool cpu)
     enum { N_ARGS = sizeof args / sizeof *args };
     double best = INFINITY, macs = 8.0 * 256 * 256 * 9 * 28 * 28;
     void *data[N_ARGS] = {NULL};
-    nn_dnnl *d = nn_dnnl_new(threads);
+    nn_dnnl *d = nn_dnnl_new(threads, NN_TYPE_F32);
     nn_prim *prim = nn_dnnl_conv(d, &s, NN_PASS_INFER, NULL, NULL);
 
     for (int i = 0; i < N_ARGS; i++) {
