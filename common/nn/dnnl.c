@@ -384,7 +384,7 @@ const nn_layout *nn_layout_blocked(nn_dnnl *d, int rank, const int64_t *dims)
     dnnl_memory_desc_t md;
 
     FL_REQUIRE(rank >= 3 && rank <= 5);
-    return check(d, md_tagged(&md, rank, dims, type_of(d->type), blocked_tag(rank)), "a layout")
+    return check(d, md_tagged(&md, rank, dims, dnnl_f32, blocked_tag(rank)), "a layout")
                ? own_layout(d, md)
                : NULL;
 }

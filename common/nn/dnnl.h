@@ -74,8 +74,8 @@ const nn_layout *nn_layout_plain(nn_dnnl *d, int rank, const int64_t *dims);
 /* Row-major for the dimensions in this order: {1, 0} is a transposed matrix.
  * float32. */
 const nn_layout *nn_layout_permuted(nn_dnnl *d, int rank, const int64_t *dims, const int *order);
-/* Channels in blocks as wide as a register (nChw16c), as most primitives like
- * them; of d's type. */
+/* Channels in blocks as wide as a register (nChw16c), as most primitives like them.
+ * float32. */
 const nn_layout *nn_layout_blocked(nn_dnnl *d, int rank, const int64_t *dims);
 int64_t nn_dnnl_block(void);                 // channels of a block: 16 or 8
 /* The same arrangement, or where there is none row-major, of numbers of a type. */

@@ -57,9 +57,12 @@ static nn_slot batch_norm_input(nn_build *b, const nn_node *node)
     nn_shape dims;
 
     nn_build_dims(b, node->in[0], &dims);
-    return dims.rank == 2
-               ? nn_build_in_plain(b, x, &dims)
-               : nn_build_in_layout(b, x, nn_layout_blocked(nn_build_dnnl(b), dims.rank, dims.dim));
+    if (dims.rank == 2) {
+        return nn_build_in_plain(b, x, &dims);
+    }
+    nn_dnnl *d = nn_build_dnnl(b);
+    const nn_layout *blocked = nn_layout_blocked(d, dims.rank, dims.dim);
+    return nn_build_in_layout(b, x, nn_layout_typed(d, blocked, nn_dnnl_type(d)));
 }
 
 static void batch_norm_plan(nn_build *b, const nn_node *node)

@@ -193,8 +193,7 @@ static bool is_tiles(nn_build *b, const nn_node *node, const nn_pool_spec *s, nn
 {
     nn_shape dims;
 
-    if (s->kind != NN_POOL_MAX || s->n_spatial != 2 || x < 0 ||
-        nn_dnnl_type(nn_build_dnnl(b)) != NN_TYPE_F32) {
+    if (s->kind != NN_POOL_MAX || s->n_spatial != 2 || x < 0) {
         return false;
     }
     for (int i = 0; i < 2; i++) {
