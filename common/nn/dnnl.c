@@ -406,11 +406,6 @@ nn_type nn_layout_type(const nn_layout *l)
     return type == dnnl_f32 ? NN_TYPE_F32 : type == dnnl_bf16 ? NN_TYPE_BF16 : NN_TYPE_OTHER;
 }
 
-int64_t nn_dnnl_block(void)
-{
-    return has_isa(dnnl_cpu_isa_avx512_core) ? 16 : 8;
-}
-
 size_t nn_layout_bytes(const nn_layout *l)
 {
     return dnnl_memory_desc_get_size(md_of(l));
@@ -419,6 +414,11 @@ size_t nn_layout_bytes(const nn_layout *l)
 bool nn_layout_equal(const nn_layout *a, const nn_layout *b)
 {
     return dnnl_memory_desc_equal(md_of(a), md_of(b)) != 0;
+}
+
+int64_t nn_dnnl_block(void)
+{
+    return has_isa(dnnl_cpu_isa_avx512_core) ? 16 : 8;
 }
 
 /* A layout that the primitive is free to choose. */

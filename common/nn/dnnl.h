@@ -77,7 +77,7 @@ const nn_layout *nn_layout_permuted(nn_dnnl *d, int rank, const int64_t *dims, c
 /* Channels in blocks as wide as a register (nChw16c), as most primitives like them.
  * float32. */
 const nn_layout *nn_layout_blocked(nn_dnnl *d, int rank, const int64_t *dims);
-int64_t nn_dnnl_block(void);                 // channels of a block: 16 or 8
+int64_t nn_dnnl_block(void);  // channels of a block: 16 or 8
 /* The same arrangement, or where there is none row-major, of numbers of a type. */
 const nn_layout *nn_layout_typed(nn_dnnl *d, const nn_layout *l, nn_type type);
 nn_type nn_layout_type(const nn_layout *l);

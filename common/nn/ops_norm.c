@@ -50,7 +50,20 @@ static void advance_statistics(const nn_call *call)
     }
 }
 
-/* x with channels in blocks: in other layouts the primitive is not compiled. */
+/* Channels as the innermost dimension: what convolutions on AMX make of images. */
+static const nn_layout *channels_last(nn_build *b, const nn_shape *dims)
+{
+    int order[NN_MAX_RANK] = {0};
+
+    for (int i = 1; i < dims->rank; i++) {
+        order[i] = i + 1 < dims->rank ? i + 1 : 1;
+    }
+    nn_dnnl *d = nn_build_dnnl(b);
+    return nn_layout_typed(d, nn_layout_permuted(d, dims->rank, dims->dim, order), nn_dnnl_type(d));
+}
+
+/* x with channels in blocks, or in bfloat16 last if they come so: in other layouts
+ * the primitive is not compiled. */
 static nn_slot batch_norm_input(nn_build *b, const nn_node *node)
 {
     nn_slot x = nn_build_value(b, node->in[0]);
@@ -61,6 +74,11 @@ static nn_slot batch_norm_input(nn_build *b, const nn_node *node)
         return nn_build_in_plain(b, x, &dims);
     }
     nn_dnnl *d = nn_build_dnnl(b);
+    const nn_layout *l = nn_build_layout(b, x), *last = channels_last(b, &dims);
+    if (nn_dnnl_type(d) == NN_TYPE_BF16 && dims.dim[1] % nn_dnnl_block() == 0 && l != NULL &&
+        last != NULL && nn_layout_equal(l, last)) {
+        return x;
+    }
     const nn_layout *blocked = nn_layout_blocked(d, dims.rank, dims.dim);
     return nn_build_in_layout(b, x, nn_layout_typed(d, blocked, nn_dnnl_type(d)));
 }
