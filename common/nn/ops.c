@@ -162,7 +162,8 @@ static void pad_same(nn_window *w, int i, int64_t x, bool upper)
 }
 
 /* Counts the positions of the window along axis i of length x. */
-static fl_status place_window(nn_window *w, int i, int64_t x, bool ceil_mode, fl_err *err)
+static fl_status place_window(nn_window *w, int i, int64_t x, bool is_pool, bool ceil_mode,
+                              fl_err *err)
 {
     int64_t reach = (w->kernel[i] - 1) * w->dilation[i] + 1;
     int64_t room = x + w->pad_begin[i] + w->pad_end[i] - reach;
@@ -172,14 +173,15 @@ static fl_status place_window(nn_window *w, int i, int64_t x, bool ceil_mode, fl
             err, FL_ECONFIG, "a window of %lld does not fit into %lld with padding %lld and %lld",
             (long long)reach, (long long)x, (long long)w->pad_begin[i], (long long)w->pad_end[i]);
     }
-    if (w->pad_begin[i] >= reach || w->pad_end[i] >= reach) {
+    if (is_pool && (w->pad_begin[i] >= reach || w->pad_end[i] >= reach)) {
         return fl_fail(err, FL_EUNSUPPORTED, "padding must be smaller than the window of %lld",
-                       (long long)reach);
+                       (long long)reach);  // a window could lie in padding alone
     }
     w->out[i] = (room + (ceil_mode ? w->stride[i] - 1 : 0)) / w->stride[i] + 1;
     if (ceil_mode && (w->out[i] - 1) * w->stride[i] >= x + w->pad_begin[i]) {
         w->out[i]--;  // a window that starts in the padding behind x is left out
     }
+    w->pad_asked[i] = w->pad_end[i];
     int64_t end = (w->out[i] - 1) * w->stride[i] + reach - x - w->pad_begin[i];
     w->pad_end[i] = ceil_mode ? end : w->pad_end[i];
     return FL_OK;
@@ -230,11 +232,21 @@ fl_status nn_window_read(nn_window *w, const nn_node *node, const nn_shape *x,
         if (upper || lower) {
             pad_same(w, i, x->dim[2 + i], upper);
         }
-        if ((st = place_window(w, i, x->dim[2 + i], ceil_mode, err)) != FL_OK) {
+        if ((st = place_window(w, i, x->dim[2 + i], weight == NULL, ceil_mode, err)) != FL_OK) {
             return st;
         }
     }
     return FL_OK;
+}
+
+int64_t nn_window_counted(const nn_window *w, int i, int64_t x, int64_t o)
+{
+    int64_t start = o * w->stride[i] - w->pad_begin[i], n = 0;
+
+    for (int64_t k = 0; k < w->kernel[i]; k++) {
+        n += start + k * w->dilation[i] < x + w->pad_asked[i];
+    }
+    return n;
 }
 
 nn_window nn_window_of(nn_build *b, const nn_node *node, nn_value weight)

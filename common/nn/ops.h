@@ -63,7 +63,8 @@ typedef struct {
     int rank;  // 1 to 3
     int64_t kernel[NN_MAX_SPATIAL], stride[NN_MAX_SPATIAL], dilation[NN_MAX_SPATIAL];
     int64_t pad_begin[NN_MAX_SPATIAL], pad_end[NN_MAX_SPATIAL];
-    int64_t out[NN_MAX_SPATIAL];  // positions of the window
+    int64_t pad_asked[NN_MAX_SPATIAL];  // pad_end before ceil_mode made it larger
+    int64_t out[NN_MAX_SPATIAL];        // positions of the window
 } nn_window;
 
 /* Reads kernel_shape (or takes it from weight, when that is not NULL), strides,
@@ -78,7 +79,11 @@ nn_window nn_window_of(nn_build *b, const nn_node *node, nn_value weight);
 /* The shape of what a window's positions give: x's with so many channels. */
 void nn_window_shape(nn_shape *out, const nn_shape *x, int64_t channels, const nn_window *w);
 
-/* The same for a ConvTranspose: out is the size of its output. */
+/* Along axis i of length x, at position o: taps that count in an average with
+ * count_include_pad; what ceil_mode adds behind the padding does not. */
+int64_t nn_window_counted(const nn_window *w, int i, int64_t x, int64_t o);
+
+/* What nn_window_read does, for a ConvTranspose: out is the size of its output. */
 fl_status nn_deconv_window(nn_window *w, const nn_node *node, const nn_shape *x,
                            const nn_shape *weight, fl_err *err);
 

@@ -19,14 +19,42 @@ static int64_t list_at(const nn_node *node, const char *name, int i, int64_t dfl
     return a != NULL && (size_t)i < a->n_ints ? a->ints[i] : dflt;
 }
 
+/* The size of y along axis i that is asked for; 0: what follows from pads. */
+static int64_t output_size(const nn_node *node, const nn_window *w, const nn_shape *x, int i,
+                           bool same)
+{
+    const nn_attr *a = nn_node_ints(node, "output_shape");
+
+    if (a != NULL && a->n_ints >= (size_t)w->rank) {  // with the batch and channels, or without
+        return a->ints[a->n_ints - (size_t)w->rank + (size_t)i];
+    }
+    return same ? x->dim[2 + i] * w->stride[i] : 0;
+}
+
+/* Pads so that y, `full` long, becomes as long as wanted; where it is too short,
+ * extra is what is added behind it.  SAME_UPPER pads the end more (ONNX). */
+static void pad_to(nn_window *w, int i, int64_t full, int64_t wanted, int64_t *extra, bool upper)
+{
+    int64_t pad = full + *extra - wanted;
+
+    if (pad < 0) {
+        *extra -= pad;
+        pad = 0;
+    }
+    w->pad_begin[i] = upper ? pad / 2 : pad - pad / 2;
+    w->pad_end[i] = pad - w->pad_begin[i];
+}
+
 fl_status nn_deconv_window(nn_window *w, const nn_node *node, const nn_shape *x,
                            const nn_shape *weight, fl_err *err)
 {
     memset(w, 0, sizeof *w);
     w->rank = x->rank - 2;
-    if (!nn_node_text_is(node, "auto_pad", "NOTSET", "NOTSET") &&
-        !nn_node_text_is(node, "auto_pad", "VALID", "NOTSET")) {
-        return fl_fail(err, FL_EUNSUPPORTED, "auto_pad; give pads");
+    bool upper = nn_node_text_is(node, "auto_pad", "SAME_UPPER", "NOTSET");
+    bool lower = nn_node_text_is(node, "auto_pad", "SAME_LOWER", "NOTSET");
+    bool valid = nn_node_text_is(node, "auto_pad", "VALID", "NOTSET");
+    if (!upper && !lower && !valid && !nn_node_text_is(node, "auto_pad", "NOTSET", "NOTSET")) {
+        return fl_fail(err, FL_ECONFIG, "auto_pad must be NOTSET, VALID, SAME_UPPER or SAME_LOWER");
     }
     for (int i = 0; i < w->rank; i++) {
         int64_t extra = list_at(node, "output_padding", i, 0);
@@ -45,6 +73,12 @@ fl_status nn_deconv_window(nn_window *w, const nn_node *node, const nn_shape *x,
             return fl_fail(err, FL_ECONFIG, "strides, dilations or pads are out of range");
         }
         int64_t reach = (w->kernel[i] - 1) * w->dilation[i] + 1;
+        int64_t wanted = output_size(node, w, x, i, upper || lower);
+        if (wanted > 0) {
+            pad_to(w, i, (x->dim[2 + i] - 1) * w->stride[i] + reach, wanted, &extra, upper);
+        } else if (valid) {
+            w->pad_begin[i] = w->pad_end[i] = 0;
+        }
         if (extra >= w->stride[i] || w->pad_begin[i] >= reach || w->pad_end[i] >= reach) {
             return fl_fail(err, FL_EUNSUPPORTED,
                            "output_padding must be below the stride, pads below the window");
@@ -207,7 +241,7 @@ const nn_op nn_ops_deconv[] = {
         .min_inputs = 2,
         .max_inputs = 3,
         .attrs = {"kernel_shape", "strides", "pads", "dilations", "group", "auto_pad",
-                  "output_padding"},
+                  "output_padding", "output_shape"},
         .shape = deconv_shape,
         .macs = deconv_macs,
         .plan = deconv_plan,

@@ -16,9 +16,6 @@ static fl_status pool_shape(nn_shape *out, const nn_node *node, const nn_shape *
     if (nn_node_int(node, "storage_order", 0) != 0) {
         return fl_fail(err, FL_EUNSUPPORTED, "storage_order must be 0");
     }
-    if (nn_node_int(node, "ceil_mode", 0) != 0 && nn_node_int(node, "count_include_pad", 0) != 0) {
-        return fl_fail(err, FL_EUNSUPPORTED, "ceil_mode together with count_include_pad");
-    }
     fl_status st = nn_window_read(&w, node, in[0], NULL, err);
     if (st == FL_OK) {
         nn_window_shape(out, in[0], in[0]->dim[1], &w);
@@ -268,6 +265,141 @@ static void tile_plan_grad(nn_build *b, const nn_node *node)
     nn_build_add_grad(b, node->in[0], dx);
 }
 
+/* --------------------------------------------------------- unusual averages */
+
+/*
+ * oneDNN has no average whose padding reaches beyond the taps of a dilated window,
+ * and with ceil_mode none that counts the padding but not what hangs over it.
+ */
+typedef struct {
+    int64_t n_planes, x[NN_MAX_SPATIAL], y[NN_MAX_SPATIAL];  // sizes; 1 in front
+    nn_window w;                                             // as wide as they are
+    bool counts_padding;
+} average_spec;
+
+static bool is_unusual(nn_build *b, const nn_node *node)
+{
+    if (strcmp(node->op, "AveragePool") != 0) {
+        return false;
+    }
+    nn_window w = nn_window_of(b, node, -1);
+    bool is_dilated = false;
+    for (int i = 0; i < w.rank; i++) {
+        is_dilated |= w.dilation[i] > 1;
+    }
+    return is_dilated || (nn_node_int(node, "ceil_mode", 0) != 0 &&
+                          nn_node_int(node, "count_include_pad", 0) != 0);
+}
+
+/* The window and sizes with dimensions of 1 in front, three in all. */
+static average_spec average_of(nn_build *b, const nn_node *node)
+{
+    nn_window w = nn_window_of(b, node, -1);
+    average_spec s = {.x = {1, 1, 1},
+                      .y = {1, 1, 1},
+                      .w = {.rank = NN_MAX_SPATIAL,
+                            .kernel = {1, 1, 1},
+                            .stride = {1, 1, 1},
+                            .dilation = {1, 1, 1}},
+                      .counts_padding = nn_node_int(node, "count_include_pad", 0) != 0};
+    nn_shape x, y;
+
+    nn_build_dims(b, node->in[0], &x);
+    nn_build_dims(b, node->out[0], &y);
+    s.n_planes = x.dim[0] * x.dim[1];
+    for (int i = 0; i < w.rank; i++) {
+        int k = NN_MAX_SPATIAL - w.rank + i;
+        s.x[k] = x.dim[2 + i];
+        s.y[k] = y.dim[2 + i];
+        s.w.kernel[k] = w.kernel[i];
+        s.w.stride[k] = w.stride[i];
+        s.w.dilation[k] = w.dilation[i];
+        s.w.pad_begin[k] = w.pad_begin[i];
+        s.w.pad_asked[k] = w.pad_asked[i];
+    }
+    return s;
+}
+
+/* The place in x that tap t of the window at position o sees, or -1. */
+static int64_t average_sees(const average_spec *s, const int64_t o[NN_MAX_SPATIAL], int64_t t)
+{
+    const nn_window *w = &s->w;
+    int64_t tap[] = {t / (w->kernel[1] * w->kernel[2]), t / w->kernel[2] % w->kernel[1],
+                     t % w->kernel[2]};
+    int64_t at = 0;
+
+    for (int i = 0; i < NN_MAX_SPATIAL; i++) {
+        int64_t k = o[i] * w->stride[i] - w->pad_begin[i] + tap[i] * w->dilation[i];
+        if (k < 0 || k >= s->x[i]) {
+            return -1;
+        }
+        at = at * s->x[i] + k;
+    }
+    return at;
+}
+
+/* y[p,o] = sum over the taps of o of x[p,tap] / their count, or the same backwards. */
+static void average(const average_spec *s, const float *in, float *out, bool backward)
+{
+    const nn_window *w = &s->w;
+    int64_t area_x = s->x[0] * s->x[1] * s->x[2], area_y = s->y[0] * s->y[1] * s->y[2];
+    int64_t n_taps = w->kernel[0] * w->kernel[1] * w->kernel[2];
+
+    nn_vec_zero(out, s->n_planes * (backward ? area_x : area_y));
+    for (int64_t i = 0; i < area_y; i++) {
+        int64_t o[] = {i / (s->y[1] * s->y[2]), i / s->y[2] % s->y[1], i % s->y[2]}, n = 0;
+        for (int64_t t = 0; t < n_taps; t++) {
+            n += average_sees(s, o, t) >= 0;
+        }
+        if (s->counts_padding) {
+            n = nn_window_counted(w, 0, s->x[0], o[0]) * nn_window_counted(w, 1, s->x[1], o[1]) *
+                nn_window_counted(w, 2, s->x[2], o[2]);
+        }
+        float share = n > 0 ? 1 / (float)n : 0;
+        for (int64_t t = 0; t < n_taps; t++) {
+            int64_t at = average_sees(s, o, t);
+            for (int64_t p = 0; p < s->n_planes && at >= 0; p++) {
+                if (backward) {
+                    out[p * area_x + at] += share * in[p * area_y + i];
+                } else {
+                    out[p * area_y + i] += share * in[p * area_x + at];
+                }
+            }
+        }
+    }
+}
+
+/* data: x y */
+static void average_forward(const nn_call *call)
+{
+    average(call->spec, call->data[0], call->data[1], false);
+}
+
+/* data: dy dx */
+static void average_backward(const nn_call *call)
+{
+    average(call->spec, call->data[0], call->data[1], true);
+}
+
+static void average_plan(nn_build *b, const nn_node *node)
+{
+    average_spec s = average_of(b, node);
+    nn_slot x = nn_plain_value(b, node->in[0]), y = nn_plain_slot(b, node->out[0]);
+
+    nn_build_kernel(b, average_forward, (nn_use[]){{NN_SRC, x}, {NN_DST, y}}, 2, &s, sizeof s);
+    nn_build_set_value(b, node->out[0], y);
+}
+
+static void average_plan_grad(nn_build *b, const nn_node *node)
+{
+    average_spec s = average_of(b, node);
+    nn_slot dy = nn_plain_grad(b, node->out[0]), dx = nn_plain_slot(b, node->in[0]);
+
+    nn_build_kernel(b, average_backward, (nn_use[]){{NN_DIFF_DST, dy}, {NN_DIFF_SRC, dx}}, 2, &s,
+                    sizeof s);
+    nn_build_add_grad(b, node->in[0], dx);
+}
+
 /* --------------------------------------------------------- all other windows */
 
 static void pool_plan(nn_build *b, const nn_node *node)
@@ -277,6 +409,10 @@ static void pool_plan(nn_build *b, const nn_node *node)
 
     if (is_tiles(b, node, &s, x)) {
         tile_plan(b, node, x);
+        return;
+    }
+    if (is_unusual(b, node)) {
+        average_plan(b, node);
         return;
     }
     /* Only the gradient needs to know where each maximum was. */
@@ -318,6 +454,10 @@ static void pool_plan_grad(nn_build *b, const nn_node *node)
 
     if (is_tiles(b, node, &s, memo->slot[0])) {
         tile_plan_grad(b, node);
+        return;
+    }
+    if (is_unusual(b, node)) {
+        average_plan_grad(b, node);
         return;
     }
     const nn_layout *l = nn_build_layout(b, memo->slot[0]);  // dx lies as x does

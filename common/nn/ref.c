@@ -223,12 +223,30 @@ static void max_pool_backward(const call *c)
     max_pool(c, true);
 }
 
+/* Taps of the window at position o that lie in the image or its padding. */
+static int64_t padded_taps(const nn_window *w, const geometry *g, int64_t o)
+{
+    int64_t at[3] = {o / (g->out[1] * g->out[2]), o / g->out[2] % g->out[1], o % g->out[2]};
+    int64_t n = 1;
+
+    for (int i = 0; i < w->rank; i++) {
+        int k = 3 - w->rank + i;
+        n *= nn_window_counted(w, i, g->in[k], at[k]);
+    }
+    return n;
+}
+
 /* y = mean of the window, over the taps inside the image unless
  * count_include_pad. */
 static void average_pool(const call *c, bool backward)
 {
     geometry g = geometry_of(c, NULL);
     bool padded = nn_node_int(c->node, "count_include_pad", 0) != 0;
+    nn_window w = {0};
+
+    if (padded) {
+        FL_REQUIRE(nn_window_read(&w, c->node, c->in_shape[0], NULL, NULL) == FL_OK);
+    }
     int64_t planes = c->in_shape[0]->dim[0] * c->in_shape[0]->dim[1];
     int64_t O = volume(g.out), T = volume(g.kernel), I = volume(g.in);
 
@@ -239,7 +257,10 @@ static void average_pool(const call *c, bool backward)
             for (int64_t t = 0; t < T; t++) {
                 int64_t seen = seen_by(&g, o, t);
                 sum += seen < 0 ? 0 : c->in[0][p * I + seen];
-                n += seen >= 0 || padded;
+                n += seen >= 0;
+            }
+            if (padded) {
+                n = padded_taps(&w, &g, o);
             }
             for (int64_t t = 0; backward && t < T; t++) {
                 int64_t seen = seen_by(&g, o, t);
@@ -505,8 +526,7 @@ static const nn_ref_op operators[] = {
     {0},
 };
 
-static const nn_ref_op *const families[] = {operators, nn_ref_map, nn_ref_arrange,
-                                            nn_ref_product};
+static const nn_ref_op *const families[] = {operators, nn_ref_map, nn_ref_arrange, nn_ref_product};
 
 /* --------------------------------------------------------------------- graphs */
 
