@@ -304,6 +304,46 @@ void nn_build_set_value(nn_build *b, nn_value v, nn_slot slot)
     b->value[v] = slot;
 }
 
+bool nn_build_has_value(const nn_build *b, nn_value v)
+{
+    return v >= 0 && b->value[v] >= 0;
+}
+
+static bool reads(const nn_node *node, nn_value v)
+{
+    for (size_t k = 0; k < node->n_in; k++) {
+        if (node->in[k] == v) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool nn_build_may_overwrite(const nn_build *b, nn_slot slot, const nn_node *reader,
+                            const nn_node *at)
+{
+    if (is_broken(b) || slot < 0 || nn_steps_home(b->steps, slot) != NN_HOME_ARENA ||
+        nn_steps_is_pinned(b->steps, slot)) {
+        return false;
+    }
+    for (nn_value v = 0; v < (nn_value)nn_graph_n_values(b->g); v++) {
+        if (b->value[v] < 0 ||
+            nn_steps_root(b->steps, b->value[v]) != nn_steps_root(b->steps, slot)) {
+            continue;
+        }
+        for (size_t i = (size_t)b->producer[at->out[0]]; i < nn_graph_n_nodes(b->g); i++) {
+            const nn_node *node = nn_graph_node(b->g, i);
+            if (node != reader && reads(node, v)) {
+                return false;
+            }
+        }
+        if (nn_build_is_output(b, v)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 nn_slot nn_build_slot(nn_build *b, const nn_layout *l)
 {
     if (l == NULL && !is_broken(b)) {

@@ -98,6 +98,12 @@ bool nn_build_wants_grad(const nn_build *b, nn_value v);
 /* The slot that holds v: an activation, or a parameter in the caller's vector. */
 nn_slot nn_build_value(nn_build *b, nn_value v);
 void nn_build_set_value(nn_build *b, nn_value v, nn_slot slot);
+/* Whether v has been computed by an earlier step. */
+bool nn_build_has_value(const nn_build *b, nn_value v);
+/* Whether the steps of `at` may overwrite slot: of the nodes from it on, nobody but
+ * reader looks at it, and it is no input or output of the plan. */
+bool nn_build_may_overwrite(const nn_build *b, nn_slot slot, const nn_node *reader,
+                            const nn_node *at);
 nn_slot nn_build_slot(nn_build *b, const nn_layout *l);
 /* A slot of n floats without a shape (masks, small scratch). */
 nn_slot nn_build_flat(nn_build *b, int64_t n);

@@ -42,8 +42,9 @@ struct nn_prim {
 struct nn_dnnl {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
-    dnnl_primitive_attr_t attr;       // scratchpad is ours
-    dnnl_primitive_attr_t attr_relu;  // the same, with ReLU behind the operation
+    dnnl_primitive_attr_t attr;                     // scratchpad is ours
+    dnnl_primitive_attr_t attr_relu;                // the same, with ReLU behind the operation
+    dnnl_primitive_attr_t attr_sum, attr_sum_relu;  // added to what is there, then ReLU
     int threads;
     nn_type type;
     fl_err error;
@@ -213,6 +214,15 @@ static bool check(nn_dnnl *d, dnnl_status_t status, const char *what)
     return d->error.status == FL_OK;
 }
 
+static void append_sum(dnnl_post_ops_t ops)
+{
+#if IS_V2
+    FL_REQUIRE(dnnl_post_ops_append_sum(ops, 1) == dnnl_success);
+#else
+    FL_REQUIRE(dnnl_post_ops_append_sum(ops, 1, 0, dnnl_data_type_undef) == dnnl_success);
+#endif
+}
+
 static void append_relu(dnnl_post_ops_t ops)
 {
 #if IS_V2
@@ -222,10 +232,30 @@ static void append_relu(dnnl_post_ops_t ops)
 #endif
 }
 
+/* The scratchpad is ours; and what is done with the result before it is stored. */
+static dnnl_primitive_attr_t new_attr(bool sum, bool relu)
+{
+    dnnl_primitive_attr_t attr;
+    dnnl_post_ops_t ops;
+
+    FL_REQUIRE(dnnl_primitive_attr_create(&attr) == dnnl_success);
+    FL_REQUIRE(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) ==
+               dnnl_success);
+    FL_REQUIRE(dnnl_post_ops_create(&ops) == dnnl_success);
+    if (sum) {
+        append_sum(ops);
+    }
+    if (relu) {
+        append_relu(ops);
+    }
+    FL_REQUIRE(dnnl_primitive_attr_set_post_ops(attr, ops) == dnnl_success);
+    dnnl_post_ops_destroy(ops);
+    return attr;
+}
+
 nn_dnnl *nn_dnnl_new(int threads, nn_type type)
 {
     nn_dnnl *d = fl_xcalloc(1, sizeof *d);
-    dnnl_post_ops_t ops;
 
     d->threads = threads;
     d->type = type;
@@ -233,16 +263,10 @@ nn_dnnl *nn_dnnl_new(int threads, nn_type type)
     FL_REQUIRE(dnnl_engine_create(&d->engine, dnnl_cpu, 0) == dnnl_success);
     FL_REQUIRE(dnnl_stream_create(&d->stream, d->engine, dnnl_stream_default_flags) ==
                dnnl_success);
-    FL_REQUIRE(dnnl_primitive_attr_create(&d->attr) == dnnl_success);
-    FL_REQUIRE(dnnl_primitive_attr_set_scratchpad_mode(d->attr, dnnl_scratchpad_mode_user) ==
-               dnnl_success);
-    FL_REQUIRE(dnnl_primitive_attr_create(&d->attr_relu) == dnnl_success);
-    FL_REQUIRE(dnnl_primitive_attr_set_scratchpad_mode(d->attr_relu, dnnl_scratchpad_mode_user) ==
-               dnnl_success);
-    FL_REQUIRE(dnnl_post_ops_create(&ops) == dnnl_success);
-    append_relu(ops);
-    FL_REQUIRE(dnnl_primitive_attr_set_post_ops(d->attr_relu, ops) == dnnl_success);
-    dnnl_post_ops_destroy(ops);
+    d->attr = new_attr(false, false);
+    d->attr_relu = new_attr(false, true);
+    d->attr_sum = new_attr(true, false);
+    d->attr_sum_relu = new_attr(true, true);
     return d;
 }
 
@@ -274,6 +298,8 @@ void nn_dnnl_destroy(nn_dnnl **dp)
     }
     dnnl_primitive_attr_destroy(d->attr);
     dnnl_primitive_attr_destroy(d->attr_relu);
+    dnnl_primitive_attr_destroy(d->attr_sum);
+    dnnl_primitive_attr_destroy(d->attr_sum_relu);
     dnnl_stream_destroy(d->stream);
     dnnl_engine_destroy(d->engine);
     FL_FREE(*dp);
@@ -590,7 +616,9 @@ nn_prim *nn_dnnl_conv(nn_dnnl *d, const nn_conv_spec *spec, nn_pass pass, const 
         a.pad_begin[i] = spec->pad_begin[i];
         a.pad_end[i] = spec->pad_end[i];
     }
-    dnnl_primitive_attr_t attr = forward && spec->relu ? d->attr_relu : d->attr;
+    dnnl_primitive_attr_t attr = !forward    ? d->attr
+                                 : spec->sum ? (spec->relu ? d->attr_sum_relu : d->attr_sum)
+                                             : (spec->relu ? d->attr_relu : d->attr);
     if (spec->winograd && d->type == NN_TYPE_F32) {
         status = describe_conv(&pd, d, &a, pass, dnnl_convolution_winograd, attr, hint);
     }

@@ -100,7 +100,8 @@ typedef struct {
     int64_t group;
     int64_t stride[3], dilation[3], pad_begin[3], pad_end[3];  // dilation 1 = dense
     bool bias;
-    bool relu;      // forward passes: y = max(0, conv + bias)
+    bool sum;       // forward passes: y += conv + bias, onto what lies there
+    bool relu;      // forward passes: and then y = max(0, y)
     bool winograd;  // try it; falls back to direct convolution
     bool f32_dst;   // forward passes: y is float32 whatever d's type
 } nn_conv_spec;

@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "nn/fuse.h"
 #include "nn/ops.h"
 
 /* ------------------------------------------------------------------- Conv */
@@ -109,33 +110,60 @@ static const nn_layout *conv_plain_weight(nn_build *b, const nn_conv_spec *s)
     return nn_layout_plain(nn_build_dnnl(b), s->n_spatial + 2 + (s->group > 1), s->weight);
 }
 
+/* The primitive with an addition onto `other`, which lies where its result goes;
+ * NULL when it must not be overwritten. */
+static nn_prim *conv_onto(nn_build *b, nn_conv_spec s, const nn_fused *f, const nn_node *node,
+                          nn_slot *y)
+{
+    s.sum = true;
+    nn_prim *prim = nn_dnnl_conv(nn_build_dnnl(b), &s, NN_PASS_INFER, NULL, NULL);
+    nn_slot other = nn_build_value(b, f->other);
+    const nn_layout *l = nn_prim_layout(prim, NN_DST);
+    bool lies_there = l != NULL && other >= 0 && nn_layout_equal(nn_build_layout(b, other), l);
+
+    if (lies_there && !nn_build_may_overwrite(b, other, f->add, node)) {
+        return NULL;
+    }
+    *y = nn_build_in_layout(b, other, l);
+    return prim;
+}
+
 static void conv_plan(nn_build *b, const nn_node *node)
 {
     nn_pass pass = nn_build_is_training(b) ? NN_PASS_TRAIN : NN_PASS_INFER;
     nn_conv_spec s = conv_spec(b, node, pass);
-    const nn_node *reader = nn_build_sole_reader(b, node->out[0]);
+    nn_fused f = nn_fuse_find(b, node, true);
+    const nn_layout *plain = conv_plain_weight(b, &s);
+    nn_prim *prim = NULL;
+    nn_slot y = -1, weights = -1, bias = -1;
 
-    s.relu = reader != NULL && strcmp(reader->op, "Relu") == 0;
-    s.f32_dst = nn_build_is_output(b, s.relu ? reader->out[0] : node->out[0]);
-    nn_slot x = nn_build_value(b, node->in[0]);
-    nn_prim *prim = nn_dnnl_conv(nn_build_dnnl(b), &s, pass, NULL, NULL);
-    nn_slot src = nn_build_in_layout(b, x, nn_prim_layout(prim, NN_SRC));
-    nn_slot weights = nn_build_param(b, node->in[1], conv_plain_weight(b, &s),
-                                     nn_prim_layout(prim, NN_WEIGHTS));
-    nn_slot y = nn_build_slot(b, nn_prim_layout(prim, NN_DST));
-    nn_slot bias = -1;
-    if (s.bias) {
-        const nn_layout *plain = nn_layout_plain(nn_build_dnnl(b), 1, &s.dst[1]);
-        bias = nn_build_param(b, node->in[2], plain, plain);
+    s.bias |= f.norm != NULL;
+    s.relu = f.relu != NULL;
+    s.f32_dst = nn_build_is_output(b, f.last);
+    if (f.add != NULL && (prim = conv_onto(b, s, &f, node, &y)) == NULL) {
+        f = nn_fuse_find(b, node, false);
+        s.relu = f.relu != NULL;
+        s.f32_dst = nn_build_is_output(b, f.last);
     }
+    prim = prim != NULL ? prim : nn_dnnl_conv(nn_build_dnnl(b), &s, pass, NULL, NULL);
+    nn_slot src = nn_build_in_layout(b, nn_build_value(b, node->in[0]),
+                                     nn_prim_layout(prim, NN_SRC));
+    if (f.norm != NULL) {
+        nn_fuse_fold(b, &f, node, plain, &weights, &bias);
+        weights = nn_build_in_layout(b, weights, nn_prim_layout(prim, NN_WEIGHTS));
+    } else {
+        weights = nn_build_param(b, node->in[1], plain, nn_prim_layout(prim, NN_WEIGHTS));
+    }
+    if (s.bias && f.norm == NULL) {
+        const nn_layout *channels = nn_layout_plain(nn_build_dnnl(b), 1, &s.dst[1]);
+        bias = nn_build_param(b, node->in[2], channels, channels);
+    }
+    y = y >= 0 ? y : nn_build_slot(b, nn_prim_layout(prim, NN_DST));
     nn_build_prim(
         b, prim, (nn_use[]){{NN_SRC, src}, {NN_WEIGHTS, weights}, {NN_BIAS_ARG, bias}, {NN_DST, y}},
         4);
-    nn_build_set_value(b, node->out[0], y);
     *nn_build_memo(b, node) = (nn_memo){prim, {src, weights, -1, -1}};
-    if (s.relu) {
-        nn_build_mark_forward_done(b, reader);
-    }
+    nn_fuse_done(b, &f, node, y);
 }
 
 static void conv_plan_weight_grad(nn_build *b, const nn_node *node)

@@ -386,6 +386,9 @@ static const nn_layout *like(nn_build *b, const nn_layout *l, const nn_layout *o
 
 static void add_plan(nn_build *b, const nn_node *node)
 {
+    if (nn_build_is_forward_done(b, node)) {
+        return;
+    }
     nn_value left = node->in[0], right = node->in[1];
     nn_shape out, dims;
 

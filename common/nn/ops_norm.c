@@ -85,6 +85,9 @@ static nn_slot batch_norm_input(nn_build *b, const nn_node *node)
 
 static void batch_norm_plan(nn_build *b, const nn_node *node)
 {
+    if (nn_build_is_forward_done(b, node)) {
+        return;
+    }
     nn_dnnl *d = nn_build_dnnl(b);
     bool train = nn_build_is_training(b);
     nn_shape dims;

@@ -109,6 +109,11 @@ void nn_steps_pin(nn_steps *s, nn_slot slot)
     slot_at(s, slot_at(s, slot)->root)->pinned = true;
 }
 
+bool nn_steps_is_pinned(const nn_steps *s, nn_slot slot)
+{
+    return slot_at(s, slot_at(s, slot)->root)->pinned;
+}
+
 const nn_layout *nn_steps_layout(const nn_steps *s, nn_slot slot)
 {
     return slot_at(s, slot)->layout;

@@ -34,6 +34,7 @@ nn_slot nn_steps_slot(nn_steps *s, const nn_layout *l, nn_home home, int64_t off
 nn_slot nn_steps_view(nn_steps *s, nn_slot slot, const nn_layout *l);
 /* Lives as long as the list: inputs, outputs, targets. */
 void nn_steps_pin(nn_steps *s, nn_slot slot);
+bool nn_steps_is_pinned(const nn_steps *s, nn_slot slot);
 const nn_layout *nn_steps_layout(const nn_steps *s, nn_slot slot);
 /* The slot that slot is a view of, or itself. */
 nn_slot nn_steps_root(const nn_steps *s, nn_slot slot);
