@@ -270,6 +270,18 @@ static nn_function function_of(const nn_node *node)
     return strcmp(node->op, "Relu") == 0 ? NN_RELU : NN_SIGMOID;
 }
 
+/* Whether y may be written over x: nobody else needs x, in training not even the
+ * reverse step of the node that made it. */
+static bool may_be_in_place(nn_build *b, const nn_node *node, nn_slot x)
+{
+    const nn_node *producer = nn_build_producer(b, node->in[0]);
+    bool is_kept = nn_build_is_training(b) &&
+                   (producer == NULL || strcmp(producer->op, "Add") != 0);
+
+    return !is_kept && nn_build_sole_reader(b, node->in[0]) == node &&
+           nn_build_may_overwrite(b, x, node, node);
+}
+
 static void map_plan(nn_build *b, const nn_node *node)
 {
     nn_slot x = nn_build_value(b, node->in[0]);
@@ -279,7 +291,7 @@ static void map_plan(nn_build *b, const nn_node *node)
         return;
     }
     const nn_layout *l = nn_build_layout(b, x);
-    nn_slot y = nn_build_slot(b, l);
+    nn_slot y = may_be_in_place(b, node, x) ? x : nn_build_slot(b, l);
     nn_build_prim(b, nn_dnnl_map(nn_build_dnnl(b), function_of(node), NN_PASS_TRAIN, l, NULL),
                   (nn_use[]){{NN_SRC, x}, {NN_DST, y}}, 2);
     nn_build_set_value(b, node->out[0], y);
