@@ -71,7 +71,9 @@ static const fl_program program = {
 /*
  * OpenMP and OpenBLAS read their settings when they are loaded, before main:
  * waiting threads must sleep, or more threads than cores collapse by 20 to 100
- * times, and OpenBLAS must not start a thread a core beside them.  So the
+ * times; but not in the few microseconds between two steps of a network, so they
+ * look again some 2000 times first.  OpenBLAS must not start a thread a core
+ * beside them.  So the
  * program starts itself again, once, with what is not set yet.
  */
 static void set_thread_environment(char **argv)
@@ -80,6 +82,7 @@ static void set_thread_environment(char **argv)
         const char *name, *value;
     } wanted[] = {
         {"OMP_WAIT_POLICY", "passive"},
+        {"GOMP_SPINCOUNT", "2000"},
         {"OPENBLAS_NUM_THREADS", "1"},
     };
     int n_set = 0;
