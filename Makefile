@@ -244,7 +244,7 @@ long_tests := $(foreach f,$(FOLDERS) $(PROGRAMS),$(long_$(f))) $(e2e_long) \
 built = $(filter $(BUILD)/%,$(1))
 
 .PHONY: check check-unit check-long tests
-tests: $(call built,$(unit_tests) $(end_tests)) ; @:
+tests: $(call built,$(unit_tests) $(end_tests)) benches ; @:
 
 check: deps-check
 	$(Q)$(submake) all tests
@@ -286,7 +286,8 @@ $(bench_programs): $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(bench_
 	$(link)
 join_json = { echo '['; cat $(1) /dev/null | sed '$$!s/$$/,/'; echo ']'; }
 
-.PHONY: bench
+.PHONY: bench benches
+benches: $(bench_programs)
 bench: deps-bench
 	$(Q)$(submake) all $(bench_programs)
 	$(Q)rm -rf out/bench.d && mkdir -p out/bench.d

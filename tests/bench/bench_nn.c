@@ -4,7 +4,8 @@
  * For every row, ours and the peer's variants train the same network on the same
  * batch with the same optimiser, each in a fresh process; their rounds are
  * interleaved, the figures are medians.  The peer is the fastest of its variants:
- * plain, channels_last with AVX-512 switched on in its own kernels, and jit;
+ * plain, channels_last with AVX-512 switched on in its own kernels, and jit; a row
+ * in bf16 has a second line against the fastest of those under autocast;
  * without python3-torch its columns stay empty.  share_of_peak: multiplications
  * and additions of the plain algorithms per second, over those of oneDNN's direct
  * convolution on a layer of 256 channels with as many threads (Winograd does
@@ -31,7 +32,7 @@
 #include "bench/racer.h"
 #include "bench/trainer.h"
 
-enum { MAX_VARIANTS = 3, MAX_THREADS = 2, N_STARTS = 7 };
+enum { MAX_VARIANTS = 5, MAX_THREADS = 2, N_STARTS = 7 };
 /* A variant of the peer that much slower than its fastest is not raced on. */
 static const double hopeless = 1.3;
 
@@ -219,7 +220,8 @@ static bool start_ours(racer *r, const bench *b, const trainer_row *row, int thr
                        const char *batch)
 {
     char number[8], n_threads[8];
-    const char *env[] = {"OMP_WAIT_POLICY=passive", "OPENBLAS_NUM_THREADS=1", NULL};
+    const char *env[] = {"OMP_WAIT_POLICY=passive", "GOMP_SPINCOUNT=2000", "OPENBLAS_NUM_THREADS=1",
+                         NULL};  // as the client has them
 
     snprintf(number, sizeof number, "%d", (int)(row - rows));
     snprintf(n_threads, sizeof n_threads, "%d", threads);
@@ -229,14 +231,17 @@ static bool start_ours(racer *r, const bench *b, const trainer_row *row, int thr
 
 typedef struct {
     const char *mode, *text;
-    bool avx512;  // where there is: in PyTorch's own kernels, which use AVX2 unless told,
-                  // and in its BLAS, which takes a CPU it does not know for an old one
+    nn_precision precision;  // NN_BF16: under autocast
+    bool avx512;             // where there is: in PyTorch's own kernels, which use AVX2 unless
+                             // told, and in its BLAS, which takes an unknown CPU for an old one
 } variant;
 
 static const variant variants[MAX_VARIANTS] = {
-    {"plain", "plain", false},
-    {"channels_last", "channels_last, AVX-512", true},
-    {"jit", "jit, AVX-512", true},
+    {"plain", "plain", NN_FP32, false},
+    {"channels_last", "channels_last, AVX-512", NN_FP32, true},
+    {"jit", "jit, AVX-512", NN_FP32, true},
+    {"plain", "autocast", NN_BF16, true},
+    {"channels_last", "autocast, channels_last, AVX-512", NN_BF16, true},
 };
 
 static bool start_peer(racer *r, const bench *b, const trainer_row *row, const variant *v,
@@ -254,7 +259,7 @@ static bool start_peer(racer *r, const bench *b, const trainer_row *row, const v
     }
     return racer_start(r,
                        (const char *[]){b->python, "tests/bench/peer_torch.py", row->peer,
-                                        precision_name(row->precision), v->mode, n_threads, batch,
+                                        precision_name(v->precision), v->mode, n_threads, batch,
                                         dims[0], dims[1], dims[2], dims[3], outputs, NULL},
                        (const char *[]){omp, blas, v->avx512 ? "ATEN_CPU_CAPABILITY=avx512" : NULL,
                                         b->has_avx512 ? "OPENBLAS_CORETYPE=SkylakeX" : NULL, NULL});
@@ -263,10 +268,9 @@ static bool start_peer(racer *r, const bench *b, const trainer_row *row, const v
 /* Which of the peer's variants make sense for a row. */
 static bool is_raced(const trainer_row *row, const variant *v)
 {
-    bool is_jit = strcmp(v->mode, "jit") == 0, is_last = strcmp(v->mode, "channels_last") == 0;
+    bool is_last = strcmp(v->mode, "channels_last") == 0;
 
-    return !(is_jit && row->precision == NN_BF16) &&  // tracing keeps no autocast
-           !(is_last && row->input.rank == 2);
+    return v->precision <= row->precision && !(is_last && row->input.rank == 2);
 }
 
 static void report(const bench *b, const trainer_row *row, int threads, const racer *ours,
@@ -301,8 +305,7 @@ static void report(const bench *b, const trainer_row *row, int threads, const ra
             row->name, threads, precision_name(row->precision), rate, row->unit);
     char name[RACER_TEXT + 64] = "";
     if (peer != NULL) {
-        snprintf(name, sizeof name, "%s, %s%s", peer->who,
-                 row->precision == NN_BF16 ? "autocast, " : "", v->text);
+        snprintf(name, sizeof name, "%s, %s", peer->who, v->text);
     }
     print_peer(b->out, peer_rate, peer != NULL ? name : NULL, rate / peer_rate, ours->peak_mb,
                peer != NULL ? peer->peak_mb : 0);
@@ -332,12 +335,13 @@ static void start_peers(racer *peers, bench *b, const trainer_row *row, int thre
     }
 }
 
-static int fastest(const racer *peers)
+/* The fastest variant of a precision, or -1. */
+static int fastest(const racer *peers, nn_precision precision)
 {
     int best = -1;
 
     for (int i = 0; i < MAX_VARIANTS; i++) {
-        if (peers[i].n_rounds > 0 &&
+        if (variants[i].precision == precision && peers[i].n_rounds > 0 &&
             (best < 0 || racer_median(&peers[i]) < racer_median(&peers[best]))) {
             best = i;
         }
@@ -347,9 +351,8 @@ static int fastest(const racer *peers)
 
 static void drop_hopeless(racer *peers)
 {
-    int best = fastest(peers);
-
     for (int i = 0; i < MAX_VARIANTS; i++) {
+        int best = fastest(peers, variants[i].precision);
         if (peers[i].pid != 0 && racer_median(&peers[i]) > hopeless * racer_median(&peers[best])) {
             racer_end(&peers[i]);
         }
@@ -383,9 +386,13 @@ static void race(bench *b, const trainer_row *row, int threads, const char *batc
     for (int i = 0; i < MAX_VARIANTS; i++) {
         racer_end(&peers[i]);
     }
-    int best = fastest(peers);
-    report(b, row, threads, &ours, best < 0 ? NULL : &peers[best],
-           best < 0 ? NULL : &variants[best]);
+    for (nn_precision p = NN_FP32; p <= row->precision; p++) {
+        int best = fastest(peers, p);
+        if (best >= 0 || p == NN_FP32) {
+            report(b, row, threads, &ours, best < 0 ? NULL : &peers[best],
+                   best < 0 ? NULL : &variants[best]);
+        }
+    }
 }
 
 /* ------------------------------------------------------------------- the bench */

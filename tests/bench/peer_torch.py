@@ -200,7 +200,7 @@ def main():
         loss.backward()
         optimizer.step()
 
-    for _ in range(2 if variant != "jit" else 4):  # jit specialises in its first runs
+    for _ in range(1 if variant != "jit" else 3):  # jit specialises in its first runs
         step()
     start = time.perf_counter()
     step()
