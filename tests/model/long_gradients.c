@@ -5,37 +5,43 @@
 
 #include "gradients.h"
 
+/* fp32 with Winograd's convolutions, and normalisations over as few as 16 numbers,
+ * which divide by a small deviation. */
+static const double tolerance = 2e-3;
+
 static const nn_shape image16 = {4, {NN_BATCH, 1, 16, 16}}, image63 = {4, {NN_BATCH, 1, 63, 64}};
 
 static void alexnet(void **state)
 {
     (void)state;
-    gradients_check("{name: alexnet, fc: 8}", image63);
+    gradients_check("{name: alexnet, fc: 8}", image63, tolerance);
 }
 
 static void vgg16_without_normalisation(void **state)
 {
     (void)state;
-    gradients_check("{name: vgg16, base: 8, fc: 8}", image63);
+    gradients_check("{name: vgg16, base: 8, fc: 8}", image63, tolerance);
 }
 
 static void deeper_residual_networks(void **state)
 {
     (void)state;
-    gradients_check("{name: resnet34, base: 4}", image16);
-    gradients_check("{name: resnet50, base: 4}", image16);
+    gradients_check("{name: resnet34, base: 4}", image16, tolerance);
+    gradients_check("{name: resnet50, base: 4}", image16, tolerance);
 }
 
+/* Among its hundred thousand ReLUs some are so near to 0 that fp32 puts them on the
+ * other side; one in inception4d moves all gradients in front of it by 2 %. */
 static void googlenet(void **state)
 {
     (void)state;
-    gradients_check("googlenet", image16);
+    gradients_check("googlenet", image16, 0.05);
 }
 
 static void densenet121(void **state)
 {
     (void)state;
-    gradients_check("{name: densenet121, base: 8}", image16);
+    gradients_check("{name: densenet121, base: 8}", image16, tolerance);
 }
 
 int main(void)
