@@ -9,11 +9,13 @@
 #include <string.h>
 
 #include "client/tools.h"
+#include "data/sheet.h"
 #include "job/job.h"
 
 static struct {
     const char *job;
     tool_naming naming;
+    const char *sheet;
     bool json;
 } options;
 
@@ -27,6 +29,9 @@ const fl_opt *client_check_data_options(void)
         {.name = "classes", .kind = FL_OPT_TEXT, .arg = "A,B",
          .help = "of a bare .npz, in code order",
          .out = &options.naming.classes},
+        {.name = "sheet", .kind = FL_OPT_TEXT, .arg = "OUT.png",
+         .help = "write a contact sheet: images of every split and class",
+         .out = &options.sheet},
         {.name = "json", .kind = FL_OPT_FLAG, .help = "print JSON",
          .out = &options.json},
         {0},
@@ -194,6 +199,9 @@ static fl_status check(const char *path, fl_err *err)
         return st;
     }
     bool fits = mismatch.status == FL_OK;
+    if (set != NULL && options.sheet != NULL) {
+        st = data_sheet_write(set, options.sheet, err);
+    }
     if (set != NULL) {
         json_t *facts = facts_of(set, fits ? NULL : mismatch.text);
         if (options.json) {
@@ -204,6 +212,9 @@ static fl_status check(const char *path, fl_err *err)
         json_decref(facts);
     }
     data_set_destroy(&set);
+    if (st != FL_OK) {
+        return st;
+    }
     if (!fits) {
         // A job that does not fit is an answer, not a wrong command line.
         return fl_fail(err, FL_ECONFLICT, "the data do not fit %s: %s",
