@@ -19,6 +19,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "fed/secret.h"
 
 enum { MAX_THREADS = 256 };
 
@@ -299,6 +300,14 @@ fl_status home_lock(home *h, fl_err *err)
     }
     h->lock_fd = fd;
     return FL_OK;
+}
+
+fl_status home_patient_secret(uint8_t out[static FED_KEY_BYTES], const home *h, fl_err *err)
+{
+    char *path = home_path(h, "keys/patients.key");
+    fl_status st = fed_secret_open(out, path, err);
+    free(path);
+    return st;
 }
 
 // ----------------------------------------------------------------- enrolment

@@ -5,7 +5,8 @@
  *     policy.yaml       what this hospital allows            (policy.h)
  *     approved.jsonl    jobs that a person approved          (policy.h)
  *     pending/          jobs that wait for a person          (policy.h)
- *     keys/             own keys, 0600; invitation.yaml until enrolled
+ *     keys/             own keys, 0600; invitation.yaml until enrolled; patients.key, the
+ *                       secret by which patients get their pseudonyms
  *     outbox/           contributions until committed        (outbox.h)
  *     receipts.jsonl    every message that left              (outbox.h)
  *     runs/R/           what the hospital keeps of a run     (keep.h)
@@ -61,6 +62,9 @@ fl_status home_lock(home *h, fl_err *err);
 bool home_invitation(const home *h, fed_invitation *out, fl_err *err);
 /* The coordinator knows our keys: forgets the one-time key. */
 fl_status home_enrolled(const home *h, fl_err *err);
+
+/* The secret of keys/patients.key, which is made when it is not there. */
+fl_status home_patient_secret(uint8_t out[static FED_KEY_BYTES], const home *h, fl_err *err);
 
 /* DIR/NAME; caller's. */
 char *home_path(const home *h, const char *name);

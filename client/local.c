@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "client/drift.h"
+#include "fed/secret.h"
 #include "nn/params.h"
 
 // ------------------------------------------------------------- job and model
@@ -61,7 +62,12 @@ fl_status local_load(local *l, const home *h, fl_err *err)
         return FL_OK;
     }
     data_set *set = NULL;
-    fl_status st = data_set_open(&set, h->data, &l->job.data, err);
+    uint8_t secret[DATA_SECRET_BYTES];
+    fl_status st = home_patient_secret(secret, h, err);
+    if (st == FL_OK) {
+        st = data_set_open_as(&set, h->data, &l->job.data, secret, err);
+    }
+    fed_wipe(secret, sizeof secret);
     if (st != FL_OK) {
         return st;
     }

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/sys.h"
 #include "data/set.h"
 
@@ -371,7 +372,45 @@ static void guess_attributes(data_set *s)
     free(texts);
 }
 
+/* What a patient is called from here on. */
+static const char *pseudonym(data_set *s, const data_entry *e, const uint8_t *secret)
+{
+    uint8_t digest[FL_DIGEST_BYTES];
+    char text[64];
+    fl_blake2b hash;
+
+    if (secret == NULL) {
+        snprintf(text, sizeof text, "patient-%lld", (long long)e->patient_no + 1);
+        return fl_arena_strdup(s->arena, text);
+    }
+    fl_blake2b_init(&hash, "patient");
+    fl_blake2b_add(&hash, secret, DATA_SECRET_BYTES);
+    fl_blake2b_add(&hash, e->patient, strlen(e->patient));
+    fl_blake2b_done(&hash, digest);
+    fl_hex(text, digest, 8);
+    return fl_arena_strdup(s->arena, text);
+}
+
+static void hide_patients(data_set *s, const uint8_t *secret)
+{
+    const char **name = fl_xcalloc((size_t)s->n_patients, sizeof *name);
+    for (size_t i = 0; i < s->n; i++) {
+        data_entry *e = &s->entries[i];
+        if (name[e->patient_no] == NULL) {
+            name[e->patient_no] = pseudonym(s, e, secret);
+        }
+        e->patient = name[e->patient_no];
+    }
+    free(name);
+}
+
 fl_status data_set_open(data_set **out, const char *path, const data_spec *expect, fl_err *err)
+{
+    return data_set_open_as(out, path, expect, NULL, err);
+}
+
+fl_status data_set_open_as(data_set **out, const char *path, const data_spec *expect,
+                           const uint8_t *secret, fl_err *err)
 {
     nesting at = {0, 0};
     fl_status st = load(out, path, expect, &at, err);
@@ -385,6 +424,7 @@ fl_status data_set_open(data_set **out, const char *path, const data_spec *expec
     if (expect == NULL) {
         guess_attributes(*out);
     }
+    hide_patients(*out, secret);
     index_splits(*out);
     if ((st = data_later_open(*out, path, err)) != FL_OK) {
         data_set_destroy(out);

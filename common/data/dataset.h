@@ -35,7 +35,7 @@ typedef struct data_set data_set;
 
 typedef struct {
     const char *case_id;  // borrowed from the set; stays in the hospital
-    const char *patient;  // likewise
+    const char *patient;  // likewise; never as the hospital writes it: see data_set_open_as
     int64_t patient_no;   // 0-based number of the patient within the set
     data_split split;
     int code;             // classify: class code; -1 unlabelled
@@ -53,6 +53,15 @@ typedef struct {
  * normal, opacity; this data set has normal, nodule").
  */
 fl_status data_set_open(data_set **out, const char *path, const data_spec *expect, fl_err *err);
+/*
+ * As data_set_open, with the hospital's secret for patients.  Splits are made by the names
+ * in the files; behind the opening a patient is 16 hexadecimal digits, BLAKE2b of
+ * secret and name, the same in every run and data set of the hospital, or, without a
+ * secret, a number in the order of the files ("patient-17").
+ */
+enum { DATA_SECRET_BYTES = 32 };
+fl_status data_set_open_as(data_set **out, const char *path, const data_spec *expect,
+                           const uint8_t *secret, fl_err *err);
 void data_set_destroy(data_set **s);
 
 /*

@@ -216,7 +216,7 @@ static void a_union_of_tables_is_standardised_as_one(void **state)
     check_int(data_set_n(s), 4);
     check_int(data_set_n_split(s, DATA_TRAIN), 3);
     check_str(data_set_case(s, 0).case_id, "0/c1");
-    check_str(data_set_case(s, 2).patient, "1/p1");  // another person
+    check_str(data_set_case(s, 2).case_id, "1/c1");  // another person
     check_int(data_set_case(s, 2).patient_no, 2);
     const double mean = 13.0 / 3;
     const double sd = sqrt((pow(1 - mean, 2) + pow(5 - mean, 2) + pow(7 - mean, 2)) / 2);
@@ -315,6 +315,36 @@ static void unions_that_do_not_fit_are_refused(void **state)
     check_rmdir(&dir);
 }
 
+/* The case's own name, the hospital's secret and the place in the file: what patients are called. */
+static void patients_are_called_by_pseudonyms(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    const uint8_t secret[DATA_SECRET_BYTES] = {1, 2, 3};
+    const uint8_t another[DATA_SECRET_BYTES] = {1, 2, 4};
+    char *dir = check_tmpdir();
+    char first[64];
+    data_set *s;
+
+    fixture_images(dir, 8, "task: classify\nclasses: {no: 0, yes: 1}\n");
+    check_ok(data_set_open(&s, dir, NULL, &err), err);
+    check_str(data_set_case(s, 0).patient, "patient-1");
+    check_str(data_set_case(s, 7).patient, "patient-4");
+    data_set_destroy(&s);
+
+    check_ok(data_set_open_as(&s, dir, NULL, secret, &err), err);
+    snprintf(first, sizeof first, "%s", data_set_case(s, 0).patient);
+    /* hashlib.blake2b(bytes([1, 2, 3] + [0] * 29) + b"p0", key=b"patient" + bytes(9), digest_size=32) */
+    check_str(first, "0e362ee8067ccb5a");
+    check_str(data_set_case(s, 1).patient, first);  // the same patient
+    check(strcmp(data_set_case(s, 2).patient, first) != 0);
+    data_set_destroy(&s);
+    check_ok(data_set_open_as(&s, dir, NULL, another, &err), err);
+    check(strcmp(data_set_case(s, 0).patient, first) != 0);
+    data_set_destroy(&s);
+    check_rmdir(&dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +358,7 @@ int main(void)
         cmocka_unit_test(a_union_of_one_keeps_its_names_and_may_be_shifted),
         cmocka_unit_test(members_of_a_union_may_know_other_codes),
         cmocka_unit_test(unions_that_do_not_fit_are_refused),
+        cmocka_unit_test(patients_are_called_by_pseudonyms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -151,7 +151,7 @@ static void predictions_are_written_for_the_owner_only(void **state)
     toy_file(dir, "t.csv",
              "id,who,split,x,label,sex,note\n"
              "c1,p1,test,0.5,1,F,\"a, b\"\n"
-             "c2,\"p \"\"2\"\"\",test,-3,,M,-\n"
+             "\"c \"\"2\"\"\",p2,test,-3,,M,-\n"
              "c3,p3,train,1,0,F,x\n");
     toy_file(dir, "dataset.yaml",
              "task: classify\nclasses: {no: 0, yes: 1}\npositive: yes\n"
@@ -183,7 +183,8 @@ static void predictions_are_written_for_the_owner_only(void **state)
     check_str(t.cell[0][2], "1");
     check_str(t.cell[0][5], "F");
     check_str(t.cell[0][6], "a, b");
-    check_str(t.cell[1][1], "p \"2\"");
+    check_str(t.cell[1][0], "c \"2\"");
+    check_str(t.cell[1][1], "patient-2");  // p2 is the hospital's own word
     check_str(t.cell[1][2], "-1");
     for (size_t i = 0; i < 2; i++) {
         check(strtod(t.cell[i][3], NULL) == s.score[2 * i]);
