@@ -28,7 +28,7 @@ static void an_archive_is_a_data_set(void **state)
     data_set_batch(s, &last, 1, x);
     check_near(x[3], (16 * 7 + 3) / 255.0f, 0);
     check_str(data_set_case(s, last).case_id, "val-1");
-    check_str(data_set_case(s, last).patient, "val-1");
+    check_int(data_set_case(s, last).patient_no, last);  // its own
     check_int(data_set_case(s, last).code, 1);
     data_set_destroy(&s);
     free(path);
@@ -112,7 +112,7 @@ static void rows_deal_an_archive_out(void **state)
     check_int(data_set_n_split(s, DATA_TRAIN), 2);
     check_int(data_set_n_split(s, DATA_TEST), 1);
     check_str(data_set_case(s, 0).case_id, "train-5");
-    check_str(data_set_case(s, 1).patient, "p2");
+    check_str(data_set_case(s, 1).patient, "patient-2");
     check_int(data_set_case(s, 2).patient_no, 1);
     check_int(data_set_case(s, 2).code, -1);
     check_str(data_set_case(s, 0).attributes[0], "F");
