@@ -364,3 +364,70 @@ void report_chart_histogram(fl_buf *out, const json_t *report, const json_t *sit
     fl_buf_clear(&script);
     fl_buf_clear(&title);
 }
+
+/* ------------------------------------------------- calibration and decisions */
+
+/* A row a point, the keys in columns; what is not there is NaN. */
+static void add_table(fl_buf *script, const json_t *list, const char *const *keys)
+{
+    size_t i;
+    const json_t *point;
+    fl_buf_puts(script, "$d << E\n");
+    json_array_foreach(list, i, point) {
+        for (size_t k = 0; keys[k] != NULL; k++) {
+            add_number(script, fl_json_get_number(point, keys[k]));
+        }
+        fl_buf_puts(script, "\n");
+    }
+    fl_buf_puts(script, "E\n");
+}
+
+void report_chart_calibration(fl_buf *out, const json_t *site, int id)
+{
+    static const char *const keys[] = {"predicted", "observed", "ci_low", "ci_high", NULL};
+    fl_buf script = FL_BUF_INIT;
+    begin(&script, 330);
+    add_table(&script, json_object_get(site, "calibration"), keys);
+    fl_buf_puts(&script, "set xrange [0:1]\nset yrange [0:1]\nset xtics 0.2\nset ytics 0.2\n"
+                         "set grid y lt 1 lc rgb '#e6ebee'\nset key left\n"
+                         "set xlabel 'mean score' tc rgb '#55656f'\n"
+                         "set ylabel 'share that is positive' tc rgb '#55656f'\n"
+                         "plot x with lines dt 2 lw 1.2 lc rgb '#6b7780' title 'perfect', "
+                         "$d using 1:2:3:4 with yerrorbars pt 7 ps 0.7 lw 1.6 lc rgb '#0b6477' "
+                         "title 'your test cases'\n");
+    draw(
+        out, &script, id,
+        "Calibration: of the cases with about this score, how many are positive. The dashed "
+        "line is perfect; bars are 95 % intervals; bins are joined until none holds few patients.");
+    fl_buf_clear(&script);
+}
+
+void report_chart_decision(fl_buf *out, const json_t *site, int id)
+{
+    static const char *const keys[] = {"threshold", "net_benefit", "treat_all", NULL};
+    const json_t *list = json_object_get(site, "decision"), *point;
+    double most = 0;
+    size_t i;
+    json_array_foreach(list, i, point) {
+        most = fmax(most, fmax(fl_json_get_number(point, "net_benefit"),
+                               fl_json_get_number(point, "treat_all")));
+    }
+    fl_buf script = FL_BUF_INIT;
+    begin(&script, 330);
+    add_table(&script, list, keys);
+    fl_buf_printf(&script,
+                  "set xrange [0:1]\nset xtics 0.2\nset yrange [%.4g:%.4g]\n"
+                  "set grid y lt 1 lc rgb '#e6ebee'\nset format y '%%.2f'\n"
+                  "set xlabel 'threshold' tc rgb '#55656f'\n"
+                  "set ylabel 'net benefit' tc rgb '#55656f'\n",
+                  -0.3 * fmax(most, 0.05), 1.15 * fmax(most, 0.05));
+    fl_buf_puts(&script, "plot 0 with lines lw 1.4 lc rgb '#6b7780' title 'act on none', "
+                         "$d using 1:3 with lines dt 2 lw 1.6 lc rgb '#c0661a' title 'on all', "
+                         "$d using 1:2 with linespoints pt 7 ps 0.5 lw 2 lc rgb '#0b6477' "
+                         "title 'on the score'\n");
+    draw(out, &script, id,
+         "Net benefit: what acting on scores above a threshold is worth in true positives a "
+         "case, false alarms taken off at the threshold's odds. The highest line is the best "
+         "thing to do.");
+    fl_buf_clear(&script);
+}

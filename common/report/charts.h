@@ -25,5 +25,9 @@ void report_chart_forest(fl_buf *out, const json_t *report, const char *metric,
 bool report_chart_curves(fl_buf *out, const json_t *report, int id);
 /* A hospital's test scores, negatives and positives, and the threshold. */
 void report_chart_histogram(fl_buf *out, const json_t *report, const json_t *site, int id);
+/* The share of positives against the mean score, in the site's joined bins. */
+void report_chart_calibration(fl_buf *out, const json_t *site, int id);
+/* Net benefit against the threshold, of acting on the scores, on all, on none. */
+void report_chart_decision(fl_buf *out, const json_t *site, int id);
 
 #endif

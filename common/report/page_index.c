@@ -507,6 +507,59 @@ static void add_rounds(fl_buf *out, const json_t *report)
 
 /* ------------------------------------------------------ fairness, security */
 
+/* Random effects: the mean of hospitals, and where a new one's value would be. */
+static void add_summary_of(fl_buf *out, const char *name, const json_t *summary, bool difference)
+{
+    const double says_nothing = 0.5;  // of a share: a prediction interval this wide
+    char text[REPORT_NUMBER_BYTES];
+    double low = fl_json_get_number(summary, "prediction_low");
+    double high = fl_json_get_number(summary, "prediction_high");
+    json_t *mean = json_pack("{s:O, s:O, s:O}", "value", json_object_get(summary, "mean"), "ci_low",
+                             json_object_get(summary, "ci_low"), "ci_high",
+                             json_object_get(summary, "ci_high"));
+    report_html(out,
+                "<li>%s%s, mean over %lld hospitals: ", difference ? "benefit of joining, " : "",
+                name, (long long)fl_json_get_int(summary, "n_sites", 0));
+    report_html_number(out, report_figure_text(text, mean, 2, difference));
+    json_decref(mean);
+    if (isnan(low) || high - low > says_nothing) {
+        fl_buf_puts(out, "; too few hospitals to say what a new one would see");
+    } else {
+        char from[REPORT_NUMBER_BYTES], to[REPORT_NUMBER_BYTES];
+        report_html(out, "; at a new hospital like these, between %s and %s",
+                    report_number(from, low, 2), report_number(to, high, 2));
+    }
+    fl_buf_puts(out, ".</li>\n");
+}
+
+static void add_new_hospital(fl_buf *out, const json_t *report)
+{
+    const json_t *pooled = json_object_get(report, "pooled");
+    const json_t *across = json_object_get(pooled, "across_sites");
+    const json_t *benefit = json_object_get(pooled, "benefit_across_sites");
+    const char *metric = report_main_metric(report);
+    if (json_object_get(across, metric) == NULL && json_object_get(benefit, metric) == NULL) {
+        return;
+    }
+    fl_buf_puts(out, "<h3>What another hospital may expect</h3>\n<ul>\n");
+    if (json_object_get(across, metric) != NULL) {
+        add_summary_of(out, report_metric_label(metric), json_object_get(across, metric), false);
+    }
+    if (json_object_get(benefit, metric) != NULL) {
+        add_summary_of(out, report_metric_label(metric), json_object_get(benefit, metric), true);
+    }
+    fl_buf_puts(out, "</ul>\n<p class=\"note\">Random effects (REML, Hartung-Knapp); the range for "
+                     "a new hospital is a 95 % prediction interval. Hospitals without a standard "
+                     "error are left out: ");
+    size_t i;
+    const json_t *name;
+    const json_t *left_out = json_object_get(json_object_get(across, metric), "left_out");
+    json_array_foreach(left_out, i, name) {
+        report_html(out, "%s%s", i > 0 ? ", " : "", json_string_value(name));
+    }
+    fl_buf_puts(out, json_array_size(left_out) > 0 ? ".</p>\n" : "none.</p>\n");
+}
+
 static void add_fairness(fl_buf *out, const json_t *report)
 {
     const json_t *f = json_object_get(report, "fairness");
@@ -533,6 +586,7 @@ static void add_fairness(fl_buf *out, const json_t *report)
         fl_buf_clear(&what);
     }
     fl_buf_puts(out, "</dl>\n");
+    add_new_hospital(out, report);
     report_html_section_end(out);
 }
 

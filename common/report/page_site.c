@@ -18,6 +18,7 @@
 #include "report/parts.h"
 #include "report/read.h"
 #include "report/report.h"
+#include "report/site_parts.h"
 
 static const double poor_calibration = 0.05;  // ECE surely above: said in the verdict
 
@@ -110,6 +111,16 @@ static void calibration_sentence(fl_buf *out, const json_t *report, const json_t
     }
 }
 
+/* Differences between groups that more than chance explains. */
+static void flags_sentence(fl_buf *out, const json_t *site)
+{
+    fl_buf flags = FL_BUF_INIT;
+    if (report_site_flags(&flags, site) > 0) {
+        fl_buf_printf(out, "<p>The model does not serve all groups alike: %s.</p>\n", flags.data);
+    }
+    fl_buf_clear(&flags);
+}
+
 /* "sex F, age 0-40": shown groups without an interval, and suppressed ones. */
 static void unknown_groups_sentence(fl_buf *out, const json_t *site, const char *metric)
 {
@@ -176,6 +187,7 @@ static void add_verdict(fl_buf *out, const json_t *report, const json_t *site, c
     lead_sentence(out, report, site, metric);
     both_models_sentence(out, report, site, metric);
     calibration_sentence(out, report, site);
+    flags_sentence(out, site);
     unknown_groups_sentence(out, site, metric);
     place_sentence(out, report, site, metric);
     absences_sentence(out, report, report_site_name(site));
@@ -185,400 +197,7 @@ static void add_verdict(fl_buf *out, const json_t *report, const json_t *site, c
     report_html_section_end(out);
 }
 
-/* --------------------------------------------------------- flow and table 1 */
-
-static void flow_box(fl_buf *out, const char *kind, const json_t *object, const char *key,
-                     const char *what)
-{
-    int64_t n = fl_json_get_int(object, key, -1);
-    char text[REPORT_NUMBER_BYTES];
-    if (n >= 0) {
-        report_html(out, "<div class=\"%s\"><b>%s</b>%s</div>\n", kind, report_count(text, n),
-                    what);
-    }
-}
-
-static void add_flow(fl_buf *out, const json_t *site)
-{
-    const json_t *flow = json_object_get(site, "flow");
-    const json_t *refused = json_object_get(flow, "refused");
-    const json_t *analysed = json_object_get(flow, "analysed");
-    char text[REPORT_NUMBER_BYTES];
-    if (!json_is_object(flow)) {
-        return;
-    }
-    report_html_section(out, "flow", "Which cases this rests on");
-    fl_buf_puts(out, "<div class=\"flow\">\n");
-    flow_box(out, "", flow, "files", "files found");
-    if (json_object_size(refused) > 0) {
-        fl_buf_puts(out, "<div class=\"out\"><b>refused</b>");
-        const char *reason;
-        json_t *n;
-        report_each_member(refused, reason, n) {
-            report_html(out, "%s %s<br>", report_count(text, json_integer_value(n)), reason);
-        }
-        fl_buf_puts(out, "</div>\n");
-    }
-    flow_box(out, "", flow, "cases", "cases");
-    flow_box(out, "", flow, "patients", "patients");
-    flow_box(out, "", analysed, "train", "cases trained on");
-    flow_box(out, "", analysed, "val", "cases to choose with");
-    flow_box(out, "", analysed, "test", "cases to judge with");
-    fl_buf_puts(out, "</div>\n<dl>\n");
-    report_fact(out, "Reference standard",
-                fl_json_get_string(site, "reference_standard", "not provided"));
-    double prevalence = fl_json_get_number(site, "prevalence");
-    if (!isnan(prevalence)) {
-        snprintf(text, sizeof text, "%.3g %%", 100 * prevalence);
-        report_fact(out, "Prevalence declared by the hospital", text);
-    }
-    fl_buf_puts(out, "</dl>\n");
-    report_html_section_end(out);
-}
-
-static const char *const splits[] = {"train", "val", "test"};
-
-static const json_t *table1_split(const json_t *site, size_t s)
-{
-    return report_at(site, "table1", splits[s], NULL);
-}
-
-static const char hidden_cell[] = "<td class=\"n\"><span class=\"soft\">hidden</span></td>";
-
-/* A cell "12 (3 %)"; null is a number too small to be shown. */
-static void share_cell(fl_buf *out, const json_t *counts, const char *key, int64_t n)
-{
-    char text[REPORT_NUMBER_BYTES];
-    int64_t count = fl_json_get_int(counts, key, -1);
-    if (json_is_null(json_object_get(counts, key))) {
-        fl_buf_puts(out, hidden_cell);
-    } else if (count < 0) {
-        fl_buf_puts(out, "<td class=\"n\"></td>");
-    } else if (n > 0) {
-        report_html(out, "<td class=\"n\">%s <span class=\"soft\">(%d %%)</span></td>",
-                    report_count(text, count), (int)lround(100.0 * (double)count / (double)n));
-    } else {
-        report_html(out, "<td class=\"n\">%s</td>", report_count(text, count));
-    }
-}
-
-static void table1_counts(fl_buf *out, const json_t *site, const char *key, const char *what)
-{
-    report_html(out, "<tr><td>%s</td>", what);
-    for (size_t s = 0; s < 3; s++) {
-        share_cell(out, table1_split(site, s), key, 0);
-    }
-    fl_buf_puts(out, "</tr>\n");
-}
-
-/* A row for every key that some split counts a case of, or hides, in the
- * order of first sight.  group: "classes" or "attributes"; name: NULL, or the
- * member of it that holds the counts. */
-static void table1_shares(fl_buf *out, const json_t *site, const char *group, const char *name)
-{
-    json_t *seen = json_object();
-    for (size_t s = 0; s < 3; s++) {
-        const char *code;
-        json_t *n;
-        report_each_member(report_at(table1_split(site, s), group, name, NULL), code, n) {
-            if (json_is_null(n) || json_integer_value(n) > 0) {
-                json_object_set_new(seen, code, json_null());
-            }
-        }
-    }
-    const char *code;
-    json_t *none;
-    json_object_foreach(seen, code, none) {
-        report_html(out, "<tr><td>%s %s</td>", name != NULL ? name : "", code);
-        for (size_t s = 0; s < 3; s++) {
-            const json_t *split = table1_split(site, s);
-            share_cell(out, report_at(split, group, name, NULL), code,
-                       fl_json_get_int(split, "n", 0));
-        }
-        fl_buf_puts(out, "</tr>\n");
-    }
-    json_decref(seen);
-}
-
-static void table1_summary(fl_buf *out, const json_t *site, const char *attribute)
-{
-    report_html(out, "<tr><td>%s, mean (sd)</td>", attribute);
-    for (size_t s = 0; s < 3; s++) {
-        const json_t *summary = report_at(table1_split(site, s), "attributes", attribute, NULL);
-        char mean[REPORT_NUMBER_BYTES], sd[REPORT_NUMBER_BYTES];
-        if (json_is_null(json_object_get(summary, "n"))) {
-            fl_buf_puts(out, hidden_cell);
-            continue;
-        }
-        report_html(out, "<td class=\"n\">%s <span class=\"soft\">(%s)</span></td>",
-                    report_number(mean, fl_json_get_number(summary, "mean"), 1),
-                    report_number(sd, fl_json_get_number(summary, "sd"), 1));
-    }
-    fl_buf_puts(out, "</tr>\n");
-}
-
-/* One label a case, or several that are each there or not. */
-static void table1_classes(fl_buf *out, const json_t *site)
-{
-    const char *label;
-    json_t *value;
-    bool several = false;
-    report_each_member(report_at(table1_split(site, 0), "classes", NULL), label, value) {
-        if (json_is_object(value)) {
-            table1_shares(out, site, "classes", label);
-            several = true;
-        }
-    }
-    if (!several) {
-        table1_shares(out, site, "classes", NULL);
-    }
-}
-
-static void add_table1(fl_buf *out, const json_t *report, const json_t *site)
-{
-    int64_t min_cell = fl_json_get_int(json_object_get(report, "evaluation"), "min_cell", -1);
-    static const char *const columns[] = {"", "#Training", "#Validation", "#Test", NULL};
-    if (!json_is_object(json_object_get(site, "table1"))) {
-        return;
-    }
-    report_html_section(out, "table1", "Who is in it, by split");
-    report_html_table(out, REPORT_NARROW, columns);
-    table1_counts(out, site, "n", "cases");
-    table1_counts(out, site, "patients", "patients");
-    table1_classes(out, site);
-    const char *attribute;
-    json_t *value;
-    report_each_member(report_at(table1_split(site, 0), "attributes", NULL), attribute, value) {
-        if (json_object_get(value, "mean") != NULL) {
-            table1_summary(out, site, attribute);
-        } else {
-            table1_shares(out, site, "attributes", attribute);
-        }
-    }
-    report_html_table_end(out);
-    if (min_cell > 0) {
-        report_html(out,
-                    "<p class=\"note\">Hidden: fewer than %lld patients, or needed to hide such a "
-                    "number.</p>\n",
-                    (long long)min_cell);
-    }
-    report_html_section_end(out);
-}
-
-/* ----------------------------------------------------------------- figures */
-
-/* Predictive values at the prevalence of the people the model is meant for. */
-static void add_at_prevalence(fl_buf *out, const json_t *report, const json_t *site)
-{
-    static const char *const models[] = {"global", "local"};
-    double prevalence = fl_json_get_number(site, "prevalence");
-    if (isnan(prevalence)) {
-        return;
-    }
-    fl_buf_puts(out, "<ul>\n");
-    for (size_t m = 0; m < 2; m++) {
-        double se = report_value(report_figure(report, site, models[m], "sensitivity"));
-        double sp = report_value(report_figure(report, site, models[m], "specificity"));
-        double called = se * prevalence + (1 - sp) * (1 - prevalence);
-        double refused = sp * (1 - prevalence) + (1 - se) * prevalence;
-        char share[REPORT_NUMBER_BYTES], ppv[REPORT_NUMBER_BYTES], npv[REPORT_NUMBER_BYTES];
-        if (called > 0 && refused > 0) {
-            snprintf(share, sizeof share, "%.3g", 100 * prevalence);
-            report_html(
-                out, "<li>%s model, at the declared prevalence of %s %%: PPV %s, NPV %s.</li>\n",
-                m == 0 ? "Shared" : "Own", share, report_number(ppv, se * prevalence / called, 2),
-                report_number(npv, sp * (1 - prevalence) / refused, 3));
-        }
-    }
-    fl_buf_puts(out, "</ul>\n");
-}
-
-static void add_figures(fl_buf *out, const json_t *report, const json_t *site)
-{
-    static const char *const models[] = {"global", "local", "centralised", "benefit"};
-    static const char *const titles[] = {"Shared model", "Own model", "All data in one place",
-                                         "Benefit of joining"};
-    const char *columns[8] = {"Figure"};
-    bool there[4];
-    size_t n = 1;
-    for (size_t m = 0; m < 4; m++) {
-        there[m] = false;
-        for (size_t k = 0; report_metrics[k] != NULL; k++) {
-            there[m] = there[m] ||
-                       report_figure(report, site, models[m], report_metrics[k]) != NULL;
-        }
-        if (there[m]) {
-            columns[n++] = titles[m];
-        }
-    }
-    // Numbers are set to the right; "#" marks such a column.
-    fl_buf marked[4] = {FL_BUF_INIT, FL_BUF_INIT, FL_BUF_INIT, FL_BUF_INIT};
-    for (size_t c = 1; c < n; c++) {
-        fl_buf_printf(&marked[c - 1], "#%s", columns[c]);
-        columns[c] = marked[c - 1].data;
-    }
-    columns[n++] = "#Cases";
-    columns[n++] = "Interval by";
-    columns[n] = NULL;
-    report_html_section(out, "figures", "How good it is for your patients");
-    report_html_table(out, REPORT_CARDS, columns);
-    for (size_t k = 0; report_metrics[k] != NULL; k++) {
-        const char *metric = report_metrics[k];
-        const json_t *global = report_figure(report, site, "global", metric);
-        char count[REPORT_NUMBER_BYTES];
-        if (global == NULL) {
-            continue;
-        }
-        report_html(out, "<tr><td data-l=\"Figure\">%s</td>", report_metric_label(metric));
-        for (size_t m = 0; m < 4; m++) {
-            if (there[m]) {
-                report_html_figure(out, titles[m], report_figure(report, site, models[m], metric),
-                                   2, m == 3);
-            }
-        }
-        report_html(out,
-                    "<td class=\"n\" data-l=\"Cases\">%s</td>"
-                    "<td data-l=\"Interval by\"><span class=\"soft\">%s</span></td></tr>\n",
-                    report_count(count, fl_json_get_int(global, "n", 0)),
-                    fl_json_get_string(global, "method", ""));
-    }
-    report_html_table_end(out);
-    add_at_prevalence(out, report, site);
-    fl_buf_puts(out,
-                "<p class=\"note\">All on your test cases, in brackets 95 % intervals. Cases: "
-                "those that the shared model's figure rests on (sensitivity: the positives; PPV: "
-                "the cases called positive). Benefit: shared minus own model, paired.</p>\n");
-    report_html_section_end(out);
-    for (size_t c = 0; c < 4; c++) {
-        fl_buf_clear(&marked[c]);
-    }
-}
-
-static void confusion_table(fl_buf *out, const json_t *report, const json_t *site,
-                            const char *model, const char *title)
-{
-    const json_t *c = report_at(site, "confusion", model, NULL);
-    const char *positive = fl_json_get_string(report, "positive", "positive");
-    double threshold = fl_json_get_number(json_object_get(site, "thresholds"), model);
-    char at[REPORT_NUMBER_BYTES];
-    if (c == NULL) {
-        return;
-    }
-    report_html(out, "<h3>%s%s%s</h3>\n", title, isnan(threshold) ? "" : ", threshold ",
-                isnan(threshold) ? "" : report_number(at, threshold, 3));
-    report_html(
-        out,
-        "<div class=\"scroll\"><table class=\"matrix\"><thead><tr><th></th>"
-        "<th class=\"n\">called %s</th><th class=\"n\">not called</th></tr></thead><tbody>\n"
-        "<tr><td>%s</td><td class=\"n\">%lld</td><td class=\"n\">%lld missed</td></tr>\n"
-        "<tr><td>the others</td><td class=\"n\">%lld false alarms</td>"
-        "<td class=\"n\">%lld</td></tr>\n</tbody></table></div>\n",
-        positive, positive, (long long)fl_json_get_int(c, "tp", 0),
-        (long long)fl_json_get_int(c, "fn", 0), (long long)fl_json_get_int(c, "fp", 0),
-        (long long)fl_json_get_int(c, "tn", 0));
-}
-
-static void add_threshold(fl_buf *out, const json_t *report, const json_t *site)
-{
-    bool confusion = json_object_size(json_object_get(site, "confusion")) > 0;
-    bool histogram = json_is_object(json_object_get(site, "histogram"));
-    if (!confusion && !histogram) {
-        return;
-    }
-    fl_buf_puts(out, "<div class=\"grid\">\n");
-    if (confusion) {
-        report_html_section(out, "threshold", "At the frozen threshold");
-        confusion_table(out, report, site, "global", "Shared model");
-        confusion_table(out, report, site, "local", "Own model");
-        report_html_section_end(out);
-    }
-    if (histogram) {
-        report_html_section(out, "scores", "The scores of your test cases");
-        report_chart_histogram(out, report, site, 1);
-        report_html_section_end(out);
-    }
-    fl_buf_puts(out, "</div>\n");
-}
-
-/* --------------------------------------------------------------- subgroups */
-
-static const char *const subgroup_metrics[] = {"auc",         "accuracy", "sensitivity",
-                                               "specificity", "brier",    NULL};
-
-static bool subgroups_have(const json_t *site, const char *metric)
-{
-    size_t i;
-    const json_t *group;
-    json_array_foreach(json_object_get(site, "subgroups"), i, group) {
-        if (json_object_get(group, metric) != NULL) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void add_subgroup(fl_buf *out, const json_t *group, const char *const *metrics, size_t n)
-{
-    char text[REPORT_NUMBER_BYTES];
-    int64_t cases = fl_json_get_int(group, "n", -1);
-    report_html(out, "<tr><td data-l=\"Group\">%s %s</td>",
-                fl_json_get_string(group, "attribute", "?"),
-                fl_json_get_string(group, "value", "?"));
-    if (cases < 0) {
-        report_html(out,
-                    "<td class=\"text soft\" data-l=\"\" colspan=\"%zu\">not shown: %s</td></tr>\n",
-                    n + 1, fl_json_get_string(group, "why", ""));
-        return;
-    }
-    report_html(out, "<td class=\"n\" data-l=\"Cases\">%s</td>", report_count(text, cases));
-    for (size_t m = 0; m < n; m++) {
-        report_html_figure(out, report_metric_label(metrics[m]), json_object_get(group, metrics[m]),
-                           2, false);
-    }
-    fl_buf_puts(out, "</tr>\n");
-}
-
-static void add_subgroups(fl_buf *out, const json_t *report, const json_t *site)
-{
-    const json_t *groups = json_object_get(site, "subgroups"), *group;
-    if (json_array_size(groups) == 0) {
-        return;
-    }
-    const char *metrics[8], *columns[8] = {"Group", "#Cases"};
-    fl_buf titles[8] = {FL_BUF_INIT};
-    size_t n = 0, i;
-    for (size_t m = 0; subgroup_metrics[m] != NULL; m++) {
-        if (subgroups_have(site, subgroup_metrics[m])) {
-            fl_buf_printf(&titles[n], "#%s", report_metric_label(subgroup_metrics[m]));
-            columns[n + 2] = titles[n].data;
-            metrics[n++] = subgroup_metrics[m];
-        }
-    }
-    columns[n + 2] = NULL;
-    report_html_section(out, "subgroups", "For whom it is good");
-    report_html_table(out, REPORT_CARDS, columns);
-    json_array_foreach(groups, i, group) {
-        add_subgroup(out, group, metrics, n);
-    }
-    report_html_table_end(out);
-    int64_t min_cell = fl_json_get_int(json_object_get(report, "evaluation"), "min_cell", -1);
-    fl_buf_puts(out, "<p class=\"note\">Shared model, your test cases.");
-    if (min_cell > 0) {
-        report_html(out,
-                    " Groups of fewer than %lld patients are not shown, nor is one from which "
-                    "such a group could be worked out.",
-                    (long long)min_cell);
-    }
-    fl_buf_puts(out,
-                " Differences between groups shown here were not tested; with several groups some "
-                "differ by chance.</p>\n");
-    report_html_section_end(out);
-    for (i = 0; i < n; i++) {
-        fl_buf_clear(&titles[i]);
-    }
-}
-
-/* ---------------------------------------------------------- others, problems */
+/* ------------------------------------------------------------------ others */
 
 static void add_others(fl_buf *out, const json_t *report, const json_t *site, const char *metric)
 {
@@ -612,30 +231,6 @@ static void add_others(fl_buf *out, const json_t *report, const json_t *site, co
     report_html_section_end(out);
 }
 
-static void add_problems(fl_buf *out, const json_t *site)
-{
-    static const char *const columns[] = {"What", "Where", "#Cases", NULL};
-    const json_t *problems = json_object_get(site, "problems"), *item;
-    size_t i;
-    report_html_section(out, "problems", "Problems found in the data");
-    if (json_array_size(problems) == 0) {
-        fl_buf_puts(out, "<p>None were found.</p>\n");
-    } else {
-        report_html_table(out, REPORT_NARROW, columns);
-        json_array_foreach(problems, i, item) {
-            char n[REPORT_NUMBER_BYTES];
-            int64_t count = fl_json_get_int(item, "n", -1);
-            report_html(out,
-                        "<tr><td class=\"text\">%s</td><td class=\"text\">%s</td>"
-                        "<td class=\"n\">%s</td></tr>\n",
-                        fl_json_get_string(item, "what", ""), fl_json_get_string(item, "where", ""),
-                        count < 0 ? "" : report_count(n, count));
-        }
-        report_html_table_end(out);
-    }
-    report_html_section_end(out);
-}
-
 static void add_rules(fl_buf *out, const json_t *report, const char *metric)
 {
     char limit[REPORT_NUMBER_BYTES];
@@ -647,6 +242,8 @@ static void add_rules(fl_buf *out, const json_t *report, const char *metric)
         "<ul>\n<li>Calibration is called poor when the whole interval of the calibration "
         "error (ECE, bias taken off, 200 cases or more) lies above %s, and good when it lies "
         "below; in between nothing is said.</li>\n"
+        "<li>A difference between groups is named when it is flagged: its test, corrected after "
+        "Holm over all tests of the page, gives less than .04.</li>\n"
         "<li>Groups are listed as too few to judge when they are suppressed or their %s has no "
         "interval.</li>\n"
         "<li>Which hospitals are served better is by the value, not by the interval; "
@@ -668,14 +265,16 @@ static fl_status write_page(const json_t *report, const json_t *site, const char
     fl_buf_printf(&title, "Report for the hospital %s", report_site_name(site));
     report_html_begin(&out, report, eyebrow.data, title.data);
     add_verdict(&out, report, site, metric);
-    add_flow(&out, site);
-    add_table1(&out, report, site);
-    add_figures(&out, report, site);
-    add_threshold(&out, report, site);
-    add_subgroups(&out, report, site);
+    report_site_flow(&out, site);
+    report_site_table1(&out, report, site);
+    report_site_figures(&out, report, site);
+    report_site_classes(&out, report, site);
+    report_site_threshold(&out, report, site);
+    report_site_calibration(&out, report, site);
+    report_site_groups(&out, report, site);
     add_others(&out, report, site, metric);
     report_privacy_section(&out, report);
-    add_problems(&out, site);
+    report_site_problems(&out, site);
     report_selection_section(&out, report);
     report_model_section(&out, report);
     add_rules(&out, report, metric);

@@ -231,6 +231,19 @@ static void code_environment(json_t *environment, const codes *c)
     }
 }
 
+static void code_pooled(json_t *pooled, const codes *c)
+{
+    static const char *const over_sites[] = {"across_sites", "benefit_across_sites"};
+    code_list(json_object_get(pooled, "missing"), c);
+    for (size_t k = 0; k < 2; k++) {
+        const char *metric;
+        json_t *summary;
+        report_each_member(json_object_get(pooled, over_sites[k]), metric, summary) {
+            code_list(json_object_get(summary, "left_out"), c);
+        }
+    }
+}
+
 json_t *report_for_site(const json_t *report, const char *site)
 {
     json_t *copy = json_deep_copy(report);
@@ -249,7 +262,7 @@ json_t *report_for_site(const json_t *report, const char *site)
         code_keys(json_object_get(item, "validation"), "sites", &c);
     }
     code_absences(json_object_get(copy, "absent"), &c);
-    code_list(json_object_get(json_object_get(copy, "pooled"), "missing"), &c);
+    code_pooled(json_object_get(copy, "pooled"), &c);
     code_keys(json_object_get(json_object_get(copy, "baselines"), "centralised"), "sites", &c);
     code_member(json_object_get(copy, "fairness"), "worst_site", &c);
     code_environment(json_object_get(copy, "environment"), &c);

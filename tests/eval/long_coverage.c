@@ -8,7 +8,9 @@
 #include "base/rng.h"
 #include "check.h"
 #include "eval/eval.h"
+#include "eval/metrics_seg.h"
 #include "eval/stats.h"
+#include "eval/uncertainty.h"
 
 enum { REPETITIONS = 2000, MOST = 400 };
 
@@ -122,8 +124,14 @@ static void coverage_of_figures(bool calibrated)
         {"ece", {0.05, 0}},
         {"f1", {0.7, 0.75}},
         {"balanced_accuracy", {0.7, 0.75}},
+        {"sensitivity", {0.7, 0.75}},
+        {"observed_expected", {1, 1}},
+        {"calibration_slope", {NAN, 1}},
+        {"calibration_intercept", {NAN, 0}},
+        {"ppv_at_prevalence", {0.07 / (0.07 + 0.27), 0.075 / (0.075 + 0.225)}},
     };
-    double held[5] = {0};
+    enum { N_FIGURES = sizeof metrics / sizeof metrics[0] };
+    double held[N_FIGURES] = {0};
     fl_rng rng;
     fl_rng_init(&rng, 1, "coverage", "figures", 0);
     for (int s = 0; s < SETS; s++) {
@@ -138,16 +146,20 @@ static void coverage_of_figures(bool calibrated)
                               .score = score,
                               .label = label,
                               .positive = 1,
-                              .threshold = 0.5};
+                              .threshold = 0.5,
+                              .prevalence = 0.1};
         eval_metrics m;
         eval_classify(&m, &p, (uint64_t)s);
-        for (size_t i = 0; i < 5; i++) {
+        for (size_t i = 0; i < N_FIGURES; i++) {
             const eval_figure *f = eval_metrics_find(&m, metrics[i].name);
             double truth = metrics[i].truth[calibrated];
             held[i] += f->ci_low <= truth && truth <= f->ci_high;
         }
     }
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < N_FIGURES; i++) {
+        if (isnan(metrics[i].truth[calibrated])) {
+            continue;  // no closed form
+        }
         printf("%s, n %d, %s: %.1f %%\n", metrics[i].name, N,
                calibrated ? "calibrated" : "overconfident", 100 * held[i] / SETS);
         check(held[i] / SETS >= 0.92);
@@ -161,12 +173,90 @@ static void intervals_of_the_other_figures_hold_the_truth(void **state)
     coverage_of_figures(false);
 }
 
+/*
+ * Three classes, logits normal about 1.5 for the true one, scores their softmax
+ * (overconfident by a factor 2, which conformal sets do not mind).  noise: added
+ * to the logits of test cases only, as a worse scanner would.
+ */
+static double coverage_of_sets(double noise, double alpha)
+{
+    enum { K = 3, CALIBRATE = 200, JUDGE = 400, SETS = 500 };
+    static double score[(CALIBRATE + JUDGE) * K], s[CALIBRATE];
+    static int label[CALIBRATE + JUDGE];
+    double held = 0;
+    fl_rng rng;
+    fl_rng_init(&rng, 1, "coverage", "conformal", (uint64_t)(noise * 10));
+    for (int r = 0; r < SETS; r++) {
+        for (size_t i = 0; i < CALIBRATE + JUDGE; i++) {
+            double sum = 0, *row = score + i * K;
+            label[i] = (int)fl_rng_below(&rng, K);
+            for (int k = 0; k < K; k++) {
+                double extra = i < CALIBRATE ? 0 : noise * fl_rng_normal(&rng);
+                row[k] = exp(2 * (1.5 * (k == label[i]) + fl_rng_normal(&rng) + extra));
+                sum += row[k];
+            }
+            for (int k = 0; k < K; k++) {
+                row[k] /= sum;
+            }
+        }
+        size_t n = eval_conformal_nonconformity(s, score, label, CALIBRATE, K);
+        double quantile = eval_conformal_quantile(s, n, alpha);
+        for (size_t i = CALIBRATE; i < CALIBRATE + JUDGE; i++) {
+            held += 1 - score[i * K + (size_t)label[i]] <= quantile;
+        }
+    }
+    held /= (double)SETS * JUDGE;
+    printf("conformal sets, 200 to calibrate, nominal %.0f %%, shift %.1f: %.1f %%\n",
+           100 * (1 - alpha), noise, 100 * held);
+    return held;
+}
+
+static void conformal_sets_hold_the_class_and_lose_it_under_shift(void **state)
+{
+    (void)state;
+    const double alphas[] = {0.05, 0.1, 0.2};
+    for (size_t a = 0; a < 3; a++) {
+        double held = coverage_of_sets(0, alphas[a]);
+        check(fabs(held - (1 - alphas[a])) <= 0.01);
+    }
+    double mild = coverage_of_sets(1, 0.1), strong = coverage_of_sets(2, 0.1);
+    check(mild < 0.87 && strong < mild - 0.03);
+}
+
+/* Means of skewed Dice values: 1 - an exponential, cut at 0, of mean .8 or so. */
+static void the_bootstrap_of_a_mean_holds_the_truth(void **state)
+{
+    (void)state;
+    enum { SETS = 500, MOST_CASES = 100 };
+    const double truth = 1 - 0.2 * (1 - exp(-5));
+    static eval_seg_case cases[MOST_CASES];
+    fl_rng rng;
+    fl_rng_init(&rng, 1, "coverage", "dice", 0);
+    for (size_t n = 10; n <= MOST_CASES; n = n == 10 ? 25 : n * 4) {
+        double held = 0;
+        for (int r = 0; r < SETS; r++) {
+            for (size_t i = 0; i < n; i++) {
+                cases[i] = (eval_seg_case){.dice = fmax(0, 1 + 0.2 * log(1 - fl_rng_uniform(&rng))),
+                                           .n_truth = 1};
+            }
+            eval_metrics m;
+            eval_segment(&m, cases, n, 1, NULL, (uint64_t)r);
+            const eval_figure *f = eval_metrics_find(&m, "dice");
+            held += f->ci_low <= truth && truth <= f->ci_high;
+        }
+        printf("mean Dice, bootstrap, n %3zu: %.1f %%\n", n, 100 * held / SETS);
+        check(held / SETS >= (n < 25 ? 0.85 : 0.90));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(intervals_of_the_auc_hold_the_truth),
         cmocka_unit_test(wilson_holds_the_truth_on_average),
         cmocka_unit_test(intervals_of_the_other_figures_hold_the_truth),
+        cmocka_unit_test(conformal_sets_hold_the_class_and_lose_it_under_shift),
+        cmocka_unit_test(the_bootstrap_of_a_mean_holds_the_truth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

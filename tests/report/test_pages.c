@@ -1,6 +1,8 @@
 /*
  * test_pages.c - the pages as their readers get them
  */
+#include <sys/resource.h>
+
 #include "check.h"
 #include "report/gnuplot.h"
 #include "report/html.h"
@@ -92,6 +94,22 @@ static void a_hospitals_verdict_follows_its_rule(void **state)
     json_decref(report);
 }
 
+static void a_flagged_group_is_in_the_first_words(void **state)
+{
+    (void)state;
+    json_t *report = sample_read();
+    sample_set(report, "sites[0].disparities[0].auc_gap",
+               json_loads("{\"value\": -0.12, \"ci_low\": -0.2, \"ci_high\": -0.05, \"n\": 400, "
+                          "\"method\": \"MOVER\", \"why\": \"\", \"p\": 0.001, \"p_holm\": "
+                          "0.008, \"flagged\": true}",
+                          0, NULL));
+    char *page = page_text(report, "nord");
+    check_has(page, "The model does not serve all groups alike: sex F against M: AUC ");
+    check_has(page, "<b>Flagged</b>: sex F against M: AUC ");
+    free(page);
+    json_decref(report);
+}
+
 static void a_hospitals_page_has_what_it_asks_for(void **state)
 {
     (void)state;
@@ -116,7 +134,12 @@ static void a_hospitals_page_has_what_it_asks_for(void **state)
     free(page);
 
     page = page_text(report, "nord");
-    check_has(page, "at the declared prevalence of 8 %: PPV 0.26");
+    check_has(page, "PPV at the stated prevalence");
+    check_has(page, "Stated prevalence: 8 %");
+    check_has(page, "Can the scores be read as probabilities?");
+    check_has(page, "Net benefit: what acting on scores");
+    check_has(page, "How groups differ");
+    check_has(page, "No difference is flagged. That is no proof that there is none.");
     free(page);
     json_decref(report);
 }
@@ -372,15 +395,30 @@ static json_t *seven_sites(void)
     return report;
 }
 
+/* Processor time of this process and of the drawings it waited for: what else
+ * the machine does costs none of it. */
+static double processor_seconds(void)
+{
+    double seconds = 0;
+    const int whose[] = {RUSAGE_SELF, RUSAGE_CHILDREN};
+    for (int i = 0; i < 2; i++) {
+        struct rusage use;
+        check(getrusage(whose[i], &use) == 0);
+        seconds += (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+                   1e-6 * (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec);
+    }
+    return seconds;
+}
+
 static void seven_sites_render_in_five_seconds(void **state)
 {
     (void)state;
     fl_err err = FL_ERR_INIT;
     json_t *report = seven_sites();
     char *dir = check_tmpdir();
-    double start = fl_now();
+    double start = processor_seconds();
     check_ok(report_write_all(report, dir, &err), err);
-    double seconds = fl_now() - start;
+    double seconds = processor_seconds() - start;
     print_message("# seven sites: %.2f s\n", seconds);
     check(seconds < 5);
     check_rmdir(&dir);
@@ -417,6 +455,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_run_in_plain_words),
         cmocka_unit_test(a_hospitals_verdict_follows_its_rule),
+        cmocka_unit_test(a_flagged_group_is_in_the_first_words),
         cmocka_unit_test(a_hospitals_page_has_what_it_asks_for),
         cmocka_unit_test(small_counts_of_table_1_are_hidden),
         cmocka_unit_test(an_unknown_site_has_no_page),

@@ -129,8 +129,8 @@ static void tables_are_tidy(void **state)
     check_has(sites, "\nnord,benefit,auc,");
     check_has(sites, "\nouest,global,auc,,,,60,0,60,none,no positive cases\n");
     check_has(sites, "\npooled,global,auc,");
-    // 4 sites x 3 models x 12 metrics, 4 x 6 differences, 2 x 12 pooled.
-    check_int(count_lines(sites), 1 + 144 + 24 + 24);
+    // 4 sites x 3 models x 18 metrics, 4 x 6 differences, 2 x 18 pooled.
+    check_int(count_lines(sites), 1 + 216 + 24 + 36);
     free(rounds);
     free(sites);
     check_rmdir(&dir);

@@ -12,11 +12,13 @@ import os
 
 import numpy as np
 
+import eval_gaps as eg
 import eval_vectors as ev
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 OUT = os.path.join(HERE, "..", "report", "sample.json")
 RNG = np.random.default_rng(5)
+MORE = np.random.default_rng(6)  # of what was added later: what was there stays as it was
 THRESHOLD, MIN_CELL, BINS = 0.35, 10, 20
 
 SITES = {  # train, val, test, prevalence, distance global, local, centralised
@@ -38,30 +40,40 @@ def figure(value, ci, n, n_pos, method, why=""):
             "method": method if ci[0] is not None else "none", "why": why}
 
 
-def boot(p, y, f, reps=300):
-    v = [f(p[i], y[i]) for i in (RNG.integers(0, len(y), len(y)) for _ in range(reps))]
+def boot(p, y, f, reps=300, rng=RNG):
+    v = [f(p[i], y[i]) for i in (rng.integers(0, len(y), len(y)) for _ in range(reps))]
     return np.percentile(v, [2.5, 97.5])
 
 
-def figures(p, y):
-    values = ev.binary_values(p, y, THRESHOLD)
-    case = ev.binary_case("", p, y, THRESHOLD)
+def figures(p, y, prevalence=0):
+    case = ev.binary_case("", p, y, THRESHOLD, prevalence=prevalence)
+    values = case["value"]
     called, out = p >= THRESHOLD, {}
     rests = {"sensitivity": y == 1, "specificity": y == 0, "ppv": called, "npv": ~called}
     for m, v in values.items():
         inside = rests.get(m, np.ones(len(y), bool))
         n, n_pos = inside.sum(), (y[inside] == 1).sum()
         if not np.isfinite(v):
-            why = ("fewer than 200 cases: would mostly be chance" if m == "ece"
+            why = ("no prevalence is declared" if "prevalence" in m and not prevalence else
+                   "fewer than 200 cases: would mostly be chance" if m == "ece"
                    else "no positive cases" if m != "npv" else "no case was called negative")
             out[m] = figure(None, None, n, n_pos, "none", why)
             continue
-        if m in ("auc", "auprc", "balanced_accuracy") and min(y.sum(), (1 - y).sum()) < 10:
+        if m in ("auc", "auprc", "balanced_accuracy", "sensitivity_at_spec90", "calibration_slope",
+                 "calibration_intercept") and min(y.sum(), (1 - y).sum()) < 10:
             out[m] = figure(v, None, n, n_pos, "none", "too few cases: %d positive, %d negative; 10 of each are needed"
                             % (y.sum(), (1 - y).sum()))
             continue
         if m in case["ci"]:
-            ci, method = case["ci"][m], "DeLong, logit scale" if m == "auc" else "Wilson"
+            ci = case["ci"][m]
+            method = {"auc": "DeLong, logit scale", "calibration_slope": "Wald",
+                      "calibration_intercept": "Wald", "observed_expected": "Wilson, score fixed",
+                      "ppv_at_prevalence": "Wilson, MOVER ratio",
+                      "npv_at_prevalence": "Wilson, MOVER ratio"}.get(m, "Wilson")
+        elif m == "sensitivity_at_spec90":
+            f = lambda a, b: ev.sensitivity_at_spec90(a, b) if 0 < b.sum() < len(b) else np.nan
+            ci, method = boot(p, y, f, rng=MORE), "bootstrap 2000"
+            ci = [min(ci[0], v), max(ci[1], v)]
         elif m == "balanced_accuracy":
             ci, method = [v - 0.04, min(1, v + 0.04)], "Wilson, MOVER"
         else:
@@ -72,7 +84,78 @@ def figures(p, y):
             ci, method = boot(p, y, f), "bootstrap 2000"
             ci = [min(ci[0], v), max(ci[1], v)]
         out[m] = figure(v, ci, n, n_pos, method)
+    if 0 < y.sum() < len(y) and out["auc"]["ci_low"] is not None:
+        out["auc"]["se"] = float("%.10g" % eg.auc_with_error(p, y)[1])
     return out
+
+
+def joined_bins(p, y, n_bins):
+    """Bins that hold MIN_CELL cases of either class, or none of one."""
+    shown = lambda i: all(k == 0 or k >= MIN_CELL for k in (y[i].sum(), (1 - y[i]).sum())) and i.any()
+    b, out = np.minimum((p * n_bins).astype(int), n_bins - 1), []
+    first = 0
+    for k in range(n_bins):
+        inside = (b >= first) & (b <= k)
+        if shown(inside):
+            out.append((first, k + 1))
+            first = k + 1
+    while first < n_bins and out:
+        first = out.pop()[0]
+        if shown(b >= first):
+            out.append((first, n_bins))
+            break
+    return [(a / n_bins, z / n_bins, (b >= a) & (b < z)) for a, z in out]
+
+
+def curves(p, y):
+    calibration = []
+    for low, high, i in joined_bins(p, y, 10):
+        ci = ev.wilson(y[i].sum(), i.sum())
+        calibration.append({"low": low, "high": high, "n": i.sum(), "predicted": p[i].mean(),
+                            "observed": y[i].mean(), "ci_low": ci[0], "ci_high": ci[1]})
+    decision = []
+    for t, _, _ in joined_bins(p, y, 20)[1:]:
+        odds = t / (1 - t)
+        term = (p >= t) * (y - (1 - y) * odds)
+        half = ev.Z * term.std(ddof=1) / np.sqrt(len(y))
+        decision.append({"threshold": t, "net_benefit": term.mean(), "ci_low": term.mean() - half,
+                         "ci_high": term.mean() + half, "treat_all": y.mean() - (1 - y.mean()) * odds})
+    return {"calibration": calibration, "decision": decision}
+
+
+def disparities(p, y, groups):
+    """As eval_disparities: each shown group less the others together."""
+    out = []
+    for name, value in groups:
+        cells = [v for v in sorted(set(value)) if (value == v).sum() >= 60]
+        for v in cells[:1] if len(cells) == 2 else cells if len(cells) > 2 else []:
+            i, j = value == v, np.isin(value, [c for c in cells if c != v])
+            entry = {"attribute": name, "value": str(v), "n": i.sum(), "n_other": j.sum(),
+                     "other": str(cells[1]) if len(cells) == 2 else "the others"}
+            for gap, g in eg.pair(p, y, p >= THRESHOLD, i, j).items():
+                entry[gap] = figure(g["value"], g["ci"], i.sum() + j.sum(), 0, "MOVER of Wilson")
+                entry[gap]["p"] = g["p"]
+            out.append(entry)
+    tested = [g for e in out for g in e.values() if isinstance(g, dict) and g["p"] is not None]
+    for g, adjusted in zip(tested, eg.holm(np.array([g["p"] for g in tested]))):
+        g |= {"p_holm": adjusted, "flagged": bool(adjusted < 0.04)}
+    for g in (g for e in out for g in e.values() if isinstance(g, dict)):
+        if g["p"] is None:
+            del g["p"]
+    return out
+
+
+def across(figures):
+    """Random effects over the sites whose AUC has a standard error."""
+    known = [f for f in figures.values() if f.get("se")]
+    a, se = (np.array([f[k] for f in known]) for k in ("value", "se"))
+    m = eg.reml(ev.logit(a), (se / (a * (1 - a))) ** 2)
+    back = lambda x: float(1 / (1 + np.exp(-x)))
+    return {"n_sites": len(known), "mean": back(m["mean"]), "ci_low": back(m["ci"][0]),
+            "ci_high": back(m["ci"][1]), "tau2": m["tau2"], "i2": m["i2"],
+            "prediction_low": back(m["prediction"][0]), "prediction_high": back(m["prediction"][1]),
+            "scale": "logit", "left_out": [k for k, f in figures.items() if not f.get("se")],
+            "method": "random effects, REML, Hartung-Knapp", "why": ""}
 
 
 def difference(a, b, y):
@@ -147,6 +230,7 @@ def main():
         histograms = [histograms[0] + neg, histograms[1] + pos]
         pooled.append((g, y, c))
         centralised[name] = figures(c, y)
+        prior = 0.08 if name == "nord" else 0
         confusion = lambda p: {"tp": int(((p >= THRESHOLD) & (y == 1)).sum()), "fp": int(((p >= THRESHOLD) & (y == 0)).sum()),
                                "fn": int(((p < THRESHOLD) & (y == 1)).sum()), "tn": int(((p < THRESHOLD) & (y == 0)).sum())}
         total = n_train + n_val + n_test
@@ -159,13 +243,17 @@ def main():
                 "reference_standard": {"nord": "two radiologists, consensus",
                                        "est": "<b>one</b> radiologist & \"the report\" <script>alert(1)</script>"}.get(name, "not provided"),
                 "problems": [{"what": "pixel spacing missing", "where": "train", "n": 12}] if name == "est" else [],
-                "models": {"global": figures(g, y), "local": figures(l, y)},
+                "models": {"global": figures(g, y, prior), "local": figures(l, y, prior)},
                 "thresholds": {"global": THRESHOLD, "local": 0.3},
                 "local": {"best_step": n_train // 8, "steps": n_train // 4},
                 "confusion": {"global": confusion(g), "local": confusion(l)},
                 "histogram": {"bins": BINS, "negatives": [int(v) for v in neg], "positives": [int(v) for v in pos]},
                 "subgroups": subgroups(g, y, sex, age, scanner),
                 "benefit": difference(l, g, y), "test_opened": 1}
+        if y.any():
+            bands = np.array(["0-40", "40-60", "60-80", "80+"])[np.digitize(age, [40, 60, 80])]
+            site |= curves(g, y)
+            site["disparities"] = disparities(g, y, (("sex", sex), ("age", bands)))
         if name == "nord":
             site["prevalence"] = 0.08
         sites.append(site)
@@ -215,6 +303,8 @@ def main():
         "test_evaluations": 1, "sites": sites,
         "absent": [{"site": ABSENT, "reason": "never connected: the invitation was not used"}],
         "pooled": {"global": figures(p, y), "method": "score histograms of the sites, added", "missing": [ABSENT],
+                   "across_sites": {"auc": across({s["name"]: s["models"]["global"]["auc"] for s in sites})},
+                   "benefit_across_sites": {},
                    "auc_half_width": float((histograms[0] / histograms[0].sum() * histograms[1] / histograms[1].sum()).sum() / 2)},
         "baselines": {"centralised": {"pooled": figures(c, y), "sites": centralised, "threshold": 0.33,
                                       "settings": {"epochs": 20, "optimizer": "sgd", "lr": 0.01}},

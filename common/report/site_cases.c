@@ -1,0 +1,217 @@
+/*
+ * site_cases.c - which cases a hospital's page rests on (site_parts.h)
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "report/html.h"
+#include "report/parts.h"
+#include "report/read.h"
+#include "report/site_parts.h"
+
+/* --------------------------------------------------------- flow and table 1 */
+
+static void flow_box(fl_buf *out, const char *kind, const json_t *object, const char *key,
+                     const char *what)
+{
+    int64_t n = fl_json_get_int(object, key, -1);
+    char text[REPORT_NUMBER_BYTES];
+    if (n >= 0) {
+        report_html(out, "<div class=\"%s\"><b>%s</b>%s</div>\n", kind, report_count(text, n),
+                    what);
+    }
+}
+
+void report_site_flow(fl_buf *out, const json_t *site)
+{
+    const json_t *flow = json_object_get(site, "flow");
+    const json_t *refused = json_object_get(flow, "refused");
+    const json_t *analysed = json_object_get(flow, "analysed");
+    char text[REPORT_NUMBER_BYTES];
+    if (!json_is_object(flow)) {
+        return;
+    }
+    report_html_section(out, "flow", "Which cases this rests on");
+    fl_buf_puts(out, "<div class=\"flow\">\n");
+    flow_box(out, "", flow, "files", "files found");
+    if (json_object_size(refused) > 0) {
+        fl_buf_puts(out, "<div class=\"out\"><b>refused</b>");
+        const char *reason;
+        json_t *n;
+        report_each_member(refused, reason, n) {
+            report_html(out, "%s %s<br>", report_count(text, json_integer_value(n)), reason);
+        }
+        fl_buf_puts(out, "</div>\n");
+    }
+    flow_box(out, "", flow, "cases", "cases");
+    flow_box(out, "", flow, "patients", "patients");
+    flow_box(out, "", analysed, "train", "cases trained on");
+    flow_box(out, "", analysed, "val", "cases to choose with");
+    flow_box(out, "", analysed, "test", "cases to judge with");
+    fl_buf_puts(out, "</div>\n<dl>\n");
+    report_fact(out, "Reference standard",
+                fl_json_get_string(site, "reference_standard", "not provided"));
+    double prevalence = fl_json_get_number(site, "prevalence");
+    if (!isnan(prevalence)) {
+        snprintf(text, sizeof text, "%.3g %%", 100 * prevalence);
+        report_fact(out, "Prevalence declared by the hospital", text);
+    }
+    fl_buf_puts(out, "</dl>\n");
+    report_html_section_end(out);
+}
+
+static const char *const splits[] = {"train", "val", "test"};
+
+static const json_t *table1_split(const json_t *site, size_t s)
+{
+    return report_at(site, "table1", splits[s], NULL);
+}
+
+static const char hidden_cell[] = "<td class=\"n\"><span class=\"soft\">hidden</span></td>";
+
+/* A cell "12 (3 %)"; null is a number too small to be shown. */
+static void share_cell(fl_buf *out, const json_t *counts, const char *key, int64_t n)
+{
+    char text[REPORT_NUMBER_BYTES];
+    int64_t count = fl_json_get_int(counts, key, -1);
+    if (json_is_null(json_object_get(counts, key))) {
+        fl_buf_puts(out, hidden_cell);
+    } else if (count < 0) {
+        fl_buf_puts(out, "<td class=\"n\"></td>");
+    } else if (n > 0) {
+        report_html(out, "<td class=\"n\">%s <span class=\"soft\">(%d %%)</span></td>",
+                    report_count(text, count), (int)lround(100.0 * (double)count / (double)n));
+    } else {
+        report_html(out, "<td class=\"n\">%s</td>", report_count(text, count));
+    }
+}
+
+static void table1_counts(fl_buf *out, const json_t *site, const char *key, const char *what)
+{
+    report_html(out, "<tr><td>%s</td>", what);
+    for (size_t s = 0; s < 3; s++) {
+        share_cell(out, table1_split(site, s), key, 0);
+    }
+    fl_buf_puts(out, "</tr>\n");
+}
+
+/* A row for every key that some split counts a case of, or hides, in the
+ * order of first sight.  group: "classes" or "attributes"; name: NULL, or the
+ * member of it that holds the counts. */
+static void table1_shares(fl_buf *out, const json_t *site, const char *group, const char *name)
+{
+    json_t *seen = json_object();
+    for (size_t s = 0; s < 3; s++) {
+        const char *code;
+        json_t *n;
+        report_each_member(report_at(table1_split(site, s), group, name, NULL), code, n) {
+            if (json_is_null(n) || json_integer_value(n) > 0) {
+                json_object_set_new(seen, code, json_null());
+            }
+        }
+    }
+    const char *code;
+    json_t *none;
+    json_object_foreach(seen, code, none) {
+        report_html(out, "<tr><td>%s %s</td>", name != NULL ? name : "", code);
+        for (size_t s = 0; s < 3; s++) {
+            const json_t *split = table1_split(site, s);
+            share_cell(out, report_at(split, group, name, NULL), code,
+                       fl_json_get_int(split, "n", 0));
+        }
+        fl_buf_puts(out, "</tr>\n");
+    }
+    json_decref(seen);
+}
+
+static void table1_summary(fl_buf *out, const json_t *site, const char *attribute)
+{
+    report_html(out, "<tr><td>%s, mean (sd)</td>", attribute);
+    for (size_t s = 0; s < 3; s++) {
+        const json_t *summary = report_at(table1_split(site, s), "attributes", attribute, NULL);
+        char mean[REPORT_NUMBER_BYTES], sd[REPORT_NUMBER_BYTES];
+        if (json_is_null(json_object_get(summary, "n"))) {
+            fl_buf_puts(out, hidden_cell);
+            continue;
+        }
+        report_html(out, "<td class=\"n\">%s <span class=\"soft\">(%s)</span></td>",
+                    report_number(mean, fl_json_get_number(summary, "mean"), 1),
+                    report_number(sd, fl_json_get_number(summary, "sd"), 1));
+    }
+    fl_buf_puts(out, "</tr>\n");
+}
+
+/* One label a case, or several that are each there or not. */
+static void table1_classes(fl_buf *out, const json_t *site)
+{
+    const char *label;
+    json_t *value;
+    bool several = false;
+    report_each_member(report_at(table1_split(site, 0), "classes", NULL), label, value) {
+        if (json_is_object(value)) {
+            table1_shares(out, site, "classes", label);
+            several = true;
+        }
+    }
+    if (!several) {
+        table1_shares(out, site, "classes", NULL);
+    }
+}
+
+void report_site_table1(fl_buf *out, const json_t *report, const json_t *site)
+{
+    int64_t min_cell = fl_json_get_int(json_object_get(report, "evaluation"), "min_cell", -1);
+    static const char *const columns[] = {"", "#Training", "#Validation", "#Test", NULL};
+    if (!json_is_object(json_object_get(site, "table1"))) {
+        return;
+    }
+    report_html_section(out, "table1", "Who is in it, by split");
+    report_html_table(out, REPORT_NARROW, columns);
+    table1_counts(out, site, "n", "cases");
+    table1_counts(out, site, "patients", "patients");
+    table1_classes(out, site);
+    const char *attribute;
+    json_t *value;
+    report_each_member(report_at(table1_split(site, 0), "attributes", NULL), attribute, value) {
+        if (json_object_get(value, "mean") != NULL) {
+            table1_summary(out, site, attribute);
+        } else {
+            table1_shares(out, site, "attributes", attribute);
+        }
+    }
+    report_html_table_end(out);
+    if (min_cell > 0) {
+        report_html(out,
+                    "<p class=\"note\">Hidden: fewer than %lld patients, or needed to hide such a "
+                    "number.</p>\n",
+                    (long long)min_cell);
+    }
+    report_html_section_end(out);
+}
+
+/* ---------------------------------------------------------------- problems */
+
+void report_site_problems(fl_buf *out, const json_t *site)
+{
+    static const char *const columns[] = {"What", "Where", "#Cases", NULL};
+    const json_t *problems = json_object_get(site, "problems"), *item;
+    size_t i;
+    report_html_section(out, "problems", "Problems found in the data");
+    if (json_array_size(problems) == 0) {
+        fl_buf_puts(out, "<p>None were found.</p>\n");
+    } else {
+        report_html_table(out, REPORT_NARROW, columns);
+        json_array_foreach(problems, i, item) {
+            char n[REPORT_NUMBER_BYTES];
+            int64_t count = fl_json_get_int(item, "n", -1);
+            report_html(out,
+                        "<tr><td class=\"text\">%s</td><td class=\"text\">%s</td>"
+                        "<td class=\"n\">%s</td></tr>\n",
+                        fl_json_get_string(item, "what", ""), fl_json_get_string(item, "where", ""),
+                        count < 0 ? "" : report_count(n, count));
+        }
+        report_html_table_end(out);
+    }
+    report_html_section_end(out);
+}
