@@ -28,7 +28,7 @@ enum { MAX_WORKERS = 64 };
 // ----------------------------------------------------------------------- join
 
 static struct {
-    const char *home, *data, *approve;
+    const char *home, *data, *approve, *tasks;
     int64_t histogram_bins, min_other_sites, min_cell;
 } join;
 
@@ -38,6 +38,8 @@ static const fl_opt join_options[] = {
      0, true},
     {"approve", FL_OPT_TEXT, "each|all", "each: a person looks at every job (default)",
      &join.approve, 0, 0, false},
+    {"tasks", FL_OPT_TEXT, "A,B", "kinds of job that are allowed (default classify)", &join.tasks,
+     0, 0, false},
     {"histogram-bins", FL_OPT_INT, "N", "finest score histogram that may leave (default 20)",
      &join.histogram_bins, 0, 100000, false},
     {"min-other-sites", FL_OPT_INT, "N",
@@ -53,6 +55,26 @@ const fl_opt *client_join_options(void)
     return join_options;
 }
 
+/* "classify,segment" */
+static fl_status chosen_tasks(policy *p, fl_err *err)
+{
+    p->tasks = 0;
+    for (const char *at = join.tasks; *at != '\0';) {
+        char name[32];
+        data_task task;
+        size_t n = strcspn(at, ",");
+        snprintf(name, sizeof name, "%.*s", (int)(n < sizeof name ? n : sizeof name - 1), at);
+        if (!data_task_parse(&task, name)) {
+            return fl_fail(err, FL_EUSAGE,
+                           "--tasks: expected classify, multilabel, segment or regress, found %s",
+                           name);
+        }
+        p->tasks |= 1u << task;
+        at += at[n] == ',' ? n + 1 : n;
+    }
+    return FL_OK;
+}
+
 static fl_status chosen_policy(policy *p, fl_err *err)
 {
     if (strcmp(join.approve, "all") != 0 && strcmp(join.approve, "each") != 0) {
@@ -66,7 +88,7 @@ static fl_status chosen_policy(policy *p, fl_err *err)
         p->min_other_sites = 0;  // nobody is there to be asked
     }
     p->min_cell = join.min_cell;
-    return FL_OK;
+    return join.tasks != NULL ? chosen_tasks(p, err) : FL_OK;
 }
 
 static fl_status print_joined(const char *dir, fl_err *err)

@@ -146,7 +146,9 @@ ct_point ct_chest_at(const ct_chest *chest, double x, double y, double z)
     p.lung = lung_at(chest, x, y, z);
     double fine = draw_fractal3_at(&chest->noise, x, y, z, 6, 2);
     put(&p.hu, -850 + 45 * fine + 60 * y, p.lung);
-    put(&p.hu, 35, p.lung * vessels_at(chest, x, y, z));
+    if (p.lung > 0) {
+        put(&p.hu, 35, p.lung * vessels_at(chest, x, y, z));
+    }
     p.heart = draw_smoothstep(1.06, 0.94,
                               hypot((x - chest->heart_x) / (1.15 * chest->heart_r),
                                     (y - chest->heart_y) / chest->heart_r));
