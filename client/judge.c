@@ -10,8 +10,10 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "ckpt/ckpt.h"
 #include "eval/calibration.h"
 #include "eval/disparity.h"
 #include "eval/eval.h"
@@ -332,16 +334,52 @@ static json_t *data_json(const local *l, int64_t n_looks)
     return site;
 }
 
+/*
+ * What a local-only model starts from when the job has initial weights: the model of the
+ * first round, which train_round kept.  *there false: this site was not in that round, and
+ * another start would be no fair comparison.
+ */
+static fl_status read_first(float **out, bool *there, const local *l, const char *run_dir,
+                            fl_err *err)
+{
+    *out = NULL;
+    *there = true;
+    if (l->job.init[0] == '\0') {
+        return FL_OK;
+    }
+    char *path = fl_path_join(run_dir, LOCAL_FIRST_MODEL);
+    nn_table *table = NULL;
+    fl_status st = FL_OK;
+    if (!fl_file_exists(path)) {
+        fl_log(FL_LOG_WARN, "baseline.skipped", "why=\"the first round's model is not here\"");
+        *there = false;
+    } else if ((st = ckpt_safetensors_read(&table, out, NULL, path, err)) == FL_OK &&
+               !nn_table_equal(table, task_model_table(l->model))) {
+        FL_FREE(*out);
+        st = fl_fail(err, FL_EFORMAT, "%s: not of this job's model", path);
+    }
+    nn_table_destroy(&table);
+    free(path);
+    return st;
+}
+
 /* A local-only model that diverges is a finding, not a failure of the run. */
-static fl_status make_own(local *l, float *params, bool *there, local_progress *progress,
-                          local_baseline_result *result, fl_err *err)
+static fl_status make_own(local *l, float *params, bool *there, const char *run_dir,
+                          local_progress *progress, local_baseline_result *result, fl_err *err)
 {
     *there = false;
     if (!l->job.evaluation.local_baseline) {
         return FL_OK;
     }
     fl_err why = FL_ERR_INIT;
-    fl_status st = local_baseline(l, params, progress, result, &why);
+    float *first;
+    bool can_start;
+    fl_status st = read_first(&first, &can_start, l, run_dir, err);
+    if (st != FL_OK || !can_start) {
+        return st;
+    }
+    st = local_baseline(l, params, first, progress, result, &why);
+    free(first);
     if (st == FL_EFORMAT) {
         return FL_OK;
     }
@@ -377,7 +415,7 @@ fl_status judge_site(json_t **out, local *l, const float *global, const fed_mode
     float *own = fl_calloc_aligned((size_t)local_n_parameters(l), sizeof *own,
                                    "the local-only model", err);
     // Everything is decided before the test split is looked at.
-    if (own == NULL || (st = make_own(l, own, &has_own, progress, &baseline, err)) != FL_OK ||
+    if (own == NULL || (st = make_own(l, own, &has_own, run_dir, progress, &baseline, err)) != FL_OK ||
         (has_own && (st = own_threshold(l, own, &own_at, &on_own.threshold_why, err)) != FL_OK) ||
         (st = open_test(&n_looks, run_dir, id, threshold, err)) != FL_OK ||
         (st = judge_model(&on_global, l, global, threshold, progress, err)) != FL_OK ||

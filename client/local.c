@@ -187,7 +187,7 @@ fl_status local_train(local *l, float *params, const float *base, fed_round_no r
                             result, err);
 }
 
-fl_status local_baseline(local *l, float *params, local_progress *progress,
+fl_status local_baseline(local *l, float *params, const float *first, local_progress *progress,
                          local_baseline_result *result, fl_err *err)
 {
     fl_status st = need_trainer(l, err);
@@ -201,7 +201,11 @@ fl_status local_baseline(local *l, float *params, local_progress *progress,
     task_fit_result done;
     *result = (local_baseline_result){.steps = l->job.rounds * task_trainer_steps(l->trainer)};
     atomic_store(&progress->total, (uint64_t)result->steps);
-    nn_graph_init(task_model_graph(l->model), params, l->job.seed);
+    if (first != NULL) {
+        nn_vec_copy(params, first, local_n_parameters(l));
+    } else {
+        nn_graph_init(task_model_graph(l->model), params, l->job.seed);
+    }
     st = task_fit(params, l->trainer, l->job.seed, l->site, &cfg, &hooks, &done, err);
     result->best_step = done.best_step > 0 ? done.best_step : result->steps;
     return st;

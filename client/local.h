@@ -79,11 +79,14 @@ fl_status local_train(local *l, float *params, const float *base, fed_round_no r
  * had at this site: the model the hospital could have made by itself.  params:
  * (P) receives the parameters after the round-long stretch that was best on
  * the own validation split by the job's metric; without one, the last.
+ * first: (P) what the federation started from, when the job gives initial weights
+ * (kept in the run's folder as LOCAL_FIRST_MODEL); NULL: drawn from the seed, as its.
  */
+#define LOCAL_FIRST_MODEL "first.safetensors"
 typedef struct {
     int64_t steps, best_step;
 } local_baseline_result;
-fl_status local_baseline(local *l, float *params, local_progress *progress,
+fl_status local_baseline(local *l, float *params, const float *first, local_progress *progress,
                          local_baseline_result *result, fl_err *err);
 
 /*

@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "ckpt/ckpt.h"
 #include "client/judge.h"
 #include "client/keep.h"
 #include "client/policy.h"
@@ -53,6 +54,35 @@ static fl_status check_job(errand *e, fl_err *err)
     return st;
 }
 
+static fl_status run_dir(char **out, const order_work *w, fl_err *err)
+{
+    fl_status st = home_run_path(out, w->home, w->order.run, err);
+    if (st == FL_OK && (st = fl_mkdirs(*out, 0700, err)) != FL_OK) {
+        FL_FREE(*out);
+    }
+    return st;
+}
+
+/* Of a job with initial weights: what the local-only model will start from too. */
+static fl_status keep_first_model(const order_work *w, const local *l, fl_err *err)
+{
+    char *dir, *path;
+    if (l->job.init[0] == '\0' || w->order.key.round.n != 1) {
+        return FL_OK;
+    }
+    fl_status st = run_dir(&dir, w, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    path = fl_path_join(dir, LOCAL_FIRST_MODEL);
+    if (!fl_file_exists(path)) {
+        st = ckpt_safetensors_write(path, task_model_table(l->model), w->model, NULL, err);
+    }
+    free(path);
+    free(dir);
+    return st;
+}
+
 static fl_status train_round(errand *e, fl_err *err)
 {
     order_work *w = e->work;
@@ -64,7 +94,11 @@ static fl_status train_round(errand *e, fl_err *err)
     if (params == NULL) {
         return FL_ELIMIT;
     }
-    fl_status st = local_train(l, params, w->model, w->order.key.round, &w->progress, &result, err);
+    fl_status st = keep_first_model(w, l, err);
+    if (st != FL_OK) {
+        goto done;
+    }
+    st = local_train(l, params, w->model, w->order.key.round, &w->progress, &result, err);
     if (st != FL_OK) {
         goto done;
     }
@@ -125,15 +159,6 @@ static fl_status score_model(errand *e, fl_err *err)
     st = put_json(e, histogram, err);
     json_decref(histogram);
     task_scores_clear(&scores);
-    return st;
-}
-
-static fl_status run_dir(char **out, const order_work *w, fl_err *err)
-{
-    fl_status st = home_run_path(out, w->home, w->order.run, err);
-    if (st == FL_OK && (st = fl_mkdirs(*out, 0700, err)) != FL_OK) {
-        FL_FREE(*out);
-    }
     return st;
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -16,14 +17,17 @@
 #include "ckpt/ckpt.h"
 #include "client/tools.h"
 #include "job/job.h"
+#include "nn/transfer.h"
 
 /* What a job says is taken from the job; an option beside it wins. */
 static struct {
     const char *job, *model, *data, *init, *out, *out_safetensors;
     const char *optimizer, *precision, *keep, *loss, *schedule, *metric,
         *augment;
+    const char *truncate_after;
+    fl_texts freeze;
     tool_naming naming;
-    int64_t epochs, steps, batch, threads, seed, patience;
+    int64_t epochs, steps, batch, threads, seed, patience, train_last;
     double lr, momentum, weight_decay, clip_norm, ema, length, factor, warmup;
     bool class_weights, nesterov, json;
 } options = {
@@ -109,6 +113,17 @@ const fl_opt *client_train_options(void)
         {.name = "init", .kind = FL_OPT_TEXT, .arg = "FILE",
          .help = "weights to start from, .safetensors or .onnx",
          .out = &options.init},
+        {.name = "freeze", .kind = FL_OPT_LIST, .arg = "NAME",
+         .help = "parameters that stay as --init has them, '*' is any run; "
+                 "may be given several times",
+         .out = &options.freeze},
+        {.name = "train-last", .kind = FL_OPT_INT, .arg = "K",
+         .help = "train only the last K blocks (layer4.1, fc)",
+         .out = &options.train_last, .min = 1, .max = 1e5},
+        {.name = "truncate-after", .kind = FL_OPT_TEXT, .arg = "LAYER",
+         .help = "end the model behind this layer, block or node; a new last "
+                 "layer, head, is made for the classes",
+         .out = &options.truncate_after},
         {.name = "keep", .kind = FL_OPT_TEXT, .arg = "WHICH",
          .help = "best on the validation split, or last; default best",
          .out = &options.keep},
@@ -187,6 +202,7 @@ static void take(double *to, double given)
 typedef struct {
     job job;               // with --job
     model_config model;
+    const char *init;         // weights to start from; NULL: none
     task_train_config train;  // of a round: the job's, or an epoch
     task_fit_config fit;
     uint64_t seed;
@@ -336,23 +352,38 @@ static bool after_look(void *ctx, const task_fit_result *r, int64_t done, int64_
     return !fl_stop_requested();
 }
 
-static fl_status start_params(training *t, const model_config *cfg, fl_err *err)
+static void say_blocks(const training *t)
 {
-    const nn_table *table = task_model_table(t->model);
-    size_t n_matched;
+    fl_buf trained = FL_BUF_INIT, frozen = FL_BUF_INIT;
+    nn_transfer_blocks(&trained, task_model_graph(t->model), true);
+    nn_transfer_blocks(&frozen, task_model_graph(t->model), false);
+    fprintf(stderr, "  trained: %s\n  frozen: %s\n", trained.n > 0 ? trained.data : "none",
+            frozen.n > 0 ? frozen.data : "none");
+    fl_buf_clear(&trained);
+    fl_buf_clear(&frozen);
+}
+
+/* init: the file of weights, NULL or "" = none. */
+static fl_status start_params(training *t, const model_config *cfg, const char *init, fl_err *err)
+{
+    bool has_init = init != NULL && init[0] != '\0';
+    const char *path = has_init ? init : cfg->onnx;
+    ckpt_match match = {0};
     fl_status st = FL_OK;
-    nn_graph_init(task_model_graph(t->model), t->params,
-                  t->seed);
-    if (cfg->onnx[0] != '\0') {
-        st = ckpt_load_into(cfg->onnx, table, t->params, &n_matched, err);
+    nn_graph_init(task_model_graph(t->model), t->params, t->seed);
+    if (path[0] != '\0') {
+        st = ckpt_load_into(path, task_model_table(t->model), t->params, &match, err);
     }
-    if (st == FL_OK && options.init != NULL) {
-        st = ckpt_load_into(options.init, table, t->params, &n_matched, err);
-        if (st == FL_OK && n_matched < nn_table_n(table)) {
-            fl_log(FL_LOG_WARN, "train.init", "matched=%zu of=%zu", n_matched,
-                   nn_table_n(table));
-        }
+    // A model's own file fits, unless it was cut.
+    if (st == FL_OK && (has_init || cfg->truncate_after[0] != '\0')) {
+        char *text = ckpt_match_text(&match, path);
+        fprintf(stderr, "%s", text);
+        free(text);
     }
+    if (st == FL_OK && (cfg->n_freeze > 0 || cfg->train_last > 0)) {
+        say_blocks(t);
+    }
+    ckpt_match_clear(&match);
     return st;
 }
 
@@ -448,7 +479,7 @@ static fl_status train(const task_model *model, const data_set *set, plan *p, fl
     if (t.params == NULL) {
         return FL_ELIMIT;
     }
-    if ((st = start_params(&t, &p->model, err)) != FL_OK ||
+    if ((st = start_params(&t, &p->model, p->init, err)) != FL_OK ||
         (st = task_trainer_new(&trainer, model, set, &p->train, err)) != FL_OK) {
         goto done;
     }
@@ -487,6 +518,31 @@ static fl_status parse_model(model_config *out, const char *spec, fl_err *err)
     return FL_OK;
 }
 
+/* The options of transfer learning, beside what the model's own keys say. */
+static fl_status add_transfer(model_config *m, bool has_init, fl_err *err)
+{
+    for (size_t i = 0; i < options.freeze.n; i++) {
+        if (m->n_freeze == MODEL_MAX_PATTERNS ||
+            strlen(options.freeze.items[i]) >= MODEL_PATTERN_BYTES) {
+            return fl_fail(err, FL_EUSAGE, "--freeze: at most %d names of at most %d letters",
+                           MODEL_MAX_PATTERNS, MODEL_PATTERN_BYTES - 1);
+        }
+        memcpy(m->freeze[m->n_freeze++], options.freeze.items[i],
+               strlen(options.freeze.items[i]) + 1);
+    }
+    if (options.train_last > 0) {
+        m->train_last = options.train_last;
+    }
+    if (options.truncate_after != NULL) {
+        snprintf(m->truncate_after, sizeof m->truncate_after, "%s", options.truncate_after);
+    }
+    if ((m->n_freeze > 0 || m->train_last > 0) && m->onnx[0] == '\0' && !has_init) {
+        return fl_fail(err, FL_EUSAGE, "freeze and train_last need --init: what is frozen would "
+                                       "stay as it was drawn at random");
+    }
+    return FL_OK;
+}
+
 /* The plan of `client train`, from the job or from --model. */
 static fl_status make_plan(plan *out, fl_err *err)
 {
@@ -502,6 +558,7 @@ static fl_status make_plan(plan *out, fl_err *err)
         }
         const job *j = &out->job;
         out->model = j->model;
+        out->init = j->init[0] != '\0' ? j->init : NULL;
         out->train = j->local;
         out->fit.rounds = j->rounds;
         out->fit.metric = j->select.metric;
@@ -515,6 +572,10 @@ static fl_status make_plan(plan *out, fl_err *err)
     }
     if (options.seed >= 0) {
         out->seed = (uint64_t)options.seed;
+    }
+    out->init = options.init != NULL ? options.init : out->init;
+    if ((st = add_transfer(&out->model, out->init != NULL, err)) != FL_OK) {
+        return st;
     }
     return add_options(out, err);
 }
@@ -549,6 +610,9 @@ fl_status client_train(int argc, char **argv, fl_err *err)
     if (st == FL_OK && (st = add_task(&p, &spec, err)) == FL_OK &&
         (st = task_model_new(&model, &spec, &p.model, err)) == FL_OK &&
         (st = task_model_set_loss(model, &p.train.loss, err)) == FL_OK) {
+        if (task_model_note(model) != NULL) {
+            fprintf(stderr, "note: %s: %s\n", p.model.onnx, task_model_note(model));
+        }
         st = train(model, set, &p, err);
     }
 done:

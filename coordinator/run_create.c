@@ -10,6 +10,21 @@
 #include "ckpt/ckpt.h"
 #include "coordinator/run.h"
 
+/* Says of every parameter whether it starts from the file. */
+static fl_status start_from_file(const char *path, const nn_table *table, float *data, fl_err *err)
+{
+    ckpt_match match;
+    fl_status st = ckpt_load_into(path, table, data, &match, err);
+
+    if (st == FL_OK) {
+        fl_log(match.n_matched < match.n ? FL_LOG_WARN : FL_LOG_INFO, "run.init",
+               "matched=%zu of=%zu other_shape=\"%.400s\" missing=\"%.400s\" extra=\"%.400s\"",
+               match.n_matched, match.n, match.other_shape, match.missing, match.extra);
+    }
+    ckpt_match_clear(&match);
+    return st == FL_OK ? st : fl_wrap(err, st, "init");
+}
+
 /* The first model: drawn from the job's seed, or given. */
 static fl_status make_first_model(task_model **model, float **data, const job *j, fl_err *err)
 {
@@ -23,15 +38,7 @@ static fl_status make_first_model(task_model **model, float **data, const job *j
         return FL_ELIMIT;
     }
     nn_graph_init(task_model_graph(*model), *data, j->seed);
-    size_t n_matched = 0;
-    if (j->init[0] != '\0' &&
-        (st = ckpt_load_into(j->init, table, *data, &n_matched, err)) != FL_OK) {
-        return fl_wrap(err, st, "init");
-    }
-    if (j->init[0] != '\0') {
-        fl_log(FL_LOG_INFO, "run.init", "matched=%zu of=%zu", n_matched, nn_table_n(table));
-    }
-    return FL_OK;
+    return j->init[0] != '\0' ? start_from_file(j->init, table, *data, err) : FL_OK;
 }
 
 /* job.yaml is written last: its presence means that the folder is complete. */

@@ -73,9 +73,26 @@ fl_status ckpt_onnx_unpack(nn_graph **g, float **data, ckpt_meta *meta, const ch
 bool ckpt_onnx_note(char *out, size_t n, const nn_graph *g, const ckpt_meta *meta);
 #define CKPT_ONNX_PRODUCER "producer"  // key under which meta has the tool's name
 
-/* Copies by name what path (.safetensors or .onnx) holds into data; n_matched entries
- * matched; FL_ECONFIG when a name matches with another shape or nothing matches. */
-fl_status ckpt_load_into(const char *path, const nn_table *table, float *data, size_t *n_matched,
+/* What came of starting a model from a file, names with blanks between them.
+ * Parameters that were not loaded keep the numbers they had. */
+typedef struct {
+    size_t n, n_matched;  // parameters of the model; those of them that were loaded
+    char *matched;        // layers: names up to the last dot
+    char *other_shape;    // "fc.weight (1000x512 there, 2x512 here)"
+    char *missing;        // not in the file
+    char *extra;          // only in the file
+} ckpt_match;
+void ckpt_match_clear(ckpt_match *m);
+/* As lines of text for people, the caller's: what is not empty of the above. */
+char *ckpt_match_text(const ckpt_match *m, const char *path);
+
+/*
+ * Copies by name what path (.safetensors or .onnx) holds into data.  match: what
+ * matched, the caller's to clear, also on failure.
+ * FL_ECONFIG when nothing matches, or a parameter that is NN_FROZEN does not: it would stay
+ * as it was drawn.
+ */
+fl_status ckpt_load_into(const char *path, const nn_table *table, float *data, ckpt_match *match,
                          fl_err *err);
 
 #endif

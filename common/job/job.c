@@ -80,6 +80,11 @@ static void read_model(job *out, fl_node root)
         fl_cfg_complain(node, "model: a graph from an ONNX file cannot be "
                               "federated yet; `client train` takes it");
     }
+    bool is_frozen = out->model.n_freeze > 0 || out->model.train_last > 0;
+    if (is_frozen && !fl_cfg_has(root, "init")) {
+        fl_cfg_complain(node, "model: freeze and train_last need an init: what is frozen would "
+                              "stay as it was drawn at random");
+    }
     const char *init = fl_cfg_path(root, "init", NULL,
                                    "weights to start from, .safetensors or "
                                    ".onnx");

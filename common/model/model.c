@@ -160,6 +160,33 @@ static void read_settings(model_config *out, fl_node node, const model_ops *ops)
                             "attention_unet: the gates' weights as further outputs of the graph");
 }
 
+/* Transfer learning: keys that every model takes. */
+static void read_transfer(model_config *out, fl_node node)
+{
+    fl_node list = fl_cfg_get(node, "freeze",
+                              "names of parameters that stay as `init` has them, '*' is any run: "
+                              "['conv1*', 'layer1.*']; a BatchNorm that is frozen keeps its "
+                              "statistics too");
+    if (fl_cfg_present(list) && !fl_cfg_is_list(list)) {
+        fl_cfg_complain(list, "model.freeze: expected a list of names, as ['conv1*']");
+    } else if (fl_cfg_count(list) > MODEL_MAX_PATTERNS) {
+        fl_cfg_complain(list, "model.freeze: at most %d names", MODEL_MAX_PATTERNS);
+    } else {
+        for (size_t i = 0; i < fl_cfg_count(list); i++) {
+            const char *pattern = fl_node_text(fl_cfg_item(list, i), "freeze");
+            snprintf(out->freeze[out->n_freeze++], MODEL_PATTERN_BYTES, "%s", pattern);
+        }
+    }
+    out->train_last = fl_cfg_int(
+        node, "train_last", 0, 100000, 0,
+        "only the last so many blocks are trained; a block: the parameters whose names agree in "
+        "their first two parts, as layer4.1, or fc; 0 = all");
+    const char *after = fl_cfg_text(node, "truncate_after", "",
+                                    "the model ends behind this layer, block or node and gets a "
+                                    "new last layer, `head`, for the task's classes");
+    snprintf(out->truncate_after, sizeof out->truncate_after, "%s", after);
+}
+
 void model_config_read(model_config *out, fl_node node)
 {
     char known[512];
@@ -189,6 +216,7 @@ void model_config_read(model_config *out, fl_node node)
         snprintf(out->onnx, sizeof out->onnx, "%s", onnx);
     }
     read_settings(out, node, ops);
+    read_transfer(out, node);
     refuse_foreign_keys(node, name != NULL ? name : "of a file", ops != NULL ? ops->keys : 0);
 }
 

@@ -16,7 +16,7 @@
 #include "base/err.h"
 #include "nn/graph.h"
 
-enum { MODEL_MAX_LAYERS = 8 };
+enum { MODEL_MAX_LAYERS = 8, MODEL_MAX_PATTERNS = 16, MODEL_PATTERN_BYTES = 96 };
 
 typedef enum {
     MODEL_NORM_DEFAULT,  // as the architecture has it
@@ -55,6 +55,11 @@ typedef struct {
     int64_t depth;  // unet: how often the size is halved
     model_padding padding;
     bool maps;  // attention_unet: the gates' weights are outputs behind the first
+    /* Transfer learning, of any model; see nn/transfer.h. */
+    char freeze[MODEL_MAX_PATTERNS][MODEL_PATTERN_BYTES];  // names, '*' is any run
+    size_t n_freeze;
+    int64_t train_last;                        // blocks; 0 = all
+    char truncate_after[MODEL_PATTERN_BYTES];  // "" = the whole; else a new last layer, "head"
 } model_config;
 
 /* Keys of `model:` that an architecture takes besides its name. */

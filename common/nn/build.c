@@ -231,6 +231,13 @@ bool nn_build_is_param(const nn_build *b, nn_value v)
     return nn_graph_param_index(b->g, v) >= 0;
 }
 
+bool nn_build_is_frozen(const nn_build *b, nn_value v)
+{
+    int64_t i = nn_graph_param_index(b->g, v);
+
+    return i >= 0 && nn_table_at(nn_graph_table(b->g), (size_t)i)->kind == NN_FROZEN;
+}
+
 const nn_node *nn_build_sole_reader(const nn_build *b, nn_value v)
 {
     return b->n_readers[v] == 1 && b->reader[v] >= 0 ? nn_graph_node(b->g, (size_t)b->reader[v])

@@ -72,6 +72,8 @@ void nn_build_dims(const nn_build *b, nn_value v, nn_shape *out);
 /* Whether its first dimension is the batch. */
 bool nn_build_is_batch(const nn_build *b, nn_value v);
 bool nn_build_is_param(const nn_build *b, nn_value v);
+/* A parameter that stays as it is. */
+bool nn_build_is_frozen(const nn_build *b, nn_value v);
 /* The only reader of v when there is exactly one and v is no output; or NULL. */
 const nn_node *nn_build_sole_reader(const nn_build *b, nn_value v);
 /* The node that makes v, or NULL. */

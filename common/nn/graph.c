@@ -351,6 +351,35 @@ fl_status nn_graph_finish(nn_graph *g, fl_err *err)
     return FL_OK;
 }
 
+void nn_graph_reopen(nn_graph *g)
+{
+    FL_REQUIRE(g->finished);
+    g->finished = false;
+    g->n_outputs = 0;
+    for (size_t i = 0; i < g->n_values; i++) {
+        g->values[i].table_index = -1;
+    }
+    nn_table_destroy(&g->table);
+    g->table = nn_table_new();
+}
+
+void nn_graph_freeze(nn_graph *g, const bool *frozen, size_t n)
+{
+    FL_REQUIRE(g->finished && n == nn_table_n(g->table));
+    nn_table_destroy(&g->table);
+    g->table = nn_table_new();
+    for (size_t i = 0; i < g->n_values; i++) {
+        value *v = &g->values[i];
+        if (!v->is_param || v->table_index < 0) {
+            continue;
+        }
+        if (frozen[v->table_index] && nn_kind_trainable(v->kind)) {
+            v->kind = NN_FROZEN;
+        }
+        FL_REQUIRE(nn_table_add(g->table, v->name, v->kind, &v->shape, NULL) == FL_OK);
+    }
+}
+
 /* ------------------------------------------------------- layers by name */
 
 static nn_value layer_param(nn_graph *g, const char *layer, const char *what, nn_kind kind,

@@ -85,6 +85,15 @@ void nn_graph_output(nn_graph *g, const char *name, nn_value v);
  * the first mistake with the node's name. */
 fl_status nn_graph_finish(nn_graph *g, fl_err *err) FL_MUST_CHECK;
 
+/*
+ * Takes a finished graph's outputs away, so that operators and outputs can be
+ * added; what no output then depends on goes when it is finished again.
+ */
+void nn_graph_reopen(nn_graph *g);
+/* Makes parameters of a finished graph NN_FROZEN, by their place in the table (n
+ * of them); statistics stay what they are. */
+void nn_graph_freeze(nn_graph *g, const bool *frozen, size_t n);
+
 /* How the weights of the layers added from here on start; NN_INIT_FAN_IN until
  * said otherwise.  Before a ReLU use He's: it keeps the signal's variance. */
 void nn_graph_layer_init(nn_graph *g, nn_init init);

@@ -83,9 +83,81 @@ static nn_slot batch_norm_input(nn_build *b, const nn_node *node)
     return nn_build_in_layout(b, x, nn_layout_typed(d, blocked, nn_dnnl_type(d)));
 }
 
+/*
+ * One whose scale and shift are frozen normalises by its running statistics in
+ * training too, and these stay: it is the same function for every batch.
+ */
+static bool is_frozen(const nn_build *b, const nn_node *node)
+{
+    return nn_build_is_training(b) && nn_build_is_frozen(b, node->in[1]) &&
+           nn_build_is_frozen(b, node->in[2]);
+}
+
+static void frozen_plan(nn_build *b, const nn_node *node)
+{
+    nn_slot x = batch_norm_input(b, node);
+    const nn_layout *l = nn_build_layout(b, x);
+    nn_norm_spec s = {nn_node_float(node, "epsilon", 1e-5), false};
+    nn_shape dims;
+
+    nn_build_dims(b, node->in[0], &dims);
+    const nn_layout *channels = nn_layout_plain(nn_build_dnnl(b), 1, &dims.dim[1]);
+    nn_prim *prim = l == NULL
+                        ? NULL
+                        : nn_dnnl_batch_norm(nn_build_dnnl(b), &s, NN_PASS_INFER, l, NULL);
+    nn_slot y = nn_build_slot(b, l);
+    nn_build_prim(b, prim,
+                  (nn_use[]){{NN_SRC, x},
+                             {NN_SCALE, nn_build_param(b, node->in[1], channels, channels)},
+                             {NN_SHIFT, nn_build_param(b, node->in[2], channels, channels)},
+                             {NN_MEAN, nn_build_param(b, node->in[3], channels, channels)},
+                             {NN_VARIANCE, nn_build_param(b, node->in[4], channels, channels)},
+                             {NN_DST, y}},
+                  6);
+    nn_build_set_value(b, node->out[0], y);
+    *nn_build_memo(b, node) = (nn_memo){prim, {x, -1, -1, -1}};
+}
+
+/* data: zeros; spec: how many */
+static void fill_with_zeros(const nn_call *call)
+{
+    nn_vec_zero(call->data[0], *(const int64_t *)call->spec);
+}
+
+/* dx = scale / sqrt(var + epsilon) dy: the function itself, without mean and shift. */
+static void frozen_plan_grad(nn_build *b, const nn_node *node)
+{
+    const nn_layout *l = nn_build_layout(b, nn_build_memo(b, node)->slot[0]);
+    nn_norm_spec s = {nn_node_float(node, "epsilon", 1e-5), false};
+    nn_shape dims;
+
+    nn_build_dims(b, node->in[0], &dims);
+    const nn_layout *channels = nn_layout_plain(nn_build_dnnl(b), 1, &dims.dim[1]);
+    nn_prim *prim = l == NULL
+                        ? NULL
+                        : nn_dnnl_batch_norm(nn_build_dnnl(b), &s, NN_PASS_INFER, l, NULL);
+    nn_slot dy = nn_build_in_layout(b, nn_build_grad(b, node->out[0]), l);
+    nn_slot dx = nn_build_slot(b, l), zeros = nn_build_slot(b, channels);
+    nn_build_kernel(b, fill_with_zeros, (nn_use[]){{NN_DST, zeros}}, 1, &dims.dim[1],
+                    sizeof dims.dim[1]);
+    nn_build_prim(b, prim,
+                  (nn_use[]){{NN_SRC, dy},
+                             {NN_SCALE, nn_build_param(b, node->in[1], channels, channels)},
+                             {NN_SHIFT, zeros},
+                             {NN_MEAN, zeros},
+                             {NN_VARIANCE, nn_build_param(b, node->in[4], channels, channels)},
+                             {NN_DST, dx}},
+                  6);
+    nn_build_add_grad(b, node->in[0], dx);
+}
+
 static void batch_norm_plan(nn_build *b, const nn_node *node)
 {
     if (nn_build_is_forward_done(b, node)) {
+        return;
+    }
+    if (is_frozen(b, node)) {
+        frozen_plan(b, node);
         return;
     }
     nn_dnnl *d = nn_build_dnnl(b);
@@ -139,6 +211,10 @@ static void batch_norm_plan(nn_build *b, const nn_node *node)
 
 static void batch_norm_plan_grad(nn_build *b, const nn_node *node)
 {
+    if (is_frozen(b, node)) {
+        frozen_plan_grad(b, node);
+        return;
+    }
     nn_dnnl *d = nn_build_dnnl(b);
     const nn_memo *memo = nn_build_memo(b, node);
     const nn_layout *l = nn_build_layout(b, memo->slot[0]);

@@ -30,7 +30,7 @@ struct nn_table {
     size_t n_buckets;   // a power of two, at least twice n
 };
 
-static const char *const kind_names[] = {"weight", "bias", "norm", "stat"};
+static const char *const kind_names[] = {"weight", "bias", "norm", "stat", "frozen"};
 
 /* ------------------------------------------------------------- the table */
 
@@ -145,7 +145,7 @@ int64_t nn_table_count(const nn_table *t)
 
 bool nn_kind_trainable(nn_kind kind)
 {
-    return kind != NN_STAT;
+    return kind != NN_STAT && kind != NN_FROZEN;
 }
 
 const char *nn_kind_name(nn_kind kind)

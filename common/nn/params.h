@@ -22,7 +22,8 @@ typedef enum {
     NN_WEIGHT,  // matrix or kernel
     NN_BIAS,
     NN_NORM,  // scale and shift of a normalisation
-    NN_STAT   // running mean or variance: not trained by gradients
+    NN_STAT,   // running mean or variance: not trained by gradients
+    NN_FROZEN  // one of the first three that stays as it is (transfer learning)
 } nn_kind;
 
 enum { NN_NAME_BYTES = 128 };  // longest parameter name, terminator included
@@ -49,7 +50,7 @@ const nn_param *nn_table_at(const nn_table *t, size_t i);            // borrowed
 const nn_param *nn_table_find(const nn_table *t, const char *name);  // or NULL
 int64_t nn_table_count(const nn_table *t);                           // P
 bool nn_kind_trainable(nn_kind kind);
-const char *nn_kind_name(nn_kind kind);  // "weight" "bias" "norm" "stat"
+const char *nn_kind_name(nn_kind kind);  // "weight" "bias" "norm" "stat" "frozen"
 bool nn_kind_parse(nn_kind *out, const char *name);
 bool nn_table_equal(const nn_table *a, const nn_table *b);
 /* SHA-256 over a canonical text of the table: "name kind 3x4x5\n" ... */

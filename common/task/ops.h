@@ -76,4 +76,11 @@ const task_ops *task_model_ops(const task_model *m);
 int64_t task_model_n_logits(const task_model *m);
 bool task_model_is_evidential(const task_model *m);
 
+/*
+ * A new end for cfg->truncate_after (n_outputs of them; for each pixel, or for the
+ * image), then freezes what cfg says.  g is as it was on failure, or unusable.
+ */
+fl_status task_transfer(nn_graph *g, const model_config *cfg, int64_t n_outputs, bool per_pixel,
+                        fl_err *err);
+
 #endif

@@ -25,6 +25,7 @@ struct task_model {
     double threshold;   // NaN: none
     bool evidential;    // outputs are a Dirichlet's parameters
     char name[32];      // of the architecture
+    char note[600];     // "", or what an export has lost
 };
 
 enum { MAX_META_BYTES = 1 << 16 };  // of one value
@@ -202,6 +203,9 @@ static fl_status build_graph(task_model *m, const data_spec *spec,
         float *unused = NULL;
         ckpt_meta meta = {0};
         fl_status st = ckpt_onnx_read(&m->graph, &unused, &meta, cfg->onnx, err);
+        if (st == FL_OK) {
+            ckpt_onnx_note(m->note, sizeof m->note, m->graph, &meta);
+        }
         free(unused);
         ckpt_meta_clear(&meta);
         snprintf(m->name, sizeof m->name, "onnx");
@@ -231,7 +235,10 @@ fl_status task_model_new(task_model **out, const data_spec *spec,
                        "model: the shape of the input is not known");
     }
     task_model *m = model_alloc();
+    const model_ops *known = model_find(cfg->name);
+    int64_t n_outputs = ops->n_logits(spec, known != NULL && known->single_logit);
     if ((st = build_graph(m, spec, cfg, ops, err)) != FL_OK ||
+        (st = task_transfer(m->graph, cfg, n_outputs, ops->of_pixels, err)) != FL_OK ||
         (st = check_graph(&m->n_logits, m->graph, err)) != FL_OK ||
         (st = check_fits(m, spec, ops, err)) != FL_OK) {
         fl_wrap(err, st, "model");
@@ -243,6 +250,11 @@ fl_status task_model_new(task_model **out, const data_spec *spec,
 done:
     task_model_destroy(&m);
     return st;
+}
+
+const char *task_model_note(const task_model *m)
+{
+    return m->note[0] != '\0' ? m->note : NULL;
 }
 
 void task_model_destroy(task_model **m)

@@ -78,6 +78,8 @@ const nn_graph *task_model_graph(const task_model *m);
 const nn_table *task_model_table(const task_model *m);
 const data_spec *task_model_spec(const task_model *m);
 const char *task_model_name(const task_model *m);  // "cnn"
+/* What the export that made an ONNX file has lost, in one sentence; or NULL. */
+const char *task_model_note(const task_model *m);
 size_t task_model_n_scores(const task_model *m);   // K: scores a case
 double task_model_threshold(const task_model *m);  // the file's; NaN = none
 

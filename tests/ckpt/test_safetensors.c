@@ -216,29 +216,66 @@ static void a_header_over_the_limit_is_refused_before_it_is_read(void **state)
     check_rmdir(&dir);
 }
 
+static const char *const library_file = "tests/vectors/nn_weights.safetensors";
+
 static void weights_are_loaded_by_name(void **state)
 {
     (void)state;
     fl_err err = FL_ERR_INIT;
-    size_t n;
+    ckpt_match match;
     float data[40] = {0};
     nn_table *ours = nn_table_new();
     check_ok(nn_table_add(ours, "head.weight", NN_WEIGHT, &(nn_shape){1, {4}}, &err), err);
     check_ok(nn_table_add(ours, "fc.bias", NN_BIAS, &(nn_shape){1, {2}}, &err), err);
-    check_ok(ckpt_load_into("tests/vectors/nn_weights.safetensors", ours, data, &n, &err), err);
-    check_int(n, 1);
+    check_ok(nn_table_add(ours, "conv1.weight", NN_WEIGHT, &(nn_shape){2, {2, 9}}, &err), err);
+    check_ok(ckpt_load_into(library_file, ours, data, &match, &err), err);
     check_near(data[4], -1, 0);
     check_near(data[0], 0, 0);
-    check_ok(nn_table_add(ours, "conv1.weight", NN_WEIGHT, &(nn_shape){2, {2, 9}}, &err), err);
-    check_fails(ckpt_load_into("tests/vectors/nn_weights.safetensors", ours, data, &n, &err),
-                FL_ECONFIG);
-    check_has(err.text, "conv1.weight is 2x1x3x3 there, but 2x9 in this model");
+    check_near(data[6], 0, 0);
+    check_int(match.n, 3);
+    check_int(match.n_matched, 1);
+    check_str(match.matched, "fc");
+    check_str(match.missing, "head.weight");
+    check_str(match.other_shape, "conv1.weight (2x1x3x3 there, 2x9 here)");
+    check_has(match.extra, "fc.weight");
+    check_has(match.extra, "bn1.running_mean");
+    char *text = ckpt_match_text(&match, "weights.safetensors");
+    check_has(text, "weights.safetensors: 1 of the model's 3 parameters start from it");
+    check_has(text, "not in the file: head.weight");
+    free(text);
+    ckpt_match_clear(&match);
     nn_table_destroy(&ours);
-    ours = nn_table_new();
-    check_ok(nn_table_add(ours, "other", NN_WEIGHT, &(nn_shape){1, {4}}, &err), err);
-    check_fails(ckpt_load_into("tests/vectors/nn_weights.safetensors", ours, data, &n, &err),
-                FL_ECONFIG);
-    check_fails(ckpt_load_into("weights.pt", ours, data, &n, &err), FL_ECONFIG);
+}
+
+static void weights_that_fit_nothing_are_refused(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    ckpt_match match;
+    float data[40] = {0};
+    nn_table *ours = nn_table_new();
+    check_ok(nn_table_add(ours, "conv1.weight", NN_WEIGHT, &(nn_shape){2, {2, 9}}, &err), err);
+    check_fails(ckpt_load_into(library_file, ours, data, &match, &err), FL_ECONFIG);
+    check_has(err.text, "conv1.weight (2x1x3x3 there, 2x9 here)");
+    ckpt_match_clear(&match);
+    check_fails(ckpt_load_into("weights.pt", ours, data, &match, &err), FL_ECONFIG);
+    ckpt_match_clear(&match);
+    nn_table_destroy(&ours);
+}
+
+/* It would stay as it was drawn at random. */
+static void what_is_frozen_must_be_in_the_file(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    ckpt_match match;
+    float data[40] = {0};
+    nn_table *ours = nn_table_new();
+    check_ok(nn_table_add(ours, "fc.bias", NN_BIAS, &(nn_shape){1, {2}}, &err), err);
+    check_ok(nn_table_add(ours, "conv9.weight", NN_FROZEN, &(nn_shape){1, {4}}, &err), err);
+    check_fails(ckpt_load_into(library_file, ours, data, &match, &err), FL_ECONFIG);
+    check_has(err.text, "conv9.weight is frozen, but the file does not hold it");
+    ckpt_match_clear(&match);
     nn_table_destroy(&ours);
 }
 
@@ -251,6 +288,8 @@ int main(void)
         cmocka_unit_test(headers_that_lie_are_refused_in_words),
         cmocka_unit_test(a_header_over_the_limit_is_refused_before_it_is_read),
         cmocka_unit_test(weights_are_loaded_by_name),
+        cmocka_unit_test(weights_that_fit_nothing_are_refused),
+        cmocka_unit_test(what_is_frozen_must_be_in_the_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -154,17 +154,17 @@ static void the_local_model_is_the_best_stretch_by_validation(void **state)
     fl_err err = FL_ERR_INIT;
     desk d = desk_new();
     local_baseline_result result, again;
-    check_ok(local_baseline(d.l, d.params, &d.progress, &result, &err), err);
+    check_ok(local_baseline(d.l, d.params, NULL, &d.progress, &result, &err), err);
     check_int(result.steps, 30);
     check(result.best_step >= 10 && result.best_step <= 30 && result.best_step % 10 == 0);
     float first[3];
     memcpy(first, d.params, sizeof first);
-    check_ok(local_baseline(d.l, d.params, &d.progress, &again, &err), err);
+    check_ok(local_baseline(d.l, d.params, NULL, &d.progress, &again, &err), err);
     check_bytes(d.params, first, sizeof first);
     desk_destroy(&d);
 
     desk blind = desk_new_of(hospital_job, false);
-    check_ok(local_baseline(blind.l, blind.params, &blind.progress, &result, &err), err);
+    check_ok(local_baseline(blind.l, blind.params, NULL, &blind.progress, &result, &err), err);
     check_int(result.best_step, 30);  // nothing to choose by: the last
     desk_destroy(&blind);
 }

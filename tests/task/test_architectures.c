@@ -59,7 +59,7 @@ static void check_round_trip(const char *dir, const char *model, const nn_shape 
     float *data;
     ckpt_meta meta = {0};
     char *path = fl_path_join(dir, "model.onnx"), *numbers = fl_path_join(dir, "model.safetensors");
-    size_t n_matched;
+    ckpt_match match;
 
     check_ok(model_config_parse(&cfg, model, &err), err);
     check_ok(model_build(&g, &cfg, &(model_io){*input, 2}, &err), err);
@@ -71,8 +71,9 @@ static void check_round_trip(const char *dir, const char *model, const nn_shape 
     check_same_outputs(g, params.data, back, data);
     check_ok(ckpt_safetensors_write(numbers, nn_graph_table(g), params.data, NULL, &err), err);
     nn_vec_zero(data, nn_table_count(nn_graph_table(g)));
-    check_ok(ckpt_load_into(numbers, nn_graph_table(g), data, &n_matched, &err), err);
-    check_int(n_matched, nn_table_n(nn_graph_table(g)));
+    check_ok(ckpt_load_into(numbers, nn_graph_table(g), data, &match, &err), err);
+    check_int(match.n_matched, nn_table_n(nn_graph_table(g)));
+    ckpt_match_clear(&match);
     check_bytes(data, params.data, (size_t)nn_table_count(nn_graph_table(g)) * sizeof *data);
     ckpt_meta_clear(&meta);
     nn_params_clear(&params);
