@@ -22,7 +22,7 @@ enum { MAX_HEADER = 16 << 20, MAX_TENSORS = 100000, LENGTH_BYTES = 8, MAX_META =
 #define MAX_DATA ((size_t)8 << 30)
 
 static const char kinds_key[] = "kinds";
-static const char kind_letters[] = "wbns";  // by nn_kind
+static const char kind_letters[] = "wbnsf";  // by nn_kind
 
 /* ----------------------------------------------------------------- writing */
 

@@ -14,6 +14,7 @@ static nn_table *example_table(void)
     check_ok(nn_table_add(t, "scale", NN_NORM, &(nn_shape){1, {2}}, &err), err);
     check_ok(nn_table_add(t, "temperature", NN_BIAS, &(nn_shape){0, {0}}, &err), err);
     check_ok(nn_table_add(t, "bn1.running_var", NN_STAT, &(nn_shape){1, {2}}, &err), err);
+    check_ok(nn_table_add(t, "stem.weight", NN_FROZEN, &(nn_shape){1, {3}}, &err), err);
     return t;
 }
 
@@ -23,9 +24,9 @@ static void a_table_its_numbers_and_notes_survive_the_trip(void **state)
     fl_err err = FL_ERR_INIT;
     char *dir = check_tmpdir(), *path = fl_path_join(dir, "model.safetensors");
     nn_table *table = example_table(), *back;
-    float data[23], *read;
+    float data[26], *read;
     ckpt_meta notes = {0}, read_notes = {0};
-    for (int i = 0; i < 23; i++) {
+    for (int i = 0; i < 26; i++) {
         data[i] = (float)i / 3;
     }
     data[5] = -0.0f;
@@ -117,7 +118,7 @@ static void every_prefix_is_refused_and_every_flipped_bit_survived(void **state)
     (void)state;
     fl_err err = FL_ERR_INIT;
     nn_table *table = example_table();
-    float data[23] = {0};
+    float data[26] = {0};
     char *file;
     size_t n;
     check_ok(ckpt_safetensors_pack(&file, &n, table, data, NULL, &err), err);

@@ -169,6 +169,29 @@ static void the_local_model_is_the_best_stretch_by_validation(void **state)
     desk_destroy(&blind);
 }
 
+/* With initial weights, where the federation starts the local-only model starts. */
+static void the_local_model_starts_where_the_federation_did(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    desk d = desk_new_of(hospital_job, false);
+    local_baseline_result result;
+    float drawn[3], first[3], by_seed[3], by_first[3];
+    nn_graph_init(task_model_graph(d.l->model), drawn, d.l->job.seed);
+    check_int(local_n_parameters(d.l), 3);
+    check_ok(local_baseline(d.l, d.params, NULL, &d.progress, &result, &err), err);
+    memcpy(by_seed, d.params, sizeof by_seed);
+    check_ok(local_baseline(d.l, d.params, drawn, &d.progress, &result, &err), err);
+    check_bytes(d.params, by_seed, sizeof by_seed);
+    for (int i = 0; i < 3; i++) {
+        first[i] = drawn[i] + 100;  // so far that 30 steps do not reach the other
+    }
+    check_ok(local_baseline(d.l, d.params, first, &d.progress, &result, &err), err);
+    memcpy(by_first, d.params, sizeof by_first);
+    check(by_first[0] > by_seed[0] + 50);
+    desk_destroy(&d);
+}
+
 static json_t *judge(desk *d, double threshold)
 {
     fl_err err = FL_ERR_INIT;
@@ -338,6 +361,7 @@ int main(void)
         cmocka_unit_test(fedprox_adds_mu_times_the_distance_to_the_gradient),
         cmocka_unit_test(fedprox_keeps_the_model_nearer_to_the_others),
         cmocka_unit_test(the_local_model_is_the_best_stretch_by_validation),
+        cmocka_unit_test(the_local_model_starts_where_the_federation_did),
         cmocka_unit_test(the_test_split_is_judged_by_global_and_local_model),
         cmocka_unit_test(looking_again_is_counted_and_the_same_look_is_not),
         cmocka_unit_test(without_a_baseline_there_is_no_local_model_in_the_report),
