@@ -580,6 +580,14 @@ void nn_build_prim(nn_build *b, nn_prim *prim, const nn_use *uses, size_t n)
     nn_steps_add_prim(b->steps, prim, all, n_all);
 }
 
+void nn_build_typed_kernel(nn_build *b, nn_kernel kernel, const nn_use *uses, size_t n,
+                           const void *spec, size_t spec_bytes)
+{
+    if (!is_broken(b)) {
+        nn_steps_add_kernel(b->steps, kernel, uses, n, spec, spec_bytes);
+    }
+}
+
 void nn_build_kernel(nn_build *b, nn_kernel kernel, const nn_use *uses, size_t n, const void *spec,
                      size_t spec_bytes)
 {
@@ -587,7 +595,5 @@ void nn_build_kernel(nn_build *b, nn_kernel kernel, const nn_use *uses, size_t n
         FL_REQUIRE(uses[i].slot < 0 ||
                    nn_layout_type(nn_steps_layout(b->steps, uses[i].slot)) == NN_TYPE_F32);
     }
-    if (!is_broken(b)) {
-        nn_steps_add_kernel(b->steps, kernel, uses, n, spec, spec_bytes);
-    }
+    nn_build_typed_kernel(b, kernel, uses, n, spec, spec_bytes);
 }

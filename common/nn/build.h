@@ -146,5 +146,8 @@ void nn_build_prim(nn_build *b, nn_prim *prim, const nn_use *uses, size_t n);
 /* Appends a kernel of our own, which computes in float32; spec is copied. */
 void nn_build_kernel(nn_build *b, nn_kernel kernel, const nn_use *uses, size_t n, const void *spec,
                      size_t spec_bytes);
+/* One that knows the types of its slots. */
+void nn_build_typed_kernel(nn_build *b, nn_kernel kernel, const nn_use *uses, size_t n,
+                           const void *spec, size_t spec_bytes);
 
 #endif

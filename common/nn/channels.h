@@ -1,8 +1,10 @@
 /*
- * channels.h - a number for each channel: added to an image, or summed up from one
+ * channels.h - how the channels of an image lie, and a number for each of them
  *
- * For layouts in blocks of channels and row-major ones; oneDNN has only its plain
- * reference for a bias that is broadcast to blocks, 50 times slower than memory.
+ * Images lie in blocks of channels, with channels last, or row-major.  All three
+ * are (N, G, HW, block): G groups of block channels that lie side by side; one
+ * group when channels come last, groups of one channel when row-major.  Kernels
+ * of ours that see them so serve all of them, in float32 and bfloat16.
  * Internal to nn/.
  */
 #ifndef NN_CHANNELS_H
@@ -12,11 +14,23 @@
 
 #include "nn/build.h"
 
-/* Whether slot, with these dimensions, lies as the kernels can take it. */
-bool nn_channels_fit(nn_build *b, nn_slot slot, const nn_shape *dims);
-/* x[n,c,i] += bias[c], in place.  bias: (C). */
+typedef struct {
+    int64_t N, C, G, HW, block;
+    bool last;  // channels come last
+    bool bf16;  // else float32
+} nn_channels;
+
+/* How slot, an image with these dimensions, lies; false when in none of these ways. */
+bool nn_channels_of(nn_channels *out, nn_build *b, nn_slot slot, const nn_shape *dims);
+/* The layout in which an image with these dimensions lies like that. */
+const nn_layout *nn_channels_layout(nn_build *b, const nn_channels *like, const nn_shape *dims);
+
+/*
+ * x[n,c,i] += bias[c], in place, and sum[c] = sum over n, i of x[n,c,i]; bias and
+ * sum: (C), float32.  oneDNN has only its plain reference for a number that is
+ * broadcast to blocks, 50 times slower than memory.
+ */
 void nn_channels_add(nn_build *b, nn_slot x, const nn_shape *dims, nn_slot bias);
-/* sum[c] = sum over n, i of x[n,c,i].  sum: (C). */
 void nn_channels_sum(nn_build *b, nn_slot x, const nn_shape *dims, nn_slot sum);
 
 #endif

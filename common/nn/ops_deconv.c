@@ -163,9 +163,10 @@ static const nn_layout *plain_weight(nn_build *b, const nn_conv_spec *s)
 static nn_slot plan_bias(nn_build *b, const nn_node *node, nn_slot y)
 {
     nn_shape dims;
+    nn_channels way;
 
     nn_build_dims(b, node->out[0], &dims);
-    if (!nn_channels_fit(b, y, &dims)) {
+    if (!nn_channels_of(&way, b, y, &dims)) {
         y = nn_build_in_plain(b, y, &dims);
     }
     nn_channels_add(b, y, &dims, nn_build_value(b, node->in[2]));
@@ -196,11 +197,12 @@ static void deconv_plan(nn_build *b, const nn_node *node)
 static void plan_bias_grad(nn_build *b, const nn_node *node)
 {
     nn_shape dims;
+    nn_channels way;
 
     nn_build_dims(b, node->out[0], &dims);
     const nn_layout *channels = nn_layout_plain(nn_build_dnnl(b), 1, &dims.dim[1]);
     nn_slot dy = nn_build_grad(b, node->out[0]);
-    if (!nn_channels_fit(b, dy, &dims)) {
+    if (!nn_channels_of(&way, b, dy, &dims)) {
         dy = nn_build_in_plain(b, dy, &dims);
     }
     nn_slot db = nn_build_param_grad(b, node->in[2], channels, channels);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/wide.h"
+#include "nn/channels.h"
 #include "nn/eight.h"
 #include "nn/ops.h"
 #include "nn/parallel.h"
@@ -68,13 +69,14 @@ static nn_pool_spec pool_spec(nn_build *b, const nn_node *node)
 /* -------------------------------------------------------- tiles of 2x2 pixels */
 
 /*
- * Windows of 2x2 that lie side by side, as networks have them, on channels in
- * blocks: a kernel of ours.  oneDNN's takes five to eight times as long, which in
- * a small network was more than a third of a training step.
+ * Windows of 2x2 that lie side by side, as networks have them: a kernel of ours.
+ * oneDNN's takes five to eight times as long, which in a small network was more
+ * than a third of a training step.
  */
 typedef struct {
-    int64_t n_planes, H, W, block;  // x: (n_planes, H, W, block)
-    bool relu;                      // backward: through a ReLU in front of the pool
+    nn_channels x;
+    int64_t H, W;
+    bool relu;  // backward: through a ReLU in front of the pool
 } tile_spec;
 
 typedef struct {
@@ -82,22 +84,31 @@ typedef struct {
     const nn_call *call;
 } tile_job;
 
-/* A row of y: the largest of four, and which of them it was; of equals the first.
- * n: eights of numbers; those of a pixel are `block` apart. */
-static inline void tile_row(float *y, uint8_t *where, const float *top, const float *bottom,
-                            int64_t n, int64_t block)
+/* A row of y from number `at` on: the largest of four, and which of them it was; of
+ * equals the first. */
+static inline void tile_row(const tile_spec *s, const nn_call *call, int64_t at, int64_t top,
+                            bool bf16)
 {
-    for (int64_t o = 0; o < n; o++) {
-        int64_t at = o * 8, from = at / block * 2 * block + at % block;
-        nn_f8 a = *(const nn_f8 *)(top + from), b = *(const nn_f8 *)(top + from + block);
-        nn_f8 c = *(const nn_f8 *)(bottom + from), d = *(const nn_f8 *)(bottom + from + block);
-        nn_i8 b_wins = b > a, d_wins = d > c;
-        nn_f8 ab = nn_select(b_wins, b, a), cd = nn_select(d_wins, d, c);
-        nn_i8 cd_wins = cd > ab;
-        *(nn_f8 *)(y + at) = nn_select(cd_wins, cd, ab);
-        if (where != NULL) {  // a mask is -1 where it holds
-            nn_i8 which = (cd_wins & (2 - d_wins)) | (~cd_wins & -b_wins);
-            *(nn_u8 *)(where + at) = __builtin_convertvector(which, nn_u8);
+    int64_t block = s->x.block, bottom = top + s->W * block;
+    const void *x = call->data[0];
+    uint8_t *where = (uint8_t *)call->data[2];
+
+    for (int64_t o = 0; o < s->W / 2; o++, top += block, bottom += block) {
+        for (int64_t k = 0; k < block; k += 8, at += 8, top += 8, bottom += 8) {
+            nn_f8 a, b, c, d;
+            nn_load8(&a, x, top, bf16);
+            nn_load8(&b, x, top + block, bf16);
+            nn_load8(&c, x, bottom, bf16);
+            nn_load8(&d, x, bottom + block, bf16);
+            nn_i8 b_wins = b > a, d_wins = d > c;
+            nn_f8 ab = nn_select(b_wins, b, a), cd = nn_select(d_wins, d, c);
+            nn_i8 cd_wins = cd > ab;
+            nn_f8 y = nn_select(cd_wins, cd, ab);
+            nn_store8(call->data[1], at, &y, bf16);
+            if (where != NULL) {  // a mask is -1 where it holds
+                nn_i8 which = (cd_wins & (2 - d_wins)) | (~cd_wins & -b_wins);
+                *(nn_u8x8 *)(where + at) = __builtin_convertvector(which, nn_u8x8);
+            }
         }
     }
 }
@@ -107,19 +118,15 @@ FL_WIDEST static void tile_forward_part(const void *ctx, int64_t from, int64_t t
 {
     const tile_job *job = ctx;
     const tile_spec *s = job->s;
-    int64_t H = s->H / 2, W = s->W / 2, row = s->W * s->block, out_row = W * s->block;
+    int64_t H = s->H / 2, W = s->W / 2, block = s->x.block;
 
-    for (int64_t p = from; p < to; p++) {
-        for (int64_t h = 0; h < H; h++) {
-            const float *x = job->call->data[0] + (p * s->H + 2 * h) * row;
-            float *y = job->call->data[1] + (p * H + h) * out_row;
-            uint8_t *where = (uint8_t *)job->call->data[2];
-            where = where != NULL ? where + (p * H + h) * out_row : NULL;
-            if (s->block == 16) {
-                tile_row(y, where, x, x + row, out_row / 8, 16);
-            } else {
-                tile_row(y, where, x, x + row, out_row / 8, 8);
-            }
+    for (int64_t row = from; row < to; row++) {
+        int64_t at = row * W * block;
+        int64_t top = (row / H * s->H + 2 * (row % H)) * s->W * block;
+        if (s->x.bf16) {
+            tile_row(s, job->call, at, top, true);
+        } else {
+            tile_row(s, job->call, at, top, false);
         }
     }
 }
@@ -127,26 +134,36 @@ FL_WIDEST static void tile_forward_part(const void *ctx, int64_t from, int64_t t
 static void tile_forward(const nn_call *call)
 {
     tile_job job = {call->spec, call};
+    const tile_spec *s = call->spec;
 
-    nn_parallel(call->threads, job.s->n_planes, tile_forward_part, &job);
+    nn_parallel(call->threads, s->x.N * s->x.G * (s->H / 2), tile_forward_part, &job);
 }
 
-static inline void tile_row_grad(float *top, float *bottom, const float *dy, const float *y,
-                                 const uint8_t *where, int64_t n, int64_t block, bool relu)
+static inline void tile_row_grad(const tile_spec *s, const nn_call *call, int64_t at, int64_t top,
+                                 bool bf16)
 {
     const nn_f8 zero = {0};
+    int64_t block = s->x.block, bottom = top + s->W * block;
+    const uint8_t *where = (const uint8_t *)call->data[1];
+    void *dx = call->data[3];
 
-    for (int64_t o = 0; o < n; o++) {
-        int64_t at = o * 8, to = at / block * 2 * block + at % block;
-        nn_i8 which = __builtin_convertvector(*(const nn_u8 *)(where + at), nn_i8);
-        nn_f8 g = *(const nn_f8 *)(dy + at);
-        if (relu) {
-            g = nn_select(*(const nn_f8 *)(y + at) > zero, g, zero);
+    for (int64_t o = 0; o < s->W / 2; o++, top += block, bottom += block) {
+        for (int64_t k = 0; k < block; k += 8, at += 8, top += 8, bottom += 8) {
+            nn_i8 which = __builtin_convertvector(*(const nn_u8x8 *)(where + at), nn_i8);
+            nn_f8 g, y, d[4];
+            nn_load8(&g, call->data[0], at, bf16);
+            if (s->relu) {
+                nn_load8(&y, call->data[2], at, bf16);
+                g = nn_select(y > zero, g, zero);
+            }
+            for (int i = 0; i < 4; i++) {
+                d[i] = nn_select(which == i, g, zero);
+            }
+            nn_store8(dx, top, &d[0], bf16);
+            nn_store8(dx, top + block, &d[1], bf16);
+            nn_store8(dx, bottom, &d[2], bf16);
+            nn_store8(dx, bottom + block, &d[3], bf16);
         }
-        *(nn_f8 *)(top + to) = nn_select(which == 0, g, zero);
-        *(nn_f8 *)(top + to + block) = nn_select(which == 1, g, zero);
-        *(nn_f8 *)(bottom + to) = nn_select(which == 2, g, zero);
-        *(nn_f8 *)(bottom + to + block) = nn_select(which == 3, g, zero);
     }
 }
 
@@ -155,26 +172,23 @@ FL_WIDEST static void tile_backward_part(const void *ctx, int64_t from, int64_t 
 {
     const tile_job *job = ctx;
     const tile_spec *s = job->s;
-    int64_t H = s->H / 2, W = s->W / 2, row = s->W * s->block, out_row = W * s->block;
+    int64_t H = s->H / 2, W = s->W / 2, block = s->x.block, line = s->W * block;
+    size_t size = s->x.bf16 ? 2 : sizeof(float);
+    unsigned char *dx = (unsigned char *)job->call->data[3];
 
-    for (int64_t p = from; p < to; p++) {
-        float *dx = job->call->data[3] + p * s->H * row;
-        for (int64_t h = 0; h < H; h++, dx += 2 * row) {
-            const float *dy = job->call->data[0] + (p * H + h) * out_row;
-            const uint8_t *where = (const uint8_t *)job->call->data[1] + (p * H + h) * out_row;
-            const float *y = job->call->data[2] + (p * H + h) * out_row;
-            if (s->block == 16) {
-                tile_row_grad(dx, dx + row, dy, y, where, out_row / 8, 16, s->relu);
-            } else {
-                tile_row_grad(dx, dx + row, dy, y, where, out_row / 8, 8, s->relu);
-            }
-            if (s->W % 2 != 0) {
-                nn_vec_zero(dx + row - s->block, s->block);
-                nn_vec_zero(dx + 2 * row - s->block, s->block);
-            }
+    for (int64_t row = from; row < to; row++) {
+        int64_t top = (row / H * s->H + 2 * (row % H)) * line;
+        if (s->x.bf16) {
+            tile_row_grad(s, job->call, row * W * block, top, true);
+        } else {
+            tile_row_grad(s, job->call, row * W * block, top, false);
         }
-        if (s->H % 2 != 0) {
-            nn_vec_zero(dx, row);
+        if (s->W % 2 != 0) {
+            memset(dx + (size_t)(top + line - block) * size, 0, (size_t)block * size);
+            memset(dx + (size_t)(top + 2 * line - block) * size, 0, (size_t)block * size);
+        }
+        if (s->H % 2 != 0 && row % H == H - 1) {
+            memset(dx + (size_t)(top + 2 * line) * size, 0, (size_t)line * size);
         }
     }
 }
@@ -182,11 +196,15 @@ FL_WIDEST static void tile_backward_part(const void *ctx, int64_t from, int64_t 
 static void tile_backward(const nn_call *call)
 {
     tile_job job = {call->spec, call};
+    const tile_spec *s = call->spec;
 
-    nn_parallel(call->threads, job.s->n_planes, tile_backward_part, &job);
+    nn_parallel(call->threads, s->x.N * s->x.G * (s->H / 2), tile_backward_part, &job);
 }
 
-static bool is_tiles(nn_build *b, const nn_node *node, const nn_pool_spec *s, nn_slot x)
+/* Whether the node is such a pool, on an image that lies so that eight channels lie
+ * side by side; and how. */
+static bool tiles_of(tile_spec *out, nn_build *b, const nn_node *node, const nn_pool_spec *s,
+                     nn_slot x)
 {
     nn_shape dims;
 
@@ -199,34 +217,26 @@ static bool is_tiles(nn_build *b, const nn_node *node, const nn_pool_spec *s, nn
         }
     }
     nn_build_dims(b, node->in[0], &dims);
-    return dims.dim[2] / 2 == s->dst[2] && dims.dim[3] / 2 == s->dst[3] &&  // no window hangs over
-           nn_layout_equal(nn_build_layout(b, x),
-                           nn_layout_blocked(nn_build_dnnl(b), dims.rank, dims.dim));
+    memset(out, 0, sizeof *out);
+    out->H = dims.dim[2];
+    out->W = dims.dim[3];
+    return out->H / 2 == s->dst[2] && out->W / 2 == s->dst[3] &&  // no window hangs over
+           nn_channels_of(&out->x, b, x, &dims) && out->x.block > 1;
 }
 
-static tile_spec tiles_of(nn_build *b, const nn_node *node)
+static void tile_plan(nn_build *b, const nn_node *node, const tile_spec *s, nn_slot x)
 {
-    int64_t block = nn_dnnl_block();
-    nn_shape x;
-
-    nn_build_dims(b, node->in[0], &x);
-    return (tile_spec){x.dim[0] * ((x.dim[1] + block - 1) / block), x.dim[2], x.dim[3], block,
-                       false};
-}
-
-static void tile_plan(nn_build *b, const nn_node *node, nn_slot x)
-{
-    tile_spec s = tiles_of(b, node);
     nn_shape dims;
 
     nn_build_dims(b, node->out[0], &dims);
-    nn_slot y = nn_build_slot(b, nn_layout_blocked(nn_build_dnnl(b), dims.rank, dims.dim));
-    int64_t n = s.n_planes * (s.H / 2) * (s.W / 2) * s.block;
+    nn_slot y = nn_build_slot(b, nn_channels_layout(b, &s->x, &dims));
+    int64_t n = s->x.N * s->x.G * (s->H / 2) * (s->W / 2) * s->x.block;  // bytes
     nn_slot where = nn_build_wants_grad(b, node->in[0])
-                        ? nn_build_flat(b, (n + 3) / (int64_t)sizeof(float))
+                        ? nn_build_flat(b, n / (int64_t)sizeof(float))
                         : -1;
-    nn_build_kernel(b, tile_forward, (nn_use[]){{NN_SRC, x}, {NN_DST, y}, {NN_WORKSPACE, where}}, 3,
-                    &s, sizeof s);
+    nn_build_typed_kernel(b, tile_forward,
+                          (nn_use[]){{NN_SRC, x}, {NN_DST, y}, {NN_WORKSPACE, where}}, 3, s,
+                          sizeof *s);
     nn_build_set_value(b, node->out[0], y);
     *nn_build_memo(b, node) = (nn_memo){NULL, {x, where, y, -1}};
 }
@@ -243,22 +253,21 @@ static const nn_node *relu_in_front(nn_build *b, const nn_node *node)
     return is_it ? producer : NULL;
 }
 
-static void tile_plan_grad(nn_build *b, const nn_node *node)
+static void tile_plan_grad(nn_build *b, const nn_node *node, tile_spec *s)
 {
     const nn_memo *memo = nn_build_memo(b, node);
     const nn_node *relu = relu_in_front(b, node);
-    tile_spec s = tiles_of(b, node);
 
-    s.relu = relu != NULL;
+    s->relu = relu != NULL;
     nn_slot dy = nn_build_in_layout(b, nn_build_grad(b, node->out[0]),
                                     nn_build_layout(b, memo->slot[2]));
     nn_slot dx = nn_build_slot(b, nn_build_layout(b, memo->slot[0]));
-    nn_build_kernel(b, tile_backward,
-                    (nn_use[]){{NN_DIFF_DST, dy},
-                               {NN_WORKSPACE, memo->slot[1]},
-                               {NN_DST, memo->slot[2]},
-                               {NN_DIFF_SRC, dx}},
-                    4, &s, sizeof s);
+    nn_build_typed_kernel(b, tile_backward,
+                          (nn_use[]){{NN_DIFF_DST, dy},
+                                     {NN_WORKSPACE, memo->slot[1]},
+                                     {NN_DST, memo->slot[2]},
+                                     {NN_DIFF_SRC, dx}},
+                          4, s, sizeof *s);
     if (relu != NULL) {
         nn_build_mark_grad_done(b, relu);
     }
@@ -407,8 +416,9 @@ static void pool_plan(nn_build *b, const nn_node *node)
     nn_pool_spec s = pool_spec(b, node);
     nn_slot x = nn_build_value(b, node->in[0]);
 
-    if (is_tiles(b, node, &s, x)) {
-        tile_plan(b, node, x);
+    tile_spec tiles;
+    if (tiles_of(&tiles, b, node, &s, x)) {
+        tile_plan(b, node, &tiles, x);
         return;
     }
     if (is_unusual(b, node)) {
@@ -452,8 +462,9 @@ static void pool_plan_grad(nn_build *b, const nn_node *node)
     nn_pool_spec s = pool_spec(b, node);
     const nn_memo *memo = nn_build_memo(b, node);
 
-    if (is_tiles(b, node, &s, memo->slot[0])) {
-        tile_plan_grad(b, node);
+    tile_spec tiles;
+    if (tiles_of(&tiles, b, node, &s, memo->slot[0])) {
+        tile_plan_grad(b, node, &tiles);
         return;
     }
     if (is_unusual(b, node)) {
