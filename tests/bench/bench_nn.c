@@ -419,8 +419,10 @@ static void print_machine(const bench *b)
 
     machine_text(cpu, sizeof cpu);
     nn_backend_text(backend, sizeof backend);
-    printf("%s; %s; peak in fp32 on 1 and 2 threads: %.0f and %.0f GFLOP/s; %s\n", cpu, backend,
-           b->peak[NN_FP32][1] / 1e9, b->peak[NN_FP32][2] / 1e9,
+    printf("%s; %s\npeak on 1 and 2 threads: %.0f and %.0f GFLOP/s in fp32, %.0f and %.0f in bf16; "
+           "%s\n",
+           cpu, backend, b->peak[NN_FP32][1] / 1e9, b->peak[NN_FP32][2] / 1e9,
+           b->peak[NN_BF16][1] / 1e9, b->peak[NN_BF16][2] / 1e9,
            b->cpu ? "CPU time" : "time that passes");
 }
 
@@ -450,7 +452,8 @@ int main(int argc, char **argv)
     nn_backend_text(backend, sizeof backend);
     b.has_avx512 = strstr(backend, "AVX-512") != NULL;
     for (int threads = 1; threads <= MAX_THREADS; threads++) {
-        b.peak[NN_FP32][threads] = machine_peak(threads, b.cpu);
+        b.peak[NN_FP32][threads] = machine_peak(threads, NN_FP32, b.cpu);
+        b.peak[NN_BF16][threads] = machine_peak(threads, NN_BF16, b.cpu);
     }
     print_machine(&b);
     printf("%-30s %-6s  %18s %9s %6s  %7s %7s %6s  %6s  %s\n", "", "", "ours", "PyTorch", "ratio",

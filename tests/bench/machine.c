@@ -52,7 +52,7 @@ static double clock_now(bool cpu)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-double machine_peak(int threads, bool cpu)
+double machine_peak(int threads, nn_precision precision, bool cpu)
 {
     const nn_conv_spec s = {.n_spatial = 2,
                             .src = {8, 256, 28, 28},
@@ -67,7 +67,11 @@ double machine_peak(int threads, bool cpu)
     enum { N_ARGS = sizeof args / sizeof *args };
     double best = INFINITY, macs = 8.0 * 256 * 256 * 9 * 28 * 28;
     void *data[N_ARGS] = {NULL};
-    nn_dnnl *d = nn_dnnl_new(threads, NN_TYPE_F32);
+
+    if (nn_precision_why_not(precision) != NULL) {
+        return 0;
+    }
+    nn_dnnl *d = nn_dnnl_new(threads, precision == NN_BF16 ? NN_TYPE_BF16 : NN_TYPE_F32);
     nn_prim *prim = nn_dnnl_conv(d, &s, NN_PASS_INFER, NULL, NULL);
 
     for (int i = 0; i < N_ARGS; i++) {
