@@ -170,6 +170,21 @@ static double sd_of(const double *value, size_t n)
     return sqrt(squares / (double)(n - 1));
 }
 
+/*
+ * The share of replicates beyond each end.  Of n patients the bootstrap spreads
+ * as if it knew the variance, and by n - 1 in n of it: both are made good by
+ * going as far out as Student's t would (Hesterberg 2015, "expanded percentile").
+ */
+static double tail_for(int64_t n_patients)
+{
+    if (n_patients < 2 || n_patients > 10000) {
+        return 0.025;
+    }
+    double n = (double)n_patients;
+    double z = eval_student_quantile((int)n_patients - 1) * sqrt(n / (n - 1));
+    return erfc(z / sqrt(2)) / 2;
+}
+
 void eval_percentile(eval_figure *f, double *replicate, size_t n, bool by_patient)
 {
     size_t defined = 0;
@@ -183,8 +198,9 @@ void eval_percentile(eval_figure *f, double *replicate, size_t n, bool by_patien
         return;
     }
     qsort(replicate, defined, sizeof *replicate, by_value);
-    double low = eval_quantile(replicate, defined, 0.025);
-    double high = eval_quantile(replicate, defined, 0.975);
+    double tail = tail_for(f->n_patients);
+    double low = eval_quantile(replicate, defined, tail);
+    double high = eval_quantile(replicate, defined, 1 - tail);
     if (high - low <= 1e-12 * fmax(fabs(low), fabs(high))) {  // or rounding
         eval_figure_no_interval(f, "every resample gives the same value");
         return;

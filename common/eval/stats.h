@@ -84,7 +84,8 @@ void eval_suppressed_why(json_t *entry, int64_t min_cell);
 /* How many bootstrap samples for n cases: 2000, fewer above 20,000 cases. */
 size_t eval_n_replicates(size_t n);
 /*
- * Percentile interval of n replicates, which are sorted in place.  Replicates
+ * Percentile interval of n replicates, which are sorted in place; somewhat
+ * wider for few patients (f->n_patients; Hesterberg 2015).  Replicates
  * that are NaN do not count; f gets no interval when they are more than one
  * in twenty, or when all replicates are equal.
  */

@@ -245,7 +245,7 @@ static void the_bootstrap_of_a_mean_holds_the_truth(void **state)
             held += f->ci_low <= truth && truth <= f->ci_high;
         }
         printf("mean Dice, bootstrap, n %3zu: %.1f %%\n", n, 100 * held / SETS);
-        check(held / SETS >= (n < 25 ? 0.85 : 0.90));
+        check(held / SETS >= (n < 25 ? 0.88 : 0.90));
     }
 }
 
