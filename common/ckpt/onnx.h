@@ -144,10 +144,10 @@ onnx_number onnx_convert(onnx_number x, int32_t from, int32_t to);
 bool onnx_can_fold(const char *op);
 /*
  * The outputs of a node whose inputs are all constants (in[i] NULL: left out);
- * out has room for n_output.  opset: of the file.
+ * out has room for n_output.
  */
 fl_status onnx_fold(onnx_const *out, onnx_pool *pool, const Onnx__NodeProto *node,
-                    const onnx_const *const *in, size_t n_in, int64_t opset, fl_err *err);
+                    const onnx_const *const *in, size_t n_in, fl_err *err);
 /* Shape and Size of a value, whose batch is not known. */
 fl_status onnx_fold_shape(onnx_const *out, onnx_pool *pool, const Onnx__NodeProto *node,
                           const nn_shape *shape, fl_err *err);
@@ -162,7 +162,7 @@ typedef struct {
     const char *name;
     const Onnx__TensorProto *tensor;
     const onnx_const *constant;
-    nn_value value;  // -1: none yet
+    nn_value value;         // -1: none yet
     const nn_value *parts;  // of a sequence of values
     size_t n_parts;
 } onnx_meaning;

@@ -573,9 +573,9 @@ static bool is_word_of(const char *word, const char *words)
 }
 
 fl_status onnx_fold(onnx_const *out, onnx_pool *pool, const Onnx__NodeProto *node,
-                    const onnx_const *const *in, size_t n_in, int64_t opset, fl_err *err)
+                    const onnx_const *const *in, size_t n_in, fl_err *err)
 {
-    onnx_job j = {node, in, n_in, opset, pool, out, err};
+    onnx_job j = {node, in, n_in, pool, out, err};
     size_t k = fold_of(node->op_type);
 
     FL_REQUIRE(k < N_FOLDS);

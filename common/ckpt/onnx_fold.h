@@ -13,7 +13,6 @@ typedef struct {
     const Onnx__NodeProto *node;
     const onnx_const *const *in;
     size_t n_in;
-    int64_t opset;
     onnx_pool *pool;
     onnx_const *out;
     fl_err *err;

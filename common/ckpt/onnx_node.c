@@ -353,7 +353,7 @@ static fl_status try_to_fold(bool *done, onnx_reader *r, const Onnx__NodeProto *
     }
     onnx_const *out = fl_arena_alloc(r->pool.arena, node->n_output, sizeof *out);
     *done = true;
-    st = onnx_fold(out, &r->pool, node, in, node->n_input, r->opset, err);
+    st = onnx_fold(out, &r->pool, node, in, node->n_input, err);
     bool is_split = onnx_is(op, "Split");
     return st == FL_OK ? define_outputs(r, node, out, is_split ? node->n_output : 1, err) : st;
 }
@@ -406,7 +406,8 @@ fl_status onnx_add_node(onnx_reader *r, const Onnx__NodeProto *node, fl_err *err
     }
     if (st == FL_OK && !done && !nn_graph_knows(op) && !onnx_is_made_of_others(op)) {
         nn_graph_op(r->g, op, node_name(node), NULL, 0, NULL, 0);  // says what is supported
-        return nn_graph_finish(r->g, err);
+        st = nn_graph_finish(r->g, err);
+        return onnx_can_fold(op) ? fl_wrap(err, st, "%.40s of what is no constant", op) : st;
     }
     if (st == FL_OK && !done && (st = read_call(r, node, &c, err)) == FL_OK &&
         (st = onnx_adapt(r, node, &c, err)) == FL_OK) {

@@ -99,6 +99,9 @@ static void names_that_do_not_add_up_are_refused(void **state)
                   "node the box picker: operator NonMaxSuppression is not supported; supported are "
                   "Conv");
     m = new_model();
+    set_text(&m->graph->node[1]->op_type, "Floor");  // of shapes only
+    check_refused(m, FL_EUNSUPPORTED, "Floor of what is no constant");
+    m = new_model();
     set_text(&m->graph->node[0]->domain, "com.microsoft");
     check_refused(m, FL_EUNSUPPORTED, "of domain com.microsoft");
 }
