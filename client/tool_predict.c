@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/sys.h"
+#include "client/maps.h"
 #include "client/tools.h"
 
 static struct {
@@ -30,7 +31,8 @@ const fl_opt *client_predict_options(void)
          .help = "train, val or test; default test", .out = &options.split},
         {.name = "threads", .kind = FL_OPT_INT, .arg = "N",
          .help = "default 1", .out = &options.threads, .min = 1, .max = 256},
-        {.name = "maps", .kind = FL_OPT_FLAG, .help = NULL,
+        {.name = "maps", .kind = FL_OPT_FLAG,
+         .help = "segment: masks and probabilities too, as PNG or NIfTI on the images' grid",
          .out = &options.maps},
         {0},
     };
@@ -40,17 +42,29 @@ const fl_opt *client_predict_options(void)
 static fl_status write_scores(const task_scores *s, const data_set *set,
                               const data_spec *spec, fl_err *err)
 {
-    fl_status st = fl_mkdirs(options.out, 0755, err);
-    if (st != FL_OK) {
-        return st;
-    }
     char *path = fl_path_join(options.out, "predictions.csv");
-    st = task_predictions_write(s, set, spec, path, err);
+    fl_status st = task_predictions_write(s, set, spec, path, err);
     if (st == FL_OK) {
         printf("%s: %zu cases of the %s split\n", path, s->n, options.split);
     }
     free(path);
     return st;
+}
+
+static fl_status check_maps(const data_spec *spec, fl_err *err)
+{
+    return !options.maps || spec->task == DATA_SEGMENT
+               ? FL_OK
+               : fl_fail(err, FL_EUSAGE, "--maps: only for task segment, this model is for %s",
+                         data_task_name(spec->task));
+}
+
+static fl_status check_cases(const data_set *set, data_split split, fl_err *err)
+{
+    return data_set_n_split(set, split) > 0
+               ? FL_OK
+               : fl_fail(err, FL_ENOTFOUND, "%s: the %s split is empty", options.data,
+                         options.split);
 }
 
 static fl_status predict(data_split split, fl_err *err)
@@ -61,18 +75,17 @@ static fl_status predict(data_split split, fl_err *err)
     float *params = NULL;
     task_scores scores = {0};
     data_spec spec;
+    maps written = {.dir = options.out};
+    const task_maps sink = {&written, maps_take};
 
     if ((st = task_model_read(&model, &params, NULL, options.model, err)) !=
             FL_OK ||
         (st = tool_open_for_model(&set, &spec, model, options.data, err)) !=
             FL_OK ||
-        (st = task_predict(&scores, model, params, set, split,
-                           (int)options.threads, err)) != FL_OK) {
-        goto done;
-    }
-    if (scores.n == 0) {
-        st = fl_fail(err, FL_ENOTFOUND, "%s: the %s split is empty",
-                     options.data, options.split);
+        (st = check_maps(&spec, err)) != FL_OK || (st = check_cases(set, split, err)) != FL_OK ||
+        (st = fl_mkdirs(options.out, 0755, err)) != FL_OK ||
+        (st = task_predict_maps(&scores, model, params, set, split, (int)options.threads,
+                                options.maps ? &sink : NULL, err)) != FL_OK) {
         goto done;
     }
     st = write_scores(&scores, set, &spec, err);
@@ -94,9 +107,6 @@ fl_status client_predict(int argc, char **argv, fl_err *err)
         return st;
     }
     free(none.items);
-    if (options.maps) {
-        return fl_fail(err, FL_EUNSUPPORTED, "--maps is not built yet");
-    }
     st = tool_find_split(&split, options.split, err);
     return st == FL_OK ? predict(split, err) : st;
 }

@@ -55,7 +55,7 @@ typedef struct {
     float full, mean, factor;
     int32_t rank;
     int64_t dim[NN_MAX_RANK];
-    double spacing_mm[3];
+    data_place place;
     uint8_t digest[FL_SHA256_BYTES];
 } cache_record;
 
@@ -159,7 +159,7 @@ static void put_case(cache_writer *w, cache_record *r, const data_decoded *d, si
     r->factor = in->factor;
     r->rank = in->shape.rank;
     memcpy(r->dim, in->shape.dim, sizeof r->dim);
-    memcpy(r->spacing_mm, d->spacing_mm, sizeof r->spacing_mm);
+    r->place = d->place;
     memcpy(r->digest, in->digest, sizeof r->digest);
     put_masks(w, r, d, n_annotators);
 }
@@ -449,7 +449,7 @@ void data_cache_get(data_decoded *out, const data_cache *c, size_t i)
                               .shape = {.rank = r->rank}};
     memcpy(out->input.shape.dim, r->dim, sizeof r->dim);
     memcpy(out->input.digest, r->digest, sizeof r->digest);
-    memcpy(out->spacing_mm, r->spacing_mm, sizeof r->spacing_mm);
+    out->place = r->place;
     if (r->masks_bytes > 0 && c->masks != NULL) {
         out->masks.masks = c->masks + i * c->header->n_annotators;
     }

@@ -16,6 +16,7 @@
 #define DATA_CACHE_H
 
 #include "base/hash.h"
+#include "data/dataset.h"
 #include "data/input.h"
 #include "data/mask.h"
 
@@ -23,7 +24,7 @@
 typedef struct {
     data_input input;  // samples: from malloc, or a cache's
     data_masks masks;  // block: likewise; NULL from a cache
-    double spacing_mm[3];
+    data_place place;
     fl_err *error;  // from malloc; NULL where all went well
 } data_decoded;
 

@@ -490,7 +490,10 @@ data_case data_set_case(const data_set *s, size_t i)
 {
     FL_REQUIRE(i < s->n);
     const data_entry *e = &s->entries[i];
+    static const data_place unknown = {.frames = 0};
+    const double *mm = (e->place != NULL ? e->place : &unknown)->spacing_mm;
     return (data_case){
+        .spacing_mm = {mm[0], mm[1], mm[2]},
         .case_id = e->case_id,
         .patient = e->patient,
         .patient_no = e->patient_no,
@@ -498,7 +501,6 @@ data_case data_set_case(const data_set *s, size_t i)
         .code = e->code,
         .mask = e->mask,
         .target = e->target,
-        .spacing_mm = {e->spacing_mm[0], e->spacing_mm[1], e->spacing_mm[2]},
         .attributes = e->attributes,
     };
 }
@@ -522,6 +524,12 @@ const char *data_set_annotator(const data_set *s, size_t a)
 {
     FL_REQUIRE(a < s->n_annotators);
     return s->annotators[a];
+}
+
+const data_place *data_set_place(const data_set *s, size_t i)
+{
+    FL_REQUIRE(i < s->n);
+    return s->entries[i].place;
 }
 
 const uint8_t *data_set_mask_by(const data_set *s, size_t i, size_t a)

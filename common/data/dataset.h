@@ -33,6 +33,15 @@ bool data_split_parse(data_split *out, const char *name);
 
 typedef struct data_set data_set;
 
+/* Where an input lies in the file that it was read from. */
+typedef struct {
+    int64_t frames, rows, cols;  // of the file
+    double spacing_mm[3];        // of the input's pixels: depth, row, column; 0 = unknown
+    double affine[12];           // of the file's voxels (data_image); not there: 0
+    bool has_affine;
+    double view[12];  // input's pixel (frame, row, col, 1) to the file's, as of a data_image
+} data_place;
+
 typedef struct {
     const char *case_id;  // borrowed from the set; stays in the hospital
     const char *patient;  // likewise; never as the hospital writes it: see data_set_open_as
@@ -86,6 +95,8 @@ size_t data_set_n_annotators(const data_set *s);
 const char *data_set_annotator(const data_set *s, size_t a);
 /* What annotator a drew of case i, as data_case.mask; NULL: nothing. */
 const uint8_t *data_set_mask_by(const data_set *s, size_t i, size_t a);
+/* Borrowed; NULL for tables and archives. */
+const data_place *data_set_place(const data_set *s, size_t i);
 /* Copies the inputs of n cases, in order, to x (n, input...): float32.  Images
  * are in [0, 1] before `normalise`. */
 void data_set_batch(const data_set *s, const size_t *index, size_t n, float *x);

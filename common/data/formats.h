@@ -74,6 +74,9 @@ fl_status data_png_write(const char *path, const float *data, int64_t rows, int6
  * unit; spacing of frames, rows, columns.  Sides of at most 32767.  Atomic. */
 fl_status data_nifti_write(const char *path, const float *data, int64_t frames, int64_t rows,
                            int64_t cols, const double spacing_mm[3], fl_err *err);
+/* The same where an affine (data_image) says where it lies. */
+fl_status data_nifti_write_at(const char *path, const float *data, int64_t frames, int64_t rows,
+                              int64_t cols, const double affine[static 12], fl_err *err);
 
 /* --- .npy arrays and .npz archives (NumPy's format 1 to 3) --- */
 typedef struct {

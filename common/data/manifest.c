@@ -287,7 +287,7 @@ static void decode(void *context, size_t i, data_decoded *out)
         st = data_input_make(&out->input, &image, m->r, d->expect, e->case_id, where, &err);
     }
     if (st == FL_OK) {
-        data_grid_spacing(out->spacing_mm, &grid, image.view);
+        out->place = data_grid_place(&grid, image.view);
     }
     if (st == FL_OK && d->set->spec.task == DATA_SEGMENT) {
         st = data_masks_read(&out->masks, &m->masks, m->csv->cell[e->row], m->dir, &grid,
@@ -351,7 +351,9 @@ static void take_case(data_set *s, data_entry *e, const data_decoded *from, data
     e->mask = from->masks.mask;
     e->masks = from->masks.masks;
     e->cache = cache;
-    memcpy(e->spacing_mm, from->spacing_mm, sizeof e->spacing_mm);
+    data_place *place = fl_arena_alloc(s->arena, 1, sizeof *place);
+    *place = from->place;
+    e->place = place;
     if (cache == NULL) {
         data_set_own(s, from->input.samples);
         data_set_own(s, from->masks.block);

@@ -36,6 +36,16 @@ void data_grid_spacing(double out[static 3], const data_grid *grid, const double
     }
 }
 
+data_place data_grid_place(const data_grid *grid, const double view[static 12])
+{
+    data_place place = {.frames = grid->frames, .rows = grid->rows, .cols = grid->cols,
+                        .has_affine = grid->has_affine};
+    data_grid_spacing(place.spacing_mm, grid, view);
+    memcpy(place.affine, grid->affine, sizeof place.affine);
+    memcpy(place.view, view, sizeof place.view);
+    return place;
+}
+
 /* --- where it lies --- */
 
 /* Voxel (col, row, frame) in mm. */

@@ -10,6 +10,7 @@
 
 #include "base/hash.h"
 #include "data/coding.h"
+#include "data/dataset.h"
 #include "data/formats.h"
 
 enum { DATA_MAX_ANNOTATORS = 16, DATA_MAX_MASK_FILES = 64 };
@@ -63,6 +64,9 @@ fl_status data_masks_read(data_masks *out, const data_mask_columns *columns, cha
                           const char *dir, const data_grid *grid, const double view[static 12],
                           const nn_shape *shape, const data_coding *coding, const char *where,
                           fl_err *err);
+
+/* Where an input lies that view made of a grid's pixels. */
+data_place data_grid_place(const data_grid *grid, const double view[static 12]);
 
 /*
  * Adds one file of a mask to code, (n_pixels) of the input; where two files

@@ -32,12 +32,10 @@ static void put_float(uint8_t *at, double value)
 }
 
 static void put_header(uint8_t *h, int64_t frames, int64_t rows, int64_t cols,
-                       const double spacing_mm[3])
+                       const double spacing_mm[3], const double affine[static 12])
 {
     const int64_t dim[8] = {3, cols, rows, frames, 1, 1, 1, 1};
     const double pixdim[4] = {1, spacing_mm[2], spacing_mm[1], spacing_mm[0]};
-    const double half[3] = {(double)(cols - 1) / 2, (double)(rows - 1) / 2,
-                            (double)(frames - 1) / 2};
     put_16(h, HEADER_BYTES);
     for (int k = 0; k < 8; k++) {
         put_16(h + 40 + 2 * k, (int)dim[k]);
@@ -49,16 +47,15 @@ static void put_header(uint8_t *h, int64_t frames, int64_t rows, int64_t cols,
     put_float(h + 112, 1);  // slope
     h[123] = UNITS_MM;
     put_16(h + 254, CODE_SCANNER);
-    for (int k = 0; k < 3; k++) {
-        double sign = k == 1 ? -1 : 1;  // rows run from front to back
-        put_float(h + 280 + 16 * k + 4 * k, sign * pixdim[k + 1]);
-        put_float(h + 280 + 16 * k + 12, -sign * pixdim[k + 1] * half[k]);
+    for (int i = 0; i < 12; i++) {
+        put_float(h + 280 + 4 * i, affine[i]);
     }
     memcpy(h + 344, "n+1", 4);
 }
 
-fl_status data_nifti_write(const char *path, const float *data, int64_t frames, int64_t rows,
-                           int64_t cols, const double spacing_mm[3], fl_err *err)
+static fl_status write_volume(const char *path, const float *data, int64_t frames, int64_t rows,
+                              int64_t cols, const double spacing_mm[3],
+                              const double affine[static 12], fl_err *err)
 {
     FL_REQUIRE(frames > 0 && frames <= INT16_MAX && rows > 0 && rows <= INT16_MAX && cols > 0 &&
                cols <= INT16_MAX);
@@ -67,7 +64,7 @@ fl_status data_nifti_write(const char *path, const float *data, int64_t frames, 
     if (bytes == NULL) {
         return FL_ELIMIT;
     }
-    put_header(bytes, frames, rows, cols, spacing_mm);
+    put_header(bytes, frames, rows, cols, spacing_mm, affine);
     for (size_t i = 0; i < n; i++) {
         double v = floor((double)data[i] + 0.5);
         put_16(bytes + DATA_AT + 2 * i, (int)fmin(fmax(v, INT16_MIN), INT16_MAX));
@@ -75,4 +72,29 @@ fl_status data_nifti_write(const char *path, const float *data, int64_t frames, 
     fl_status st = fl_file_write(path, bytes, DATA_AT + 2 * n, 0644, err);
     free(bytes);
     return st;
+}
+
+fl_status data_nifti_write(const char *path, const float *data, int64_t frames, int64_t rows,
+                           int64_t cols, const double spacing_mm[3], fl_err *err)
+{
+    const double step[3] = {spacing_mm[2], -spacing_mm[1], spacing_mm[0]};  // rows to the back
+    const double half[3] = {(double)(cols - 1) / 2, (double)(rows - 1) / 2,
+                            (double)(frames - 1) / 2};
+    double affine[12] = {0};
+    for (int k = 0; k < 3; k++) {
+        affine[4 * k + k] = step[k];
+        affine[4 * k + 3] = -step[k] * half[k];
+    }
+    return write_volume(path, data, frames, rows, cols, spacing_mm, affine, err);
+}
+
+fl_status data_nifti_write_at(const char *path, const float *data, int64_t frames, int64_t rows,
+                              int64_t cols, const double affine[static 12], fl_err *err)
+{
+    double spacing_mm[3];
+    for (int k = 0; k < 3; k++) {  // the length of each axis's column: cols, rows, frames
+        spacing_mm[2 - k] = sqrt(affine[k] * affine[k] + affine[4 + k] * affine[4 + k] +
+                                 affine[8 + k] * affine[8 + k]);
+    }
+    return write_volume(path, data, frames, rows, cols, spacing_mm, affine, err);
 }

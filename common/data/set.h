@@ -29,7 +29,7 @@ typedef struct {
     data_input input;         // samples: one of the set's blocks, or in one
     const uint8_t *mask;      // (pixels) segment: codes; in a block; NULL unlabelled
     const uint8_t **masks;    // [annotator] likewise, NULL where one drew none; or NULL
-    double spacing_mm[3];     // of the input's pixels
+    const data_place *place;  // in the arena; NULL for tables and archives
     data_cache *cache;        // that the input's samples lie in, or NULL
     size_t row;               // 0-based in its file
     int line;                 // in its file, for messages

@@ -1,0 +1,28 @@
+/*
+ * maps.h - predicted masks as files on the grid of the images they were made from
+ *
+ * For this hospital's eyes: files are named after cases.  Two classes: where
+ * the probability of the foreground, linearly between the input's pixels, is 0.5
+ * or more; more classes: that of the nearest pixel.
+ */
+#ifndef CLIENT_MAPS_H
+#define CLIENT_MAPS_H
+
+#include "base/err.h"
+#include "task/task.h"
+
+typedef struct {
+    const char *dir;  // exists
+    size_t n;         // cases written
+} maps;
+
+/*
+ * task_maps.take: writes CASE.mask and CASE.prob (of not being background).
+ * PNG: a mask's foreground is 255, or with more classes its values are the codes;
+ * a probability 0 to 255.  Volumes, and images with an affine: .nii with the
+ * input's affine, codes and probabilities in thousandths.
+ */
+fl_status maps_take(void *ctx, const data_set *set, size_t i, const uint8_t *code,
+                    const float *prob, fl_err *err);
+
+#endif
