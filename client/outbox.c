@@ -26,7 +26,7 @@
 #include "report/report.h"
 
 enum {
-    MAX_NAMES = 8,
+    MAX_NAMES = 12,
     TAIL_BYTES = 12  // offer's length, mark
 };
 
@@ -48,7 +48,8 @@ static const contents allowed[FED_N_ORDERS] = {
     [FED_CHECK] = {.scalars = {"n_train", "n_val", "n_test", "parameters"},
                    .keys = {"flow", "table1", "policy", "environment", "reference_standard"}},
     [FED_TRAIN] = {.scalars = {"weight", "n", "steps", "loss", "seconds"}, .update = true},
-    [FED_SCORE] = {.scalars = {"n", "n_positive", "loss", "accuracy", "auc"},
+    [FED_SCORE] = {.scalars = {"n", "n_positive", "loss", "accuracy", "auc", "dice", "iou", "mae",
+                               "rmse"},
                    .keys = {"bins", "negatives", "positives"},
                    .figures = true},
     [FED_TEST] = {.site = true, .figures = true},

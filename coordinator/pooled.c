@@ -13,6 +13,7 @@
 #include "coordinator/across.h"
 #include "eval/eval.h"
 #include "eval/stats.h"
+#include "task/task.h"
 
 typedef struct {
     int64_t tp, fp, tn, fn, patients;
@@ -133,6 +134,43 @@ static void add_accuracy(json_t *figures, const json_t *sites)
                         proportion((int64_t)llround(correct), n, 0, patients, "no test cases"));
 }
 
+/* Metrics that are means over cases, so that sites' values make the value of all.  root: the mean
+ * is of squares. */
+static const struct {
+    const char *name;
+    bool root;
+} of_cases[] = {{"dice", false}, {"iou", false}, {"surface_dice", false}, {"mae", false},
+                {"rmse", true}};
+
+static void add_means(json_t *figures, const json_t *sites)
+{
+    for (size_t m = 0; m < sizeof of_cases / sizeof *of_cases; m++) {
+        double sum = 0;
+        int64_t n = 0, n_patients = 0;
+        size_t i;
+        json_t *site;
+        json_array_foreach(sites, i, site)
+        {
+            const json_t *f = global_figure(site, of_cases[m].name);
+            double value = fl_json_get_number(f, "value");
+            int64_t cases = fl_json_get_int(f, "n", 0);
+            if (!isnan(value)) {
+                sum += (double)cases * (of_cases[m].root ? value * value : value);
+                n += cases;
+                n_patients += fl_json_get_int(f, "n_patients", 0);
+            }
+        }
+        if (n > 0) {
+            double mean = sum / (double)n;
+            eval_figure f = {.value = of_cases[m].root ? sqrt(mean) : mean, .ci_low = NAN,
+                             .ci_high = NAN, .n = n, .n_positive = -1, .n_patients = n_patients};
+            snprintf(f.method, sizeof f.method, "mean over the sites' cases");
+            snprintf(f.why, sizeof f.why, "no interval from the sites' means");
+            json_object_set_new(figures, of_cases[m].name, eval_figure_json(&f));
+        }
+    }
+}
+
 /* Bins that all histograms share: the fewest, of which the others are multiples. */
 static size_t common_bins(const json_t *sites)
 {
@@ -224,19 +262,22 @@ static void add_auc(json_t *figures, json_t *pooled, const json_t *sites)
     }
 }
 
-json_t *pooled_build(const json_t *sites, const json_t *missing)
+json_t *pooled_build(const json_t *sites, const json_t *missing, data_task task)
 {
     json_t *figures = json_object();
     counts c = sum_counts(sites);
     if (c.any) {
         add_counts(figures, &c);
-    } else {
+    } else if (task == DATA_CLASSIFY) {
         add_accuracy(figures, sites);
     }
+    add_means(figures, sites);
     json_t *names = json_copy((json_t *)missing);
     json_t *pooled = json_pack(
         "{s:o, s:s, s:o}", "global", figures, "method",
-        "sums of the sites' confusion counts and score histograms, each at the frozen threshold",
+        task == DATA_CLASSIFY ? "sums of the sites' confusion counts and score histograms, each "
+                                "at the frozen threshold"
+                              : "means of the sites' figures, weighted by their cases",
         "missing", names);
     add_auc(figures, pooled, sites);
     across_add(pooled, sites);
@@ -279,17 +320,17 @@ static size_t read_values(double *value, const json_t *sites, const char *metric
     return defined;
 }
 
-json_t *pooled_fairness(const json_t *sites)
+json_t *pooled_fairness(const json_t *sites, data_task task)
 {
     size_t n = json_array_size(sites), i;
     double *value = fl_xcalloc(n, sizeof *value);
-    const char *metric = "auc";
+    const char *metric = task_quick_of_task(task, 0);
     if (read_values(value, sites, metric) == 0) {
-        metric = "accuracy";
+        metric = task_quick_of_task(task, 1);
         read_values(value, sites, metric);
     }
     eval_fairness f;
-    eval_fairness_of(&f, value, n, true);
+    eval_fairness_of(&f, value, n, task_quick_higher_is_better(metric));
     json_t *gaps = json_object();
     json_t *site;
     json_array_foreach(sites, i, site) {

@@ -1,12 +1,14 @@
 /*
  * pooled.h - figures over all sites, from what the sites may send
  *
- * Sums of confusion counts and score histograms; no case is ever seen here.
+ * Sums of confusion counts and score histograms, means by cases; no case is ever
+ * seen here.
  */
 #ifndef COORDINATOR_POOLED_H
 #define COORDINATOR_POOLED_H
 
 #include "base/json.h"
+#include "data/spec.h"
 
 /*
  * {"global": {METRIC: FIGURE}, "method", "missing": [site...], "auc_half_width",
@@ -15,8 +17,9 @@
  * histograms do not tell; no further than auc_half_width from the figure's value.
  * missing: names without test figures, borrowed.  New reference.
  */
-json_t *pooled_build(const json_t *sites, const json_t *missing);
-/* "fairness" of the global model's AUC, or of its accuracy where no site has one. */
-json_t *pooled_fairness(const json_t *sites);
+json_t *pooled_build(const json_t *sites, const json_t *missing, data_task task);
+/* "fairness" of the global model's figure that is the task's first (AUC, Dice, MAE), or of the
+ * next one where no site has it. */
+json_t *pooled_fairness(const json_t *sites, data_task task);
 
 #endif

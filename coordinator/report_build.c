@@ -267,9 +267,9 @@ static fl_status build_sites(build *b, json_t *report, fl_err *err)
     }
     json_object_set_new(report, "test_evaluations", json_integer(opened));
     json_object_set_new(report, "absent", absent);
-    json_object_set_new(report, "pooled", pooled_build(b->sites, missing));
+    json_object_set_new(report, "pooled", pooled_build(b->sites, missing, b->in->job->data.task));
     json_object_set_new(report, "baselines", json_object());
-    json_object_set_new(report, "fairness", pooled_fairness(b->sites));
+    json_object_set_new(report, "fairness", pooled_fairness(b->sites, b->in->job->data.task));
     json_decref(missing);
     return FL_OK;
 }

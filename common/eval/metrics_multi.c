@@ -119,13 +119,13 @@ static double *all_ones(size_t n)
     return weight;
 }
 
-/* Cases, present ones and patients that the mean of metric m rests on. */
+/* Cases and patients that the mean of metric m rests on; no finding is the positive one. */
 static void count(eval_figure *out, const panel *p, const eval_patients *patients, int m,
                   const double *value)
 {
     const eval_findings *f = p->f;
     bool *in = fl_xcalloc(f->n, sizeof *in);
-    *out = (eval_figure){.value = NAN, .ci_low = NAN, .ci_high = NAN};
+    *out = (eval_figure){.value = NAN, .ci_low = NAN, .ci_high = NAN, .n_positive = -1};
     for (size_t k = 0; k < f->K; k++) {
         if (!isfinite(value[k * EVAL_N_VALUES + (size_t)m])) {
             continue;
@@ -133,7 +133,6 @@ static void count(eval_figure *out, const panel *p, const eval_patients *patient
         for (size_t i = 0; i < f->n; i++) {
             double y = f->target[i * f->K + k];
             in[i] = in[i] || !isnan(y);
-            out->n_positive += y > 0.5;
         }
     }
     for (size_t i = 0; i < f->n; i++) {

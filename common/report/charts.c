@@ -213,12 +213,12 @@ void report_chart_forest(fl_buf *out, const json_t *report, const char *metric, 
 /* The key of "validation" to draw: the one selected by, or what there is. */
 static const char *curve_key(const json_t *report)
 {
-    static const char *const keys[] = {"auc", "accuracy", "loss"};
+    static const char *const keys[] = {"auc", "accuracy", "dice", "iou", "mae", "rmse", "loss"};
     const char *selected = fl_json_get_string(json_object_get(report, "select"), "metric", "");
     const char *found = NULL;
     size_t i;
     const json_t *round;
-    for (size_t k = 0; k < 3; k++) {
+    for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
         json_array_foreach(json_object_get(report, "rounds"), i, round) {
             bool there = !isnan(fl_json_get_number(json_object_get(round, "validation"), keys[k]));
             if (there && (found == NULL || strcmp(keys[k], selected) == 0)) {

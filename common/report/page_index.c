@@ -416,9 +416,24 @@ static void add_charts(fl_buf *out, const json_t *report, const char *metric)
 
 /* ------------------------------------------------------------------- rounds */
 
+/* The two figures that a run's rounds are watched by. */
+static const char *const *curve_metrics(const json_t *report)
+{
+    static const char *const watched[][2] = {{"auc", "accuracy"}, {"dice", "iou"}, {"mae", "rmse"}};
+    const json_t *first = json_array_get(json_object_get(report, "rounds"), 0);
+    const json_t *validation = json_object_get(first, "validation");
+    for (size_t i = 0; i < sizeof watched / sizeof *watched; i++) {
+        if (json_object_get(validation, watched[i][0]) != NULL) {
+            return watched[i];
+        }
+    }
+    return watched[0];
+}
+
 static void add_round(fl_buf *out, const json_t *report, const json_t *round, int64_t selected,
                       size_t n_sites)
 {
+    const char *const *metrics = curve_metrics(report);
     char text[REPORT_NUMBER_BYTES];
     int64_t number = fl_json_get_int(round, "round", 0);
     const json_t *validation = json_object_get(round, "validation");
@@ -428,10 +443,10 @@ static void add_round(fl_buf *out, const json_t *report, const json_t *round, in
                 json_array_size(json_object_get(round, "participants")), n_sites);
     report_html(out, "<td class=\"n\">%s</td>",
                 report_number(text, fl_json_get_number(round, "loss"), 3));
-    report_html(out, "<td class=\"n\">%s</td>",
-                report_number(text, fl_json_get_number(validation, "auc"), 3));
-    report_html(out, "<td class=\"n\">%s</td>",
-                report_number(text, fl_json_get_number(validation, "accuracy"), 3));
+    for (int m = 0; m < 2; m++) {
+        report_html(out, "<td class=\"n\">%s</td>",
+                    report_number(text, fl_json_get_number(validation, metrics[m]), 3));
+    }
     report_html(out, "<td class=\"n\">%s</td>",
                 report_duration(text, fl_json_get_number(round, "seconds")));
     report_html(out, "<td class=\"n\">%s</td>",
@@ -485,9 +500,13 @@ static void add_absences(fl_buf *out, const json_t *report)
 
 static void add_rounds(fl_buf *out, const json_t *report)
 {
-    static const char *const columns[] = {
-        "#Round", "#Hospitals", "#Training loss", "#Val. AUC", "#Val. accuracy",
-        "#Time",  "#Received",  "#Sent",          "Absent",    NULL};
+    char heads[2][64];
+    for (int m = 0; m < 2; m++) {
+        snprintf(heads[m], sizeof heads[m], "#Val. %s",
+                 report_metric_label(curve_metrics(report)[m]));
+    }
+    const char *const columns[] = {"#Round", "#Hospitals", "#Training loss", heads[0], heads[1],
+                                   "#Time",  "#Received",  "#Sent",          "Absent", NULL};
     int64_t selected = fl_json_get_int(json_object_get(report, "select"), "round", -1);
     size_t i, n_sites = n_expected(report);
     const json_t *round;

@@ -242,7 +242,8 @@ static void pooled_figures_are_sums_over_sites_with_wilsons_interval(void **stat
         " \"histogram\": {\"bins\": 4, \"negatives\": [10, 10, 5, 0], \"positives\": [5, 5, 5, "
         "10]}}]");
     json_t *missing = parsed("[\"c\"]");
-    json_t *pooled = pooled_build(sites, missing), *global = json_object_get(pooled, "global");
+    json_t *pooled = pooled_build(sites, missing, DATA_CLASSIFY);
+    json_t *global = json_object_get(pooled, "global");
     json_t *sensitivity = json_object_get(global, "sensitivity");
     check_near(fl_json_get_number(sensitivity, "value"), 60.0 / 75, 1e-12);
     check_int(fl_json_get_int(sensitivity, "n", 0), 75);
@@ -262,7 +263,7 @@ static void pooled_figures_are_sums_over_sites_with_wilsons_interval(void **stat
     const json_t *bounds = json_object_get(pooled, "auc_bounds");
     check_near(json_number_value(json_array_get(bounds, 0)), 60.0 * 65 / (75 * 75), 1e-12);
     check_near(json_number_value(json_array_get(bounds, 1)), 1 - 15.0 * 10 / (75 * 75), 1e-12);
-    json_t *fairness = pooled_fairness(sites);
+    json_t *fairness = pooled_fairness(sites, DATA_CLASSIFY);
     check_str(fl_json_get_string(fairness, "worst_site", ""), "b");
     check_near(fl_json_get_number(fairness, "gap"), 0.3, 1e-12);
     json_decref(fairness);
@@ -279,7 +280,7 @@ static void a_new_hospital_is_predicted_from_those_with_a_standard_error(void **
         " {\"name\": \"b\", \"models\": {\"global\": {\"auc\": {\"value\": 0.8, \"se\": 0.03}}}},"
         " {\"name\": \"c\", \"models\": {\"global\": {\"auc\": {\"value\": 0.85, \"se\": 0.02}}}},"
         " {\"name\": \"d\", \"models\": {\"global\": {\"auc\": {\"value\": 1}}}}]");
-    json_t *missing = json_array(), *pooled = pooled_build(sites, missing);
+    json_t *missing = json_array(), *pooled = pooled_build(sites, missing, DATA_CLASSIFY);
     const json_t *auc = json_object_get(json_object_get(pooled, "across_sites"), "auc");
     check_int(fl_json_get_int(auc, "n_sites", 0), 3);
     check_str(json_string_value(json_array_get(json_object_get(auc, "left_out"), 0)), "d");
@@ -295,11 +296,53 @@ static void a_new_hospital_is_predicted_from_those_with_a_standard_error(void **
     json_decref(sites);
 }
 
+/* Means of cases add up to the mean of all; a root of squares through its squares. */
+static void pooled_means_are_weighted_by_cases(void **state)
+{
+    (void)state;
+    json_t *missing = json_array();
+    json_t *sites = parsed(
+        "[{\"name\": \"a\", \"models\": {\"global\": {"
+        "\"dice\": {\"value\": 0.8, \"n\": 30, \"n_patients\": 20}}}},"
+        " {\"name\": \"b\", \"models\": {\"global\": {"
+        "\"dice\": {\"value\": 0.5, \"n\": 10, \"n_patients\": 10}}}},"
+        " {\"name\": \"c\", \"models\": {\"global\": {\"dice\": {\"value\": null, \"n\": 4}}}}]");
+    json_t *pooled = pooled_build(sites, missing, DATA_SEGMENT);
+    json_t *dice = json_object_get(json_object_get(pooled, "global"), "dice");
+    check_near(fl_json_get_number(dice, "value"), (30 * 0.8 + 10 * 0.5) / 40, 1e-12);
+    check_int(fl_json_get_int(dice, "n", 0), 40);
+    check_int(fl_json_get_int(dice, "n_patients", 0), 30);
+    check(json_object_get(json_object_get(pooled, "global"), "accuracy") == NULL);
+    json_t *fairness = pooled_fairness(sites, DATA_SEGMENT);
+    check_str(fl_json_get_string(fairness, "metric", ""), "dice");
+    check_str(fl_json_get_string(fairness, "worst_site", ""), "b");
+    json_decref(fairness);
+    json_decref(pooled);
+    json_decref(sites);
+
+    sites = parsed("[{\"name\": \"a\", \"models\": {\"global\": {"
+                   "\"mae\": {\"value\": 1, \"n\": 10}, \"rmse\": {\"value\": 3, \"n\": 10}}}},"
+                   " {\"name\": \"b\", \"models\": {\"global\": {"
+                   "\"mae\": {\"value\": 2, \"n\": 30}, \"rmse\": {\"value\": 4, \"n\": 30}}}}]");
+    pooled = pooled_build(sites, missing, DATA_REGRESS);
+    json_t *global = json_object_get(pooled, "global");
+    check_near(fl_json_get_number(json_object_get(global, "mae"), "value"), 1.75, 1e-12);
+    check_near(fl_json_get_number(json_object_get(global, "rmse"), "value"),
+               sqrt((10 * 9 + 30 * 16) / 40.0), 1e-12);
+    fairness = pooled_fairness(sites, DATA_REGRESS);
+    check_str(fl_json_get_string(fairness, "worst_site", ""), "b");  // the largest error
+    json_decref(fairness);
+    json_decref(pooled);
+    json_decref(sites);
+    json_decref(missing);
+}
+
 static void nothing_at_all_is_undefined_and_says_why(void **state)
 {
     (void)state;
     json_t *sites = json_array(), *missing = json_array();
-    json_t *pooled = pooled_build(sites, missing), *fairness = pooled_fairness(sites);
+    json_t *pooled = pooled_build(sites, missing, DATA_CLASSIFY);
+    json_t *fairness = pooled_fairness(sites, DATA_CLASSIFY);
     json_t *accuracy = json_object_get(json_object_get(pooled, "global"), "accuracy");
     check(json_is_null(json_object_get(accuracy, "value")));
     check_str(fl_json_get_string(accuracy, "why", ""), "no test cases");
@@ -321,6 +364,7 @@ int main(void)
         cmocka_unit_test(no_positive_case_anywhere_gives_one_half_and_says_so),
         cmocka_unit_test(pooled_figures_are_sums_over_sites_with_wilsons_interval),
         cmocka_unit_test(a_new_hospital_is_predicted_from_those_with_a_standard_error),
+        cmocka_unit_test(pooled_means_are_weighted_by_cases),
         cmocka_unit_test(nothing_at_all_is_undefined_and_says_why),
     };
     fed_init();

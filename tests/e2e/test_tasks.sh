@@ -1,0 +1,128 @@
+#!/bin/bash
+# test_tasks.sh - segmentation, several labels and regression, from job.yaml to the pages of the report
+. "$(dirname "$0")/lib.sh"
+
+# job NAME: what all jobs here share
+job() {
+    cat <<EOF
+job:
+  name: $1
+  intended_use: tests
+  rounds: 2
+  seed: 3
+  sites: {quorum: 2, of: all, patience: 60s, late: drop}
+EOF
+}
+
+hospitals() {
+    cat <<EOF
+hospitals:
+  - {name: nord, patients: {n: {train: 24, val: 10, test: 12}, female: 0.5, age: [60, 14], prevalence: 0.6}, shift: [blur: 1]}
+  - {name: sud, like: nord, shift: [noise: 1]}
+clients: {processes: 2}
+baselines: [local]
+EOF
+}
+
+{
+    job lesions
+    cat <<EOF
+  task: segment
+  data: {input: [1, 32, 32], classes: [background, nodule], attributes: {sex: [F, M], age: years, scanner: text}}
+  model: {name: unet, base: 4, depth: 2}
+  local: {epochs: 8, batch: 8, optimizer: adam, lr: 0.01, loss: {name: dice_ce, weights: [1, 5]}, augment: {flip: horizontal, gamma: 0.2}}
+  select: {metric: dice, split: val, keep: best}
+generate: {phantom: xray, task: nodule, difficulty: 0, size: 32}
+EOF
+    hospitals
+} >"$work/segment.yaml"
+
+{
+    job findings
+    cat <<EOF
+  task: multilabel
+  data: {input: [1, 32, 32], classes: [opacity, nodule, effusion], attributes: {sex: [F, M], age: years, scanner: text}}
+  model: {name: cnn, channels: [8, 16], fc: 32}
+  local: {epochs: 1, batch: 8, lr: 0.02, ema: 0.9}
+  evaluation: {threshold: {rule: fixed, at: 0.4}}
+generate: {phantom: xray, task: findings, difficulty: 0, size: 32}
+EOF
+    hospitals
+} >"$work/multilabel.yaml"
+
+# Two hospitals whose rows follow one plane, with noise.
+for site in nord sud; do
+    mkdir "$work/$site"
+    awk -v seed=${#site} 'BEGIN {
+        print "case,x,z,y,split"; s = seed
+        for (i = 0; i < 80; i++) {
+            for (k = 0; k < 3; k++) { s = (s * 16807) % 2147483647; u[k] = s / 2147483647 }
+            split_ = i % 4 == 0 ? "test" : i % 5 == 0 ? "val" : "train"
+            printf "c%d,%.4f,%.4f,%.4f,%s\n", i, u[0], u[1], 2 * u[0] - 3 * u[1] + 0.2 * u[2], split_
+        }
+    }' >"$work/$site/t.csv"
+    cat >"$work/$site/dataset.yaml" <<EOF
+task: regress
+table: {file: t.csv, case: case, label: {column: y}, standardise: site}
+split: {column: split}
+EOF
+done
+{
+    job dose
+    cat <<EOF
+  task: regress
+  data: {input: [2]}
+  model: {name: mlp, hidden: [8]}
+  local: {epochs: 10, batch: 8, lr: 0.02, loss: {name: huber, delta: 0.5}}
+  select: {metric: mae}
+hospitals:
+  - {name: nord, data: $work/nord}
+  - {name: sud, data: $work/sud}
+clients: {processes: 2}
+baselines: [local]
+EOF
+} >"$work/regress.yaml"
+
+validates() {
+    /usr/bin/python3 -c '
+import json, jsonschema, sys
+jsonschema.validate(json.load(open(sys.argv[1])), json.load(open(sys.argv[2])))' "$1" "$top/proto/report.schema.json"
+}
+
+# has TABLE METRIC: global, local and benefit of both sites are there
+has() { [ "$(grep -cE "^(nord|sud),(global|local|benefit),$2,-?[0-9.]+" "$1")" = 6 ]; }
+
+# watched REPORT METRIC: every round has it, of all and of each site
+watched() { [ "$(grep -cE "\"$2\": [0-9.]+" "$1")" -ge 6 ]; }
+
+play() {
+    local task=$1 metric=$2 other=$3 kept
+    if ! "$bin/sim" run "$work/$task.yaml" --out "$work/out-$task" --quiet >"$work/log" 2>&1; then
+        not_ok "$task: two hospitals train and are judged" "$(cat "$work/log")"
+        return
+    fi
+    ok "$task: two hospitals train and are judged"
+    local report=$work/out-$task/report
+    if /usr/bin/python3 -c 'import jsonschema' 2>/dev/null; then
+        check "$task: report.json validates against its schema" validates "$report/report.json"
+    else
+        skip "$task: report.json validates against its schema" "python3-jsonschema is not installed"
+    fi
+    check "$task: sites.csv has $metric of the shared and the own model, and the benefit" has "$report/sites.csv" "$metric"
+    check "$task: and $other" has "$report/sites.csv" "$other"
+    check "$task: the rounds are watched by it" watched "$report/report.json" "$metric"
+    check "$task: each site has its page" test -s "$report/sites/nord.html" -a -s "$report/sites/sud.html"
+    kept=$(echo "$work/out-$task"/homes/nord/runs/*/predictions.csv)
+    check "$task: the hospital keeps what was predicted, case by case" test "$(wc -l <"$kept")" -gt 5
+}
+
+play segment dice iou
+play multilabel auc sensitivity
+play regress mae rmse
+
+check "multilabel: each finding has its own figures" grep -q '"class": "effusion"' "$work/out-multilabel/report/report.json"
+
+model=$(echo "$work"/out-segment/homes/nord/runs/*/model/final.onnx)
+"$bin/client" evaluate --model "$model" --data "$work/out-segment/data/nord" --json >"$work/evaluate.json" 2>"$work/log" ||
+    cat "$work/log"
+check "the final model evaluates by itself" grep -q '"dice"' "$work/evaluate.json"
