@@ -1,7 +1,7 @@
 /*
  * serve.c - see serve.h
  */
-#include "coordinator/serve.h"
+#include "coordinator/serve_inside.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
-#include "coordinator/transfer.h"
 
 enum {
     BEAT_MS = 2000,
@@ -19,44 +18,12 @@ enum {
     MESSAGES_A_TURN = 2000,  // before clocks are looked at again
     HOUSEKEEPING_MS = 1000,
     PROGRESS_MS = 1000,
-    MAX_REFUSED_CONTRIBUTIONS = 3,
     QUIET_BEATS = 5,  // without a word: then a site's other connection may speak for it
     SPARE_DESCRIPTORS = 128,
     DEAF_MS = 1000,           // between two turns: time that sites are not answerable for
     MAX_MALFORMED = 16,       // malformed messages that cost a site its connection
     ANSWER_REFUSED_MS = 100,  // between two answers to messages that were refused
     HELD_UP_MS = 5            // retry when a queue was full
-};
-
-/* One site's connection and what it was told. */
-typedef struct {
-    serve *serve;
-    fed_site_id site;
-    fed_public_key key;
-    fed_route route;
-    bool connected;  // said Hello on route
-    bool has_told;
-    fed_order_key told;  // the last order sent
-    size_t *index;       // of the site in each run's machine, for ever
-    transfer transfer;
-    fed_order_key refused_key;  // contributions of this order were refused ...
-    int n_refused;              // ... so often
-    int n_malformed;            // messages
-} session;
-
-struct serve {
-    serve_config cfg;
-    roster *sites;
-    fed_link *link;
-    run **runs;  // the active one, or all finished ones that some site missed
-    size_t n_runs;
-    bool active;
-    session **sessions;  // of roster entry i; NULL: not heard yet
-    size_t n_sessions;
-    transfer_pool *pool;
-    fl_buf packed;  // scratch
-    int64_t first_news_ms, housekeeping_ms, progress_ms, answered_ms;
-    int64_t listened_ms;  // the network was last emptied
 };
 
 // ------------------------------------------------------------------ sending
@@ -85,7 +52,7 @@ static void send_refused(serve *s, const fed_route *to, fl_status code, const ch
     send_to(s, to, &m, NULL, 0);
 }
 
-static void send_verdict(session *x, const fed_digest *digest, bool accepted, const char *text)
+void serve_send_verdict(session *x, const fed_digest *digest, bool accepted, const char *text)
 {
     fed_msg m = {.type = FED_MSG_VERDICT};
     m.u.verdict.digest = *digest;
@@ -207,7 +174,7 @@ static void follow_roster(serve *s)
     }
 }
 
-static run *run_of(serve *s, const fed_digest *digest, size_t *which)
+run *serve_run_of(serve *s, const fed_digest *digest, size_t *which)
 {
     for (size_t i = 0; i < s->n_runs; i++) {
         if (fed_digest_equal(run_digest(s->runs[i]), digest)) {
@@ -216,177 +183,6 @@ static run *run_of(serve *s, const fed_digest *digest, size_t *which)
         }
     }
     return NULL;
-}
-
-// ------------------------------------------------------------ contributions
-
-/* Refuses a contribution, for the record and to the site, and asks for it again; at the third
- * time the site leaves the stage. */
-static void refuse_contribution(session *x, run *r, size_t site, const fed_offer *o,
-                                const char *reason)
-{
-    serve *s = x->serve;
-    char address[64];
-    snprintf(address, sizeof address, "site %s", x->site.text);
-    roster_refuse(s->sites, "contribution", reason, address, 1, fl_wall_ms());
-    send_verdict(x, &o->digest, false, reason);
-    if (!fed_order_key_equal(&x->refused_key, &o->key)) {
-        x->refused_key = o->key;
-        x->n_refused = 0;
-    }
-    if (++x->n_refused <= MAX_REFUSED_CONTRIBUTIONS) {
-        fl_log(FL_LOG_WARN, "contribution.refused", "site=%s kind=%s round=%u reason=\"%s\"",
-               x->site.text, fed_order_name(o->key.kind), o->key.round.n, reason);
-    }
-    if (!round_expects(run_machine(r), site, o->key.kind, o->key.round.n)) {
-        return;
-    }
-    if (x->n_refused < MAX_REFUSED_CONTRIBUTIONS) {
-        x->has_told = false;  // once more
-    } else if (x->n_refused == MAX_REFUSED_CONTRIBUTIONS) {
-        run_give_up_on(r, site, reason);
-    }
-}
-
-/* Whole and on disk: looks at it once more and hands it to the run. */
-static fl_status finish_contribution(session *x, size_t site, fl_err *err)
-{
-    transfer *t = &x->transfer;
-    const fed_offer *o = t->offer;
-    char *payload = NULL;
-    size_t n = 0;
-    fl_err why = FL_ERR_INIT;
-    fl_status st = FL_OK;
-    fed_digest digest;
-    if (t->spool != NULL) {
-        spool_digest(t->spool, &digest);
-    } else {
-        fed_tree empty;
-        fed_tree_init(&empty, 0, 0);
-        fed_tree_done(&empty, &digest);
-    }
-    if (!fed_digest_equal(&digest, &o->digest)) {
-        st = fl_fail(&why, FL_EFORMAT, "its pieces do not have the digest that was signed");
-    } else if (o->key.kind != FED_TRAIN) {
-        if (t->spool != NULL &&
-            (st = spool_read_bytes(t->path, &payload, &n, CHECK_MAX_DOCUMENT, err)) != FL_OK) {
-            return st;
-        }
-        st = check_document(run_check_job(t->run), o, payload, n, &why);
-    }
-    if (st != FL_OK) {
-        free(payload);
-        refuse_contribution(x, t->run, site, o, why.text);
-        transfer_stop(x->serve->pool, t, true);
-        return FL_OK;
-    }
-    run_accept(t->run, site, o, payload, n);
-    t->up = TRANSFER_COMMITTING;
-    return FL_OK;
-}
-
-/* What can be told from the Offer alone. */
-static fl_status look_at_offer(const session *x, run *r, const fed_offer *o, fl_err *why)
-{
-    fed_offer joined;
-    int entry = roster_find(x->serve->sites, x->site.text);
-    FL_REQUIRE(entry >= 0);
-    fl_status st = check_offer(run_check_job(r), o, &x->site,
-                               &roster_at(x->serve->sites, (size_t)entry)->sign,
-                               run_base_model(r, o->key.kind), why);
-    if (st == FL_OK && record_find_offer(run_record(r), FED_CHECK, 0, x->site.text, &joined)) {
-        st = check_counts(o, &joined, why);
-    }
-    return st;
-}
-
-static fl_status on_offer(session *x, const fed_offer *o, fl_err *err)
-{
-    serve *s = x->serve;
-    transfer *t = &x->transfer;
-    size_t which = 0;
-    fed_digest prior;
-    char text[FED_TEXT_BYTES];
-    run *r = run_of(s, &o->key.job, &which);
-    if (r == NULL) {
-        send_verdict(x, &o->digest, false, "this job is not running here");
-        return FL_OK;
-    }
-    size_t site = x->index[which];
-    bool same_as_now = t->up != TRANSFER_IDLE && fed_order_key_equal(&t->offer->key, &o->key) &&
-                       fed_digest_equal(&t->offer->digest, &o->digest);
-    if (same_as_now) {
-        transfer_again(s->pool,
-                       t);  // after a reconnection; does nothing when it waits for the commit
-        return FL_OK;
-    }
-    bool known = record_find_digest(run_record(r), o->key.kind, o->key.round.n, x->site.text,
-                                    &prior);
-    if (t->up == TRANSFER_COMMITTING && fed_order_key_equal(&t->offer->key, &o->key)) {
-        known = true;
-        prior = t->offer->digest;
-    }
-    if (known && !fed_digest_equal(&prior, &o->digest)) {
-        snprintf(text, sizeof text, "a different %s contribution of round %u was accepted already",
-                 fed_order_name(o->key.kind), fed_plain_round(o->key.round));
-        refuse_contribution(x, r, site, o, text);
-        return FL_OK;
-    }
-    if (!round_expects(run_machine(r), site, o->key.kind, o->key.round.n)) {
-        snprintf(text, sizeof text, "round %u is closed", fed_plain_round(o->key.round));
-        send_verdict(x, &o->digest, known, known ? "" : text);
-        return FL_OK;
-    }
-    if (t->up == TRANSFER_COMMITTING) {
-        return FL_OK;  // of another order: it offers again
-    }
-    fl_err why = FL_ERR_INIT;
-    if (look_at_offer(x, r, o, &why) != FL_OK) {
-        refuse_contribution(x, r, site, o, why.text);
-        return FL_OK;
-    }
-    fl_status st = transfer_start(s->pool, t, r, site, o, fl_now_ms(), err);
-    if (st == FL_OK && (t->spool == NULL || spool_is_whole(t->spool))) {
-        st = finish_contribution(x, site, err);
-    }
-    return st;
-}
-
-static fl_status on_piece(session *x, const fed_msg *m, const fed_packet *packet, fl_err *err)
-{
-    transfer *t = &x->transfer;
-    size_t which = 0;
-    bool moved, whole;
-    run *r = t->up == TRANSFER_MOVING ? run_of(x->serve, &t->offer->key.job, &which) : NULL;
-    if (r == NULL || packet->payload == NULL) {
-        return FL_OK;
-    }
-    size_t site = x->index[which];
-    if (!round_expects(run_machine(r), site, t->offer->key.kind, t->offer->key.round.n)) {
-        char text[FED_TEXT_BYTES];
-        snprintf(text, sizeof text, "round %u is closed",
-                 fed_plain_round(t->offer->key.round));
-        send_verdict(x, &t->offer->digest, false, text);
-        transfer_stop(x->serve->pool, t, true);
-        return FL_OK;
-    }
-    fl_err why = FL_ERR_INIT;
-    fl_status st = transfer_piece(x->serve->pool, t, &m->u.piece.object, m->u.piece.index,
-                                  packet->payload, packet->n_payload, &moved, &whole, fl_now_ms(),
-                                  &why);
-    if (st == FL_EFORMAT) {
-        refuse_contribution(x, r, site, t->offer, why.text);
-        transfer_stop(x->serve->pool, t, true);
-        return FL_OK;
-    }
-    if (st != FL_OK) {
-        return fl_fail(err, st, "%s", why.text);  // our disk
-    }
-    if (moved) {
-        run_count_bytes(r, packet->n_payload, 0);
-        round_progress(run_machine(r), site, fl_now_ms());
-    }
-    return whole ? finish_contribution(x, site, err) : FL_OK;
 }
 
 // ----------------------------------------------------------------- messages
@@ -436,7 +232,7 @@ static void on_beat(session *x, const fed_msg *m)
 static void on_reply(session *x, const fed_msg *m)
 {
     size_t which = 0;
-    run *r = run_of(x->serve, &m->u.reply.key.job, &which);
+    run *r = serve_run_of(x->serve, &m->u.reply.key.job, &which);
     if (r != NULL) {
         run_reply(r, x->index[which], &m->u.reply.key, m->u.reply.answer, m->u.reply.mismatch,
                   m->u.reply.text);
@@ -538,9 +334,9 @@ static fl_status on_site_message(serve *s, size_t entry, const fed_packet *packe
         on_fetch(x, m);
         return FL_OK;
     case FED_MSG_OFFER:
-        return on_offer(x, &m->u.offer, err);
+        return serve_on_offer(x, &m->u.offer, err);
     case FED_MSG_PIECE:
-        return on_piece(x, m, packet, err);
+        return serve_on_piece(x, m, packet, err);
     case FED_MSG_BYE:
         x->connected = x->has_told = false;
         fl_log(FL_LOG_INFO, "site.bye", "site=%s", x->site.text);
@@ -632,7 +428,7 @@ static void send_verdicts(serve *s)
         session *x = s->sessions[i];
         if (x != NULL && x->transfer.up == TRANSFER_COMMITTING) {
             bool document = x->transfer.offer->key.kind != FED_TRAIN;
-            send_verdict(x, &x->transfer.offer->digest, true, "");
+            serve_send_verdict(x, &x->transfer.offer->digest, true, "");
             transfer_stop(s->pool, &x->transfer, document);
         }
     }

@@ -1,0 +1,52 @@
+/*
+ * serve_inside.h - what serve.c and serve_offer.c share; for them alone
+ *
+ * serve.c holds the loop, the sites' connections and what they are told;
+ * serve_offer.c a contribution's way from its Offer to the run.
+ */
+#ifndef COORDINATOR_SERVE_INSIDE_H
+#define COORDINATOR_SERVE_INSIDE_H
+
+#include "coordinator/serve.h"
+#include "coordinator/transfer.h"
+
+/* One site's connection and what it was told. */
+typedef struct {
+    serve *serve;
+    fed_site_id site;
+    fed_public_key key;
+    fed_route route;
+    bool connected;  // said Hello on route
+    bool has_told;
+    fed_order_key told;  // the last order sent
+    size_t *index;       // of the site in each run's machine, for ever
+    transfer transfer;
+    fed_order_key refused_key;  // contributions of this order were refused ...
+    int n_refused;              // ... so often
+    int n_malformed;            // messages
+} session;
+
+struct serve {
+    serve_config cfg;
+    roster *sites;
+    fed_link *link;
+    run **runs;  // the active one, or all finished ones that some site missed
+    size_t n_runs;
+    bool active;
+    session **sessions;  // of roster entry i; NULL: not heard yet
+    size_t n_sessions;
+    transfer_pool *pool;
+    fl_buf packed;  // scratch
+    int64_t first_news_ms, housekeeping_ms, progress_ms, answered_ms;
+    int64_t listened_ms;  // the network was last emptied
+};
+
+/* The run of that job; *which: its place among the runs.  NULL: not here. */
+run *serve_run_of(serve *s, const fed_digest *digest, size_t *which);
+void serve_send_verdict(session *x, const fed_digest *digest, bool accepted, const char *text);
+
+/* ---- serve_offer.c ---- */
+fl_status serve_on_offer(session *x, const fed_offer *o, fl_err *err);
+fl_status serve_on_piece(session *x, const fed_msg *m, const fed_packet *packet, fl_err *err);
+
+#endif
