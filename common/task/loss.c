@@ -139,7 +139,7 @@ static void read_loss(task_loss *out, fl_node node, const data_spec *spec)
 void task_loss_read(task_loss *out, fl_node map, const data_spec *spec)
 {
     fl_node node = fl_cfg_get(map, "loss", "what training makes small: a name, or {name, ...}");
-    if (fl_cfg_is_list(node)) {
+    if (fl_cfg_is_list(node) && !fl_cfg_is_map(node)) {
         fl_cfg_complain(node, "loss: expected a name or {name: ce, ...}");
         task_loss_defaults(out);
         return;

@@ -6,10 +6,10 @@ a U-Net in PyTorch (milesial/Pytorch-UNet's module, base 16, its default
 initialisation) in the set-up of tests/task/long_busi.c: gray, 128 x 128 by area
 averaging, z-scored; masks by nearest neighbour; 30 epochs of Adam at 1e-3 in
 batches of 8, no augmentation; softmax Dice and cross-entropy; the epoch with
-the best Dice on the validation fold.  Written with PyTorch 1.13 (Debian 12's
-python3-torch), one thread; some 10 minutes a fold:
+the best Dice on the validation fold.  task_busi.json says which PyTorch wrote
+it; one thread, some three minutes of CPU a fold; Pillow reads the images:
 
-    CONSILIUM_DATA=... /usr/bin/python3 tests/vectors/task_busi.py [FOLD ...]
+    CONSILIUM_DATA=... python3 tests/vectors/task_busi.py [FOLD ...]
 
 Folds that are named are done again, the others kept.
 """
