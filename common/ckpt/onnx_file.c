@@ -7,6 +7,7 @@
  * for external data, which PyTorch's exporter writes by default: a file that
  * must lie in the model's own folder.
  */
+#define _XOPEN_SOURCE 700  // realpath
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
