@@ -339,6 +339,11 @@ bool nn_dnnl_has_bf16(void)
     return has_isa(dnnl_cpu_isa_avx512_core_bf16);
 }
 
+bool nn_dnnl_has_amx(void)
+{
+    return has_isa(dnnl_cpu_isa_avx512_core_amx);
+}
+
 nn_type nn_dnnl_type(const nn_dnnl *d)
 {
     return d->type;
@@ -599,10 +604,11 @@ nn_prim *nn_dnnl_conv(nn_dnnl *d, const nn_conv_spec *spec, nn_pass pass, const 
         return NULL;
     }
     bool forward = pass == NN_PASS_TRAIN || pass == NN_PASS_INFER;
-    src = src != NULL ? src : any(d, d->type, rank, spec->src);
-    weights = any(d, pass == NN_PASS_WEIGHT_GRAD ? NN_TYPE_F32 : d->type, rank + grouped,
+    nn_type type = spec->f32 ? NN_TYPE_F32 : d->type;
+    src = src != NULL ? src : any(d, type, rank, spec->src);
+    weights = any(d, pass == NN_PASS_WEIGHT_GRAD ? NN_TYPE_F32 : type, rank + grouped,
                   spec->weight);
-    dst = any(d, forward && spec->f32_dst ? NN_TYPE_F32 : d->type, rank, spec->dst);
+    dst = any(d, forward && spec->f32_dst ? NN_TYPE_F32 : type, rank, spec->dst);
     if (spec->bias && pass != NN_PASS_DATA_GRAD) {
         bias = nn_layout_plain(d, 1, &spec->dst[1]);
     }
@@ -619,7 +625,7 @@ nn_prim *nn_dnnl_conv(nn_dnnl *d, const nn_conv_spec *spec, nn_pass pass, const 
     dnnl_primitive_attr_t attr = !forward    ? d->attr
                                  : spec->sum ? (spec->relu ? d->attr_sum_relu : d->attr_sum)
                                              : (spec->relu ? d->attr_relu : d->attr);
-    if (spec->winograd && d->type == NN_TYPE_F32) {
+    if (spec->winograd && type == NN_TYPE_F32) {
         status = describe_conv(&pd, d, &a, pass, dnnl_convolution_winograd, attr, hint);
     }
     if (status != dnnl_success) {

@@ -64,6 +64,7 @@ void nn_dnnl_enter(const nn_dnnl *d);
 void nn_dnnl_text(char *out, size_t n);
 /* Whether this CPU multiplies bfloat16 faster than float32. */
 bool nn_dnnl_has_bf16(void);
+bool nn_dnnl_has_amx(void);  // tiles of bfloat16
 /* The type that d was made with. */
 nn_type nn_dnnl_type(const nn_dnnl *d);
 
@@ -104,6 +105,7 @@ typedef struct {
     bool relu;      // forward passes: and then y = max(0, y)
     bool winograd;  // try it; falls back to direct convolution
     bool f32_dst;   // forward passes: y is float32 whatever d's type
+    bool f32;       // everything is
 } nn_conv_spec;
 /* src: its layout, or NULL = any.  hint: the forward primitive, for gradients. */
 nn_prim *nn_dnnl_conv(nn_dnnl *d, const nn_conv_spec *spec, nn_pass pass, const nn_layout *src,
