@@ -386,6 +386,14 @@ nn_slot nn_build_in_layout(nn_build *b, nn_slot slot, const nn_layout *l)
     return out;
 }
 
+nn_slot nn_build_in_plan_type(nn_build *b, nn_slot slot)
+{
+    const nn_layout *l = nn_build_layout(b, slot);
+
+    return l == NULL ? -1
+                     : nn_build_in_layout(b, slot, nn_layout_typed(b->d, l, nn_dnnl_type(b->d)));
+}
+
 nn_slot nn_build_in_plain(nn_build *b, nn_slot slot, const nn_shape *dims)
 {
     return nn_build_in_layout(b, slot, nn_layout_plain(b->d, dims->rank, dims->dim));

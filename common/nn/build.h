@@ -114,6 +114,7 @@ nn_slot nn_build_view(nn_build *b, nn_slot slot, const nn_layout *l);
 /* The same numbers in layout l: slot itself, or a new one behind a reorder. */
 nn_slot nn_build_in_layout(nn_build *b, nn_slot slot, const nn_layout *l);
 /* The same numbers row-major, as float32; and in the type that they have. */
+nn_slot nn_build_in_plan_type(nn_build *b, nn_slot slot);  // the same numbers, lying alike
 nn_slot nn_build_in_plain(nn_build *b, nn_slot slot, const nn_shape *dims);
 nn_slot nn_build_in_rows(nn_build *b, nn_slot slot, const nn_shape *dims);
 /* The same numbers as float32, wherever they lie. */

@@ -105,7 +105,7 @@ typedef struct {
     bool relu;      // forward passes: and then y = max(0, y)
     bool winograd;  // try it; falls back to direct convolution
     bool f32_dst;   // forward passes: y is float32 whatever d's type
-    bool f32;       // everything is
+    bool f32;       // everything is; also where oneDNN has no sound kernel for d's type
 } nn_conv_spec;
 /* src: its layout, or NULL = any.  hint: the forward primitive, for gradients. */
 nn_prim *nn_dnnl_conv(nn_dnnl *d, const nn_conv_spec *spec, nn_pass pass, const nn_layout *src,

@@ -94,15 +94,6 @@ static bool is_better_in_f32(nn_build *b, const nn_conv_spec *s, nn_pass pass)
     return pass == NN_PASS_WEIGHT_GRAD ? width < 8 : width <= 4 && kernel > 1;
 }
 
-/* The numbers of slot in the plan's type, in the same order. */
-static nn_slot in_plan_type(nn_build *b, nn_slot slot)
-{
-    nn_dnnl *d = nn_build_dnnl(b);
-
-    return nn_build_in_layout(b, slot,
-                              nn_layout_typed(d, nn_build_layout(b, slot), nn_dnnl_type(d)));
-}
-
 static nn_conv_spec conv_spec(nn_build *b, const nn_node *node, nn_pass pass)
 {
     nn_conv_spec s = {0};
@@ -191,7 +182,7 @@ static void conv_plan(nn_build *b, const nn_node *node)
         b, prim, (nn_use[]){{NN_SRC, src}, {NN_WEIGHTS, weights}, {NN_BIAS_ARG, bias}, {NN_DST, y}},
         4);
     *nn_build_memo(b, node) = (nn_memo){prim, {src, weights, -1, -1}};
-    nn_fuse_done(b, &f, node, s.f32 && !s.f32_dst ? in_plan_type(b, y) : y);
+    nn_fuse_done(b, &f, node, s.f32_dst ? y : nn_build_in_plan_type(b, y));
 }
 
 static void conv_plan_weight_grad(nn_build *b, const nn_node *node)
@@ -233,7 +224,7 @@ static void conv_plan_grad(nn_build *b, const nn_node *node)
     nn_slot dx = nn_build_slot(b, nn_prim_layout(prim, NN_DIFF_SRC));
     nn_build_prim(b, prim, (nn_use[]){{NN_DIFF_DST, dy}, {NN_WEIGHTS, weights}, {NN_DIFF_SRC, dx}},
                   3);
-    nn_build_add_grad(b, node->in[0], s.f32 ? in_plan_type(b, dx) : dx);
+    nn_build_add_grad(b, node->in[0], nn_build_in_plan_type(b, dx));
 }
 
 const nn_op nn_ops_conv[] = {

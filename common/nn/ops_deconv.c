@@ -234,7 +234,7 @@ static void deconv_plan_grad(nn_build *b, const nn_node *node)
     nn_slot weights = nn_build_param(b, node->in[1], plain, nn_prim_layout(memo.prim, NN_WEIGHTS));
     nn_slot dx = nn_build_slot(b, nn_prim_layout(memo.prim, NN_DST));
     nn_build_prim(b, memo.prim, (nn_use[]){{NN_SRC, dy}, {NN_WEIGHTS, weights}, {NN_DST, dx}}, 3);
-    nn_build_add_grad(b, node->in[0], dx);
+    nn_build_add_grad(b, node->in[0], nn_build_in_plan_type(b, dx));
 }
 
 const nn_op nn_ops_deconv[] = {

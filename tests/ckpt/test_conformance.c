@@ -181,7 +181,8 @@ static bool is_float(const Onnx__TensorProto *t)
 
 static bool same_dims(const Onnx__TensorProto *a, const Onnx__TensorProto *b)
 {
-    return a->n_dims == b->n_dims && memcmp(a->dims, b->dims, a->n_dims * sizeof *a->dims) == 0;
+    return a->n_dims == b->n_dims &&
+           (a->n_dims == 0 || memcmp(a->dims, b->dims, a->n_dims * sizeof *a->dims) == 0);
 }
 
 static bool is_initializer(const Onnx__GraphProto *g, const char *name)
