@@ -171,12 +171,16 @@ static fl_status check_end(const verification *v, const fed_audit_head *end, fl_
     size_t i;
     json_t *receipt;
     json_array_foreach (v->receipts, i, receipt) {
-        int64_t n_lines = fl_json_get_int(receipt, "lines", 0);
-        if (is_what(receipt, "head") && n_lines > (int64_t)end->n_lines) {
+        fed_audit_head head;
+        fl_status st = is_what(receipt, "head") ? head_of(&head, v, receipt, err) : FL_OK;
+        if (st != FL_OK) {
+            return st;
+        }
+        if (is_what(receipt, "head") && head.n_lines > end->n_lines) {
             return fl_fail(err, FL_EFORMAT,
-                           "the record ends at line %llu; the coordinator signed line %lld for "
+                           "the record ends at line %llu; the coordinator signed line %llu for "
                            "this hospital: the rest is missing",
-                           (unsigned long long)end->n_lines, (long long)n_lines);
+                           (unsigned long long)end->n_lines, (unsigned long long)head.n_lines);
         }
     }
     return FL_OK;

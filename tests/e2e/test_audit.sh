@@ -80,7 +80,7 @@ def change(d):
     if d['what'] == 'contribution' and d['site'] == 'sud': d['site'] = 'nord'
 $rewrite"
 refuses "another's contribution under a hospital's name is found by the hospital" 1 \
-    'differ from what was signed' "$bin/client" verify --home "$home" "$work/bad"
+    'differ from what was signed|the record was rewritten' "$bin/client" verify --home "$home" "$work/bad"
 /usr/bin/python3 - "$home/receipts.jsonl" <<'PY'
 import sys
 lines = open(sys.argv[1]).read().splitlines(keepends=True)
