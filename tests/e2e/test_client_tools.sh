@@ -184,8 +184,10 @@ metrics_of_predictions_are_those_of_evaluate()
         "$client" metrics "$dir/p/q/predictions.csv" --json >"$dir/m.json" &&
         holds "$dir/e.json" "j['metrics'] == json.load(open('$dir/m.json'))['metrics']" &&
         holds "$dir/e.json" "j['n'] == 80 and j['split'] == 'test' and j['threshold'] == 0.5" &&
-        holds "$dir/e.json" "set(j['metrics']) >= set('''accuracy balanced_accuracy auc auprc
-            f1 sensitivity specificity ppv npv brier nll ece calibration_slope'''.split())" &&
+        holds "$dir/e.json" "set(j['metrics']) == set('''accuracy balanced_accuracy auc auprc
+            f1 sensitivity specificity ppv npv brier nll ece sensitivity_at_spec90
+            ppv_at_prevalence npv_at_prevalence observed_expected calibration_intercept
+            calibration_slope'''.split())" &&
         holds "$dir/e.json" "j['metrics']['auc']['ci_low'] < j['metrics']['auc']['value']
             < j['metrics']['auc']['ci_high']" &&
         holds "$dir/e.json" "{g['attribute'] for g in j['subgroups']} == {'sex', 'age'}" &&
