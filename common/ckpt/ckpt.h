@@ -47,6 +47,9 @@ fl_status ckpt_safetensors_unpack(nn_table **table, float **data, ckpt_meta *met
 
 fl_status ckpt_onnx_write(const char *path, const nn_graph *g, const float *data,
                           const ckpt_meta *meta, fl_err *err);
+/* As file bytes in memory, caller's to free: the same for the same graph and numbers. */
+fl_status ckpt_onnx_pack(char **out, size_t *n, const nn_graph *g, const float *data,
+                         const ckpt_meta *meta, fl_err *err);
 /* The graph as trainable operators, and its numbers (P floats, caller's). */
 fl_status ckpt_onnx_read(nn_graph **g, float **data, ckpt_meta *meta, const char *path,
                          fl_err *err);

@@ -427,30 +427,43 @@ static fl_status check_nodes(const nn_graph *g, fl_err *err)
     return FL_OK;
 }
 
-fl_status ckpt_onnx_write(const char *path, const nn_graph *g, const float *data,
-                          const ckpt_meta *meta, fl_err *err)
+fl_status ckpt_onnx_pack(char **out, size_t *n, const nn_graph *g, const float *data,
+                         const ckpt_meta *meta, fl_err *err)
 {
     Onnx__ModelProto model = ONNX__MODEL_PROTO__INIT;
-    uint8_t *file = NULL;
     fl_status st = check_nodes(g, err);
 
+    *out = NULL;
     if (st != FL_OK) {
-        return fl_wrap(err, st, "%s", path);
+        return st;
     }
     writer w = {fl_arena_new(65536), g, NULL, opset_of(g)};
     w.graph = NEW(&w, Onnx__GraphProto, ONNX__GRAPH_PROTO__INIT);
     fill_graph(&w, data);
     fill_model(&w, &model, meta);
-    size_t n = onnx__model_proto__get_packed_size(&model);
-    if (n > ONNX_MAX_FILE) {
-        st = fl_fail(err, FL_ELIMIT, "%s: an ONNX file holds at most 2 GiB", path);
-    } else if ((file = fl_calloc(n, 1, path, err)) == NULL) {
+    *n = onnx__model_proto__get_packed_size(&model);
+    if (*n > ONNX_MAX_FILE) {
+        st = fl_fail(err, FL_ELIMIT, "an ONNX file holds at most 2 GiB");
+    } else if ((*out = fl_calloc(*n, 1, "an ONNX file", err)) == NULL) {
         st = FL_ELIMIT;
     } else {
-        onnx__model_proto__pack(&model, file);
-        st = fl_file_write(path, file, n, 0644, err);
+        onnx__model_proto__pack(&model, (uint8_t *)*out);
     }
-    free(file);
     fl_arena_destroy(&w.arena);
+    return st;
+}
+
+fl_status ckpt_onnx_write(const char *path, const nn_graph *g, const float *data,
+                          const ckpt_meta *meta, fl_err *err)
+{
+    char *file;
+    size_t n;
+    fl_status st = ckpt_onnx_pack(&file, &n, g, data, meta, err);
+
+    if (st != FL_OK) {
+        return fl_wrap(err, st, "%s", path);
+    }
+    st = fl_file_write(path, file, n, 0644, err);
+    free(file);
     return st;
 }
