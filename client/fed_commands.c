@@ -326,6 +326,9 @@ static void print_job(const home *h, const fed_digest *digest)
         free(text);
         return;
     }
+    char *graph = policy_held_graph(h, digest);
+    char *model = graph != NULL ? fl_xasprintf("a graph of its own, %s", graph)
+                                : fl_xstrdup(j.model.name);
     printf("  name          %s\n"
            "  intended use  %s\n"
            "  task          %s\n"
@@ -333,9 +336,11 @@ static void print_job(const home *h, const fed_digest *digest)
            "  rounds        %" PRId64 "\n"
            "  strategy      %s\n"
            "  whole text    %s/pending/%s.yaml\n",
-           j.name, j.intended_use, data_task_name(j.data.task), j.model.name, j.rounds,
+           j.name, j.intended_use, data_task_name(j.data.task), model, j.rounds,
            j.strategy.name, h->dir, hex);
     job_clear(&j);
+    free(model);
+    free(graph);
     free(text);
 }
 

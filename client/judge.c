@@ -344,7 +344,7 @@ static fl_status read_first(float **out, bool *there, const local *l, const char
 {
     *out = NULL;
     *there = true;
-    if (l->job.init[0] == '\0') {
+    if (!job_starts_from_file(&l->job)) {
         return FL_OK;
     }
     char *path = fl_path_join(run_dir, LOCAL_FIRST_MODEL);

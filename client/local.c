@@ -14,20 +14,15 @@
 // ------------------------------------------------------------- job and model
 
 fl_status local_new(local **out, const home *h, const fed_digest *digest, const char *text,
-                    size_t n, fl_err *err)
+                    size_t n, const job_graph *graph, fl_err *err)
 {
     *out = NULL;
     local *l = fl_xcalloc(1, sizeof *l);
     l->digest = *digest;
     memcpy(l->site, h->site.text, sizeof l->site);
-    fl_status st = job_parse(&l->job, text, n, "job.yaml", h->dir, err);
+    fl_status st = job_parse_model(&l->job, &l->model, text, n, "job.yaml", h->dir, graph, err);
     if (st != FL_OK) {
         free(l);
-        return st;
-    }
-    if ((st = task_model_new(&l->model, &l->job.data, &l->job.model, err)) != FL_OK ||
-        (st = task_model_set_loss(l->model, &l->job.local.loss, err)) != FL_OK) {
-        local_destroy(&l);
         return st;
     }
     l->threads = l->job.local.threads;

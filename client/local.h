@@ -46,9 +46,10 @@ typedef struct {
     task_trainer *trainer;  // on now; NULL until the first training
 } local;
 
-/* Reads a job's text and builds its model; the data are not opened. */
+/* Reads a job's text and builds its model, of a graph where the job brings one; the
+ * data are not opened.  graph: as job_parse_model has it. */
 fl_status local_new(local **out, const home *h, const fed_digest *digest, const char *text,
-                    size_t n, fl_err *err);
+                    size_t n, const job_graph *graph, fl_err *err);
 void local_destroy(local **l);  // fine on NULL
 
 /* Opens the hospital's data set against the job, once.  FL_ECONFIG says what

@@ -67,7 +67,7 @@ static fl_status run_dir(char **out, const order_work *w, fl_err *err)
 static fl_status keep_first_model(const order_work *w, const local *l, fl_err *err)
 {
     char *dir, *path;
-    if (l->job.init[0] == '\0' || w->order.key.round.n != 1) {
+    if (!job_starts_from_file(&l->job) || w->order.key.round.n != 1) {
         return FL_OK;
     }
     fl_status st = run_dir(&dir, w, err);
@@ -213,7 +213,8 @@ static fl_status need_job(order_work *w, fl_err *err)
         return FL_OK;
     }
     local_destroy(w->local);
-    return local_new(w->local, w->home, &w->order.key.job, w->job_text, w->n_job, err);
+    return local_new(w->local, w->home, &w->order.key.job, w->job_text, w->n_job,
+                     w->graph.bytes != NULL ? &w->graph : NULL, err);
 }
 
 static fl_status check_model(const order_work *w, const local *l, fl_err *err)
@@ -281,7 +282,7 @@ static order_outcome settle_policy(order_work *w, const policy *p, fl_err *err)
         policy_drop(w->home, digest);
         return ORDER_REFUSED;
     }
-    if (policy_hold(w->home, digest, w->job_text, w->n_job, err) != FL_OK) {
+    if (policy_hold(w->home, digest, w->job_text, w->n_job, &w->graph, err) != FL_OK) {
         return ORDER_LATER;
     }
     return ORDER_PENDING;

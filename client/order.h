@@ -34,6 +34,7 @@ typedef struct {
     fed_order order;
     const char *job_text;  // borrowed until it is over, as all inputs
     size_t n_job;
+    job_graph graph;     // of a job whose model is from a file; bytes NULL: not needed
     const float *model;  // (n_model) NULL for CHECK
     uint64_t n_model;
     const char *report;  // DONE

@@ -218,12 +218,13 @@ int64_t policy_bins(const policy *p, int64_t wanted)
 
 // ------------------------------------------- jobs that a person must look at
 
-static char *pending_path(const home *h, const fed_digest *digest)
+/* suffix: "yaml", the job's text, or "onnx", its graph */
+static char *pending_path(const home *h, const fed_digest *digest, const char *suffix)
 {
     char hex[FL_HEX_DIGEST];
     fl_hex(hex, digest->bytes, sizeof digest->bytes);
     char *dir = home_path(h, "pending");
-    char *path = fl_xasprintf("%s/%s.yaml", dir, hex);
+    char *path = fl_xasprintf("%s/%s.%s", dir, hex, suffix);
     free(dir);
     return path;
 }
@@ -243,19 +244,39 @@ bool policy_approved(const home *h, const fed_digest *digest)
 }
 
 fl_status policy_hold(const home *h, const fed_digest *digest, const char *text, size_t n,
-                      fl_err *err)
+                      const job_graph *graph, fl_err *err)
 {
-    char *path = pending_path(h, digest);
-    fl_status st = fl_file_exists(path) ? FL_OK : fl_file_write(path, text, n, 0644, err);
+    char *path = pending_path(h, digest, "yaml"), *graph_path = pending_path(h, digest, "onnx");
+    bool has_graph = graph != NULL && graph->bytes != NULL;
+    fl_status st = FL_OK;
+    if (has_graph && !fl_file_exists(graph_path)) {
+        st = fl_file_write(graph_path, graph->bytes, graph->n, 0644, err);
+    }
+    if (st == FL_OK && !fl_file_exists(path)) {
+        st = fl_file_write(path, text, n, 0644, err);
+    }
+    free(graph_path);
     free(path);
     return st;
 }
 
 void policy_drop(const home *h, const fed_digest *digest)
 {
-    char *path = pending_path(h, digest);
-    unlink(path);
-    free(path);
+    static const char *const suffixes[] = {"yaml", "onnx"};
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        char *path = pending_path(h, digest, suffixes[i]);
+        unlink(path);
+        free(path);
+    }
+}
+
+char *policy_held_graph(const home *h, const fed_digest *digest)
+{
+    char *path = pending_path(h, digest, "onnx");
+    if (!fl_file_exists(path)) {
+        FL_FREE(path);
+    }
+    return path;
 }
 
 fl_status policy_waiting(const home *h, fed_digest **out, size_t *n, fl_err *err)
@@ -286,7 +307,7 @@ fl_status policy_waiting(const home *h, fed_digest **out, size_t *n, fl_err *err
 fl_status policy_held_text(const home *h, const fed_digest *digest, char **text, size_t *n,
                            fl_err *err)
 {
-    char *path = pending_path(h, digest);
+    char *path = pending_path(h, digest, "yaml");
     fl_status st = fl_file_read(text, n, path, JOB_MAX_BYTES, err);
     free(path);
     return st;

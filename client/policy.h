@@ -56,9 +56,10 @@ json_t *policy_json(const policy *p);
 // --------------------------------------------- jobs that a person must look at
 
 bool policy_approved(const home *h, const fed_digest *digest);
-/* Keeps the job's text in pending/DIGEST.yaml, where `client approve` lists it. */
+/* Keeps the job's text in pending/DIGEST.yaml, where `client approve` lists it, and the
+ * graph that came with it, if one did, in pending/DIGEST.onnx, for any viewer. */
 fl_status policy_hold(const home *h, const fed_digest *digest, const char *text, size_t n,
-                      fl_err *err);
+                      const job_graph *graph, fl_err *err);
 /* Records the waiting job whose digest begins with hex (8 digits or more) as
  * approved.  FL_ENOTFOUND, or FL_EUSAGE when several begin so. */
 fl_status policy_approve(const home *h, const char *hex, fed_digest *out, fl_err *err);
@@ -67,6 +68,8 @@ fl_status policy_waiting(const home *h, fed_digest **out, size_t *n, fl_err *err
 /* Text of a waiting job; caller's. */
 fl_status policy_held_text(const home *h, const fed_digest *digest, char **text, size_t *n,
                            fl_err *err);
+/* Where its graph lies, caller's; NULL when it has none. */
+char *policy_held_graph(const home *h, const fed_digest *digest);
 /* The job is under way or refused: nobody needs to look at it any more. */
 void policy_drop(const home *h, const fed_digest *digest);
 

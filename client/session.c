@@ -34,6 +34,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "client/fetch.h"
@@ -53,7 +54,8 @@ enum {
     FULL_QUEUE_MS = 5,         // the transport takes no more for the moment
     LOOK_EVERY_MS = 1000,      // at the link's state and at silent fetches
     BEAT_MS = 2000,            // until Welcome says otherwise
-    MAX_REPORT_BYTES = 64 << 20
+    MAX_REPORT_BYTES = 64 << 20,
+    MAX_NODE_BYTES = 16 << 20  // of a graph, beside its numbers
 };
 
 typedef enum { IDLE, FETCH, WORK, WAIT, OFFER } stage;
@@ -73,7 +75,9 @@ struct session {
     bool said_pending;  // to the current order
     fed_digest kept_job;       // the audit head that was kept last: of this job,
     fed_round_no kept_commit;  // when this round was the last committed one
-    fetch job, model, report;
+    fetch job, graph, model, report;
+    bool knows_graph;  // the order's job was read for the graph it names
+    bool needs_graph;  // it names one, and its model is not built here yet
     local *local;  // the workers' between orders
     order_work work;
     bool at_work;  // work is the pool's
@@ -103,6 +107,7 @@ static void on_welcome(session *s, const fed_msg *m, int64_t now_ms)
     }
     s->beat_at_ms = now_ms + s->beat_ms;
     fetch_again(&s->job);
+    fetch_again(&s->graph);
     fetch_again(&s->model);
     fetch_again(&s->report);
     if (s->stage == OFFER) {
@@ -249,6 +254,9 @@ static fetch *missing(session *s)
     if (!fetch_is_done(&s->job)) {
         return &s->job;
     }
+    if (s->needs_graph && !fetch_is_done(&s->graph)) {
+        return &s->graph;
+    }
     if (s->order.has_model && !fetch_is_done(&s->model)) {
         return &s->model;
     }
@@ -258,14 +266,48 @@ static fetch *missing(session *s)
     return NULL;
 }
 
-static fl_status start_fetches(session *s, fl_err *err)
+/* The most parameters that this hospital takes. */
+static uint64_t most_parameters(const session *s)
 {
-    const fed_order *o = &s->order;
     policy p;
     if (policy_read(&p, s->home, NULL) != FL_OK) {
         policy_defaults(&p);  // the worker says what is wrong with it
     }
-    uint64_t model_bytes = fed_piece_bytes_of(FED_ENC_F32, (uint64_t)p.max_parameters);
+    return (uint64_t)p.max_parameters;
+}
+
+/*
+ * Once the job is here: the graph that it names, of at most as many bytes as the largest
+ * model's numbers and its nodes have.  A model that is built already needs no graph.
+ */
+static fl_status find_graph(session *s, fl_err *err)
+{
+    char hex[MODEL_DIGEST_BYTES];
+    fed_digest graph;
+    const void *text = NULL;
+    uint64_t n = 0;
+    fl_status st = fetch_items(&s->job, FED_ENC_BYTES, &text, &n, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    bool is_built = s->local != NULL && fed_digest_equal(&s->local->digest, &s->order.key.job);
+    s->knows_graph = true;
+    s->needs_graph = !is_built && job_names_graph(hex, text, (size_t)n);
+    if (!s->needs_graph) {
+        return FL_OK;
+    }
+    if ((st = fl_unhex(graph.bytes, sizeof graph.bytes, hex, err)) != FL_OK) {
+        return st;
+    }
+    uint64_t most = most_parameters(s) * sizeof(float) + MAX_NODE_BYTES;
+    return fetch_start(&s->graph, &graph, fed_piece_bytes_of(FED_ENC_BYTES, most), err);
+}
+
+static fl_status start_fetches(session *s, fl_err *err)
+{
+    const fed_order *o = &s->order;
+    uint64_t model_bytes = fed_piece_bytes_of(FED_ENC_F32, most_parameters(s));
+    s->knows_graph = s->needs_graph = false;
     fl_status st = fetch_start(&s->job, &o->key.job,
                                fed_piece_bytes_of(FED_ENC_BYTES, JOB_MAX_BYTES), err);
     if (st == FL_OK && o->has_model) {
@@ -287,6 +329,10 @@ static fl_status fill_work(session *s, fl_err *err)
     w->item.fd = -1;
     w->job_text = items;
     w->n_job = (size_t)n;
+    if (st == FL_OK && s->needs_graph) {
+        st = fetch_items(&s->graph, FED_ENC_BYTES, &items, &n, err);
+        w->graph = (job_graph){items, (size_t)n};
+    }
     if (st == FL_OK && s->order.has_model) {
         st = fetch_items(&s->model, FED_ENC_F32, &items, &n, err);
         w->model = items;
@@ -314,7 +360,12 @@ static void begin_work(session *s)
 
 static void continue_fetch(session *s, int64_t now_ms)
 {
+    fl_err err = FL_ERR_INIT;
     while (s->stage == FETCH && s->line.heard) {
+        if (!s->knows_graph && fetch_is_done(&s->job) && find_graph(s, &err) != FL_OK) {
+            refuse(s, false, err.text);
+            return;
+        }
         fetch *f = missing(s);
         if (f == NULL) {
             begin_work(s);
@@ -357,6 +408,7 @@ static void finish_work(session *s, int64_t now_ms)
     case ORDER_CONTRIBUTED:
         s->item = s->work.item;  // its file is ours now
         s->work.item.fd = -1;
+        fetch_clear(&s->graph);  // the model is built
         begin_offer(s, now_ms);
         return;
     case ORDER_PENDING:
@@ -675,6 +727,7 @@ void session_destroy(session **sp)
     outbox_item_close(&s->item);
     outbox_item_close(&s->work.item);
     fetch_clear(&s->job);
+    fetch_clear(&s->graph);
     fetch_clear(&s->model);
     fetch_clear(&s->report);
     local_destroy(&s->local);

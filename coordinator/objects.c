@@ -87,10 +87,9 @@ void objects_add_bytes(objects *o, const void *bytes, size_t n, fed_digest *dige
     add(o, &new, digest);
 }
 
-fl_status objects_add_model(objects *o, const char *path, const nn_table *table, fed_digest *digest,
-                            fl_err *err)
+/* Into map and map_size. */
+static fl_status map_file(object *out, const char *path, fl_err *err)
 {
-    object new = {.enc = FED_ENC_F32, .n = (uint64_t)nn_table_count(table)};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat info;
     if (fd < 0 || fstat(fd, &info) != 0) {
@@ -100,16 +99,39 @@ fl_status objects_add_model(objects *o, const char *path, const nn_table *table,
         }
         return st;
     }
-    new.map_size = (size_t)info.st_size;
-    void *map = new.map_size > 8 ? mmap(NULL, new.map_size, PROT_READ, MAP_SHARED, fd, 0)
-                                 : MAP_FAILED;
+    out->map_size = (size_t)info.st_size;
+    void *map = out->map_size > 8 ? mmap(NULL, out->map_size, PROT_READ, MAP_SHARED, fd, 0)
+                                  : MAP_FAILED;
     close(fd);
     if (map == MAP_FAILED) {
         return fl_fail(err, FL_EIO, "%s: cannot be mapped into memory", path);
     }
-    new.map = map;
+    out->map = map;
+    return FL_OK;
+}
+
+fl_status objects_add_file(objects *o, const char *path, fed_digest *digest, fl_err *err)
+{
+    object new = {.enc = FED_ENC_BYTES};
+    fl_status st = map_file(&new, path, err);
+    if (st == FL_OK) {
+        new.items = new.map;
+        new.n = new.map_size;
+        add(o, &new, digest);
+    }
+    return st;
+}
+
+fl_status objects_add_model(objects *o, const char *path, const nn_table *table, fed_digest *digest,
+                            fl_err *err)
+{
+    object new = {.enc = FED_ENC_F32, .n = (uint64_t)nn_table_count(table)};
+    fl_status st = map_file(&new, path, err);
+    if (st != FL_OK) {
+        return st;
+    }
     /* 8 bytes of header length, the header, then the numbers in table order. */
-    const uint8_t *head = map;
+    const uint8_t *head = new.map;
     uint64_t header = 0;
     for (int i = 7; i >= 0; i--) {
         header = header << 8 | head[i];
@@ -152,6 +174,14 @@ size_t objects_piece(const objects *o, const fed_digest *digest, uint32_t index,
     const object *found = find(o, digest);
     FL_REQUIRE(found != NULL && index < found->n_pieces);
     return fed_piece_pack(out, found->enc, found->items, found->n, index);
+}
+
+const void *objects_bytes(const objects *o, const fed_digest *digest, size_t *n)
+{
+    const object *found = find(o, digest);
+    bool has = found != NULL && found->enc == FED_ENC_BYTES;
+    *n = has ? (size_t)found->n : 0;
+    return has ? found->items : NULL;
 }
 
 const float *objects_model(const objects *o, const fed_digest *digest)

@@ -319,7 +319,7 @@ static void add_head(const report_build_input *in, json_t *report)
     json_object_set_new(
         report, "model",
         json_pack("{s:s, s:s, s:I, s:s}", "name",
-                  ops != NULL ? ops->name : nn_graph_name(task_model_graph(in->model)), "paper",
+                  ops != NULL ? ops->name : fl_path_base(j->model.onnx), "paper",
                   ops != NULL ? ops->paper : "", "parameters", (json_int_t)in->n_parameters,
                   "sha256", hex));
 }

@@ -15,14 +15,39 @@
 
 // --------------------------------------------------------------------- open
 
+/* Serves the graph that the job's text names, if it names one; its file must be that graph. */
+static fl_status serve_graph(run *r, job_graph *out, const char *text, size_t n, fl_err *err)
+{
+    char named[MODEL_DIGEST_BYTES], found[FL_HEX_DIGEST];
+    fed_digest digest;
+    *out = (job_graph){0};
+    if (!job_names_graph(named, text, n)) {
+        return FL_OK;
+    }
+    char *path = fl_path_join(r->dir, RUN_GRAPH);
+    fl_status st = objects_add_file(r->objects, path, &digest, err);
+    if (st == FL_OK) {
+        fl_hex(found, digest.bytes, sizeof digest.bytes);
+        if (strcmp(found, named) != 0) {
+            st = fl_fail(err, FL_EFORMAT, "%s: damaged: not the graph that the job names", path);
+        }
+        out->bytes = objects_bytes(r->objects, &digest, &out->n);
+    }
+    free(path);
+    return st;
+}
+
 static fl_status read_job(run *r, fl_err *err)
 {
-    char *path = fl_path_join(r->dir, "job.yaml");
+    char *path = fl_path_join(r->dir, "job.yaml"), *text = NULL;
+    size_t n = 0;
+    job_graph graph;
     fl_status st;
-    if ((st = job_read(&r->job, path, err)) == FL_OK &&
-        (st = strategy_init(&r->strategy, &r->job.strategy, err)) == FL_OK &&
-        (st = task_model_new(&r->model, &r->job.data, &r->job.model, err)) == FL_OK &&
-        (st = task_model_set_loss(r->model, &r->job.local.loss, err)) == FL_OK) {
+    if ((st = fl_file_read(&text, &n, path, JOB_MAX_BYTES, err)) == FL_OK &&
+        (st = serve_graph(r, &graph, text, n, err)) == FL_OK &&
+        (st = job_parse_model(&r->job, &r->model, text, n, path, r->dir,
+                              graph.bytes != NULL ? &graph : NULL, err)) == FL_OK &&
+        (st = strategy_init(&r->strategy, &r->job.strategy, err)) == FL_OK) {
         const nn_table *table = task_model_table(r->model);
         r->P = nn_table_count(table);
         objects_add_bytes(r->objects, r->job.text, r->job.n_text, &r->job_object);
@@ -33,6 +58,7 @@ static fl_status read_job(run *r, fl_err *err)
             .histogram_bins = r->job.evaluation.histogram_bins};
         nn_table_hash(r->check.table_hash, table);
     }
+    free(text);
     free(path);
     return st;
 }

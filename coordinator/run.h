@@ -3,6 +3,8 @@
  *
  *   runs/R/job.yaml                       the bytes that name the job; written last: their presence
  *                                         means that the folder is complete
+ *   runs/R/model/graph.onnx               of a job whose model is from a file: that file's graph, whose
+ *                                         digest is in job.yaml
  *   runs/R/state.db                       the record (record.h)
  *   runs/R/model/round-NNNN.safetensors   the model that round NNNN committed; 0000 is the first
  *   runs/R/model/state-NNNN.safetensors   the strategy's vectors behind it
@@ -38,11 +40,13 @@
  * transition writes.  false: stop as if killed.  For tests. */
 typedef bool (*run_probe)(void *ctx, const char *where);
 
+#define RUN_GRAPH "model/graph.onnx"
+
 typedef struct run run;
 
 /*
- * Makes runs/NAME from job_path, or finds it: with the same bytes it is the same
- * run.  FL_ECONFLICT when other bytes have that name; FL_ECONFIG when the
+ * Makes runs/NAME from job_path, or finds it: with the same bytes, and the same graph in the
+ * file of its model, it is the same run.  FL_ECONFLICT when other bytes have that name; FL_ECONFIG when the
  * quorum cannot be reached.  Nothing is left behind then.  name: NULL = the
  * job's.  *dir: the run's folder, caller's.
  */

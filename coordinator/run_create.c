@@ -1,9 +1,14 @@
 /*
  * run_create.c - a job becomes a run's folder; see run.h
+ *
+ * What a job's paths lead to is taken in here, once: initial weights become the
+ * first model, the graph of a model's file a file of the run whose digest goes
+ * into the job's text.  So the run goes on, and sites work, without them.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
@@ -38,11 +43,82 @@ static fl_status make_first_model(task_model **model, float **data, const job *j
         return FL_ELIMIT;
     }
     nn_graph_init(task_model_graph(*model), *data, j->seed);
-    return j->init[0] != '\0' ? start_from_file(j->init, table, *data, err) : FL_OK;
+    const char *start = j->init[0] != '\0' ? j->init : j->model.onnx;
+    return job_starts_from_file(j) ? start_from_file(start, table, *data, err) : FL_OK;
 }
 
+// ------------------------------------------------------- the graph of a file
+
+/* Whether what sites will make of the bytes has the parameters that we have. */
+static fl_status check_travels(const char *bytes, size_t n, const nn_graph *g, fl_err *err)
+{
+    nn_graph *again = NULL;
+    float *unused = NULL;
+    fl_status st = ckpt_onnx_unpack(&again, &unused, NULL, bytes, n, err);
+    if (st == FL_OK && !nn_table_equal(nn_graph_table(again), nn_graph_table(g))) {
+        st = fl_fail(err, FL_EUNSUPPORTED, "its graph does not come out of a file as it went in");
+    }
+    nn_graph_destroy(&again);
+    free(unused);
+    return st;
+}
+
+/*
+ * The model's file as it travels, caller's: the graph as it was read, one file whatever the
+ * external data, before what the job freezes or cuts.
+ */
+static fl_status pack_graph(char **out, size_t *n, const job *j, fl_err *err)
+{
+    nn_graph *g = NULL;
+    float *data = NULL;
+    ckpt_meta meta = {0};
+    char note[512];
+    fl_status st = ckpt_onnx_read(&g, &data, &meta, j->model.onnx, err);
+    *out = NULL;
+    if (st == FL_OK && ckpt_onnx_note(note, sizeof note, g, &meta)) {
+        fl_log(FL_LOG_WARN, "run.graph", "%s: %s", j->model.onnx, note);
+    }
+    if (st == FL_OK && ((st = ckpt_onnx_pack(out, n, g, data, NULL, err)) != FL_OK ||
+                        (st = check_travels(*out, *n, g, err)) != FL_OK)) {
+        fl_wrap(err, st, "%s", j->model.onnx);
+    }
+    ckpt_meta_clear(&meta);
+    nn_graph_destroy(&g);
+    free(data);
+    return st;
+}
+
+/* Packs the graph of a job whose model is from a file, and puts its digest into the job. */
+static fl_status take_graph(char **out, size_t *n, job *j, fl_err *err)
+{
+    fed_digest digest;
+    char hex[FL_HEX_DIGEST];
+    uint64_t n_bytes;
+    uint32_t n_pieces;
+    *out = NULL;
+    fl_status st = j->model.onnx[0] != '\0' ? pack_graph(out, n, j, err) : FL_OK;
+    if (st != FL_OK || *out == NULL) {
+        return st;
+    }
+    fed_object_digest(&digest, FED_ENC_BYTES, *out, *n, &n_bytes, &n_pieces);
+    fl_hex(hex, digest.bytes, sizeof digest.bytes);
+    if (j->model.graph[0] != '\0' && strcmp(j->model.graph, hex) != 0) {
+        return fl_fail(err, FL_ECONFIG, "model.graph: %s holds another graph, %.16s...",
+                       j->model.onnx, hex);
+    }
+    return job_put_graph(j, hex, err);
+}
+
+// ---------------------------------------------------------------- the folder
+
+typedef struct {
+    job job;
+    char *graph;  // (n_graph) what sites fetch beside it; NULL: nothing
+    size_t n_graph;
+} plan;
+
 /* job.yaml is written last: its presence means that the folder is complete. */
-static fl_status write_folder(const char *dir, const job *j, const nn_table *table,
+static fl_status write_folder(const char *dir, const plan *p, const nn_table *table,
                               const float *data, fl_err *err)
 {
     static const char *const parts[] = {"model", "spool", "report"};
@@ -53,27 +129,32 @@ static fl_status write_folder(const char *dir, const job *j, const nn_table *tab
         free(part);
     }
     char *first = fl_path_join(dir, "model/round-0000.safetensors");
+    char *graph = fl_path_join(dir, RUN_GRAPH);
     char *copy = fl_path_join(dir, "job.yaml");
+    if (st == FL_OK && p->graph != NULL) {
+        st = fl_file_write(graph, p->graph, p->n_graph, 0644, err);
+    }
     if (st == FL_OK && (st = ckpt_safetensors_write(first, table, data, NULL, err)) == FL_OK) {
-        st = fl_file_write(copy, j->text, j->n_text, 0644, err);
+        st = fl_file_write(copy, p->job.text, p->job.n_text, 0644, err);
     }
     if (st != FL_OK) {
         fl_remove_tree(dir, NULL);
     }
     free(first);
+    free(graph);
     free(copy);
     return st;
 }
 
-static fl_status make_folder(const char *dir, const job *j, fl_err *err)
+static fl_status make_folder(const char *dir, const plan *p, fl_err *err)
 {
     strategy ignored;
     task_model *model = NULL;
     float *data = NULL;
     fl_status st;
-    if ((st = strategy_init(&ignored, &j->strategy, err)) == FL_OK &&
-        (st = make_first_model(&model, &data, j, err)) == FL_OK) {
-        st = write_folder(dir, j, task_model_table(model), data, err);
+    if ((st = strategy_init(&ignored, &p->job.strategy, err)) == FL_OK &&
+        (st = make_first_model(&model, &data, &p->job, err)) == FL_OK) {
+        st = write_folder(dir, p, task_model_table(model), data, err);
     }
     free(data);
     task_model_destroy(&model);
@@ -99,14 +180,19 @@ fl_status run_create(char **dir, const federation *f, const roster *sites, const
                      const char *name, fl_err *err)
 {
     *dir = NULL;
-    job j;
+    plan p = {.graph = NULL};
+    job *j = &p.job;
     char *bytes = NULL, *copy = NULL, *part = NULL, *db = NULL;
     size_t n = 0;
-    fl_status st = job_read(&j, job_path, err);
+    fl_status st = job_read(j, job_path, err);
     if (st != FL_OK) {
         return st;
     }
-    name = name != NULL ? name : j.name;
+    if ((st = take_graph(&p.graph, &p.n_graph, j, err)) != FL_OK) {
+        fl_wrap(err, st, "%s", job_path);
+        goto done;
+    }
+    name = name != NULL ? name : j->name;
     if (*name == '\0' || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") != strlen(name) ||
         strlen(name) >= FED_NAME_BYTES) {
         st = fl_fail(err, FL_EUSAGE, "--name: expected at most %d of a-z, 0-9, _ and -, found %s",
@@ -123,8 +209,8 @@ fl_status run_create(char **dir, const federation *f, const roster *sites, const
         goto done;
     }
     if (!fl_file_exists(copy)) {
-        if ((st = run_check_quorum(&j, sites, err)) == FL_OK) {
-            st = make_folder(*dir, &j, err);
+        if ((st = run_check_quorum(j, sites, err)) == FL_OK) {
+            st = make_folder(*dir, &p, err);
         }
         if (st != FL_OK) {
             st = fl_wrap(err, st, "%s", job_path);
@@ -132,7 +218,7 @@ fl_status run_create(char **dir, const federation *f, const roster *sites, const
         goto done;
     }
     if ((st = fl_file_read(&bytes, &n, copy, JOB_MAX_BYTES, err)) == FL_OK &&
-        (n != j.n_text || memcmp(bytes, j.text, n) != 0)) {
+        (n != j->n_text || memcmp(bytes, j->text, n) != 0)) {
         st = fl_fail(err, FL_ECONFLICT,
                      "a run called %s with another job is in %s: rename the job, or name the run "
                      "with --name",
@@ -143,7 +229,8 @@ done:
     free(copy);
     free(db);
     free(part);
-    job_clear(&j);
+    free(p.graph);
+    job_clear(j);
     if (st != FL_OK) {
         FL_FREE(*dir);
     }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/sys.h"
@@ -18,6 +19,7 @@
 #include "coordinator/record.h"
 #include "coordinator/tools.h"
 #include "fed/audit.h"
+#include "job/job.h"
 
 enum { MAX_HEAD_BYTES = 4096, MAX_JOB_BYTES = 1 << 20 };
 static const size_t max_model_bytes = (size_t)1 << 36;
@@ -87,12 +89,12 @@ done:
 
 static fl_status check_first(const verification *v, const json_t *line, fl_err *err)
 {
-    fed_digest job;
+    fed_digest named;
     if (strcmp(fl_json_get_string(line, "format", ""), "consilium-audit-1") != 0) {
         return fl_fail(err, FL_EFORMAT, "is no audit record of this version");
     }
-    if (fl_unhex(&job, sizeof job, fl_json_get_string(line, "job", ""), NULL) != FL_OK ||
-        !fed_digest_equal(&job, &v->job) ||
+    if (fl_unhex(&named, sizeof named, fl_json_get_string(line, "job", ""), NULL) != FL_OK ||
+        !fed_digest_equal(&named, &v->job) ||
         strcmp(fl_json_get_string(line, "run", ""), v->run) != 0) {
         return fl_fail(err, FL_EFORMAT, "is of another job or run than audit.head");
     }
@@ -236,18 +238,44 @@ static fl_status check_files(verification *v, fl_err *err)
     return FL_OK;
 }
 
+/* The job's digest vouches for that of its graph. */
+static fl_status check_graph(const verification *v, const char *job_text, size_t n_job, fl_err *err)
+{
+    char named[MODEL_DIGEST_BYTES], found[FL_HEX_DIGEST], *bytes = NULL;
+    size_t n = 0;
+    fed_digest digest;
+    if (!job_names_graph(named, job_text, n_job)) {
+        return FL_OK;
+    }
+    char *path = fl_path_join(v->dir, "model/graph.onnx");
+    fl_status st = fl_file_read(&bytes, &n, path, max_model_bytes, err);
+    if (st == FL_OK) {
+        fed_job_digest(&digest, n > 0 ? bytes : " ", n > 0 ? n : 1);
+        fl_hex(found, digest.bytes, sizeof digest.bytes);
+        if (strcmp(found, named) != 0) {
+            st = fl_fail(err, FL_EFORMAT, "%s: is not the graph that the job names", path);
+        }
+    }
+    free(bytes);
+    free(path);
+    return st;
+}
+
 static fl_status check_job(const verification *v, fl_err *err)
 {
     char *bytes = NULL;
     size_t n = 0;
     char *path = fl_path_join(v->dir, "job.yaml");
-    fed_digest job;
+    fed_digest found;
     fl_status st = fl_file_read(&bytes, &n, path, MAX_JOB_BYTES, err);
     if (st == FL_OK) {
-        fed_job_digest(&job, n > 0 ? bytes : " ", n > 0 ? n : 1);
-        if (!fed_digest_equal(&job, &v->job)) {
+        fed_job_digest(&found, n > 0 ? bytes : " ", n > 0 ? n : 1);
+        if (!fed_digest_equal(&found, &v->job)) {
             st = fl_fail(err, FL_EFORMAT, "%s: is not the job of the record", path);
         }
+    }
+    if (st == FL_OK) {
+        st = check_graph(v, bytes, n, err);
     }
     free(bytes);
     free(path);

@@ -134,10 +134,15 @@ static void read_baselines(scenario *s, fl_node root)
  * right.  prefix: where it stands in the document. */
 static fl_status keep_job(scenario *s, fl_cfg *c, const char *prefix, fl_err *err)
 {
-    if (s->job.init[0] != '\0') {
-        char *path = fl_xasprintf("%sinit", prefix);
-        scenario_anchor(c, path, s->job.init);
-        free(path);
+    const struct {
+        const char *key, *path;
+    } files[] = {{"init", s->job.init}, {"model.onnx", s->job.model.onnx}};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        if (files[i].path[0] != '\0') {
+            char *path = fl_xasprintf("%s%s", prefix, files[i].key);
+            scenario_anchor(c, path, files[i].path);
+            free(path);
+        }
     }
     fl_node node = prefix[0] != '\0' ? fl_cfg_get(fl_cfg_root(c), "job", "") : fl_cfg_root(c);
     fl_buf text = FL_BUF_INIT;

@@ -76,12 +76,9 @@ static void read_model(job *out, fl_node root)
         return;
     }
     model_config_read(&out->model, node);
-    if (out->model.onnx[0] != '\0') {
-        fl_cfg_complain(node, "model: a graph from an ONNX file cannot be "
-                              "federated yet; `client train` takes it");
-    }
     bool is_frozen = out->model.n_freeze > 0 || out->model.train_last > 0;
-    if (is_frozen && !fl_cfg_has(root, "init")) {
+    bool has_weights = fl_cfg_has(root, "init") || out->model.onnx[0] != '\0';
+    if (is_frozen && !has_weights) {
         fl_cfg_complain(node, "model: freeze and train_last need an init: what is frozen would "
                               "stay as it was drawn at random");
     }
@@ -405,23 +402,46 @@ static void read_privacy(job *out, fl_node root)
 
 // ----------------------------------------------------------------- the whole
 
+/* Where a job and what it names come from. */
+typedef struct {
+    bool has_files;         // the paths in it lead to files here
+    const job_graph *graph;  // of model.onnx where they do not; NULL: it did not come along
+    task_model **model;     // receives the model, the caller's; NULL: not wanted
+} source;
+
 /* The architecture must take this input: found by building its graph. */
-static void check_model(const job *j, fl_node root)
+static void check_model(job *j, fl_node root, const source *from)
 {
+    bool is_elsewhere = j->model.onnx[0] != '\0' && !from->has_files;
+    fl_node where = fl_cfg_get(root, "model", "");
     if (!fl_cfg_ok(root.cfg) || j->data.input.rank == 0) {
         return;
     }
+    if (is_elsewhere && from->graph == NULL) {
+        if (from->model != NULL) {
+            fl_cfg_complain(where, "model: the graph of %.80s did not come with the job",
+                            fl_path_base(j->model.onnx));
+        }
+        return;  // who only reads the job need not have it
+    }
     fl_err why = FL_ERR_INIT;
     task_model *model = NULL;
+    j->model.onnx_bytes = is_elsewhere ? from->graph->bytes : NULL;
+    j->model.n_onnx = is_elsewhere ? from->graph->n : 0;
     if (task_model_new(&model, &j->data, &j->model, &why) != FL_OK) {
-        fl_cfg_complain(fl_cfg_get(root, "model", ""), "%s", why.text);
+        fl_cfg_complain(where, "%s", why.text);
     } else if (task_model_set_loss(model, &j->local.loss, &why) != FL_OK) {
         fl_cfg_complain(fl_cfg_get(fl_cfg_map(root, "local", ""), "loss", ""), "%s", why.text);
+    } else if (from->model != NULL) {
+        *from->model = model;
+        model = NULL;  // now the caller's
     }
+    j->model.onnx_bytes = NULL;  // the caller's may not last
+    j->model.n_onnx = 0;
     task_model_destroy(&model);
 }
 
-void job_read_node(job *out, fl_node root)
+static void read_node(job *out, fl_node root, const source *from)
 {
     memset(out, 0, sizeof *out);
     read_head(out, root);
@@ -443,12 +463,16 @@ void job_read_node(job *out, fl_node root)
     read_select(&out->select, &out->data, root);
     read_evaluation(&out->evaluation, &out->data, root);
     read_privacy(out, root);
-    check_model(out, root);
+    check_model(out, root, from);
 }
 
-/* with_files: the files it names must be there. */
+void job_read_node(job *out, fl_node root)
+{
+    read_node(out, root, &(source){.has_files = true});
+}
+
 static fl_status parse(job *out, const char *text, size_t n, const char *name,
-                       const char *dir, bool with_files, fl_err *err)
+                       const char *dir, const source *from, fl_err *err)
 {
     fl_cfg *doc;
     memset(out, 0, sizeof *out);
@@ -461,14 +485,17 @@ static fl_status parse(job *out, const char *text, size_t n, const char *name,
         return st;
     }
     fl_node root = fl_cfg_root(doc);
-    job_read_node(out, root);
-    if (with_files && out->init[0] != '\0' && !fl_file_exists(out->init)) {
+    read_node(out, root, from);
+    if (from->has_files && out->init[0] != '\0' && !fl_file_exists(out->init)) {
         fl_cfg_complain(fl_cfg_get(root, "init", ""), "init: there is no %s",
                         out->init);
     }
     st = fl_cfg_finish(doc, err);
     fl_cfg_destroy(&doc);
     if (st != FL_OK) {
+        if (from->model != NULL) {
+            task_model_destroy(from->model);
+        }
         memset(out, 0, sizeof *out);
         return st;
     }
@@ -480,7 +507,49 @@ static fl_status parse(job *out, const char *text, size_t n, const char *name,
 fl_status job_parse(job *out, const char *text, size_t n, const char *name,
                     const char *dir, fl_err *err)
 {
-    return parse(out, text, n, name, dir, false, err);
+    return parse(out, text, n, name, dir, &(source){.has_files = false}, err);
+}
+
+fl_status job_parse_model(job *out, task_model **model, const char *text, size_t n,
+                          const char *name, const char *dir, const job_graph *graph, fl_err *err)
+{
+    *model = NULL;
+    return parse(out, text, n, name, dir, &(source){.graph = graph, .model = model}, err);
+}
+
+bool job_names_graph(char digest[static MODEL_DIGEST_BYTES], const char *text, size_t n)
+{
+    fl_cfg *doc = NULL;
+    model_config model = {0};
+    if (n <= JOB_MAX_BYTES && fl_cfg_parse(&doc, text, n, "job", ".", NULL) == FL_OK) {
+        model_config_read(&model, fl_cfg_get(fl_cfg_root(doc), "model", ""));
+    }
+    fl_cfg_destroy(&doc);
+    memcpy(digest, model.graph, sizeof model.graph);
+    return model.graph[0] != '\0';
+}
+
+fl_status job_put_graph(job *j, const char *digest, fl_err *err)
+{
+    fl_cfg *doc = NULL;
+    fl_buf text = FL_BUF_INIT;
+    fl_status st;
+    if ((st = fl_cfg_parse(&doc, j->text, j->n_text, "job", ".", err)) == FL_OK &&
+        (st = fl_cfg_set(doc, "model.graph", digest, err)) == FL_OK &&
+        (st = fl_cfg_emit(fl_cfg_root(doc), false, &text, err)) == FL_OK) {
+        free(j->text);
+        j->n_text = text.n;
+        j->text = fl_buf_take(&text);
+        snprintf(j->model.graph, sizeof j->model.graph, "%s", digest);
+    }
+    fl_buf_clear(&text);
+    fl_cfg_destroy(&doc);
+    return st;
+}
+
+bool job_starts_from_file(const job *j)
+{
+    return j->init[0] != '\0' || j->model.onnx[0] != '\0';
 }
 
 fl_status job_read(job *out, const char *path, fl_err *err)
@@ -493,7 +562,7 @@ fl_status job_read(job *out, const char *path, fl_err *err)
         return st;
     }
     char *dir = fl_path_dir(path);
-    st = parse(out, text, n, path, dir, true, err);
+    st = parse(out, text, n, path, dir, &(source){.has_files = true}, err);
     free(dir);
     free(text);
     return st;

@@ -96,7 +96,7 @@ typedef struct {
     data_spec data;             // with task
     model_config model;
     char init[512];             // weights to start from: a path at the
-                                // coordinator; "" = none
+                                // coordinator; "" = none, or those of the model's file
     int64_t rounds;
     uint64_t seed;
     job_strategy strategy;
@@ -115,9 +115,32 @@ typedef struct {
  * anything odd.  Release with job_clear. */
 fl_status job_read(job *out, const char *path, fl_err *err);
 
-/* From memory, as a client fetched it; name and dir as in fl_cfg_parse. */
+/* From memory, as a client fetched it; name and dir as in fl_cfg_parse.  No file
+ * that it names is looked at: of a model from one, only the name is known. */
 fl_status job_parse(job *out, const char *text, size_t n, const char *name,
                     const char *dir, fl_err *err);
+
+/* The bytes of the ONNX file that model.graph names. */
+typedef struct {
+    const void *bytes;
+    size_t n;
+} job_graph;
+
+/*
+ * The same with the job's model, the caller's, which has the job's loss.
+ * graph: of a job whose model is from a file, what came with it, compared with its
+ * digest; borrowed for the call.  NULL: nothing came; such a job is then refused.
+ */
+fl_status job_parse_model(job *out, task_model **model, const char *text, size_t n,
+                          const char *name, const char *dir, const job_graph *graph, fl_err *err);
+
+/* The digest of the graph that a job's text names; false when there is none, or
+ * when the text is no job: its reader will say why. */
+bool job_names_graph(char digest[static MODEL_DIGEST_BYTES], const char *text, size_t n);
+/* Writes the digest into the job's text, which is then the one that travels. */
+fl_status job_put_graph(job *j, const char *digest, fl_err *err);
+/* Whether the first model is given, by init or by the model's own file, rather than drawn. */
+bool job_starts_from_file(const job *j);
 
 /* From an open document (a scenario's `job:`); complaints go there, text stays
  * NULL. */

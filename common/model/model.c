@@ -187,6 +187,28 @@ static void read_transfer(model_config *out, fl_node node)
     snprintf(out->truncate_after, sizeof out->truncate_after, "%s", after);
 }
 
+/* Hexadecimal digits, as a digest has. */
+static void read_graph(model_config *out, fl_node node)
+{
+    const char *graph = fl_cfg_text(node, "graph", "",
+                                    "digest of the onnx file's graph, under which sites fetch it; "
+                                    "the coordinator writes it when a run begins");
+    size_t n = strlen(graph);
+
+    if (n == 0) {
+        return;
+    }
+    if (n != sizeof out->graph - 1 || strspn(graph, "0123456789abcdef") != n) {
+        fl_cfg_complain(fl_cfg_get(node, "graph", ""),
+                        "model.graph: expected %zu hexadecimal digits, found %.80s",
+                        sizeof out->graph - 1, graph);
+    } else if (out->onnx[0] == '\0') {
+        fl_cfg_complain(fl_cfg_get(node, "graph", ""), "model.graph: goes with onnx only");
+    } else {
+        memcpy(out->graph, graph, n + 1);
+    }
+}
+
 void model_config_read(model_config *out, fl_node node)
 {
     char known[512];
@@ -215,6 +237,7 @@ void model_config_read(model_config *out, fl_node node)
     } else if (onnx != NULL) {
         snprintf(out->onnx, sizeof out->onnx, "%s", onnx);
     }
+    read_graph(out, node);
     read_settings(out, node, ops);
     read_transfer(out, node);
     refuse_foreign_keys(node, name != NULL ? name : "of a file", ops != NULL ? ops->keys : 0);

@@ -16,7 +16,12 @@
 #include "base/err.h"
 #include "nn/graph.h"
 
-enum { MODEL_MAX_LAYERS = 8, MODEL_MAX_PATTERNS = 16, MODEL_PATTERN_BYTES = 96 };
+enum {
+    MODEL_MAX_LAYERS = 8,
+    MODEL_MAX_PATTERNS = 16,
+    MODEL_PATTERN_BYTES = 96,
+    MODEL_DIGEST_BYTES = 65
+};
 
 typedef enum {
     MODEL_NORM_DEFAULT,  // as the architecture has it
@@ -42,6 +47,9 @@ typedef enum { MODEL_PADDING_SAME, MODEL_PADDING_VALID } model_padding;
 typedef struct {
     char name[32];                     // in the registry, or "" when onnx is set
     char onnx[512];                    // {onnx: net.onnx}: the graph is read from there
+    char graph[MODEL_DIGEST_BYTES];    // hex digest of that graph as a job carries it; or ""
+    const void *onnx_bytes;            // (n_onnx) the file, borrowed; NULL: it is read from onnx
+    size_t n_onnx;
     double dropout;                    // [0, 1); 0 = none
     int64_t hidden[MODEL_MAX_LAYERS];  // mlp: width of each hidden layer
     int n_hidden;

@@ -202,7 +202,10 @@ static fl_status build_graph(task_model *m, const data_spec *spec,
     if (cfg->onnx[0] != '\0') {
         float *unused = NULL;
         ckpt_meta meta = {0};
-        fl_status st = ckpt_onnx_read(&m->graph, &unused, &meta, cfg->onnx, err);
+        fl_status st = cfg->onnx_bytes != NULL
+                           ? ckpt_onnx_unpack(&m->graph, &unused, &meta, cfg->onnx_bytes,
+                                              cfg->n_onnx, err)
+                           : ckpt_onnx_read(&m->graph, &unused, &meta, cfg->onnx, err);
         if (st == FL_OK) {
             ckpt_onnx_note(m->note, sizeof m->note, m->graph, &meta);
         }

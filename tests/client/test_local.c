@@ -24,7 +24,7 @@ static desk desk_new_of(const char *job_text, bool has_val)
     if (!has_val) {
         free(hospital_data(d.h.dir, 400, false));
     }
-    check_ok(local_new(&d.l, d.h.home, &d.c->job, job_text, strlen(job_text), &err), err);
+    check_ok(local_new(&d.l, d.h.home, &d.c->job, job_text, strlen(job_text), NULL, &err), err);
     check_ok(local_load(d.l, d.h.home, &err), err);
     d.params = fl_xcalloc((size_t)d.c->P, sizeof *d.params);
     return d;
@@ -343,7 +343,7 @@ static void data_without_a_test_split_do_not_fit(void **state)
     hospital_file(h.data, "t.csv",
                   "case,patient,split,x,y,sex,age,label\n"
                   "a,1,train,0,0,F,40,ill\nb,2,train,1,0,M,41,well\n");
-    check_ok(local_new(&l, h.home, &c->job, hospital_job, strlen(hospital_job), &err), err);
+    check_ok(local_new(&l, h.home, &c->job, hospital_job, strlen(hospital_job), NULL, &err), err);
     check_fails(local_load(l, h.home, &err), FL_ECONFIG);
     check_has(err.text, "test");
     local_destroy(&l);

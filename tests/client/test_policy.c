@@ -134,8 +134,8 @@ static void a_waiting_job_is_approved_by_the_beginning_of_its_digest(void **stat
     coordinator *c = coordinator_new(hospital_job);
     hospital h = hospital_new(c, "nord", NULL);
     fed_digest a = {{0xab, 1, 2, 3, 4}}, b = {{0xab, 1, 2, 3, 5}}, got;
-    check_ok(policy_hold(h.home, &a, "job a", 5, &err), err);
-    check_ok(policy_hold(h.home, &b, "job b", 5, &err), err);
+    check_ok(policy_hold(h.home, &a, "job a", 5, &(job_graph){"graph a", 7}, &err), err);
+    check_ok(policy_hold(h.home, &b, "job b", 5, NULL, &err), err);
 
     check_fails(policy_approve(h.home, "ab0102", &got, &err), FL_EUSAGE);    // too short
     check_fails(policy_approve(h.home, "ab010203", &got, &err), FL_EUSAGE);  // two of them
@@ -151,7 +151,14 @@ static void a_waiting_job_is_approved_by_the_beginning_of_its_digest(void **stat
     check_ok(policy_held_text(h.home, &b, &text, &n, &err), err);
     check_str(text, "job b");
     free(text);
+    char *graph = policy_held_graph(h.home, &a);
+    check_ok(fl_file_read(&text, &n, graph, 100, &err), err);
+    check_str(text, "graph a");
+    free(text);
+    free(graph);
+    check(policy_held_graph(h.home, &b) == NULL);
     policy_drop(h.home, &a);
+    check(policy_held_graph(h.home, &a) == NULL);
     fed_digest *waiting = NULL;
     check_ok(policy_waiting(h.home, &waiting, &n, &err), err);
     check_int(n, 1);

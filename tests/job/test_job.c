@@ -134,9 +134,11 @@ static void bad_jobs_are_refused_in_one_sentence_with_file_and_line(void **state
          "job.yaml:7: positive: expected normal or opacity, found nodule"},
         {"  positive:", "  # nothing", "positive: expected one of the two"},
         {"model:", "model: {name: resnet9000}", "job.yaml:9:"},
-        {"model:", "model: {onnx: net.onnx}",
-         "job.yaml:9: model: a graph from an ONNX file cannot be federated "
-         "yet"},
+        {"model:", "model: {name: cnn, graph: 00}", "job.yaml:9: model.graph: expected 64 hexa"},
+        {"model:",
+         "model: {name: cnn, graph: "
+         "0000000000000000000000000000000000000000000000000000000000000000}",
+         "job.yaml:9: model.graph: goes with onnx only"},
         {"init:", "init: weights.pt",
          "job.yaml:10: init: expected a .safetensors or .onnx file, found "
          "weights.pt"},
@@ -355,6 +357,80 @@ static void a_job_is_read_from_its_file_and_init_must_be_there(void **state)
     check_rmdir(&dir);
 }
 
+/* dir/net.onnx, a small model for the data of the job below; its bytes, the caller's. */
+static job_graph make_net(const char *dir, const data_spec *spec)
+{
+    fl_err err = FL_ERR_INIT;
+    task_model *model = NULL;
+    model_config cfg;
+    char *path = fl_path_join(dir, "net.onnx"), *bytes = NULL;
+    job_graph out;
+    check_ok(model_config_parse(&cfg, "{name: cnn, channels: [2, 4], fc: 8}", &err), err);
+    check_ok(task_model_new(&model, spec, &cfg, &err), err);
+    float *data = fl_xcalloc((size_t)nn_table_count(task_model_table(model)), sizeof *data);
+    nn_graph_init(task_model_graph(model), data, 3);
+    check_ok(task_model_write(model, data, NAN, path, &err), err);
+    check_ok(fl_file_read(&bytes, &out.n, path, 1 << 20, &err), err);
+    out.bytes = bytes;
+    free(data);
+    task_model_destroy(&model);
+    free(path);
+    return out;
+}
+
+/* Where the file is, a job with a model of its own is read from there; elsewhere from what
+ * came with it, and never from a path that somebody else wrote. */
+static void the_graph_of_a_file_travels_with_its_job(void **state)
+{
+    (void)state;
+    static const char text[] = "# for the sites\n"
+                               "name: x\ntask: classify\n"
+                               "data: {input: [1, 8, 8], classes: [a, b, c]}\n"
+                               "model: {onnx: net.onnx, freeze: ['conv1*']}\nrounds: 1\n";
+    static const char digest[] = "0123456789abcdef0123456789abcdef"
+                                 "0123456789abcdef0123456789abcdef";
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir(), *path = fl_path_join(dir, "job.yaml"), found[MODEL_DIGEST_BYTES];
+    job j, there;
+    task_model *model = NULL;
+    check_ok(fl_file_write(path, text, sizeof text - 1, 0644, &err), err);
+    check_fails(job_read(&j, path, &err), FL_ECONFIG);
+    check_has(err.text, "job.yaml:5: ");
+    check_has(err.text, "net.onnx");
+    check_ok(job_parse(&j, text, sizeof text - 1, "job.yaml", dir, &err), err);
+    job_graph graph = make_net(dir, &j.data);
+    job_clear(&j);
+
+    check_ok(job_read(&j, path, &err), err);
+    check(job_starts_from_file(&j));
+    check(!job_names_graph(found, j.text, j.n_text));
+    check_ok(job_put_graph(&j, digest, &err), err);
+    check(job_names_graph(found, j.text, j.n_text));
+    check_str(found, digest);
+
+    check_fails(job_parse_model(&there, &model, j.text, j.n_text, "job.yaml", dir, NULL, &err),
+                FL_ECONFIG);
+    check_has(err.text, "model: the graph of net.onnx did not come with the job");
+    check(model == NULL);
+    check_ok(job_parse_model(&there, &model, j.text, j.n_text, "job.yaml", "/nowhere", &graph,
+                             &err), err);
+    check_str(there.model.graph, digest);
+    check(there.model.onnx_bytes == NULL);
+    check_int(nn_table_at(task_model_table(model), 0)->kind, NN_FROZEN);
+    job_clear(&there);
+    task_model_destroy(&model);
+
+    job_graph cut = {graph.bytes, graph.n / 2};
+    check_fails(job_parse_model(&there, &model, j.text, j.n_text, "job.yaml", dir, &cut, &err),
+                FL_ECONFIG);
+    check_has(err.text, "model: ");
+    check(model == NULL && strchr(err.text, '\n') == NULL);
+    job_clear(&j);
+    free((void *)graph.bytes);
+    free(path);
+    check_rmdir(&dir);
+}
+
 static void every_key_of_the_example_is_in_the_reference(void **state)
 {
     (void)state;
@@ -394,6 +470,7 @@ int main(void)
         cmocka_unit_test(what_does_not_suit_the_task_is_refused),
         cmocka_unit_test(jobs_of_every_task_are_read),
         cmocka_unit_test(a_job_is_read_from_its_file_and_init_must_be_there),
+        cmocka_unit_test(the_graph_of_a_file_travels_with_its_job),
         cmocka_unit_test(every_key_of_the_example_is_in_the_reference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
