@@ -72,8 +72,7 @@ typedef struct {
     float *part;  // (N, G, block)
 } channel_job;
 
-static inline void add_plane(const nn_channels *s, void *x, int64_t at, const float *bias,
-                             bool bf16)
+FL_WIDE_PART void add_plane(const nn_channels *s, void *x, int64_t at, const float *bias, bool bf16)
 {
     for (int64_t i = 0; i < s->HW; i++, at += s->block) {
         for (int64_t k = 0; k < s->block; k += 8) {
@@ -119,8 +118,8 @@ static void add_kernel(const nn_call *call)
 }
 
 /* few[k] = sum over n positions of x[i,k]. */
-static inline void sum_few(float *few, const void *x, int64_t at, int64_t n, int64_t block,
-                           bool bf16)
+FL_WIDE_PART void sum_few(float *few, const void *x, int64_t at, int64_t n, int64_t block,
+                          bool bf16)
 {
     memset(few, 0, (size_t)block * sizeof *few);
     for (int64_t i = 0; i < n; i++, at += block) {

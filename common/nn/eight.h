@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/wide.h"
+
 typedef float nn_f8 __attribute__((vector_size(32), may_alias));
 typedef int32_t nn_i8 __attribute__((vector_size(32), may_alias));
 typedef uint32_t nn_u8x32 __attribute__((vector_size(32), may_alias));
@@ -23,7 +25,7 @@ typedef uint8_t nn_u8x8 __attribute__((vector_size(8), may_alias));
     ((nn_f8)(((nn_i8)(mask) & (nn_i8)(yes)) | (~(nn_i8)(mask) & (nn_i8)(no))))
 
 /* Numbers i to i + 7 of x, float32 or bfloat16, which is float32's upper half. */
-static inline void nn_load8(nn_f8 *out, const void *x, int64_t i, bool bf16)
+FL_WIDE_PART void nn_load8(nn_f8 *out, const void *x, int64_t i, bool bf16)
 {
     if (bf16) {
         const nn_u8x16 *upper = (const void *)((const uint16_t *)x + i);
@@ -34,7 +36,7 @@ static inline void nn_load8(nn_f8 *out, const void *x, int64_t i, bool bf16)
 }
 
 /* The reverse, rounded to the nearest, ties to even; a NaN stays one. */
-static inline void nn_store8(void *x, int64_t i, const nn_f8 *v, bool bf16)
+FL_WIDE_PART void nn_store8(void *x, int64_t i, const nn_f8 *v, bool bf16)
 {
     if (bf16) {
         nn_u8x32 bits = (nn_u8x32)*v, nan = (nn_u8x32)(*v != *v);

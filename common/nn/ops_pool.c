@@ -86,8 +86,8 @@ typedef struct {
 
 /* A row of y from number `at` on: the largest of four, and which of them it was; of
  * equals the first. */
-static inline void tile_row(const tile_spec *s, const nn_call *call, int64_t at, int64_t top,
-                            bool bf16)
+FL_WIDE_PART void tile_row(const tile_spec *s, const nn_call *call, int64_t at, int64_t top,
+                           bool bf16)
 {
     int64_t block = s->x.block, bottom = top + s->W * block;
     const void *x = call->data[0];
@@ -139,8 +139,8 @@ static void tile_forward(const nn_call *call)
     nn_parallel(call->threads, s->x.N * s->x.G * (s->H / 2), tile_forward_part, &job);
 }
 
-static inline void tile_row_grad(const tile_spec *s, const nn_call *call, int64_t at, int64_t top,
-                                 bool bf16)
+FL_WIDE_PART void tile_row_grad(const tile_spec *s, const nn_call *call, int64_t at, int64_t top,
+                                bool bf16)
 {
     const nn_f8 zero = {0};
     int64_t block = s->x.block, bottom = top + s->W * block;
