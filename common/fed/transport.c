@@ -37,6 +37,12 @@ fl_status fed_connect(fed_link **out, const char *address, const fed_public_key 
     return fed_connect_zmq(out, address, server, id, err);
 }
 
+void fed_link_through(fed_link *l, const char *address, const char *proxy)
+{
+    snprintf(l->shown, sizeof l->shown, "%.256s through %.256s", address, proxy);
+    fed_link_note(l, FED_LINK_CONNECTING);
+}
+
 void fed_link_close(fed_link **l)
 {
     if (*l != NULL) {
@@ -117,7 +123,8 @@ void fed_link_init(fed_link *l, const fed_link_ops *ops)
 
 static void say(fed_link *l, const char *before, const char *after)
 {
-    snprintf(l->state, sizeof l->state, "%s %s%s", before, l->address, after);
+    const char *other = l->shown[0] != '\0' ? l->shown : l->address;
+    snprintf(l->state, sizeof l->state, "%s %s%s", before, other, after);
 }
 
 void fed_link_note(fed_link *l, fed_link_event event)
@@ -143,7 +150,10 @@ void fed_link_note(fed_link *l, fed_link_event event)
         break;
     case FED_LINK_OTHER_KEY:
         say(l, "handshake with",
-            " failed: its key is not the expected one, or it is not a coordinator");
+            l->shown[0] != '\0'
+                ? " failed: the proxy did not connect, its key is not the expected one, or it is "
+                  "not a coordinator"
+                : " failed: its key is not the expected one, or it is not a coordinator");
         break;
     case FED_LINK_STRANGE:
         say(l, "handshake with", " failed: it is not a coordinator");

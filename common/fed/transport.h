@@ -48,6 +48,8 @@ fl_status fed_listen(fed_link **out, const char *bind, const fed_identity *id,
 /* Returns at once; connects and reconnects in the background. */
 fl_status fed_connect(fed_link **out, const char *address, const fed_public_key *server,
                       const fed_identity *id, fl_err *err);
+/* Client: its state speaks of address, reached through proxy, instead of where it connects to. */
+void fed_link_through(fed_link *l, const char *address, const char *proxy);
 void fed_link_close(fed_link **l); // drops what is not sent yet after 1 s; fine on NULL
 /* Server: as bound, "tcp://127.0.0.1:40123"; the loopback address stands for
  * all addresses.  Client: where it connects. */

@@ -9,7 +9,7 @@
 
 #include "fed/transport.h"
 
-enum { FED_ADDRESS_BYTES = 256 };
+enum { FED_ADDRESS_BYTES = 256, FED_SHOWN_BYTES = 2 * FED_ADDRESS_BYTES + 64 };
 
 typedef struct {
     void (*close)(fed_link *l);  // frees l
@@ -32,12 +32,13 @@ typedef struct {
 struct fed_link {
     const fed_link_ops *ops;
     char address[FED_ADDRESS_BYTES];
+    char shown[FED_SHOWN_BYTES];  // client: the other side as people know it; "": by its address
     int fds[2];  // readable: has_message, look are worth a call; -1 = none
     bool quiet;  // there is no message unless fds[0] is readable
     bool calm;   // nothing happened to the connection unless fds[1] is readable
     bool is_up;            // client: as fed_link_up
     uint32_t n_connected;  // client: as fed_link_n_connected
-    char state[FED_ADDRESS_BYTES + 256];  // client: as fed_link_state
+    char state[FED_SHOWN_BYTES + 256];  // client: as fed_link_state
 };
 
 void fed_link_init(fed_link *l, const fed_link_ops *ops);
