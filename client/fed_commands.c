@@ -19,6 +19,7 @@
 #include "client/pool.h"
 #include "client/receipts.h"
 #include "client/session.h"
+#include "client/way.h"
 #include "fed/identity.h"
 #include "fed/transport.h"
 #include "job/job.h"
@@ -150,6 +151,7 @@ static struct {
     fl_texts homes;
     bool once;
     int64_t workers;
+    const char *proxy;
 } run;
 
 static const fl_opt run_options[] = {
@@ -157,6 +159,9 @@ static const fl_opt run_options[] = {
     {"once", FL_OPT_FLAG, NULL, "end after the first job of every home", &run.once, 0, 0, false},
     {"workers", FL_OPT_INT, "W", "sites that work at a time (default: as many as cores)",
      &run.workers, 1, MAX_WORKERS, false},
+    {"proxy", FL_OPT_TEXT, "URL",
+     "go through http://H:P or socks5://H:P, or none (default: as client.yaml says)", &run.proxy, 0,
+     0, false},
     {0},
 };
 
@@ -173,6 +178,7 @@ typedef struct {
     fed_link **link;  // of the sessions that have one now
     fed_waker *waker;
     pool *pool;
+    ways ways;
 } sites;
 
 static fl_status open_homes(sites *s, fl_err *err)
@@ -189,7 +195,7 @@ static fl_status open_homes(sites *s, fl_err *err)
             return st;
         }
     }
-    return FL_OK;
+    return ways_open(&s->ways, s->home, s->n, run.proxy, err);
 }
 
 static void start_sessions(sites *s)
@@ -265,6 +271,7 @@ static void close_sites(sites *s)
         session_destroy(&s->session[i]);
         home_close(&s->home[i]);
     }
+    ways_close(&s->ways);
     fed_waker_destroy(&s->waker);
     free(s->link);
     free(s->session);

@@ -67,7 +67,10 @@ static void config_text(fl_buf *out, const fed_invitation *inv, const char *data
     fl_buf_printf(out, "\n  curve_key: \"%s\"\n  sign_key: \"%s\"\n", curve, sign);
     fl_buf_puts(out, "\n# The hospital's data set.  It is read here and nowhere else.\ndata: ");
     add_text(out, path);
-    fl_buf_puts(out, "\n\n# Most threads of one training; 0 = as the job says.\nthreads: 0\n");
+    fl_buf_puts(out, "\n\n# Most threads of one training; 0 = as the job says.\nthreads: 0\n"
+                     "\n# Where there is no direct way out: http://HOST:PORT or socks5://HOST:PORT,\n"
+                     "# with USER:PASSWORD@ before HOST where the proxy asks for them.\n"
+                     "proxy: none\n");
     free(path);
 }
 
@@ -107,7 +110,7 @@ static fl_status fill(const char *dir, const home_plan *plan, const fed_invitati
         (st = fed_invitation_write(inv, copy, err)) != FL_OK ||
         (st = write_in(dir, "policy.yaml", plan->policy, 0644, err)) != FL_OK ||
         (st = write_in(dir, "receipts.jsonl", "", 0600, err)) != FL_OK ||
-        (st = write_in(dir, "client.yaml", config.data, 0644, err)) != FL_OK) {
+        (st = write_in(dir, "client.yaml", config.data, 0600, err)) != FL_OK) {
         goto done;
     }
     st = fl_fsync_dir(dir, err);
@@ -229,6 +232,9 @@ static fl_status read_config(home *h, const char *path, fl_err *err)
     h->data = fl_xstrdup(fl_cfg_path(root, "data", FL_CFG_REQUIRED_TEXT, "the data set"));
     h->max_threads = (int)fl_cfg_int(root, "threads", 0, MAX_THREADS, 0,
                                      "most threads of one training; 0 = as the job says");
+    h->proxy = fl_xstrdup(fl_cfg_text(root, "proxy", "none",
+                                      "http://HOST:PORT or socks5://HOST:PORT to go through"));
+    memcpy(h->dial, h->address, sizeof h->dial);
     if ((st = fl_cfg_finish(cfg, err)) == FL_OK &&
         (st = fed_site_id_parse(&h->site, site, err)) != FL_OK) {
         st = fl_wrap(err, st, "%s: site", path);
@@ -276,6 +282,10 @@ void home_close(home **h)
     if ((*h)->lock_fd >= 0) {
         close((*h)->lock_fd);
     }
+    if ((*h)->proxy != NULL) {
+        fed_wipe((*h)->proxy, strlen((*h)->proxy));
+    }
+    free((*h)->proxy);
     free((*h)->data);
     free((*h)->dir);
     FL_FREE(*h);

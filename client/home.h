@@ -25,6 +25,7 @@
 #include "base/err.h"
 #include "fed/fed.h"
 #include "fed/identity.h"
+#include "fed/proxy.h"
 
 typedef struct {
     const char *invitation;  // file from the coordinator
@@ -42,8 +43,11 @@ typedef struct {
     fed_site_id site;
     char federation[FED_NAME_BYTES];
     char address[256];  // "tcp://host:7700"
+    char dial[256];     // where the line connects to: address, or a door to the proxy (way.h)
+    char via[FED_PROXY_NAME_BYTES];  // the proxy behind that door; "" = none
     fed_public_key coordinator_curve;
     fed_verify_key coordinator_sign;
+    char *proxy;      // as client.yaml says; "" = none.  May hold a password
     char *data;       // DATASET, absolute; never leaves
     int max_threads;  // of one training; 0 = as the job says
     fed_identity *id;

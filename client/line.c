@@ -51,10 +51,12 @@ static void dial(line *l, int64_t now_ms)
         fl_log(FL_LOG_ERROR, "session.invitation", "site=%s %s", site, err.text);
     }
     l->greet_at_ms = now_ms;
-    if (fed_connect(&l->link, l->home->address, &l->home->coordinator_curve,
+    if (fed_connect(&l->link, l->home->dial, &l->home->coordinator_curve,
                     l->one_time != NULL ? l->one_time : l->home->id, &err) != FL_OK) {
         fl_log(FL_LOG_ERROR, "session.connect", "site=%s %s", site, err.text);
         hang_up(l, now_ms + CONNECT_EVERY_MS);
+    } else if (l->home->via[0] != '\0') {
+        fed_link_through(l->link, l->home->address, l->home->via);
     }
 }
 

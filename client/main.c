@@ -12,8 +12,13 @@ static const fl_command commands[] = {
     {"join", "INVITATION --home DIR --data DATASET",
      "make this hospital's home for a federation; works offline", NULL,
      client_join, client_join_options},
-    {"run", "--home DIR [--home DIR ...] [--once]",
-     "serve jobs of the federations that were joined", NULL,
+    {"run", "--home DIR [--home DIR ...] [--once] [--proxy URL]",
+     "serve jobs of the federations that were joined",
+     "Where there is no direct way out, --proxy or client.yaml's proxy names the "
+     "hospital's\nproxy: http://HOST:PORT (CONNECT) or socks5://HOST:PORT, with "
+     "USER:PASSWORD@ before\nHOST where it asks for them.  A password is better in "
+     "client.yaml: other users see a\ncommand line.  The proxy looks up the "
+     "coordinator's name and carries bytes that it\ncannot read.",
      client_run, client_run_options},
     {"approve", "--home DIR JOB-DIGEST",
      "let a job begin that waits for a person", NULL,
@@ -28,6 +33,11 @@ static const fl_command commands[] = {
      "given; one\nwith a contribution that it did not send, or without one that it "
      "did, does not hold.",
      client_verify, client_verify_options},
+    {"doctor", "--home DIR [--proxy URL] [--json]",
+     "say what keeps this hospital's client from working, a line a cause",
+     "Name, route, proxy, handshake, clock, protocol, disk, and whether the system "
+     "lets\noneDNN make code at run time.  Exit code 1 when one of them fails.",
+     client_doctor, client_doctor_options},
     {"check-data", "DATASET [--job JOB.yaml]",
      "show what a data set holds and whether it fits a job",
      "Prints how many files, cases and patients were read and left out, the "

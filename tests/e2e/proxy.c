@@ -29,6 +29,12 @@ typedef struct {
 struct proxy {
     int listener, port;
     atomic_int target;
+    proxy_manner manner;
+    const char *user, *password;  // borrowed; NULL: nothing is asked for
+    atomic_bool forbids;
+    atomic_int n_asked;
+    pthread_mutex_t mutex;  // guards asked
+    char asked[300];
     pthread_t acceptor;
     connection *connections[PROXY_MAX_CONNECTIONS];  // the acceptor's until proxy_stop
     size_t n;
@@ -87,6 +93,118 @@ static int connect_to(int port)
     return fd;
 }
 
+// ------------------------------------------------------ a hospital's proxy
+
+static bool hear(int fd, void *bytes, size_t n)
+{
+    return n == 0 || recv(fd, bytes, n, MSG_WAITALL) == (ssize_t)n;
+}
+
+static bool say(int fd, const void *bytes, size_t n)
+{
+    return send_all(fd, bytes, n);
+}
+
+static void note_asked(proxy *p, const char *place)
+{
+    pthread_mutex_lock(&p->mutex);
+    snprintf(p->asked, sizeof p->asked, "%s", place);
+    pthread_mutex_unlock(&p->mutex);
+}
+
+static bool refuse_http(int fd, const char *line)
+{
+    char answer[256];
+    int n = snprintf(answer, sizeof answer,
+                     "HTTP/1.1 %s\r\nContent-Length: 4\r\nConnection: close\r\n\r\nsorry", line);
+    (void)say(fd, answer, (size_t)n - 1);
+    return false;
+}
+
+/* Answers a CONNECT; true when the way is open. */
+static bool open_http(proxy *p, int fd)
+{
+    static const char granted[] = "HTTP/1.1 200 Connection established\r\nVia: 1.1 test\r\n\r\n";
+    char head[4096], place[280], expected[300] = "";
+    size_t n = 0;
+    while (n < 4 || memcmp(head + n - 4, "\r\n\r\n", 4) != 0) {
+        if (n + 1 == sizeof head || !hear(fd, head + n, 1)) {
+            return false;
+        }
+        n++;
+    }
+    head[n] = '\0';
+    if (sscanf(head, "CONNECT %279s HTTP/1.1\r\n", place) != 1) {
+        return refuse_http(fd, "400 Bad Request");
+    }
+    if (p->user != NULL) {  // base64 of the only pair that this proxy knows
+        check_str(p->user, "nurse");
+        check_str(p->password, "s3:cret");
+        snprintf(expected, sizeof expected, "\r\nProxy-Authorization: Basic %s\r\n",
+                 "bnVyc2U6czM6Y3JldA==");
+        if (strstr(head, expected) == NULL) {
+            return refuse_http(fd, "407 Proxy Authentication Required");
+        }
+    }
+    if (atomic_load(&p->forbids)) {
+        return refuse_http(fd, "403 Forbidden");
+    }
+    note_asked(p, place);
+    return say(fd, granted, strlen(granted));
+}
+
+static bool takes_socks_password(const proxy *p, int fd)
+{
+    uint8_t head[2], n_password;
+    char user[256] = "", password[256] = "";
+    if (!hear(fd, head, 2) || !hear(fd, user, head[1]) || !hear(fd, &n_password, 1) ||
+        !hear(fd, password, n_password)) {
+        return false;
+    }
+    bool right = strcmp(user, p->user) == 0 && strcmp(password, p->password) == 0;
+    return say(fd, right ? "\1\0" : "\1\1", 2) && right;
+}
+
+static bool open_socks(proxy *p, int fd)
+{
+    uint8_t head[4], methods[256], n_name, port[2];
+    char name[256] = "", place[300];
+    if (!hear(fd, head, 2) || head[0] != 5 || !hear(fd, methods, head[1])) {
+        return false;
+    }
+    uint8_t wanted = p->user != NULL ? 2 : 0;
+    if (memchr(methods, wanted, head[1]) == NULL) {
+        (void)say(fd, "\5\377", 2);
+        return false;
+    }
+    if (!say(fd, wanted == 2 ? "\5\2" : "\5\0", 2) ||
+        (wanted == 2 && !takes_socks_password(p, fd))) {
+        return false;
+    }
+    if (!hear(fd, head, 4) || head[1] != 1 || head[3] != 3 || !hear(fd, &n_name, 1) ||
+        !hear(fd, name, n_name) || !hear(fd, port, 2)) {
+        return false;
+    }
+    if (atomic_load(&p->forbids)) {
+        (void)say(fd, "\5\2\0\1\0\0\0\0\0\0", 10);
+        return false;
+    }
+    snprintf(place, sizeof place, "%s:%d", name, port[0] << 8 | port[1]);
+    note_asked(p, place);
+    return say(fd, "\5\0\0\1\0\0\0\0\0\0", 10);
+}
+
+static bool open_way(proxy *p, int client)
+{
+    if (p->manner == PROXY_PLAIN) {
+        return true;
+    }
+    atomic_fetch_add(&p->n_asked, 1);
+    return p->manner == PROXY_HTTP ? open_http(p, client) : open_socks(p, client);
+}
+
+// ------------------------------------------------------------------ relaying
+
 /* Relays between the two sockets, which are the connection's now. */
 static connection *connection_new(int client, int server)
 {
@@ -106,7 +224,8 @@ static void *accept_all(void *arg)
     proxy *p = arg;
     int client;
     while ((client = accept(p->listener, NULL, NULL)) >= 0) {
-        int server = p->n < PROXY_MAX_CONNECTIONS ? connect_to(atomic_load(&p->target)) : -1;
+        bool room = p->n < PROXY_MAX_CONNECTIONS;
+        int server = room && open_way(p, client) ? connect_to(atomic_load(&p->target)) : -1;
         if (server < 0) {
             close(client);
             continue;
@@ -128,6 +247,7 @@ proxy *proxy_new(void)
     check_int(getsockname(p->listener, (struct sockaddr *)&any, &n), 0);
     p->port = ntohs(any.sin_port);
     atomic_init(&p->target, 0);
+    pthread_mutex_init(&p->mutex, NULL);
     check_int(pthread_create(&p->acceptor, NULL, accept_all, p), 0);
     return p;
 }
@@ -140,6 +260,30 @@ int proxy_port(const proxy *p)
 void proxy_set_target(proxy *p, int port)
 {
     atomic_store(&p->target, port);
+}
+
+void proxy_set_manner(proxy *p, proxy_manner manner, const char *user, const char *password)
+{
+    p->manner = manner;
+    p->user = user;
+    p->password = password;
+}
+
+void proxy_forbid(proxy *p, bool forbid)
+{
+    atomic_store(&p->forbids, forbid);
+}
+
+int proxy_n_asked(const proxy *p)
+{
+    return atomic_load(&p->n_asked);
+}
+
+void proxy_asked(proxy *p, char out[static 300])
+{
+    pthread_mutex_lock(&p->mutex);
+    memcpy(out, p->asked, sizeof p->asked);
+    pthread_mutex_unlock(&p->mutex);
 }
 
 void proxy_stop(proxy *p)
@@ -173,6 +317,7 @@ void proxy_destroy(proxy **p)
         fl_buf_clear(&(*p)->connections[i]->direction[1].seen);
         free((*p)->connections[i]);
     }
+    pthread_mutex_destroy(&(*p)->mutex);
     FL_FREE(*p);
 }
 
