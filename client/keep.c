@@ -39,8 +39,8 @@ static fl_status write_models(const local *l, const char *dir, const float *mode
  * handed the run's, which says why. */
 static fl_status write_page(const json_t *report, const char *site, const char *page, fl_err *err)
 {
-    fl_status st = report_write_site(report, site, page, err);
-    return st == FL_ENOTFOUND ? report_write_index(report, page, err) : st;
+    fl_status st = report_write_site(report, site, REPORT_EN, page, err);
+    return st == FL_ENOTFOUND ? report_write_index(report, REPORT_EN, page, err) : st;
 }
 
 static fl_status write_pages(const local *l, const char *dir, const json_t *report, fl_err *err)

@@ -390,7 +390,7 @@ static fl_status write_report(run *r, fl_err *err)
     if ((st = write_final_model(r, err)) == FL_OK &&
         (st = report_build(&report, &in, err)) == FL_OK &&
         (st = fl_mkdirs(sites, 0755, err)) == FL_OK) {
-        st = report_write_all(report, dir, err);
+        st = report_write_all(report, REPORT_EN, dir, err);
     }
     if (st == FL_OK && (st = note_file(r, "file", "model/final.safetensors", err)) == FL_OK &&
         (st = note_file(r, "file", "model/final.onnx", err)) == FL_OK) {

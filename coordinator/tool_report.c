@@ -12,15 +12,17 @@
 enum { MAX_REPORT_BYTES = 1 << 30 };
 
 static struct {
-    const char *baselines;
+    const char *baselines, *lang;
     fl_texts compare;
-} o;
+} o = {.lang = "en"};
 
 static const fl_opt options[] = {
     {"baselines", FL_OPT_TEXT, "FILE.json", "the simulator's figures, to be merged into the report",
      &o.baselines, 0, 0, false},
     {"compare", FL_OPT_LIST, "RUN", "another run's folder, to be shown side by side", &o.compare, 0,
      0, false},
+    {"lang", FL_OPT_TEXT, "en|fr", "the pages' language; French pages are named .fr.html (en)",
+     &o.lang, 0, 0, false},
     {0},
 };
 
@@ -56,7 +58,8 @@ static fl_status merge_baselines(json_t *report, fl_err *err)
     return report_check(report, err);
 }
 
-static fl_status write_comparison(const json_t *report, const char *dir, fl_err *err)
+static fl_status write_comparison(const json_t *report, report_language language, const char *dir,
+                                  fl_err *err)
 {
     size_t n = o.compare.n + 1;
     const json_t **all = fl_xcalloc(n, sizeof *all);
@@ -67,8 +70,9 @@ static fl_status write_comparison(const json_t *report, const char *dir, fl_err 
         st = read_report(&others[i], o.compare.items[i - 1], err);
         all[i] = others[i];
     }
-    char *html = fl_path_join(dir, "compare.html"), *csv = fl_path_join(dir, "compare.csv");
-    if (st == FL_OK && (st = report_write_compare(all, n, html, csv, err)) == FL_OK) {
+    char *html = fl_xasprintf("%s/compare%s", dir, report_page_suffix(language)),
+         *csv = fl_path_join(dir, "compare.csv");
+    if (st == FL_OK && (st = report_write_compare(all, n, language, html, csv, err)) == FL_OK) {
         printf("%s\n", html);
     }
     for (size_t i = 1; i < n; i++) {
@@ -85,23 +89,29 @@ fl_status coordinator_report(int argc, char **argv, fl_err *err)
 {
     fl_texts pos;
     json_t *report = NULL;
+    report_language language;
     fl_status st = fl_cli_parse(argc, argv, options, 1, 1, &pos, err);
     if (st != FL_OK) {
         return st;
+    }
+    if (!report_language_find(&language, o.lang)) {
+        free(pos.items);
+        free(o.compare.items);
+        return fl_fail(err, FL_EUSAGE, "--lang: expected en or fr, found %s", o.lang);
     }
     char *dir = fl_path_join(pos.items[0], "report");
     char *sites = fl_path_join(dir, "sites");
     if ((st = read_report(&report, pos.items[0], err)) != FL_OK ||
         (o.baselines != NULL && (st = merge_baselines(report, err)) != FL_OK) ||
         (st = fl_mkdirs(sites, 0755, err)) != FL_OK ||
-        (st = report_write_all(report, dir, err)) != FL_OK) {
+        (st = report_write_all(report, language, dir, err)) != FL_OK) {
         goto done;
     }
     char *text = report_text(report);
-    printf("%s\n%s/index.html\n", text, dir);
+    printf("%s\n%s/index%s\n", text, dir, report_page_suffix(language));
     free(text);
     if (o.compare.n > 0) {
-        st = write_comparison(report, dir, err);
+        st = write_comparison(report, language, dir, err);
     }
 done:
     json_decref(report);

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "report/gnuplot.h"
 #include "report/html.h"
+#include "report/numbers.h"
 #include "report/read.h"
 
 enum {
@@ -32,29 +33,46 @@ static const char preamble[] =
     "set grid x lt 1 lc rgb '#e6ebee'\n"
     "set key tmargin center horizontal samplen 1.2 spacing 1.15 tc rgb '#1b2a33'\n";
 
-static void begin(fl_buf *script, int height)
+static void begin(fl_buf *script, const report_page *page, int height)
 {
     fl_buf_printf(script,
                   "set terminal svg size %d,%d dynamic noenhanced rounded font 'sans-serif,13' "
                   "background '#ffffff'\n%s",
                   WIDTH, height, preamble);
+    if (page->language == REPORT_FR) {
+        fl_buf_puts(script, "set decimalsign ','\n");
+    }
 }
 
-/* Runs the script and adds the figure. */
-static void draw(fl_buf *out, const fl_buf *script, int id, const char *words)
+/* Runs the script and adds the figure; words: in the page's language. */
+static void draw(report_page *out, const fl_buf *script, int id, const char *words)
 {
     fl_buf svg = FL_BUF_INIT;
-    fl_buf_puts(out, "<figure>\n");
+    report_html(out, "<figure>\n");
     if (report_gnuplot_run(&svg, script->data)) {
         report_gnuplot_inline(out, svg.data, id, words);
         report_html(out, "<figcaption>%s</figcaption>\n</figure>\n", words);
     } else {
-        report_html(out,
-                    "<figcaption>%s This chart could not be drawn (gnuplot is missing or failed); "
-                    "the table holds the numbers.</figcaption>\n</figure>\n",
-                    words);
+        report_html(out, "<figcaption>%s ", words);
+        report_say(out, "This chart could not be drawn (gnuplot is missing or failed); the table "
+                        "holds the numbers.");
+        report_html(out, "</figcaption>\n</figure>\n");
     }
     fl_buf_clear(&svg);
+}
+
+/* "set xlabel 'share'" and the like, a message. */
+static void set_text(fl_buf *script, const report_page *page, const char *what, const char *message)
+{
+    fl_buf_printf(script, "set %s ", what);
+    report_gnuplot_quote(script, report_word(page, message));
+    fl_buf_puts(script, " tc rgb '#55656f'\n");
+}
+
+/* A title behind a plot's "title " or a label's text, a message. */
+static void add_text(fl_buf *script, const report_page *page, const char *message)
+{
+    report_gnuplot_quote(script, report_word(page, message));
 }
 
 static void add_number(fl_buf *script, double value)
@@ -71,13 +89,13 @@ typedef struct {
 } series;
 
 static const series forest[] = {
-    {"global", "shared", "#0b6477", 7, 0.22},
-    {"local", "own", "#c0661a", 5, 0},
-    {"centralised", "all in one place", "#6b7780", 9, -0.22},
+    {"global", REPORT_N("shared"), "#0b6477", 7, 0.22},
+    {"local", REPORT_N("own"), "#c0661a", 5, 0},
+    {"centralised", REPORT_N("all in one place"), "#6b7780", 9, -0.22},
 };
 
 /* A row a hospital, the first on top; a hospital without figure says why. */
-static void add_rows(fl_buf *script, const json_t *sites, const char *own)
+static void add_rows(fl_buf *script, const report_page *page, const json_t *sites, const char *own)
 {
     size_t i, n = json_array_size(sites);
     const json_t *site;
@@ -86,7 +104,7 @@ static void add_rows(fl_buf *script, const json_t *sites, const char *own)
         const char *name = report_site_name(site);
         fl_buf label = FL_BUF_INIT;
         bool is_own = own != NULL && strcmp(own, name) == 0;
-        fl_buf_printf(&label, "%s%.24s", is_own ? "your hospital: " : "", name);
+        fl_buf_printf(&label, "%s%.24s", is_own ? report_word(page, "your hospital: ") : "", name);
         fl_buf_puts(script, i > 0 ? "," : "");
         report_gnuplot_quote(script, label.data);
         fl_buf_printf(script, " %zu", n - i);
@@ -95,11 +113,13 @@ static void add_rows(fl_buf *script, const json_t *sites, const char *own)
     fl_buf_printf(script, ")\nset yrange [0.4:%zu.6]\n", n);
 }
 
-static void add_reason(fl_buf *script, const json_t *figure, double row)
+static void add_reason(fl_buf *script, const report_page *page, const json_t *figure, double row)
 {
     if (figure != NULL && isnan(report_value(figure))) {
+        char *why = report_told_text(page, fl_json_get_string(figure, "why", ""));
         fl_buf_puts(script, "set label ");
-        report_gnuplot_quote(script, fl_json_get_string(figure, "why", ""));
+        report_gnuplot_quote(script, why);
+        free(why);
         fl_buf_printf(script, " at graph 0.02, first %.2f font ',11' tc rgb '#55656f'\n", row);
     }
 }
@@ -168,20 +188,18 @@ static bool some_site_has(const json_t *report, const char *model, const char *m
     return false;
 }
 
-void report_chart_forest(fl_buf *out, const json_t *report, const char *metric, const char *own,
-                         int id)
+void report_chart_forest(report_page *out, const json_t *report, const char *metric,
+                         const char *own, int id)
 {
     const json_t *sites = json_object_get(report, "sites"), *site;
-    fl_buf script = FL_BUF_INIT, words = FL_BUF_INIT;
+    fl_buf script = FL_BUF_INIT;
     size_t i, n = json_array_size(sites), n_series = own != NULL ? 1 : 3, drawn = 0;
-    begin(&script, 80 + (int)n * (own != NULL ? 30 : 52));
-    add_rows(&script, sites, own);
+    begin(&script, out, 80 + (int)n * (own != NULL ? 30 : 52));
+    add_rows(&script, out, sites, own);
     json_array_foreach(sites, i, site) {
-        add_reason(&script, report_figure(report, site, "global", metric), (double)(n - i));
+        add_reason(&script, out, report_figure(report, site, "global", metric), (double)(n - i));
     }
-    fl_buf_puts(&script, "set xlabel ");
-    report_gnuplot_quote(&script, report_metric_label(metric));
-    fl_buf_puts(&script, " tc rgb '#55656f'\n");
+    set_text(&script, out, "xlabel", report_metric_label(metric));
     add_range(&script, report, metric, n_series);
     if (own != NULL) {
         fl_buf_puts(&script, "unset key\n");
@@ -195,17 +213,26 @@ void report_chart_forest(fl_buf *out, const json_t *report, const char *metric, 
         if (some_site_has(report, forest[s].model, metric)) {
             fl_buf_printf(&script,
                           "%s$d%zu using 1:4:2:3 with xerrorbars pt %d ps 0.75 lw 1.6 lc rgb '%s' "
-                          "title '%s'",
-                          drawn++ > 0 ? ", " : "plot ", s, forest[s].mark, forest[s].colour,
-                          forest[s].title);
+                          "title ",
+                          drawn++ > 0 ? ", " : "plot ", s, forest[s].mark, forest[s].colour);
+            add_text(&script, out, forest[s].title);
         }
     }
     fl_buf_puts(&script, drawn > 0 ? "\n" : "plot NaN notitle\n");
-    fl_buf_printf(&words, "%s of %s on each hospital's own test cases, with 95 %% intervals.",
-                  report_metric_label(metric), own != NULL ? "the shared model" : "the models");
-    draw(out, &script, id, words.data);
+    report_page words = REPORT_PAGE(out->language);
+    if (own != NULL) {
+        report_plain(&words,
+                     "%s of the shared model on each hospital's own test cases, with 95 %% "
+                     "intervals.",
+                     report_word(out, report_metric_label(metric)));
+    } else {
+        report_plain(&words,
+                     "%s of the models on each hospital's own test cases, with 95 %% intervals.",
+                     report_word(out, report_metric_label(metric)));
+    }
+    draw(out, &script, id, words.text.data);
     fl_buf_clear(&script);
-    fl_buf_clear(&words);
+    report_page_clear(&words);
 }
 
 /* ------------------------------------------------------- validation curves */
@@ -249,7 +276,7 @@ static void add_curves(fl_buf *script, const json_t *report, const char *key)
     fl_buf_puts(script, "E\n");
 }
 
-bool report_chart_curves(fl_buf *out, const json_t *report, int id)
+bool report_chart_curves(report_page *out, const json_t *report, int id)
 {
     static const char *const colours[FEW_SITES] = {"#3b8ea5", "#c0661a", "#6a994e", "#8e6bb0",
                                                    "#b08900", "#b5476b", "#4f6d8f", "#7a7a52"};
@@ -260,15 +287,18 @@ bool report_chart_curves(fl_buf *out, const json_t *report, int id)
     const json_t *sites = json_object_get(report, "sites"), *site;
     bool named = json_array_size(sites) <= FEW_SITES;
     int64_t selected = fl_json_get_int(json_object_get(report, "select"), "round", -1);
-    const char *label = strcmp(key, "loss") == 0 ? "loss" : report_metric_label(key);
-    fl_buf script = FL_BUF_INIT, words = FL_BUF_INIT;
+    const char *label = report_word(out, strcmp(key, "loss") == 0 ? REPORT_N("loss")
+                                                                  : report_metric_label(key));
+    fl_buf script = FL_BUF_INIT;
+    report_page words = REPORT_PAGE(out->language);
 
-    begin(&script, 300);
+    begin(&script, out, 300);
     add_curves(&script, report, key);
-    fl_buf_printf(&script,
-                  "set xlabel 'round' tc rgb '#55656f'\nset grid y lt 1 lc rgb '#e6ebee'\n"
-                  "set ylabel 'validation %s' tc rgb '#55656f'\nset format y '%%.2f'\n",
-                  label);
+    set_text(&script, out, "xlabel", REPORT_N("round"));
+    fl_buf_puts(&script, "set grid y lt 1 lc rgb '#e6ebee'\nset format y '%.2f'\n");
+    report_plain(&words, "validation: %s", label);
+    set_text(&script, out, "ylabel", words.text.data);
+    fl_buf_reset(&words.text);
     if (selected >= 0) {
         fl_buf_printf(&script,
                       "set arrow from first %" PRId64 ", graph 0 to first %" PRId64
@@ -290,14 +320,27 @@ bool report_chart_curves(fl_buf *out, const json_t *report, int id)
         fl_buf_puts(&script, ", ");
     }
     fl_buf_puts(&script, "$d using 1:2 with linespoints pt 7 ps 0.35 lw 2.6 lc rgb '#1b2a33' "
-                         "title 'mean'\n");
-    fl_buf_printf(&words,
-                  "Validation %s of each round's model, %s and the mean weighted by cases%s.",
-                  label, named ? "each hospital" : "each hospital (grey)",
-                  selected >= 0 ? "; the dashed line is the selected round" : "");
-    draw(out, &script, id, words.data);
+                         "title ");
+    add_text(&script, out, REPORT_N("mean"));
+    fl_buf_puts(&script, "\n");
+    if (named) {
+        report_plain(&words,
+                     "Validation (%s) of each round's model: each hospital, and the mean "
+                     "weighted by cases.",
+                     label);
+    } else {
+        report_plain(&words,
+                     "Validation (%s) of each round's model: each hospital (grey), and the "
+                     "mean weighted by cases.",
+                     label);
+    }
+    if (selected >= 0) {
+        fl_buf_puts(&words.text, " ");
+        report_plain(&words, "The dashed line is the selected round.");
+    }
+    draw(out, &script, id, words.text.data);
     fl_buf_clear(&script);
-    fl_buf_clear(&words);
+    report_page_clear(&words);
     return true;
 }
 
@@ -325,44 +368,57 @@ static double add_bins(fl_buf *script, const json_t *histogram)
     return width;
 }
 
-void report_chart_histogram(fl_buf *out, const json_t *report, const json_t *site, int id)
+/* A dashed line with its number. */
+static void mark_threshold(fl_buf *script, const report_page *page, double threshold)
+{
+    bool right = threshold > 0.7;
+    char number[REPORT_NUMBER_BYTES];
+    report_page label = REPORT_PAGE(page->language);
+    report_plain(&label, "threshold %s", report_number(number, page->language, threshold, 2));
+    fl_buf_printf(script,
+                  "set arrow from first %.8g, graph 0 to first %.8g, graph 1 nohead lw 1.4 dt 2 "
+                  "lc rgb '#1b2a33' front\nset label ",
+                  threshold, threshold);
+    report_gnuplot_quote(script, label.text.data);
+    fl_buf_printf(script,
+                  " at first %.8g, graph 0.96 %s offset %s,0 front tc rgb '#1b2a33' font ',12'\n",
+                  threshold, right ? "right" : "left", right ? "-0.6" : "0.6");
+    report_page_clear(&label);
+}
+
+void report_chart_histogram(report_page *out, const json_t *report, const json_t *site, int id)
 {
     const json_t *histogram = json_object_get(site, "histogram");
-    const char *positive = fl_json_get_string(report, "positive", "positive");
+    const char *positive = fl_json_get_string(report, "positive", report_word(out, "positive"));
     double threshold = fl_json_get_number(json_object_get(site, "thresholds"), "global");
-    fl_buf script = FL_BUF_INIT, title = FL_BUF_INIT;
+    fl_buf script = FL_BUF_INIT;
+    report_page title = REPORT_PAGE(out->language);
     if (isnan(threshold)) {
         threshold = fl_json_get_number(json_object_get(report, "threshold"), "value");
     }
-    begin(&script, 290);
+    begin(&script, out, 290);
     double width = add_bins(&script, histogram);
-    fl_buf_printf(
-        &script, "set xrange [0:1]\nset xtics 0.2\nset style fill solid 0.85 noborder\n"
-                 "set yrange [0:*]\nset grid noxtics y lt 1 lc rgb '#e6ebee'\n"
-                 "set xlabel 'score' tc rgb '#55656f'\nset ylabel 'test cases' tc rgb '#55656f'\n");
+    fl_buf_puts(&script, "set xrange [0:1]\nset xtics 0.2\nset format x '%.1f'\n"
+                         "set style fill solid 0.85 noborder\n"
+                         "set yrange [0:*]\nset grid noxtics y lt 1 lc rgb '#e6ebee'\n");
+    set_text(&script, out, "xlabel", REPORT_N("score"));
+    set_text(&script, out, "ylabel", REPORT_N("test cases"));
     if (!isnan(threshold)) {
-        fl_buf_printf(
-            &script,
-            "set arrow from first %.8g, graph 0 to first %.8g, graph 1 nohead lw 1.4 dt 2 "
-            "lc rgb '#1b2a33' front\n"
-            "set label 'threshold %.2f' at first %.8g, graph 0.96 %s offset %s,0 front "
-            "tc rgb '#1b2a33' font ',12'\n",
-            threshold, threshold, threshold, threshold, threshold > 0.7 ? "right" : "left",
-            threshold > 0.7 ? "-0.6" : "0.6");
+        mark_threshold(&script, out, threshold);
     }
-    fl_buf_printf(&title, "with %s", positive);
     fl_buf_printf(&script, "plot $d using ($1-%.8g):2:(%.8g) with boxes lc rgb '#8fa3ad' title ",
                   width * 0.22, width * 0.42);
-    report_gnuplot_quote(&script, "the others");
+    add_text(&script, out, REPORT_N("the others"));
     fl_buf_printf(&script, ", $d using ($1+%.8g):3:(%.8g) with boxes lc rgb '#c0661a' title ",
                   width * 0.22, width * 0.42);
-    report_gnuplot_quote(&script, title.data);
+    report_plain(&title, "with %s", positive);
+    report_gnuplot_quote(&script, title.text.data);
     fl_buf_puts(&script, "\n");
     draw(out, &script, id,
-         "Scores of the shared model on this hospital's test cases. Cases to the right of the "
-         "dashed line are called positive.");
+         report_word(out, "Scores of the shared model on this hospital's test cases. Cases to the "
+                          "right of the dashed line are called positive."));
     fl_buf_clear(&script);
-    fl_buf_clear(&title);
+    report_page_clear(&title);
 }
 
 /* ------------------------------------------------- calibration and decisions */
@@ -382,27 +438,30 @@ static void add_table(fl_buf *script, const json_t *list, const char *const *key
     fl_buf_puts(script, "E\n");
 }
 
-void report_chart_calibration(fl_buf *out, const json_t *site, int id)
+void report_chart_calibration(report_page *out, const json_t *site, int id)
 {
     static const char *const keys[] = {"predicted", "observed", "ci_low", "ci_high", NULL};
     fl_buf script = FL_BUF_INIT;
-    begin(&script, 330);
+    begin(&script, out, 330);
     add_table(&script, json_object_get(site, "calibration"), keys);
     fl_buf_puts(&script, "set xrange [0:1]\nset yrange [0:1]\nset xtics 0.2\nset ytics 0.2\n"
-                         "set grid y lt 1 lc rgb '#e6ebee'\nset key left\n"
-                         "set xlabel 'mean score' tc rgb '#55656f'\n"
-                         "set ylabel 'share that is positive' tc rgb '#55656f'\n"
-                         "plot x with lines dt 2 lw 1.2 lc rgb '#6b7780' title 'perfect', "
-                         "$d using 1:2:3:4 with yerrorbars pt 7 ps 0.7 lw 1.6 lc rgb '#0b6477' "
-                         "title 'your test cases'\n");
-    draw(
-        out, &script, id,
-        "Calibration: of the cases with about this score, how many are positive. The dashed "
-        "line is perfect; bars are 95 % intervals; bins are joined until none holds few patients.");
+                         "set format '%.1f'\nset grid y lt 1 lc rgb '#e6ebee'\nset key left\n");
+    set_text(&script, out, "xlabel", REPORT_N("mean score"));
+    set_text(&script, out, "ylabel", REPORT_N("share that is positive"));
+    fl_buf_puts(&script, "plot x with lines dt 2 lw 1.2 lc rgb '#6b7780' title ");
+    add_text(&script, out, REPORT_N("perfect"));
+    fl_buf_puts(&script, ", $d using 1:2:3:4 with yerrorbars pt 7 ps 0.7 lw 1.6 lc rgb '#0b6477' "
+                         "title ");
+    add_text(&script, out, REPORT_N("your test cases"));
+    fl_buf_puts(&script, "\n");
+    draw(out, &script, id,
+         report_word(out, "Calibration: of the cases with about this score, how many are positive. "
+                          "The dashed line is perfect; bars are 95 % intervals; bins are joined "
+                          "until none holds few patients."));
     fl_buf_clear(&script);
 }
 
-void report_chart_decision(fl_buf *out, const json_t *site, int id)
+void report_chart_decision(report_page *out, const json_t *site, int id)
 {
     static const char *const keys[] = {"threshold", "net_benefit", "treat_all", NULL};
     const json_t *list = json_object_get(site, "decision"), *point;
@@ -413,21 +472,25 @@ void report_chart_decision(fl_buf *out, const json_t *site, int id)
                                fl_json_get_number(point, "treat_all")));
     }
     fl_buf script = FL_BUF_INIT;
-    begin(&script, 330);
+    begin(&script, out, 330);
     add_table(&script, list, keys);
     fl_buf_printf(&script,
                   "set xrange [0:1]\nset xtics 0.2\nset yrange [%.4g:%.4g]\n"
-                  "set grid y lt 1 lc rgb '#e6ebee'\nset format y '%%.2f'\n"
-                  "set xlabel 'threshold' tc rgb '#55656f'\n"
-                  "set ylabel 'net benefit' tc rgb '#55656f'\n",
+                  "set grid y lt 1 lc rgb '#e6ebee'\nset format x '%%.1f'\nset format y '%%.2f'\n",
                   -0.3 * fmax(most, 0.05), 1.15 * fmax(most, 0.05));
-    fl_buf_puts(&script, "plot 0 with lines lw 1.4 lc rgb '#6b7780' title 'act on none', "
-                         "$d using 1:3 with lines dt 2 lw 1.6 lc rgb '#c0661a' title 'on all', "
-                         "$d using 1:2 with linespoints pt 7 ps 0.5 lw 2 lc rgb '#0b6477' "
-                         "title 'on the score'\n");
+    set_text(&script, out, "xlabel", REPORT_N("threshold"));
+    set_text(&script, out, "ylabel", REPORT_N("net benefit"));
+    fl_buf_puts(&script, "plot 0 with lines lw 1.4 lc rgb '#6b7780' title ");
+    add_text(&script, out, REPORT_N("act on none"));
+    fl_buf_puts(&script, ", $d using 1:3 with lines dt 2 lw 1.6 lc rgb '#c0661a' title ");
+    add_text(&script, out, REPORT_N("on all"));
+    fl_buf_puts(&script, ", $d using 1:2 with linespoints pt 7 ps 0.5 lw 2 lc rgb '#0b6477' "
+                         "title ");
+    add_text(&script, out, REPORT_N("on the score"));
+    fl_buf_puts(&script, "\n");
     draw(out, &script, id,
-         "Net benefit: what acting on scores above a threshold is worth in true positives a "
-         "case, false alarms taken off at the threshold's odds. The highest line is the best "
-         "thing to do.");
+         report_word(out, "Net benefit: what acting on scores above a threshold is worth in true "
+                          "positives a case, false alarms taken off at the threshold's odds. The "
+                          "highest line is the best thing to do."));
     fl_buf_clear(&script);
 }

@@ -10,24 +10,24 @@
 
 #include <stdbool.h>
 
-#include "base/buf.h"
 #include "base/json.h"
+#include "report/html.h"
 
 /*
  * The metric of every hospital with its interval: global, local and
  * centralised model.  own: NULL, or the hospital to point out; then the
  * global model alone is drawn.  id: differs for each chart of a page.
  */
-void report_chart_forest(fl_buf *out, const json_t *report, const char *metric,
+void report_chart_forest(report_page *out, const json_t *report, const char *metric,
                          const char *own, int id);
 /* Validation per round, each hospital and the mean; false when the report
  * holds none (nothing was added). */
-bool report_chart_curves(fl_buf *out, const json_t *report, int id);
+bool report_chart_curves(report_page *out, const json_t *report, int id);
 /* A hospital's test scores, negatives and positives, and the threshold. */
-void report_chart_histogram(fl_buf *out, const json_t *report, const json_t *site, int id);
+void report_chart_histogram(report_page *out, const json_t *report, const json_t *site, int id);
 /* The share of positives against the mean score, in the site's joined bins. */
-void report_chart_calibration(fl_buf *out, const json_t *site, int id);
+void report_chart_calibration(report_page *out, const json_t *site, int id);
 /* Net benefit against the threshold, of acting on the scores, on all, on none. */
-void report_chart_decision(fl_buf *out, const json_t *site, int id);
+void report_chart_decision(report_page *out, const json_t *site, int id);
 
 #endif

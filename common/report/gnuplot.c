@@ -158,7 +158,7 @@ static size_t before_id(const char *text)
     return 0;
 }
 
-void report_gnuplot_inline(fl_buf *out, const char *svg, int id, const char *words)
+void report_gnuplot_inline(report_page *out, const char *svg, int id, const char *words)
 {
     const char *text = strstr(svg, "<svg");
     if (text == NULL) {
@@ -173,11 +173,11 @@ void report_gnuplot_inline(fl_buf *out, const char *svg, int id, const char *wor
         } else if (starts(text, "<desc>")) {
             text = skip_element(text, "</desc>");
         } else if (mark > 0) {
-            fl_buf_add(out, text, mark);
-            fl_buf_printf(out, "c%d-", id);
+            fl_buf_add(&out->text, text, mark);
+            fl_buf_printf(&out->text, "c%d-", id);
             text += mark;
         } else {
-            fl_buf_add(out, text, 1);
+            fl_buf_add(&out->text, text, 1);
             text++;
         }
     }

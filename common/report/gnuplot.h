@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "base/buf.h"
+#include "report/html.h"
 
 /* Runs a script that draws on an svg terminal; false when there is no
  * gnuplot, it fails or takes longer than a drawing can. */
@@ -17,7 +18,7 @@ bool report_gnuplot_run(fl_buf *svg, const char *script);
  * descriptions of gnuplot's own, every id and reference to it made unique by
  * the number of the chart, and words for who cannot see it.
  */
-void report_gnuplot_inline(fl_buf *out, const char *svg, int id, const char *words);
+void report_gnuplot_inline(report_page *out, const char *svg, int id, const char *words);
 
 /* Text that gnuplot takes as text whatever it holds: quoted, and without the
  * characters that end a string, start a command or begin an escape. */

@@ -15,6 +15,7 @@
 #include "base/sys.h"
 #include "report/charts.h"
 #include "report/html.h"
+#include "report/numbers.h"
 #include "report/parts.h"
 #include "report/read.h"
 #include "report/report.h"
@@ -32,12 +33,7 @@ static void add_name(name_list *list, const char *name)
     list->names[list->n - 1] = name;
 }
 
-static const char *hospitals(size_t n)
-{
-    return n == 1 ? "hospital" : "hospitals";
-}
-
-static void who_took_part(fl_buf *out, const json_t *report)
+static void who_took_part(report_page *out, const json_t *report)
 {
     const json_t *sites = json_object_get(report, "sites");
     name_list there = {0};
@@ -52,31 +48,36 @@ static void who_took_part(fl_buf *out, const json_t *report)
             add_name(&there, site);
         }
     }
-    report_html(out, "<p>%zu %s (", there.n, hospitals(there.n));
-    report_html_names(out, there.names, there.n);
-    report_html(out,
-                ") trained one model together in %lld rounds with %s; the data stayed where "
-                "they were.",
-                (long long)fl_json_get_int(report, "rounds_done", 0),
-                fl_json_get_string(report, "strategy", "?"));
+    char *names = report_names_text(out, there.names, there.n);
+    report_html(out, "<p>");
+    report_say(out,
+               "%zu hospitals (%s) trained one model together in %lld rounds with %s; the data "
+               "stayed where they were.",
+               there.n, names, (long long)fl_json_get_int(report, "rounds_done", 0),
+               fl_json_get_string(report, "strategy", "?"));
+    free(names);
     json_array_foreach(json_object_get(report, "absent"), i, item) {
         const char *site = fl_json_get_string(item, "site", "?");
-        const char *reason = fl_json_get_string(item, "reason", "?");
+        char *reason = report_told_text(out, fl_json_get_string(item, "reason", "?"));
+        report_html(out, " ");
         if (report_never_there(report, site)) {
-            report_html(out, " %s was invited and has no figures: %s.", site, reason);
+            report_say(out, "%s was invited and has no figures: %s.", site, reason);
         } else {
-            report_html(out, " %s took part in %zu of them and has no figures: %s.", site,
-                        report_rounds_joined(report, site), reason);
+            report_say(out, "%s took part in %zu of them and has no figures: %s.", site,
+                       report_rounds_joined(report, site), reason);
         }
+        free(reason);
     }
     int64_t planned = fl_json_get_int(report, "rounds_planned", -1);
     if (planned > fl_json_get_int(report, "rounds_done", 0)) {
-        report_html(out, " %lld rounds were planned.", (long long)planned);
+        report_html(out, " ");
+        report_say(out, "%lld rounds were planned.", (long long)planned);
     }
     if (json_is_true(json_object_get(report, "simulated"))) {
-        fl_buf_puts(out, " The hospitals were played by the simulator.");
+        report_html(out, " ");
+        report_say(out, "The hospitals were played by the simulator.");
     }
-    fl_buf_puts(out, "</p>\n");
+    report_html(out, "</p>\n");
     free(there.names);
 }
 
@@ -108,183 +109,212 @@ static void verdicts_clear(verdicts *v)
 }
 
 /* The sentence in large type. */
-static void headline(fl_buf *out, const verdicts *v, const char *metric)
+static void headline(report_page *out, const verdicts *v, const char *metric)
 {
     const name_list *helps = &v->of[REPORT_HELPS], *hurts = &v->of[REPORT_HURTS];
+    report_html(out, "<p class=\"lead\">");
     if (v->n_compared == 0) {
-        fl_buf_puts(out, "<p class=\"lead\">Whether joining helped cannot be said: there is no own "
-                         "model of a hospital to compare with, or too few cases.</p>\n");
+        report_say(out,
+                   "Whether joining helped cannot be said: there is no own model of a hospital "
+                   "to compare with, or too few cases.");
+        report_html(out, "</p>\n");
         return;
     }
-    report_html(out, "<p class=\"lead\">The shared model has the better %s at %zu of %zu %s; at ",
-                report_metric_label(metric), v->n_better, v->n_compared, hospitals(v->n_compared));
     if (helps->n > 0) {
-        report_html(out, "%zu the difference is clear and large enough to matter", helps->n);
+        report_say(out,
+                   "The shared model has the better %s at %zu of %zu hospitals; at %zu the "
+                   "difference is clear and large enough to matter.",
+                   report_label(out, metric), v->n_better, v->n_compared, helps->n);
     } else {
-        fl_buf_puts(out, "none is the difference clear and large enough to matter");
+        report_say(out,
+                   "The shared model has the better %s at %zu of %zu hospitals; at none is the "
+                   "difference clear and large enough to matter.",
+                   report_label(out, metric), v->n_better, v->n_compared);
     }
     if (hurts->n > 0) {
-        fl_buf_puts(out, ". Joining hurts ");
-        report_html_names(out, hurts->names, hurts->n);
+        char *names = report_names_text(out, hurts->names, hurts->n);
+        report_html(out, " ");
+        report_say(out, "Joining hurts %s.", names);
+        free(names);
     }
-    fl_buf_puts(out, ".</p>\n");
+    report_html(out, "</p>\n");
 }
 
-static void who_benefits(fl_buf *out, const verdicts *v)
+static void who_benefits(report_page *out, const verdicts *v)
 {
-    static const struct {
-        report_verdict verdict;
-        const char *before, *after;
-    } sentences[] = {
-        {REPORT_HELPS, "Joining helps ", ". "},
-        {REPORT_HURTS, "Joining hurts ", ". "},
-        {REPORT_SAME, "Joining makes no difference that matters for ", ". "},
-        {REPORT_UNSURE, "For ", " the test cases are too few to tell. "},
-        {REPORT_NO_VERDICT, "Not judged: ", " (the reasons are in the table). "},
-    };
     if (v->n_compared == 0) {
         return;
     }
-    fl_buf_puts(out, "<p>");
-    for (size_t i = 0; i < sizeof sentences / sizeof sentences[0]; i++) {
-        const name_list *list = &v->of[sentences[i].verdict];
-        if (list->n > 0) {
-            fl_buf_puts(out, sentences[i].before);
-            report_html_names(out, list->names, list->n);
-            fl_buf_puts(out, sentences[i].after);
+    report_html(out, "<p>");
+    for (report_verdict of = REPORT_HELPS; of <= REPORT_NO_VERDICT; of++) {
+        if (v->of[of].n == 0) {
+            continue;
         }
+        char *names = report_names_text(out, v->of[of].names, v->of[of].n);
+        switch (of) {
+        case REPORT_HELPS:
+            report_say(out, "Joining helps %s.", names);
+            break;
+        case REPORT_HURTS:
+            report_say(out, "Joining hurts %s.", names);
+            break;
+        case REPORT_SAME:
+            report_say(out, "Joining makes no difference that matters for %s.", names);
+            break;
+        case REPORT_UNSURE:
+            report_say(out, "For %s the test cases are too few to tell.", names);
+            break;
+        case REPORT_NO_VERDICT:
+            report_say(out, "Not judged: %s (the reasons are in the table).", names);
+        }
+        report_html(out, " ");
+        free(names);
     }
-    fl_buf_puts(out, "Each hospital is compared with the model it could have trained alone.</p>\n");
+    report_say(out, "Each hospital is compared with the model it could have trained alone.");
+    report_html(out, "</p>\n");
 }
 
-static void worst_served(fl_buf *out, const json_t *report)
+static void worst_served(report_page *out, const json_t *report)
 {
     const json_t *f = json_object_get(report, "fairness");
     const char *name = fl_json_get_string(f, "worst_site", NULL);
     const char *metric = fl_json_get_string(f, "metric", "auc");
-    char number[REPORT_NUMBER_BYTES];
+    char value[REPORT_NUMBER_BYTES], other[REPORT_NUMBER_BYTES];
     if (name == NULL || isnan(fl_json_get_number(f, "worst"))) {
         return;
     }
     const json_t *figure = report_figure(report, report_site(report, name), "global", metric);
-    report_html(out, "<p>Worst served is %s, with %s %s", name, report_metric_label(metric),
-                isnan(report_value(figure))
-                    ? report_number(number, fl_json_get_number(f, "worst"), 2)
-                    : report_figure_text(number, figure, 2, false));
-    report_html(out, "; the gap to the best hospital is %s.",
-                report_number(number, fl_json_get_number(f, "gap"), 2));
+    report_number(value, out->language, fl_json_get_number(f, "worst"), 2);
+    if (!isnan(report_value(figure))) {
+        report_figure_text(value, out->language, figure, 2, false);
+    }
+    report_html(out, "<p>");
+    report_say(out, "Worst served is %s, with %s %s; the gap to the best hospital is %s.", name,
+               report_label(out, metric), value,
+               report_number(other, out->language, fl_json_get_number(f, "gap"), 2));
     const json_t *pooled = report_at(report, "pooled", "global", metric, NULL);
     const json_t *all = report_at(report, "baselines", "centralised", "pooled", metric, NULL);
     if (!isnan(report_value(pooled)) && !isnan(report_value(all))) {
-        report_html(out, " Over all test cases the shared model reaches %s",
-                    report_figure_text(number, pooled, 2, false));
-        report_html(out,
-                    "; one trained on all data in one place, possible only in a simulation, %s.",
-                    report_figure_text(number, all, 2, false));
+        report_html(out, " ");
+        report_say(out,
+                   "Over all test cases the shared model reaches %s; one trained on all data in "
+                   "one place, possible only in a simulation, %s.",
+                   report_figure_text(value, out->language, pooled, 2, false),
+                   report_figure_text(other, out->language, all, 2, false));
     }
-    fl_buf_puts(out, "</p>\n");
+    report_html(out, "</p>\n");
 }
 
-static void who_was_missing(fl_buf *out, const json_t *report)
+static void who_was_missing(report_page *out, const json_t *report)
 {
-    size_t n = 0, shown = 0;
+    fl_buf missing = FL_BUF_INIT;
+    size_t n = 0;
     report_absence *list = report_absences(report, &n);
     for (size_t i = 0; i < n; i++) {
         if (list[i].n_rounds > 0) {
-            fl_buf_puts(out, shown++ == 0 ? "<p>Missing: " : "; ");
-            report_html(out, "%s in %s %s", list[i].site,
-                        list[i].n_rounds == 1 ? "round" : "rounds", list[i].rounds);
+            char *rounds = report_rounds_text(out, &list[i]);
+            fl_buf_printf(&missing, "%s%s (%s)", missing.n > 0 ? ", " : "", list[i].site, rounds);
+            free(rounds);
         }
     }
-    fl_buf_puts(out, shown > 0 ? ". The reasons are <a href=\"#rounds\">below</a>.</p>\n"
-                     : n > 0   ? "<p>No other hospital missed a round.</p>\n"
-                               : "<p>No hospital missed a round.</p>\n");
+    report_html(out, "<p>");
+    if (missing.n > 0) {
+        report_say(out, "Missing: %s. The reasons are <a href=\"#rounds\">below</a>.",
+                   missing.data);
+    } else if (n > 0) {
+        report_say(out, "No other hospital missed a round.");
+    } else {
+        report_say(out, "No hospital missed a round.");
+    }
+    report_html(out, "</p>\n");
+    fl_buf_clear(&missing);
     free(list);
 }
 
-static void add_summary(fl_buf *out, const json_t *report, const char *metric)
+static void add_summary(report_page *out, const json_t *report, const char *metric)
 {
     verdicts v = verdicts_of(report, metric);
     size_t helps = v.of[REPORT_HELPS].n, hurts = v.of[REPORT_HURTS].n;
-    report_html(out, "<section id=\"summary\" class=\"verdict %s\">\n<h2>In short</h2>\n",
+    report_html(out, "<section id=\"summary\" class=\"verdict %s\">\n<h2>%s</h2>\n",
                 helps > 0 && hurts == 0   ? "good"
                 : hurts > 0 && helps == 0 ? "bad"
-                                          : "unsure");
+                                          : "unsure",
+                report_word(out, "In short"));
     headline(out, &v, metric);
     who_took_part(out, report);
     who_benefits(out, &v);
     worst_served(out, report);
     who_was_missing(out, report);
     report_privacy_sentence(out, report);
-    fl_buf_puts(out, "<p class=\"note\">These sentences are made by rules, which are listed <a "
-                     "href=\"#rules\">at the end of the page</a>.</p>\n");
+    report_rules_note(out);
     report_html_section_end(out);
     verdicts_clear(&v);
 }
 
-static void add_tile(fl_buf *out, const char *value, const char *what, const char *more)
+static void add_tile(report_page *out, const char *value, const char *what, const char *more)
 {
     report_html(out, "<div class=\"tile\"><b>%s</b><span>%s</span><span>%s</span></div>\n", value,
-                what, more);
+                report_word(out, what), more);
 }
 
-static void add_tiles(fl_buf *out, const json_t *report, const char *metric)
+static void add_tiles(report_page *out, const json_t *report, const char *metric)
 {
-    const char *label = report_metric_label(metric);
     const json_t *f = json_object_get(report, "fairness");
     const json_t *pooled = report_at(report, "pooled", "global", metric, NULL);
     const json_t *all = report_at(report, "baselines", "centralised", "pooled", metric, NULL);
-    char value[REPORT_NUMBER_BYTES], more[2 * REPORT_NUMBER_BYTES];
-    fl_buf_puts(out, "<div class=\"tiles\">\n");
+    char value[REPORT_NUMBER_BYTES];
+    char *over_all = fl_xasprintf("%s, %s", report_label(out, metric),
+                                  report_word(out, "all test cases"));
+    report_html(out, "<div class=\"tiles\">\n");
     if (!isnan(report_value(pooled))) {
-        snprintf(more, sizeof more, "%.40s, all test cases", label);
-        add_tile(out, report_number(value, report_value(pooled), 3), "shared model", more);
+        add_tile(out, report_number(value, out->language, report_value(pooled), 3),
+                 REPORT_N("shared model"), over_all);
     }
     if (!isnan(report_value(all))) {
-        snprintf(more, sizeof more, "%.40s, all test cases", label);
-        add_tile(out, report_number(value, report_value(all), 3), "all data in one place", more);
+        add_tile(out, report_number(value, out->language, report_value(all), 3),
+                 REPORT_N("all data in one place"), over_all);
     }
     if (!isnan(fl_json_get_number(f, "worst"))) {
-        add_tile(out, report_number(value, fl_json_get_number(f, "worst"), 3), "worst hospital",
-                 fl_json_get_string(f, "worst_site", ""));
-        add_tile(out, report_number(value, fl_json_get_number(f, "gap"), 3), "gap",
-                 "best to worst hospital");
+        add_tile(out, report_number(value, out->language, fl_json_get_number(f, "worst"), 3),
+                 REPORT_N("worst hospital"), fl_json_get_string(f, "worst_site", ""));
+        add_tile(out, report_number(value, out->language, fl_json_get_number(f, "gap"), 3),
+                 REPORT_N("gap"), report_word(out, "best to worst hospital"));
     }
-    snprintf(more, sizeof more, "of %lld planned",
-             (long long)fl_json_get_int(report, "rounds_planned",
-                                        fl_json_get_int(report, "rounds_done", 0)));
-    add_tile(out, report_count(value, fl_json_get_int(report, "rounds_done", 0)), "rounds", more);
-    fl_buf_puts(out, "</div>\n");
+    report_html(out, "<div class=\"tile\"><b>%s</b><span>%s</span><span>",
+                report_count(value, out->language, fl_json_get_int(report, "rounds_done", 0)),
+                report_word(out, "rounds"));
+    report_say(out, "of %lld planned",
+               (long long)fl_json_get_int(report, "rounds_planned",
+                                          fl_json_get_int(report, "rounds_done", 0)));
+    report_html(out, "</span></div>\n</div>\n");
+    free(over_all);
 }
 
 /* ------------------------------------------------------ hospital by hospital */
-
-static void add_count_cell(fl_buf *out, const char *column, int64_t count)
-{
-    char text[REPORT_NUMBER_BYTES];
-    report_html(out, "<td class=\"n\" data-l=\"%s\">%s</td>", column,
-                count < 0 ? "" : report_count(text, count));
-}
 
 static bool has_centralised(const json_t *report)
 {
     return json_is_object(report_at(report, "baselines", "centralised", "sites", NULL));
 }
 
-static void add_site_row(fl_buf *out, const json_t *report, const json_t *site, const char *metric)
+static void add_site_row(report_page *out, const json_t *report, const json_t *site,
+                         const char *metric)
 {
     const char *name = report_site_name(site);
-    report_html(out, "<tr><td data-l=\"Hospital\"><a href=\"sites/%s.html\">%s</a></td>", name,
-                name);
-    add_count_cell(out, "Training cases", fl_json_get_int(site, "n_train", -1));
-    add_count_cell(out, "Test cases", fl_json_get_int(site, "n_test", -1));
+    char positives[REPORT_NUMBER_BYTES] = "";
     int64_t rarer = report_rarer_class(site);
-    char positives[REPORT_NUMBER_BYTES];
-    report_html(out,
-                "<td class=\"n\" data-l=\"Positives\"><span>%s <span class=\"ci\">%s</span>"
-                "</span></td>",
-                report_n_positive(site) < 0 ? "" : report_count(positives, report_n_positive(site)),
-                rarer >= 0 && rarer < REPORT_FEW ? "few cases" : "");
+    report_html(out, "<tr>");
+    report_html_cell(out, "Hospital", false);
+    report_html(out, "<a href=\"sites/%s%s\">%s</a></td>", name, report_page_suffix(out->language),
+                name);
+    report_html_count(out, "Training cases", fl_json_get_int(site, "n_train", -1));
+    report_html_count(out, "Test cases", fl_json_get_int(site, "n_test", -1));
+    if (report_n_positive(site) >= 0) {
+        report_count(positives, out->language, report_n_positive(site));
+    }
+    report_html_cell(out, "Positives", true);
+    report_html(out, "<span>%s <span class=\"ci\">%s</span></span></td>", positives,
+                rarer >= 0 && rarer < REPORT_FEW ? report_word(out, "few cases") : "");
     report_html_figure(out, "Shared model", report_figure(report, site, "global", metric), 2,
                        false);
     report_html_figure(out, "Own model", report_figure(report, site, "local", metric), 2, false);
@@ -295,35 +325,44 @@ static void add_site_row(fl_buf *out, const json_t *report, const json_t *site, 
     report_html_figure(out, "Benefit of joining", report_figure(report, site, "benefit", metric), 2,
                        true);
     report_verdict_cell(out, "Joining", report_verdict_of(report, site, metric));
-    fl_buf_puts(out, "</tr>\n");
+    report_html(out, "</tr>\n");
 }
 
-static void add_pooled_row(fl_buf *out, const json_t *report, const char *metric)
+static void add_empty_cell(report_page *out, const char *column, bool number)
+{
+    report_html_cell(out, column, number);
+    report_html(out, "</td>");
+}
+
+static void add_pooled_row(report_page *out, const json_t *report, const char *metric)
 {
     const json_t *pooled = report_at(report, "pooled", "global", metric, NULL);
     if (pooled == NULL) {
         return;
     }
-    fl_buf_puts(out, "<tr class=\"sum\"><td data-l=\"Hospital\">all test cases</td>"
-                     "<td class=\"n\" data-l=\"Training cases\"></td>");
-    add_count_cell(out, "Test cases", fl_json_get_int(pooled, "n", -1));
-    add_count_cell(out, "Positives", fl_json_get_int(pooled, "n_positive", -1));
+    report_html(out, "<tr class=\"sum\">");
+    report_html_cell(out, "Hospital", false);
+    report_html(out, "%s</td>", report_word(out, "all test cases"));
+    add_empty_cell(out, "Training cases", true);
+    report_html_count(out, "Test cases", fl_json_get_int(pooled, "n", -1));
+    report_html_count(out, "Positives", fl_json_get_int(pooled, "n_positive", -1));
     report_html_figure(out, "Shared model", pooled, 2, false);
-    fl_buf_puts(out, "<td class=\"n\" data-l=\"Own model\"></td>");
+    add_empty_cell(out, "Own model", true);
     if (has_centralised(report)) {
         report_html_figure(out, "All data in one place",
                            report_at(report, "baselines", "centralised", "pooled", metric, NULL), 2,
                            false);
     }
-    fl_buf_puts(out, "<td class=\"n\" data-l=\"Benefit of joining\"></td><td data-l=\"Joining\">"
-                     "</td></tr>\n");
+    add_empty_cell(out, "Benefit of joining", true);
+    add_empty_cell(out, "Joining", false);
+    report_html(out, "</tr>\n");
 }
 
 /* "AUC: DeLong, logit scale; benefit: DeLong, paired." */
-static void add_methods(fl_buf *out, const json_t *report, const char *metric)
+static void add_interval_methods(report_page *out, const json_t *report, const char *metric)
 {
     static const char *const models[] = {"global", "benefit"};
-    fl_buf_puts(out, "<p class=\"note\">In brackets: 95 % intervals");
+    report_say(out, "In brackets: 95 %% intervals");
     for (size_t m = 0; m < 2; m++) {
         size_t i;
         const json_t *site;
@@ -331,59 +370,105 @@ static void add_methods(fl_buf *out, const json_t *report, const char *metric)
             const json_t *figure = report_figure(report, site, models[m], metric);
             const char *method = fl_json_get_string(figure, "method", "");
             if (!isnan(fl_json_get_number(figure, "ci_low")) && method[0] != '\0') {
-                report_html(out, "; %s: %s", m == 0 ? report_metric_label(metric) : "benefit",
-                            method);
+                char *told = report_told_text(out, method);
+                report_say(out, "; %s: %s",
+                           m == 0 ? report_label(out, metric) : report_word(out, "benefit"), told);
+                free(told);
                 break;
             }
         }
     }
-    fl_buf_puts(out,
-                ". Shared model: trained by all. Own model: the hospital's, trained alone with "
-                "as many steps.");
-    if (has_centralised(report)) {
-        const char *settings = fl_json_get_string(
-            report_at(report, "baselines", "centralised", NULL), "settings", "for comparison");
-        report_html(out, " All data in one place: the simulator's, %s.", settings);
-    }
+    report_html(out, ". ");
+}
+
+static void add_pooled_method(report_page *out, const json_t *report)
+{
     const json_t *pooled = json_object_get(report, "pooled");
+    const json_t *missing = json_object_get(pooled, "missing"), *name;
     const char *method = fl_json_get_string(pooled, "method", "");
     double half_width = fl_json_get_number(pooled, "auc_half_width");
     char number[REPORT_NUMBER_BYTES];
     if (method[0] != '\0') {
-        report_html(out,
-                    " All test cases, ranked together (lower than at each hospital where scores "
-                    "mean different things): %s",
-                    method);
+        char *told = report_told_text(out, method);
+        report_html(out, " ");
+        report_say(out,
+                   "All test cases, ranked together (lower than at each hospital where scores "
+                   "mean different things): %s",
+                   told);
         if (!isnan(half_width)) {
-            report_html(out, "; the exact AUC lies within %s of it",
-                        report_number(number, half_width, 4));
+            report_say(out, "; the exact AUC lies within %s of it",
+                       report_number(number, out->language, half_width, 4));
         }
-        fl_buf_puts(out, ".");
+        report_html(out, ".");
+        free(told);
     }
+    name_list names = {0};
     size_t i;
-    const json_t *missing;
-    json_array_foreach(json_object_get(pooled, "missing"), i, missing) {
-        report_html(out, "%s%s", i == 0 ? " Not in it: " : ", ", json_string_value(missing));
+    json_array_foreach(missing, i, name) {
+        add_name(&names, json_string_value(name));
     }
-    fl_buf_puts(out,
-                json_array_size(json_object_get(pooled, "missing")) > 0 ? ".</p>\n" : "</p>\n");
+    if (names.n > 0) {
+        char *text = report_names_text(out, names.names, names.n);
+        report_html(out, " ");
+        report_say(out, "Not in it: %s.", text);
+        free(text);
+    }
+    free(names.names);
 }
 
-static void add_sites(fl_buf *out, const json_t *report, const char *metric)
+/* How the centralised model was trained: a sentence, or a table of settings. */
+static void add_centralised_method(report_page *out, const json_t *report)
 {
-    const char *label = report_metric_label(metric);
-    fl_buf shared = FL_BUF_INIT, own = FL_BUF_INIT, all = FL_BUF_INIT;
-    fl_buf_printf(&shared, "#%s, shared model", label);
-    fl_buf_printf(&own, "#%s, own model", label);
-    fl_buf_printf(&all, "#%s, all data in one place", label);
-    const char *with[] = {
-        "Hospital", "#Training cases", "#Test cases",         "#Positives", shared.data,
-        own.data,   all.data,          "#Benefit of joining", "Joining",    NULL};
-    const char *without[] = {"Hospital",  "#Training cases", "#Test cases",         "#Positives",
-                             shared.data, own.data,          "#Benefit of joining", "Joining",
-                             NULL};
+    const json_t *settings = report_at(report, "baselines", "centralised", "settings", NULL);
+    if (!has_centralised(report)) {
+        return;
+    }
+    report_html(out, " ");
+    if (json_is_string(settings)) {
+        char *told = report_told_text(out, json_string_value(settings));
+        report_say(out, "All data in one place: the simulator's, %s.", told);
+        free(told);
+    } else {
+        report_say(out, "All data in one place: the simulator's, for comparison.");
+    }
+}
+
+static void add_methods(report_page *out, const json_t *report, const char *metric)
+{
+    report_html(out, "<p class=\"note\">");
+    add_interval_methods(out, report, metric);
+    report_say(out,
+               "Shared model: trained by all. Own model: the hospital's, trained alone with as "
+               "many steps.");
+    add_centralised_method(out, report);
+    add_pooled_method(out, report);
+    report_html(out, "</p>\n");
+}
+
+static void add_sites(report_page *out, const json_t *report, const char *metric)
+{
+    static const char *const with[] = {REPORT_N("Hospital"),
+                                       "#" REPORT_N("Training cases"),
+                                       "#" REPORT_N("Test cases"),
+                                       "#" REPORT_N("Positives"),
+                                       "#" REPORT_N("Shared model"),
+                                       "#" REPORT_N("Own model"),
+                                       "#" REPORT_N("All data in one place"),
+                                       "#" REPORT_N("Benefit of joining"),
+                                       REPORT_N("Joining"),
+                                       NULL};
+    const char *columns[10];
+    size_t n = 0;
+    for (size_t c = 0; c < 10; c++) {
+        if (c != 6 || has_centralised(report)) {
+            columns[n++] = with[c];
+        }
+    }
     report_html_section(out, "hospitals", "Hospital by hospital");
-    report_html_table(out, REPORT_CARDS, has_centralised(report) ? with : without);
+    report_html(out, "<p>");
+    report_say(out, "The figure that models are compared by: %s.", report_label(out, metric));
+    report_html(out, "</p>\n");
+    report_html_table(out, REPORT_CARDS, columns);
     size_t i;
     const json_t *site;
     json_array_foreach(json_object_get(report, "sites"), i, site) {
@@ -393,25 +478,22 @@ static void add_sites(fl_buf *out, const json_t *report, const char *metric)
     report_html_table_end(out);
     add_methods(out, report, metric);
     report_html_section_end(out);
-    fl_buf_clear(&shared);
-    fl_buf_clear(&own);
-    fl_buf_clear(&all);
 }
 
-static void add_charts(fl_buf *out, const json_t *report, const char *metric)
+static void add_charts(report_page *out, const json_t *report, const char *metric)
 {
-    fl_buf curves = FL_BUF_INIT;
-    fl_buf_puts(out, "<div class=\"grid\">\n");
+    report_page curves = REPORT_PAGE(out->language);
+    report_html(out, "<div class=\"grid\">\n");
     report_html_section(out, "chart-sites", "The models at each hospital");
     report_chart_forest(out, report, metric, NULL, 1);
     report_html_section_end(out);
     if (report_chart_curves(&curves, report, 2)) {
         report_html_section(out, "chart-rounds", "Validation, round by round");
-        fl_buf_add(out, curves.data, curves.n);
+        fl_buf_add(&out->text, curves.text.data, curves.text.n);
         report_html_section_end(out);
     }
-    fl_buf_puts(out, "</div>\n");
-    fl_buf_clear(&curves);
+    report_html(out, "</div>\n");
+    report_page_clear(&curves);
 }
 
 /* ------------------------------------------------------------------- rounds */
@@ -430,40 +512,42 @@ static const char *const *curve_metrics(const json_t *report)
     return watched[0];
 }
 
-static void add_round(fl_buf *out, const json_t *report, const json_t *round, int64_t selected,
+static void add_round(report_page *out, const json_t *report, const json_t *round, int64_t selected,
                       size_t n_sites)
 {
     const char *const *metrics = curve_metrics(report);
     char text[REPORT_NUMBER_BYTES];
+    report_language l = out->language;
     int64_t number = fl_json_get_int(round, "round", 0);
     const json_t *validation = json_object_get(round, "validation");
     report_html(out, "<tr class=\"%s\"><td class=\"n\">%lld</td>", number == selected ? "mark" : "",
                 (long long)number);
-    report_html(out, "<td class=\"n\">%zu of %zu</td>",
-                json_array_size(json_object_get(round, "participants")), n_sites);
-    report_html(out, "<td class=\"n\">%s</td>",
-                report_number(text, fl_json_get_number(round, "loss"), 3));
+    report_html(out, "<td class=\"n\">");
+    report_say(out, "%zu of %zu", json_array_size(json_object_get(round, "participants")), n_sites);
+    report_html(out, "</td><td class=\"n\">%s</td>",
+                report_number(text, l, fl_json_get_number(round, "loss"), 3));
     for (int m = 0; m < 2; m++) {
         report_html(out, "<td class=\"n\">%s</td>",
-                    report_number(text, fl_json_get_number(validation, metrics[m]), 3));
+                    report_number(text, l, fl_json_get_number(validation, metrics[m]), 3));
     }
     report_html(out, "<td class=\"n\">%s</td>",
-                report_duration(text, fl_json_get_number(round, "seconds")));
+                report_duration(text, l, fl_json_get_number(round, "seconds")));
     report_html(out, "<td class=\"n\">%s</td>",
-                report_bytes(text, fl_json_get_number(round, "bytes_up")));
+                report_bytes(text, l, fl_json_get_number(round, "bytes_up")));
     report_html(out, "<td class=\"n\">%s</td>",
-                report_bytes(text, fl_json_get_number(round, "bytes_down")));
-    fl_buf_puts(out, "<td class=\"text\">");
+                report_bytes(text, l, fl_json_get_number(round, "bytes_down")));
+    report_html(out, "<td class=\"text\">");
     size_t i, n = 0;
     const json_t *absent;
     json_array_foreach(json_object_get(round, "absent"), i, absent) {
         const char *site = fl_json_get_string(absent, "site", "?");
         if (!report_never_there(report, site)) {
-            report_html(out, "%s%s: %s", n++ > 0 ? "; " : "", site,
-                        fl_json_get_string(absent, "reason", "?"));
+            report_html(out, "%s", n++ > 0 ? "; " : "");
+            report_say(out, "%s: ", site);
+            report_told(out, fl_json_get_string(absent, "reason", "?"));
         }
     }
-    fl_buf_puts(out, "</td></tr>\n");
+    report_html(out, "</td></tr>\n");
 }
 
 /* Hospitals that a round could have had: those with figures and the absent. */
@@ -479,79 +563,101 @@ static size_t n_expected(const json_t *report)
     return most;
 }
 
-static void add_absences(fl_buf *out, const json_t *report)
+static void add_absences(report_page *out, const json_t *report)
 {
-    static const char *const columns[] = {"Hospital", "Rounds", "Reason", NULL};
+    static const char *const columns[] = {REPORT_N("Hospital"), REPORT_N("Rounds"),
+                                          REPORT_N("Reason"), NULL};
     size_t n = 0;
     report_absence *list = report_absences(report, &n);
-    report_html(out, "<h3>Absences</h3>\n");
+    report_html(out, "<h3>%s</h3>\n", report_word(out, "Absences"));
     if (n == 0) {
-        fl_buf_puts(out, "<p>None: every hospital took part in every round.</p>\n");
+        report_html(out, "<p>");
+        report_say(out, "None: every hospital took part in every round.");
+        report_html(out, "</p>\n");
     } else {
         report_html_table(out, REPORT_NARROW, columns);
         for (size_t i = 0; i < n; i++) {
-            report_html(out, "<tr><td>%s</td><td>%s</td><td class=\"text\">%s</td></tr>\n",
-                        list[i].site, list[i].rounds, list[i].reason);
+            report_html(out, "<tr><td>%s</td><td>%s</td><td class=\"text\">", list[i].site,
+                        list[i].n_rounds == 0 ? report_word(out, list[i].rounds) : list[i].rounds);
+            report_told(out, list[i].reason);
+            report_html(out, "</td></tr>\n");
         }
         report_html_table_end(out);
     }
     free(list);
 }
 
-static void add_rounds(fl_buf *out, const json_t *report)
+static void add_rounds(report_page *out, const json_t *report)
 {
-    char heads[2][64];
+    fl_buf heads[2] = {FL_BUF_INIT, FL_BUF_INIT};
     for (int m = 0; m < 2; m++) {
-        snprintf(heads[m], sizeof heads[m], "#Val. %s",
-                 report_metric_label(curve_metrics(report)[m]));
+        fl_buf_printf(&heads[m], "#%s %s", report_word(out, "Val."),
+                      report_label(out, curve_metrics(report)[m]));
     }
-    const char *const columns[] = {"#Round", "#Hospitals", "#Training loss", heads[0], heads[1],
-                                   "#Time",  "#Received",  "#Sent",          "Absent", NULL};
+    const char *const columns[] = {"#" REPORT_N("Round"),
+                                   "#" REPORT_N("Hospitals"),
+                                   "#" REPORT_N("Training loss"),
+                                   heads[0].data,
+                                   heads[1].data,
+                                   "#" REPORT_N("Time"),
+                                   "#" REPORT_N("Received"),
+                                   "#" REPORT_N("Sent"),
+                                   REPORT_N("Absent"),
+                                   NULL};
     int64_t selected = fl_json_get_int(json_object_get(report, "select"), "round", -1);
     size_t i, n_sites = n_expected(report);
     const json_t *round;
     report_html_section(out, "rounds", "Rounds");
     add_absences(out, report);
-    fl_buf_puts(out, "<h3>Round by round</h3>\n");
+    report_html(out, "<h3>%s</h3>\n", report_word(out, "Round by round"));
     report_html_table(out, REPORT_WIDE, columns);
     json_array_foreach(json_object_get(report, "rounds"), i, round) {
         add_round(out, report, round, selected, n_sites);
     }
     report_html_table_end(out);
-    fl_buf_puts(out, "<p class=\"note\">Received and sent: bytes at the coordinator. The shaded "
-                     "round's model was selected. Hospitals that were never there are named "
-                     "above only.</p>\n");
+    report_html(out, "<p class=\"note\">");
+    report_say(out, "Received and sent: bytes at the coordinator. The shaded round's model was "
+                    "selected. Hospitals that were never there are named above only.");
+    report_html(out, "</p>\n");
     report_html_section_end(out);
+    fl_buf_clear(&heads[0]);
+    fl_buf_clear(&heads[1]);
 }
 
 /* ------------------------------------------------------ fairness, security */
 
 /* Random effects: the mean of hospitals, and where a new one's value would be. */
-static void add_summary_of(fl_buf *out, const char *name, const json_t *summary, bool difference)
+static void add_summary_of(report_page *out, const char *name, const json_t *summary,
+                           bool difference)
 {
     const double says_nothing = 0.5;  // of a share: a prediction interval this wide
     char text[REPORT_NUMBER_BYTES];
     double low = fl_json_get_number(summary, "prediction_low");
     double high = fl_json_get_number(summary, "prediction_high");
+    long long n_sites = (long long)fl_json_get_int(summary, "n_sites", 0);
     json_t *mean = json_pack("{s:O, s:O, s:O}", "value", json_object_get(summary, "mean"), "ci_low",
                              json_object_get(summary, "ci_low"), "ci_high",
                              json_object_get(summary, "ci_high"));
-    report_html(out,
-                "<li>%s%s, mean over %lld hospitals: ", difference ? "benefit of joining, " : "",
-                name, (long long)fl_json_get_int(summary, "n_sites", 0));
-    report_html_number(out, report_figure_text(text, mean, 2, difference));
+    report_html(out, "<li>");
+    if (difference) {
+        report_say(out, "benefit of joining, %s, mean over %lld hospitals: ", name, n_sites);
+    } else {
+        report_say(out, "%s, mean over %lld hospitals: ", name, n_sites);
+    }
+    report_html_number(out, report_figure_text(text, out->language, mean, 2, difference));
     json_decref(mean);
     if (isnan(low) || high - low > says_nothing) {
-        fl_buf_puts(out, "; too few hospitals to say what a new one would see");
+        report_say(out, "; too few hospitals to say what a new one would see");
     } else {
         char from[REPORT_NUMBER_BYTES], to[REPORT_NUMBER_BYTES];
-        report_html(out, "; at a new hospital like these, between %s and %s",
-                    report_number(from, low, 2), report_number(to, high, 2));
+        report_say(out, "; at a new hospital like these, between %s and %s",
+                   report_number(from, out->language, low, 2),
+                   report_number(to, out->language, high, 2));
     }
-    fl_buf_puts(out, ".</li>\n");
+    report_html(out, ".</li>\n");
 }
 
-static void add_new_hospital(fl_buf *out, const json_t *report)
+static void add_new_hospital(report_page *out, const json_t *report)
 {
     const json_t *pooled = json_object_get(report, "pooled");
     const json_t *across = json_object_get(pooled, "across_sites");
@@ -560,34 +666,43 @@ static void add_new_hospital(fl_buf *out, const json_t *report)
     if (json_object_get(across, metric) == NULL && json_object_get(benefit, metric) == NULL) {
         return;
     }
-    fl_buf_puts(out, "<h3>What another hospital may expect</h3>\n<ul>\n");
+    report_html(out, "<h3>%s</h3>\n<ul>\n", report_word(out, "What another hospital may expect"));
     if (json_object_get(across, metric) != NULL) {
-        add_summary_of(out, report_metric_label(metric), json_object_get(across, metric), false);
+        add_summary_of(out, report_label(out, metric), json_object_get(across, metric), false);
     }
     if (json_object_get(benefit, metric) != NULL) {
-        add_summary_of(out, report_metric_label(metric), json_object_get(benefit, metric), true);
+        add_summary_of(out, report_label(out, metric), json_object_get(benefit, metric), true);
     }
-    fl_buf_puts(out, "</ul>\n<p class=\"note\">Random effects (REML, Hartung-Knapp); the range for "
-                     "a new hospital is a 95 % prediction interval. Hospitals without a standard "
-                     "error are left out: ");
+    report_html(out, "</ul>\n<p class=\"note\">");
+    report_say(out, "Random effects (REML, Hartung-Knapp); the range for a new hospital is a 95 %% "
+                    "prediction interval.");
+    name_list left_out = {0};
     size_t i;
     const json_t *name;
-    const json_t *left_out = json_object_get(json_object_get(across, metric), "left_out");
-    json_array_foreach(left_out, i, name) {
-        report_html(out, "%s%s", i > 0 ? ", " : "", json_string_value(name));
+    json_array_foreach(json_object_get(json_object_get(across, metric), "left_out"), i, name) {
+        add_name(&left_out, json_string_value(name));
     }
-    fl_buf_puts(out, json_array_size(left_out) > 0 ? ".</p>\n" : "none.</p>\n");
+    if (left_out.n > 0) {
+        char *names = report_names_text(out, left_out.names, left_out.n);
+        report_html(out, " ");
+        report_say(out, "Left out, for want of a standard error: %s.", names);
+        free(names);
+    }
+    report_html(out, "</p>\n");
+    free(left_out.names);
 }
 
-static void add_fairness(fl_buf *out, const json_t *report)
+static void add_fairness(report_page *out, const json_t *report)
 {
     const json_t *f = json_object_get(report, "fairness");
     const char *metric = fl_json_get_string(f, "metric", "auc");
     report_html_section(out, "fairness", "Fairness between hospitals");
-    report_html(out,
-                "<p>How evenly the shared model serves the %lld hospitals whose %s is "
-                "defined.</p>\n<dl>\n",
-                (long long)fl_json_get_int(f, "n_sites", 0), report_metric_label(metric));
+    report_html(out, "<p>");
+    report_say(out,
+               "How evenly the shared model serves the %lld hospitals at which the figure is "
+               "defined: %s.",
+               (long long)fl_json_get_int(f, "n_sites", 0), report_label(out, metric));
+    report_html(out, "</p>\n<dl>\n");
     report_fact(out, "Worst hospital", fl_json_get_string(f, "worst_site", NULL));
     report_fact_number(out, "Worst", fl_json_get_number(f, "worst"), 3);
     report_fact_number(out, "Best", fl_json_get_number(f, "best"), 3);
@@ -598,67 +713,86 @@ static void add_fairness(fl_buf *out, const json_t *report)
     const char *attribute;
     json_t *gap;
     report_each_member(json_object_get(f, "subgroup_gaps"), attribute, gap) {
-        fl_buf what = FL_BUF_INIT;
-        fl_buf_printf(&what, "Gap between groups by %s", attribute);
-        report_fact_number(out, what.data,
-                           json_is_number(gap) ? json_number_value(gap) : report_value(gap), 3);
-        fl_buf_clear(&what);
+        char number[REPORT_NUMBER_BYTES];
+        report_html(out, "<dt>");
+        report_say(out, "Gap between groups by %s", attribute);
+        report_html(out, "</dt><dd>%s</dd>\n",
+                    report_number(number, out->language,
+                                  json_is_number(gap) ? json_number_value(gap) : report_value(gap),
+                                  3));
     }
-    fl_buf_puts(out, "</dl>\n");
+    report_html(out, "</dl>\n");
     add_new_hospital(out, report);
     report_html_section_end(out);
 }
 
-static void add_security(fl_buf *out, const json_t *report)
+static void add_refusal(report_page *out, const json_t *item)
 {
-    static const char *const columns[] = {"Time", "Address", "What", "Reason", "#Times", NULL};
+    char time[REPORT_NUMBER_BYTES], times[REPORT_NUMBER_BYTES];
+    report_html(out, "<tr><td>%s</td><td>%s</td><td class=\"text\">",
+                report_time(time, out->language, fl_json_get_string(item, "time", "")),
+                fl_json_get_string(item, "address", ""));
+    report_told(out, fl_json_get_string(item, "what", ""));
+    report_html(out, "</td><td class=\"text\">");
+    report_told(out, fl_json_get_string(item, "reason", ""));
+    report_html(out, "</td><td class=\"n\">%s</td></tr>\n",
+                report_count(times, out->language, fl_json_get_int(item, "count", 1)));
+}
+
+static void add_security(report_page *out, const json_t *report)
+{
+    static const char *const columns[] = {REPORT_N("Time"),      REPORT_N("Address"),
+                                          REPORT_N("What"),      REPORT_N("Reason"),
+                                          "#" REPORT_N("Times"), NULL};
     const json_t *security = json_object_get(report, "security");
     const json_t *refusals = json_object_get(security, "refusals"), *item;
+    const char *transport = fl_json_get_string(security, "transport", "");
     size_t i;
     report_html_section(out, "security", "Security");
-    fl_buf_puts(out, "<dl>\n");
-    report_fact(out, "Transport", fl_json_get_string(security, "transport", ""));
-    fl_buf_puts(out, "</dl>\n");
+    if (transport[0] != '\0') {
+        report_html(out, "<dl>\n<dt>%s</dt><dd>", report_word(out, "Transport"));
+        report_told(out, transport);
+        report_html(out, "</dd>\n</dl>\n");
+    }
+    report_html(out, "<p>");
     if (json_array_size(refusals) == 0) {
-        fl_buf_puts(out, "<p>Nothing was refused.</p>\n");
+        report_say(out, "Nothing was refused.");
+        report_html(out, "</p>\n");
     } else {
-        fl_buf_puts(out, "<p>Refused and recorded; the run went on.</p>\n");
+        report_say(out, "Refused and recorded; the run went on.");
+        report_html(out, "</p>\n");
         report_html_table(out, REPORT_WIDE, columns);
         json_array_foreach(refusals, i, item) {
-            char times[REPORT_NUMBER_BYTES];
-            report_html(
-                out,
-                "<tr><td>%s</td><td>%s</td><td class=\"text\">%s</td><td class=\"text\">%s</td>"
-                "<td class=\"n\">%s</td></tr>\n",
-                fl_json_get_string(item, "time", ""), fl_json_get_string(item, "address", ""),
-                fl_json_get_string(item, "what", ""), fl_json_get_string(item, "reason", ""),
-                report_count(times, fl_json_get_int(item, "count", 1)));
+            add_refusal(out, item);
         }
         report_html_table_end(out);
     }
     report_html_section_end(out);
 }
 
-static void add_rules(fl_buf *out, const json_t *report, const char *metric)
+static void add_rules(report_page *out, const json_t *report, const char *metric)
 {
     report_html_section(out, "rules", "How this page chooses its words");
     report_verdict_rules(out, report, metric);
-    fl_buf_puts(out,
-                "<p>The first sentence counts hospitals at which both models have a value. "
-                "Worst and best hospital are by the value, not by the interval. What cannot be "
-                "computed is shown as a dash with the reason, never as 0 or 0.5.</p>\n");
+    report_html(out, "<p>");
+    report_say(out, "The first sentence counts hospitals at which both models have a value. Worst "
+                    "and best hospital are by the value, not by the interval. What cannot be "
+                    "computed is shown as a dash with the reason, never as 0 or 0.5.");
+    report_html(out, "</p>\n");
     report_html_section_end(out);
 }
 
-fl_status report_write_index(const json_t *report, const char *path, fl_err *err)
+fl_status report_write_index(const json_t *report, report_language language, const char *path,
+                             fl_err *err)
 {
     const char *metric = report_main_metric(report);
     char time[REPORT_NUMBER_BYTES];
-    fl_buf out = FL_BUF_INIT, eyebrow = FL_BUF_INIT;
-    fl_buf_printf(&eyebrow, "Report of a federated run \xc2\xb7 %s \xc2\xb7 %s",
-                  fl_json_get_string(report, "federation", fl_json_get_string(report, "run", "")),
-                  report_time(time, fl_json_get_string(report, "created", "")));
-    report_html_begin(&out, report, eyebrow.data, fl_json_get_string(report, "job", "run"));
+    report_page out = REPORT_PAGE(language);
+    char *eyebrow = fl_xasprintf(
+        "%s \xc2\xb7 %s \xc2\xb7 %s", report_word(&out, "Report of a federated run"),
+        fl_json_get_string(report, "federation", fl_json_get_string(report, "run", "")),
+        report_time(time, language, fl_json_get_string(report, "created", "")));
+    report_html_begin(&out, report, eyebrow, fl_json_get_string(report, "job", "run"));
     add_summary(&out, report, metric);
     add_tiles(&out, report, metric);
     add_sites(&out, report, metric);
@@ -671,8 +805,8 @@ fl_status report_write_index(const json_t *report, const char *path, fl_err *err
     report_model_section(&out, report);
     add_rules(&out, report, metric);
     report_html_end(&out, report);
-    fl_status st = fl_file_write(path, out.data, out.n, 0644, err);
-    fl_buf_clear(&out);
-    fl_buf_clear(&eyebrow);
+    fl_status st = fl_file_write(path, out.text.data, out.text.n, 0644, err);
+    report_page_clear(&out);
+    free(eyebrow);
     return st;
 }

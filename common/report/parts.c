@@ -9,7 +9,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "report/html.h"
+#include "base/mem.h"
+#include "report/numbers.h"
+
+const char *report_label(const report_page *out, const char *metric)
+{
+    return report_word(out, report_metric_label(metric));
+}
+
+const char *report_usual(const report_page *out, const char *word)
+{
+    static const char *const words[] = {
+        REPORT_N("sex"),     REPORT_N("age"),     REPORT_N("scanner"),
+        REPORT_N("absent"),  REPORT_N("present"), REPORT_N("unlabelled"),
+        REPORT_N("missing"), REPORT_N("unknown"), REPORT_N("other")};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(words[i], word) == 0) {
+            return report_word(out, word);
+        }
+    }
+    return word;
+}
+
+char *report_group_value(const report_page *out, const json_t *group, const char *key)
+{
+    static const char below[] = "under ";
+    const char *value = fl_json_get_string(group, key, "?");
+    if (strncmp(value, below, strlen(below)) == 0) {
+        report_page text = REPORT_PAGE(out->language);
+        report_plain(&text, "under %s", value + strlen(below));
+        return fl_buf_take(&text.text);
+    }
+    return fl_xstrdup(report_usual(out, value));
+}
 
 /* ---------------------------------------------------------------- verdicts */
 
@@ -21,7 +53,7 @@ const char *report_verdict_class(report_verdict v)
                                 : "";
 }
 
-void report_verdict_cell(fl_buf *out, const char *column, report_verdict v)
+void report_verdict_cell(report_page *out, const char *column, report_verdict v)
 {
     static const char *const signs[] = {
         [REPORT_HELPS] = "\xe2\x96\xb2",  // up
@@ -30,55 +62,117 @@ void report_verdict_cell(fl_buf *out, const char *column, report_verdict v)
         [REPORT_UNSURE] = "?",
         [REPORT_NO_VERDICT] = "\xe2\x80\x93",  // dash
     };
-    report_html(out, "<td data-l=\"%s\"><span class=\"chip %s\">%s %s</span></td>", column,
-                report_verdict_class(v), signs[v], report_verdict_word(v));
+    report_html_cell(out, column, false);
+    report_html(out, "<span class=\"chip %s\">%s %s</span></td>", report_verdict_class(v), signs[v],
+                report_word(out, report_verdict_word(v)));
 }
 
-void report_verdict_rules(fl_buf *out, const json_t *report, const char *metric)
+void report_verdict_rules(report_page *out, const json_t *report, const char *metric)
 {
-    const char *label = report_metric_label(metric);
+    const char *label = report_label(out, metric);
+    double smallest = report_margin(report, metric);
     char margin[REPORT_NUMBER_BYTES];
-    report_number(margin, report_margin(report, metric), 3);
-    report_html(out,
-                "<p>The benefit of joining is the %s of the shared model minus that of the "
-                "hospital's own model, which had as many training steps and was chosen on the "
-                "hospital's validation data; both are judged on the same test cases, so the "
-                "interval is paired. The smallest difference that matters was declared before the "
-                "run: %s.</p>\n<ul>\n",
-                label, report_margin(report, metric) > 0 ? margin : "none was, so any counts");
-    report_html(
-        out,
-        "<li><b>helps</b>: the 95 %% interval lies wholly on the better side of 0, and the "
-        "difference is at least %s.</li>\n"
-        "<li><b>hurts</b>: the same on the worse side.</li>\n"
-        "<li><b>no difference</b>: the interval lies wholly within %s of 0.</li>\n"
-        "<li><b>cannot tell</b>: none of these; more cases would be needed.</li>\n"
-        "<li><b>not judged</b>: there is no interval; the reason stands beside it.</li>\n"
-        "<li><b>few cases</b>: under %d test cases of either class. Below 10 no interval of "
-        "the AUC is given.</li>\n</ul>\n",
-        margin, margin, REPORT_FEW);
+    report_number(margin, out->language, smallest, 3);
+    report_html(out, "<p>");
+    report_say(out,
+               "The benefit of joining is a difference (%s): the value of the shared model minus "
+               "that of the hospital's own model, which had as many training steps and was chosen "
+               "on the hospital's validation data. Both are judged on the same test cases, so the "
+               "interval is paired.",
+               label);
+    report_html(out, " ");
+    if (smallest > 0) {
+        report_say(out, "The smallest difference that matters was declared before the run: %s.",
+                   margin);
+    } else {
+        report_say(out, "No smallest difference that matters was declared before the run: any "
+                        "counts.");
+    }
+    report_html(out, "</p>\n<ul>\n<li>");
+    report_say(out,
+               "<b>helps</b>: the 95 %% interval lies wholly on the better side of 0, and the "
+               "difference is at least %s.",
+               margin);
+    report_html(out, "</li>\n<li>");
+    report_say(out, "<b>hurts</b>: the same on the worse side.");
+    report_html(out, "</li>\n<li>");
+    report_say(out, "<b>no difference</b>: the interval lies wholly within %s of 0.", margin);
+    report_html(out, "</li>\n<li>");
+    report_say(out, "<b>cannot tell</b>: none of these; more cases would be needed.");
+    report_html(out, "</li>\n<li>");
+    report_say(out, "<b>not judged</b>: there is no interval; the reason stands beside it.");
+    report_html(out, "</li>\n<li>");
+    report_say(out,
+               "<b>few cases</b>: under %d test cases of either class. Below 10 no interval of the "
+               "AUC is given.",
+               REPORT_FEW);
+    report_html(out, "</li>\n</ul>\n");
+}
+
+void report_rules_note(report_page *out)
+{
+    report_html(out, "<p class=\"note\">");
+    report_say(out, "These sentences are made by rules, which are listed <a href=\"#rules\">at the "
+                    "end of the page</a>.");
+    report_html(out, "</p>\n");
 }
 
 /* ------------------------------------------------------------------- facts */
 
-void report_fact(fl_buf *out, const char *what, const char *value)
+void report_fact(report_page *out, const char *what, const char *value)
 {
     if (value != NULL && value[0] != '\0') {
-        report_html(out, "<dt>%s</dt><dd>%s</dd>\n", what, value);
+        report_html(out, "<dt>%s</dt><dd>%s</dd>\n", report_word(out, what), value);
     }
 }
 
-void report_fact_number(fl_buf *out, const char *what, double value, int digits)
+void report_fact_number(report_page *out, const char *what, double value, int digits)
 {
     char text[REPORT_NUMBER_BYTES];
-    report_fact(out, what, isnan(value) ? NULL : report_number(text, value, digits));
+    report_fact(out, what, isnan(value) ? NULL : report_number(text, out->language, value, digits));
 }
 
-static void fact_count(fl_buf *out, const char *what, const json_t *object, const char *key)
+/* A fact that a program wrote into the report. */
+static void fact_told(report_page *out, const char *what, const char *text)
+{
+    if (text[0] != '\0') {
+        report_html(out, "<dt>%s</dt><dd>", report_word(out, what));
+        report_told(out, text);
+        report_html(out, "</dd>\n");
+    }
+}
+
+/* A paper's title stays in its language. */
+static void fact_paper(report_page *out, const char *what, const char *paper)
+{
+    if (paper[0] != '\0') {
+        report_html(out, "<dt>%s</dt><dd lang=\"en\">%s</dd>\n", report_word(out, what), paper);
+    }
+}
+
+static void fact_count(report_page *out, const char *what, const json_t *object, const char *key)
 {
     char text[REPORT_NUMBER_BYTES];
     int64_t count = fl_json_get_int(object, key, -1);
-    report_fact(out, what, count < 0 ? NULL : report_count(text, count));
+    report_fact(out, what, count < 0 ? NULL : report_count(text, out->language, count));
+}
+
+char *report_rounds_text(const report_page *out, const report_absence *a)
+{
+    if (a->n_rounds == 0) {
+        return fl_xstrdup(report_word(out, a->rounds));
+    }
+    return fl_xasprintf("%s %s", report_word(out, a->n_rounds == 1 ? "round" : "rounds"),
+                        a->rounds);
+}
+
+void report_not_shown(report_page *out, const json_t *group, size_t n_columns)
+{
+    char *why = report_told_text(out, fl_json_get_string(group, "why", ""));
+    report_html(out, "<td class=\"text soft\" data-l=\"\" colspan=\"%zu\">", n_columns);
+    report_say(out, "not shown: %s", why);
+    report_html(out, "</td>");
+    free(why);
 }
 
 int64_t report_n_positive(const json_t *site)
@@ -102,7 +196,7 @@ int64_t report_rarer_class(const json_t *site)
     return positives < 0 ? -1 : positives < n - positives ? positives : n - positives;
 }
 
-/* ---------------------------------------------------------------- sections */
+/* ----------------------------------------------------------------- privacy */
 
 static bool is_protected(const json_t *privacy)
 {
@@ -110,42 +204,61 @@ static bool is_protected(const json_t *privacy)
            strcmp(fl_json_get_string(privacy, "dp", "none"), "none") != 0;
 }
 
-void report_privacy_sentence(fl_buf *out, const json_t *report)
+void report_privacy_sentence(report_page *out, const json_t *report)
 {
     static const char seen[] = "The coordinator could see each hospital's update";
     const json_t *privacy = json_object_get(report, "privacy");
     const char *statement = fl_json_get_string(privacy, "statement", "");
-    fl_buf_puts(out, "<p class=\"privacy\"><b>Privacy.</b> ");
+    report_html(out, "<p class=\"privacy\"><b>");
+    report_say(out, "Privacy.");
+    report_html(out, "</b> ");
     if (!is_protected(privacy) && strstr(statement, seen) == NULL) {
-        report_html(out, "%s. ", seen);
+        report_html(out, "%s ",
+                    report_word(out, "The coordinator could see each hospital's "
+                                     "update."));
     }
-    report_html(out, "%s</p>\n", statement);
+    report_told(out, statement);
+    report_html(out, "</p>\n");
 }
 
-void report_privacy_section(fl_buf *out, const json_t *report)
+void report_privacy_section(report_page *out, const json_t *report)
 {
     const json_t *privacy = json_object_get(report, "privacy");
+    bool sums_only = json_is_true(json_object_get(privacy, "secure_aggregation"));
     report_html_section(out, "privacy", "Privacy: what left the hospitals");
     report_privacy_sentence(out, report);
-    fl_buf_puts(out, "<dl>\n");
-    report_fact(out, "Secure aggregation",
-                json_is_true(json_object_get(privacy, "secure_aggregation")) ? "on" : "off");
-    report_fact(out, "Differential privacy", fl_json_get_string(privacy, "dp", "none"));
-    fl_buf_puts(out, "</dl>\n");
+    report_html(out, "<dl>\n");
+    report_fact(out, "Secure aggregation", report_word(out, sums_only ? "on" : "off"));
+    fact_told(out, "Differential privacy", fl_json_get_string(privacy, "dp", "none"));
+    report_html(out, "</dl>\n");
     size_t i;
     const json_t *item;
     const json_t *left = json_object_get(privacy, "left");
     if (json_array_size(left) > 0) {
-        fl_buf_puts(out, "<p>What left a hospital, and nothing else:</p>\n<ul>\n");
+        report_html(out, "<p>");
+        report_say(out, "What left a hospital, and nothing else:");
+        report_html(out, "</p>\n<ul>\n");
         json_array_foreach(left, i, item) {
-            report_html(out, "<li>%s</li>\n", json_string_value(item));
+            report_html(out, "<li>");
+            report_told(out, json_string_value(item));
+            report_html(out, "</li>\n");
         }
-        fl_buf_puts(out, "</ul>\n");
+        report_html(out, "</ul>\n");
     }
     report_html_section_end(out);
 }
 
-static void add_threshold(fl_buf *out, const json_t *report)
+/* --------------------------------------------------------------- selection */
+
+/* "val" as a page calls it. */
+static const char *split_word(const report_page *out, const char *split)
+{
+    return report_word(out, strcmp(split, "val") == 0     ? "validation"
+                            : strcmp(split, "train") == 0 ? "training"
+                                                          : split);
+}
+
+static void add_threshold(report_page *out, const json_t *report)
 {
     const json_t *threshold = json_object_get(report, "threshold");
     double value = fl_json_get_number(threshold, "value");
@@ -155,64 +268,85 @@ static void add_threshold(fl_buf *out, const json_t *report)
     if (isnan(value)) {
         return;
     }
-    fl_buf_puts(out, "<dt>Decision threshold</dt><dd>");
-    report_html(out, "%s", report_number(number, value, 3));
+    report_html(out, "<dt>%s</dt><dd>%s", report_word(out, "Decision threshold"),
+                report_number(number, out->language, value, 3));
     if (strcmp(rule, "sensitivity") == 0) {
-        report_html(out, ", the largest with a sensitivity of at least %s",
-                    report_number(wanted, at, 2));
+        report_say(out, ", the largest with a sensitivity of at least %s",
+                   report_number(wanted, out->language, at, 2));
     } else if (strcmp(rule, "youden") == 0) {
-        fl_buf_puts(out, ", where sensitivity + specificity is largest");
+        report_say(out, ", where sensitivity + specificity is largest");
     } else if (strcmp(rule, "fixed") == 0) {
-        fl_buf_puts(out, ", fixed in the job");
+        report_say(out, ", fixed in the job");
     }
     if (strcmp(rule, "fixed") != 0) {
-        report_html(out, " on the pooled score histograms of the %s split (%lld bins)",
-                    fl_json_get_string(threshold, "split", "val"),
-                    (long long)fl_json_get_int(threshold, "bins", 0));
+        report_say(out, " on the pooled score histograms of the %s data (%lld bins)",
+                   split_word(out, fl_json_get_string(threshold, "split", "val")),
+                   (long long)fl_json_get_int(threshold, "bins", 0));
     }
-    fl_buf_puts(out, ". Frozen before any test split was opened.");
-    report_html(out, " %s</dd>\n", fl_json_get_string(threshold, "why", ""));
+    report_say(out, ". Frozen before any test split was opened.");
+    report_html(out, " ");
+    report_told(out, fl_json_get_string(threshold, "why", ""));
+    report_html(out, "</dd>\n");
 }
 
-void report_selection_section(fl_buf *out, const json_t *report)
+static void add_chosen_model(report_page *out, const json_t *select)
 {
-    const json_t *select = json_object_get(report, "select");
     const char *metric = fl_json_get_string(select, "metric", "");
+    const char *split = split_word(out, fl_json_get_string(select, "split", "val"));
     int64_t round = fl_json_get_int(select, "round", -1);
     double value = fl_json_get_number(select, "value");
-    int64_t opened = fl_json_get_int(report, "test_evaluations", -1);
     char number[REPORT_NUMBER_BYTES];
-    report_html_section(out, "selection", "Selection and threshold");
-    fl_buf_puts(out, "<p>Validation data chose the model and the threshold; test data judged "
-                     "them.</p>\n<dl>\n");
-    if (round >= 0) {
-        bool best = strcmp(fl_json_get_string(select, "keep", "best"), "best") == 0;
-        report_html(out, "<dt>Model</dt><dd>of round %lld, ", (long long)round);
-        report_html(out,
-                    best ? "the best by %s of the %s split" : "the last one (%s of the %s split",
-                    report_metric_label(metric), fl_json_get_string(select, "split", "val"));
-        if (!isnan(value)) {
-            report_html(out, ": %s", report_number(number, value, 3));
-        }
-        report_html(out, "%s %s</dd>\n", best ? "" : ")", fl_json_get_string(select, "why", ""));
+    if (round < 0) {
+        return;
     }
+    report_html(out, "<dt>%s</dt><dd>", report_word(out, "Model"));
+    if (strcmp(fl_json_get_string(select, "keep", "best"), "best") == 0) {
+        report_say(out, "of round %lld, the best on the %s data (%s)", (long long)round, split,
+                   report_label(out, metric));
+    } else {
+        report_say(out, "of round %lld, the last one (%s data, %s)", (long long)round, split,
+                   report_label(out, metric));
+    }
+    if (!isnan(value)) {
+        report_say(out, ": %s", report_number(number, out->language, value, 3));
+    }
+    report_html(out, " ");
+    report_told(out, fl_json_get_string(select, "why", ""));
+    report_html(out, "</dd>\n");
+}
+
+void report_selection_section(report_page *out, const json_t *report)
+{
+    int64_t opened = fl_json_get_int(report, "test_evaluations", -1);
+    report_html_section(out, "selection", "Selection and threshold");
+    report_html(out, "<p>");
+    report_say(out, "Validation data chose the model and the threshold; test data judged them.");
+    report_html(out, "</p>\n<dl>\n");
+    add_chosen_model(out, json_object_get(report, "select"));
     add_threshold(out, report);
     if (opened >= 0) {
-        report_html(out, "<dt>Test data</dt><dd>%s%s</dd>\n",
-                    opened == 0   ? "never opened"
-                    : opened == 1 ? "opened once at each hospital, for the selected model"
-                                  : "opened more than once at some hospital: ",
-                    opened > 1 ? report_count(number, opened) : "");
+        report_html(out, "<dt>%s</dt><dd>", report_word(out, "Test data"));
+        if (opened == 0) {
+            report_say(out, "never opened");
+        } else if (opened == 1) {
+            report_say(out, "opened once at each hospital, for the selected model");
+        } else {
+            report_say(out, "opened more than once at some hospital: %lld times",
+                       (long long)opened);
+        }
+        report_html(out, "</dd>\n");
     }
     const json_t *evaluation = json_object_get(report, "evaluation");
     fact_count(out, "Smallest subgroup shown (patients)", evaluation, "min_cell");
     fact_count(out, "Bins of score histograms", evaluation, "histogram_bins");
-    fl_buf_puts(out, "</dl>\n");
+    report_html(out, "</dl>\n");
     report_html_section_end(out);
 }
 
-/* "mu 0.01, beta 0.9" */
-static void add_settings(fl_buf *out, const json_t *settings)
+/* ------------------------------------------------------------------- model */
+
+/* "mu 0.01, beta 0.9": keys as the job writes them. */
+static void add_settings(report_page *out, const json_t *settings)
 {
     const char *key;
     json_t *value;
@@ -220,11 +354,12 @@ static void add_settings(fl_buf *out, const json_t *settings)
     report_each_member(settings, key, value) {
         char number[REPORT_NUMBER_BYTES] = "";
         if (json_is_integer(value)) {
-            report_count(number, json_integer_value(value));
+            report_count(number, out->language, json_integer_value(value));
         } else if (json_is_real(value)) {
             snprintf(number, sizeof number, "%.6g", json_real_value(value));
         } else if (json_is_boolean(value)) {
-            snprintf(number, sizeof number, json_is_true(value) ? "yes" : "no");
+            snprintf(number, sizeof number, "%s",
+                     report_word(out, json_is_true(value) ? "yes" : "no"));
         }
         report_html(out, "%s%s %s", first ? "" : ", ", key,
                     json_is_string(value) ? json_string_value(value) : number);
@@ -232,46 +367,55 @@ static void add_settings(fl_buf *out, const json_t *settings)
     }
 }
 
-static void add_facts_of(fl_buf *out, const char *what, const json_t *value)
+/* what: as it is to be shown; a hospital's name is one too. */
+static void add_facts_of(report_page *out, const char *what, const json_t *value)
 {
+    report_html(out, "<dt>%s</dt><dd>", what);
     if (json_is_string(value)) {
-        report_fact(out, what, json_string_value(value));
-    } else if (json_is_object(value) && json_object_size(value) > 0) {
-        report_html(out, "<dt>%s</dt><dd>", what);
+        report_told(out, json_string_value(value));
+    } else {
         add_settings(out, value);
-        fl_buf_puts(out, "</dd>\n");
     }
+    report_html(out, "</dd>\n");
 }
 
-void report_model_section(fl_buf *out, const json_t *report)
+void report_model_section(report_page *out, const json_t *report)
 {
     const json_t *model = json_object_get(report, "model");
     const json_t *environment = json_object_get(report, "environment");
+    const json_t *settings = json_object_get(report, "strategy_settings");
+    const json_t *coordinator = json_object_get(environment, "coordinator");
     const char *sha256 = fl_json_get_string(model, "sha256", "");
     char number[REPORT_NUMBER_BYTES];
     report_html_section(out, "model", "Model, strategy and environment");
-    fl_buf_puts(out, "<dl>\n");
+    report_html(out, "<dl>\n");
     report_fact(out, "Model", fl_json_get_string(model, "name", ""));
-    report_fact(out, "Architecture", fl_json_get_string(model, "paper", ""));
+    fact_paper(out, "Architecture", fl_json_get_string(model, "paper", ""));
     fact_count(out, "Parameters", model, "parameters");
     if (sha256[0] != '\0') {
         report_html(out, "<dt>model.sha256</dt><dd><code>%s</code></dd>\n", sha256);
     }
     report_fact(out, "Strategy", fl_json_get_string(report, "strategy", ""));
-    add_facts_of(out, "Settings", json_object_get(report, "strategy_settings"));
-    report_fact(out, "Described in", fl_json_get_string(report, "strategy_paper", ""));
-    report_fact(out, "Seed", report_count(number, fl_json_get_int(report, "seed", 0)));
+    if (json_object_size(settings) > 0) {
+        add_facts_of(out, report_word(out, "Settings"), settings);
+    }
+    fact_paper(out, "Described in", fl_json_get_string(report, "strategy_paper", ""));
+    report_fact(out, "Seed",
+                report_count(number, out->language, fl_json_get_int(report, "seed", 0)));
     report_fact(out, "Consilium", fl_json_get_string(environment, "consilium", ""));
     report_fact(out, "Training in", fl_json_get_string(environment, "precision", ""));
-    add_facts_of(out, "Coordinator", json_object_get(environment, "coordinator"));
+    if (json_object_size(coordinator) > 0) {
+        add_facts_of(out, report_word(out, "Coordinator"), coordinator);
+    }
     const char *site;
     json_t *text;
     report_each_member(json_object_get(environment, "sites"), site, text) {
         add_facts_of(out, site, text);
     }
-    fl_buf_puts(out,
-                "</dl>\n<p class=\"note\">Same bits again: same program and libraries, same "
-                "CPU features, same threads a site, same recorded hospitals of every round, no "
-                "privacy noise.</p>\n");
+    report_html(out, "</dl>\n<p class=\"note\">");
+    report_say(out,
+               "Same bits again: same program and libraries, same CPU features, same threads a "
+               "site, same recorded hospitals of every round, no privacy noise.");
+    report_html(out, "</p>\n");
     report_html_section_end(out);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "report/words.h"
 
 const json_t *report_at(const json_t *json, ...)
 {
@@ -47,38 +48,38 @@ static const struct {
     double most;
     enum { PLAIN, SIGNED, OF_PARTS } kind;  // SIGNED: may be below 0; OF_PARTS: of lesions
 } metrics[] = {
-    {"auc", "AUC", true, 1, PLAIN},
-    {"auprc", "AUPRC", true, 1, PLAIN},
-    {"accuracy", "accuracy", true, 1, PLAIN},
-    {"balanced_accuracy", "balanced accuracy", true, 1, PLAIN},
-    {"sensitivity", "sensitivity", true, 1, PLAIN},
-    {"specificity", "specificity", true, 1, PLAIN},
-    {"ppv", "PPV", true, 1, PLAIN},
-    {"npv", "NPV", true, 1, PLAIN},
-    {"f1", "F1", true, 1, PLAIN},
-    {"brier", "Brier score", false, 2, PLAIN},
-    {"nll", "log loss", false, INFINITY, PLAIN},
-    {"ece", "calibration error (ECE)", false, 1, PLAIN},
-    {"sensitivity_at_spec90", "sensitivity at 90 % specificity", true, 1, PLAIN},
-    {"ppv_at_prevalence", "PPV at the stated prevalence", true, 1, PLAIN},
-    {"npv_at_prevalence", "NPV at the stated prevalence", true, 1, PLAIN},
-    {"observed_expected", "observed / expected", false, INFINITY, PLAIN},
-    {"calibration_intercept", "calibration intercept", false, INFINITY, SIGNED},
-    {"calibration_slope", "calibration slope", false, INFINITY, SIGNED},
-    {"dice", "Dice", true, 1, PLAIN},
-    {"iou", "IoU", true, 1, PLAIN},
-    {"surface_dice", "surface Dice", true, 1, PLAIN},
-    {"hd95", "HD95", false, INFINITY, PLAIN},
-    {"lesion_sensitivity", "lesions found", true, 1, OF_PARTS},
-    {"false_lesions", "false lesions a case", false, INFINITY, PLAIN},
-    {"volume_bias", "volume bias", false, INFINITY, SIGNED},
-    {"volume_low", "volume: lower limit of agreement", false, INFINITY, SIGNED},
-    {"volume_high", "volume: upper limit of agreement", false, INFINITY, SIGNED},
-    {"map50", "mAP at IoU .5", true, 1, PLAIN},
-    {"map", "mAP", true, 1, PLAIN},
-    {"mae", "mean absolute error", false, INFINITY, PLAIN},
-    {"rmse", "root mean square error", false, INFINITY, PLAIN},
-    {"cindex", "concordance index", true, 1, PLAIN},
+    {"auc", REPORT_N("AUC"), true, 1, PLAIN},
+    {"auprc", REPORT_N("AUPRC"), true, 1, PLAIN},
+    {"accuracy", REPORT_N("accuracy"), true, 1, PLAIN},
+    {"balanced_accuracy", REPORT_N("balanced accuracy"), true, 1, PLAIN},
+    {"sensitivity", REPORT_N("sensitivity"), true, 1, PLAIN},
+    {"specificity", REPORT_N("specificity"), true, 1, PLAIN},
+    {"ppv", REPORT_N("PPV"), true, 1, PLAIN},
+    {"npv", REPORT_N("NPV"), true, 1, PLAIN},
+    {"f1", REPORT_N("F1"), true, 1, PLAIN},
+    {"brier", REPORT_N("Brier score"), false, 2, PLAIN},
+    {"nll", REPORT_N("log loss"), false, INFINITY, PLAIN},
+    {"ece", REPORT_N("calibration error (ECE)"), false, 1, PLAIN},
+    {"sensitivity_at_spec90", REPORT_N("sensitivity at 90 % specificity"), true, 1, PLAIN},
+    {"ppv_at_prevalence", REPORT_N("PPV at the stated prevalence"), true, 1, PLAIN},
+    {"npv_at_prevalence", REPORT_N("NPV at the stated prevalence"), true, 1, PLAIN},
+    {"observed_expected", REPORT_N("observed / expected"), false, INFINITY, PLAIN},
+    {"calibration_intercept", REPORT_N("calibration intercept"), false, INFINITY, SIGNED},
+    {"calibration_slope", REPORT_N("calibration slope"), false, INFINITY, SIGNED},
+    {"dice", REPORT_N("Dice"), true, 1, PLAIN},
+    {"iou", REPORT_N("IoU"), true, 1, PLAIN},
+    {"surface_dice", REPORT_N("surface Dice"), true, 1, PLAIN},
+    {"hd95", REPORT_N("HD95"), false, INFINITY, PLAIN},
+    {"lesion_sensitivity", REPORT_N("lesions found"), true, 1, OF_PARTS},
+    {"false_lesions", REPORT_N("false lesions a case"), false, INFINITY, PLAIN},
+    {"volume_bias", REPORT_N("volume bias"), false, INFINITY, SIGNED},
+    {"volume_low", REPORT_N("volume: lower limit of agreement"), false, INFINITY, SIGNED},
+    {"volume_high", REPORT_N("volume: upper limit of agreement"), false, INFINITY, SIGNED},
+    {"map50", REPORT_N("mAP at IoU .5"), true, 1, PLAIN},
+    {"map", REPORT_N("mAP"), true, 1, PLAIN},
+    {"mae", REPORT_N("mean absolute error"), false, INFINITY, PLAIN},
+    {"rmse", REPORT_N("root mean square error"), false, INFINITY, PLAIN},
+    {"cindex", REPORT_N("concordance index"), true, 1, PLAIN},
 };
 
 enum { N_METRICS = sizeof metrics / sizeof metrics[0] };
@@ -241,9 +242,9 @@ report_verdict report_verdict_of(const json_t *report, const json_t *site, const
 const char *report_verdict_word(report_verdict v)
 {
     static const char *const words[] = {
-        [REPORT_HELPS] = "helps",           [REPORT_HURTS] = "hurts",
-        [REPORT_SAME] = "no difference",    [REPORT_UNSURE] = "cannot tell",
-        [REPORT_NO_VERDICT] = "not judged",
+        [REPORT_HELPS] = REPORT_N("helps"),           [REPORT_HURTS] = REPORT_N("hurts"),
+        [REPORT_SAME] = REPORT_N("no difference"),    [REPORT_UNSURE] = REPORT_N("cannot tell"),
+        [REPORT_NO_VERDICT] = REPORT_N("not judged"),
     };
     return words[v];
 }
@@ -318,7 +319,7 @@ report_absence *report_absences(const json_t *report, size_t *n)
     json_array_foreach(json_object_get(report, "absent"), i, item) {
         bool never = report_never_there(report, fl_json_get_string(item, "site", ""));
         snprintf(find_absence(&list, n, item)->rounds, sizeof list->rounds, "%s",
-                 never ? "never there" : "the test");
+                 never ? REPORT_N("never there") : REPORT_N("the test"));
     }
     json_array_foreach(json_object_get(report, "rounds"), i, round) {
         json_array_foreach(json_object_get(round, "absent"), k, item) {
@@ -328,97 +329,4 @@ report_absence *report_absences(const json_t *report, size_t *n)
         }
     }
     return list;
-}
-
-/* ---------------------------------------------------------------- numbers */
-
-char *report_number(char *out, double value, int digits)
-{
-    if (isnan(value)) {
-        snprintf(out, REPORT_NUMBER_BYTES, "-");
-    } else {
-        // No "-0.00".
-        double least = 0.5 * pow(10, -digits);
-        snprintf(out, REPORT_NUMBER_BYTES, "%.*f", digits, fabs(value) < least ? 0 : value);
-    }
-    return out;
-}
-
-char *report_signed(char *out, double value, int digits)
-{
-    double least = 0.5 * pow(10, -digits);
-    if (isnan(value) || fabs(value) < least) {
-        return report_number(out, value, digits);
-    }
-    snprintf(out, REPORT_NUMBER_BYTES, "%+.*f", digits, value);
-    return out;
-}
-
-char *report_figure_text(char *out, const json_t *figure, int digits, bool with_sign)
-{
-    char *(*number)(char *, double, int) = with_sign ? report_signed : report_number;
-    char value[REPORT_NUMBER_BYTES], low[REPORT_NUMBER_BYTES], high[REPORT_NUMBER_BYTES];
-    double ci_low = fl_json_get_number(figure, "ci_low");
-    double ci_high = fl_json_get_number(figure, "ci_high");
-    number(value, report_value(figure), digits);
-    if (isnan(ci_low) || isnan(ci_high)) {
-        snprintf(out, REPORT_NUMBER_BYTES, "%s", value);
-    } else {
-        snprintf(out, REPORT_NUMBER_BYTES, "%.24s [%.24s, %.24s]", value,
-                 number(low, ci_low, digits), number(high, ci_high, digits));
-    }
-    return out;
-}
-
-char *report_count(char *out, int64_t count)
-{
-    char digits[32];
-    int n = snprintf(digits, sizeof digits, "%" PRId64, count), at = 0;
-    for (int i = 0; i < n; i++) {
-        out[at++] = digits[i];
-        if ((n - 1 - i) % 3 == 0 && i + 1 < n && digits[i] != '-' && n > 4) {
-            out[at++] = ' ';
-        }
-    }
-    out[at] = '\0';
-    return out;
-}
-
-char *report_bytes(char *out, double bytes)
-{
-    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
-    size_t u = 0;
-    while (bytes >= 1000 && u + 1 < sizeof units / sizeof units[0]) {
-        bytes /= 1000;
-        u++;
-    }
-    snprintf(out, REPORT_NUMBER_BYTES, "%.*f %s", u > 0 && bytes < 100, bytes, units[u]);
-    return out;
-}
-
-char *report_duration(char *out, double seconds)
-{
-    long whole = lround(seconds);
-    if (isnan(seconds)) {
-        snprintf(out, REPORT_NUMBER_BYTES, "-");
-    } else if (seconds < 60) {
-        snprintf(out, REPORT_NUMBER_BYTES, "%.*f s", seconds < 9.95, seconds);
-    } else if (whole < 3600) {
-        snprintf(out, REPORT_NUMBER_BYTES, "%ld min %02ld s", whole / 60, whole % 60);
-    } else {
-        snprintf(out, REPORT_NUMBER_BYTES, "%ld h %02ld min", whole / 3600, whole / 60 % 60);
-    }
-    return out;
-}
-
-char *report_time(char *out, const char *iso)
-{
-    static const char shape[] = "0000-00-00T00:00:00Z";
-    bool known = strlen(iso) == strlen(shape) && iso[10] == 'T' && iso[19] == 'Z';
-    if (known) {
-        snprintf(out, REPORT_NUMBER_BYTES, "%.10s %.5s UTC", iso, iso + 11);
-    } else {
-        snprintf(out, REPORT_NUMBER_BYTES, "%s", iso);
-    }
-    return out;
 }

@@ -13,8 +13,6 @@
 
 #include "base/json.h"
 
-enum { REPORT_NUMBER_BYTES = 96 };
-
 /* The value behind keys, the last one NULL; NULL when one is missing. */
 const json_t *report_at(const json_t *json, ...) __attribute__((sentinel));
 
@@ -76,15 +74,5 @@ report_absence *report_absences(const json_t *report, size_t *n);
 size_t report_rounds_joined(const json_t *report, const char *site);
 /* Without any figures, and in no round: invited, and never seen. */
 bool report_never_there(const json_t *report, const char *site);
-
-/* Numbers as people read them; all return out, of REPORT_NUMBER_BYTES. */
-char *report_number(char *out, double value, int digits);  // "-" for NAN
-char *report_signed(char *out, double value, int digits);  // "+0.06"
-char *report_figure_text(char *out, const json_t *figure, int digits,
-                         bool with_sign);          // "0.84 [0.80, 0.88]"
-char *report_count(char *out, int64_t count);      // "12 345"
-char *report_bytes(char *out, double bytes);       // "1.4 MB"
-char *report_duration(char *out, double seconds);  // "2 min 05 s"
-char *report_time(char *out, const char *iso);     // "2026-01-31 12:00 UTC"
 
 #endif

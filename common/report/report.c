@@ -14,33 +14,41 @@
 
 /* ------------------------------------------------------------- every file */
 
-static fl_status write_site_page(const json_t *report, const char *site, const char *dir,
-                                 fl_err *err)
+const char *report_page_suffix(report_language language)
 {
-    char *path = fl_xasprintf("%s/sites/%s.html", dir, site);
-    fl_status st = report_write_site(report, site, path, err);
+    return language == REPORT_EN ? ".html" : ".fr.html";
+}
+
+static fl_status write_site_page(const json_t *report, const char *site, report_language language,
+                                 const char *dir, fl_err *err)
+{
+    char *path = fl_xasprintf("%s/sites/%s%s", dir, site, report_page_suffix(language));
+    fl_status st = report_write_site(report, site, language, path, err);
     free(path);
     return st;
 }
 
-fl_status report_write_all(const json_t *report, const char *dir, fl_err *err)
+fl_status report_write_all(const json_t *report, report_language language, const char *dir,
+                           fl_err *err)
 {
     fl_status st = report_check(report, err);
     if (st != FL_OK) {
         return fl_wrap(err, st, "report of %s", dir);
     }
-    char *json = fl_path_join(dir, "report.json"), *index = fl_path_join(dir, "index.html");
+    char *json = fl_path_join(dir, "report.json");
+    char *index = fl_xasprintf("%s/index%s", dir, report_page_suffix(language));
     char *rounds = fl_path_join(dir, "rounds.csv"), *figures = fl_path_join(dir, "sites.csv");
     char *sites = fl_path_join(dir, "sites");
     if ((st = fl_mkdirs(sites, 0755, err)) == FL_OK &&
         (st = fl_json_write(report, json, err)) == FL_OK &&
         (st = report_write_rounds_csv(report, rounds, err)) == FL_OK &&
         (st = report_write_sites_csv(report, figures, err)) == FL_OK &&
-        (st = report_write_index(report, index, err)) == FL_OK) {
+        (st = report_write_index(report, language, index, err)) == FL_OK) {
         size_t i;
         const json_t *site;
         json_array_foreach(json_object_get(report, "sites"), i, site) {
-            if ((st = write_site_page(report, report_site_name(site), dir, err)) != FL_OK) {
+            if ((st = write_site_page(report, report_site_name(site), language, dir, err)) !=
+                FL_OK) {
                 break;
             }
         }

@@ -3,7 +3,7 @@
  *
  * report.json is the report; HTML and CSV are made from it alone, so a page can
  * be made again from the file, at the coordinator or at a site.  Pages are
- * self-contained: no script, no network, charts by gnuplot as inline SVG with
+ * self-contained: no script, no network, in English or French, charts by gnuplot as inline SVG with
  * unique ids on a light card; they print on A4 and read on a phone.
  * report/ knows JSON and nothing of models or networks.
  */
@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/json.h"
+#include "report/words.h"
 
 #define REPORT_FORMAT "consilium-report-1"
 
@@ -25,16 +26,22 @@ fl_status report_check(const json_t *json, fl_err *err);
  * texts limited.  Numbers a site could not have are refused. */
 fl_status report_check_site(const json_t *site, fl_err *err);
 
+/* ".html", ".fr.html": pages of both languages stand side by side. */
+const char *report_page_suffix(report_language language);
 /* Pages.  Paths are written atomically; folders must exist. */
-fl_status report_write_index(const json_t *report, const char *path, fl_err *err);
+fl_status report_write_index(const json_t *report, report_language language, const char *path,
+                             fl_err *err);
 /* One hospital's page; FL_ENOTFOUND when it has no figures.  Other hospitals appear as the job says: real names or codes. */
-fl_status report_write_site(const json_t *report, const char *site, const char *path, fl_err *err);
+fl_status report_write_site(const json_t *report, const char *site, report_language language,
+                            const char *path, fl_err *err);
 /* rounds.csv: round,seconds,bytes_up,bytes_down,loss,participants,absent. */
 fl_status report_write_rounds_csv(const json_t *report, const char *path, fl_err *err);
 /* sites.csv: site,model,metric,value,ci_low,ci_high,n,n_positive,n_patients,method,why. */
 fl_status report_write_sites_csv(const json_t *report, const char *path, fl_err *err);
-/* dir/report.json, index.html, rounds.csv, sites.csv, sites/SITE.html. */
-fl_status report_write_all(const json_t *report, const char *dir, fl_err *err);
+/* dir/report.json, index.html, rounds.csv, sites.csv, sites/SITE.html.  In French the pages
+ * are index.fr.html and sites/SITE.fr.html: those in English stay beside them. */
+fl_status report_write_all(const json_t *report, report_language language, const char *dir,
+                           fl_err *err);
 
 /* The report as site may see it: other hospitals as codes when "names" is "codes"
  * (H1, H2 ... by name order), else a copy.  New reference. */
@@ -44,6 +51,7 @@ json_t *report_for_site(const json_t *report, const char *site);
  * intervals; caller's text. */
 char *report_text(const json_t *report);
 /* Several runs side by side: report --compare. */
-fl_status report_write_compare(const json_t *const *reports, size_t n, const char *html_path, const char *csv_path, fl_err *err);
+fl_status report_write_compare(const json_t *const *reports, size_t n, report_language language,
+                               const char *html_path, const char *csv_path, fl_err *err);
 
 #endif

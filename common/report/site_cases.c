@@ -4,60 +4,72 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "report/html.h"
+#include "report/numbers.h"
 #include "report/parts.h"
 #include "report/read.h"
 #include "report/site_parts.h"
 
 /* --------------------------------------------------------- flow and table 1 */
 
-static void flow_box(fl_buf *out, const char *kind, const json_t *object, const char *key,
-                     const char *what)
+static void flow_box(report_page *out, const json_t *object, const char *key, const char *what)
 {
     int64_t n = fl_json_get_int(object, key, -1);
     char text[REPORT_NUMBER_BYTES];
     if (n >= 0) {
-        report_html(out, "<div class=\"%s\"><b>%s</b>%s</div>\n", kind, report_count(text, n),
-                    what);
+        report_html(out, "<div><b>%s</b>%s</div>\n", report_count(text, out->language, n),
+                    report_word(out, what));
     }
 }
 
-void report_site_flow(fl_buf *out, const json_t *site)
+static void refused_box(report_page *out, const json_t *refused)
+{
+    char text[REPORT_NUMBER_BYTES];
+    const char *reason;
+    json_t *n;
+    if (json_object_size(refused) == 0) {
+        return;
+    }
+    report_html(out, "<div class=\"out\"><b>%s</b>", report_word(out, "refused"));
+    report_each_member(refused, reason, n) {
+        report_html(out, "%s ", report_count(text, out->language, json_integer_value(n)));
+        report_told(out, reason);
+        report_html(out, "<br>");
+    }
+    report_html(out, "</div>\n");
+}
+
+void report_site_flow(report_page *out, const json_t *site)
 {
     const json_t *flow = json_object_get(site, "flow");
-    const json_t *refused = json_object_get(flow, "refused");
     const json_t *analysed = json_object_get(flow, "analysed");
+    const char *standard = fl_json_get_string(site, "reference_standard", "not provided");
     char text[REPORT_NUMBER_BYTES];
     if (!json_is_object(flow)) {
         return;
     }
     report_html_section(out, "flow", "Which cases this rests on");
-    fl_buf_puts(out, "<div class=\"flow\">\n");
-    flow_box(out, "", flow, "files", "files found");
-    if (json_object_size(refused) > 0) {
-        fl_buf_puts(out, "<div class=\"out\"><b>refused</b>");
-        const char *reason;
-        json_t *n;
-        report_each_member(refused, reason, n) {
-            report_html(out, "%s %s<br>", report_count(text, json_integer_value(n)), reason);
-        }
-        fl_buf_puts(out, "</div>\n");
-    }
-    flow_box(out, "", flow, "cases", "cases");
-    flow_box(out, "", flow, "patients", "patients");
-    flow_box(out, "", analysed, "train", "cases trained on");
-    flow_box(out, "", analysed, "val", "cases to choose with");
-    flow_box(out, "", analysed, "test", "cases to judge with");
-    fl_buf_puts(out, "</div>\n<dl>\n");
+    report_html(out, "<div class=\"flow\">\n");
+    flow_box(out, flow, "files", REPORT_N("files found"));
+    refused_box(out, json_object_get(flow, "refused"));
+    flow_box(out, flow, "cases", REPORT_N("cases"));
+    flow_box(out, flow, "patients", REPORT_N("patients"));
+    flow_box(out, analysed, "train", REPORT_N("cases trained on"));
+    flow_box(out, analysed, "val", REPORT_N("cases to choose with"));
+    flow_box(out, analysed, "test", REPORT_N("cases to judge with"));
+    report_html(out, "</div>\n<dl>\n");
     report_fact(out, "Reference standard",
-                fl_json_get_string(site, "reference_standard", "not provided"));
+                strcmp(standard, "not provided") == 0
+                    ? report_word(out, "not provided by the hospital")
+                    : standard);
     double prevalence = fl_json_get_number(site, "prevalence");
     if (!isnan(prevalence)) {
-        snprintf(text, sizeof text, "%.3g %%", 100 * prevalence);
-        report_fact(out, "Prevalence declared by the hospital", text);
+        report_fact(out, "Prevalence declared by the hospital",
+                    report_percent(text, out->language, prevalence, 3));
     }
-    fl_buf_puts(out, "</dl>\n");
+    report_html(out, "</dl>\n");
     report_html_section_end(out);
 }
 
@@ -68,38 +80,43 @@ static const json_t *table1_split(const json_t *site, size_t s)
     return report_at(site, "table1", splits[s], NULL);
 }
 
-static const char hidden_cell[] = "<td class=\"n\"><span class=\"soft\">hidden</span></td>";
+static void hidden_cell(report_page *out)
+{
+    report_html(out, "<td class=\"n\"><span class=\"soft\">%s</span></td>",
+                report_word(out, "hidden"));
+}
 
 /* A cell "12 (3 %)"; null is a number too small to be shown. */
-static void share_cell(fl_buf *out, const json_t *counts, const char *key, int64_t n)
+static void share_cell(report_page *out, const json_t *counts, const char *key, int64_t n)
 {
     char text[REPORT_NUMBER_BYTES];
     int64_t count = fl_json_get_int(counts, key, -1);
     if (json_is_null(json_object_get(counts, key))) {
-        fl_buf_puts(out, hidden_cell);
+        hidden_cell(out);
     } else if (count < 0) {
-        fl_buf_puts(out, "<td class=\"n\"></td>");
+        report_html(out, "<td class=\"n\"></td>");
     } else if (n > 0) {
         report_html(out, "<td class=\"n\">%s <span class=\"soft\">(%d %%)</span></td>",
-                    report_count(text, count), (int)lround(100.0 * (double)count / (double)n));
+                    report_count(text, out->language, count),
+                    (int)lround(100.0 * (double)count / (double)n));
     } else {
-        report_html(out, "<td class=\"n\">%s</td>", report_count(text, count));
+        report_html(out, "<td class=\"n\">%s</td>", report_count(text, out->language, count));
     }
 }
 
-static void table1_counts(fl_buf *out, const json_t *site, const char *key, const char *what)
+static void table1_counts(report_page *out, const json_t *site, const char *key, const char *what)
 {
-    report_html(out, "<tr><td>%s</td>", what);
+    report_html(out, "<tr><td>%s</td>", report_word(out, what));
     for (size_t s = 0; s < 3; s++) {
         share_cell(out, table1_split(site, s), key, 0);
     }
-    fl_buf_puts(out, "</tr>\n");
+    report_html(out, "</tr>\n");
 }
 
 /* A row for every key that some split counts a case of, or hides, in the
  * order of first sight.  group: "classes" or "attributes"; name: NULL, or the
  * member of it that holds the counts. */
-static void table1_shares(fl_buf *out, const json_t *site, const char *group, const char *name)
+static void table1_shares(report_page *out, const json_t *site, const char *group, const char *name)
 {
     json_t *seen = json_object();
     for (size_t s = 0; s < 3; s++) {
@@ -114,36 +131,39 @@ static void table1_shares(fl_buf *out, const json_t *site, const char *group, co
     const char *code;
     json_t *none;
     json_object_foreach(seen, code, none) {
-        report_html(out, "<tr><td>%s %s</td>", name != NULL ? name : "", code);
+        report_html(out, "<tr><td>%s %s</td>", name != NULL ? report_usual(out, name) : "",
+                    report_usual(out, code));
         for (size_t s = 0; s < 3; s++) {
             const json_t *split = table1_split(site, s);
             share_cell(out, report_at(split, group, name, NULL), code,
                        fl_json_get_int(split, "n", 0));
         }
-        fl_buf_puts(out, "</tr>\n");
+        report_html(out, "</tr>\n");
     }
     json_decref(seen);
 }
 
-static void table1_summary(fl_buf *out, const json_t *site, const char *attribute)
+static void table1_summary(report_page *out, const json_t *site, const char *attribute)
 {
-    report_html(out, "<tr><td>%s, mean (sd)</td>", attribute);
+    report_html(out, "<tr><td>");
+    report_say(out, "%s, mean (sd)", report_usual(out, attribute));
+    report_html(out, "</td>");
     for (size_t s = 0; s < 3; s++) {
         const json_t *summary = report_at(table1_split(site, s), "attributes", attribute, NULL);
         char mean[REPORT_NUMBER_BYTES], sd[REPORT_NUMBER_BYTES];
         if (json_is_null(json_object_get(summary, "n"))) {
-            fl_buf_puts(out, hidden_cell);
+            hidden_cell(out);
             continue;
         }
         report_html(out, "<td class=\"n\">%s <span class=\"soft\">(%s)</span></td>",
-                    report_number(mean, fl_json_get_number(summary, "mean"), 1),
-                    report_number(sd, fl_json_get_number(summary, "sd"), 1));
+                    report_number(mean, out->language, fl_json_get_number(summary, "mean"), 1),
+                    report_number(sd, out->language, fl_json_get_number(summary, "sd"), 1));
     }
-    fl_buf_puts(out, "</tr>\n");
+    report_html(out, "</tr>\n");
 }
 
 /* One label a case, or several that are each there or not. */
-static void table1_classes(fl_buf *out, const json_t *site)
+static void table1_classes(report_page *out, const json_t *site)
 {
     const char *label;
     json_t *value;
@@ -159,17 +179,18 @@ static void table1_classes(fl_buf *out, const json_t *site)
     }
 }
 
-void report_site_table1(fl_buf *out, const json_t *report, const json_t *site)
+void report_site_table1(report_page *out, const json_t *report, const json_t *site)
 {
     int64_t min_cell = fl_json_get_int(json_object_get(report, "evaluation"), "min_cell", -1);
-    static const char *const columns[] = {"", "#Training", "#Validation", "#Test", NULL};
+    static const char *const columns[] = {"", "#" REPORT_N("Training"), "#" REPORT_N("Validation"),
+                                          "#" REPORT_N("Test"), NULL};
     if (!json_is_object(json_object_get(site, "table1"))) {
         return;
     }
     report_html_section(out, "table1", "Who is in it, by split");
     report_html_table(out, REPORT_NARROW, columns);
-    table1_counts(out, site, "n", "cases");
-    table1_counts(out, site, "patients", "patients");
+    table1_counts(out, site, "n", REPORT_N("cases"));
+    table1_counts(out, site, "patients", REPORT_N("patients"));
     table1_classes(out, site);
     const char *attribute;
     json_t *value;
@@ -182,34 +203,38 @@ void report_site_table1(fl_buf *out, const json_t *report, const json_t *site)
     }
     report_html_table_end(out);
     if (min_cell > 0) {
-        report_html(out,
-                    "<p class=\"note\">Hidden: fewer than %lld patients, or needed to hide such a "
-                    "number.</p>\n",
-                    (long long)min_cell);
+        report_html(out, "<p class=\"note\">");
+        report_say(out, "Hidden: fewer than %lld patients, or needed to hide such a number.",
+                   (long long)min_cell);
+        report_html(out, "</p>\n");
     }
     report_html_section_end(out);
 }
 
 /* ---------------------------------------------------------------- problems */
 
-void report_site_problems(fl_buf *out, const json_t *site)
+void report_site_problems(report_page *out, const json_t *site)
 {
-    static const char *const columns[] = {"What", "Where", "#Cases", NULL};
+    static const char *const columns[] = {REPORT_N("What"), REPORT_N("Where"),
+                                          "#" REPORT_N("Cases"), NULL};
     const json_t *problems = json_object_get(site, "problems"), *item;
     size_t i;
     report_html_section(out, "problems", "Problems found in the data");
     if (json_array_size(problems) == 0) {
-        fl_buf_puts(out, "<p>None were found.</p>\n");
+        report_html(out, "<p>");
+        report_say(out, "None were found.");
+        report_html(out, "</p>\n");
     } else {
         report_html_table(out, REPORT_NARROW, columns);
         json_array_foreach(problems, i, item) {
             char n[REPORT_NUMBER_BYTES];
             int64_t count = fl_json_get_int(item, "n", -1);
-            report_html(out,
-                        "<tr><td class=\"text\">%s</td><td class=\"text\">%s</td>"
-                        "<td class=\"n\">%s</td></tr>\n",
-                        fl_json_get_string(item, "what", ""), fl_json_get_string(item, "where", ""),
-                        count < 0 ? "" : report_count(n, count));
+            report_html(out, "<tr><td class=\"text\">");
+            report_told(out, fl_json_get_string(item, "what", ""));
+            report_html(out, "</td><td class=\"text\">");
+            report_told(out, fl_json_get_string(item, "where", ""));
+            report_html(out, "</td><td class=\"n\">%s</td></tr>\n",
+                        count < 0 ? "" : report_count(n, out->language, count));
         }
         report_html_table_end(out);
     }

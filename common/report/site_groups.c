@@ -4,9 +4,11 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "report/html.h"
+#include "report/numbers.h"
 #include "report/parts.h"
 #include "report/read.h"
 #include "report/site_parts.h"
@@ -28,31 +30,37 @@ static bool subgroups_have(const json_t *site, const char *metric)
     return false;
 }
 
-static void add_subgroup(fl_buf *out, const json_t *group, const char *const *metrics, size_t n)
+static void add_group_cell(report_page *out, const json_t *group)
 {
-    char text[REPORT_NUMBER_BYTES];
-    int64_t cases = fl_json_get_int(group, "n", -1);
-    report_html(out, "<tr><td data-l=\"Group\">%s %s</td>",
-                fl_json_get_string(group, "attribute", "?"),
-                fl_json_get_string(group, "value", "?"));
-    if (cases < 0) {
-        report_html(out,
-                    "<td class=\"text soft\" data-l=\"\" colspan=\"%zu\">not shown: %s</td></tr>\n",
-                    n + 1, fl_json_get_string(group, "why", ""));
-        return;
-    }
-    report_html(out, "<td class=\"n\" data-l=\"Cases\">%s</td>", report_count(text, cases));
-    for (size_t m = 0; m < n; m++) {
-        report_html_figure(out, report_metric_label(metrics[m]), json_object_get(group, metrics[m]),
-                           2, false);
-    }
-    fl_buf_puts(out, "</tr>\n");
+    char *value = report_group_value(out, group, "value");
+    report_html_cell(out, "Group", false);
+    report_html(out, "%s %s</td>", report_usual(out, fl_json_get_string(group, "attribute", "?")),
+                value);
+    free(value);
 }
 
-static void add_table(fl_buf *out, const json_t *report, const json_t *site)
+static void add_subgroup(report_page *out, const json_t *group, const char *const *metrics,
+                         size_t n)
+{
+    int64_t cases = fl_json_get_int(group, "n", -1);
+    report_html(out, "<tr>");
+    add_group_cell(out, group);
+    if (cases < 0) {
+        report_not_shown(out, group, n + 1);
+    } else {
+        report_html_count(out, "Cases", cases);
+        for (size_t m = 0; m < n; m++) {
+            report_html_figure(out, report_metric_label(metrics[m]),
+                               json_object_get(group, metrics[m]), 2, false);
+        }
+    }
+    report_html(out, "</tr>\n");
+}
+
+static void add_table(report_page *out, const json_t *report, const json_t *site)
 {
     const json_t *groups = json_object_get(site, "subgroups"), *group;
-    const char *metrics[8], *columns[8] = {"Group", "#Cases"};
+    const char *metrics[8], *columns[10] = {REPORT_N("Group"), "#" REPORT_N("Cases")};
     fl_buf titles[8] = {FL_BUF_INIT};
     size_t n = 0, i;
     for (size_t m = 0; subgroup_metrics[m] != NULL; m++) {
@@ -69,14 +77,16 @@ static void add_table(fl_buf *out, const json_t *report, const json_t *site)
     }
     report_html_table_end(out);
     int64_t min_cell = fl_json_get_int(json_object_get(report, "evaluation"), "min_cell", -1);
-    fl_buf_puts(out, "<p class=\"note\">Shared model, your test cases.");
+    report_html(out, "<p class=\"note\">");
+    report_say(out, "Shared model, your test cases.");
     if (min_cell > 0) {
-        report_html(out,
-                    " Groups of fewer than %lld patients are not shown, nor is one from which "
-                    "such a group could be worked out.",
-                    (long long)min_cell);
+        report_html(out, " ");
+        report_say(out,
+                   "Groups of fewer than %lld patients are not shown, nor is one from which such a "
+                   "group could be worked out.",
+                   (long long)min_cell);
     }
-    fl_buf_puts(out, "</p>\n");
+    report_html(out, "</p>\n");
     for (i = 0; i < n; i++) {
         fl_buf_clear(&titles[i]);
     }
@@ -85,14 +95,14 @@ static void add_table(fl_buf *out, const json_t *report, const json_t *site)
 /* -------------------------------------------------------- gaps between them */
 
 static const struct {
-    const char *key, *name;
+    const char *key, *name, *column;
 } gaps[] = {
-    {"auc_gap", "AUC"},
-    {"equal_opportunity", "sensitivity"},
-    {"false_positive_gap", "false alarms"},
-    {"equalised_odds", "equalised odds"},
-    {"demographic_parity", "share called positive"},
-    {"calibration_gap", "observed less expected"},
+    {"auc_gap", REPORT_N("AUC"), "#" REPORT_N("AUC")},
+    {"equal_opportunity", REPORT_N("sensitivity"), "#" REPORT_N("Sensitivity")},
+    {"false_positive_gap", REPORT_N("false alarms"), "#" REPORT_N("False alarms")},
+    {"equalised_odds", REPORT_N("equalised odds"), "#" REPORT_N("Equalised odds")},
+    {"demographic_parity", REPORT_N("share called positive"), "#" REPORT_N("Called positive")},
+    {"calibration_gap", REPORT_N("observed less expected"), "#" REPORT_N("Observed less expected")},
 };
 
 enum { N_GAPS = sizeof gaps / sizeof gaps[0] };
@@ -102,7 +112,20 @@ static bool is_flagged(const json_t *figure)
     return json_is_true(json_object_get(figure, "flagged"));
 }
 
-size_t report_site_flags(fl_buf *out, const json_t *site)
+static void add_flag(report_page *out, const json_t *pair, const char *gap, const json_t *figure)
+{
+    char text[REPORT_NUMBER_BYTES];
+    char *value = report_group_value(out, pair, "value");
+    char *other = report_group_value(out, pair, "other");
+    report_say(out, "%s %s against %s: %s ",
+               report_usual(out, fl_json_get_string(pair, "attribute", "?")), value, other,
+               report_word(out, gap));
+    report_html_number(out, report_figure_text(text, out->language, figure, 2, true));
+    free(value);
+    free(other);
+}
+
+size_t report_site_flags(report_page *out, const json_t *site)
 {
     size_t i, n = 0;
     const json_t *pair;
@@ -110,69 +133,80 @@ size_t report_site_flags(fl_buf *out, const json_t *site)
         for (size_t g = 0; g < N_GAPS; g++) {
             const json_t *figure = json_object_get(pair, gaps[g].key);
             if (is_flagged(figure)) {
-                char text[REPORT_NUMBER_BYTES];
-                report_html(out, "%s%s %s against %s: %s ", n++ > 0 ? "; " : "",
-                            fl_json_get_string(pair, "attribute", "?"),
-                            fl_json_get_string(pair, "value", "?"),
-                            fl_json_get_string(pair, "other", "?"), gaps[g].name);
-                report_html_number(out, report_figure_text(text, figure, 2, true));
+                report_html(out, "%s", n++ > 0 ? "; " : "");
+                add_flag(out, pair, gaps[g].name, figure);
             }
         }
     }
     return n;
 }
 
-static void add_gaps(fl_buf *out, const json_t *site)
+static void add_pair(report_page *out, const json_t *pair)
 {
-    static const char *const columns[] = {"Group, less other",
-                                          "#AUC",
-                                          "#Sensitivity",
-                                          "#False alarms",
-                                          "#Equalised odds",
-                                          "#Called positive",
-                                          "#Observed less expected",
-                                          NULL};
+    bool flagged = false;
+    for (size_t g = 0; g < N_GAPS; g++) {
+        flagged = flagged || is_flagged(json_object_get(pair, gaps[g].key));
+    }
+    report_html(out, "<tr class=\"%s\">", flagged ? "mark" : "");
+    char *value = report_group_value(out, pair, "value");
+    char *other = report_group_value(out, pair, "other");
+    report_html_cell(out, "Group", false);
+    report_html(out, "%s %s <span class=\"soft\">",
+                report_usual(out, fl_json_get_string(pair, "attribute", "?")), value);
+    report_say(out, "less %s", other);
+    free(value);
+    free(other);
+    report_html(out, "</span></td>");
+    for (size_t g = 0; g < N_GAPS; g++) {
+        report_html_figure(out, gaps[g].name, json_object_get(pair, gaps[g].key), 2, true);
+    }
+    report_html(out, "</tr>\n");
+}
+
+static void add_flags(report_page *out, const json_t *site)
+{
+    report_page flags = REPORT_PAGE(out->language);
+    report_html(out, "<p>");
+    if (report_site_flags(&flags, site) > 0) {
+        report_say(out, "<b>Flagged</b>:");
+        fl_buf_printf(&out->text, " %s.", flags.text.data);
+    } else {
+        report_say(out, "No difference is flagged. That is no proof that there is none.");
+    }
+    report_html(out, "</p>\n");
+    report_page_clear(&flags);
+}
+
+static void add_gaps(report_page *out, const json_t *site)
+{
+    const char *columns[N_GAPS + 2] = {REPORT_N("Group, less other")};
     const json_t *pairs = json_object_get(site, "disparities"), *pair;
     size_t i;
     if (json_array_size(pairs) == 0) {
         return;
     }
-    fl_buf_puts(out, "<h3>How groups differ</h3>\n");
+    for (size_t g = 0; g < N_GAPS; g++) {
+        columns[g + 1] = gaps[g].column;
+    }
+    report_html(out, "<h3>%s</h3>\n", report_word(out, "How groups differ"));
     report_html_table(out, REPORT_CARDS, columns);
     json_array_foreach(pairs, i, pair) {
-        bool flagged = false;
-        for (size_t g = 0; g < N_GAPS; g++) {
-            flagged = flagged || is_flagged(json_object_get(pair, gaps[g].key));
-        }
-        report_html(out,
-                    "<tr class=\"%s\"><td data-l=\"Group\">%s %s <span class=\"soft\">less "
-                    "%s</span></td>",
-                    flagged ? "mark" : "", fl_json_get_string(pair, "attribute", "?"),
-                    fl_json_get_string(pair, "value", "?"), fl_json_get_string(pair, "other", "?"));
-        for (size_t g = 0; g < N_GAPS; g++) {
-            report_html_figure(out, gaps[g].name, json_object_get(pair, gaps[g].key), 2, true);
-        }
-        fl_buf_puts(out, "</tr>\n");
+        add_pair(out, pair);
     }
     report_html_table_end(out);
-    fl_buf buf = FL_BUF_INIT;
-    if (report_site_flags(&buf, site) > 0) {
-        fl_buf_printf(out, "<p><b>Flagged</b>: %s.</p>\n", buf.data);
-    } else {
-        fl_buf_puts(out, "<p>No difference is flagged. That is no proof that there is none.</p>\n");
-    }
-    fl_buf_clear(&buf);
-    fl_buf_puts(
-        out,
-        "<p class=\"note\">Differences at the frozen threshold, with 95 % intervals. AUC, "
-        "sensitivity, false alarms and observed less expected are tested and flagged after "
-        "Holm's correction over all tests of this page, so that a page without a true "
-        "difference flags something at most once in twenty; below 25 patients of a kind nothing is "
-        "tested. Shares called positive differ wherever groups are positive unequally often: they "
-        "are not tested.</p>\n");
+    add_flags(out, site);
+    report_html(out, "<p class=\"note\">");
+    report_say(out,
+               "Differences at the frozen threshold, with 95 %% intervals. AUC, sensitivity, false "
+               "alarms and observed less expected are tested and flagged after Holm's correction "
+               "over all tests of this page, so that a page without a true difference flags "
+               "something at most once in twenty; below 25 patients of a kind nothing is tested. "
+               "Shares called positive differ wherever groups are positive unequally often: they "
+               "are not tested.");
+    report_html(out, "</p>\n");
 }
 
-void report_site_groups(fl_buf *out, const json_t *report, const json_t *site)
+void report_site_groups(report_page *out, const json_t *report, const json_t *site)
 {
     if (json_array_size(json_object_get(site, "subgroups")) == 0) {
         return;

@@ -6,24 +6,24 @@
 #ifndef REPORT_SITE_PARTS_H
 #define REPORT_SITE_PARTS_H
 
-#include "base/buf.h"
 #include "base/json.h"
+#include "report/html.h"
 
 // site_cases.c
-void report_site_flow(fl_buf *out, const json_t *site);
-void report_site_table1(fl_buf *out, const json_t *report, const json_t *site);
-void report_site_problems(fl_buf *out, const json_t *site);
+void report_site_flow(report_page *out, const json_t *site);
+void report_site_table1(report_page *out, const json_t *report, const json_t *site);
+void report_site_problems(report_page *out, const json_t *site);
 
 // site_figures.c
-void report_site_figures(fl_buf *out, const json_t *report, const json_t *site);
-void report_site_classes(fl_buf *out, const json_t *report, const json_t *site);
-void report_site_threshold(fl_buf *out, const json_t *report, const json_t *site);
-void report_site_calibration(fl_buf *out, const json_t *report, const json_t *site);
+void report_site_figures(report_page *out, const json_t *report, const json_t *site);
+void report_site_classes(report_page *out, const json_t *site);
+void report_site_threshold(report_page *out, const json_t *report, const json_t *site);
+void report_site_calibration(report_page *out, const json_t *report, const json_t *site);
 
 // site_groups.c
-void report_site_groups(fl_buf *out, const json_t *report, const json_t *site);
+void report_site_groups(report_page *out, const json_t *report, const json_t *site);
 /* "sex F against M: AUC -0.12 [-0.20, -0.05]; ...": the flagged differences;
  * returns how many. */
-size_t report_site_flags(fl_buf *out, const json_t *site);
+size_t report_site_flags(report_page *out, const json_t *site);
 
 #endif

@@ -103,7 +103,6 @@ static const char report_style[] =
     "table.cards .ci,table.cards .why{display:inline}\n"
     "}\n"
     "@page{size:A4;margin:15mm 14mm 17mm;"
-    "@bottom-left{content:'Research use. Not a medical device.';font:8pt sans-serif;color:#55656f}"
     "@bottom-right{content:counter(page) ' / ' counter(pages);font:8pt sans-serif;color:#55656f}}\n"
     "@media print{\n"
     "body{background:#fff;font-size:10pt;line-height:1.42}\n"

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "report/numbers.h"
 #include "report/read.h"
 #include "report/report.h"
 
@@ -31,7 +32,7 @@ static void add_head(fl_buf *out, const json_t *report)
         if (!isnan(best)) {
             fl_buf_printf(out, " (%s %s on %s)",
                           report_metric_label(fl_json_get_string(select, "metric", "")),
-                          report_number(value, best, 3),
+                          report_number(value, REPORT_EN, best, 3),
                           fl_json_get_string(select, "split", "val"));
         }
     }
@@ -41,9 +42,9 @@ static void add_head(fl_buf *out, const json_t *report)
 static void add_site(fl_buf *out, const json_t *report, const json_t *site, const char *metric)
 {
     char global[REPORT_NUMBER_BYTES], local[REPORT_NUMBER_BYTES], benefit[REPORT_NUMBER_BYTES];
-    report_figure_text(global, report_figure(report, site, "global", metric), 2, false);
-    report_figure_text(local, report_figure(report, site, "local", metric), 2, false);
-    report_figure_text(benefit, report_figure(report, site, "benefit", metric), 2, true);
+    report_figure_text(global, REPORT_EN, report_figure(report, site, "global", metric), 2, false);
+    report_figure_text(local, REPORT_EN, report_figure(report, site, "local", metric), 2, false);
+    report_figure_text(benefit, REPORT_EN, report_figure(report, site, "benefit", metric), 2, true);
     fl_buf_printf(out, "%-*.*s %6" PRId64 " %6" PRId64 "  %-18.18s %-18.18s %-21.21s %s\n",
                   NAME_COLUMNS, NAME_COLUMNS, report_site_name(site),
                   fl_json_get_int(site, "n_train", 0), fl_json_get_int(site, "n_test", 0), global,
@@ -57,9 +58,10 @@ static void add_pooled(fl_buf *out, const json_t *report, const char *metric)
     const json_t *centralised = report_at(report, "baselines", "centralised", "pooled", metric,
                                           NULL);
     if (!isnan(report_value(pooled))) {
-        fl_buf_printf(out, "pooled: %s", report_figure_text(text, pooled, 3, false));
+        fl_buf_printf(out, "pooled: %s", report_figure_text(text, REPORT_EN, pooled, 3, false));
         if (!isnan(report_value(centralised))) {
-            fl_buf_printf(out, "; centralised %s", report_figure_text(text, centralised, 3, false));
+            fl_buf_printf(out, "; centralised %s",
+                          report_figure_text(text, REPORT_EN, centralised, 3, false));
         }
         fl_buf_puts(out, "\n");
     }
@@ -72,9 +74,11 @@ static void add_fairness(fl_buf *out, const json_t *report)
     const char *site = fl_json_get_string(f, "worst_site", NULL);
     if (site != NULL) {
         fl_buf_printf(out, "worst: %s %s", site,
-                      report_number(number, fl_json_get_number(f, "worst"), 3));
-        fl_buf_printf(out, "; gap %s", report_number(number, fl_json_get_number(f, "gap"), 3));
-        fl_buf_printf(out, "; mean %s\n", report_number(number, fl_json_get_number(f, "mean"), 3));
+                      report_number(number, REPORT_EN, fl_json_get_number(f, "worst"), 3));
+        fl_buf_printf(out, "; gap %s",
+                      report_number(number, REPORT_EN, fl_json_get_number(f, "gap"), 3));
+        fl_buf_printf(out, "; mean %s\n",
+                      report_number(number, REPORT_EN, fl_json_get_number(f, "mean"), 3));
     }
 }
 

@@ -15,9 +15,13 @@ fi
 check "every site has its page" test -s "$report/sites/nord.html" -a -s "$report/sites/sud.html" -a -s "$report/sites/est.html"
 check "rounds.csv has a line a round" eval '[ "$(wc -l <"$report/rounds.csv")" = 4 ]'
 check "sites.csv has global and local AUC of every site" eval '[ "$(grep -cE "^(nord|sud|est),(global|local),auc," "$report/sites.csv")" = 6 ]'
+check "and again in French, beside the English ones" "$bin/coordinator" report "$work/run/federation/runs/tiny" --lang fr
+check "in which nothing of the programs' is left in English" eval '! grep -l "<span lang=\"en\">" "$report"/index.fr.html "$report"/sites/*.fr.html'
+refuses "a language that there is none of" 2 '^consilium-coordinator report: --lang: expected en or fr, found de' \
+    "$bin/coordinator" report "$work/run/federation/runs/tiny" --lang de
 if [ -x "$(command -v chromium)" ]; then
     check "every page opens in headless Chromium without an error or a request" \
-        "$top/tests/report/page_check.sh" "$report/index.html" "$report"/sites/*.html "$work"/run/homes/*/runs/tiny/report.html
+        "$top/tests/report/page_check.sh" "$report"/index*.html "$report"/sites/*.html "$work"/run/homes/*/runs/tiny/report.html
 else
     skip "pages in headless Chromium" "chromium is not installed"
 fi

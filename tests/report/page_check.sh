@@ -11,9 +11,10 @@
 set -u
 
 always=('Research use. Not a medical device.' 'Intended use:' 'Privacy.')
+french=('N’est pas un dispositif médical.' 'Usage prévu' 'Confidentialité.')
 never=('(null)' '[nan,' ' nan]' '%s' '[object')
 
-expect=("${always[@]}")
+expect=()
 while [ "${1:-}" = --expect ]; do
     expect+=("$2")
     shift 2
@@ -95,7 +96,9 @@ for page in "$@"; do
         complain "asked for $url"
     done < <(grep -a '"network_isolation_key":"file:' "$work/net.json" |
         grep -ao '"url":"[^"]*"' | grep -v "\"url\":\"\(file\|data\):" | sort -u)
-    for text in "${expect[@]}"; do
+    said=("${always[@]}")
+    ! grep -q '<html lang="fr">' "$page" || said=("${french[@]}")
+    for text in "${said[@]}" "${expect[@]}"; do
         grep -qF -- "$text" "$work/text" || complain "does not say: $text"
     done
     for text in "${never[@]}"; do

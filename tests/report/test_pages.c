@@ -9,20 +9,25 @@
 #include "report/report.h"
 #include "report/sample.h"
 
-static char *page_text(const json_t *report, const char *site)
+static char *page_in(report_language language, const json_t *report, const char *site)
 {
     fl_err err = FL_ERR_INIT;
     char *dir = check_tmpdir(), *path = fl_path_join(dir, "page.html"), *text = NULL;
     size_t n = 0;
     if (site == NULL) {
-        check_ok(report_write_index(report, path, &err), err);
+        check_ok(report_write_index(report, language, path, &err), err);
     } else {
-        check_ok(report_write_site(report, site, path, &err), err);
+        check_ok(report_write_site(report, site, language, path, &err), err);
     }
     check_ok(fl_file_read(&text, &n, path, 64 << 20, &err), err);
     free(path);
     check_rmdir(&dir);
     return text;
+}
+
+static char *page_text(const json_t *report, const char *site)
+{
+    return page_in(REPORT_EN, report, site);
 }
 
 static void check_has_not(const char *text, const char *part)
@@ -49,7 +54,7 @@ static void the_run_in_plain_words(void **state)
     check_has(
         page,
         "Worst served is est, with AUC 0.80 [0.75, 0.84]; the gap to the best hospital is 0.11.");
-    check_has(page, "Missing: sud in rounds 7-8; ouest in round 12.");
+    check_has(page, "Missing: sud (rounds 7-8), ouest (round 12).");
     check_has(page, "The coordinator could see each hospital&#39;s update");
     check_has(page, "<a href=\"sites/nord.html\">nord</a>");
     check_has(page, "no positive cases");
@@ -169,7 +174,7 @@ static void an_unknown_site_has_no_page(void **state)
     (void)state;
     fl_err err = FL_ERR_INIT;
     json_t *report = sample_read();
-    check_fails(report_write_site(report, "centre", "/nowhere/x.html", &err), FL_ENOTFOUND);
+    check_fails(report_write_site(report, "centre", REPORT_EN, "/nowhere/x.html", &err), FL_ENOTFOUND);
     check_has(err.text, "no site \"centre\" in the report");
     json_decref(report);
 }
@@ -262,15 +267,16 @@ static void words_from_outside_stay_words(void **state)
 static void the_writer_escapes_and_knows_its_formats(void **state)
 {
     (void)state;
-    fl_buf out = FL_BUF_INIT;
+    report_page out = REPORT_PAGE(REPORT_EN);
     report_html(&out, "<p title=\"%s\">%d %zu %lld 5 %%%s</p>", "a\"b'c<d>&", -3, (size_t)7,
                 1LL << 40, "");
-    check_str(out.data, "<p title=\"a&quot;b&#39;c&lt;d&gt;&amp;\">-3 7 1099511627776 5 %</p>");
-    fl_buf_clear(&out);
+    check_str(out.text.data, "<p title=\"a&quot;b&#39;c&lt;d&gt;&amp;\">-3 7 1099511627776 5 %</p>");
+    report_page_clear(&out);
+    out = (report_page)REPORT_PAGE(REPORT_EN);
     report_html(&out, "%s", fl_json_get_string(NULL, "absent", NULL));
     report_html(&out, "x");
-    check_str(out.data, "x");
-    fl_buf_clear(&out);
+    check_str(out.text.data, "x");
+    report_page_clear(&out);
 }
 
 /* ----------------------------------------------------------------- charts */
@@ -417,7 +423,7 @@ static void seven_sites_render_in_five_seconds(void **state)
     json_t *report = seven_sites();
     char *dir = check_tmpdir();
     double start = processor_seconds();
-    check_ok(report_write_all(report, dir, &err), err);
+    check_ok(report_write_all(report, REPORT_EN, dir, &err), err);
     double seconds = processor_seconds() - start;
     print_message("# seven sites: %.2f s\n", seconds);
     check(seconds < 5);
@@ -434,7 +440,7 @@ static void pages_open_in_a_browser(void **state)
     fl_err err = FL_ERR_INIT;
     json_t *report = sample_read();
     char *dir = check_tmpdir();
-    check_ok(report_write_all(report, dir, &err), err);
+    check_ok(report_write_all(report, REPORT_EN, dir, &err), err);
     char *command = fl_xasprintf(
         "tests/report/page_check.sh --expect 'How this page chooses its words' "
         "%s/index.html %s/sites/est.html %s/sites/ouest.html >%s/said 2>&1",

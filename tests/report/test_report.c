@@ -13,7 +13,7 @@ static void a_report_is_checked_and_written(void **state)
     json_t *report = sample_read();
     char *dir = check_tmpdir();
     check_ok(report_check(report, &err), err);
-    check_ok(report_write_all(report, dir, &err), err);
+    check_ok(report_write_all(report, REPORT_EN, dir, &err), err);
     static const char *const files[] = {
         "report.json",     "index.html",     "rounds.csv",     "sites.csv",
         "sites/nord.html", "sites/sud.html", "sites/est.html", "sites/ouest.html",
@@ -34,7 +34,7 @@ static void a_refused_report_leaves_nothing(void **state)
     json_t *report = sample_read();
     char *dir = check_tmpdir();
     json_object_set_new(report, "rounds_done", json_integer(-3));
-    check_fails(report_write_all(report, dir, &err), FL_EFORMAT);
+    check_fails(report_write_all(report, REPORT_EN, dir, &err), FL_EFORMAT);
     check_has(err.text, "rounds_done: expected a whole number >= 0, found -3");
     char **names = NULL;
     size_t n = 0;
@@ -114,7 +114,7 @@ static void tables_are_tidy(void **state)
     fl_err err = FL_ERR_INIT;
     json_t *report = sample_read();
     char *dir = check_tmpdir();
-    check_ok(report_write_all(report, dir, &err), err);
+    check_ok(report_write_all(report, REPORT_EN, dir, &err), err);
 
     char *rounds = file_text(dir, "rounds.csv");
     check_has(rounds, "round,seconds,bytes_up,bytes_down,loss,participants,absent\n1,");
@@ -211,7 +211,7 @@ static void runs_stand_side_by_side(void **state)
     const json_t *runs[] = {a, b};
     char *dir = check_tmpdir();
     char *html = fl_path_join(dir, "compare.html"), *csv = fl_path_join(dir, "results.csv");
-    check_ok(report_write_compare(runs, 2, html, csv, &err), err);
+    check_ok(report_write_compare(runs, 2, REPORT_EN, html, csv, &err), err);
     char *page = file_text(dir, "compare.html"), *table = file_text(dir, "results.csv");
     check_has(page, "fedavg, seed 1");
     check_has(page, "Research use. Not a medical device.");

@@ -1,0 +1,497 @@
+/*
+ * test_words.c - pages in French: nothing is left in English
+ *
+ * The sources are read for every message, so that a sentence no sample report
+ * brings onto a page is found as well; then whole pages are read for English.
+ */
+#include <ctype.h>
+#include <dirent.h>
+
+#include "check.h"
+#include "report/html.h"
+#include "report/numbers.h"
+#include "report/read.h"
+#include "report/report.h"
+#include "report/sample.h"
+#include "report/words.h"
+
+/* ---------------------------------------------------- messages in the sources */
+
+/* A function of which an argument is a message, and which one. */
+typedef struct {
+    const char *name;
+    int argument;  // from 1 on
+} taker;
+
+static const taker pages[] = {
+    {"REPORT_N", 1},
+    {"report_say", 2},
+    {"report_plain", 2},
+    {"report_word", 2},
+    {"report_fact", 2},
+    {"report_fact_number", 2},
+    {"fact_count", 2},
+    {"fact_told", 2},
+    {"fact_paper", 2},
+    {"report_html_section", 3},
+    {"report_html_figure", 2},
+    {"report_html_cell", 2},
+    {"report_html_count", 2},
+    {"report_html_value", 2},
+    {"report_verdict_cell", 2},
+    {"add_empty_cell", 2},
+};
+
+typedef struct {
+    char **text;
+    size_t n;
+} messages;
+
+static bool has_message(const messages *m, const char *text)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        if (strcmp(m->text[i], text) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_message(messages *m, fl_buf *text)
+{
+    if (text->n > 0 && !has_message(m, text->data)) {
+        m->text = fl_xrealloc(m->text, ++m->n, sizeof *m->text);
+        m->text[m->n - 1] = fl_xstrdup(text->data);
+    }
+    fl_buf_reset(text);
+}
+
+/* One literal from its first quote on, with its escapes undone; behind it. */
+static const char *read_literal(fl_buf *out, const char *p)
+{
+    for (p++; *p != '"' && *p != '\0'; p++) {
+        if (*p == '\\') {
+            p++;
+            if (*p == 'x') {
+                char byte = (char)strtol((char[]){p[1], p[2], '\0'}, NULL, 16);
+                fl_buf_add(out, &byte, 1);
+                p += 2;
+                continue;
+            }
+            fl_buf_puts(out, *p == 'n' ? "\n" : "");
+            fl_buf_add(out, p, *p != 'n');
+        } else {
+            fl_buf_add(out, p, 1);
+        }
+    }
+    return p + (*p != '\0');
+}
+
+/* The literals of one argument of a call; p: behind its bracket.  Neighbours are one message, the
+ * two of a ?: are two. */
+static void read_call(messages *m, const char *p, int wanted)
+{
+    fl_buf text = FL_BUF_INIT;
+    int depth = 0, argument = 1;
+    while (*p != '\0') {
+        if (*p == '"') {
+            fl_buf elsewhere = FL_BUF_INIT;
+            p = read_literal(argument == wanted && depth == 0 ? &text : &elsewhere, p);
+            fl_buf_clear(&elsewhere);
+        } else if (isspace((unsigned char)*p)) {
+            p++;
+        } else if (strncmp(p, "//", 2) == 0) {
+            p += strcspn(p, "\n");
+        } else {
+            add_message(m, &text);
+            if (*p == ')' && depth-- == 0) {
+                break;
+            }
+            depth += *p == '(';
+            argument += *p == ',' && depth == 0;
+            p++;
+        }
+    }
+    fl_buf_clear(&text);
+}
+
+/* What programs give as the reason of a figure without value, of a file left out. */
+static const taker programs[] = {
+    {"eval_figure_undefined", 2}, {"eval_figure_no_interval", 2}, {"data_set_refuse", 2},
+    {"add_problem", 2},           {"eval_proportion", 5},
+};
+
+static void read_source(messages *m, const char *source, const taker *takers, size_t n)
+{
+    for (size_t t = 0; t < n; t++) {
+        char *call = fl_xasprintf("%s(", takers[t].name);
+        for (const char *at = strstr(source, call); at != NULL; at = strstr(at + 1, call)) {
+            bool word = at == source || (!isalnum((unsigned char)at[-1]) && at[-1] != '_');
+            if (word) {
+                read_call(m, at + strlen(call), takers[t].argument);
+            }
+        }
+        free(call);
+    }
+}
+
+/* Of every source of a folder, into m. */
+static void read_folder(messages *m, const char *folder, const taker *takers, size_t n_takers)
+{
+    fl_err err = FL_ERR_INIT;
+    char **names = NULL;
+    size_t n = 0;
+    check_ok(fl_list_dir(&names, &n, folder, &err), err);
+    for (size_t i = 0; i < n; i++) {
+        size_t length = strlen(names[i]);
+        if (length < 2 || strcmp(names[i] + length - 2, ".c") != 0) {
+            continue;
+        }
+        char *path = fl_path_join(folder, names[i]), *text = NULL;
+        size_t n_text = 0;
+        check_ok(fl_file_read(&text, &n_text, path, 4 << 20, &err), err);
+        read_source(m, text, takers, n_takers);
+        free(text);
+        free(path);
+    }
+    fl_names_free(&names, n);
+}
+
+static void messages_clear(messages *m)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        free(m->text[i]);
+    }
+    free(m->text);
+}
+
+static void every_message_has_its_french_and_every_french_its_message(void **state)
+{
+    (void)state;
+    messages m = {0};
+    read_folder(&m, "common/report", pages, sizeof pages / sizeof pages[0]);
+    check(m.n > 300);
+    size_t n_missing = 0;
+    for (size_t i = 0; i < m.n; i++) {
+        bool found = false;
+        for (const report_words_entry *e = report_words_said; e->english != NULL && !found; e++) {
+            found = strcmp(e->english, m.text[i]) == 0;
+        }
+        if (!found) {
+            print_message("# no French for: %s\n", m.text[i]);
+            n_missing++;
+        }
+    }
+    for (const report_words_entry *e = report_words_said; e->english != NULL; e++) {
+        if (!has_message(&m, e->english)) {
+            print_message("# said by no page: %s\n", e->english);
+            n_missing++;
+        }
+    }
+    check_int(n_missing, 0);
+    messages_clear(&m);
+}
+
+static void every_reason_of_a_program_has_its_french(void **state)
+{
+    (void)state;
+    static const char *const folders[] = {"common/eval", "common/task", "common/data"};
+    messages m = {0};
+    size_t n_missing = 0;
+    for (size_t f = 0; f < sizeof folders / sizeof folders[0]; f++) {
+        read_folder(&m, folders[f], programs, sizeof programs / sizeof programs[0]);
+    }
+    check(m.n > 20);
+    for (size_t i = 0; i < m.n; i++) {
+        fl_buf french = FL_BUF_INIT;
+        if (!report_words_told(&french, REPORT_FR, m.text[i])) {
+            print_message("# no French for: %s\n", m.text[i]);
+            n_missing++;
+        }
+        fl_buf_clear(&french);
+    }
+    check_int(n_missing, 0);
+    messages_clear(&m);
+}
+
+/* ------------------------------------------------------------- conversions */
+
+/* "szs": the conversions of a format in the order of the arguments. */
+static void kinds_of(char out[static 16], const char *format)
+{
+    size_t next = 0;
+    memset(out, 0, 16);
+    for (const char *p = strchr(format, '%'); p != NULL; p = strchr(p, '%')) {
+        p++;
+        size_t which = next;
+        if (isdigit((unsigned char)p[0]) && p[1] == '$') {
+            which = (size_t)(p[0] - '1');
+            p += 2;
+        }
+        if (*p == '%') {
+            p++;
+            continue;
+        }
+        next++;
+        check(which < 15);
+        out[which] = *p;
+    }
+}
+
+static void french_takes_the_arguments_of_its_message(void **state)
+{
+    (void)state;
+    const report_words_entry *const tables[] = {report_words_said, report_words_heard};
+    for (size_t t = 0; t < 2; t++) {
+        for (const report_words_entry *e = tables[t]; e->english != NULL; e++) {
+            char english[16], french[16];
+            // A plain word may hold a per cent sign that is no conversion.
+            if (strstr(e->english, " % ") != NULL) {
+                continue;
+            }
+            kinds_of(english, e->english);
+            kinds_of(french, e->french);
+            if (strcmp(english, french) != 0) {
+                check_fail("\"%s\": %s, in French %s", e->english, english, french);
+            }
+        }
+    }
+}
+
+static void no_message_has_two_translations(void **state)
+{
+    (void)state;
+    const report_words_entry *const tables[] = {report_words_said, report_words_heard};
+    for (size_t t = 0; t < 2; t++) {
+        for (const report_words_entry *e = tables[t]; e->english != NULL; e++) {
+            for (const report_words_entry *other = e + 1; other->english != NULL; other++) {
+                if (strcmp(e->english, other->english) == 0) {
+                    check_fail("\"%s\" is in the table twice", e->english);
+                }
+            }
+        }
+    }
+}
+
+/* ---------------------------------------------------------------- whole pages */
+
+/* The text of a page as a reader sees it: no tags, nothing that is marked as English. */
+static char *visible(const char *html)
+{
+    fl_buf out = FL_BUF_INIT;
+    const char *p = strstr(html, "</style>");
+    check(p != NULL);
+    while (*p != '\0') {
+        if (strncmp(p, "<svg", 4) == 0) {
+            fl_buf_puts(&out, " ");
+            p = strstr(p, ">");
+        }
+        const char *marked = strstr(p, " lang=\"en\">");
+        if (*p == '<' && marked != NULL && strcspn(p, ">") > (size_t)(marked - p)) {
+            const char *end = strchr(marked, '<');
+            p = end != NULL ? end : p + strlen(p);
+            continue;
+        }
+        if (*p == '<') {
+            p += strcspn(p, ">");
+            p += *p != '\0';
+            fl_buf_puts(&out, " ");
+        } else {
+            char c = (char)tolower((unsigned char)*p++);
+            fl_buf_add(&out, &c, 1);
+        }
+    }
+    return fl_buf_take(&out);
+}
+
+/* Whole words of English that no French sentence has. */
+static void check_french(const char *html, const char *what)
+{
+    static const char *const english[] = {
+        "the",         "of",          "and",      "is",     "are",       "was",       "were",
+        "which",       "with",        "than",     "their",  "your",      "hospital",  "hospitals",
+        "cases",       "case",        "rounds",   "round",  "threshold", "joining",   "benefit",
+        "shared",      "model",       "unknown",  "under",  "too",       "few",       "never",
+        "not",         "by",          "from",     "each",   "all",       "between",   "mean",
+        "share",       "score's",     "figures",  "needed", "interval",  "positives", "negative",
+        "sensitivity", "specificity", "accuracy", "error",  "loss",      "steps",     "updates",
+        "site's",      "once",
+    };
+    char *text = visible(html);
+    for (size_t i = 0; i < sizeof english / sizeof english[0]; i++) {
+        size_t n = strlen(english[i]);
+        for (const char *at = strstr(text, english[i]); at != NULL;
+             at = strstr(at + 1, english[i])) {
+            bool starts = at == text || (!isalnum((unsigned char)at[-1]) && at[-1] != '-' &&
+                                         at[-1] != '_' && (signed char)at[-1] > 0);
+            bool ends = !isalnum((unsigned char)at[n]) && at[n] != '_' && (signed char)at[n] >= 0 &&
+                        !(at[n] == '.' && isalnum((unsigned char)at[n + 1]));
+            if (starts && ends) {
+                check_fail("%s is left in English: \"...%.60s\"", what,
+                           at - text > 25 ? at - 25 : text);
+            }
+        }
+    }
+    free(text);
+}
+
+/* What a hospital or a job writes in its own words is not ours to translate. */
+static json_t *report_of_french_hospitals(void)
+{
+    json_t *report = sample_read();
+    sample_set(
+        report, "intended_use",
+        json_string("tri des radiographies thoraciques de l'adulte, deuxi\xc3\xa8me lecture"));
+    sample_set(report, "positive", json_string("opacit\xc3\xa9"));
+    for (int i = 0; i < 4; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "sites[%d].reference_standard", i);
+        sample_set(report, path, json_string("deux radiologues"));
+    }
+    return report;
+}
+
+static char *written(const char *dir, const char *name)
+{
+    fl_err err = FL_ERR_INIT;
+    char *path = fl_path_join(dir, name), *text = NULL;
+    size_t n = 0;
+    check_ok(fl_file_read(&text, &n, path, 64 << 20, &err), err);
+    free(path);
+    return text;
+}
+
+static void no_english_is_left_on_french_pages(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"index.fr.html", "sites/nord.fr.html", "sites/sud.fr.html",
+                                        "sites/ouest.fr.html", "compare.fr.html"};
+    fl_err err = FL_ERR_INIT;
+    json_t *report = report_of_french_hospitals();
+    char *dir = check_tmpdir();
+    char *compare = fl_path_join(dir, "compare.fr.html"), *csv = fl_path_join(dir, "compare.csv");
+    const json_t *runs[] = {report, report};
+    check_ok(report_write_all(report, REPORT_FR, dir, &err), err);
+    check_ok(report_write_compare(runs, 2, REPORT_FR, compare, csv, &err), err);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char *text = written(dir, names[i]);
+        check_has(text, "<html lang=\"fr\">");
+        check_has(text, "N\xe2\x80\x99"
+                        "est pas un dispositif m\xc3\xa9"
+                        "dical.");
+        // Whatever the programs wrote into this report has its French too.
+        check(strstr(text, "<span lang=\"en\">") == NULL);
+        check_french(text, names[i]);
+        free(text);
+    }
+    free(compare);
+    free(csv);
+    check_rmdir(&dir);
+    json_decref(report);
+}
+
+static void a_french_page_reads_as_french(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    json_t *report = report_of_french_hospitals();
+    char *dir = check_tmpdir();
+    check_ok(report_write_all(report, REPORT_FR, dir, &err), err);
+    char *text = written(dir, "sites/sud.fr.html");
+    check_has(text, "La participation est utile \xc3\xa0 votre h\xc3\xb4pital\xc2\xa0: AUC +0,13 "
+                    "[+0,08\xc2\xa0; +0,17].");
+    check_has(text, "sensibilit\xc3\xa9");
+    check_has(text, "sp\xc3\xa9"
+                    "cificit\xc3\xa9");
+    check_has(text, "valeur pr\xc3\xa9"
+                    "dictive positive");
+    check_has(text, "intervalles de confiance \xc3\xa0 95\xc2\xa0%");
+    check_has(text, "tours 7-8 (aucun progr\xc3\xa8s pendant 10m\xc2\xa0: bloqu\xc3\xa9 au pas 31 "
+                    "sur 60)");
+    check_has(text, "31/01/2026 \xc3\xa0 12:00 UTC");
+    free(text);
+    text = written(dir, "index.fr.html");
+    check_has(text, "<a href=\"sites/nord.fr.html\">nord</a>");
+    check_has(text, "centre \xc3\xa9tait invit\xc3\xa9 et n\xe2\x80\x99"
+                    "a pas de r\xc3\xa9sultats");
+    free(text);
+    check_rmdir(&dir);
+    json_decref(report);
+}
+
+/* ------------------------------------------------------- words and numbers */
+
+static void what_programs_wrote_is_found_by_its_pattern(void **state)
+{
+    (void)state;
+    fl_buf out = FL_BUF_INIT;
+    check(report_words_told(&out, REPORT_FR,
+                            "too few cases: 6 positive, 16 negative; 10 of each are needed"));
+    check_str(out.data,
+              "trop peu de cas : 6 positifs, 16 n\xc3\xa9gatifs ; il en faut 10 de chaque");
+    fl_buf_reset(&out);
+    check(report_words_told(&out, REPORT_FR, "the validation cases do not define it: 0.5"));
+    check_has(out.data, ": 0,5");
+    fl_buf_reset(&out);
+    check(report_words_told(&out, REPORT_FR, "no test figures: silent for 4 s"));
+    check_str(out.data, "pas de r\xc3\xa9sultats de test : silencieux pendant 4 s");
+    fl_buf_reset(&out);
+    check(!report_words_told(&out, REPORT_FR, "a reason that nobody has written before"));
+    check_str(out.data, "a reason that nobody has written before");
+    fl_buf_reset(&out);
+    check(report_words_told(&out, REPORT_EN, "anything"));
+    check_str(out.data, "anything");
+    fl_buf_clear(&out);
+}
+
+static void what_is_not_in_the_table_is_marked_as_english(void **state)
+{
+    (void)state;
+    report_page out = REPORT_PAGE(REPORT_FR);
+    report_told(&out, "a <new> reason");
+    check_str(out.text.data, "<span lang=\"en\">a &lt;new&gt; reason</span>");
+    report_page_clear(&out);
+}
+
+static void numbers_are_written_as_their_language_does(void **state)
+{
+    (void)state;
+    char text[REPORT_NUMBER_BYTES];
+    check_str(report_number(text, REPORT_EN, 0.845, 2), "0.84");
+    check_str(report_number(text, REPORT_FR, -1.25, 2), "-1,25");
+    check_str(report_number(text, REPORT_FR, NAN, 2), "-");
+    check_str(report_signed(text, REPORT_FR, 0.061, 2), "+0,06");
+    check_str(report_signed(text, REPORT_FR, -0.001, 2), "0,00");
+    check_str(report_percent(text, REPORT_EN, 0.083, 3), "8.3 %");
+    check_str(report_percent(text, REPORT_FR, 0.083, 3), "8,3 %");
+    check_str(report_count(text, REPORT_EN, 1234567), "1 234 567");
+    check_str(report_count(text, REPORT_FR, 12345), "12\xe2\x80\xaf"
+                                                    "345");
+    check_str(report_bytes(text, REPORT_EN, 1.44e6), "1.4 MB");
+    check_str(report_bytes(text, REPORT_FR, 1.44e6), "1,4 Mo");
+    check_str(report_duration(text, REPORT_FR, 3.25), "3,2 s");
+    check_str(report_duration(text, REPORT_FR, 125), "2 min 05 s");
+    check_str(report_time(text, REPORT_FR, "2026-01-31T12:00:00Z"),
+              "31/01/2026 \xc3\xa0 12:00 UTC");
+    check_str(report_time(text, REPORT_FR, "yesterday"), "yesterday");
+    json_t *figure = json_pack("{s:f, s:f, s:f}", "value", 0.84, "ci_low", 0.8, "ci_high", 0.88);
+    check_str(report_figure_text(text, REPORT_FR, figure, 2, false), "0,84 [0,80 ; 0,88]");
+    check_str(report_figure_text(text, REPORT_EN, figure, 2, true), "+0.84 [+0.80, +0.88]");
+    json_decref(figure);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_message_has_its_french_and_every_french_its_message),
+        cmocka_unit_test(every_reason_of_a_program_has_its_french),
+        cmocka_unit_test(french_takes_the_arguments_of_its_message),
+        cmocka_unit_test(no_message_has_two_translations),
+        cmocka_unit_test(no_english_is_left_on_french_pages),
+        cmocka_unit_test(a_french_page_reads_as_french),
+        cmocka_unit_test(what_programs_wrote_is_found_by_its_pattern),
+        cmocka_unit_test(what_is_not_in_the_table_is_marked_as_english),
+        cmocka_unit_test(numbers_are_written_as_their_language_does),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
