@@ -21,7 +21,7 @@ struct nn_build {
     nn_dnnl *d;
     nn_steps *steps;
     int64_t capacity;
-    bool training;
+    bool training, dropping;
     fl_err error;
     /* by value of the graph */
     nn_slot *value, *grad;
@@ -91,7 +91,7 @@ static void find_readers(nn_build *b)
 }
 
 nn_build *nn_build_new(const nn_graph *g, nn_dnnl *d, struct nn_steps *steps, int64_t capacity,
-                       bool training)
+                       bool training, bool dropping)
 {
     nn_build *b = fl_xcalloc(1, sizeof *b);
     size_t n = nn_graph_n_values(g), n_nodes = nn_graph_n_nodes(g);
@@ -101,6 +101,7 @@ nn_build *nn_build_new(const nn_graph *g, nn_dnnl *d, struct nn_steps *steps, in
     b->steps = steps;
     b->capacity = capacity;
     b->training = training;
+    b->dropping = training || dropping;
     b->value = fl_xcalloc(n, sizeof *b->value);
     b->grad = fl_xcalloc(n, sizeof *b->grad);
     b->wants_grad = fl_xcalloc(n, sizeof *b->wants_grad);
@@ -194,6 +195,11 @@ nn_dnnl *nn_build_dnnl(nn_build *b)
 bool nn_build_is_training(const nn_build *b)
 {
     return b->training;
+}
+
+bool nn_build_is_dropping(const nn_build *b)
+{
+    return b->dropping;
 }
 
 void nn_build_fail(nn_build *b, fl_status status, const char *fmt, ...)

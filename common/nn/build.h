@@ -48,7 +48,7 @@ typedef struct {
 
 /* g and d are borrowed until destroy. */
 nn_build *nn_build_new(const nn_graph *g, nn_dnnl *d, struct nn_steps *steps, int64_t capacity,
-                       bool training);
+                       bool training, bool dropping);
 void nn_build_destroy(nn_build **b);
 /* Appends the steps of every node in order; then, from the gradients that were
  * added for outputs, those of every node in reverse order. */
@@ -63,6 +63,8 @@ fl_status nn_build_status(const nn_build *b, fl_err *err);
 
 nn_dnnl *nn_build_dnnl(nn_build *b);
 bool nn_build_is_training(const nn_build *b);
+/* Whether dropout may draw: in training, and in plans that sample. */
+bool nn_build_is_dropping(const nn_build *b);
 void nn_build_fail(nn_build *b, fl_status status, const char *fmt, ...) FL_PRINTF(3, 4);
 
 /* --- the graph, seen from its nodes */

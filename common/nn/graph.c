@@ -579,6 +579,16 @@ size_t nn_graph_n_nodes(const nn_graph *g)
     return g->n_nodes;
 }
 
+bool nn_graph_has(const nn_graph *g, const char *op)
+{
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        if (strcmp(nn_graph_node(g, i)->op, op) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const nn_node *nn_graph_node(const nn_graph *g, size_t i)
 {
     FL_REQUIRE(i < g->n_nodes);

@@ -132,6 +132,7 @@ typedef struct {
     size_t n_attrs;
 } nn_node;
 size_t nn_graph_n_nodes(const nn_graph *g);
+bool nn_graph_has(const nn_graph *g, const char *op);  // some node is of this operator
 const nn_node *nn_graph_node(const nn_graph *g, size_t i);           // borrowed
 const nn_attr *nn_node_attr(const nn_node *node, const char *name);  // or NULL
 const char *nn_graph_value_name(const nn_graph *g, nn_value v);

@@ -324,7 +324,7 @@ static void dropout_plan(nn_build *b, const nn_node *node)
 {
     nn_slot x = nn_build_value(b, node->in[0]);
 
-    if (!nn_build_is_training(b)) {
+    if (!nn_build_is_dropping(b)) {
         nn_build_set_value(b, node->out[0], x);
         return;
     }

@@ -111,7 +111,8 @@ static void add_loss(nn_plan *p, nn_build *b)
 
 static fl_status make_steps(nn_plan *p, fl_err *err)
 {
-    nn_build *b = nn_build_new(p->g, p->d, p->steps, p->cfg.capacity, p->cfg.train);
+    nn_build *b = nn_build_new(p->g, p->d, p->steps, p->cfg.capacity, p->cfg.train,
+                               p->cfg.sample);
 
     add_inputs(p, b);
     nn_build_forward(b);
@@ -129,16 +130,6 @@ static fl_status make_steps(nn_plan *p, fl_err *err)
     }
     nn_build_destroy(&b);
     return st != FL_OK ? st : nn_steps_finish(p->steps, err);
-}
-
-static bool has_batch_norm(const nn_graph *g)
-{
-    for (size_t i = 0; i < nn_graph_n_nodes(g); i++) {
-        if (strcmp(nn_graph_node(g, i)->op, "BatchNormalization") == 0) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static void copy_class_weight(nn_plan *p)
@@ -174,7 +165,7 @@ fl_status nn_plan_new(nn_plan **out, const nn_graph *g, const nn_plan_config *cf
     p->outputs = fl_xcalloc(nn_graph_n_outputs(g), sizeof *p->outputs);
     p->row = fl_xcalloc(nn_graph_n_inputs(g), sizeof *p->row);
     p->ungraded = fl_xcalloc(nn_table_n(nn_graph_table(g)), sizeof *p->ungraded);
-    p->sees_batch = cfg->train && has_batch_norm(g);
+    p->sees_batch = cfg->train && nn_graph_has(g, "BatchNormalization");
     copy_class_weight(p);
     fl_status st = make_steps(p, err);
     if (st != FL_OK) {
@@ -260,6 +251,16 @@ void nn_plan_forward(nn_plan *p, const float *params, int64_t n_valid)
 {
     forward(p, params,
             &(nn_call){.n_valid = n_valid, .capacity = p->cfg.capacity, .threads = p->cfg.threads});
+}
+
+void nn_plan_sample(nn_plan *p, const float *params, int64_t n_valid, fl_rng *rng)
+{
+    FL_REQUIRE(p->cfg.sample && !p->cfg.train);
+    forward(p, params,
+            &(nn_call){.n_valid = n_valid,
+                       .capacity = p->cfg.capacity,
+                       .threads = p->cfg.threads,
+                       .rng = rng});
 }
 
 static double step_in_tail(nn_plan *p, float *params, float *grad, int64_t n_valid, fl_rng *rng);

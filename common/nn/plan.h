@@ -31,6 +31,7 @@ typedef enum { NN_FP32, NN_BF16 } nn_precision;
 typedef struct {
     int64_t capacity;  // rows of a batch, >= 1
     bool train;        // with loss and gradients
+    bool sample;       // no training, but nn_plan_sample may be called
     nn_precision precision;
     int threads;          // >= 1
     nn_loss_config loss;  // when train
@@ -56,6 +57,12 @@ void nn_plan_set_anneal(nn_plan *p, double weight);
  * drops nothing here either, but normalises by the batch's own statistics
  * (which do not advance); to evaluate, make a plan with train = false. */
 void nn_plan_forward(nn_plan *p, const float *params, int64_t n_valid);
+/*
+ * nn_plan_forward with dropout drawn from rng, and all else as in use: batch
+ * normalisation by the running statistics, which stay.  One draw of Monte Carlo
+ * dropout (Gal and Ghahramani 2016); for plans made with sample.
+ */
+void nn_plan_sample(nn_plan *p, const float *params, int64_t n_valid, fl_rng *rng);
 /* Output i, (capacity, ...), row-major; valid until the next run. */
 const float *nn_plan_output(const nn_plan *p, size_t i);
 

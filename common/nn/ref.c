@@ -467,14 +467,14 @@ static void batch_norm_backward(const call *c)
 }
 
 /* y = x mask, mask 0 with probability ratio, else 1 / (1 - ratio) (Srivastava et
- * al. 2014, scaled while training).  kept: the mask. */
+ * al. 2014, scaled while dropping).  kept: the mask. */
 static void dropout_forward(const call *c)
 {
     double ratio = nn_node_float(c->node, "ratio", 0.5);
 
     for (int64_t i = 0; i < count_of(c->out_shape); i++) {
         float draw = 1;
-        if (c->train && c->rng != NULL) {
+        if (c->rng != NULL) {
             fl_rng_fill_uniform(c->rng, &draw, 1);
             c->kept[i] = draw < (float)ratio ? 0 : 1 / (1 - ratio);
         } else {

@@ -5,6 +5,7 @@
 
 #include "nn/optim.h"
 #include "nn/plan.h"
+#include "nn/ref.h"
 
 enum { ROWS = 8, SIZE = 12, N_CLASSES = 3 };
 
@@ -218,6 +219,61 @@ static void statistics_advance_in_training_only(void **state)
     nn_graph_destroy(&g);
 }
 
+/*
+ * Monte Carlo dropout: the reference drops the same numbers, for dropout lies
+ * behind a dense layer here, whose rows are plain; it normalises by the running
+ * statistics, as in use.
+ */
+static void sampling_drops_and_normalises_as_in_use(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    nn_graph *g = new_graph(true, 0.4);
+    const nn_param *var = nn_table_find(nn_graph_table(g), "bn.running_var");
+    nn_params params;
+    check_ok(nn_params_init(&params, nn_graph_table(g), &err), err);
+    nn_graph_init(g, params.data, 3);
+    for (int64_t c = 0; c < var->count; c++) {
+        params.data[var->offset + c] = 0.2f + 0.1f * (float)c;
+    }
+    nn_plan_config cfg = {.capacity = ROWS, .sample = true, .threads = 1};
+    nn_plan *plan;
+    check_ok(nn_plan_new(&plan, g, &cfg, &err), err);
+    nn_ref *r = nn_ref_new(g, ROWS, false);
+    nn_ref_set_params(r, params.data);
+    fill_batch(plan, ROWS, 5, false);
+    for (int64_t i = 0; i < ROWS * SIZE * SIZE; i++) {
+        nn_ref_value(r, nn_graph_input_at(g, 0))[i] = nn_plan_input(plan, 0)[i];
+    }
+    float before[ROWS * N_CLASSES] = {0};
+    for (uint64_t pass = 0; pass < 3; pass++) {
+        fl_rng ours, theirs;
+        fl_rng_init(&ours, 8, "members", "", pass);
+        fl_rng_init(&theirs, 8, "members", "", pass);
+        nn_plan_sample(plan, params.data, ROWS, &ours);
+        nn_ref_forward(r, &theirs);
+        const double *wanted = nn_ref_value(r, nn_graph_output_at(g, 0));
+        for (int i = 0; i < ROWS * N_CLASSES; i++) {
+            check_near(nn_plan_output(plan, 0)[i], wanted[i], 1e-4);
+        }
+        check(memcmp(before, nn_plan_output(plan, 0), sizeof before) != 0);  // another draw
+        memcpy(before, nn_plan_output(plan, 0), sizeof before);
+    }
+    // And without drawing it is the plan that it would be.
+    nn_plan *plain = new_plan(g, ROWS, false, 1);
+    fill_batch(plain, ROWS, 5, false);
+    nn_plan_forward(plain, params.data, ROWS);
+    nn_plan_forward(plan, params.data, ROWS);
+    for (int i = 0; i < ROWS * N_CLASSES; i++) {
+        check_near(nn_plan_output(plan, 0)[i], nn_plan_output(plain, 0)[i], 1e-5);
+    }
+    nn_plan_destroy(&plain);
+    nn_plan_destroy(&plan);
+    nn_ref_destroy(&r);
+    nn_params_clear(&params);
+    nn_graph_destroy(&g);
+}
+
 /* Bytes of an inference plan of n convolutions, one behind the other. */
 static size_t bytes_of_chain(int n)
 {
@@ -361,6 +417,7 @@ int main(void)
         cmocka_unit_test(rows_do_not_see_each_other_in_inference),
         cmocka_unit_test(params_are_read_from_wherever_the_caller_has_them),
         cmocka_unit_test(statistics_advance_in_training_only),
+        cmocka_unit_test(sampling_drops_and_normalises_as_in_use),
         cmocka_unit_test(activations_share_one_arena),
         cmocka_unit_test(a_plan_trains_a_score_of_each_pixel),
         cmocka_unit_test(what_cannot_be_planned_is_said_in_words),
