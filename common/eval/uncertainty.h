@@ -2,8 +2,8 @@
  * uncertainty.h - how sure a model is, and whether that means anything
  *
  * Pure functions over scores: temperature scaling, conformal prediction sets,
- * entropy and mutual information of several predictions of a case, and how well
- * an uncertainty tells the cases that are called wrongly.
+ * entropy and mutual information of several predictions of a case.  How well an
+ * uncertainty tells the cases that go wrong is in selective.h.
  * Scores are (n, K) probabilities, rows summing to 1; labels are codes, -1 =
  * unlabelled (left out).
  */
@@ -78,27 +78,5 @@ void eval_conformal_judge(eval_conformal *out, const double *score, const int *l
  */
 void eval_members(double *mean, double *entropy, double *information, const double *member,
                   size_t M, size_t n, size_t K);
-
-// ------------------------------------------------------------ selective calls
-
-/* Does uncertainty tell the wrong cases?  AUROC of uncertainty (n) for wrong
- * (n), with interval; undefined when all are right, or all wrong. */
-void eval_error_detection(eval_figure *out, const double *uncertainty, const bool *wrong,
-                          const int64_t *patient, size_t n);
-
-/*
- * Cases are kept from the least uncertain on; risk[i] is the expected share of
- * wrong ones among the first i + 1, cases of equal uncertainty in random order.
- * risk (n).  Returns the area under it, mean risk over all coverages (AURC,
- * Geifman et al. 2019); NaN for n = 0.
- */
-double eval_risk_coverage(double *risk, const double *uncertainty, const bool *wrong, size_t n);
-
-/*
- * The least share of cases to refer, the most uncertain ones, so that those
- * kept are wrong in a share of target at most; a group of equal uncertainty
- * goes as a whole.  1 when no kept set is that good.
- */
-double eval_refer_share(const double *uncertainty, const bool *wrong, size_t n, double target);
 
 #endif

@@ -1,34 +1,18 @@
 /*
- * test_uncertainty.c - temperature, conformal sets and selective calls against
+ * test_uncertainty.c - temperature, conformal sets and several members against
  * scipy and plain numpy (tests/vectors/eval_gaps.py)
  */
 #include "eval/uncertainty.h"
 
-#include "base/rng.h"
 #include "check.h"
 #include "eval/vectors.h"
-
-static void refer_the_least_sure_and_the_rest_gets_better(void **state)
-{
-    (void)state;
-    const double uncertainty[] = {0.1, 0.2, 0.3, 0.9};
-    const bool wrong[] = {false, false, true, true};
-    double risk[4];
-    double aurc = eval_risk_coverage(risk, uncertainty, wrong, 4);
-    check_near(risk[1], 0, 0);
-    check_near(risk[3], 0.5, 0);
-    check_near(aurc, (0 + 0 + 1.0 / 3 + 0.5) / 4, 1e-15);
-    check_near(eval_refer_share(uncertainty, wrong, 4, 0.34), 0.25, 0);
-    check_near(eval_refer_share(uncertainty, wrong, 4, 0), 0.5, 0);
-}
 
 typedef struct {
     json_t *all;
     const json_t *v;
     size_t n, K, M;
-    double *score, *uncertainty;
+    double *score;
     int *label;
-    bool *wrong;
 } loaded;
 
 static loaded load(void)
@@ -40,22 +24,13 @@ static loaded load(void)
     l.M = (size_t)fl_json_get_int(l.v, "M", 0);
     l.score = vectors_numbers(l.v, "score", &n);
     l.label = vectors_labels(l.v, "label", &l.n);
-    l.uncertainty = vectors_numbers(l.v, "uncertainty", &n);
-    int *wrong = vectors_labels(l.v, "wrong", &n);
-    l.wrong = fl_xcalloc(n, sizeof *l.wrong);
-    for (size_t i = 0; i < n; i++) {
-        l.wrong[i] = wrong[i] != 0;
-    }
-    free(wrong);
     return l;
 }
 
 static void unload(loaded *l)
 {
     free(l->score);
-    free(l->uncertainty);
     free(l->label);
-    free(l->wrong);
     json_decref(l->all);
 }
 
@@ -177,66 +152,14 @@ static void members_disagree_as_the_independent_ones_do(void **state)
     unload(&l);
 }
 
-static void selective_calls_equal_the_independent_ones(void **state)
-{
-    (void)state;
-    loaded l = load();
-    double *risk = fl_xcalloc(l.n, sizeof *risk);
-    check_near(eval_risk_coverage(risk, l.uncertainty, l.wrong, l.n),
-               fl_json_get_number(l.v, "aurc"), 1e-9);
-    check_numbers(risk, l.v, "risk");
-    eval_figure f;
-    eval_error_detection(&f, l.uncertainty, l.wrong, NULL, l.n);
-    check_near(f.value, fl_json_get_number(l.v, "error_auroc"), 1e-12);
-    check(f.ci_low < f.value && f.value < f.ci_high);
-    const char *key;
-    json_t *wanted;
-    json_object_foreach(json_object_get(l.v, "refer"), key, wanted) {
-        check_near(eval_refer_share(l.uncertainty, l.wrong, l.n, strtod(key, NULL)),
-                   json_number_value(wanted), 1e-12);
-    }
-    memset(l.wrong, 0, l.n * sizeof *l.wrong);
-    eval_error_detection(&f, l.uncertainty, l.wrong, NULL, l.n);
-    check_str(f.why, "no case is called wrongly");
-    free(risk);
-    unload(&l);
-}
-
-/* The order of the cases says nothing; more uncertainty for all changes none. */
-static void selective_calls_see_ranks_only(void **state)
-{
-    (void)state;
-    enum { N = 40 };
-    const uint64_t seed = 5;
-    print_message("seed %llu\n", (unsigned long long)seed);
-    fl_rng rng;
-    fl_rng_init(&rng, seed, "ranks", "", 0);
-    double u[N], turned[N], risk[N], other[N];
-    bool wrong[N], turned_wrong[N];
-    for (int i = 0; i < N; i++) {
-        u[i] = floor(8 * fl_rng_uniform(&rng));  // ties
-        wrong[i] = fl_rng_uniform(&rng) < 0.3;
-    }
-    for (int i = 0; i < N; i++) {
-        turned[N - 1 - i] = exp(u[i]) + 3;
-        turned_wrong[N - 1 - i] = wrong[i];
-    }
-    check_near(eval_risk_coverage(risk, u, wrong, N),
-               eval_risk_coverage(other, turned, turned_wrong, N), 1e-12);
-    check_near(risk[7], other[7], 1e-12);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refer_the_least_sure_and_the_rest_gets_better),
         cmocka_unit_test(the_temperature_is_where_the_log_loss_is_least),
         cmocka_unit_test(a_temperature_that_has_no_end_says_so),
         cmocka_unit_test(conformal_sets_equal_the_independent_ones),
         cmocka_unit_test(too_few_calibration_cases_put_everything_in_the_set),
         cmocka_unit_test(members_disagree_as_the_independent_ones_do),
-        cmocka_unit_test(selective_calls_equal_the_independent_ones),
-        cmocka_unit_test(selective_calls_see_ranks_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""eval_selective.py - golden values for uncertainty of masks, and what it is good for
+
+Writes eval_selective.json beside itself.  Made with scipy 1.17.1, numpy 2.4.6,
+scikit-learn 1.9.1:
+    python3 -m venv /tmp/v && /tmp/v/bin/pip install scikit-learn scipy
+    /tmp/v/bin/python tests/vectors/eval_selective.py
+
+Correlations are scipy's, entropies scipy.stats.entropy, lesions scipy.ndimage's
+labels; what is kept when cases are referred is written as an integral.
+"""
+import json
+import os
+
+import numpy as np
+from scipy import ndimage, special, stats
+from sklearn import metrics as sk
+
+import eval_vectors as ev
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def kept_error(u, error, share):
+    """Every case stands for 1/n of the axis; cases of equal uncertainty mix."""
+    mixed = np.array([error[u == v].mean() for v in u])[np.argsort(u, kind="stable")]
+    left, room = np.arange(len(u)), (1 - share) * len(u)
+    width = np.clip(room - left, 0, 1)
+    return (width * mixed).sum() / room
+
+
+def risk_coverage(u, error):
+    mixed = np.array([error[u == v].mean() for v in u])[np.argsort(u, kind="stable")]
+    return (np.cumsum(mixed) / np.arange(1, len(u) + 1)).mean()
+
+
+def cases():
+    rng = np.random.default_rng(41)
+    n = 60
+    error = np.round(rng.beta(1, 4, n), 4)
+    error[:6] = 0.0
+    u = np.round(0.6 * error + 0.15 * rng.normal(size=n), 1)
+    patient = rng.integers(0, 25, n)
+    return {"uncertainty": u, "error": error, "patient": patient, "aurc": risk_coverage(u, error),
+            "pearson": stats.pearsonr(u, error)[0], "spearman": stats.spearmanr(u, error)[0],
+            "kept": {str(s): kept_error(u, error, s) for s in (0.0, 0.05, 0.2, 0.33, 0.9)}}
+
+
+def masks():
+    rng = np.random.default_rng(42)
+    shape, K, M = (9, 11), 3, 4
+    base = ndimage.gaussian_filter(rng.normal(size=(K,) + shape), (0, 1.5, 1.5)) * 6
+    base[0] += 2.5
+    member = special.softmax(base + rng.normal(size=(M, K) + shape), axis=1)
+    mean = member.mean(0)
+    entropy = stats.entropy(mean, axis=0)
+    information = entropy - stats.entropy(member, axis=1).mean(0)
+    foreground = 1 - member[:, 0]
+    code = mean.argmax(0)
+    truth = ndimage.shift(code, (1, 2), order=0)
+    truth[:5, :4] = 0
+    truth[8] = 255
+    called = code != 0
+    p = 1 - mean[0]
+    part, n_parts = ndimage.label(called & (truth != 255), np.ones((3, 3)))
+    of = range(1, n_parts + 1)
+    true = (truth > 0) & (truth != 255)
+    return {"rows": shape[0], "cols": shape[1], "K": K, "M": M, "member": member.ravel(),
+            "entropy": entropy.ravel(), "information": information.ravel(),
+            "variance": foreground.var(0).ravel(), "code": code.ravel(), "truth": truth.ravel(),
+            "mean_entropy": entropy.mean(), "mean_information": information.mean(),
+            "mean_variance": foreground.var(0).mean(),
+            "expected_error": 1 - 2 * p[called].sum() / (p.sum() + called.sum()),
+            "lesion_n": [int((part == k).sum()) for k in of],
+            "lesion_entropy": [entropy[part == k].mean() for k in of],
+            "lesion_is_false": [int(not (true & (part == k)).any()) for k in of]}
+
+
+def outside():
+    """Mahalanobis distance with a shared covariance, and how well a score tells two sets."""
+    rng = np.random.default_rng(43)
+    D, K, n = 5, 3, 80
+    label = rng.integers(0, K, n)
+    mix = rng.normal(size=(D, D))
+    x = np.round(rng.normal(size=(n, D)) @ mix + 2 * rng.normal(size=(K, D))[label], 5)
+    inside = np.round(rng.normal(size=(30, D)) @ mix + 2 * rng.normal(size=D), 5)
+    mean = np.stack([x[label == k].mean(0) for k in range(K)])
+    centred = x - mean[label]
+    cov = centred.T @ centred / n
+    shrunk = cov + 1e-6 * np.trace(cov) / D * np.eye(D)
+    inverse = np.linalg.inv(shrunk)
+    d = inside[:, None] - mean
+    distance = np.einsum("nkd,de,nke->nk", d, inverse, d).min(1)
+    a, b = np.round(rng.normal(size=70), 2), np.round(rng.normal(1, 1.2, 50), 2)
+    fpr, tpr, _ = sk.roc_curve(np.r_[np.zeros(70), np.ones(50)], np.r_[a, b],
+                               drop_intermediate=False)
+    return {"D": D, "K": K, "x": x.ravel(), "label": label, "new": inside.ravel(),
+            "distance": distance, "inside": a, "outside": b,
+            "auroc": sk.roc_auc_score(np.r_[np.zeros(70), np.ones(50)], np.r_[a, b]),
+            "fpr95": fpr[tpr >= 0.95].min()}
+
+
+if __name__ == "__main__":
+    text = json.dumps(ev.plain({"cases": cases(), "masks": masks(), "outside": outside()}),
+                      separators=(",", ":"))
+    with open(os.path.join(HERE, "eval_selective.json"), "w") as f:
+        f.write(text + "\n")
