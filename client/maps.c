@@ -39,7 +39,6 @@ static bool invert(double out[static 12], const double view[static 12])
 typedef struct {
     int64_t size[3];  // frames, rows, cols
     const uint8_t *code;
-    const float *prob;
 } predicted;
 
 static double clamp(double v, int64_t n)
@@ -66,7 +65,7 @@ static uint8_t nearest(const predicted *p, const double at[static 3])
     return p->code[(k[0] * p->size[1] + k[1]) * p->size[2] + k[2]];
 }
 
-static double between(const predicted *p, const double at[static 3])
+static double between(const predicted *p, const float *map, const double at[static 3])
 {
     int64_t low[3];
     double part[3], sum = 0;
@@ -83,14 +82,15 @@ static double between(const predicted *p, const double at[static 3])
             weight *= up ? part[i] : 1 - part[i];
             k[i] = low[i] + (up && low[i] + 1 < p->size[i]);
         }
-        sum += weight * (double)p->prob[(k[0] * p->size[1] + k[1]) * p->size[2] + k[2]];
+        sum += weight * (double)map[(k[0] * p->size[1] + k[1]) * p->size[2] + k[2]];
     }
     return sum;
 }
 
-/* mask and prob: on the file's grid.  What the input does not show is background. */
-static fl_status to_file(float *mask, float *prob, const predicted *p, const data_place *place,
-                         bool two_classes, fl_err *err)
+/* Fills out, on the file's grid: of a map of the input's grid, or, where that is NULL, the nearest
+ * class.  What the input does not show is 0. */
+static fl_status to_file(float *out, const predicted *p, const float *map, const data_place *place,
+                         fl_err *err)
 {
     double back[12];
     if (!invert(back, place->view)) {
@@ -105,11 +105,9 @@ static fl_status to_file(float *mask, float *prob, const predicted *p, const dat
                     const double *m = back + 4 * i;
                     at[i] = m[0] * (double)d + m[1] * (double)r + m[2] * (double)c + m[3];
                 }
-                bool inside = is_inside(p, at);
-                prob[n] = inside ? (float)between(p, at) : 0;
-                mask[n] = !inside       ? 0
-                          : two_classes ? prob[n] >= 0.5f
-                                        : (float)nearest(p, at);
+                out[n] = !is_inside(p, at) ? 0
+                         : map != NULL     ? (float)between(p, map, at)
+                                           : (float)nearest(p, at);
             }
         }
     }
@@ -163,8 +161,31 @@ static fl_status write_one(const maps *m, const char *name, const char *what, fl
     return st;
 }
 
-fl_status maps_take(void *ctx, const data_set *set, size_t i, const uint8_t *code,
-                    const float *prob, fl_err *err)
+/* One file of a case: how its numbers are written. */
+typedef struct {
+    const char *name;
+    const float *map;  // NULL: the classes
+    double png, nifti;
+    bool halved;  // 1 from 0.5 on, 0 below
+} layer;
+
+static fl_status write_layer(const maps *m, const char *name, const predicted *p, const layer *l,
+                             const data_place *place, fl_err *err)
+{
+    size_t n = (size_t)(place->frames * place->rows * place->cols);
+    float *values = fl_calloc(n, sizeof *values, "a map", err);
+    fl_status st = values == NULL ? FL_ELIMIT : to_file(values, p, l->map, place, err);
+    for (size_t i = 0; st == FL_OK && l->halved && i < n; i++) {
+        values[i] = values[i] >= 0.5f;
+    }
+    if (st == FL_OK) {
+        st = write_one(m, name, l->name, values, l->png, l->nifti, place, err);
+    }
+    free(values);
+    return st;
+}
+
+fl_status maps_take(void *ctx, const data_set *set, size_t i, const task_map *map, fl_err *err)
 {
     maps *m = ctx;
     const data_spec *spec = data_set_spec(set);
@@ -176,21 +197,20 @@ fl_status maps_take(void *ctx, const data_set *set, size_t i, const uint8_t *cod
     }
     const predicted p = {.size = {input->rank == 4 ? input->dim[1] : 1,
                                   input->dim[input->rank - 2], input->dim[input->rank - 1]},
-                         .code = code,
-                         .prob = prob};
-    size_t n = (size_t)(place->frames * place->rows * place->cols);
-    float *mask = fl_calloc(n, sizeof *mask, "a mask", err);
-    float *soft = fl_calloc(n, sizeof *soft, "a map", err);
+                         .code = map->code};
+    const layer layers[] = {
+        {"mask", two ? map->prob : NULL, two ? 1 : 1.0 / 255, 1, two},
+        {"prob", map->prob, 1, 1000, false},
+        {"entropy", map->entropy, 1 / log((double)spec->n_classes), 1000, false},
+        {"variance", map->variance, 4, 100000, false},
+    };
     char *name = name_of(data_set_case(set, i).case_id, i);
-    fl_status st = mask == NULL || soft == NULL ? FL_ELIMIT
-                                                : to_file(mask, soft, &p, place, two, err);
-    if (st == FL_OK &&
-        (st = write_one(m, name, "mask", mask, two ? 1 : 1.0 / 255, 1, place, err)) == FL_OK) {
-        st = write_one(m, name, "prob", soft, 1, 1000, place, err);
+    fl_status st = FL_OK;
+    for (size_t k = 0; k < sizeof layers / sizeof *layers && st == FL_OK; k++) {
+        bool is_there = k < 2 || layers[k].map != NULL;
+        st = is_there ? write_layer(m, name, &p, &layers[k], place, err) : FL_OK;
     }
     m->n += st == FL_OK;
     free(name);
-    free(soft);
-    free(mask);
     return st;
 }

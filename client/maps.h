@@ -17,12 +17,13 @@ typedef struct {
 } maps;
 
 /*
- * task_maps.take: writes CASE.mask and CASE.prob (of not being background).
+ * task_maps.take: writes CASE.mask, CASE.prob (of not being background) and, of
+ * several predictions, CASE.entropy and CASE.variance (of that probability).
  * PNG: a mask's foreground is 255, or with more classes its values are the codes;
- * a probability 0 to 255.  Volumes, and images with an affine: .nii with the
- * input's affine, codes and probabilities in thousandths.
+ * a probability 0 to 255, the others 0 to 255 of what can be (log K nats, and 1/4).
+ * Volumes, and images with an affine: .nii with the input's affine, codes,
+ * probabilities and nats in thousandths, variances in hundred thousandths.
  */
-fl_status maps_take(void *ctx, const data_set *set, size_t i, const uint8_t *code,
-                    const float *prob, fl_err *err);
+fl_status maps_take(void *ctx, const data_set *set, size_t i, const task_map *map, fl_err *err);
 
 #endif

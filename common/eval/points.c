@@ -101,7 +101,7 @@ void eval_points_codes(const eval_points *p, uint8_t *code)
 void eval_points_sum_up(eval_points_case *out, const eval_points *p, const uint8_t *code,
                         const double *entropy, const double *information, const double *variance)
 {
-    double n = (double)p->n, called = 0, expected = 0, both = 0, greatest = 0;
+    double n = (double)p->n, called = 0, expected = 0, both = 0;
     *out = (eval_points_case){0};
     for (size_t i = 0; i < p->n; i++) {
         double foreground = fmin(1, fmax(0, 1 - p->mean[i]));
@@ -109,13 +109,12 @@ void eval_points_sum_up(eval_points_case *out, const eval_points *p, const uint8
         out->information += information[i] / n;
         out->variance += variance[i] / n;
         expected += foreground;
-        greatest = fmax(greatest, foreground);
         if (code[i] != 0) {
             called++;
             both += foreground;
         }
     }
-    out->expected_error = called > 0 ? 1 - 2 * both / (expected + called) : greatest;
+    out->expected_error = called > 0 ? 1 - 2 * both / (expected + called) : 1;
 }
 
 void eval_lesions_add(eval_lesion **list, size_t *n, size_t of, const uint8_t *code,

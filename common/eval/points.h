@@ -44,8 +44,8 @@ typedef struct {
     /*
      * 1 - 2 sum_i p_i m_i / (sum_i p_i + sum_i m_i), p the mean probability of not
      * being background and m the mask that is called: the Dice error that is to be
-     * expected if p is right (its first-order value).  Where nothing is called: the
-     * greatest p, for the error is 1 if there is something.
+     * expected if p is right (its first-order value).  1 where nothing is called, for
+     * the error is then 1, or there is nothing and it is not defined.
      */
     double expected_error;
 } eval_points_case;

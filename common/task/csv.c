@@ -73,7 +73,8 @@ static void put_seg_row(fl_buf *b, const task_scores *s, size_t i)
     }
 }
 
-static void put_header(fl_buf *b, const task_scores *s, const data_spec *spec)
+static void put_header(fl_buf *b, const task_scores *s, const data_spec *spec,
+                       const task_column *more, size_t n_more)
 {
     fl_buf_puts(b, "case,patient");
     if (s->seg != NULL) {
@@ -88,6 +89,9 @@ static void put_header(fl_buf *b, const task_scores *s, const data_spec *spec)
     for (size_t k = 0; k < s->K && s->seg == NULL; k++) {
         fl_buf_printf(b, ",score_%zu", k);
     }
+    for (size_t m = 0; m < n_more; m++) {
+        fl_buf_printf(b, ",%s", more[m].name);
+    }
     for (size_t a = 0; a < spec->n_attributes; a++) {
         fl_buf_puts(b, ",");
         put_cell(b, spec->attributes[a].name);
@@ -96,7 +100,8 @@ static void put_header(fl_buf *b, const task_scores *s, const data_spec *spec)
 }
 
 static void put_row(fl_buf *b, const task_scores *s, size_t i,
-                    const data_set *set, const data_spec *spec)
+                    const data_set *set, const data_spec *spec, const task_column *more,
+                    size_t n_more)
 {
     data_case c = data_set_case(set, s->index[i]);
     put_cell(b, c.case_id);
@@ -118,6 +123,10 @@ static void put_row(fl_buf *b, const task_scores *s, size_t i,
         fl_buf_puts(b, ",");
         put_number(b, s->score[i * s->K + k]);
     }
+    for (size_t m = 0; m < n_more; m++) {
+        fl_buf_puts(b, ",");
+        put_number(b, more[m].value[i]);
+    }
     for (size_t a = 0; a < spec->n_attributes; a++) {
         fl_buf_puts(b, ",");
         put_cell(b, c.attributes[a]);
@@ -129,10 +138,17 @@ fl_status task_predictions_write(const task_scores *s, const data_set *set,
                                  const data_spec *spec, const char *path,
                                  fl_err *err)
 {
+    return task_predictions_write_more(s, set, spec, NULL, 0, path, err);
+}
+
+fl_status task_predictions_write_more(const task_scores *s, const data_set *set,
+                                      const data_spec *spec, const task_column *more,
+                                      size_t n_more, const char *path, fl_err *err)
+{
     fl_buf text = FL_BUF_INIT;
-    put_header(&text, s, spec);
+    put_header(&text, s, spec, more, n_more);
     for (size_t i = 0; i < s->n; i++) {
-        put_row(&text, s, i, set, spec);
+        put_row(&text, s, i, set, spec, more, n_more);
     }
     fl_status st = fl_file_write(path, text.data, text.n, 0600, err);
     fl_buf_clear(&text);

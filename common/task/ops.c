@@ -55,3 +55,13 @@ float task_positive_weight(double n_positive, double n)
     bool both = n_positive > 0 && n_positive < n;
     return both ? (float)((n - n_positive) / n_positive) : 1;
 }
+
+double task_evidence(const float *logits, int64_t L, size_t stride)
+{
+    double sum = 0;
+    for (int64_t k = 0; k < L; k++) {
+        double x = logits[(size_t)k * stride];
+        sum += 1 + (x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)));
+    }
+    return sum;
+}

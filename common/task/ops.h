@@ -59,9 +59,25 @@ float task_positive_weight(double n_positive, double n);
  */
 void task_segment_codes(uint8_t *code, float *prob, const float *logits, int64_t L,
                         size_t n_pixels, bool evidential);
+/*
+ * The probability of every class: prob (n_classes, n_pixels) from logits (L, n_pixels);
+ * pixel i of the logits is pixel from[i] of prob, or i where from is NULL.
+ */
+void task_segment_probs(double *prob, const float *logits, int64_t L, size_t n_pixels,
+                        bool evidential, const uint32_t *from);
+/* Distances are in mm only where every axis has a spacing. */
+eval_grid task_segment_grid(const data_spec *spec, const double spacing_mm[static 3]);
 /* Measures a case's prediction against its mask: cases (K). */
 void task_segment_measure(eval_seg_case *cases, const uint8_t *code, const data_spec *spec,
                           const data_case *c);
+
+/* S, the sum of a Dirichlet's parameters 1 + softplus(x) (Sensoy et al. 2018), of L
+ * logits that lie stride apart. */
+double task_evidence(const float *logits, int64_t L, size_t stride);
+
+// Of predict.c, for members.c.
+fl_status task_scores_init(task_scores *s, const task_model *m, size_t n, fl_err *err);
+size_t task_batch_rows(const task_model *m, size_t n);  // cases at a time
 
 // Of a trainer, for fit.c.
 const data_spec *task_trainer_spec(const task_trainer *t);

@@ -28,8 +28,7 @@ void task_scores_clear(task_scores *s)
     *s = (task_scores){.loss = NAN};
 }
 
-static fl_status scores_init(task_scores *s, const task_model *m, size_t n,
-                             fl_err *err)
+fl_status task_scores_init(task_scores *s, const task_model *m, size_t n, fl_err *err)
 {
     size_t K = task_model_n_scores(m);
     data_task task = task_model_spec(m)->task;
@@ -102,9 +101,9 @@ static fl_status score_case(scoring *w, size_t row, const data_case *c, const fl
         s->label[row] = 0;
         task_segment_measure(s->seg + row * s->K, w->code, spec, c);
     }
+    const task_map map = {.code = w->code, .prob = w->prob};
     return w->maps == NULL ? FL_OK
-                           : w->maps->take(w->maps->ctx, w->set, s->index[row], w->code, w->prob,
-                                           err);
+                           : w->maps->take(w->maps->ctx, w->set, s->index[row], &map, err);
 }
 
 /* Cases from .. from + n - 1 of the split, n <= batch. */
@@ -143,8 +142,7 @@ static fl_status score_batch(scoring *w, size_t from, size_t n, fl_err *err)
     return FL_OK;
 }
 
-/* Rows that are scored at a time. */
-static size_t batch_rows(const task_model *m, size_t n)
+size_t task_batch_rows(const task_model *m, size_t n)
 {
     size_t most = PREDICT_BATCH;
     if (task_model_ops(m)->of_pixels) {
@@ -197,11 +195,11 @@ fl_status task_predict_maps(task_scores *out, const task_model *m, const float *
         out->K = task_model_n_scores(m);
         return FL_OK;
     }
-    if ((st = scores_init(out, m, n, err)) != FL_OK) {
+    if ((st = task_scores_init(out, m, n, err)) != FL_OK) {
         return st;
     }
     memcpy(out->index, data_set_split(set, split), n * sizeof *out->index);
-    w.batch = batch_rows(m, n);
+    w.batch = task_batch_rows(m, n);
     nn_plan_config cfg = {
         .capacity = (int64_t)w.batch,
         .precision = NN_FP32,

@@ -123,8 +123,41 @@ void task_segment_codes(uint8_t *code, float *prob, const float *logits, int64_t
     }
 }
 
-/* Distances are in mm only where every axis has a spacing. */
-static eval_grid grid_of(const data_spec *spec, const double spacing_mm[static 3])
+static void two_probs(double *prob, const float *logits, size_t n, const uint32_t *from)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t at = from != NULL ? from[i] : i;
+        prob[n + at] = 1 / (1 + exp(-(double)logits[i]));
+        prob[at] = 1 / (1 + exp((double)logits[i]));
+    }
+}
+
+void task_segment_probs(double *prob, const float *logits, int64_t L, size_t n_pixels,
+                        bool evidential, const uint32_t *from)
+{
+    if (L == 1) {
+        two_probs(prob, logits, n_pixels, from);
+        return;
+    }
+    for (size_t i = 0; i < n_pixels; i++) {
+        size_t at = from != NULL ? from[i] : i;
+        double top = logits[i], sum = 0;
+        for (int64_t k = 1; k < L; k++) {
+            top = fmax(top, logits[(size_t)k * n_pixels + i]);
+        }
+        for (int64_t k = 0; k < L; k++) {
+            double x = logits[(size_t)k * n_pixels + i];
+            double part = evidential ? 1 + softplus(x) : exp(x - top);
+            prob[(size_t)k * n_pixels + at] = part;
+            sum += part;
+        }
+        for (int64_t k = 0; k < L; k++) {
+            prob[(size_t)k * n_pixels + at] /= sum;
+        }
+    }
+}
+
+eval_grid task_segment_grid(const data_spec *spec, const double spacing_mm[static 3])
 {
     const nn_shape *input = &spec->input;
     eval_grid g = {.size = {input->rank == 4 ? input->dim[1] : 1, input->dim[input->rank - 2],
@@ -139,7 +172,7 @@ static eval_grid grid_of(const data_spec *spec, const double spacing_mm[static 3
 void task_segment_measure(eval_seg_case *cases, const uint8_t *code, const data_spec *spec,
                           const data_case *c)
 {
-    eval_grid g = grid_of(spec, c->spacing_mm);
+    eval_grid g = task_segment_grid(spec, c->spacing_mm);
     double tolerance = eval_seg_tolerance(&g);
     for (size_t k = 1; k < spec->n_classes; k++) {
         eval_seg_measure(&cases[k - 1], code, c->mask, (uint8_t)k, &g, tolerance);

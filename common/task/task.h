@@ -176,14 +176,17 @@ typedef struct {
     double prevalence; // of the positive class, as the data set declares; else 0 or NaN
 } task_scores;
 
-/*
- * Segment: takes a case's predicted mask: code and prob (n_pixels) of the
- * input's grid, the class and the probability of not being background.
- */
+/* Segment: what is predicted of a case's pixels, (n_pixels) each, on the input's grid. */
+typedef struct {
+    const uint8_t *code;             // class
+    const float *prob;               // of not being background
+    const float *entropy, *variance; // of several predictions (members.h); else NULL
+} task_map;
+
+/* Takes a case's predicted mask; borrowed until it returns. */
 typedef struct {
     void *ctx;
-    fl_status (*take)(void *ctx, const data_set *set, size_t i, const uint8_t *code,
-                      const float *prob, fl_err *err);
+    fl_status (*take)(void *ctx, const data_set *set, size_t i, const task_map *map, fl_err *err);
 } task_maps;
 
 /* Scores of a split; release with task_scores_clear. */
@@ -235,6 +238,15 @@ fl_status task_threshold(double *out, const char **why, const task_model *m,
 fl_status task_predictions_write(const task_scores *s, const data_set *set,
                                  const data_spec *spec, const char *path,
                                  fl_err *err);
+
+/* The same with more columns, before the attributes. */
+typedef struct {
+    const char *name;
+    const double *value;  // (n)
+} task_column;
+fl_status task_predictions_write_more(const task_scores *s, const data_set *set,
+                                      const data_spec *spec, const task_column *more,
+                                      size_t n_more, const char *path, fl_err *err);
 
 /* Figures of a round's curve; NaN when undefined, or not of the task. */
 typedef struct {

@@ -63,7 +63,7 @@ static void a_mask_comes_back_on_the_images_own_grid(void **state)
         prob[i] = i % 4 < 2 ? (i < 4 ? 1.0f : 0.75f) : 0.0f;
     }
     maps m = {.dir = dir};
-    check_ok(maps_take(&m, set, 0, code, prob, &err), err);
+    check_ok(maps_take(&m, set, 0, &(task_map){.code = code, .prob = prob}, &err), err);
     check_int(m.n, 1);
     data_image mask = read_back(dir, "c-1.mask.png");
     data_image soft = read_back(dir, "c-1.prob.png");
@@ -88,6 +88,34 @@ static void a_mask_comes_back_on_the_images_own_grid(void **state)
     check_rmdir(&dir);
 }
 
+/* Half of what can be is half of white. */
+static void entropy_and_variance_lie_beside_it(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    data_set *set = open_flat(dir, "{background: 0, lesion: 1}", "c-1");
+    uint8_t code[16] = {0};
+    float prob[16] = {0}, entropy[16], variance[16];
+    for (int i = 0; i < 16; i++) {
+        entropy[i] = 0.5f * 0.6931472f;
+        variance[i] = 0.125f;
+    }
+    maps m = {.dir = dir};
+    const task_map map = {code, prob, entropy, variance};
+    check_ok(maps_take(&m, set, 0, &map, &err), err);
+    data_image a = read_back(dir, "c-1.entropy.png"), b = read_back(dir, "c-1.variance.png");
+    check_int(a.rows * a.cols, 8 * 16);
+    for (int p = 0; p < 8 * 16; p++) {
+        check_near(a.data[p] / 255, 0.5, 0.003);
+        check_near(b.data[p] / 255, 0.5, 0.003);
+    }
+    data_image_clear(&a);
+    data_image_clear(&b);
+    data_set_destroy(&set);
+    check_rmdir(&dir);
+}
+
 static void more_classes_are_written_as_their_codes(void **state)
 {
     (void)state;
@@ -101,7 +129,7 @@ static void more_classes_are_written_as_their_codes(void **state)
         prob[i] = code[i] > 0;
     }
     maps m = {.dir = dir};
-    check_ok(maps_take(&m, set, 0, code, prob, &err), err);
+    check_ok(maps_take(&m, set, 0, &(task_map){.code = code, .prob = prob}, &err), err);
     data_image mask = read_back(dir, "_._odd_name-0.mask.png");  // no way out of the folder
     for (int r = 0; r < 8; r++) {
         check_int((int)mask.data[r * 16], r / 2 % 3);
@@ -137,7 +165,7 @@ static void a_volume_keeps_its_place_in_the_patient(void **state)
         prob[i] = code[i] ? 0.9f : 0.125f;
     }
     maps m = {.dir = dir};
-    check_ok(maps_take(&m, set, 0, code, prob, &err), err);
+    check_ok(maps_take(&m, set, 0, &(task_map){.code = code, .prob = prob}, &err), err);
     data_image mask = read_back(dir, "v.mask.nii"), soft = read_back(dir, "v.prob.nii");
     check_int(mask.frames, 2);
     for (int i = 0; i < 48; i++) {
@@ -158,6 +186,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_mask_comes_back_on_the_images_own_grid),
+        cmocka_unit_test(entropy_and_variance_lie_beside_it),
         cmocka_unit_test(more_classes_are_written_as_their_codes),
         cmocka_unit_test(a_volume_keeps_its_place_in_the_patient),
     };

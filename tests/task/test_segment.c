@@ -4,62 +4,14 @@
 #include "toy.h"
 
 #include "base/json.h"
-#include "data/formats.h"
 
-enum { SIDE = 16 };
-
-static void put_png(const char *dir, const char *name, const float *x)
-{
-    fl_err err = FL_ERR_INIT;
-    char *path = fl_path_join(dir, name);
-    check_ok(data_png_write(path, x, SIDE, SIDE, 1, 8, &err), err);
-    free(path);
-}
-
-/*
- * n images of noise with a bright square of varying place and size; the mask
- * is the square, or with three classes its left half 1 and its right half 2.
- * Case 3 has no mask.  Train, val and test in turn by fifths.
- */
-static data_set *squares(const char *dir, int n, int n_classes)
-{
-    fl_rng rng;
-    fl_buf text = FL_BUF_INIT;
-    fl_rng_init(&rng, 5, "squares", "", 0);
-    fl_buf_puts(&text, "case,patient,file,mask,split\n");
-    for (int i = 0; i < n; i++) {
-        float x[SIDE * SIDE], mask[SIDE * SIDE] = {0};
-        char name[32];
-        int side = 4 + (int)(fl_rng_uniform(&rng) * 6);
-        int row = (int)(fl_rng_uniform(&rng) * (SIDE - side));
-        int col = (int)(fl_rng_uniform(&rng) * (SIDE - side));
-        for (int p = 0; p < SIDE * SIDE; p++) {
-            int r = p / SIDE - row, c = p % SIDE - col;
-            bool in = r >= 0 && r < side && c >= 0 && c < side;
-            bool right = n_classes == 3 && c >= side / 2;
-            x[p] = (float)(0.3 * fl_rng_uniform(&rng) + (in ? (right ? 0.7 : 0.45) : 0));
-            mask[p] = in ? (right ? 2 : 1) / 255.0f : 0;
-        }
-        snprintf(name, sizeof name, "i%d.png", i);
-        put_png(dir, name, x);
-        snprintf(name, sizeof name, "m%d.png", i);
-        put_png(dir, name, mask);
-        const char *split = i % 5 == 1 ? "val" : i % 5 == 2 ? "test" : "train";
-        fl_buf_printf(&text, "c%d,p%d,i%d.png,%s,%s\n", i, i, i, i == 3 ? "" : name, split);
-    }
-    toy_file(dir, "manifest.csv", text.data);
-    fl_buf_clear(&text);
-    toy_file(dir, "dataset.yaml",
-             n_classes == 2 ? "task: segment\nclasses: {background: 0, square: 1}\n"
-                            : "task: segment\nclasses: {background: 0, left: 1, right: 2}\n");
-    return toy_open(dir);
-}
+enum { SIDE = TOY_SIDE };
 
 static void learn(int n_classes, const char *model, const char *loss, int epochs)
 {
     fl_err err = FL_ERR_INIT;
     char *dir = check_tmpdir();
-    data_set *set = squares(dir, 40, n_classes);
+    data_set *set = toy_squares(dir, 40, n_classes);
     task_model *m = toy_model(set, model);
     float *params = toy_params(m, 1);
     task_train_config cfg;
@@ -142,7 +94,7 @@ static void predictions_have_the_figures_of_each_case(void **state)
     fl_err err = FL_ERR_INIT;
     char *dir = check_tmpdir();
     char *path = fl_path_join(dir, "predictions.csv");
-    data_set *set = squares(dir, 10, 2);
+    data_set *set = toy_squares(dir, 10, 2);
     task_model *m = toy_model(set, "{name: unet, base: 2, depth: 1}");
     float *params = toy_params(m, 1);
     task_scores s;
@@ -169,18 +121,17 @@ typedef struct {
     double least, most;
 } seen;
 
-static fl_status take(void *ctx, const data_set *set, size_t i, const uint8_t *code,
-                      const float *prob, fl_err *err)
+static fl_status take(void *ctx, const data_set *set, size_t i, const task_map *map, fl_err *err)
 {
     (void)err;
     seen *s = ctx;
     check_int(data_set_case(set, i).split, DATA_TEST);
     s->n++;
     for (int p = 0; p < SIDE * SIDE; p++) {
-        check_int(code[p], prob[p] > 0.5f);
-        s->n_foreground += code[p];
-        s->least = fmin(s->least, (double)prob[p]);
-        s->most = fmax(s->most, (double)prob[p]);
+        check_int(map->code[p], map->prob[p] > 0.5f);
+        s->n_foreground += map->code[p];
+        s->least = fmin(s->least, (double)map->prob[p]);
+        s->most = fmax(s->most, (double)map->prob[p]);
     }
     return FL_OK;
 }
@@ -190,7 +141,7 @@ static void masks_are_given_out_case_by_case(void **state)
     (void)state;
     fl_err err = FL_ERR_INIT;
     char *dir = check_tmpdir();
-    data_set *set = squares(dir, 20, 2);
+    data_set *set = toy_squares(dir, 20, 2);
     task_model *m = toy_model(set, "{name: unet, base: 2, depth: 1}");
     float *params = toy_params(m, 2);
     seen got = {.least = 1};

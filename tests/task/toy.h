@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/rng.h"
 #include "data/dataset.h"
+#include "data/formats.h"
 #include "task/task.h"
 
 static inline void toy_file(const char *dir, const char *name, const char *text)
@@ -75,6 +76,55 @@ static inline data_set *toy_logistic(const char *dir)
              "positive: yes\n"
              "table: {file: logistic.csv, label: {column: label}}\n"
              "split: {column: split}\n");
+    return toy_open(dir);
+}
+
+enum { TOY_SIDE = 16 };
+
+static inline void toy_png(const char *dir, const char *name, const float *x)
+{
+    fl_err err = FL_ERR_INIT;
+    char *path = fl_path_join(dir, name);
+    check_ok(data_png_write(path, x, TOY_SIDE, TOY_SIDE, 1, 8, &err), err);
+    free(path);
+}
+
+/*
+ * n images of noise with a bright square of varying place and size; the mask
+ * is the square, or with three classes its left half 1 and its right half 2.
+ * Case 3 has no mask.  Train, val and test in turn by fifths.
+ */
+static inline data_set *toy_squares(const char *dir, int n, int n_classes)
+{
+    fl_rng rng;
+    fl_buf text = FL_BUF_INIT;
+    fl_rng_init(&rng, 5, "squares", "", 0);
+    fl_buf_puts(&text, "case,patient,file,mask,split\n");
+    for (int i = 0; i < n; i++) {
+        float x[TOY_SIDE * TOY_SIDE], mask[TOY_SIDE * TOY_SIDE] = {0};
+        char name[32];
+        int side = 4 + (int)(fl_rng_uniform(&rng) * 6);
+        int row = (int)(fl_rng_uniform(&rng) * (TOY_SIDE - side));
+        int col = (int)(fl_rng_uniform(&rng) * (TOY_SIDE - side));
+        for (int p = 0; p < TOY_SIDE * TOY_SIDE; p++) {
+            int r = p / TOY_SIDE - row, c = p % TOY_SIDE - col;
+            bool in = r >= 0 && r < side && c >= 0 && c < side;
+            bool right = n_classes == 3 && c >= side / 2;
+            x[p] = (float)(0.3 * fl_rng_uniform(&rng) + (in ? (right ? 0.7 : 0.45) : 0));
+            mask[p] = in ? (right ? 2 : 1) / 255.0f : 0;
+        }
+        snprintf(name, sizeof name, "i%d.png", i);
+        toy_png(dir, name, x);
+        snprintf(name, sizeof name, "m%d.png", i);
+        toy_png(dir, name, mask);
+        const char *split = i % 5 == 1 ? "val" : i % 5 == 2 ? "test" : "train";
+        fl_buf_printf(&text, "c%d,p%d,i%d.png,%s,%s\n", i, i, i, i == 3 ? "" : name, split);
+    }
+    toy_file(dir, "manifest.csv", text.data);
+    fl_buf_clear(&text);
+    toy_file(dir, "dataset.yaml",
+             n_classes == 2 ? "task: segment\nclasses: {background: 0, square: 1}\n"
+                            : "task: segment\nclasses: {background: 0, left: 1, right: 2}\n");
     return toy_open(dir);
 }
 

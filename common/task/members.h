@@ -1,0 +1,89 @@
+/*
+ * members.h - several predictions of every case, and how far they agree
+ *
+ * The members are passes with dropout (Gal and Ghahramani 2016), the input turned
+ * and flipped (test-time augmentation, Wang et al. 2019), or independently
+ * trained models (Lakshminarayanan et al. 2017); or there is only one, whose
+ * scores say how sure it is.  What is called is the mean of the members; how sure
+ * it is goes with every case, with every pixel where the task is segment, and
+ * with every predicted lesion.  For classify and segment.
+ */
+#ifndef TASK_MEMBERS_H
+#define TASK_MEMBERS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "eval/points.h"
+#include "eval/selective.h"
+#include "task/task.h"
+
+typedef enum { TASK_ONE, TASK_DROPOUT, TASK_FLIPS, TASK_ENSEMBLE } task_members_kind;
+
+enum {
+    TASK_MAX_MEMBERS = 1000,  // passes
+    TASK_MEMBERS_BYTES = 32   // "ensemble:5"
+};
+
+typedef struct {
+    task_members_kind kind;
+    int64_t n;  // members; ensemble: 0 until the models are known
+} task_members;
+
+/* "mc:30", "tta:8", "ensemble" or "one"; FL_EUSAGE names them. */
+fl_status task_members_parse(task_members *out, const char *text, fl_err *err);
+void task_members_text(char out[static TASK_MEMBERS_BYTES], const task_members *m);
+
+/* A model and its parameters; both borrowed. */
+typedef struct {
+    const task_model *model;
+    const float *params;
+} task_member;
+
+typedef struct {
+    task_members members;
+    task_scores scores;  // of the members' mean; its loss is not known
+    double *entropy;      // (n) nats, of the mean; segment: mean over the pixels, as the next two
+    double *information;  // (n) nats, mutual information: what the members disagree about
+    double *variance;     // (n) segment: of the probability of not being background; else NULL
+    double *expected;     // (n) segment: eval_points_case.expected_error; else NULL
+    double *vacuity;      // (n) evidential models: K / S, 1 where nothing is known; else NULL
+    eval_lesion *lesions; // segment: of labelled cases; of = row
+    size_t n_lesions;
+} task_doubt;
+
+/*
+ * Predicts a split.  models: one, or an ensemble's, which must agree on input and
+ * classes.  What is drawn comes from (seed, "members", pass, batch).  maps: as in
+ * task_predict_maps, with entropy and variance.
+ * FL_ECONFIG or FL_EUNSUPPORTED in one sentence: a model without dropout, more
+ * flips than the input has, a task that has no members.
+ */
+fl_status task_doubt_of(task_doubt *out, const task_members *members, const task_member *models,
+                        size_t n_models, const data_set *set, data_split split, uint64_t seed,
+                        int threads, const task_maps *maps, fl_err *err);
+void task_doubt_clear(task_doubt *d);
+
+enum { TASK_MAX_DOUBTS = 5 };
+/*
+ * The measures that there are; the first ranks the cases: classify, entropy, or an
+ * evidential model's vacuity; segment, the Dice error that is to be expected.
+ * Arrays are d's.
+ */
+size_t task_doubts(eval_doubt out[static TASK_MAX_DOUBTS], const task_doubt *d);
+
+/* The first measure's value above which the most uncertain share of these cases lies; NaN
+ * for no cases.  Of the validation split, it is what flags cases elsewhere. */
+double task_doubt_limit(const task_doubt *d, double share);
+
+/*
+ * report.json's "uncertainty" of labelled cases (proto/REPORT.md).  threshold: two
+ * classes, as in task_evaluate.  limit: from it on a case is flagged; NaN = no flags,
+ * and limit_why says why.
+ */
+json_t *task_doubt_json(const task_doubt *d, const data_spec *spec, double threshold,
+                        const eval_selective_config *cfg, double limit, const char *limit_why);
+
+#endif
