@@ -16,10 +16,15 @@ static struct {
     fl_texts by;
     int64_t min_cell, threads, seed;
     bool json;
-    const char *uncertainty, *shift, *reference, *label_map;  // later
+    const char *uncertainty;
+    double refer, target_error;
+    const char *shift, *reference, *label_map;  // later
 } options = {
     .split = "test", .threshold = NAN, .min_cell = 1, .threads = 1, .seed = 1,
+    .refer = 0.2, .target_error = NAN,
 };
+
+static tool_doubt doubt;  // --uncertainty, once it is read
 
 const fl_opt *client_evaluate_options(void)
 {
@@ -49,7 +54,16 @@ const fl_opt *client_evaluate_options(void)
         {.name = "json", .kind = FL_OPT_FLAG, .help = "print JSON",
          .out = &options.json},
         {.name = "uncertainty", .kind = FL_OPT_TEXT, .arg = "HOW",
-         .help = NULL, .out = &options.uncertainty},
+         .help = "how sure the model is: mc:N passes with dropout, tta:N turned "
+                 "inputs, ensemble of the models given, or one: of its scores",
+         .out = &options.uncertainty},
+        {.name = "refer", .kind = FL_OPT_NUM, .arg = "SHARE",
+         .help = "of the cases, the most uncertain, that somebody else judges; "
+                 "default 0.2",
+         .out = &options.refer, .min = 0.001, .max = 0.999},
+        {.name = "target-error", .kind = FL_OPT_NUM, .arg = "E",
+         .help = "to reach by referring cases; default: half the error of all",
+         .out = &options.target_error, .min = 0, .max = 1},
         {.name = "shift", .kind = FL_OPT_TEXT, .arg = "CHAIN",
          .help = NULL, .out = &options.shift},
         {.name = "reference", .kind = FL_OPT_TEXT, .arg = "DATASET",
@@ -63,8 +77,7 @@ const fl_opt *client_evaluate_options(void)
 
 static fl_status refuse_what_comes_later(fl_err *err)
 {
-    const char *given = options.uncertainty != NULL ? "uncertainty"
-                        : options.shift != NULL     ? "shift"
+    const char *given = options.shift != NULL       ? "shift"
                         : options.reference != NULL ? "reference"
                         : options.label_map != NULL ? "label-map"
                                                     : NULL;
@@ -124,6 +137,38 @@ static void print_text(const char *path, const task_scores *s,
     printf("\n");
 }
 
+/* Adds how sure the models are, and what is called by their mean.  json: of the
+ * model, or of the ensemble, whose metrics are then its own. */
+static fl_status add_doubt(json_t *json, const task_member *models, size_t n_models,
+                           const data_set *set, const data_spec *spec, data_split split,
+                           double threshold, fl_err *err)
+{
+    json_t *both;
+    eval_metrics metrics;
+    fl_status st = tool_doubt_judge(&both, &metrics, &doubt, models, n_models, set, spec, split,
+                                    threshold, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    json_t *uncertainty = json_object_get(both, "uncertainty");
+    json_object_set(json, "uncertainty", uncertainty);
+    if (doubt.members.kind == TASK_ENSEMBLE) {
+        json_object_set(json, "metrics", json_object_get(both, "metrics"));
+    } else {
+        json_object_set(uncertainty, "metrics", json_object_get(both, "metrics"));
+    }
+    if (!options.json) {
+        if (doubt.members.kind != TASK_ONE) {
+            printf("mean of the predictions\n\n");
+            tool_print_metrics(&metrics);
+            printf("\n");
+        }
+        tool_print_doubt(uncertainty);
+    }
+    json_decref(both);
+    return FL_OK;
+}
+
 /* Judges one model; *out: its figures as JSON. */
 static fl_status judge(json_t **out, const char *path, data_split split,
                        fl_err *err)
@@ -171,12 +216,73 @@ static fl_status judge(json_t **out, const char *path, data_split split,
     json_object_set_new(json, "metrics", eval_metrics_json(&metrics));
     json_object_set(json, "subgroups", subgroups);
     *out = json;
+    if (options.uncertainty != NULL && doubt.members.kind != TASK_ENSEMBLE) {
+        const task_member one = {model, params};
+        st = add_doubt(json, &one, 1, set, &spec, split, threshold, err);
+    }
 done:
     json_decref(subgroups);
     task_scores_clear(&scores);
     free(params);
     data_set_destroy(&set);
     task_model_destroy(&model);
+    return st;
+}
+
+/* Judges the mean of all models, at the threshold that is given, else 0.5. */
+static fl_status judge_ensemble(json_t **out, data_split split, fl_err *err)
+{
+    size_t n = options.models.n, n_read = 0;
+    task_model **model = fl_xcalloc(n, sizeof *model);
+    float **params = fl_xcalloc(n, sizeof *params);
+    task_member *members = fl_xcalloc(n, sizeof *members);
+    data_set *set = NULL;
+    data_spec spec;
+    double threshold = isnan(options.threshold) ? 0.5 : options.threshold;
+    fl_status st = FL_OK;
+
+    *out = json_object();
+    for (; n_read < n && st == FL_OK; n_read++) {
+        st = task_model_read(&model[n_read], &params[n_read], NULL, options.models.items[n_read],
+                             err);
+        members[n_read] = (task_member){model[n_read], params[n_read]};
+    }
+    if (st == FL_OK &&
+        (st = tool_open_for_model(&set, &spec, model[0], options.data, err)) == FL_OK) {
+        char *name = fl_xasprintf("ensemble of %zu models", n);
+        json_object_set_new(*out, "model", json_string(name));
+        json_object_set_new(*out, "split", json_string(options.split));
+        json_object_set_new(*out, "n", json_integer((json_int_t)data_set_n_split(set, split)));
+        json_object_set_new(*out, "threshold", fl_json_number(threshold));
+        if (!options.json) {
+            printf("%s: ", name);
+        }
+        free(name);
+        spec.positive = task_model_spec(model[0])->positive;
+        st = add_doubt(*out, members, n, set, &spec, split, threshold, err);
+    }
+    for (size_t i = 0; i < n_read; i++) {
+        free(params[i]);
+        task_model_destroy(&model[i]);
+    }
+    data_set_destroy(&set);
+    free(members);
+    free(params);
+    free(model);
+    return st;
+}
+
+static fl_status read_doubt(fl_err *err)
+{
+    if (options.uncertainty == NULL) {
+        return FL_OK;
+    }
+    doubt = (tool_doubt){.refer = options.refer, .target_error = options.target_error,
+                         .seed = (uint64_t)options.seed, .threads = (int)options.threads};
+    fl_status st = tool_doubt_parse(&doubt, options.uncertainty, err);
+    if (st == FL_OK && doubt.members.kind == TASK_ENSEMBLE && options.models.n < 2) {
+        st = fl_fail(err, FL_EUSAGE, "--uncertainty ensemble needs two --model or more");
+    }
     return st;
 }
 
@@ -203,7 +309,7 @@ fl_status client_evaluate(int argc, char **argv, fl_err *err)
         return st;
     }
     json_t *list = json_array();
-    if ((st = refuse_what_comes_later(err)) != FL_OK ||
+    if ((st = refuse_what_comes_later(err)) != FL_OK || (st = read_doubt(err)) != FL_OK ||
         (st = tool_find_split(&split, options.split, err)) != FL_OK) {
         goto done;
     }
@@ -211,6 +317,11 @@ fl_status client_evaluate(int argc, char **argv, fl_err *err)
         json_t *one;
         st = judge(&one, options.models.items[i], split, err);
         json_array_append_new(list, one);
+    }
+    if (st == FL_OK && options.uncertainty != NULL && doubt.members.kind == TASK_ENSEMBLE) {
+        json_t *all;
+        st = judge_ensemble(&all, split, err);
+        json_array_append_new(list, all);
     }
     if (st == FL_OK && options.json) {
         print_all(list);

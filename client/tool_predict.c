@@ -3,18 +3,21 @@
  *
  * Writes DIR/predictions.csv for this hospital's eyes: it names patients.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/mem.h"
 #include "base/sys.h"
 #include "client/maps.h"
 #include "client/tools.h"
 
 static struct {
-    const char *model, *data, *split, *out;
-    int64_t threads;
+    const char *model, *data, *split, *out, *uncertainty;
+    double refer;
+    int64_t threads, seed;
     bool maps;
-} options = {.split = "test", .threads = 1};
+} options = {.split = "test", .refer = 0.2, .threads = 1, .seed = 1};
 
 const fl_opt *client_predict_options(void)
 {
@@ -32,18 +35,29 @@ const fl_opt *client_predict_options(void)
         {.name = "threads", .kind = FL_OPT_INT, .arg = "N",
          .help = "default 1", .out = &options.threads, .min = 1, .max = 256},
         {.name = "maps", .kind = FL_OPT_FLAG,
-         .help = "segment: masks and probabilities too, as PNG or NIfTI on the images' grid",
+         .help = "segment: masks and probabilities too, as PNG or NIfTI on the images' grid; "
+                 "with --uncertainty also entropy and variance",
          .out = &options.maps},
+        {.name = "uncertainty", .kind = FL_OPT_TEXT, .arg = "HOW",
+         .help = "how sure the model is of each case: mc:N passes with dropout, tta:N turned "
+                 "inputs, or one: of its scores",
+         .out = &options.uncertainty},
+        {.name = "refer", .kind = FL_OPT_NUM, .arg = "SHARE",
+         .help = "with --uncertainty: of the validation cases, the most uncertain, which set "
+                 "the limit from which a case is flagged; default 0.2",
+         .out = &options.refer, .min = 0.001, .max = 0.999},
+        {.name = "seed", .kind = FL_OPT_INT, .arg = "N",
+         .help = "of the dropout of mc; default 1", .out = &options.seed, .min = 0, .max = 9e15},
         {0},
     };
     return table;
 }
 
-static fl_status write_scores(const task_scores *s, const data_set *set,
-                              const data_spec *spec, fl_err *err)
+static fl_status write_scores(const task_scores *s, const data_set *set, const data_spec *spec,
+                              const task_column *more, size_t n_more, fl_err *err)
 {
     char *path = fl_path_join(options.out, "predictions.csv");
-    fl_status st = task_predictions_write(s, set, spec, path, err);
+    fl_status st = task_predictions_write_more(s, set, spec, more, n_more, path, err);
     if (st == FL_OK) {
         printf("%s: %zu cases of the %s split\n", path, s->n, options.split);
     }
@@ -67,6 +81,47 @@ static fl_status check_cases(const data_set *set, data_split split, fl_err *err)
                          options.split);
 }
 
+/* Scores with a column a measure, and 1 in the column flag where a case is as uncertain
+ * as the least sure of the validation split. */
+static fl_status predict_doubt(const task_member *model, const data_set *set,
+                               const data_spec *spec, data_split split, const task_maps *sink,
+                               fl_err *err)
+{
+    tool_doubt how = {.refer = options.refer, .seed = (uint64_t)options.seed,
+                      .threads = (int)options.threads};
+    eval_doubt measures[TASK_MAX_DOUBTS];
+    task_column columns[TASK_MAX_DOUBTS + 1];
+    task_doubt doubt;
+    double limit;
+    const char *why;
+    fl_status st = tool_doubt_parse(&how, options.uncertainty, err);
+    if (st != FL_OK ||
+        (st = tool_doubt_limit(&limit, &why, &how, model, 1, set, split, err)) != FL_OK ||
+        (st = task_doubt_of(&doubt, &how.members, model, 1, set, split, how.seed, how.threads,
+                            sink, err)) != FL_OK) {
+        return st;
+    }
+    size_t n = task_doubts(measures, &doubt);
+    double *flag = fl_xcalloc(doubt.scores.n, sizeof *flag);
+    for (size_t k = 0; k < n; k++) {
+        columns[k] = (task_column){measures[k].name, measures[k].value};
+    }
+    for (size_t i = 0; i < doubt.scores.n; i++) {
+        flag[i] = measures[0].value[i] >= limit;
+    }
+    columns[n] = (task_column){"flag", flag};
+    st = write_scores(&doubt.scores, set, spec, columns, n + !isnan(limit), err);
+    if (st == FL_OK && isnan(limit)) {
+        printf("no case is flagged: %s\n", why);
+    } else if (st == FL_OK) {
+        printf("flagged where %s is %.4g or more, a limit set on validation\n", measures[0].name,
+               limit);
+    }
+    free(flag);
+    task_doubt_clear(&doubt);
+    return st;
+}
+
 static fl_status predict(data_split split, fl_err *err)
 {
     fl_status st;
@@ -83,12 +138,19 @@ static fl_status predict(data_split split, fl_err *err)
         (st = tool_open_for_model(&set, &spec, model, options.data, err)) !=
             FL_OK ||
         (st = check_maps(&spec, err)) != FL_OK || (st = check_cases(set, split, err)) != FL_OK ||
-        (st = fl_mkdirs(options.out, 0755, err)) != FL_OK ||
-        (st = task_predict_maps(&scores, model, params, set, split, (int)options.threads,
+        (st = fl_mkdirs(options.out, 0755, err)) != FL_OK) {
+        goto done;
+    }
+    if (options.uncertainty != NULL) {
+        const task_member one = {model, params};
+        st = predict_doubt(&one, set, &spec, split, options.maps ? &sink : NULL, err);
+        goto done;
+    }
+    if ((st = task_predict_maps(&scores, model, params, set, split, (int)options.threads,
                                 options.maps ? &sink : NULL, err)) != FL_OK) {
         goto done;
     }
-    st = write_scores(&scores, set, &spec, err);
+    st = write_scores(&scores, set, &spec, NULL, 0, err);
 done:
     task_scores_clear(&scores);
     free(params);

@@ -15,8 +15,7 @@ void tool_print_json(json_t *json)
     json_decref(json);
 }
 
-/* "0.912  0.880 to 0.940", always as wide. */
-static void print_value(double value, double low, double high)
+void tool_print_value(double value, double low, double high)
 {
     char interval[32] = "";
     if (!isnan(low) && !isnan(high)) {
@@ -29,6 +28,12 @@ static void print_value(double value, double low, double high)
     }
 }
 
+void tool_print_figure(const json_t *figure)
+{
+    tool_print_value(fl_json_get_number(figure, "value"), fl_json_get_number(figure, "ci_low"),
+                     fl_json_get_number(figure, "ci_high"));
+}
+
 void tool_print_metrics(const eval_metrics *m)
 {
     printf("%-18s %8s  %-16s %7s %9s  %s\n", "metric", "value",
@@ -36,7 +41,7 @@ void tool_print_metrics(const eval_metrics *m)
     for (size_t i = 0; i < m->n; i++) {
         const eval_figure *f = &m->item[i].figure;
         printf("%-18s ", m->item[i].name);
-        print_value(f->value, f->ci_low, f->ci_high);
+        tool_print_value(f->value, f->ci_low, f->ci_high);
         printf(" %7lld ", (long long)f->n);
         if (f->n_positive >= 0) {
             printf("%9lld  ", (long long)f->n_positive);
@@ -50,7 +55,7 @@ void tool_print_metrics(const eval_metrics *m)
 static void print_subgroup_value(const json_t *entry, const char *metric)
 {
     const json_t *figure = json_object_get(entry, metric);
-    print_value(fl_json_get_number(figure, "value"),
+    tool_print_value(fl_json_get_number(figure, "value"),
                 fl_json_get_number(figure, "ci_low"),
                 fl_json_get_number(figure, "ci_high"));
 }

@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "data/dataset.h"
 #include "eval/eval.h"
+#include "task/members.h"
 #include "task/task.h"
 
 fl_status client_check_data(int argc, char **argv, fl_err *err);
@@ -84,7 +85,39 @@ fl_status tool_subgroups(json_t **out, const tool_column *columns,
                          const fl_texts *by, int64_t min_cell, uint64_t seed,
                          fl_err *err);
 
+// ------------------------------------------------- tool_doubt.c: uncertainty
+
+typedef struct {
+    task_members members;
+    double refer;         // share of cases that a second reader can take
+    double target_error;  // to reach by referring; NaN: half the error of all
+    uint64_t seed;
+    int threads;
+} tool_doubt;
+
+/* --uncertainty HOW: FL_EUSAGE as task_members_parse. */
+fl_status tool_doubt_parse(tool_doubt *out, const char *how, fl_err *err);
+
+/* How the validation split's cases set the limit from which one is flagged: NaN
+ * where there are none, or they are what is judged, and *why says so. */
+fl_status tool_doubt_limit(double *limit, const char **why, const tool_doubt *d,
+                           const task_member *models, size_t n_models, const data_set *set,
+                           data_split split, fl_err *err);
+
+/* Metrics of the members' mean and report.json's "uncertainty", as
+ * {"metrics", "uncertainty"}; new reference. */
+fl_status tool_doubt_judge(json_t **out, eval_metrics *metrics, const tool_doubt *d,
+                           const task_member *models, size_t n_models, const data_set *set,
+                           const data_spec *spec, data_split split, double threshold, fl_err *err);
+
+void tool_print_doubt(const json_t *uncertainty);
+
 // ----------------------------------------------- tool_print.c: text for people
+
+/* "0.912  0.880 to 0.940", always as wide. */
+void tool_print_value(double value, double low, double high);
+void tool_print_figure(const json_t *figure);
+
 
 /* A line a metric: value, interval, n, method; or why there is none. */
 void tool_print_metrics(const eval_metrics *m);

@@ -277,10 +277,37 @@ bad_predictions_are_refused_with_their_line()
 }
 shows bad_predictions_are_refused_with_their_line
 
+how_sure_models_are_is_said_with_what_it_is_good_for()
+{
+    "$client" train --model "{name: mlp, hidden: [8], dropout: 0.3}" --data "$clinic" --epochs 5 \
+        --batch 8 --lr 0.05 --out "$dir/wet.onnx" &&
+        "$client" evaluate --model "$dir/wet.onnx" --data "$clinic" --uncertainty mc:10 --refer 0.3 \
+            --json >"$dir/mc.json" &&
+        holds "$dir/mc.json" "j['uncertainty']['how'] == 'mc:10' and j['uncertainty']['members'] == 10 and
+            j['uncertainty']['measures']['information']['mean'] > 0 and
+            j['uncertainty']['refer']['share'] == 0.3 and
+            j['uncertainty']['measures']['entropy']['auroc']['n'] == j['n']" &&
+        "$client" evaluate --model "$dir/wet.onnx" --data "$clinic" --uncertainty mc:10 --refer 0.3 \
+            --json | cmp - "$dir/mc.json" &&
+        "$client" evaluate --model "$dir/a.onnx" --model "$dir/wet.onnx" --data "$clinic" \
+            --uncertainty ensemble --json >"$dir/both.json" &&
+        holds "$dir/both.json" "len(j['models']) == 3 and j['models'][2]['uncertainty']['members'] == 2" &&
+        "$client" predict --model "$dir/wet.onnx" --data "$clinic" --uncertainty one --out "$dir/sure" \
+            >"$dir/sure.txt" &&
+        grep -q 'flagged where entropy is' "$dir/sure.txt" &&
+        head -1 "$dir/sure/predictions.csv" | grep -q '^case,patient,label,score_0,score_1,entropy,flag,' &&
+        refused 2 "--uncertainty: mc: this model holds no Dropout" \
+            evaluate --model "$dir/a.onnx" --data "$clinic" --uncertainty mc:30 &&
+        refused 2 "--uncertainty: expected mc:N or tta:N" \
+            evaluate --model "$dir/a.onnx" --data "$clinic" --uncertainty dropout &&
+        refused 2 "--uncertainty ensemble needs two --model or more" \
+            evaluate --model "$dir/a.onnx" --data "$clinic" --uncertainty ensemble
+}
+shows how_sure_models_are_is_said_with_what_it_is_good_for
+
 what_comes_later_says_so()
 {
     refused 1 "--shift is not built yet" evaluate --model "$dir/a.onnx" --data "$clinic" --shift blur:1 &&
-        refused 1 "--uncertainty is not built yet" evaluate --model "$dir/a.onnx" --data "$clinic" --uncertainty mc:30 &&
         refused 2 "--maps: only for task segment, this model is for classify" predict --model "$dir/a.onnx" --data "$clinic" --out "$dir/maps" --maps &&
         [ ! -e "$dir/maps" ]
 }
