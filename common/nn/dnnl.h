@@ -1,8 +1,8 @@
 /*
  * dnnl.h - the network primitives of oneDNN, behind types of our own
  *
- * dnnl.c is the only file that knows oneDNN's API, which differs between 2.x
- * and 3.x; both build.  A primitive is made for shapes, chooses the layouts it
+ * dnnl.c and dnnl_prims.c alone know oneDNN's API, which differs between 2.x and
+ * 3.x; both build.  A primitive is made for shapes, chooses the layouts it
  * likes best where it may, and says so; the plan then gives it memory in those
  * layouts.  Everything made with an nn_dnnl is freed with it, and the first
  * failure is kept in it: a call that failed returns NULL, calls that are given
