@@ -22,17 +22,17 @@
 /* What a job says is taken from the job; an option beside it wins. */
 static struct {
     const char *job, *model, *data, *init, *out, *out_safetensors;
-    const char *optimizer, *precision, *keep, *loss, *schedule, *metric,
+    const char *optimizer, *precision, *keep, *loss, *schedule, *length, *metric,
         *augment;
     const char *truncate_after;
     fl_texts freeze;
     tool_naming naming;
     int64_t epochs, steps, batch, threads, seed, patience, train_last;
-    double lr, momentum, weight_decay, clip_norm, ema, length, factor, warmup;
+    double lr, momentum, weight_decay, clip_norm, ema, factor, warmup;
     bool class_weights, nesterov, json;
 } options = {
     .threads = 1, .seed = -1, .lr = NAN, .momentum = NAN, .weight_decay = NAN, .clip_norm = NAN,
-    .ema = NAN, .length = NAN, .factor = NAN, .warmup = NAN,
+    .ema = NAN, .factor = NAN, .warmup = NAN,
 };
 
 const fl_opt *client_train_options(void)
@@ -81,9 +81,10 @@ const fl_opt *client_train_options(void)
         {.name = "schedule", .kind = FL_OPT_TEXT, .arg = "S",
          .help = "of the learning rate: constant, step or cosine; default constant",
          .out = &options.schedule},
-        {.name = "schedule-epochs", .kind = FL_OPT_NUM, .arg = "E",
-         .help = "step: between drops; cosine: until the rate is 0; default: all epochs",
-         .out = &options.length, .min = 1, .max = 1e6},
+        {.name = "schedule-epochs", .kind = FL_OPT_TEXT, .arg = "E|E,E...",
+         .help = "step: between drops, or after which it drops, as 50,75; cosine: until the rate "
+                 "is 0; default: all epochs",
+         .out = &options.length},
         {.name = "schedule-factor", .kind = FL_OPT_NUM, .arg = "F",
          .help = "step: what a drop leaves of the rate; default 0.1",
          .out = &options.factor, .min = 1e-6, .max = 1},
@@ -163,6 +164,36 @@ static fl_status find_word(int *out, const char *option, const char *text,
                    words[2] != NULL ? words[2] : "", text);
 }
 
+/* "30", or "50,75" */
+static fl_status add_drops(nn_schedule *s, const char *text, fl_err *err)
+{
+    double at[NN_MAX_DROPS];
+    size_t n = 0;
+    const char *next = text;
+    bool is_good = true;
+    while (is_good && n < NN_MAX_DROPS) {
+        char *end;
+        at[n] = strtod(next, &end);
+        is_good = end != next && at[n] >= 1 && at[n] <= 1e6 && (*end == ',' || *end == '\0');
+        n++;
+        next = end + 1;
+        if (*end == '\0') {
+            break;
+        }
+    }
+    is_good = is_good && next[-1] == '\0';
+    if (is_good && n == 1) {
+        s->length = at[0];
+        return FL_OK;
+    }
+    return is_good && s->kind == NN_STEP && nn_schedule_set_drops(s, at, n)
+               ? FL_OK
+               : fl_fail(err, FL_EUSAGE,
+                         "--schedule-epochs: expected a number of epochs from 1 on, or with "
+                         "--schedule step up to %d that increase, as 50,75; found %.60s",
+                         NN_MAX_DROPS, text);
+}
+
 /* The rate over time, in epochs (a job's: in its rounds). */
 static fl_status add_schedule(nn_schedule *s, double epochs, fl_err *err)
 {
@@ -175,9 +206,13 @@ static fl_status add_schedule(nn_schedule *s, double epochs, fl_err *err)
         }
         s->kind = (nn_schedule_kind)kind;
         s->length = epochs;
+        s->n_drops = 0;
     }
-    if (!isnan(options.length)) {
-        s->length = options.length;
+    if (options.length != NULL) {
+        s->n_drops = 0;
+        if ((st = add_drops(s, options.length, err)) != FL_OK) {
+            return st;
+        }
     }
     if (!isnan(options.factor)) {
         s->factor = options.factor;
@@ -185,7 +220,7 @@ static fl_status add_schedule(nn_schedule *s, double epochs, fl_err *err)
     if (!isnan(options.warmup)) {
         s->warmup = options.warmup;
     }
-    if (s->kind == NN_CONSTANT && !isnan(options.length)) {
+    if (s->kind == NN_CONSTANT && options.length != NULL) {
         return fl_fail(err, FL_EUSAGE, "--schedule-epochs: needs --schedule step or cosine");
     }
     return FL_OK;

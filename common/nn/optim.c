@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 
@@ -162,6 +163,34 @@ void nn_optim_step(nn_optim *o, float *params, float *grad, double lr_scale)
     }
 }
 
+bool nn_schedule_set_drops(nn_schedule *s, const double *at, size_t n)
+{
+    bool increases = n >= 1 && n <= NN_MAX_DROPS && at[0] > 0;
+
+    for (size_t i = 1; i < n && increases; i++) {
+        increases = at[i] > at[i - 1];
+    }
+    if (increases) {
+        memcpy(s->drops, at, n * sizeof *at);
+        s->n_drops = (int)n;
+    }
+    return increases;
+}
+
+/* How often the rate has dropped. */
+static double n_drops(const nn_schedule *s, double at)
+{
+    int n = 0;
+
+    if (s->n_drops == 0) {
+        return floor(at / s->length);
+    }
+    while (n < s->n_drops && at >= s->drops[n]) {
+        n++;
+    }
+    return n;
+}
+
 double nn_schedule_scale(const nn_schedule *s, double at)
 {
     const double pi = 3.14159265358979323846;
@@ -169,7 +198,7 @@ double nn_schedule_scale(const nn_schedule *s, double at)
 
     switch (s->kind) {
     case NN_STEP:
-        return scale * pow(s->factor, floor(at / s->length));
+        return scale * pow(s->factor, n_drops(s, at));
     case NN_COSINE:
         return at >= s->length ? 0 : scale * (1 + cos(pi * at / s->length)) / 2;
     default:

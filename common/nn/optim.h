@@ -10,6 +10,7 @@
 #define NN_OPTIM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -40,16 +41,21 @@ void nn_optim_step(nn_optim *o, float *params, float *grad, double lr_scale);
 
 /* How the learning rate changes; lengths are in whatever unit the caller counts. */
 typedef enum { NN_CONSTANT, NN_STEP, NN_COSINE } nn_schedule_kind;
+enum { NN_MAX_DROPS = 16 };
 typedef struct {
     nn_schedule_kind kind;
     double length;  // STEP: until the next drop; COSINE: until 0; > 0
     double factor;  // STEP: what is left after each drop
     double warmup;  // the rate first rises from 0 on a straight line; 0 = at once
+    double drops[NN_MAX_DROPS];  // STEP: when it drops, increasing, instead of every length
+    int n_drops;
 } nn_schedule;
 /* The factor of lr at time `at` >= 0 (Loshchilov & Hutter 2017 without restarts;
- * torch.optim.lr_scheduler's StepLR and CosineAnnealingLR).  Drops and the
+ * torch.optim.lr_scheduler's StepLR, MultiStepLR and CosineAnnealingLR).  Drops and the
  * cosine are counted from the beginning, warm-up included. */
 double nn_schedule_scale(const nn_schedule *s, double at);
+/* Makes it drop at those times: 1 to NN_MAX_DROPS, above 0 and increasing; else false. */
+bool nn_schedule_set_drops(nn_schedule *s, const double *at, size_t n);
 
 /* Exponential moving average (Polyak & Juditsky 1992) of the trainable
  * parameters: average = decay average + (1 - decay) params; statistics are copied. */

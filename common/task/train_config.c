@@ -43,14 +43,35 @@ static void read_optimizer(nn_optim_config *o, fl_node map)
     }
 }
 
+/* schedule_rounds: 30, or [50, 75] */
+static void read_length(nn_schedule *s, fl_node map)
+{
+    static const char help[] = "step: rounds between drops, or the rounds after which the rate drops, "
+                               "as [50, 75]; cosine: rounds until the rate is 0";
+    fl_node node = fl_cfg_get(map, "schedule_rounds", help);
+    double drops[NN_MAX_DROPS] = {0};
+    size_t n = fl_cfg_count(node);
+    if (!fl_cfg_is_list(node) || fl_cfg_is_map(node)) {  // or make docs asks
+        s->length = fl_cfg_num(map, "schedule_rounds", 1, 1e6, s->length, help);
+        return;
+    }
+    for (size_t i = 0; i < n && i < NN_MAX_DROPS; i++) {
+        drops[i] = fl_node_num(fl_cfg_item(node, i), 0, 1e6, "schedule_rounds");
+    }
+    if (s->kind != NN_STEP) {
+        fl_cfg_complain(node, "schedule_rounds: a list is for schedule: step");
+    } else if (n > NN_MAX_DROPS || !nn_schedule_set_drops(s, drops, n)) {
+        fl_cfg_complain(node, "schedule_rounds: expected 1 to %d rounds above 0 that increase",
+                        NN_MAX_DROPS);
+    }
+}
+
 static void read_schedule(nn_schedule *s, fl_node map)
 {
     s->kind = (nn_schedule_kind)fl_cfg_choice(
         map, "schedule", schedules, (int)s->kind,
         "learning rate over the rounds: drops by steps or falls as a cosine");
-    s->length = fl_cfg_num(map, "schedule_rounds", 1, 1e6, s->length,
-                           "step: rounds between drops; cosine: rounds until "
-                           "the rate is 0");
+    read_length(s, map);
     s->factor = fl_cfg_num(map, "schedule_factor", 1e-6, 1, s->factor,
                            "step: what a drop leaves of the rate");
     s->warmup = fl_cfg_num(map, "warmup_rounds", 0, 1e6, s->warmup,

@@ -122,14 +122,26 @@ static void wrong_settings_are_refused(void **state)
 static void schedules_scale_the_learning_rate(void **state)
 {
     (void)state;
-    nn_schedule none = {0}, step = {NN_STEP, 10, 0.1, 0}, cosine = {NN_COSINE, 50, 0, 0};
-    nn_schedule warm = {NN_COSINE, 50, 0, 5};
+    nn_schedule none = {0}, step = {.kind = NN_STEP, .length = 10, .factor = 0.1};
+    nn_schedule cosine = {.kind = NN_COSINE, .length = 50};
+    nn_schedule warm = {.kind = NN_COSINE, .length = 50, .warmup = 5};
     check_near(nn_schedule_scale(&none, 0), 1, 0);
     check_near(nn_schedule_scale(&none, 1e6), 1, 0);
     /* torch.optim.lr_scheduler.StepLR(step_size=10) at epochs 9, 10, 25 */
     check_near(nn_schedule_scale(&step, 9), 1, 0);
     check_near(nn_schedule_scale(&step, 10), 0.1, 1e-15);
     check_near(nn_schedule_scale(&step, 25), 0.01, 1e-15);
+    /* MultiStepLR(milestones=[50, 75]) at epochs 49, 50, 74, 75, 99 */
+    nn_schedule drops = {.kind = NN_STEP, .factor = 0.1};
+    check(nn_schedule_set_drops(&drops, (double[]){50, 75}, 2));
+    check_near(nn_schedule_scale(&drops, 49.99), 1, 0);
+    check_near(nn_schedule_scale(&drops, 50), 0.1, 1e-15);
+    check_near(nn_schedule_scale(&drops, 74.5), 0.1, 1e-15);
+    check_near(nn_schedule_scale(&drops, 75), 0.01, 1e-15);
+    check_near(nn_schedule_scale(&drops, 99), 0.01, 1e-15);
+    check(!nn_schedule_set_drops(&drops, (double[]){75, 50}, 2));
+    check(!nn_schedule_set_drops(&drops, (double[]){0, 50}, 2));
+    check(!nn_schedule_set_drops(&drops, NULL, 0));
     /* CosineAnnealingLR(T_max=50) at epochs 0, 10, 25, 50 */
     check_near(nn_schedule_scale(&cosine, 0), 1, 0);
     check_near(nn_schedule_scale(&cosine, 10), 0.9045084971874737, 1e-15);

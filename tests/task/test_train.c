@@ -476,7 +476,7 @@ static void the_keys_of_local_are_read(void **state)
     static const char text[] =
         "{steps: 100, batch: 4, optimizer: adamw, lr: 0.001, weight_decay: 0.1,"
         " beta1: 0.8, beta2: 0.99, eps: 1e-6, clip_norm: 5, precision: bf16,"
-        " threads: 2, class_weights: true, schedule: constant}";
+        " threads: 2, class_weights: true, schedule: step, schedule_rounds: [50, 75]}";
     fl_cfg *doc;
     fl_err err = FL_ERR_INIT;
     task_train_config cfg;
@@ -497,6 +497,9 @@ static void the_keys_of_local_are_read(void **state)
     check_int(cfg.precision, NN_BF16);
     check_int(cfg.threads, 2);
     check(cfg.class_weights);
+    check_int(cfg.schedule.kind, NN_STEP);
+    check_int(cfg.schedule.n_drops, 2);
+    check_near(cfg.schedule.drops[1], 75, 0);
     fl_cfg_destroy(&doc);
 }
 
