@@ -154,8 +154,8 @@ static void read_settings(model_config *out, fl_node node, const model_ops *ops)
     out->depth = fl_cfg_int(node, "depth", 1, 7, 4, "unet: how often the size is halved");
     out->padding = (model_padding)fl_cfg_choice(
         node, "padding", paddings, MODEL_PADDING_SAME,
-        "unet: same, an output for each pixel; valid, the original's form: without padding, for "
-        "the middle of the image only");
+        "unet: same, every convolution is padded with zeros; valid, the original's form: none is, "
+        "the image is continued by mirroring instead, so that every pixel has an output");
     out->maps = fl_cfg_bool(node, "maps", false,
                             "attention_unet: the gates' weights as further outputs of the graph");
 }

@@ -40,8 +40,12 @@ typedef enum {
 typedef enum { MODEL_STEM_AUTO, MODEL_STEM_SMALL, MODEL_STEM_FULL } model_stem;
 enum { MODEL_FULL_STEM_SIZE = 64 };
 
-/* SAME: outputs as large as the input; VALID: U-Net's original form, see unet.c */
-typedef enum { MODEL_PADDING_SAME, MODEL_PADDING_VALID } model_padding;
+/*
+ * SAME: outputs as large as the input; VALID: U-Net's original form, see unet.c.
+ * MIRRORED is that form for who wants an output for every pixel: tasks make it of VALID,
+ * and nobody writes it.
+ */
+typedef enum { MODEL_PADDING_SAME, MODEL_PADDING_VALID, MODEL_PADDING_MIRRORED } model_padding;
 
 /* job.yaml `model:`.  {name: cnn, dropout: 0.2}; a 0 is the architecture's default */
 typedef struct {

@@ -21,6 +21,11 @@
  *                 smaller (572 -> 388): its pixel (i, j) is the input's (i + m, j + m),
  *                 m = (input - output) / 2, so targets are cropped by m on each side.
  *                 Only sizes that halve without a rest fit.
+ *           mirrored  the same for a task, which wants an output for every pixel of images of
+ *                 any size: the image is first continued by mirroring it at its edges, as the
+ *                 paper does (section 2, the overlap-tile strategy), until what comes out is at
+ *                 least as large as the image; what is more is cropped.  All of it is in the
+ *                 graph, so masks, metrics and an ONNX file are of the image's own pixels.
  */
 #include "model/unet.h"
 
@@ -36,6 +41,7 @@ typedef struct {
     nn_graph *g;
     model_norm_spec norm;
     bool valid;  // no padding
+    bool mirrors;  // but the image continued by mirroring
     bool gated;
     bool maps;  // the gates' weights are outputs, too
     int depth;
@@ -155,6 +161,38 @@ static int64_t valid_size(int64_t size, int depth)
     return size;
 }
 
+/*
+ * Goes from the size of the image to the next one of the original's form from which at least
+ * the image comes out.  In front of it are the pixels that the form loses, and half of what is
+ * too much; model_crop takes that half away again.
+ */
+static fl_status mirror(net *n, nn_value *x, fl_err *err)
+{
+    const nn_shape *image = nn_graph_shape(n->g, *x);
+    int64_t pads[2 * NN_MAX_RANK] = {0};
+    int rank = image->rank;
+
+    for (int i = 2; i < rank; i++) {
+        int64_t size = image->dim[i], enlarged = size;
+        while (valid_size(enlarged, n->depth) < size) {
+            enlarged++;
+        }
+        int64_t out = valid_size(enlarged, n->depth);
+        pads[i] = (enlarged - out) / 2 + (out - size) / 2;
+        pads[rank + i] = enlarged - size - pads[i];
+        if (pads[i] >= size || pads[rank + i] >= size) {
+            return fl_fail(err, FL_ECONFIG,
+                           "model unet with padding: valid and depth: %d mirrors %lld pixels of "
+                           "each side of the image, which has only %lld; a smaller depth, or "
+                           "padding: same",
+                           n->depth, (long long)pads[rank + i], (long long)size);
+        }
+    }
+    nn_attr attrs[] = {NN_TEXT("mode", "reflect"), NN_INTS("pads", pads, 2 * (size_t)rank)};
+    *x = nn_graph_op(n->g, "Pad", NULL, x, 1, attrs, 2);
+    return FL_OK;
+}
+
 static fl_status check_valid_size(const model_io *io, int depth, fl_err *err)
 {
     for (int i = 2; i < io->input.rank; i++) {
@@ -189,7 +227,7 @@ static fl_status check(const net *n, const char *name, const model_io *io, fl_er
                        name);
     }
     fl_status st = model_check_image(name, io, INT64_C(1) << n->depth, n->depth, err);
-    return st == FL_OK && n->valid ? check_valid_size(io, n->depth, err) : st;
+    return st == FL_OK && n->valid && !n->mirrors ? check_valid_size(io, n->depth, err) : st;
 }
 
 /* Asked for, the weights that each gate gives the pixels of its skip, coarsest first. */
@@ -210,7 +248,8 @@ static fl_status build(nn_graph **out, const model_config *cfg, const model_io *
 {
     int64_t base = cfg->base > 0 ? cfg->base : BASE;
     net n = {.norm = model_norm_of(cfg, MODEL_NORM_BATCH),
-             .valid = cfg->padding == MODEL_PADDING_VALID,
+             .valid = cfg->padding != MODEL_PADDING_SAME,
+             .mirrors = cfg->padding == MODEL_PADDING_MIRRORED,
              .gated = gated,
              .maps = cfg->maps,
              .depth = cfg->depth > 0 ? (int)cfg->depth : DEPTH};
@@ -224,6 +263,11 @@ static fl_status build(nn_graph **out, const model_config *cfg, const model_io *
         return st;
     }
     n.g = model_image_graph(&x, cfg->name, io);
+    nn_value image = x;
+    if (n.mirrors && (st = mirror(&n, &x, err)) != FL_OK) {
+        nn_graph_destroy(&n.g);
+        return st;
+    }
     x = double_conv(&n, "inc", x, base);
     for (int i = 0; i < n.depth; i++) {
         skips[i] = x;
@@ -237,6 +281,7 @@ static fl_status build(nn_graph **out, const model_config *cfg, const model_io *
         x = up(&n, i, x, skips[level], base << level);
     }
     x = conv1(&n, "outc", "conv", x, io->n_outputs, NN_INIT_FAN_IN);
+    x = n.mirrors ? model_crop(n.g, x, image) : x;
     if (x >= 0) {
         nn_graph_output(n.g, "logits", x);
         add_maps(&n);

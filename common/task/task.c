@@ -220,7 +220,11 @@ static fl_status build_graph(task_model *m, const data_spec *spec,
         .n_outputs = ops->n_logits(spec, model != NULL && model->single_logit),
     };
     snprintf(m->name, sizeof m->name, "%s", cfg->name);
-    return model_build(&m->graph, cfg, &io, err);
+    model_config whole = *cfg;
+    if (ops->of_pixels && cfg->padding == MODEL_PADDING_VALID) {
+        whole.padding = MODEL_PADDING_MIRRORED;  // every pixel is judged
+    }
+    return model_build(&m->graph, &whole, &io, err);
 }
 
 fl_status task_model_new(task_model **out, const data_spec *spec,

@@ -79,10 +79,11 @@ static float *new_params(const nn_graph *g)
     return data;
 }
 
-static void leave_model(const char *dir, const model_ops *ops, model_norm norm)
+static void leave_model(const char *dir, const model_ops *ops, model_norm norm,
+                        model_padding padding)
 {
     fl_err err = FL_ERR_INIT;
-    model_config cfg = {.norm = norm, .fc = 32};
+    model_config cfg = {.norm = norm, .padding = padding, .fc = 32};
     model_io image = {{4, {NN_BATCH, 1, 64, 64}}, 3}, table = {{2, {NN_BATCH, 13}}, 3};
     bool is_table = strcmp(ops->name, "logistic") == 0 || strcmp(ops->name, "mlp") == 0;
     static const char *const norm_names[] = {"", "-batch", "-group", "-instance", "-none"};
@@ -96,7 +97,8 @@ static void leave_model(const char *dir, const model_ops *ops, model_norm norm)
     cfg.depth = 3;
     check_ok(model_build(&g, &cfg, is_table ? &table : &image, &err), err);
     float *data = new_params(g);
-    char *name = fl_xasprintf("%s%s", ops->name, norm_names[norm]);
+    char *name = fl_xasprintf("%s%s%s", ops->name, norm_names[norm],
+                              padding == MODEL_PADDING_MIRRORED ? "-mirrored" : "");
     leave(dir, name, g, data);
     free(name);
     free(data);
@@ -130,12 +132,13 @@ static void written_models_run_in_onnxruntime(void **state)
         check_skip("no onnxruntime here; PYTHON names a python that has it");
     }
     char *dir = check_tmpdir();
+    leave_model(dir, model_find("unet"), MODEL_NORM_DEFAULT, MODEL_PADDING_MIRRORED);
     for (size_t i = 0; model_at(i) != NULL; i++) {
-        leave_model(dir, model_at(i), MODEL_NORM_DEFAULT);
+        leave_model(dir, model_at(i), MODEL_NORM_DEFAULT, MODEL_PADDING_SAME);
         for (model_norm norm = MODEL_NORM_BATCH; norm <= MODEL_NORM_NONE; norm++) {
             bool is_unet = strstr(model_at(i)->name, "unet") != NULL;
             if (is_unet && (model_at(i)->norms & 1u << norm) != 0) {
-                leave_model(dir, model_at(i), norm);
+                leave_model(dir, model_at(i), norm, MODEL_PADDING_SAME);
             }
         }
     }
