@@ -35,10 +35,11 @@ static bool invert(double out[static 12], const double view[static 12])
     return true;
 }
 
-/* The input's grid and what was predicted on it. */
+/* A grid that covers the input, its own or a coarser one, and the classes on it. */
 typedef struct {
-    int64_t size[3];  // frames, rows, cols
-    const uint8_t *code;
+    int64_t size[3];      // frames, rows, cols
+    int64_t input[3];     // of the input
+    const uint8_t *code;  // NULL: there are only maps
 } predicted;
 
 static double clamp(double v, int64_t n)
@@ -49,11 +50,20 @@ static double clamp(double v, int64_t n)
 static bool is_inside(const predicted *p, const double at[static 3])
 {
     for (int i = 0; i < 3; i++) {
-        if (at[i] < -0.5 - 1e-9 || at[i] > (double)p->size[i] - 0.5 + 1e-9) {
+        if (at[i] < -0.5 - 1e-9 || at[i] > (double)p->input[i] - 0.5 + 1e-9) {
             return false;
         }
     }
     return true;
+}
+
+/* From the input's grid to that of what was predicted; both cover the same ground. */
+static void to_grid(double at[static 3], const predicted *p)
+{
+    for (int i = 0; i < 3; i++) {
+        double scale = (double)p->size[i] / (double)p->input[i];
+        at[i] = (at[i] + 0.5) * scale - 0.5;
+    }
 }
 
 static uint8_t nearest(const predicted *p, const double at[static 3])
@@ -87,7 +97,7 @@ static double between(const predicted *p, const float *map, const double at[stat
     return sum;
 }
 
-/* Fills out, on the file's grid: of a map of the input's grid, or, where that is NULL, the nearest
+/* Fills out, on the file's grid: of a map of the grid, or, where that is NULL, the nearest
  * class.  What the input does not show is 0. */
 static fl_status to_file(float *out, const predicted *p, const float *map, const data_place *place,
                          fl_err *err)
@@ -105,9 +115,11 @@ static fl_status to_file(float *out, const predicted *p, const float *map, const
                     const double *m = back + 4 * i;
                     at[i] = m[0] * (double)d + m[1] * (double)r + m[2] * (double)c + m[3];
                 }
-                out[n] = !is_inside(p, at) ? 0
-                         : map != NULL     ? (float)between(p, map, at)
-                                           : (float)nearest(p, at);
+                bool inside = is_inside(p, at);
+                to_grid(at, p);
+                out[n] = !inside       ? 0
+                         : map != NULL ? (float)between(p, map, at)
+                                       : (float)nearest(p, at);
             }
         }
     }
@@ -185,19 +197,53 @@ static fl_status write_layer(const maps *m, const char *name, const predicted *p
     return st;
 }
 
+/* frames, rows, cols */
+static void input_size(int64_t out[static 3], const data_spec *spec)
+{
+    const nn_shape *input = &spec->input;
+    out[0] = input->rank == 4 ? input->dim[1] : 1;
+    out[1] = input->dim[input->rank - 2];
+    out[2] = input->dim[input->rank - 1];
+}
+
+static fl_status find_place(const data_place **out, const data_set *set, size_t i, fl_err *err)
+{
+    *out = data_set_place(set, i);
+    return *out != NULL ? FL_OK
+                        : fl_fail(err, FL_EUNSUPPORTED,
+                                  "--maps: this data set names no image files");
+}
+
+fl_status maps_take_own(void *ctx, const data_set *set, size_t i, const char *what,
+                        const float *map, const int64_t size[static 3], fl_err *err)
+{
+    const data_place *place;
+    fl_status st = find_place(&place, set, i, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    predicted p = {.size = {size[0], size[1], size[2]}};
+    input_size(p.input, data_set_spec(set));
+    char *name = name_of(data_set_case(set, i).case_id, i), *part = name_of(what, 0);
+    st = write_layer(ctx, name, &p, &(layer){part, map, 1, 1000, false}, place, err);
+    free(part);
+    free(name);
+    return st;
+}
+
 fl_status maps_take(void *ctx, const data_set *set, size_t i, const task_map *map, fl_err *err)
 {
     maps *m = ctx;
     const data_spec *spec = data_set_spec(set);
-    const data_place *place = data_set_place(set, i);
-    const nn_shape *input = &spec->input;
+    const data_place *place;
     bool two = spec->n_classes == 2;
-    if (place == NULL) {
-        return fl_fail(err, FL_EUNSUPPORTED, "--maps: this data set names no image files");
+    fl_status st = find_place(&place, set, i, err);
+    if (st != FL_OK) {
+        return st;
     }
-    const predicted p = {.size = {input->rank == 4 ? input->dim[1] : 1,
-                                  input->dim[input->rank - 2], input->dim[input->rank - 1]},
-                         .code = map->code};
+    predicted p = {.code = map->code};
+    input_size(p.size, spec);
+    input_size(p.input, spec);
     const layer layers[] = {
         {"mask", two ? map->prob : NULL, two ? 1 : 1.0 / 255, 1, two},
         {"prob", map->prob, 1, 1000, false},
@@ -205,7 +251,6 @@ fl_status maps_take(void *ctx, const data_set *set, size_t i, const task_map *ma
         {"variance", map->variance, 4, 100000, false},
     };
     char *name = name_of(data_set_case(set, i).case_id, i);
-    fl_status st = FL_OK;
     for (size_t k = 0; k < sizeof layers / sizeof *layers && st == FL_OK; k++) {
         bool is_there = k < 2 || layers[k].map != NULL;
         st = is_there ? write_layer(m, name, &p, &layers[k], place, err) : FL_OK;

@@ -26,4 +26,8 @@ typedef struct {
  */
 fl_status maps_take(void *ctx, const data_set *set, size_t i, const task_map *map, fl_err *err);
 
+/* task_maps.take_own: writes CASE.NAME, as attention2, like a probability. */
+fl_status maps_take_own(void *ctx, const data_set *set, size_t i, const char *what,
+                        const float *map, const int64_t size[static 3], fl_err *err);
+
 #endif

@@ -35,8 +35,8 @@ const fl_opt *client_predict_options(void)
         {.name = "threads", .kind = FL_OPT_INT, .arg = "N",
          .help = "default 1", .out = &options.threads, .min = 1, .max = 256},
         {.name = "maps", .kind = FL_OPT_FLAG,
-         .help = "segment: masks and probabilities too, as PNG or NIfTI on the images' grid; "
-                 "with --uncertainty also entropy and variance",
+         .help = "segment: masks, probabilities and a model's own maps too, as PNG or NIfTI on the "
+                 "images' grid; with --uncertainty entropy and variance instead of its own",
          .out = &options.maps},
         {.name = "uncertainty", .kind = FL_OPT_TEXT, .arg = "HOW",
          .help = "how sure the model is of each case: mc:N passes with dropout, tta:N turned "
@@ -131,7 +131,7 @@ static fl_status predict(data_split split, fl_err *err)
     task_scores scores = {0};
     data_spec spec;
     maps written = {.dir = options.out};
-    const task_maps sink = {&written, maps_take};
+    const task_maps sink = {&written, maps_take, maps_take_own};
 
     if ((st = task_model_read(&model, &params, NULL, options.model, err)) !=
             FL_OK ||

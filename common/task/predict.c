@@ -106,6 +106,23 @@ static fl_status score_case(scoring *w, size_t row, const data_case *c, const fl
                            : w->maps->take(w->maps->ctx, w->set, s->index[row], &map, err);
 }
 
+/* The model's outputs behind the logits, of row i of the batch. */
+static fl_status give_own_maps(const scoring *w, size_t row, size_t i, fl_err *err)
+{
+    const nn_graph *g = task_model_graph(w->model);
+    fl_status st = FL_OK;
+    for (size_t k = 1; k < nn_graph_n_outputs(g) && st == FL_OK; k++) {
+        nn_value output = nn_graph_output_at(g, k);
+        const nn_shape *shape = nn_graph_shape(g, output);
+        const int64_t *last = shape->dim + shape->rank - 2;
+        int64_t size[3] = {shape->rank == 5 ? shape->dim[2] : 1, last[0], last[1]};
+        const float *map = nn_plan_output(w->plan, k) + (int64_t)i * size[0] * size[1] * size[2];
+        st = w->maps->take_own(w->maps->ctx, w->set, w->scores->index[row],
+                               nn_graph_value_name(g, output), map, size, err);
+    }
+    return st;
+}
+
 /* Cases from .. from + n - 1 of the split, n <= batch. */
 static fl_status score_batch(scoring *w, size_t from, size_t n, fl_err *err)
 {
@@ -125,6 +142,9 @@ static fl_status score_batch(scoring *w, size_t from, size_t n, fl_err *err)
         data_case c = data_set_case(w->set, s->index[row]);
         float *target = w->target + (int64_t)i * width;
         fl_status st = score_case(w, row, &c, logits + (int64_t)i * L * HW, err);
+        if (st == FL_OK && w->maps != NULL && w->maps->take_own != NULL) {
+            st = give_own_maps(w, row, i, err);
+        }
         if (st != FL_OK) {
             return st;
         }

@@ -86,14 +86,29 @@ static nn_shape without_batch(const nn_shape *input)
     return out;
 }
 
+/* Outputs behind the logits are maps, one value for each place of a grid of the image:
+ * (N, 1, H, W). */
+static bool are_maps(const nn_graph *g)
+{
+    const nn_shape *image = nn_graph_shape(g, nn_graph_input_at(g, 0));
+    for (size_t i = 1; i < nn_graph_n_outputs(g); i++) {
+        const nn_shape *map = nn_graph_shape(g, nn_graph_output_at(g, i));
+        if (map->rank != image->rank || map->rank < 4 || map->dim[0] != NN_BATCH ||
+            map->dim[1] != 1) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* One input (N, ...), one output (N, L) or (N, L, H, W) that no softmax or sigmoid made: the
- * losses want logits. */
+ * losses want logits.  Behind it may be maps. */
 static fl_status check_graph(int64_t *n_logits, const nn_graph *g, fl_err *err)
 {
-    if (nn_graph_n_inputs(g) != 1 || nn_graph_n_outputs(g) != 1) {
+    if (nn_graph_n_inputs(g) != 1 || nn_graph_n_outputs(g) < 1 || !are_maps(g)) {
         return fl_fail(err, FL_ECONFIG,
                        "the model has %zu inputs and %zu outputs; expected "
-                       "one of each",
+                       "one of each, or behind the logits only maps (N, 1, H, W)",
                        nn_graph_n_inputs(g), nn_graph_n_outputs(g));
     }
     nn_value output = nn_graph_output_at(g, 0);

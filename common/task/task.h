@@ -183,10 +183,15 @@ typedef struct {
     const float *entropy, *variance; // of several predictions (members.h); else NULL
 } task_map;
 
-/* Takes a case's predicted mask; borrowed until it returns. */
+/* Takes a case's predicted mask, then the model's own maps; borrowed until it returns. */
 typedef struct {
     void *ctx;
     fl_status (*take)(void *ctx, const data_set *set, size_t i, const task_map *map, fl_err *err);
+    /* A further output of the model, as an attention gate's weights: on a grid of size
+     * (frames, rows, cols) that covers the image.  Not of several predictions.  NULL: not
+     * wanted. */
+    fl_status (*take_own)(void *ctx, const data_set *set, size_t i, const char *name,
+                          const float *map, const int64_t size[static 3], fl_err *err);
 } task_maps;
 
 /* Scores of a split; release with task_scores_clear. */

@@ -116,6 +116,31 @@ static void entropy_and_variance_lie_beside_it(void **state)
     check_rmdir(&dir);
 }
 
+/* A map of 2 x 2 covers the image as a whole: what it says between its middles, which
+ * are at a quarter and at three quarters, is on a line. */
+static void a_coarser_map_is_spread_over_the_image(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    data_set *set = open_flat(dir, "{background: 0, lesion: 1}", "c-1");
+    const float map[4] = {0, 1, 0, 1};
+    maps m = {.dir = dir};
+    check_ok(maps_take_own(&m, set, 0, "attention2", map, (int64_t[]){1, 2, 2}, &err), err);
+    data_image image = read_back(dir, "c-1.attention2.png");
+    check_int(image.rows, 8);
+    check_int(image.cols, 16);
+    for (int r = 0; r < 8; r++) {
+        for (int c = 0; c < 16; c++) {
+            double wanted = fmin(fmax((c - 3.5) / 8, 0), 1);
+            check_near(image.data[r * 16 + c] / 255, wanted, 0.003);
+        }
+    }
+    data_image_clear(&image);
+    data_set_destroy(&set);
+    check_rmdir(&dir);
+}
+
 static void more_classes_are_written_as_their_codes(void **state)
 {
     (void)state;
@@ -187,6 +212,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_mask_comes_back_on_the_images_own_grid),
         cmocka_unit_test(entropy_and_variance_lie_beside_it),
+        cmocka_unit_test(a_coarser_map_is_spread_over_the_image),
         cmocka_unit_test(more_classes_are_written_as_their_codes),
         cmocka_unit_test(a_volume_keeps_its_place_in_the_patient),
     };

@@ -29,7 +29,7 @@ EOF
     cat <<EOF
   task: segment
   data: {input: [1, 32, 32], classes: [background, nodule], attributes: {sex: [F, M], age: years, scanner: text}}
-  model: {name: unet, base: 4, depth: 2}
+  model: {name: attention_unet, base: 4, depth: 2, maps: true}
   local: {epochs: 8, batch: 8, optimizer: adam, lr: 0.01, loss: {name: dice_ce, weights: [1, 5]}, augment: {flip: horizontal, gamma: 0.2}}
   select: {metric: dice, split: val, keep: best}
 generate: {phantom: xray, task: nodule, difficulty: 0, size: 32}
@@ -126,3 +126,16 @@ model=$(echo "$work"/out-segment/homes/nord/runs/*/model/final.onnx)
 "$bin/client" evaluate --model "$model" --data "$work/out-segment/data/nord" --json >"$work/evaluate.json" 2>"$work/log" ||
     cat "$work/log"
 check "the final model evaluates by itself" grep -q '"dice"' "$work/evaluate.json"
+
+# pictures DIR WHAT: a PNG of each test case
+pictures() { [ "$(ls "$1"/*."$2".png | wc -l)" = 12 ]; }
+data=$work/out-segment/data/nord
+check "its masks and its gate's weights are written as images" "$bin/client" predict --model "$model" --data "$data" --out "$work/maps" --maps
+check "a mask of each test case" pictures "$work/maps" mask
+check "and where the gate looked" pictures "$work/maps" attention1
+check "the original's form of U-Net is trained on whole images" "$bin/client" train --model "{name: unet, base: 4, depth: 1, padding: valid}" \
+    --data "$data" --epochs 1 --batch 8 --out "$work/valid.onnx"
+check "and masks them whole" "$bin/client" predict --model "$work/valid.onnx" --data "$data" --out "$work/valid" --maps
+check "at the images' size" test "$("$bin/client" inspect "$(ls "$work"/valid/*.mask.png | head -n 1)" --json | tr -d ' \n' | grep -oE '"(rows|cols)":32' | wc -l)" = 2
+refuses "too deep for the images" 2 'depth: 4 mirrors [0-9]+ pixels of each side of the image, which has only 32' \
+    "$bin/client" train --model "{name: unet, base: 4, depth: 4, padding: valid}" --data "$data" --out "$work/no.onnx"

@@ -131,7 +131,7 @@ static void turned_inputs_are_turned_back(void **state)
         }
     }
     kept got = {.n = 0};
-    const task_maps maps = {&got, keep_first};
+    const task_maps maps = {.ctx = &got, .take = keep_first};
     task_doubt d;
     check_ok(task_doubt_of(&d, &(task_members){TASK_FLIPS, 8}, &model, 1, set, DATA_TEST, 1, 1,
                            &maps, &err), err);

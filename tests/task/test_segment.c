@@ -87,6 +87,14 @@ static void and_two_halves_of_them(void **state)
     learn(3, "{name: unet, base: 4, depth: 2}", "dice_ce", 20);
 }
 
+/* Every pixel is judged, those at the rim too, where the image goes on as in a mirror. */
+static void and_so_do_the_original_and_the_gated_form(void **state)
+{
+    (void)state;
+    learn(2, "{name: unet, base: 4, depth: 1, padding: valid}", "default", 20);
+    learn(2, "{name: attention_unet, base: 4, depth: 2, maps: true}", "default", 8);
+}
+
 /* Whatever is asked of a task, the file of figures has a row a case. */
 static void predictions_have_the_figures_of_each_case(void **state)
 {
@@ -117,9 +125,28 @@ static void predictions_have_the_figures_of_each_case(void **state)
 }
 
 typedef struct {
-    size_t n, n_foreground;
+    size_t n, n_foreground, n_maps;
     double least, most;
 } seen;
+
+/* The one gate of a U-Net of depth 2 weighs the skip of half the size. */
+static fl_status take_own(void *ctx, const data_set *set, size_t i, const char *name,
+                          const float *map, const int64_t size[static 3], fl_err *err)
+{
+    (void)err;
+    seen *s = ctx;
+    check_int(data_set_case(set, i).split, DATA_TEST);
+    check_str(name, "attention1");
+    check_int(size[0], 1);
+    check_int(size[1], SIDE / 2);
+    check_int(size[2], SIDE / 2);
+    s->n_maps++;
+    check_int(s->n_maps, s->n);  // after the case's mask
+    for (int p = 0; p < SIDE * SIDE / 4; p++) {
+        check(map[p] > 0 && map[p] < 1);
+    }
+    return FL_OK;
+}
 
 static fl_status take(void *ctx, const data_set *set, size_t i, const task_map *map, fl_err *err)
 {
@@ -145,7 +172,7 @@ static void masks_are_given_out_case_by_case(void **state)
     task_model *m = toy_model(set, "{name: unet, base: 2, depth: 1}");
     float *params = toy_params(m, 2);
     seen got = {.least = 1};
-    const task_maps maps = {&got, take};
+    const task_maps maps = {.ctx = &got, .take = take};
     task_scores s;
     check_ok(task_predict_maps(&s, m, params, set, DATA_TEST, 1, &maps, &err), err);
     check_int(got.n, s.n);
@@ -162,14 +189,43 @@ static void masks_are_given_out_case_by_case(void **state)
     check_rmdir(&dir);
 }
 
+static void a_models_own_maps_come_with_its_masks(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir(), *path = fl_path_join(dir, "m.onnx");
+    data_set *set = toy_squares(dir, 20, 2);
+    task_model *m = toy_model(set, "{name: attention_unet, base: 2, depth: 2, maps: true}"), *back;
+    float *params = toy_params(m, 2), *read;
+    // As a hospital is handed it.
+    check_ok(task_model_write(m, params, NAN, path, &err), err);
+    check_ok(task_model_read(&back, &read, NULL, path, &err), err);
+    seen got = {.least = 1};
+    const task_maps maps = {.ctx = &got, .take = take, .take_own = take_own};
+    task_scores s;
+    check_ok(task_predict_maps(&s, back, read, set, DATA_TEST, 1, &maps, &err), err);
+    check_int(got.n, s.n);
+    check_int(got.n_maps, s.n);
+    task_scores_clear(&s);
+    free(params);
+    free(read);
+    task_model_destroy(&m);
+    task_model_destroy(&back);
+    data_set_destroy(&set);
+    free(path);
+    check_rmdir(&dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_unet_learns_squares),
         cmocka_unit_test(and_with_other_losses),
         cmocka_unit_test(and_two_halves_of_them),
+        cmocka_unit_test(and_so_do_the_original_and_the_gated_form),
         cmocka_unit_test(predictions_have_the_figures_of_each_case),
         cmocka_unit_test(masks_are_given_out_case_by_case),
+        cmocka_unit_test(a_models_own_maps_come_with_its_masks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
