@@ -257,19 +257,22 @@ static void on_fetch(session *x, const fed_msg *m)
     tell(x, &order);
 }
 
-static void on_enrol(serve *s, const fed_packet *packet, const fed_enrol *e)
+static fl_status on_enrol(serve *s, const fed_packet *packet, const fed_enrol *e, fl_err *err)
 {
     fl_err why = FL_ERR_INIT;
     fed_msg m = {.type = FED_MSG_ENROLLED};
     fl_status st = roster_enrol(s->sites, &packet->peer, e, fl_wall_ms(), &m.u.enrolled.confirmed,
                                 &why);
+    if (st == FL_EFULL || st == FL_EIO) {  // our disk: no answer, so that it asks again
+        return fl_fail(err, st, "%s", why.text);
+    }
     if (st != FL_OK) {
         char address[64];
         snprintf(address, sizeof address, "invitation of %.40s", e->site.text);
         roster_refuse(s->sites, "enrol", why.text, address, 1, fl_wall_ms());
         fl_log(FL_LOG_WARN, "enrol.refused", "site=%s reason=\"%s\"", e->site.text, why.text);
         send_refused(s, &packet->route, st, why.text);
-        return;
+        return FL_OK;
     }
     char fingerprint[FED_FINGERPRINT_BYTES];
     fed_fingerprint(fingerprint, &e->curve_key, &e->sign_key);
@@ -279,6 +282,7 @@ static void on_enrol(serve *s, const fed_packet *packet, const fed_enrol *e)
     snprintf(m.u.enrolled.federation, sizeof m.u.enrolled.federation, "%s", s->cfg.fed->name);
     send_to(s, &packet->route, &m, NULL, 0);
     follow_roster(s);
+    return FL_OK;
 }
 
 /* Counted always; answered only where it helps, and not often: a flood is not worth answers. */
@@ -378,10 +382,9 @@ static fl_status dispatch(serve *s, const fed_packet *packet, fl_err *err)
         return on_site_message(s, entry, packet, &m, err);
     }
     if (m.type == FED_MSG_ENROL) {
-        on_enrol(s, packet, &m.u.enrol);
-    } else {
-        refuse_message(s, packet, who, FL_EDENIED, "a one-time key may only enrol");
+        return on_enrol(s, packet, &m.u.enrol, err);
     }
+    refuse_message(s, packet, who, FL_EDENIED, "a one-time key may only enrol");
     return FL_OK;
 }
 
