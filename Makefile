@@ -229,6 +229,18 @@ $(e2e_tests) $(e2e_long): libs = $(all_libs) -lcmocka
 $(e2e_tests) $(e2e_long): $(BUILD)/tests/e2e/%: $(BUILD)/obj/tests/e2e/%.o $(e2e_helpers) $(all_archives)
 	$(link)
 
+# The chaos rig: one program, what it loads into others, and others with a bug
+# planted between their objects.
+chaos := $(BUILD)/tests/e2e/chaos/chaos $(BUILD)/tests/e2e/chaos/preload.so
+chaos_objects := $(call objects,$(filter-out %/preload.c,$(wildcard tests/e2e/chaos/*.c)))
+$(BUILD)/tests/e2e/chaos/chaos: libs = $(all_libs)
+$(BUILD)/tests/e2e/chaos/chaos: $(chaos_objects) $(all_archives)
+	$(link)
+$(BUILD)/tests/e2e/chaos/preload.so: tests/e2e/chaos/preload.c
+	@mkdir -p $(@D)
+	@echo "LD  $(@:$(BUILD)/%=%)"
+	$(Q)$(CC) -std=gnu11 -O2 -g -shared -fPIC $(warnings) -o $@ $< -ldl
+
 fuzz_names := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz_tests := $(fuzz_names:%=$(BUILD)/tests/fuzz/test_%)
 $(fuzz_tests): libs = $(all_libs)
@@ -243,8 +255,8 @@ long_tests := $(foreach f,$(FOLDERS) $(PROGRAMS),$(long_$(f))) $(e2e_long) \
     $(wildcard tests/*/long_*.sh)
 built = $(filter $(BUILD)/%,$(1))
 
-.PHONY: check check-unit check-long tests
-tests: $(call built,$(unit_tests) $(end_tests)) benches ; @:
+.PHONY: check check-unit check-long tests chaos
+tests: $(call built,$(unit_tests) $(end_tests)) $(chaos) benches ; @:
 
 check: deps-check
 	$(Q)$(submake) all tests
@@ -258,6 +270,12 @@ check-long: deps-check
 	$(Q)$(submake) all tests $(call built,$(long_tests))
 	$(Q)BUILD=$(abspath $(BUILD)) TEST_TIMEOUT=$${TEST_TIMEOUT:-43200} \
 	    tests/run $(unit_tests) $(end_tests) $(long_tests)
+
+# Breaks a federation on purpose, 110 times; SEED=N plays the same again.
+SEED ?= any
+chaos: deps-check
+	$(Q)$(submake) all $(chaos)
+	$(Q)BUILD=$(abspath $(BUILD)) $(firstword $(chaos)) --runs 110 --least 500 --seed $(SEED)
 
 # --------------------------------------------------------- fuzz and benches
 
@@ -333,6 +351,7 @@ help:
 	@echo 'make check       install what is missing, build, run every test'
 	@echo 'make check-unit  as check, without the tests that start real processes'
 	@echo 'make check-long  as check, and the tests that take minutes'
+	@echo 'make chaos       break a federation on purpose: 500 faults in 110 runs (SEED=N: again)'
 	@echo 'make bench       measure, beside PyTorch; writes out/bench.json (BENCH_FILTER=resnet)'
 	@echo 'make fuzz        fuzz every reader of outside bytes, FUZZ_SECONDS=60 each'
 	@echo 'make docs        man pages and the reference of all keys, into build/docs'
@@ -346,4 +365,4 @@ help:
 
 # Headers that each object was made from.
 -include $(foreach f,$(FOLDERS) $(PROGRAMS),$(patsubst %.o,%.d,$(objects_$(f)) $(test_objects_$(f)))) \
-    $(patsubst %.c,$(BUILD)/obj/%.d,$(wildcard tests/e2e/*.c tests/fuzz/*.c tests/bench/*.c))
+    $(patsubst %.c,$(BUILD)/obj/%.d,$(wildcard tests/e2e/*.c tests/e2e/chaos/*.c tests/fuzz/*.c tests/bench/*.c))
