@@ -17,6 +17,47 @@ static void a_digest_names_bytes(void **state)
     check_str(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
+/* Pieces shorter than four blocks are libsodium's alone: the plain version. */
+static void long_pieces_give_the_digest_of_short_ones(void **state)
+{
+    (void)state;
+    uint8_t bytes[1500], fast[FL_SHA256_BYTES], plain[FL_SHA256_BYTES];
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)(i * i + (i >> 3));
+    }
+    for (size_t n = 0; n <= sizeof bytes; n += 1 + n % 7) {
+        for (size_t first = 0; first <= n && first <= 130; first++) {
+            fl_sha256 h;
+            fl_sha256_init(&h);
+            fl_sha256_add(&h, bytes, first);
+            fl_sha256_add(&h, bytes + first, n - first);
+            fl_sha256_done(&h, fast);
+            fl_sha256_init(&h);
+            for (size_t at = 0; at < n; at += 60) {
+                fl_sha256_add(&h, bytes + at, n - at < 60 ? n - at : 60);
+            }
+            fl_sha256_done(&h, plain);
+            check_bytes(fast, plain, sizeof fast);
+        }
+    }
+}
+
+static void a_million_letters(void **state)
+{
+    (void)state;
+    fl_sha256 h;
+    uint8_t digest[FL_SHA256_BYTES];
+    char hex[FL_HEX_DIGEST], *letters = fl_xcalloc(1000000, 1);
+    memset(letters, 'a', 1000000);
+    fl_sha256_init(&h);
+    fl_sha256_add(&h, letters, 1000000);
+    fl_sha256_done(&h, digest);
+    fl_hex(hex, digest, sizeof digest);
+    // FIPS 180-4's third example
+    check_str(hex, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+    free(letters);
+}
+
 static void a_file_has_the_digest_of_its_bytes(void **state)
 {
     (void)state;
@@ -93,6 +134,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_digest_names_bytes),
+        cmocka_unit_test(long_pieces_give_the_digest_of_short_ones),
+        cmocka_unit_test(a_million_letters),
         cmocka_unit_test(a_file_has_the_digest_of_its_bytes),
         cmocka_unit_test(blake2b_is_keyed_by_its_label),
         cmocka_unit_test(hexadecimal_goes_both_ways),
