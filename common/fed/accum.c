@@ -4,14 +4,14 @@
  * encode() is the definition.  The loops below work on blocks of a fixed
  * length with a form of it that has no branch and no double-to-int64
  * instruction (which x86 lacks before AVX-512), so that the compiler turns
- * them into vector code for any target; a block's leftovers and every test go
- * through encode().
+ * them into vector code for any target.  They are compiled for AVX2 and AVX-512
+ * too; which one is run is chosen at the first call, or by a test, which holds
+ * each against the plain one and against encode().
  */
 #include "fed/accum.h"
 
 #include <math.h>
-
-#include "base/wide.h"
+#include <stdatomic.h>
 
 enum { BLOCK = 64 };  // elements; a constant trip count vectorises at -O2
 
@@ -38,8 +38,9 @@ static int64_t encode(double w, float d, double factor)
  * adding 1.5 * 2^52 leaves them, rounded half to even, in the low bits of the
  * double.  high * 2^32 is even, so rounding low rounds x the same way.
  */
-FL_WIDEST static void add_block(int64_t *restrict q, const float *restrict d, double w,
-                                double factor)
+static inline __attribute__((always_inline)) void add_block(int64_t *restrict q,
+                                                            const float *restrict d, double w,
+                                                            double factor)
 {
     const double magic = 0x1.8p52;
     for (int i = 0; i < BLOCK; i++) {
@@ -56,7 +57,7 @@ FL_WIDEST static void add_block(int64_t *restrict q, const float *restrict d, do
 }
 
 /* Are all of a block's values finite and below the limit? */
-FL_WIDEST static bool block_fits(const float *d, float limit)
+static inline __attribute__((always_inline)) bool block_fits(const float *d, float limit)
 {
     int n_bad = 0;
     for (int i = 0; i < BLOCK; i++) {
@@ -64,6 +65,98 @@ FL_WIDEST static bool block_fits(const float *d, float limit)
     }
     return n_bad == 0;
 }
+
+/* Adds whole blocks until one does not fit; returns the elements that were added.  q NULL: only
+ * looks. */
+static inline __attribute__((always_inline)) int64_t run_blocks(int64_t *q, const float *d,
+                                                                int64_t n, double w, double factor,
+                                                                float limit)
+{
+    int64_t i = 0;
+    for (; i + BLOCK <= n && block_fits(d + i, limit); i += BLOCK) {
+        if (q != NULL) {
+            add_block(q + i, d + i, w, factor);
+        }
+    }
+    return i;
+}
+
+// ------------------------------------------------------------------ variants
+
+typedef int64_t (*blocks_fn)(int64_t *q, const float *d, int64_t n, double w, double factor,
+                             float limit);
+
+static int64_t blocks_plain(int64_t *q, const float *d, int64_t n, double w, double factor,
+                            float limit)
+{
+    return run_blocks(q, d, n, w, factor, limit);
+}
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define HAS_VARIANTS 1
+__attribute__((target("avx2"))) static int64_t blocks_avx2(int64_t *q, const float *d, int64_t n,
+                                                           double w, double factor, float limit)
+{
+    return run_blocks(q, d, n, w, factor, limit);
+}
+
+#ifdef __clang__
+#define AVX512 "avx512f"
+#else
+#define AVX512 "avx512f,prefer-vector-width=512"
+#endif
+__attribute__((target(AVX512))) static int64_t
+blocks_avx512(int64_t *q, const float *d, int64_t n, double w, double factor, float limit)
+{
+    return run_blocks(q, d, n, w, factor, limit);
+}
+#else
+#define HAS_VARIANTS 0
+#define blocks_avx2 blocks_plain
+#define blocks_avx512 blocks_plain
+#endif
+
+static const blocks_fn blocks_of[FED_ACCUM_N_VARIANTS] = {
+    [FED_ACCUM_PLAIN] = blocks_plain,
+    [FED_ACCUM_AVX2] = blocks_avx2,
+    [FED_ACCUM_AVX512] = blocks_avx512,
+};
+
+static atomic_int chosen = FED_ACCUM_N_VARIANTS;  // nothing chosen yet
+
+static bool can_run(fed_accum_variant v)
+{
+#if HAS_VARIANTS
+    __builtin_cpu_init();
+    return v == FED_ACCUM_PLAIN || (v == FED_ACCUM_AVX2 && __builtin_cpu_supports("avx2")) ||
+           (v == FED_ACCUM_AVX512 && __builtin_cpu_supports("avx512f"));
+#else
+    return v == FED_ACCUM_PLAIN;
+#endif
+}
+
+bool fed_accum_use(fed_accum_variant v)
+{
+    if (!can_run(v)) {
+        return false;
+    }
+    atomic_store(&chosen, (int)v);
+    return true;
+}
+
+static blocks_fn blocks(void)
+{
+    int v = atomic_load_explicit(&chosen, memory_order_relaxed);
+    if (v == FED_ACCUM_N_VARIANTS) {
+        v = FED_ACCUM_AVX512;
+        while (!fed_accum_use((fed_accum_variant)v)) {
+            v--;
+        }
+    }
+    return blocks_of[v];
+}
+
+// ------------------------------------------------------------------ checking, adding
 
 static fl_status value_fits(const float *d, int64_t i, float limit, fl_err *err)
 {
@@ -77,11 +170,8 @@ static fl_status value_fits(const float *d, int64_t i, float limit, fl_err *err)
 fl_status fed_accum_check(const float *d, int64_t n, fed_scale s, fl_err *err)
 {
     float limit = fed_scale_limit(s);
-    int64_t i = 0;
-    while (i + BLOCK <= n && block_fits(d + i, limit)) {
-        i += BLOCK;
-    }
-    for (; i < n; i++) {  // the block with the bad value, or the tail
+    for (int64_t i = blocks()(NULL, d, n, 0, 0, limit); i < n; i++) {
+        // The block with the bad value, or the tail.
         fl_status st = value_fits(d, i, limit, err);
         if (st != FL_OK) {
             return st;
@@ -96,11 +186,7 @@ fl_status fed_accum_add(int64_t *q, const float *d, int64_t n, uint32_t weight, 
     FL_REQUIRE(weight <= FED_MAX_WEIGHT_SUM);
     double factor = fed_scale_factor(s);
     float limit = fed_scale_limit(s);
-    int64_t i = 0;
-    for (; i + BLOCK <= n && block_fits(d + i, limit); i += BLOCK) {
-        add_block(q + i, d + i, weight, factor);
-    }
-    for (; i < n; i++) {
+    for (int64_t i = blocks()(q, d, n, weight, factor, limit); i < n; i++) {
         fl_status st = value_fits(d, i, limit, err);
         if (st != FL_OK) {
             return st;

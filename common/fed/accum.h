@@ -34,4 +34,14 @@ fl_status fed_accum_check(const float *d, int64_t n, fed_scale s, fl_err *err);
  */
 void fed_accum_mean(float *out, const int64_t *q, int64_t n, uint64_t weight_sum, fed_scale s);
 
+/* The loops behind fed_accum_add and _check, compiled for wider registers; all give the same bits.
+ * The widest that the CPU has is used unless a test says otherwise. */
+typedef enum {
+    FED_ACCUM_PLAIN,
+    FED_ACCUM_AVX2,
+    FED_ACCUM_AVX512,
+    FED_ACCUM_N_VARIANTS
+} fed_accum_variant;
+bool fed_accum_use(fed_accum_variant v);  // false: this machine cannot
+
 #endif

@@ -217,6 +217,47 @@ static void every_element_is_rint_of_weight_times_value(void **state)
 
 // ---------------------------------------------------------------- bad input
 
+/* Wherever a value that does not fit may be, and over the whole range. */
+static void every_variant_gives_the_plain_loops_bits(void **state)
+{
+    (void)state;
+    enum { N = 1000 };
+    fl_rng rng;
+    fl_rng_init(&rng, 31, "accum variants", "", 0);
+    for (int round = 0; round < 200; round++) {
+        float d[N];
+        int64_t start[N], plain[N], wide[N];
+        fed_scale scale = round % 2 == 0 ? FED_SCALE_TRAINED : FED_SCALE_STAT;
+        double size = fed_scale_limit(scale) * (round % 3 == 0 ? 1.0 : 1e-6);
+        draw(d, N, size, &rng);
+        if (round % 5 == 4) {
+            static const float odd[] = {NAN, INFINITY, -INFINITY, 0x1p23f, -0.0f, 0x1p-149f};
+            d[fl_rng_u64(&rng) % N] = odd[fl_rng_u64(&rng) % 6];
+        }
+        for (int i = 0; i < N; i++) {
+            start[i] = (int64_t)fl_rng_u64(&rng);
+        }
+        uint32_t weight = (uint32_t)(fl_rng_u64(&rng) % FED_MAX_WEIGHT_SUM) + 1;
+        int64_t n = N - (int64_t)(fl_rng_u64(&rng) % 70);
+        fl_err err = FL_ERR_INIT;
+        check(fed_accum_use(FED_ACCUM_PLAIN));
+        memcpy(plain, start, sizeof plain);
+        fl_status st = fed_accum_add(plain, d, n, weight, scale, &err);
+        for (int v = FED_ACCUM_AVX2; v < FED_ACCUM_N_VARIANTS; v++) {
+            if (fed_accum_use((fed_accum_variant)v)) {
+                fl_err again = FL_ERR_INIT;
+                memcpy(wide, start, sizeof wide);
+                check_int(fed_accum_add(wide, d, n, weight, scale, &again), st);
+                check_str(again.text, err.text);
+                check_int(fed_accum_check(d, n, scale, NULL), st);
+                check_bytes(wide, plain, sizeof wide);
+            }
+        }
+    }
+    for (int v = FED_ACCUM_N_VARIANTS - 1; v >= 0 && !fed_accum_use((fed_accum_variant)v); v--) {
+    }
+}
+
 static void a_value_out_of_range_is_named(void **state)
 {
     (void)state;
@@ -258,6 +299,7 @@ int main(void)
         cmocka_unit_test(the_mean_is_within_its_error_bound),
         cmocka_unit_test(cut_into_stretches_the_sum_is_the_same),
         cmocka_unit_test(every_element_is_rint_of_weight_times_value),
+        cmocka_unit_test(every_variant_gives_the_plain_loops_bits),
         cmocka_unit_test(a_value_out_of_range_is_named),
         cmocka_unit_test(statistics_reach_further_than_trained_values),
     };
