@@ -298,16 +298,30 @@ fuzz: deps-fuzz
 # A bench prints its table and writes one JSON object a line to the file it
 # is given; the lines are joined into the list that README's numbers are from.
 bench_programs := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/bench_*.c))
-bench_helpers := $(call objects,$(filter-out tests/bench/bench_%,$(wildcard tests/bench/*.c)))
+bench_helpers := $(call objects,$(filter-out tests/bench/bench_% tests/bench/play_%,$(wildcard tests/bench/*.c)))
 $(bench_programs): libs = $(all_libs)
 $(bench_programs): $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(bench_helpers) $(all_archives)
 	$(link)
+
+# The client's own code, but for the one function that play_sites.c defines itself.
+play_sites := $(BUILD)/tests/bench/play_sites
+$(play_sites): libs = $(libs_of_client)
+$(play_sites): $(BUILD)/obj/tests/bench/play_sites.o $(call archives,$(stands_client))
+	$(link)
+
 join_json = { echo '['; cat $(1) /dev/null | sed '$$!s/$$/,/'; echo ']'; }
 
-.PHONY: bench benches
-benches: $(bench_programs)
+.PHONY: bench benches bench-federation
+benches: $(bench_programs) $(play_sites)
+bench-federation: deps
+	$(Q)$(submake) all $(BUILD)/tests/bench/bench_federation $(play_sites)
+	$(Q)mkdir -p out/bench.d
+	$(Q)BUILD=$(abspath $(BUILD)) $(BUILD)/tests/bench/bench_federation out/bench.d/federation.json
+	$(Q)cd out/bench.d && $(call join_json,federation.json) >../bench-federation.json
+	@echo "figures: out/bench-federation.json"
+
 bench: deps-bench
-	$(Q)$(submake) all $(bench_programs)
+	$(Q)$(submake) all benches
 	$(Q)rm -rf out/bench.d && mkdir -p out/bench.d
 	$(Q)for b in $(bench_programs) $(wildcard tests/bench/bench_*.sh); do \
 	    name=$${b##*/bench_}; \
@@ -353,6 +367,7 @@ help:
 	@echo 'make check-long  as check, and the tests that take minutes'
 	@echo 'make chaos       break a federation on purpose: 500 faults in 110 runs (SEED=N: again)'
 	@echo 'make bench       measure, beside PyTorch; writes out/bench.json (BENCH_FILTER=resnet)'
+	@echo 'make bench-federation  rounds without training, beside Flower where it is installed'
 	@echo 'make fuzz        fuzz every reader of outside bytes, FUZZ_SECONDS=60 each'
 	@echo 'make docs        man pages and the reference of all keys, into build/docs'
 	@echo 'make install     PREFIX=/usr/local DESTDIR='

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "ckpt/ckpt.h"
+#include "client/base_model.h"
 #include "client/judge.h"
 #include "client/keep.h"
 #include "client/policy.h"
@@ -217,29 +218,6 @@ static fl_status need_job(order_work *w, fl_err *err)
                      w->graph.bytes != NULL ? &w->graph : NULL, err);
 }
 
-static fl_status check_model(const order_work *w, const local *l, fl_err *err)
-{
-    const nn_table *table = task_model_table(l->model);
-    uint8_t hash[32];
-    nn_table_hash(hash, table);
-    if (memcmp(hash, w->order.table_hash, sizeof hash) != 0) {
-        return fl_fail(err, FL_ECONFIG,
-                       "the coordinator's model has another table of parameters than the one "
-                       "built here; do both run the same version?");
-    }
-    if (w->n_model != (uint64_t)nn_table_count(table)) {
-        return fl_fail(err, FL_EFORMAT,
-                       "the model has %" PRIu64 " parameters, the job's has %" PRId64, w->n_model,
-                       nn_table_count(table));
-    }
-    fed_model_id id;
-    nn_params_sha256(id.bytes, table, w->model);
-    if (memcmp(id.bytes, w->order.model_id.bytes, sizeof id.bytes) != 0) {
-        return fl_fail(err, FL_EFORMAT, "the model is not the one that the order names");
-    }
-    return FL_OK;
-}
-
 /* Data may change with the rounds; the test is judged on those of the last. */
 static void enter_round(const order_work *w, local *l)
 {
@@ -325,7 +303,8 @@ static order_outcome carry_out(order_work *w, fl_err *err)
         return is_check ? ORDER_MISMATCH : ORDER_REFUSED;
     }
     enter_round(w, *w->local);
-    if (!is_check && check_model(w, *w->local, err) != FL_OK) {
+    if (!is_check && base_model_check(&w->order, task_model_table((*w->local)->model), w->model,
+                                      w->n_model, err) != FL_OK) {
         return ORDER_REFUSED;
     }
     errand e = {.work = w, .local = *w->local, .policy = &p};

@@ -440,7 +440,7 @@ static void tell_commit(const run *r, uint32_t round)
     char hex[FL_HEX_DIGEST];
     fl_hex(hex, r->base.id.bytes, sizeof r->base.id.bytes);
     fl_log(FL_LOG_INFO, "round.commit",
-           "run=%s round=%u of=%lld seconds=%.1f loss=%.4f model=%.16s", r->name, round,
+           "run=%s round=%u of=%lld seconds=%.3f loss=%.4f model=%.16s", r->name, round,
            (long long)r->job.rounds, r->base.seconds, r->base.loss, hex);
 }
 

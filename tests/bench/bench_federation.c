@@ -1,0 +1,729 @@
+/*
+ * bench_federation.c - federation rounds without training, beside an echo and Flower
+ *
+ * usage: bench_federation OUT.json
+ *
+ * For each number of sites and parameters: the real coordinator and one process
+ * a site (play_sites.c: the real client, with a made-up update instead of
+ * training); a bare echo over the same encrypted transport, pieces there and
+ * back, nothing else; and Flower (peer_flower.py, gRPC with TLS, BENCH_PYTHON or
+ * /usr/bin/python3) where it is installed.  The three follow one another, several times
+ * over, so that what disturbs the machine disturbs all; figures are medians of all rounds.
+ *
+ * A round of ours is from commit to commit: the model goes out, is checked, comes
+ * back as updates that are signed, written and flushed, hashed, spooled, verified,
+ * folded and committed, and every site then scores the new model.
+ *
+ * BENCH_FILTER=10x1000000 chooses a row, BENCH_REPEATS=3 how often.
+ */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "bench/machine.h"
+#include "fed/accum.h"
+#include "fed/transport.h"
+#include "fed/update.h"
+
+enum { MAX_ROUNDS = 64, MAX_REPEATS = 9, MAX_TIMES = MAX_ROUNDS * MAX_REPEATS, WAIT_MS = 600000 };
+
+typedef struct {
+    int sites, hidden;  // hidden units of an MLP on 1024 inputs: 1027 P + 2 parameters
+    int rounds;         // each time
+} row;
+
+static const row rows[] = {
+    {10, 97, 12}, {10, 974, 8}, {10, 9737, 4}, {50, 97, 8}, {50, 974, 4},
+};
+
+static int64_t parameters_of(const row *r)
+{
+    return (int64_t)r->hidden * 1027 + 2;
+}
+
+/* What one contestant did. */
+typedef struct {
+    double round[MAX_TIMES];  // s, without first rounds
+    size_t n;
+    double first[MAX_REPEATS];  // s
+    double rest[MAX_TIMES];     // of ours: as `first` is measured, from orders to model
+    size_t n_first, n_rest;
+    double peak_mb;  // of the server, the most
+    double server_cpu, sites_cpu;  // s a round, the last time
+} times;
+
+static char *dir;  // everything lies under it
+
+static void fail(const char *what, const char *why)
+{
+    fprintf(stderr, "bench_federation: %s: %s\n", what, why);
+    exit(1);
+}
+
+static double median(const double *x, size_t n)
+{
+    double sorted[MAX_TIMES];
+    memcpy(sorted, x, n * sizeof *x);
+    for (size_t i = 1; i < n; i++) {
+        double v = sorted[i];
+        size_t k = i;
+        for (; k > 0 && sorted[k - 1] > v; k--) {
+            sorted[k] = sorted[k - 1];
+        }
+        sorted[k] = v;
+    }
+    return n == 0 ? 0 : n % 2 == 1 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+}
+
+// ------------------------------------------------------------------ processes
+
+/* Starts argv; out: its output comes from there, or NULL: into log. */
+static pid_t start(const char *const *argv, FILE **out, const char *log)
+{
+    int ends[2] = {-1, -1};
+    if (out != NULL && pipe(ends) != 0) {
+        fail(argv[0], "no pipe");
+    }
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        int to = out != NULL ? ends[1] : open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+        dup2(to, STDOUT_FILENO);
+        dup2(to, STDERR_FILENO);
+        if (out != NULL) {
+            close(ends[0]);
+        }
+        execvp(argv[0], (char *const *)argv);
+        _exit(127);
+    }
+    if (pid < 0) {
+        fail(argv[0], "no process");
+    }
+    if (out != NULL) {
+        close(ends[1]);
+        fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+        *out = fdopen(ends[0], "r");
+    }
+    return pid;
+}
+
+static void do_it(const char *const *argv)
+{
+    char *log = fl_path_join(dir, "setup.log");
+    int status;
+    pid_t pid = start(argv, NULL, log);
+    if (waitpid(pid, &status, 0) != pid || status != 0) {
+        fail(argv[1], "failed; KEEP=1 leaves the folder with its log");
+    }
+    free(log);
+}
+
+static void end(pid_t *pids, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        kill(pids[i], SIGKILL);
+    }
+    for (size_t i = 0; i < n; i++) {
+        waitpid(pids[i], NULL, 0);
+    }
+}
+
+static double cpu_of(pid_t pid)
+{
+    char path[64], text[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *f = fopen(path, "r");
+    unsigned long user = 0, system = 0;
+    if (f != NULL && fgets(text, sizeof text, f) != NULL && strrchr(text, ')') != NULL) {
+        sscanf(strrchr(text, ')') + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+               &system);
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static double peak_mb_of(pid_t pid)
+{
+    char path[64], line[256];
+    double kb = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *f = fopen(path, "r");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
+        sscanf(line, "VmHWM: %lf", &kb);
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+    return kb * 1024 / 1e6;
+}
+
+static int free_port(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) != 0 ||
+        getsockname(fd, (struct sockaddr *)&at, &n) != 0) {
+        fail("127.0.0.1", "no free port");
+    }
+    close(fd);
+    return ntohs(at.sin_port);
+}
+
+/* The next line; false when there is none within WAIT_MS or ever. */
+static bool next_line(FILE *from, char *line, size_t n)
+{
+    struct pollfd p = {fileno(from), POLLIN, 0};
+    return poll(&p, 1, WAIT_MS) > 0 && fgets(line, (int)n, from) != NULL;
+}
+
+// ----------------------------------------------------------------------- ours
+
+static char *program(const char *name)
+{
+    const char *build = getenv("BUILD");
+    return fl_xasprintf("%s/%s", build != NULL ? build : "build", name);
+}
+
+static void write_job(const row *r, const char *path)
+{
+    char text[1024];
+    int n = snprintf(text, sizeof text,
+                     "name: bench\n"
+                     "intended_use: benches\n"
+                     "task: classify\n"
+                     "data: {input: [1, 32, 32], classes: [a, b], positive: b}\n"
+                     "model: {name: mlp, hidden: [%d]}\n"
+                     "rounds: %d\n"
+                     "seed: 1\n"
+                     "strategy: {name: fedavg}\n"
+                     "local: {steps: 1, batch: 1, lr: 0.1}\n"
+                     "sites: {quorum: %d, patience: 10m}\n"
+                     "evaluation:\n"
+                     "  threshold: {rule: fixed, at: 0.5}\n",
+                     r->hidden, r->rounds + 1, r->sites);
+    fl_err err = FL_ERR_INIT;
+    if (fl_file_write(path, text, (size_t)n, 0644, &err) != FL_OK) {
+        fail("job.yaml", err.text);
+    }
+}
+
+/* A federation with its invitations, new each time. */
+static void found(const row *r, int port)
+{
+    char *coordinator = program("bin/coordinator"), *fed = fl_path_join(dir, "fed"),
+         *job = fl_path_join(dir, "job.yaml"), *invitations = fl_path_join(dir, "invitations"),
+         *homes = fl_path_join(dir, "homes"),
+         *address = fl_xasprintf("tcp://127.0.0.1:%d", port);
+    fl_remove_tree(fed, NULL);
+    fl_remove_tree(invitations, NULL);
+    fl_remove_tree(homes, NULL);
+    fl_mkdirs(invitations, 0700, NULL);
+    write_job(r, job);
+    do_it((const char *[]){coordinator, "init", fed, "--address", address, NULL});
+    for (int i = 0; i < r->sites; i++) {
+        char *name = fl_xasprintf("site-%05d", i);
+        char *out = fl_xasprintf("%s/%s.yaml", invitations, name);
+        do_it((const char *[]){coordinator, "invite", fed, "--site", name, "--out", out, NULL});
+        free(out);
+        free(name);
+    }
+    free(coordinator);
+    free(fed);
+    free(job);
+    free(invitations);
+    free(homes);
+    free(address);
+}
+
+/* CPU seconds of the coordinator and of all sites so far. */
+static void read_cpu(double *server, double *sites, pid_t coordinator, const pid_t *pids, int n)
+{
+    *server = cpu_of(coordinator);
+    *sites = 0;
+    for (int i = 0; i < n; i++) {
+        *sites += cpu_of(pids[i]);
+    }
+}
+
+static void follow(times *t, const row *r, FILE *said, pid_t coordinator, const pid_t *pids)
+{
+    char line[2048];
+    double before = 0, server = 0, sites = 0, server_end, sites_end;
+    for (int round = 0; round < r->rounds + 1;) {
+        if (!next_line(said, line, sizeof line)) {
+            fail("coordinator", line);
+        }
+        const char *seconds = strstr(line, " seconds=");
+        if (strstr(line, "round.commit") == NULL || seconds == NULL) {
+            continue;
+        }
+        double now = fl_now();
+        if (++round == 1) {
+            t->first[t->n_first++] = atof(seconds + 9);
+            read_cpu(&server, &sites, coordinator, pids, r->sites);
+        } else {
+            t->round[t->n++] = now - before;
+            t->rest[t->n_rest++] = atof(seconds + 9);
+        }
+        before = now;
+    }
+    read_cpu(&server_end, &sites_end, coordinator, pids, r->sites);
+    t->server_cpu = (server_end - server) / r->rounds;
+    t->sites_cpu = (sites_end - sites) / r->rounds;
+    double peak = peak_mb_of(coordinator);
+    t->peak_mb = peak > t->peak_mb ? peak : t->peak_mb;
+}
+
+static void run_ours(times *t, const row *r)
+{
+    int port = free_port();
+    char *coordinator = program("bin/coordinator"), *sites = program("tests/bench/play_sites"),
+         *fed = fl_path_join(dir, "fed"), *job = fl_path_join(dir, "job.yaml"),
+         *log = fl_path_join(dir, "sites.log"), *bind = fl_xasprintf("tcp://127.0.0.1:%d", port);
+    found(r, port);
+    FILE *said;
+    pid_t *pids = fl_xcalloc((size_t)r->sites + 1, sizeof *pids);
+    pids[r->sites] = start(
+        (const char *[]){coordinator, "run", fed, "--job", job, "--bind", bind, NULL}, &said, NULL);
+    for (int i = 0; i < r->sites; i++) {
+        char number[16];
+        snprintf(number, sizeof number, "%d", i);
+        pids[i] = start((const char *[]){sites, dir, number, "1", NULL}, NULL, log);
+    }
+    follow(t, r, said, pids[r->sites], pids);
+    end(pids, (size_t)r->sites + 1);
+    fclose(said);
+    free(pids);
+    free(coordinator);
+    free(sites);
+    free(fed);
+    free(job);
+    free(log);
+    free(bind);
+}
+
+// ----------------------------------------------------------------------- echo
+
+static const char hello[] = "hello";
+
+static void play_echo(const char *address, const fed_public_key *server)
+{
+    fl_err err = FL_ERR_INIT;
+    fed_link *link = NULL;
+    fed_packet packet;
+    fed_identity *id = fed_identity_new();
+    if (fed_connect(&link, address, server, id, &err) != FL_OK) {
+        fail("echo", err.text);
+    }
+    fed_send(link, NULL, hello, sizeof hello, NULL, 0, NULL);
+    for (;;) {
+        while (fed_receive(link, &packet)) {
+            while (fed_send(link, NULL, packet.header, packet.n_header, packet.payload,
+                            packet.n_payload, NULL) == FL_ELIMIT) {
+                poll(NULL, 0, 1);
+            }
+        }
+        fed_wait(&link, 1, NULL, -1);
+    }
+}
+
+static bool anyone(void *ctx, const fed_public_key *key)
+{
+    (void)ctx;
+    (void)key;
+    return true;
+}
+
+typedef struct {
+    fed_route route;
+    uint32_t sent, back;
+} echo_site;
+
+static echo_site *echo_site_of(echo_site *sites, int n, const fed_packet *p)
+{
+    for (int i = 0; i < n; i++) {
+        if (memcmp(&sites[i].route, &p->route, sizeof p->route) == 0) {
+            return &sites[i];
+        }
+    }
+    return NULL;
+}
+
+/* The vector there and back, to everybody, with the windows of the protocol. */
+static double echo_round(fed_link *link, echo_site *sites, int n, const float *values, int64_t P)
+{
+    enum { WINDOW = 64, POOL = 256 };
+    uint32_t n_pieces = fed_pieces_of(FED_ENC_F32, (uint64_t)P);
+    uint8_t *piece = fl_xcalloc(FED_PIECE_BYTES, 1);
+    fed_packet packet;
+    uint64_t left = (uint64_t)n * n_pieces, under_way = 0;
+    double since = fl_now();
+    for (int i = 0; i < n; i++) {
+        sites[i].sent = sites[i].back = 0;
+    }
+    while (left > 0) {
+        for (bool moved = true; moved;) {
+            moved = false;
+            for (int i = 0; i < n; i++) {
+                echo_site *s = &sites[i];
+                if (s->sent < n_pieces && s->sent - s->back < WINDOW && under_way < POOL) {
+                    size_t size = fed_piece_pack(piece, FED_ENC_F32, values, (uint64_t)P, s->sent);
+                    if (fed_send(link, &s->route, "x", 1, piece, size, NULL) == FL_OK) {
+                        s->sent++;
+                        under_way++;
+                        moved = true;
+                    }
+                }
+            }
+        }
+        fed_wait(&link, 1, NULL, 5);
+        while (fed_receive(link, &packet)) {
+            echo_site *s = echo_site_of(sites, n, &packet);
+            if (s != NULL && packet.n_payload > 0) {
+                s->back++;
+                under_way--;
+                left--;
+            }
+        }
+    }
+    free(piece);
+    return fl_now() - since;
+}
+
+static void run_echo(times *t, const row *r)
+{
+    fl_err err = FL_ERR_INIT;
+    fed_link *link = NULL;
+    fed_packet packet;
+    fed_identity *id = fed_identity_new();
+    fed_public_key key = fed_identity_public(id);
+    int64_t P = parameters_of(r);
+    float *values = fl_xcalloc((size_t)P, sizeof *values);
+    pid_t *pids = fl_xcalloc((size_t)r->sites, sizeof *pids);
+    echo_site *sites = fl_xcalloc((size_t)r->sites, sizeof *sites);
+    char address[64];
+    snprintf(address, sizeof address, "tcp://127.0.0.1:%d", free_port());
+    for (int64_t i = 0; i < P; i++) {
+        values[i] = 1e-3f * (float)(i % 1000);
+    }
+    fflush(NULL);
+    for (int i = 0; i < r->sites; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            play_echo(address, &key);
+        }
+    }
+    if (fed_listen(&link, address, id, anyone, NULL, &err) != FL_OK) {
+        fail("echo", err.text);
+    }
+    for (int n = 0; n < r->sites;) {
+        fed_wait(&link, 1, NULL, 100);
+        while (n < r->sites && fed_receive(link, &packet)) {
+            sites[n++].route = packet.route;
+        }
+    }
+    echo_round(link, sites, r->sites, values, P);  // warms up
+    for (int i = 0; i < r->rounds; i++) {
+        t->round[t->n++] = echo_round(link, sites, r->sites, values, P);
+    }
+    end(pids, (size_t)r->sites);
+    fed_link_close(&link);
+    fed_identity_destroy(&id);
+    free(values);
+    free(pids);
+    free(sites);
+}
+
+// --------------------------------------------------------------------- Flower
+
+static const char *python(void)
+{
+    const char *given = getenv("BENCH_PYTHON");
+    return given != NULL ? given : "/usr/bin/python3";
+}
+
+static const char peer_script[] = "tests/bench/peer_flower.py";
+
+static bool has_flower(void)
+{
+    char *log = fl_path_join(dir, "flower.log");
+    pid_t pid = start((const char *[]){python(), "-c", "import flwr, numpy", NULL}, NULL, log);
+    int status = 1;
+    waitpid(pid, &status, 0);
+    free(log);
+    return status == 0;
+}
+
+static void run_flower(times *t, const row *r, char *who)
+{
+    char port[16], n_sites[16], n_params[32], n_rounds[16], line[1024];
+    char *log = fl_path_join(dir, "flower.log");
+    snprintf(port, sizeof port, "%d", free_port());
+    snprintf(n_sites, sizeof n_sites, "%d", r->sites);
+    snprintf(n_params, sizeof n_params, "%lld", (long long)parameters_of(r));
+    snprintf(n_rounds, sizeof n_rounds, "%d", r->rounds + 1);
+    do_it((const char *[]){python(), peer_script, "certificates", dir, NULL});
+    FILE *said;
+    pid_t *pids = fl_xcalloc((size_t)r->sites + 1, sizeof *pids);
+    pids[r->sites] = start((const char *[]){python(), peer_script, "server", dir, port, n_sites,
+                                            n_params, n_rounds, NULL},
+                           &said, NULL);
+    bool started = false;
+    int round;
+    double seconds, peak = 0;
+    while (peak == 0 && next_line(said, line, sizeof line)) {
+        if (!started && sscanf(line, "ready %31s", who) == 1) {
+            started = true;
+            for (int i = 0; i < r->sites; i++) {
+                pids[i] = start((const char *[]){python(), peer_script, "client", dir, port, NULL},
+                                NULL, log);
+            }
+        }
+        if (sscanf(line, "round %d %lf", &round, &seconds) == 2) {
+            if (round == 1) {
+                t->first[t->n_first++] = seconds;
+            } else {
+                t->round[t->n++] = seconds;
+            }
+        }
+        sscanf(line, "peak %lf", &peak);
+    }
+    if (peak == 0) {
+        fail("Flower", line);
+    }
+    t->peak_mb = peak / 1e6 > t->peak_mb ? peak / 1e6 : t->peak_mb;
+    end(pids, (size_t)r->sites + 1);
+    fclose(said);
+    free(pids);
+    free(log);
+}
+
+// ------------------------------------------------------------ where time goes
+
+/* Seconds of CPU for one update of this size; measured here, one thread. */
+typedef struct {
+    double hash, sha256, read, fold, check;
+} costs;
+
+static double cpu_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static double timed(void (*fn)(void *), void *ctx)
+{
+    double best = 1e9;
+    for (int i = 0; i < 5; i++) {
+        double since = cpu_now();
+        fn(ctx);
+        double took = cpu_now() - since;
+        best = took < best ? took : best;
+    }
+    return best;
+}
+
+typedef struct {
+    float *d;
+    int64_t *q, P;
+    char *path;
+} material;
+
+static void do_hash(void *ctx)
+{
+    const material *m = ctx;
+    fed_digest digest;
+    uint64_t n_bytes;
+    uint32_t n_pieces;
+    fed_object_digest(&digest, FED_ENC_F32, m->d, (uint64_t)m->P, &n_bytes, &n_pieces);
+}
+
+static void do_sha256(void *ctx)
+{
+    const material *m = ctx;
+    uint8_t out[FL_SHA256_BYTES];
+    fl_sha256 h;
+    fl_sha256_init(&h);
+    fl_sha256_add(&h, m->d, (size_t)m->P * sizeof *m->d);
+    fl_sha256_done(&h, out);
+}
+
+static void do_fold(void *ctx)
+{
+    const material *m = ctx;
+    enum { BLOCK = FED_PIECE_VALUES };  // as aggregate.c does
+    for (int64_t at = 0; at < m->P; at += BLOCK) {
+        int64_t n = m->P - at < BLOCK ? m->P - at : BLOCK;
+        fed_accum_add(m->q, m->d + at, n, 100, FED_SCALE_TRAINED, NULL);
+    }
+}
+
+static void do_check(void *ctx)
+{
+    const material *m = ctx;
+    fed_accum_check(m->d, m->P, FED_SCALE_TRAINED, NULL);
+}
+
+/* As a spool is read: a block at a time, from the page cache. */
+static void do_read(void *ctx)
+{
+    const material *m = ctx;
+    static float block[FED_PIECE_VALUES];
+    int fd = open(m->path, O_RDONLY);
+    while (read(fd, block, sizeof block) > 0) {
+    }
+    close(fd);
+}
+
+static costs measure_costs(int64_t P)
+{
+    material m = {.P = P, .path = fl_path_join(dir, "update.bin")};
+    m.d = fl_xcalloc((size_t)P, sizeof *m.d);
+    m.q = fl_xcalloc(FED_PIECE_VALUES, sizeof *m.q);
+    for (int64_t i = 0; i < P; i++) {
+        m.d[i] = 1e-3f * (float)(i % 1000);
+    }
+    FILE *f = fopen(m.path, "w");
+    if (f == NULL || fwrite(m.d, sizeof *m.d, (size_t)P, f) != (size_t)P || fclose(f) != 0) {
+        fail(m.path, "cannot be written");
+    }
+    costs c = {.hash = timed(do_hash, &m),
+               .sha256 = timed(do_sha256, &m),
+               .read = timed(do_read, &m),
+               .fold = timed(do_fold, &m),
+               .check = timed(do_check, &m)};
+    unlink(m.path);
+    free(m.d);
+    free(m.q);
+    free(m.path);
+    return c;
+}
+
+// ----------------------------------------------------------------- the table
+
+static void print_row(FILE *out, const row *r, const times *ours, const times *echo,
+                      const times *flower, const char *who)
+{
+    int64_t P = parameters_of(r);
+    double us = median(ours->round, ours->n), them = median(flower->round, flower->n);
+    double bare = median(echo->round, echo->n);
+    double first = median(ours->first, ours->n_first) / median(ours->rest, ours->n_rest);
+    double room_mb = 3 * 4e-6 * (double)P + 67 + r->sites;
+    printf("%3d x %8lld  %8.4f  %8.4f  %5.2f  ", r->sites, (long long)P, us, bare, us / bare);
+    if (flower->n > 0) {
+        printf("%8.4f  %5.2f  ", them, them / us);
+    } else {
+        printf("%8s  %5s  ", "-", "-");
+    }
+    printf("%6.2f  %7.1f  %7.1f  %8.1f\n", first, ours->peak_mb, room_mb, flower->peak_mb);
+    costs c = measure_costs(P);
+    printf("     CPU a round: coordinator %.3f s, sites %.3f s.  One update: hash %.4f s (each side), "
+           "check %.4f, read %.4f, fold %.4f; SHA-256 of a model %.4f.  Fold / read %.2f\n",
+           ours->server_cpu, ours->sites_cpu, c.hash, c.check, c.read, c.fold, c.sha256,
+           c.fold / c.read);
+    fflush(stdout);
+    fprintf(out,
+            "{\"name\": \"federation %d x %lld\", \"threads\": %d, \"precision\": \"fp32\", "
+            "\"ours\": %.5f, \"unit\": \"s per round\", ",
+            r->sites, (long long)P, fl_n_cores(), us);
+    if (flower->n > 0) {
+        fprintf(out, "\"peer\": %.5f, \"peer_name\": \"Flower %s\", \"ratio\": %.3f, ", them, who,
+                them / us);
+    } else {
+        fprintf(out, "\"peer\": null, \"peer_name\": \"Flower\", \"ratio\": null, ");
+    }
+    fprintf(out, "\"ours_mb\": %.1f, ", ours->peak_mb);
+    if (flower->n > 0) {
+        fprintf(out, "\"peer_mb\": %.1f, \"peer_first\": %.4f, ", flower->peak_mb,
+                median(flower->first, flower->n_first));
+    } else {
+        fprintf(out, "\"peer_mb\": null, ");
+    }
+    fprintf(out,
+            "\"share_of_peak\": null, \"echo\": %.5f, \"to_echo\": %.3f, \"first_to_rest\": %.3f, "
+            "\"rounds\": %zu, \"cpu_coordinator\": %.4f, \"cpu_sites\": %.4f, \"fold_to_read\": "
+            "%.3f}\n",
+            bare, us / bare, first, ours->n, ours->server_cpu, ours->sites_cpu, c.fold / c.read);
+    fflush(out);
+}
+
+static bool is_chosen(const row *r)
+{
+    const char *filter = getenv("BENCH_FILTER");
+    char name[32];
+    snprintf(name, sizeof name, "%dx%lld", r->sites, (long long)parameters_of(r));
+    char round_name[32];  // as people say it
+    snprintf(round_name, sizeof round_name, "%dx%lld", r->sites,
+             (long long)(r->hidden == 97 ? 100000 : r->hidden == 974 ? 1000000 : 10000000));
+    return filter == NULL || strcmp(filter, name) == 0 || strcmp(filter, round_name) == 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2) {
+        fprintf(stderr, "usage: bench_federation OUT.json\n");
+        return 2;
+    }
+    FILE *out = fopen(argv[1], "w");
+    if (out == NULL) {
+        fail(argv[1], "cannot be written");
+    }
+    char machine[256], who[32] = "";
+    const char *base = getenv("TMPDIR");
+    dir = fl_xasprintf("%s/consilium-bench-XXXXXX", base != NULL ? base : "/tmp");
+    if (mkdtemp(dir) == NULL) {
+        fail(dir, "cannot be made");
+    }
+    fed_init();
+    int repeats = getenv("BENCH_REPEATS") != NULL ? atoi(getenv("BENCH_REPEATS")) : 2;
+    repeats = repeats < 1 ? 1 : repeats > MAX_REPEATS ? MAX_REPEATS : repeats;
+    bool with_flower = has_flower();
+    machine_text(machine, sizeof machine);
+    printf("federation rounds without training, on %s\n"
+           "%s\n"
+           "%14s  %8s  %8s  %5s  %8s  %5s  %6s  %7s  %7s  %8s\n",
+           machine,
+           with_flower ? "beside Flower" : "Flower is not installed (BENCH_PYTHON chooses a Python)",
+           "sites x params", "ours s", "echo s", "/echo", "Flower s", "ratio", "first", "our MB",
+           "room MB", "their MB");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (!is_chosen(&rows[i])) {
+            continue;
+        }
+        times ours = {.n = 0}, echo = {.n = 0}, flower = {.n = 0};
+        for (int k = 0; k < repeats; k++) {
+            run_echo(&echo, &rows[i]);
+            run_ours(&ours, &rows[i]);
+            if (with_flower) {
+                run_flower(&flower, &rows[i], who);
+            }
+        }
+        print_row(out, &rows[i], &ours, &echo, &flower, who);
+    }
+    fclose(out);
+    if (getenv("KEEP") == NULL) {
+        fl_remove_tree(dir, NULL);
+    }
+    free(dir);
+    return 0;
+}
