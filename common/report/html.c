@@ -35,6 +35,13 @@ static bool stays_with_next(const char *text)
     return false;
 }
 
+/* The space of "[0,80 ; 0,88]" behind its mark: an interval stays on one line. */
+static bool is_in_interval(const char *text)
+{
+    size_t number = strspn(text + 1, "+-0123456789,");
+    return text[0] == ' ' && number > 0 && text[1 + number] == ']';
+}
+
 static bool is_after_guillemet(const fl_buf *b)
 {
     return b->n >= 2 && strcmp(b->data + b->n - 2, "\xc2\xab") == 0;
@@ -43,7 +50,7 @@ static bool is_after_guillemet(const fl_buf *b)
 static void add_character(report_page *out, const char *c)
 {
     bool unbroken = out->language == REPORT_FR && *c == ' ' &&
-                    (stays_with_next(c) || is_after_guillemet(&out->text));
+                    (stays_with_next(c) || is_in_interval(c) || is_after_guillemet(&out->text));
     if (unbroken) {
         fl_buf_puts(&out->text, no_break);
     } else {
@@ -233,7 +240,7 @@ void report_html_begin(report_page *out, const json_t *report, const char *eyebr
                 report_word(out, "Research use. Not a medical device."));
     report_html(out,
                 "</style>\n</head>\n<body>\n<div class=\"page\">\n<header>\n"
-                "<p class=\"eyebrow\">%s</p>\n<h1>%s</h1>\n<p class=\"use\"><b>",
+                "<p class=\"eyebrow\">%s</p>\n<h1>%s</h1>\n<p class=\"use\" id=\"use\"><b>",
                 eyebrow, title);
     report_say(out, "Intended use:");
     report_html(out, "</b> %s</p>\n</header>\n<main>\n",

@@ -339,6 +339,7 @@ static fl_status write_page(const json_t *report, const json_t *site, report_lan
     report_selection_section(&out, report);
     report_model_section(&out, report);
     add_rules(&out, report, metric);
+    report_site_checklists(&out, report, site);
     report_html_end(&out, report);
     fl_status st = fl_file_write(path, out.text.data, out.text.n, 0644, err);
     report_page_clear(&out);

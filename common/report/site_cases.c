@@ -34,8 +34,8 @@ static void refused_box(report_page *out, const json_t *refused)
     }
     report_html(out, "<div class=\"out\"><b>%s</b>", report_word(out, "refused"));
     report_each_member(refused, reason, n) {
-        report_html(out, "%s ", report_count(text, out->language, json_integer_value(n)));
         report_told(out, reason);
+        report_say(out, ": %s", report_count(text, out->language, json_integer_value(n)));
         report_html(out, "<br>");
     }
     report_html(out, "</div>\n");
@@ -131,8 +131,8 @@ static void table1_shares(report_page *out, const json_t *site, const char *grou
     const char *code;
     json_t *none;
     json_object_foreach(seen, code, none) {
-        report_html(out, "<tr><td>%s %s</td>", name != NULL ? report_usual(out, name) : "",
-                    report_usual(out, code));
+        report_html(out, "<tr><td>%s%s%s</td>", name != NULL ? report_usual(out, name) : "",
+                    name != NULL ? " " : "", report_usual(out, code));
         for (size_t s = 0; s < 3; s++) {
             const json_t *split = table1_split(site, s);
             share_cell(out, report_at(split, group, name, NULL), code,

@@ -142,9 +142,11 @@ static void confusion_table(report_page *out, const json_t *report, const json_t
                 report_word(out, "not called"));
     report_html(out, "<tr><td>%s</td><td class=\"n\">%lld</td><td class=\"n\">", positive,
                 (long long)fl_json_get_int(c, "tp", 0));
-    report_say(out, "%lld missed", (long long)fl_json_get_int(c, "fn", 0));
+    report_say(out, "%lld <span class=\"soft\">missed</span>",
+               (long long)fl_json_get_int(c, "fn", 0));
     report_html(out, "</td></tr>\n<tr><td>%s</td><td class=\"n\">", report_word(out, "the others"));
-    report_say(out, "%lld false alarms", (long long)fl_json_get_int(c, "fp", 0));
+    report_say(out, "%lld <span class=\"soft\">false alarms</span>",
+               (long long)fl_json_get_int(c, "fp", 0));
     report_html(out, "</td><td class=\"n\">%lld</td></tr>\n</tbody></table></div>\n",
                 (long long)fl_json_get_int(c, "tn", 0));
 }

@@ -26,4 +26,9 @@ void report_site_groups(report_page *out, const json_t *report, const json_t *si
  * returns how many. */
 size_t report_site_flags(report_page *out, const json_t *site);
 
+// checklists.c
+/* Items of CLAIM 2024, TRIPOD+AI and STARD-AI, and where on the page that is in out so far they are
+ * answered: comes last. */
+void report_site_checklists(report_page *out, const json_t *report, const json_t *site);
+
 #endif

@@ -124,10 +124,10 @@ static void a_hospitals_page_has_what_it_asks_for(void **state)
     check_has(page, "<b>Intended use:</b>");
     check_has(page, "Joining helps your hospital: AUC +0.13 [+0.08, +0.17].");
     check_has(page, "Your hospital missed rounds 7-8 (no progress for 10m");
-    check_has(page, "4 not an image");                // flow of cases
+    check_has(page, "not an image: 4<br>");                // flow of cases
     check_has(page, "age, mean (sd)");                // Table 1
     check_has(page, "calibration error (ECE)");       // figures
-    check_has(page, " false alarms");                 // confusion
+    check_has(page, "<span class=\"soft\">false alarms</span>");                 // confusion
     check_has(page, "not shown: under 10 patients");  // suppressed cell
     check_has(page, "What left a hospital, and nothing else");
     check_has(page, "The coordinator could see each hospital&#39;s update");
@@ -145,6 +145,37 @@ static void a_hospitals_page_has_what_it_asks_for(void **state)
     check_has(page, "Net benefit: what acting on scores");
     check_has(page, "How groups differ");
     check_has(page, "No difference is flagged. That is no proof that there is none.");
+    free(page);
+    json_decref(report);
+}
+
+static void guidelines_are_answered_only_by_what_the_page_holds(void **state)
+{
+    (void)state;
+    json_t *report = sample_read();
+    char *page = page_text(report, "nord");
+    check_has(page, "Appendix: items of reporting guidelines");
+    check_has(page,
+              "<tr><td>36</td><td class=\"text\">Characteristics of the cases by partition</td>"
+              "<td class=\"text\"><a href=\"#table1\">Who is in it, by split</a></td></tr>");
+    check_has(page, "<td>14</td><td class=\"text\">Definition of the reference standard</td>"
+                    "<td class=\"text\"><a href=\"#flow\">");
+    check_has(page, "<td>14</td><td class=\"text\">Fairness</td><td class=\"text\">"
+                    "<a href=\"#subgroups\">For whom it is good</a>");
+    check_has(page, "44 Funding");
+    free(page);
+    sample_set(report, "sites[0].reference_standard", json_string("not provided"));
+    sample_set(report, "sites[0].subgroups", json_array());
+    page = page_text(report, "nord");
+    check_has(page, "; 14 Definition of the reference standard; 15 ");
+    check_has(page, "; 14 Fairness; ");
+    check_has_not(page, "href=\"#subgroups\"");
+    // Every link of the page leads somewhere on it.
+    for (const char *at = strstr(page, "href=\"#"); at != NULL; at = strstr(at + 1, "href=\"#")) {
+        char id[64];
+        snprintf(id, sizeof id, "id=\"%.*s\"", (int)strcspn(at + 7, "\""), at + 7);
+        check_has(page, id);
+    }
     free(page);
     json_decref(report);
 }
@@ -174,7 +205,8 @@ static void an_unknown_site_has_no_page(void **state)
     (void)state;
     fl_err err = FL_ERR_INIT;
     json_t *report = sample_read();
-    check_fails(report_write_site(report, "centre", REPORT_EN, "/nowhere/x.html", &err), FL_ENOTFOUND);
+    check_fails(report_write_site(report, "centre", REPORT_EN, "/nowhere/x.html", &err),
+                FL_ENOTFOUND);
     check_has(err.text, "no site \"centre\" in the report");
     json_decref(report);
 }
@@ -270,7 +302,8 @@ static void the_writer_escapes_and_knows_its_formats(void **state)
     report_page out = REPORT_PAGE(REPORT_EN);
     report_html(&out, "<p title=\"%s\">%d %zu %lld 5 %%%s</p>", "a\"b'c<d>&", -3, (size_t)7,
                 1LL << 40, "");
-    check_str(out.text.data, "<p title=\"a&quot;b&#39;c&lt;d&gt;&amp;\">-3 7 1099511627776 5 %</p>");
+    check_str(out.text.data,
+              "<p title=\"a&quot;b&#39;c&lt;d&gt;&amp;\">-3 7 1099511627776 5 %</p>");
     report_page_clear(&out);
     out = (report_page)REPORT_PAGE(REPORT_EN);
     report_html(&out, "%s", fl_json_get_string(NULL, "absent", NULL));
@@ -463,6 +496,7 @@ int main(void)
         cmocka_unit_test(a_hospitals_verdict_follows_its_rule),
         cmocka_unit_test(a_flagged_group_is_in_the_first_words),
         cmocka_unit_test(a_hospitals_page_has_what_it_asks_for),
+        cmocka_unit_test(guidelines_are_answered_only_by_what_the_page_holds),
         cmocka_unit_test(small_counts_of_table_1_are_hidden),
         cmocka_unit_test(an_unknown_site_has_no_page),
         cmocka_unit_test(codes_hide_names_on_pages),

@@ -399,7 +399,7 @@ static void a_french_page_reads_as_french(void **state)
     check_ok(report_write_all(report, REPORT_FR, dir, &err), err);
     char *text = written(dir, "sites/sud.fr.html");
     check_has(text, "La participation est utile \xc3\xa0 votre h\xc3\xb4pital\xc2\xa0: AUC +0,13 "
-                    "[+0,08\xc2\xa0; +0,17].");
+                    "[+0,08\xc2\xa0;\xc2\xa0+0,17].");
     check_has(text, "sensibilit\xc3\xa9");
     check_has(text, "sp\xc3\xa9"
                     "cificit\xc3\xa9");
