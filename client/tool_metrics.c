@@ -15,16 +15,18 @@
 #include "base/mem.h"
 #include "client/tools.h"
 #include "data/formats.h"
+#include "eval/cases.h"
 
 static struct {
     bool json;
     const char *positive;
-    double threshold;
+    const char *against, *metric;
+    double threshold, against_threshold;
     double prevalence;
     fl_texts by;
     int64_t min_cell;
     int64_t seed;
-} options = {.threshold = 0.5, .min_cell = 1, .seed = 1};
+} options = {.threshold = 0.5, .against_threshold = 0.5, .min_cell = 1, .seed = 1};
 
 const fl_opt *client_metrics_options(void)
 {
@@ -37,6 +39,15 @@ const fl_opt *client_metrics_options(void)
         {.name = "threshold", .kind = FL_OPT_NUM, .arg = "T",
          .help = "score from which a case is called positive; default 0.5",
          .out = &options.threshold, .min = 0, .max = 1},
+        {.name = "against", .kind = FL_OPT_TEXT, .arg = "FILE.csv",
+         .help = "another model's predictions of the same cases: prints what this one "
+                 "has more, paired by case",
+         .out = &options.against},
+        {.name = "against-threshold", .kind = FL_OPT_NUM, .arg = "T",
+         .help = "the other model's threshold; default 0.5",
+         .out = &options.against_threshold, .min = 0, .max = 1},
+        {.name = "metric", .kind = FL_OPT_TEXT, .arg = "NAME",
+         .help = "with --against: this figure's difference alone", .out = &options.metric},
         {.name = "prevalence", .kind = FL_OPT_NUM, .arg = "R",
          .help = "of the positive class where the model is meant for: PPV and "
                  "NPV are given at it, too",
@@ -351,6 +362,169 @@ static fl_status predictions_read(predictions *p, const char *path,
     return FL_OK;
 }
 
+// ------------------------------------------------------- another model's scores
+
+typedef struct {
+    const char *name;
+    size_t row;
+} case_row;
+
+static int by_case(const void *a, const void *b)
+{
+    return strcmp(((const case_row *)a)->name, ((const case_row *)b)->name);
+}
+
+/* Rows by the name of their case, each once; caller's. */
+static fl_status cases_of(case_row **out, const predictions *p, fl_err *err)
+{
+    int column = data_csv_column(&p->csv, "case");
+    *out = NULL;
+    if (column < 0) {
+        return fl_fail(err, FL_EFORMAT, "%s:1: there is no column case to pair by", p->path);
+    }
+    case_row *rows = fl_xcalloc(p->csv.n_rows, sizeof *rows);
+    for (size_t i = 0; i < p->csv.n_rows; i++) {
+        rows[i] = (case_row){p->csv.cell[i][column], i};
+    }
+    qsort(rows, p->csv.n_rows, sizeof *rows, by_case);
+    for (size_t i = 1; i < p->csv.n_rows; i++) {
+        if (strcmp(rows[i].name, rows[i - 1].name) == 0) {
+            fl_status st = fl_fail(err, FL_EFORMAT, "%s:%d: case %.40s is there twice", p->path,
+                                   p->csv.line[rows[i].row], rows[i].name);
+            free(rows);
+            return st;
+        }
+    }
+    *out = rows;
+    return FL_OK;
+}
+
+static bool same_label(const predictions *a, size_t i, const predictions *b, size_t j)
+{
+    if (a->spec.task == DATA_CLASSIFY) {
+        return a->scores.label[i] == b->scores.label[j];
+    }
+    double x = a->scores.target[i], y = b->scores.target[j];
+    return x == y || (isnan(x) && isnan(y));
+}
+
+/* Brings the other's scores into the order of p's cases. */
+static fl_status pair_cases(predictions *other, const predictions *p, fl_err *err)
+{
+    size_t n = p->csv.n_rows, K = p->spec.n_classes;
+    case_row *mine = NULL, *theirs = NULL;
+    double *score = NULL;
+    fl_status st;
+    if ((st = cases_of(&mine, p, err)) != FL_OK || (st = cases_of(&theirs, other, err)) != FL_OK) {
+        goto done;
+    }
+    score = fl_xcalloc(n * K, sizeof *score);
+    for (size_t i = 0; i < n && st == FL_OK; i++) {
+        if (other->csv.n_rows != n || strcmp(mine[i].name, theirs[i].name) != 0 ||
+            !same_label(p, mine[i].row, other, theirs[i].row)) {
+            st = fl_fail(err, FL_EFORMAT,
+                         "%s and %s are not of the same cases with the same labels: see case %.40s",
+                         p->path, other->path, mine[i].name);
+            break;
+        }
+        memcpy(score + mine[i].row * K, other->scores.score + theirs[i].row * K,
+               K * sizeof *score);
+    }
+    if (st == FL_OK) {
+        memcpy(other->scores.score, score, n * K * sizeof *score);
+    }
+done:
+    free(mine);
+    free(theirs);
+    free(score);
+    return st;
+}
+
+static bool is_of_classes(const char *metric)
+{
+    for (int m = 0; m < EVAL_N_CLASS_METRICS; m++) {
+        if (strcmp(eval_class_metric_names[m], metric) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* This model's figures less the other's, both on p's cases. */
+static fl_status differences(eval_metrics *out, const predictions *p, const predictions *other,
+                             fl_err *err)
+{
+    uint64_t seed = (uint64_t)options.seed;
+    *out = (eval_metrics){0};
+    if (p->spec.task == DATA_CLASSIFY) {
+        eval_predictions old = task_predictions(&other->scores, &p->spec,
+                                                options.against_threshold);
+        eval_predictions new = task_predictions(&p->scores, &p->spec, options.threshold);
+        old.label = new.label;
+        old.patient = new.patient;
+        if (options.metric == NULL) {
+            eval_differences(out, &old, &new, seed);
+            return FL_OK;
+        }
+        if (!is_of_classes(options.metric)) {
+            return fl_fail(err, FL_EUSAGE, "--metric: no figure of classes is called %s",
+                           options.metric);
+        }
+        out->n = 1;
+        snprintf(out->item[0].name, sizeof out->item[0].name, "%s", options.metric);
+        eval_difference(&out->item[0].figure, options.metric, &old, &new, seed);
+        return FL_OK;
+    }
+    if (p->spec.task != DATA_REGRESS) {
+        return fl_fail(err, FL_EUSAGE, "--against: several findings a case cannot be compared yet; "
+                                       "give a file of one finding a case");
+    }
+    static const char *const errors[] = {"mae", "rmse"};
+    for (size_t m = 0; m < 2; m++) {
+        if (options.metric != NULL && strcmp(options.metric, errors[m]) != 0) {
+            continue;
+        }
+        eval_metric *item = &out->item[out->n++];
+        snprintf(item->name, sizeof item->name, "%s", errors[m]);
+        eval_regress_difference(&item->figure, errors[m], other->scores.score, p->scores.score,
+                                p->scores.target, p->scores.patient, p->scores.n, seed);
+    }
+    return FL_OK;
+}
+
+static bool same_columns(const predictions *a, const predictions *b)
+{
+    bool same = a->spec.task == b->spec.task && a->spec.n_classes == b->spec.n_classes;
+    for (size_t k = 0; same && k < a->spec.n_classes; k++) {
+        same = strcmp(a->spec.classes[k], b->spec.classes[k]) == 0;
+    }
+    return same;
+}
+
+static fl_status print_differences(const predictions *p, fl_err *err)
+{
+    predictions other;
+    eval_metrics found;
+    fl_status st = predictions_read(&other, options.against, err);
+    if (st == FL_OK && !same_columns(p, &other)) {
+        st = fl_fail(err, FL_EFORMAT, "%s:1: the score columns are not those of %s", other.path,
+                     p->path);
+    }
+    if (st == FL_OK && (st = pair_cases(&other, p, err)) == FL_OK &&
+        (st = differences(&found, p, &other, err)) == FL_OK) {
+        if (options.json) {
+            json_t *json = json_object();
+            json_object_set_new(json, "differences", eval_metrics_json(&found));
+            tool_print_json(json);
+        } else {
+            printf("%zu cases; %s less %s\n\n", p->scores.n, p->path, other.path);
+            tool_print_metrics(&found);
+        }
+    }
+    predictions_clear(&other);
+    return st;
+}
+
 // -------------------------------------------------------------------- output
 
 static fl_status print_figures(const predictions *p, fl_err *err)
@@ -401,7 +575,7 @@ fl_status client_metrics(int argc, char **argv, fl_err *err)
     }
     st = predictions_read(&p, files.items[0], err);
     if (st == FL_OK) {
-        st = print_figures(&p, err);
+        st = options.against != NULL ? print_differences(&p, err) : print_figures(&p, err);
     }
     predictions_clear(&p);
     free(options.by.items);

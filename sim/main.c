@@ -191,6 +191,7 @@ static fl_status run_once(const char *path, const scenario_setting *settings, fl
 static fl_status run_sweep(const char *path, const scenario_setting *settings, fl_err *err)
 {
     int64_t *seeds = NULL;
+    char *page = NULL;
     size_t n_seeds = 0, n_axes = opt.sweep.n;
     sweep_axis *axes = fl_xcalloc(n_axes + 1, sizeof *axes);
     fl_status st = opt.seeds != NULL ? sweep_seeds_parse(&seeds, &n_seeds, opt.seeds, err) : FL_OK;
@@ -198,7 +199,7 @@ static fl_status run_sweep(const char *path, const scenario_setting *settings, f
         st = sweep_axis_parse(&axes[i], opt.sweep.items[i], err);
     }
     if (st == FL_OK) {
-        st = sweep_run(path, opt.out, settings, opt.set.n, axes, n_axes, seeds, n_seeds, err);
+        st = sweep_run(&page, path, opt.out, settings, opt.set.n, axes, n_axes, seeds, n_seeds, err);
     }
     for (size_t i = 0; i < n_axes; i++) {
         sweep_axis_clear(&axes[i]);
@@ -207,7 +208,11 @@ static fl_status run_sweep(const char *path, const scenario_setting *settings, f
     free(seeds);
     if (st == FL_OK) {
         printf("every figure: %s/results.csv\n", opt.out);
+        if (page != NULL) {
+            printf("%s\n", page);
+        }
     }
+    free(page);
     return st;
 }
 
@@ -255,7 +260,8 @@ static const fl_command commands[] = {
                 "real processes on this machine, trains the baselines and writes the report.\n\n"
                 "--set addresses the job first (rounds=5), then hospitals.NAME.key. --sweep and "
                 "--seeds run the product into "
-                "OUT/results.csv; finished runs are not done again.",
+                "OUT/results.csv and OUT/compare/compare.html (the settings held against the first ones, "
+                "over seeds and over test cases); finished runs are not done again.",
      .run = cmd_run,
      .options = run_options},
     {.name = "keys",

@@ -14,6 +14,7 @@
 #include "base/sys.h"
 #include "sim/hospital.h"
 #include "sim/play.h"
+#include "sim/study.h"
 
 enum { MAX_REPORT_BYTES = 256 * 1024 * 1024 };
 
@@ -187,6 +188,7 @@ typedef struct {
     const sweep_axis *axes;
     size_t n_axes;
     fl_buf csv;
+    study *study;
     size_t n_runs, n_done;
 } sweep;
 
@@ -252,6 +254,7 @@ static fl_status run_one(sweep *w, const size_t *choice, int64_t seed, fl_err *e
                            .settings = settings,
                            .seed = used_seed},
                    report);
+        study_add(w->study, folder, s.name, settings, used_seed, report);
     }
     json_decref(report);
     free(settings);
@@ -276,9 +279,9 @@ static bool next_choice(const sweep *w, size_t *choice)
     return false;
 }
 
-fl_status sweep_run(const char *scenario_path, const char *out, const scenario_setting *set,
-                    size_t n_set, const sweep_axis *axes, size_t n_axes, const int64_t *seeds,
-                    size_t n_seeds, fl_err *err)
+fl_status sweep_run(char **page, const char *scenario_path, const char *out,
+                    const scenario_setting *set, size_t n_set, const sweep_axis *axes,
+                    size_t n_axes, const int64_t *seeds, size_t n_seeds, fl_err *err)
 {
     static const int64_t own_seed = -1;
     sweep w = {.scenario_path = scenario_path,
@@ -288,6 +291,7 @@ fl_status sweep_run(const char *scenario_path, const char *out, const scenario_s
                .axes = axes,
                .n_axes = n_axes,
                .csv = FL_BUF_INIT};
+    *page = NULL;
     seeds = n_seeds > 0 ? seeds : &own_seed;
     n_seeds = n_seeds > 0 ? n_seeds : 1;
     w.n_runs = n_seeds;
@@ -297,6 +301,7 @@ fl_status sweep_run(const char *scenario_path, const char *out, const scenario_s
             return fl_fail(err, FL_EUSAGE, "--sweep: more than %d runs", SWEEP_MAX_RUNS);
         }
     }
+    w.study = study_new();
     fl_status st = fl_mkdirs(out, 0755, err);
     size_t *choice = fl_xcalloc(n_axes + 1, sizeof *choice);
     fl_buf_puts(&w.csv,
@@ -312,6 +317,10 @@ fl_status sweep_run(const char *scenario_path, const char *out, const scenario_s
         st = fl_file_write(path, w.csv.data, w.csv.n, 0644, err);
         free(path);
     }
+    if (st == FL_OK) {
+        st = study_write(page, w.study, out, err);
+    }
+    study_destroy(&w.study);
     fl_buf_clear(&w.csv);
     free(choice);
     return st;

@@ -29,9 +29,10 @@ void sweep_axis_clear(sweep_axis *a);
 /* "1-10" or "1,4,7" -> *seeds, caller's. */
 fl_status sweep_seeds_parse(int64_t **seeds, size_t *n, const char *text, fl_err *err);
 
-/* n_seeds == 0: the scenario's own seed. */
-fl_status sweep_run(const char *scenario_path, const char *out, const scenario_setting *set,
-                    size_t n_set, const sweep_axis *axes, size_t n_axes, const int64_t *seeds,
-                    size_t n_seeds, fl_err *err);
+/* n_seeds == 0: the scenario's own seed.  *page: of the runs held against each other
+ * (study.h), the caller's; NULL when there is none. */
+fl_status sweep_run(char **page, const char *scenario_path, const char *out,
+                    const scenario_setting *set, size_t n_set, const sweep_axis *axes,
+                    size_t n_axes, const int64_t *seeds, size_t n_seeds, fl_err *err);
 
 #endif

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "report/figures.h"
 #include "report/gnuplot.h"
 #include "report/html.h"
 #include "report/numbers.h"
@@ -50,6 +51,7 @@ static void draw(report_page *out, const fl_buf *script, int id, const char *wor
     fl_buf svg = FL_BUF_INIT;
     report_html(out, "<figure>\n");
     if (report_gnuplot_run(&svg, script->data)) {
+        report_figures_add(out, script->data, svg.data);
         report_gnuplot_inline(out, svg.data, id, words);
         report_html(out, "<figcaption>%s</figcaption>\n</figure>\n", words);
     } else {
@@ -493,4 +495,87 @@ void report_chart_decision(report_page *out, const json_t *site, int id)
                           "positives a case, false alarms taken off at the threshold's odds. The "
                           "highest line is the best thing to do."));
     fl_buf_clear(&script);
+}
+
+/* ------------------------------------------------------- arms of a comparison */
+
+enum { MOST_ARMS = 6 };  // drawn; the table has all
+
+/* Rows of a hospital ("" first: their mean), a series an arm. */
+void report_chart_contrasts(report_page *out, const json_t *contrasts, const char *list, int id)
+{
+    static const char *const colours[MOST_ARMS] = {"#0b6477", "#c0661a", "#6a994e",
+                                                   "#8e6bb0", "#b08900", "#b5476b"};
+    const json_t *items = json_object_get(contrasts, list), *item;
+    const json_t *arms = json_object_get(contrasts, "arms");
+    size_t n_arms = json_array_size(arms), i, n_rows = 0;
+    n_arms = n_arms > MOST_ARMS + 1 ? MOST_ARMS + 1 : n_arms;
+    json_t *rows = json_object();
+    json_array_foreach(items, i, item) {
+        const char *site = fl_json_get_string(item, "site", "");
+        if (json_object_get(rows, site) == NULL) {
+            json_object_set_new(rows, site, json_integer((json_int_t)n_rows++));
+        }
+    }
+    fl_buf script = FL_BUF_INIT;
+    begin(&script, out, 90 + (int)n_rows * (18 + 12 * (int)n_arms));
+    fl_buf_puts(&script, "set ytics scale 0 (");
+    const char *site;
+    json_t *row;
+    json_object_foreach(rows, site, row) {
+        size_t at = (size_t)json_integer_value(row);
+        fl_buf_puts(&script, at > 0 ? "," : "");
+        report_gnuplot_quote(&script,
+                             site[0] != '\0' ? site : report_word(out, "mean of hospitals"));
+        fl_buf_printf(&script, " %zu", n_rows - at);
+    }
+    fl_buf_printf(&script,
+                  ")\nset yrange [0.4:%zu.6]\nset arrow from first 0, graph 0 to first 0, "
+                  "graph 1 nohead lw 1.2 lc rgb '#1b2a33' back\n",
+                  n_rows);
+    for (size_t a = 1; a < n_arms; a++) {
+        fl_buf_printf(&script, "$d%zu << E\n", a);
+        json_array_foreach(items, i, item) {
+            if ((size_t)fl_json_get_int(item, "arm", 0) != a) {
+                continue;
+            }
+            size_t at = (size_t)json_integer_value(
+                json_object_get(rows, fl_json_get_string(item, "site", "")));
+            double value = report_value(item), low = fl_json_get_number(item, "ci_low");
+            double high = fl_json_get_number(item, "ci_high");
+            add_number(&script, value);
+            add_number(&script, isnan(low) ? value : low);
+            add_number(&script, isnan(high) ? value : high);
+            add_number(&script, (double)(n_rows - at) + 0.25 - 0.5 * (double)a / (double)n_arms);
+            fl_buf_puts(&script, "\n");
+        }
+        fl_buf_puts(&script, "E\n");
+    }
+    set_text(&script, out, "xlabel",
+             report_metric_label(fl_json_get_string(contrasts, "metric", "")));
+    fl_buf_puts(&script, "set format x '%.2f'\nset xtics autofreq\n");
+    for (size_t a = 1; a < n_arms; a++) {
+        fl_buf_printf(
+            &script,
+            "%s$d%zu using 1:4:2:3 with xerrorbars pt %zu ps 0.7 lw 1.6 lc rgb '%s' title ",
+            a > 1 ? ", " : "plot ", a, 5 + 2 * ((a - 1) % 4), colours[a - 1]);
+        report_gnuplot_quote(&script, fl_json_get_string(json_array_get(arms, a), "label", "?"));
+    }
+    fl_buf_puts(&script, n_arms > 1 && n_rows > 0 ? "\n" : "plot NaN notitle\n");
+    report_page words = REPORT_PAGE(out->language);
+    if (strcmp(list, "seeds") == 0) {
+        report_plain(&words,
+                     "Difference from %s at each hospital; bars are 95 %% intervals over "
+                     "seeds.",
+                     fl_json_get_string(json_array_get(arms, 0), "label", "?"));
+    } else {
+        report_plain(&words,
+                     "Difference from %s at each hospital; bars are 95 %% intervals over "
+                     "test cases.",
+                     fl_json_get_string(json_array_get(arms, 0), "label", "?"));
+    }
+    draw(out, &script, id, words.text.data);
+    report_page_clear(&words);
+    fl_buf_clear(&script);
+    json_decref(rows);
 }

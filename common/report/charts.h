@@ -29,5 +29,8 @@ void report_chart_histogram(report_page *out, const json_t *report, const json_t
 void report_chart_calibration(report_page *out, const json_t *site, int id);
 /* Net benefit against the threshold, of acting on the scores, on all, on none. */
 void report_chart_decision(report_page *out, const json_t *site, int id);
+/* Arms of a comparison less the first one, at every hospital; list: "seeds" or "cases" of
+ * coordinator/contrast.h's object. */
+void report_chart_contrasts(report_page *out, const json_t *contrasts, const char *list, int id);
 
 #endif

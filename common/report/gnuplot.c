@@ -92,7 +92,7 @@ static pid_t start(int in, int out)
     return pid;
 }
 
-bool report_gnuplot_run(fl_buf *svg, const char *script)
+bool report_gnuplot_bytes(fl_buf *out, const char *script)
 {
     int ends[2];
     FILE *file = script_file(script);
@@ -106,7 +106,7 @@ bool report_gnuplot_run(fl_buf *svg, const char *script)
     pid_t pid = start(fileno(file), ends[1]);
     close(ends[1]);
     fclose(file);
-    bool ok = pid > 0 && read_all(svg, ends[0]);
+    bool ok = pid > 0 && read_all(out, ends[0]);
     close(ends[0]);
     if (pid > 0) {
         int how = 0;
@@ -117,7 +117,12 @@ bool report_gnuplot_run(fl_buf *svg, const char *script)
         }
         ok = ok && WIFEXITED(how) && WEXITSTATUS(how) == 0;
     }
-    return ok && svg->n > 0 && strstr(svg->data, "</svg>") != NULL;
+    return ok && out->n > 0;
+}
+
+bool report_gnuplot_run(fl_buf *svg, const char *script)
+{
+    return report_gnuplot_bytes(svg, script) && strstr(svg->data, "</svg>") != NULL;
 }
 
 void report_gnuplot_quote(fl_buf *script, const char *text)

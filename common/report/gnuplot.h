@@ -12,6 +12,8 @@
 /* Runs a script that draws on an svg terminal; false when there is no
  * gnuplot, it fails or takes longer than a drawing can. */
 bool report_gnuplot_run(fl_buf *svg, const char *script);
+/* What the script writes, on whatever terminal it sets. */
+bool report_gnuplot_bytes(fl_buf *out, const char *script);
 
 /*
  * gnuplot's document as an element of a page: no prolog, no titles or

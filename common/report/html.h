@@ -18,9 +18,13 @@
 #include "base/json.h"
 #include "report/words.h"
 
+/* Drawings of a page, to be written as files of their own (figures.h). */
+typedef struct report_figures report_figures;
+
 typedef struct {
     fl_buf text;
     report_language language;
+    report_figures *figures;  // borrowed; NULL = the drawings are in the page alone
 } report_page;
 
 #define REPORT_PAGE(in_language) {.text = FL_BUF_INIT, .language = (in_language)}

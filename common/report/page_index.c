@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "report/charts.h"
+#include "report/figures.h"
 #include "report/html.h"
 #include "report/numbers.h"
 #include "report/parts.h"
@@ -482,18 +483,18 @@ static void add_sites(report_page *out, const json_t *report, const char *metric
 
 static void add_charts(report_page *out, const json_t *report, const char *metric)
 {
-    report_page curves = REPORT_PAGE(out->language);
     report_html(out, "<div class=\"grid\">\n");
     report_html_section(out, "chart-sites", "The models at each hospital");
     report_chart_forest(out, report, metric, NULL, 1);
     report_html_section_end(out);
-    if (report_chart_curves(&curves, report, 2)) {
-        report_html_section(out, "chart-rounds", "Validation, round by round");
-        fl_buf_add(&out->text, curves.text.data, curves.text.n);
+    size_t without = out->text.n;
+    report_html_section(out, "chart-rounds", "Validation, round by round");
+    if (report_chart_curves(out, report, 2)) {
         report_html_section_end(out);
+    } else {
+        out->text.data[out->text.n = without] = '\0';
     }
     report_html(out, "</div>\n");
-    report_page_clear(&curves);
 }
 
 /* ------------------------------------------------------------------- rounds */
@@ -785,9 +786,17 @@ static void add_rules(report_page *out, const json_t *report, const char *metric
 fl_status report_write_index(const json_t *report, report_language language, const char *path,
                              fl_err *err)
 {
+    return report_write_index_with(report, language, NULL, path, err);
+}
+
+fl_status report_write_index_with(const json_t *report, report_language language,
+                                  report_figures *figures, const char *path, fl_err *err)
+{
     const char *metric = report_main_metric(report);
     char time[REPORT_NUMBER_BYTES];
     report_page out = REPORT_PAGE(language);
+    out.figures = figures;
+    report_figures_prefix(figures, "run");
     char *eyebrow = fl_xasprintf(
         "%s \xc2\xb7 %s \xc2\xb7 %s", report_word(&out, "Report of a federated run"),
         fl_json_get_string(report, "federation", fl_json_get_string(report, "run", "")),

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "report/charts.h"
+#include "report/figures.h"
 #include "report/html.h"
 #include "report/numbers.h"
 #include "report/parts.h"
@@ -313,11 +314,13 @@ static void add_rules(report_page *out, const json_t *report, const char *metric
 }
 
 static fl_status write_page(const json_t *report, const json_t *site, report_language language,
-                            const char *path, fl_err *err)
+                            report_figures *figures, const char *path, fl_err *err)
 {
     const char *metric = report_main_metric(report);
     char time[REPORT_NUMBER_BYTES];
     report_page out = REPORT_PAGE(language);
+    out.figures = figures;
+    report_figures_prefix(figures, report_site_name(site));
     char *eyebrow = fl_xasprintf(
         "%s \xc2\xb7 %s \xc2\xb7 %s", fl_json_get_string(report, "job", ""),
         fl_json_get_string(report, "federation", fl_json_get_string(report, "run", "")),
@@ -348,14 +351,20 @@ static fl_status write_page(const json_t *report, const json_t *site, report_lan
     return st;
 }
 
-fl_status report_write_site(const json_t *report, const char *site, report_language language,
-                            const char *path, fl_err *err)
+fl_status report_write_site_with(const json_t *report, const char *site, report_language language,
+                                 report_figures *figures, const char *path, fl_err *err)
 {
     if (report_site(report, site) == NULL) {
         return fl_fail(err, FL_ENOTFOUND, "%s: no site \"%s\" in the report", path, site);
     }
     json_t *seen = report_for_site(report, site);
-    fl_status st = write_page(seen, report_site(seen, site), language, path, err);
+    fl_status st = write_page(seen, report_site(seen, site), language, figures, path, err);
     json_decref(seen);
     return st;
+}
+
+fl_status report_write_site(const json_t *report, const char *site, report_language language,
+                            const char *path, fl_err *err)
+{
+    return report_write_site_with(report, site, language, NULL, path, err);
 }

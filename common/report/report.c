@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "report/figures.h"
 #include "report/read.h"
 
 /* ------------------------------------------------------------- every file */
@@ -20,44 +21,81 @@ const char *report_page_suffix(report_language language)
 }
 
 static fl_status write_site_page(const json_t *report, const char *site, report_language language,
-                                 const char *dir, fl_err *err)
+                                 report_figures *figures, const char *dir, fl_err *err)
 {
     char *path = fl_xasprintf("%s/sites/%s%s", dir, site, report_page_suffix(language));
-    fl_status st = report_write_site(report, site, language, path, err);
+    fl_status st = report_write_site_with(report, site, language, figures, path, err);
     free(path);
+    return st;
+}
+
+static fl_status write_tables(const json_t *report, const char *dir, fl_err *err)
+{
+    char *json = fl_path_join(dir, "report.json"), *rounds = fl_path_join(dir, "rounds.csv");
+    char *sites = fl_path_join(dir, "sites.csv");
+    fl_status st;
+    if ((st = fl_json_write(report, json, err)) == FL_OK &&
+        (st = report_write_rounds_csv(report, rounds, err)) == FL_OK) {
+        st = report_write_sites_csv(report, sites, err);
+    }
+    free(json);
+    free(rounds);
+    free(sites);
+    return st;
+}
+
+static fl_status write_pages(const json_t *report, report_language language,
+                             report_figures *figures, const char *dir, fl_err *err)
+{
+    char *index = fl_xasprintf("%s/index%s", dir, report_page_suffix(language));
+    char *sites = fl_path_join(dir, "sites");
+    fl_status st;
+    size_t i;
+    const json_t *site;
+    if ((st = fl_mkdirs(sites, 0755, err)) == FL_OK) {
+        st = report_write_index_with(report, language, figures, index, err);
+    }
+    json_array_foreach(json_object_get(report, "sites"), i, site) {
+        if (st == FL_OK) {
+            st = write_site_page(report, report_site_name(site), language, figures, dir, err);
+        }
+    }
+    free(index);
+    free(sites);
+    return st;
+}
+
+static fl_status write_all(const json_t *report, report_language language, report_figures *figures,
+                           const char *dir, fl_err *err)
+{
+    fl_status st = report_check(report, err);
+    if (st != FL_OK) {
+        return fl_wrap(err, st, "report of %s", dir);
+    }
+    if ((st = fl_mkdirs(dir, 0755, err)) == FL_OK &&
+        (st = write_tables(report, dir, err)) == FL_OK) {
+        st = write_pages(report, language, figures, dir, err);
+    }
     return st;
 }
 
 fl_status report_write_all(const json_t *report, report_language language, const char *dir,
                            fl_err *err)
 {
-    fl_status st = report_check(report, err);
-    if (st != FL_OK) {
-        return fl_wrap(err, st, "report of %s", dir);
+    return write_all(report, language, NULL, dir, err);
+}
+
+fl_status report_write_all_figures(const json_t *report, report_language language, const char *dir,
+                                   fl_err *err)
+{
+    report_figures *figures = report_figures_new();
+    char *folder = fl_path_join(dir, "figures");
+    fl_status st = write_all(report, language, figures, dir, err);
+    if (st == FL_OK) {
+        st = report_figures_write(figures, language, folder, err);
     }
-    char *json = fl_path_join(dir, "report.json");
-    char *index = fl_xasprintf("%s/index%s", dir, report_page_suffix(language));
-    char *rounds = fl_path_join(dir, "rounds.csv"), *figures = fl_path_join(dir, "sites.csv");
-    char *sites = fl_path_join(dir, "sites");
-    if ((st = fl_mkdirs(sites, 0755, err)) == FL_OK &&
-        (st = fl_json_write(report, json, err)) == FL_OK &&
-        (st = report_write_rounds_csv(report, rounds, err)) == FL_OK &&
-        (st = report_write_sites_csv(report, figures, err)) == FL_OK &&
-        (st = report_write_index(report, language, index, err)) == FL_OK) {
-        size_t i;
-        const json_t *site;
-        json_array_foreach(json_object_get(report, "sites"), i, site) {
-            if ((st = write_site_page(report, report_site_name(site), language, dir, err)) !=
-                FL_OK) {
-                break;
-            }
-        }
-    }
-    free(json);
-    free(index);
-    free(rounds);
-    free(figures);
-    free(sites);
+    report_figures_destroy(&figures);
+    free(folder);
     return st;
 }
 

@@ -42,6 +42,9 @@ fl_status report_write_sites_csv(const json_t *report, const char *path, fl_err 
  * are index.fr.html and sites/SITE.fr.html: those in English stay beside them. */
 fl_status report_write_all(const json_t *report, report_language language, const char *dir,
                            fl_err *err);
+/* The same, and every drawing as dir/figures/NAME.svg and .pdf. */
+fl_status report_write_all_figures(const json_t *report, report_language language,
+                                   const char *dir, fl_err *err);
 
 /* The report as site may see it: other hospitals as codes when "names" is "codes"
  * (H1, H2 ... by name order), else a copy.  New reference. */
@@ -50,8 +53,12 @@ json_t *report_for_site(const json_t *report, const char *site);
 /* A table of the run for a terminal: a line a site, global and local with
  * intervals; caller's text. */
 char *report_text(const json_t *report);
-/* Several runs side by side: report --compare. */
-fl_status report_write_compare(const json_t *const *reports, size_t n, report_language language,
-                               const char *html_path, const char *csv_path, fl_err *err);
+/*
+ * Several runs side by side: dir/compare.html (French: compare.fr.html), results.csv (tidy, a
+ * line a run, site, model and metric), tests.csv (a line a test) and figures/.  contrasts: what
+ * coordinator/contrast.h makes of the runs; NULL = no tests.
+ */
+fl_status report_write_compare(const json_t *const *reports, size_t n, const json_t *contrasts,
+                               report_language language, const char *dir, fl_err *err);
 
 #endif

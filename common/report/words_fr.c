@@ -64,6 +64,13 @@ const report_words_entry report_words_said[] = {
      "Bénéfice net : ce que vaut le fait d’agir au-dessus d’un seuil, en vrais positifs par cas, "
      "moins les fausses alertes pondérées par la cote du seuil. La courbe la plus haute est la "
      "meilleure conduite."},
+    {"mean of hospitals", "moyenne des hôpitaux"},
+    {"Difference from %s at each hospital; bars are 95 %% intervals over seeds.",
+     "Différence avec %s dans chaque hôpital ; les barres sont des intervalles à 95 %% sur les "
+     "graines."},
+    {"Difference from %s at each hospital; bars are 95 %% intervals over test cases.",
+     "Différence avec %s dans chaque hôpital ; les barres sont des intervalles à 95 %% sur les "
+     "cas de test."},
     {"by patient: a patient in two splits is refused",
      "par patient : un patient présent dans deux jeux de données est refusé"},
     {"Kind of AI technology", "Type de technologie d’IA"},
@@ -213,9 +220,49 @@ const report_words_entry report_words_said[] = {
     {"Benefit of joining", "Bénéfice de la participation"},
     {"Joining", "Participation"},
     {"Hospital by hospital", "Hôpital par hôpital"},
+    {"%s and %s have no seed in common: nothing is paired.",
+     "%s et %s n’ont aucune graine en commun : rien n’est apparié."},
+    {"Whether %s differs from %s, these runs do not tell: %s %s.",
+     "Ces exécutions ne disent pas si %s diffère de %s : %s %s."},
+    {"%s is better than %s: %s %s.", "%s est meilleur que %s : %s %s."},
+    {"%s is worse than %s: %s %s.", "%s est moins bon que %s : %s %s."},
+    {"Settings", "Réglages"},
+    {"Seeds", "Graines"},
+    {"Standard deviation over seeds", "Écart type sur les graines"},
+    {"Hospital", "Hôpital"},
+    {"Seed", "Graine"},
+    {"Difference", "Différence"},
+    {"p", "p"},
+    {"p, corrected", "p corrigé"},
+    {"Interval by", "Intervalle selon"},
+    {"What differs", "Ce qui diffère"},
+    {"All runs have the same settings: they show what the seed alone changes.",
+     "Toutes les exécutions ont les mêmes réglages : elles montrent ce que la graine seule "
+     "change."},
+    {"Over seeds", "Sur les graines"},
+    {"Would other seeds (other data, other first weights) have given the same? The difference of "
+     "the settings at every seed that both have, paired.",
+     "D’autres graines (autres données, autres poids initiaux) auraient-elles donné la même "
+     "chose ? La différence des réglages à chaque graine commune, appariée."},
+    {"Over test cases", "Sur les cas de test"},
+    {"Would other patients have given the same? The two models of a seed on a hospital's test "
+     "cases: paired by case where the case scores are at hand (a simulation, or at the hospital "
+     "itself), else from the standard errors of both, as if the cases were different ones, for "
+     "case scores do not leave a hospital.",
+     "D’autres patients auraient-ils donné la même chose ? Les deux modèles d’une graine sur les "
+     "cas de test d’un hôpital : appariés par cas là où les scores des cas sont disponibles (en "
+     "simulation, ou à l’hôpital même), sinon d’après les erreurs types des deux, comme si les "
+     "cas étaient différents, car les scores des cas ne quittent pas un hôpital."},
+    {"p, corrected: after Holm over all tests of this page. Shaded: below .05.",
+     "p corrigé : selon Holm sur tous les tests de la page. Grisé : au-dessous de 0,05."},
     {"Federated runs, side by side", "Exécutions fédérées, côte à côte"},
     {"Privacy", "Confidentialité"},
     {"How this page chooses its words", "Comment cette page choisit ses mots"},
+    {"Better or worse is said when the difference over seeds, of the mean of hospitals, has a "
+     "corrected p below .05 (paired t); else these runs do not tell.",
+     "« Meilleur » ou « moins bon » est dit quand la différence sur les graines, pour la moyenne "
+     "des hôpitaux, a un p corrigé au-dessous de 0,05 (t apparié) ; sinon ces exécutions ne le "
+     "disent pas."},
     {"Research use. Not a medical device.", "Usage de recherche. N’est pas un dispositif médical."},
     {"Intended use:", "Usage prévu :"},
     {"not stated in the job", "non précisé dans le protocole"},
@@ -272,7 +319,6 @@ const report_words_entry report_words_said[] = {
     {"best to worst hospital", "du mieux au moins bien servi"},
     {"rounds", "tours"},
     {"of %lld planned", "sur %lld prévus"},
-    {"Hospital", "Hôpital"},
     {"Training cases", "Cas d’entraînement"},
     {"Test cases", "Cas de test"},
     {"Positives", "Positifs"},
@@ -502,9 +548,7 @@ const report_words_entry report_words_said[] = {
     {"Architecture", "Architecture"},
     {"Parameters", "Paramètres"},
     {"Strategy", "Stratégie"},
-    {"Settings", "Réglages"},
     {"Described in", "Décrite dans"},
-    {"Seed", "Graine"},
     {"Consilium", "Consilium"},
     {"Training in", "Entraînement en"},
     {"Coordinator", "Coordinateur"},
@@ -576,7 +620,6 @@ const report_words_entry report_words_said[] = {
     {"Problems found in the data", "Problèmes trouvés dans les données"},
     {"None were found.", "Aucun."},
     {"Figure", "Mesure"},
-    {"Interval by", "Intervalle selon"},
     {"How good it is for your patients", "Sa qualité pour vos patients"},
     {"All on your test cases, in brackets 95 %% intervals. Cases: those that the shared model's "
      "figure rests on (sensitivity: the positives; PPV: the cases called positive). Benefit: "
@@ -704,6 +747,14 @@ const report_words_entry report_words_heard[] = {
     {"no positive cases", "aucun cas positif"},
     {"no negative cases", "aucun cas négatif"},
     {"no interval", "pas d’intervalle"},
+    {"no seed that both have", "aucune graine commune"},
+    {"one seed does not tell what others would give",
+     "une seule graine ne dit pas ce que donneraient d’autres"},
+    {"the difference is the same at every seed", "la différence est la même à toutes les graines"},
+    {"the case scores stay at the hospital", "les scores des cas restent à l’hôpital"},
+    {"not in the report", "absent du rapport"},
+    {"paired t over seeds", "t apparié sur les graines"},
+    {"standard errors, not paired", "erreurs types, non apparié"},
     {"no interval from summed counts", "pas d’intervalle à partir d’effectifs additionnés"},
     {"no interval from the sites' means", "pas d’intervalle à partir des moyennes des sites"},
     {"no interval for a mean of calibration errors",

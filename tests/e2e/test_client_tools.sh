@@ -230,6 +230,36 @@ figures_are_those_counted_by_hand()
 }
 shows figures_are_those_counted_by_hand
 
+# The other's scores turn two of the four pairs round; rows in another order.
+one_model_is_held_against_another_by_case()
+{
+    printf '%s\n' 'case,patient,label,score_0,score_1' \
+        'd,4,1,0.6,0.4' 'c,3,1,0.95,0.05' 'b,2,0,0.4,0.6' 'a,1,0,0.9,0.1' 'e,5,,0.5,0.5' >"$dir/old.csv"
+    "$client" metrics "$dir/hand.csv" --against "$dir/old.csv" --json >"$dir/h4.json" &&
+        holds "$dir/h4.json" "j['differences']['auc']['value'] == 0.5" &&
+        holds "$dir/h4.json" "j['differences']['sensitivity']['value'] == 0.5" &&
+        holds "$dir/h4.json" "j['differences']['auc']['why'].startswith('too few')" &&
+        "$client" metrics "$dir/hand.csv" --against "$dir/old.csv" --metric auc --json >"$dir/h5.json" &&
+        holds "$dir/h5.json" "list(j['differences']) == ['auc']" &&
+        "$client" metrics "$dir/hand.csv" --against "$dir/hand.csv" | grep -q '^auc  *0.000'
+}
+shows one_model_is_held_against_another_by_case
+
+predictions_of_other_cases_are_not_compared()
+{
+    sed 's/^b,2,0/b,2,1/' "$dir/old.csv" >"$dir/relabelled.csv"
+    sed '$d' "$dir/old.csv" >"$dir/fewer.csv"
+    sed 's/^b,/a,/' "$dir/old.csv" >"$dir/twice.csv"
+    for bad in relabelled fewer; do
+        "$client" metrics "$dir/hand.csv" --against "$dir/$bad.csv" 2>&1 |
+            grep -q 'are not of the same cases with the same labels: see case' || return 1
+    done
+    "$client" metrics "$dir/hand.csv" --against "$dir/twice.csv" 2>&1 | grep -q 'twice.csv:5: case a is there twice' &&
+        "$client" metrics "$dir/hand.csv" --against "$dir/old.csv" --metric luck 2>&1 |
+            grep -q 'no figure of classes is called luck'
+}
+shows predictions_of_other_cases_are_not_compared
+
 other_tools_tables_are_read_too()
 {
     # named classes, columns in another order, labels as floats

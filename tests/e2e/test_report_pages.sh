@@ -19,6 +19,10 @@ check "and again in French, beside the English ones" "$bin/coordinator" report "
 check "in which nothing of the programs' is left in English" eval '! grep -l "<span lang=\"en\">" "$report"/index.fr.html "$report"/sites/*.fr.html'
 refuses "a language that there is none of" 2 '^consilium-coordinator report: --lang: expected en or fr, found de' \
     "$bin/coordinator" report "$work/run/federation/runs/tiny" --lang de
+refuses "a folder for a comparison that there is none of" 2 '^consilium-coordinator report: --out goes with --compare' \
+    "$bin/coordinator" report "$work/run/federation/runs/tiny" --out "$work/nowhere"
+check "every drawing as a file" "$bin/coordinator" report "$work/run/federation/runs/tiny" --figures
+check "as SVG and as PDF" test -s "$report/figures/run-chart-sites.svg" -a -s "$report/figures/run-chart-sites.pdf" -a -s "$report/figures/nord-others.pdf"
 if [ -x "$(command -v chromium)" ]; then
     check "every page opens in headless Chromium without an error or a request" \
         "$top/tests/report/page_check.sh" "$report"/index*.html "$report"/sites/*.html "$work"/run/homes/*/runs/tiny/report.html

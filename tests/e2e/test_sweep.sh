@@ -25,6 +25,11 @@ for site in nord sud est; do
     check "every strategy's AUC at $site, global and local" test "$(rows "^tiny,fed(avg|adam),\"strategy.name=fed.*\",5,$site,(global|local),auc,")" = 4
 done
 check "and on the pooled test cases" test "$(rows '^tiny,fed(avg|adam),.*,5,pooled,global,auc,0')" = 2
+check "the settings are held against each other" grep -q 'Would other patients have given the same' "$sweep/compare/compare.html"
+check "at each hospital by its cases, paired" \
+    test "$(grep -cE '^cases,auc,strategy.name=fedadam,strategy.name=fedavg,(nord|sud|est),5,.*"DeLong, paired"' "$sweep/compare/tests.csv")" -ge 2
+check "with one seed, which tells nothing of others" grep -q '^seeds,.*one seed does not tell' "$sweep/compare/tests.csv"
+check "the drawing is a file too" test -s "$sweep/compare/figures/compare-contrasts.svg" -a -s "$sweep/compare/figures/compare-contrasts.pdf"
 check "both runs share one data set" test "$(find "$sweep" -name stamp | wc -l)" = 1
 
 check "the same again" sweep --set rounds=1

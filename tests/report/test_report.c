@@ -210,8 +210,7 @@ static void runs_stand_side_by_side(void **state)
     json_array_remove(json_object_get(b, "sites"), 0);  // another set of hospitals
     const json_t *runs[] = {a, b};
     char *dir = check_tmpdir();
-    char *html = fl_path_join(dir, "compare.html"), *csv = fl_path_join(dir, "results.csv");
-    check_ok(report_write_compare(runs, 2, REPORT_EN, html, csv, &err), err);
+    check_ok(report_write_compare(runs, 2, NULL, REPORT_EN, dir, &err), err);
     char *page = file_text(dir, "compare.html"), *table = file_text(dir, "results.csv");
     check_has(page, "fedavg, seed 1");
     check_has(page, "Research use. Not a medical device.");
@@ -219,11 +218,93 @@ static void runs_stand_side_by_side(void **state)
     check(strstr(table, "\nsecond,chest-opacity,fedavg,1,nord,") == NULL);
     free(page);
     free(table);
-    free(html);
-    free(csv);
     check_rmdir(&dir);
     json_decref(a);
     json_decref(b);
+}
+
+static void settings_are_held_against_each_other(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    json_t *a = sample_read(), *b = sample_read();
+    const json_t *runs[] = {a, b};
+    json_t *contrasts = json_loads(
+        "{\"metric\": \"auc\", \"arms\": [{\"label\": \"mu=0\", \"n\": 3, \"mean\": 0.85, \"sd\": "
+        "0.01},"
+        " {\"label\": \"mu=1\", \"n\": 3, \"mean\": 0.88, \"sd\": 0.02}],"
+        " \"seeds\": [{\"arm\": 1, \"site\": \"\", \"value\": 0.03, \"ci_low\": 0.01, \"ci_high\": "
+        "0.05,"
+        "  \"n\": 3, \"p\": 0.0004, \"p_holm\": 0.0008, \"method\": \"paired t over seeds\", "
+        "\"why\": \"\"},"
+        "  {\"arm\": 1, \"site\": \"nord\", \"value\": 0.02, \"ci_low\": null, \"ci_high\": null, "
+        "\"n\": 3,"
+        "  \"p\": null, \"p_holm\": null, \"method\": \"none\","
+        "  \"why\": \"the difference is the same at every seed\"}],"
+        " \"cases\": [{\"arm\": 1, \"site\": \"nord\", \"seed\": 4, \"value\": 0.02, \"ci_low\": "
+        "-0.01,"
+        "  \"ci_high\": 0.05, \"n\": 400, \"n_positive\": 120, \"n_patients\": 400, \"p\": 0.2,"
+        "  \"p_holm\": 0.4, \"method\": \"DeLong, paired\", \"why\": \"\"}]}",
+        0, NULL);
+    check(contrasts != NULL);
+    char *dir = check_tmpdir();
+    check_ok(report_write_compare(runs, 2, contrasts, REPORT_EN, dir, &err), err);
+    char *page = file_text(dir, "compare.html"), *tests = file_text(dir, "tests.csv");
+    check_has(page, "mu=1 is better than mu=0: AUC +0.030 [+0.010, +0.050].");
+    check_has(page, "&lt; 0.001");
+    check_has(page, "Would other patients have given the same?");
+    check_has(tests, "over,metric,settings,against,site,seed,p,p_holm,value,ci_low,ci_high,n,");
+    check_has(tests, "\nseeds,auc,mu=1,mu=0,mean of hospitals,,0.0004,0.0008,0.03,0.01,0.05,3,");
+    check_has(tests, "\ncases,auc,mu=1,mu=0,nord,4,0.2,0.4,0.02,-0.01,0.05,400,120,400,"
+                     "\"DeLong, paired\",");
+    free(page);
+    free(tests);
+    if (system("gnuplot --version >/dev/null 2>&1") == 0) {
+        char *svg = file_text(dir, "figures/compare-contrasts.svg");
+        char *pdf = file_text(dir, "figures/compare-contrasts.pdf");
+        check_has(svg, "</svg>");
+        check(strncmp(pdf, "%PDF", 4) == 0);
+        free(svg);
+        free(pdf);
+    }
+    json_object_set_new(json_array_get(json_object_get(contrasts, "seeds"), 0), "p_holm",
+                        json_real(0.06));
+    check_ok(report_write_compare(runs, 2, contrasts, REPORT_EN, dir, &err), err);
+    page = file_text(dir, "compare.html");
+    check_has(page, "Whether mu=1 differs from mu=0, these runs do not tell: AUC +0.030");
+    free(page);
+    check_rmdir(&dir);
+    json_decref(contrasts);
+    json_decref(a);
+    json_decref(b);
+}
+
+static void drawings_are_files_of_their_own(void **state)
+{
+    (void)state;
+    if (system("gnuplot --version >/dev/null 2>&1") != 0) {
+        check_skip("gnuplot is not installed");
+    }
+    fl_err err = FL_ERR_INIT;
+    json_t *report = sample_read();
+    char *dir = check_tmpdir();
+    check_ok(report_write_all_figures(report, REPORT_FR, dir, &err), err);
+    static const char *const names[] = {"run-chart-sites",  "run-chart-rounds",   "nord-scores",
+                                        "nord-calibration", "nord-calibration-2", "nord-others"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char *svg = fl_xasprintf("figures/%s.fr.svg", names[i]);
+        char *pdf = fl_xasprintf("figures/%s.fr.pdf", names[i]);
+        char *drawn = file_text(dir, svg), *printed = file_text(dir, pdf);
+        check_has(drawn, "</svg>");
+        check(strncmp(drawn, "<?xml", 5) == 0);  // a document, not a part of a page
+        check(strncmp(printed, "%PDF", 4) == 0);
+        free(drawn);
+        free(printed);
+        free(svg);
+        free(pdf);
+    }
+    check_rmdir(&dir);
+    json_decref(report);
 }
 
 static void who_took_part_and_missed_the_test_was_not_never_there(void **state)
@@ -259,6 +340,8 @@ int main(void)
         cmocka_unit_test(a_reason_cannot_become_a_formula),
         cmocka_unit_test(others_appear_as_codes),
         cmocka_unit_test(runs_stand_side_by_side),
+        cmocka_unit_test(settings_are_held_against_each_other),
+        cmocka_unit_test(drawings_are_files_of_their_own),
         cmocka_unit_test(who_took_part_and_missed_the_test_was_not_never_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

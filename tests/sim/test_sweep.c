@@ -130,7 +130,8 @@ static void a_sweep_without_end_is_refused(void **state)
         fl_buf_puts(&text, ",2");
     }
     check_ok(sweep_axis_parse(&a, text.data, &err), err);
-    check_fails(sweep_run("s.yaml", dir, NULL, 0, &a, 1, seeds, 101, &err), FL_EUSAGE);
+    char *page = NULL;
+    check_fails(sweep_run(&page, "s.yaml", dir, NULL, 0, &a, 1, seeds, 101, &err), FL_EUSAGE);
     check_has(err.text, "10000");
     sweep_axis_clear(&a);
     fl_buf_clear(&text);
