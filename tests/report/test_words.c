@@ -5,10 +5,10 @@
  * brings onto a page is found as well; then whole pages are read for English.
  */
 #include <ctype.h>
-#include <dirent.h>
 
 #include "check.h"
 #include "report/html.h"
+#include "report/messages.h"
 #include "report/numbers.h"
 #include "report/read.h"
 #include "report/report.h"
@@ -16,12 +16,6 @@
 #include "report/words.h"
 
 /* ---------------------------------------------------- messages in the sources */
-
-/* A function of which an argument is a message, and which one. */
-typedef struct {
-    const char *name;
-    int argument;  // from 1 on
-} taker;
 
 static const taker pages[] = {
     {"REPORT_N", 1},
@@ -42,134 +36,11 @@ static const taker pages[] = {
     {"add_empty_cell", 2},
 };
 
-typedef struct {
-    char **text;
-    size_t n;
-} messages;
-
-static bool has_message(const messages *m, const char *text)
-{
-    for (size_t i = 0; i < m->n; i++) {
-        if (strcmp(m->text[i], text) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void add_message(messages *m, fl_buf *text)
-{
-    if (text->n > 0 && !has_message(m, text->data)) {
-        m->text = fl_xrealloc(m->text, ++m->n, sizeof *m->text);
-        m->text[m->n - 1] = fl_xstrdup(text->data);
-    }
-    fl_buf_reset(text);
-}
-
-/* One literal from its first quote on, with its escapes undone; behind it. */
-static const char *read_literal(fl_buf *out, const char *p)
-{
-    for (p++; *p != '"' && *p != '\0'; p++) {
-        if (*p == '\\') {
-            p++;
-            if (*p == 'x') {
-                char byte = (char)strtol((char[]){p[1], p[2], '\0'}, NULL, 16);
-                fl_buf_add(out, &byte, 1);
-                p += 2;
-                continue;
-            }
-            fl_buf_puts(out, *p == 'n' ? "\n" : "");
-            fl_buf_add(out, p, *p != 'n');
-        } else {
-            fl_buf_add(out, p, 1);
-        }
-    }
-    return p + (*p != '\0');
-}
-
-/* The literals of one argument of a call; p: behind its bracket.  Neighbours are one message, the
- * two of a ?: are two. */
-static void read_call(messages *m, const char *p, int wanted)
-{
-    fl_buf text = FL_BUF_INIT;
-    int depth = 0, argument = 1;
-    while (*p != '\0') {
-        if (*p == '"') {
-            fl_buf elsewhere = FL_BUF_INIT;
-            p = read_literal(argument == wanted && depth == 0 ? &text : &elsewhere, p);
-            fl_buf_clear(&elsewhere);
-        } else if (isspace((unsigned char)*p)) {
-            p++;
-        } else if (strncmp(p, "//", 2) == 0) {
-            p += strcspn(p, "\n");
-        } else {
-            add_message(m, &text);
-            if (*p == ')' && depth-- == 0) {
-                break;
-            }
-            depth += *p == '(';
-            argument += *p == ',' && depth == 0;
-            p++;
-        }
-    }
-    fl_buf_clear(&text);
-}
-
-/* What programs give as the reason of a figure without value, of a file left out. */
-static const taker programs[] = {
-    {"eval_figure_undefined", 2}, {"eval_figure_no_interval", 2}, {"data_set_refuse", 2},
-    {"add_problem", 2},           {"eval_proportion", 5},
-};
-
-static void read_source(messages *m, const char *source, const taker *takers, size_t n)
-{
-    for (size_t t = 0; t < n; t++) {
-        char *call = fl_xasprintf("%s(", takers[t].name);
-        for (const char *at = strstr(source, call); at != NULL; at = strstr(at + 1, call)) {
-            bool word = at == source || (!isalnum((unsigned char)at[-1]) && at[-1] != '_');
-            if (word) {
-                read_call(m, at + strlen(call), takers[t].argument);
-            }
-        }
-        free(call);
-    }
-}
-
-/* Of every source of a folder, into m. */
-static void read_folder(messages *m, const char *folder, const taker *takers, size_t n_takers)
-{
-    fl_err err = FL_ERR_INIT;
-    char **names = NULL;
-    size_t n = 0;
-    check_ok(fl_list_dir(&names, &n, folder, &err), err);
-    for (size_t i = 0; i < n; i++) {
-        size_t length = strlen(names[i]);
-        if (length < 2 || strcmp(names[i] + length - 2, ".c") != 0) {
-            continue;
-        }
-        char *path = fl_path_join(folder, names[i]), *text = NULL;
-        size_t n_text = 0;
-        check_ok(fl_file_read(&text, &n_text, path, 4 << 20, &err), err);
-        read_source(m, text, takers, n_takers);
-        free(text);
-        free(path);
-    }
-    fl_names_free(&names, n);
-}
-
-static void messages_clear(messages *m)
-{
-    for (size_t i = 0; i < m->n; i++) {
-        free(m->text[i]);
-    }
-    free(m->text);
-}
-
 static void every_message_has_its_french_and_every_french_its_message(void **state)
 {
     (void)state;
     messages m = {0};
-    read_folder(&m, "common/report", pages, sizeof pages / sizeof pages[0]);
+    messages_read(&m, "common/report", pages, sizeof pages / sizeof pages[0]);
     check(m.n > 300);
     size_t n_missing = 0;
     for (size_t i = 0; i < m.n; i++) {
@@ -183,32 +54,10 @@ static void every_message_has_its_french_and_every_french_its_message(void **sta
         }
     }
     for (const report_words_entry *e = report_words_said; e->english != NULL; e++) {
-        if (!has_message(&m, e->english)) {
+        if (!messages_have(&m, e->english)) {
             print_message("# said by no page: %s\n", e->english);
             n_missing++;
         }
-    }
-    check_int(n_missing, 0);
-    messages_clear(&m);
-}
-
-static void every_reason_of_a_program_has_its_french(void **state)
-{
-    (void)state;
-    static const char *const folders[] = {"common/eval", "common/task", "common/data"};
-    messages m = {0};
-    size_t n_missing = 0;
-    for (size_t f = 0; f < sizeof folders / sizeof folders[0]; f++) {
-        read_folder(&m, folders[f], programs, sizeof programs / sizeof programs[0]);
-    }
-    check(m.n > 20);
-    for (size_t i = 0; i < m.n; i++) {
-        fl_buf french = FL_BUF_INIT;
-        if (!report_words_told(&french, REPORT_FR, m.text[i])) {
-            print_message("# no French for: %s\n", m.text[i]);
-            n_missing++;
-        }
-        fl_buf_clear(&french);
     }
     check_int(n_missing, 0);
     messages_clear(&m);
@@ -481,7 +330,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_message_has_its_french_and_every_french_its_message),
-        cmocka_unit_test(every_reason_of_a_program_has_its_french),
         cmocka_unit_test(french_takes_the_arguments_of_its_message),
         cmocka_unit_test(no_message_has_two_translations),
         cmocka_unit_test(no_english_is_left_on_french_pages),
