@@ -111,20 +111,13 @@ static fl_status append_line(void *ctx, uint64_t number, const char *line, fl_er
     return st;
 }
 
-static char *hex_of(const void *bytes, size_t n)
-{
-    char *hex = fl_xcalloc(2 * n + 1, 1);
-    fl_hex(hex, bytes, n);
-    return hex;
-}
-
 static fl_status write_head(const audit *a, fl_err *err)
 {
-    char *job = hex_of(&a->cfg.job, sizeof a->cfg.job);
-    char *last = hex_of(&a->head.last, sizeof a->head.last);
-    char *signature = hex_of(&a->signature, sizeof a->signature);
+    char *job = fl_hex_of(&a->cfg.job, sizeof a->cfg.job);
+    char *last = fl_hex_of(&a->head.last, sizeof a->head.last);
+    char *signature = fl_hex_of(&a->signature, sizeof a->signature);
     fed_verify_key sign_key = fed_identity_verify(a->cfg.id);
-    char *key = hex_of(&sign_key, sizeof sign_key);
+    char *key = fl_hex_of(&sign_key, sizeof sign_key);
     json_t *head = json_pack("{s:s, s:s, s:s, s:I, s:s, s:s, s:s}", "format",
                              "consilium-audit-head-1", "run", a->cfg.run, "job", job, "lines",
                              (json_int_t)a->head.n_lines, "last", last, "coordinator", key,

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/sha256_x86.h"
 
 _Static_assert(sizeof(crypto_hash_sha256_state) <= sizeof(fl_sha256), "size");
@@ -119,6 +120,13 @@ void fl_blake2b_of(uint8_t out[static FL_DIGEST_BYTES], const char *label, const
 void fl_hex(char *hex, const void *bytes, size_t n)
 {
     sodium_bin2hex(hex, 2 * n + 1, bytes, n);
+}
+
+char *fl_hex_of(const void *bytes, size_t n)
+{
+    char *hex = fl_xcalloc(2 * n + 1, 1);
+    fl_hex(hex, bytes, n);
+    return hex;
 }
 
 fl_status fl_unhex(void *bytes, size_t n, const char *hex, fl_err *err)

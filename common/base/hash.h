@@ -34,6 +34,8 @@ void fl_blake2b_of(uint8_t out[static FL_DIGEST_BYTES], const char *label,
 
 /* Lower-case hexadecimal.  hex has room for 2 * n + 1 characters. */
 void fl_hex(char *hex, const void *bytes, size_t n);
+/* The same as a text of its own, the caller's. */
+char *fl_hex_of(const void *bytes, size_t n);
 /* The inverse; FL_EFORMAT unless hex is exactly 2 * n hexadecimal digits. */
 fl_status fl_unhex(void *bytes, size_t n, const char *hex, fl_err *err);
 

@@ -79,21 +79,13 @@ char *fed_audit_line(json_t *fields, const fed_audit_head *head, int64_t wall_ms
     return text;
 }
 
-/* Lower-case hexadecimal; caller's. */
-static char *hex_of(const void *bytes, size_t n)
-{
-    char *hex = fl_xcalloc(2 * n + 1, 1);
-    fl_hex(hex, bytes, n);
-    return hex;
-}
-
 json_t *fed_audit_of_offer(const fed_offer *offer)
 {
     fl_buf bytes = FL_BUF_INIT;
     fed_offer_bytes(offer, &bytes);
-    char *digest = hex_of(offer->digest.bytes, sizeof offer->digest.bytes);
-    char *is_signed = hex_of(bytes.data, bytes.n);
-    char *signature = hex_of(offer->signature.bytes, sizeof offer->signature.bytes);
+    char *digest = fl_hex_of(offer->digest.bytes, sizeof offer->digest.bytes);
+    char *is_signed = fl_hex_of(bytes.data, bytes.n);
+    char *signature = fl_hex_of(offer->signature.bytes, sizeof offer->signature.bytes);
     json_t *line = json_pack("{s:s, s:s, s:I, s:s, s:I, s:s, s:s, s:s}", "what", "contribution",
                              "kind", fed_order_name(offer->key.kind), "round",
                              (json_int_t)offer->key.round.n, "site", offer->site.text, "bytes",

@@ -117,6 +117,9 @@ static void hexadecimal_goes_both_ways(void **state)
     char hex[9];
     fl_hex(hex, bytes, sizeof bytes);
     check_str(hex, "009fff10");
+    char *own = fl_hex_of(bytes, sizeof bytes);
+    check_str(own, hex);
+    free(own);
     check_ok(fl_unhex(back, 4, hex, &err), err);
     check_bytes(back, bytes, 4);
     check_ok(fl_unhex(back, 4, "009FFF10", &err), err);
