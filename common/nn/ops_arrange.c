@@ -422,7 +422,9 @@ static fl_status resize_shape(nn_shape *out, const nn_node *node, const nn_shape
     const nn_attr *sizes = nn_node_ints(node, "sizes"), *scales = nn_node_attr(node, "scales");
     static const char *const transforms[] = {"half_pixel", "asymmetric", "align_corners",
                                              "pytorch_half_pixel"};
-    bool known = false;
+    bool known = nn_node_text_is(node, "mode", "nearest", "nearest") &&
+                 nn_node_text_is(node, "coordinate_transformation_mode", "tf_half_pixel_for_nn",
+                                 "half_pixel");
 
     for (size_t i = 0; i < sizeof transforms / sizeof *transforms; i++) {
         known = known || nn_node_text_is(node, "coordinate_transformation_mode", transforms[i],
@@ -432,7 +434,7 @@ static fl_status resize_shape(nn_shape *out, const nn_node *node, const nn_shape
                    !nn_node_text_is(node, "mode", "linear", "nearest"))) {
         return fl_fail(err, FL_EUNSUPPORTED,
                        "only nearest and linear, by half_pixel, pytorch_half_pixel, asymmetric "
-                       "or align_corners");
+                       "or align_corners, nearest by tf_half_pixel_for_nn too");
     }
     if (nn_node_attr(node, "axes") != NULL || nn_node_int(node, "antialias", 0) != 0 ||
         nn_node_int(node, "exclude_outside", 0) != 0 ||
@@ -478,6 +480,9 @@ double nn_resize_place(const nn_node *node, int axis, const nn_shape *x, const n
     }
     if (nn_node_text_is(node, key, "pytorch_half_pixel", dflt) && out <= 1) {
         return 0;
+    }
+    if (nn_node_text_is(node, key, "tf_half_pixel_for_nn", dflt)) {
+        return (at + 0.5) / scale;
     }
     return (at + 0.5) / scale - 0.5;
 }

@@ -197,10 +197,10 @@ static void images_are_resized(void **state)
     (void)state;
     static const char *const modes[] = {"nearest", "linear"};
     static const char *const places[] = {"half_pixel", "asymmetric", "align_corners",
-                                         "pytorch_half_pixel"};
+                                         "pytorch_half_pixel", "tf_half_pixel_for_nn"};
     static const double scales[] = {1, 1, 2, 0.61};
     for (size_t m = 0; m < 2; m++) {
-        for (size_t p = 0; p < 4; p++) {
+        for (size_t p = 0; p < 5 - m; p++) {  // the last is for nearest
             nn_attr attrs[] = {NN_TEXT("mode", modes[m]),
                                NN_TEXT("coordinate_transformation_mode", places[p]),
                                NN_FLOATS("scales", scales, 4)};
