@@ -3,8 +3,8 @@
  *
  * onnx_scan.c looks at bytes before protobuf-c does; onnx_file.c opens a file
  * and leaves the numbers of its tensors where they lie; onnx_tensor.c reads
- * tensors; onnx_fold.c computes what depends on constants alone; onnx_node.c
- * makes operators of nodes, onnx_read.c a graph of it all; onnx_write.c makes a
+ * tensors; onnx_fold.c computes what depends on constants alone; onnx_node.c and
+ * onnx_view.c make operators of nodes, onnx_read.c a graph of it all; onnx_write.c makes a
  * file of a graph.  Internal to ckpt/.
  */
 #ifndef CKPT_ONNX_H
@@ -156,6 +156,9 @@ const Onnx__AttributeProto *onnx_attribute(const Onnx__NodeProto *node, const ch
 
 /* ----------------------------------------------------------------- reading */
 
+/* A value whose batch is not the first dimension; see onnx_view.c. */
+typedef struct onnx_view onnx_view;
+
 /* What a name of the file stands for: a tensor of the file, a constant, or a
  * value of the graph; a tensor or constant may have become a value too. */
 typedef struct {
@@ -163,6 +166,7 @@ typedef struct {
     const Onnx__TensorProto *tensor;
     const onnx_const *constant;
     nn_value value;         // -1: none yet
+    const onnx_view *view;  // then value is -1
     const nn_value *parts;  // of a sequence of values
     size_t n_parts;
 } onnx_meaning;
@@ -172,6 +176,7 @@ typedef struct {
     nn_graph *g;
     int64_t opset;
     bool keeps_batch;     // the first dimension is a number like the others
+    bool takes_bases;     // a view may stand for the value that it is one of
     int64_t fixed_batch;  // first dimension of an input when the file gives a number; else 0
     onnx_meaning *names;  // open addressing; name NULL = empty
     size_t n_buckets, n_names;

@@ -76,6 +76,12 @@ fl_status onnx_value_of(nn_value *out, onnx_reader *r, onnx_meaning *m, fl_err *
     const onnx_const *c;
     fl_status st = FL_OK;
 
+    if (m->view != NULL) {
+        *out = onnx_view_base(m->view);
+        return r->takes_bases ? FL_OK
+                              : fl_fail(err, FL_EUNSUPPORTED,
+                                        "the batch must be the first dimension of %.80s", m->name);
+    }
     if (m->value < 0) {
         st = onnx_constant_of(&c, r, m, err);
         st = st == FL_OK ? add_constant(&m->value, r, m->name, c, err) : st;
@@ -295,7 +301,7 @@ static fl_status read_inputs(onnx_reader *r, const Onnx__NodeProto *node, onnx_c
     return st;
 }
 
-static fl_status read_call(onnx_reader *r, const Onnx__NodeProto *node, onnx_call *c, fl_err *err)
+fl_status onnx_read_call(onnx_reader *r, const Onnx__NodeProto *node, onnx_call *c, fl_err *err)
 {
     fl_status st = FL_OK;
 
@@ -358,6 +364,28 @@ static fl_status try_to_fold(bool *done, onnx_reader *r, const Onnx__NodeProto *
     return st == FL_OK ? define_outputs(r, node, out, is_split ? node->n_output : 1, err) : st;
 }
 
+/* As numbers of which one depends on the size of the batch. */
+static fl_status add_shape_of_view(onnx_reader *r, const Onnx__NodeProto *node,
+                                   const onnx_view *view, fl_err *err)
+{
+    onnx_const *out = fl_arena_alloc(r->pool.arena, 1, sizeof *out);
+    const Onnx__AttributeProto *start = onnx_attribute(node, "start");
+    int64_t dims[NN_MAX_RANK];
+    nn_shape shape = {0};
+    onnx_view_dims(dims, &shape.rank, r, view);
+    for (int d = 0; d < shape.rank; d++) {
+        shape.dim[d] = dims[d] > 0 ? dims[d] : NN_BATCH;
+    }
+    fl_status st = onnx_fold_shape(out, &r->pool, node, &shape, err);
+    int64_t from = start != NULL ? start->i : 0;
+    from += from < 0 ? shape.rank : 0;
+    from = from < 0 ? 0 : from;
+    for (int64_t i = 0; st == FL_OK && onnx_is(node->op_type, "Shape") && i < out->count; i++) {
+        out->at[i].i = dims[from + i];
+    }
+    return st == FL_OK ? define_outputs(r, node, out, 1, err) : st;
+}
+
 static fl_status add_shape(onnx_reader *r, const Onnx__NodeProto *node, fl_err *err)
 {
     onnx_meaning *m = node->n_input == 1 ? onnx_find_name(r, node->input[0]) : NULL;
@@ -368,6 +396,9 @@ static fl_status add_shape(onnx_reader *r, const Onnx__NodeProto *node, fl_err *
 
     if (m == NULL || m->name == NULL) {
         return fl_fail(err, FL_EFORMAT, "its input is not there");
+    }
+    if (m->view != NULL) {
+        return add_shape_of_view(r, node, m->view, err);
     }
     if (m->value >= 0) {
         shape = *nn_graph_shape(r->g, m->value);
@@ -403,13 +434,14 @@ fl_status onnx_add_node(onnx_reader *r, const Onnx__NodeProto *node, fl_err *err
         return FL_OK;  // a parameter under a second name
     } else {
         st = try_to_fold(&done, r, node, err);
+        st = st == FL_OK && !done ? onnx_add_view(&done, r, node, err) : st;
     }
     if (st == FL_OK && !done && !nn_graph_knows(op) && !onnx_is_made_of_others(op)) {
         nn_graph_op(r->g, op, node_name(node), NULL, 0, NULL, 0);  // says what is supported
         st = nn_graph_finish(r->g, err);
         return onnx_can_fold(op) ? fl_wrap(err, st, "%.40s of what is no constant", op) : st;
     }
-    if (st == FL_OK && !done && (st = read_call(r, node, &c, err)) == FL_OK &&
+    if (st == FL_OK && !done && (st = onnx_read_call(r, node, &c, err)) == FL_OK &&
         (st = onnx_adapt(r, node, &c, err)) == FL_OK) {
         done = true;
         st = onnx_add_call(r, node, &c, err);

@@ -116,6 +116,38 @@ class Vit(nn.Module):
         return self.head((a @ v).transpose(1, 2).reshape(x.size(0), 5, 6)[:, 0])
 
 
+class Encoder(nn.Module):
+    """PyTorch's own encoder, whose attention has the batch second."""
+    shape = (1, 8, 8)
+
+    def __init__(self):
+        super().__init__()
+        self.patch = nn.Conv2d(1, 8, 4, 4)
+        self.pos = nn.Parameter(torch.randn(1, 4, 8) * 0.1)
+        self.enc = nn.TransformerEncoderLayer(8, 2, 12, dropout=0.1, activation="gelu", batch_first=True)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.head(self.enc(self.patch(x).flatten(2).transpose(1, 2) + self.pos).mean(1))
+
+
+class Attention(nn.Module):
+    """Tokens first throughout, the weights of the attention asked for: products of (N heads, L, L)."""
+    shape = (1, 8, 8)
+
+    def __init__(self):
+        super().__init__()
+        self.patch = nn.Conv2d(1, 8, 4, 4)
+        self.norm = nn.LayerNorm(8)
+        self.att = nn.MultiheadAttention(8, 2)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x):
+        t = self.patch(x).flatten(2).permute(2, 0, 1)
+        n = self.norm(t)
+        return self.head((t + self.att(n, n, n)[0]).mean(0))
+
+
 # name: network, exporter, operator set, trainable form
 EXPORTS = {
     "cnn_script9": (Cnn, "script", 9, True),
@@ -129,6 +161,10 @@ EXPORTS = {
     "unet_dynamo18": (Unet, "dynamo", 18, True),
     "vit_script17": (Vit, "script", 17, True),
     "vit_dynamo18": (Vit, "dynamo", 18, True),
+    "encoder_script17": (Encoder, "script", 17, True),
+    "encoder_dynamo18": (Encoder, "dynamo", 18, True),
+    "attention_script17": (Attention, "script", 17, True),
+    "attention_dynamo18": (Attention, "dynamo", 18, True),
 }
 
 
