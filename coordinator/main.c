@@ -278,6 +278,22 @@ static bool finished_before(const char *dir)
     return finished;
 }
 
+/* One that was killed at the run's last commit has not brought audit.jsonl to its end. */
+static fl_status mend_record(const federation *f, const char *dir, fl_err *err)
+{
+    run *finished = NULL;
+    roster *sites = NULL;
+    char *db = federation_path(f, "federation.db");
+    fl_status st = roster_open(&sites, db, err);
+    if (st == FL_OK) {
+        st = run_open(&finished, dir, f, sites, fl_now_ms(), NULL, NULL, err);
+    }
+    run_close(&finished);
+    roster_close(&sites);
+    free(db);
+    return st;
+}
+
 static void print_end(const char *dir)
 {
     if (run_o.quiet) {
@@ -398,6 +414,9 @@ static fl_status run_run(int argc, char **argv, fl_err *err)
         goto done;
     }
     if (run_o.job != NULL && finished_before(dir)) {
+        if ((st = mend_record(&f, dir, err)) != FL_OK) {
+            goto done;
+        }
         if (!run_o.quiet) {
             printf("run %s is finished\n", fl_path_base(dir));
         }
