@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "coordinator/roster.h"
 #include "coordinator/store.h"
 
 /*
@@ -460,10 +461,29 @@ static fl_status load_checks(record *r, round_machine *m, int64_t now_ms, fl_err
     return st;
 }
 
+/* Every site that the run has known, also one that was removed before it answered. */
+static fl_status load_members(record *r, round_machine *m, int64_t now_ms, fl_err *err)
+{
+    fl_status st = store_find(r->db, err, "SELECT name, status FROM member ORDER BY name", "");
+    while (st == FL_OK && store_row(r->db, &st, err)) {
+        fed_site_id name;
+        if ((st = fed_site_id_parse(&name, store_text(r->db, 0), err)) != FL_OK) {
+            store_end(r->db);
+            break;
+        }
+        round_set_member(m, round_add_site(m, &name, now_ms),
+                         strcmp(store_text(r->db, 1), roster_status_text(ROSTER_REMOVED)) != 0);
+    }
+    return st;
+}
+
 fl_status record_load(record *r, round_machine *m, int64_t now_ms, fl_err *err)
 {
     round_state state = ROUND_CHECKING;
-    fl_status st = load_checks(r, m, now_ms, err);
+    fl_status st = load_members(r, m, now_ms, err);
+    if (st == FL_OK) {
+        st = load_checks(r, m, now_ms, err);
+    }
     if (st == FL_OK) {
         st = store_find(r->db, err, "SELECT state, round, selected FROM run", "");
     }

@@ -71,12 +71,11 @@ static fl_status list_sites(build *b, fl_err *err)
     b->site = fl_xcalloc(n, sizeof *b->site);
     for (size_t i = 0; i < n; i++) {
         const round_site *s = round_at(b->in->machine, i);
-        if (!s->member && s->check != ROUND_CHECK_JOINED) {
-            continue;  // removed before it took part
-        }
         taking_part *site = &b->site[b->n_sites++];
         *site = (taking_part){.name = s->name, .check = -1, .removed = !s->member};
-        snprintf(site->reason, sizeof site->reason, "never answered");
+        snprintf(site->reason, sizeof site->reason, "%s",
+                 s->member ? "never answered"
+                           : "removed from the federation before it answered");
     }
     qsort(b->site, b->n_sites, sizeof *b->site, by_name);
     return record_answers(b->in->record, FED_CHECK, 0, note_check, b, err);

@@ -242,6 +242,35 @@ static void a_site_removed_in_mid_round_is_cut_off_at_once(void **state)
     fake_free(&f);
 }
 
+static bool two_have_joined(fake *f)
+{
+    round_machine *m = run_machine(serve_active_run(f->serve));
+    size_t joined = 0;
+    for (size_t i = 0; i < round_n_sites(m); i++) {
+        joined += round_at(m, i)->check == ROUND_CHECK_JOINED;
+    }
+    return joined == 2;
+}
+
+static void a_site_removed_before_it_answered_is_in_the_report(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    fake *f = started(3, 2, 2, "30s", "");
+    f->site[1].asleep = true;
+    check(fake_until(f, two_have_joined, &err));
+    remove_site(f, "site-b");
+    fake_kill(f);
+    check_ok(fake_start(f, true, &err), err);  // and a coordinator that never saw it knows of it
+    check_ok(fake_run(f, &err), err);
+    json_t *report = fake_report(f);
+    const char *why = "removed from the federation before it answered";
+    check_str(absence(report, 1, "site-b"), why);
+    check_str(absence_in(json_object_get(report, "absent"), "site-b"), why);
+    json_decref(report);
+    fake_free(&f);
+}
+
 static bool d_enrolled(fake *f)
 {
     return f->site[2].welcome;
@@ -757,6 +786,7 @@ int main(void)
         cmocka_unit_test(data_that_do_not_fit_stop_the_run_and_can_be_mended),
         cmocka_unit_test(a_site_that_is_approved_late_joins_the_next_round),
         cmocka_unit_test(a_site_removed_in_mid_round_is_cut_off_at_once),
+        cmocka_unit_test(a_site_removed_before_it_answered_is_in_the_report),
         cmocka_unit_test(an_invitation_made_while_the_job_runs_is_honoured),
         cmocka_unit_test(until_it_is_confirmed_a_site_is_served_nothing),
         cmocka_unit_test(a_quorum_of_more_sites_than_there_are_is_refused_at_the_start),
