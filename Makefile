@@ -241,6 +241,25 @@ $(BUILD)/tests/e2e/chaos/preload.so: tests/e2e/chaos/preload.c
 	@echo "LD  $(@:$(BUILD)/%=%)"
 	$(Q)$(CC) -std=gnu11 -O2 -g -shared -fPIC $(warnings) -o $@ $< -ldl
 
+planted := $(addprefix $(BUILD)/tests/e2e/chaos/planted/,commit_before_record fold_before_verify renoise)
+$(planted): program := coordinator
+$(BUILD)/tests/e2e/chaos/planted/renoise: program := client
+$(BUILD)/tests/e2e/chaos/planted/commit_before_record: wrapped := record_begin record_commit \
+    record_rollback record_close
+$(BUILD)/tests/e2e/chaos/planted/fold_before_verify: wrapped := transfer_start check_piece spool_digest
+$(BUILD)/tests/e2e/chaos/planted/renoise: wrapped := outbox_open outbox_put_update
+$(planted): ld_flags += $(addprefix -Wl$(comma)--wrap=,$(wrapped))
+$(planted): libs = $(libs_of_$(program))
+$(filter-out %/renoise,$(planted)): $(BUILD)/tests/e2e/chaos/planted/%: \
+        $(BUILD)/obj/tests/e2e/chaos/planted/%.o $(BUILD)/obj/coordinator/main.o \
+        $(call archives,$(stands_coordinator))
+	$(link)
+$(filter %/renoise,$(planted)): $(BUILD)/tests/e2e/chaos/planted/%: \
+        $(BUILD)/obj/tests/e2e/chaos/planted/%.o $(BUILD)/obj/client/main.o \
+        $(call archives,$(stands_client))
+	$(link)
+chaos += $(planted)
+
 fuzz_names := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz_tests := $(fuzz_names:%=$(BUILD)/tests/fuzz/test_%)
 $(fuzz_tests): libs = $(all_libs)
@@ -380,4 +399,4 @@ help:
 
 # Headers that each object was made from.
 -include $(foreach f,$(FOLDERS) $(PROGRAMS),$(patsubst %.o,%.d,$(objects_$(f)) $(test_objects_$(f)))) \
-    $(patsubst %.c,$(BUILD)/obj/%.d,$(wildcard tests/e2e/*.c tests/e2e/chaos/*.c tests/fuzz/*.c tests/bench/*.c))
+    $(patsubst %.c,$(BUILD)/obj/%.d,$(wildcard tests/e2e/*.c tests/e2e/chaos/*.c tests/e2e/chaos/planted/*.c tests/fuzz/*.c tests/bench/*.c))

@@ -101,7 +101,6 @@ static void add_line(events *e, const json_t *line, story_verdict *v)
         add(e, "model %lld %s", round, fl_json_get_string(line, "model_sha256", ""));
     } else if (strcmp(what, "absent") == 0) {
         add(e, "absent %s %lld %s: %s", kind, round, site, reason);
-        v->n_absent++;
         if (reason[0] == '\0') {
             story_blame(v, STORY_UNSAID, "%s is absent in round %lld without a reason", site,
                         round);
@@ -250,6 +249,27 @@ static void tell_report(fl_buf *out, const lane *l, size_t n_sites, story_verdic
     free(path);
 }
 
+/* Who was absent and came after all, before the stage closed, was not absent. */
+static size_t count_absences(const events *e)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < e->n; i++) {
+        char kind[16], site[64], wanted[128];
+        long long round;
+        bool came = false;
+        if (sscanf(e->events[i].text, "absent %15s %lld %63[^:]", kind, &round, site) != 3) {
+            continue;
+        }
+        int n_wanted = snprintf(wanted, sizeof wanted, "contribution %s %lld %s ", kind, round,
+                                site);
+        for (size_t k = 0; k < e->n; k++) {
+            came = came || strncmp(e->events[k].text, wanted, (size_t)n_wanted) == 0;
+        }
+        n += !came;
+    }
+    return n;
+}
+
 char *story_read(lane *l, story_verdict *v)
 {
     events *e = fl_xcalloc(1, sizeof *e);
@@ -257,6 +277,7 @@ char *story_read(lane *l, story_verdict *v)
     read_record(e, l, v);
     qsort(e->events, e->n, sizeof *e->events, by_state_and_text);
     find_doubles(e, v);
+    v->n_absent = count_absences(e);
     for (int site = 0; site < WORLD_SITES; site++) {
         check_receipts(e, l, site, v);
     }
