@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "sim/hospital.h"
+#include "sim/leave_out.h"
 
 static const char *const optimizers[] = {
     [NN_SGD] = "sgd", [NN_ADAM] = "adam", [NN_ADAMW] = "adamw"};
@@ -64,10 +65,9 @@ fl_status baseline_start(launch_child *child, const scenario *s, const char *dat
     return st;
 }
 
-/* {METRIC: FIGURE} of a model on the test split of a data set; new reference.
- * patients: how the job's threshold got into the model is the file's business. */
-static fl_status evaluate(json_t **metrics, const char *model, const char *data_dir,
-                          const char *name, fl_err *err)
+/* How the job's threshold got into the model is the file's business. */
+fl_status baseline_evaluate(json_t **metrics, const char *model, const char *data_dir,
+                            const char *name, fl_err *err)
 {
     launch_args a;
     char *data = fl_path_join(data_dir, name), *text = NULL;
@@ -114,13 +114,13 @@ static fl_status centralised_figures(json_t *out, const scenario *s, const char 
     fl_status st = FL_OK;
     for (size_t i = 0; i < s->n_hospitals && st == FL_OK; i++) {
         char *last = scenario_last_folder(&s->hospitals[i]);
-        st = evaluate(&metrics, model, data, last, err);
+        st = baseline_evaluate(&metrics, model, data, last, err);
         free(last);
         if (st == FL_OK) {
             json_object_set_new(sites, s->hospitals[i].name, metrics);
         }
     }
-    if (st == FL_OK && (st = evaluate(&metrics, model, data, "pooled", err)) == FL_OK) {
+    if (st == FL_OK && (st = baseline_evaluate(&metrics, model, data, "pooled", err)) == FL_OK) {
         json_t *central = json_object();
         json_object_set_new(central, "pooled", metrics);
         json_object_set(central, "sites", sites);
@@ -133,20 +133,36 @@ static fl_status centralised_figures(json_t *out, const scenario *s, const char 
     return st;
 }
 
-fl_status baseline_figures(const scenario *s, const char *data, const char *folder,
-                           const char *global_onnx, const char *path, fl_err *err)
+static fl_status add_left_out(json_t *figures, const scenario *s, const char *data, const char *out,
+                              fl_err *err)
 {
-    json_t *out = json_object(), *metrics = NULL;
-    fl_status st = evaluate(&metrics, global_onnx, data, "pooled", err);
+    char *dir = fl_path_join(out, "leave-one-out");
+    json_t *found = NULL;
+    fl_status st = leave_out_figures(&found, s, data, dir, err);
     if (st == FL_OK) {
-        json_object_set_new(out, "global_on_pooled", metrics);
+        json_object_set_new(figures, "leave_one_out", found);
+    }
+    free(dir);
+    return st;
+}
+
+fl_status baseline_figures(const scenario *s, const char *data, const char *folder,
+                           const char *global_onnx, const char *out, const char *path, fl_err *err)
+{
+    json_t *figures = json_object(), *metrics = NULL;
+    fl_status st = baseline_evaluate(&metrics, global_onnx, data, "pooled", err);
+    if (st == FL_OK) {
+        json_object_set_new(figures, "global_on_pooled", metrics);
     }
     if (st == FL_OK && s->centralised) {
-        st = centralised_figures(out, s, data, folder, err);
+        st = centralised_figures(figures, s, data, folder, err);
+    }
+    if (st == FL_OK && s->leave_one_out) {
+        st = add_left_out(figures, s, data, out, err);
     }
     if (st == FL_OK) {
-        st = fl_json_write(out, path, err);
+        st = fl_json_write(figures, path, err);
     }
-    json_decref(out);
+    json_decref(figures);
     return st;
 }

@@ -8,6 +8,7 @@
 #define SIM_BASELINE_H
 
 #include "base/err.h"
+#include "base/json.h"
 #include "sim/launch.h"
 #include "sim/scenario.h"
 
@@ -16,9 +17,15 @@
 fl_status baseline_start(launch_child *child, const scenario *s, const char *data,
                          const char *folder, const char *logs, fl_err *err);
 
+/* {METRIC: FIGURE} of a model on the test split of data_dir/name; new reference. */
+fl_status baseline_evaluate(json_t **metrics, const char *model, const char *data_dir,
+                            const char *name, fl_err *err);
+
 /* Judges the centralised model at every hospital and on the pooled data, and the
- * global model on the pooled data; writes report.json's "baselines" to path. */
+ * global model on the pooled data, plays what is left out (below out) if that is wanted;
+ * writes report.json's "baselines" to path. */
 fl_status baseline_figures(const scenario *s, const char *data, const char *folder,
-                           const char *global_onnx, const char *path, fl_err *err);
+                           const char *global_onnx, const char *out, const char *path,
+                           fl_err *err);
 
 #endif

@@ -16,6 +16,7 @@
 #include "sim/baseline.h"
 #include "sim/hospital.h"
 #include "sim/launch.h"
+#include "sim/leave_out.h"
 
 #define MARK ".consilium-sim"  // a folder that may be cleaned
 
@@ -252,7 +253,7 @@ static fl_status finish_report(stage *g, fl_err *err)
     char *figures = fl_path_join(g->o->out, "baselines.json"),
          *log = fl_path_join(g->logs, "report.log");
     char *model = fl_path_join(run, "model/final.onnx");
-    fl_status st = baseline_figures(g->s, g->data, g->baselines, model, figures, err);
+    fl_status st = baseline_figures(g->s, g->data, g->baselines, model, g->o->out, figures, err);
     if (st == FL_OK) {
         launch_args a;
         launch_args_init(&a, "coordinator");
@@ -272,7 +273,13 @@ static fl_status finish_report(stage *g, fl_err *err)
 static fl_status play(stage *g, fl_err *err)
 {
     fl_status st;
-    if ((st = prepare(g, err)) != FL_OK || (st = hospital_make_all(g->s, g->data, err)) != FL_OK ||
+    if (g->s->leave_one_out && !g->o->quiet) {
+        char *cost = leave_out_cost(g->s);
+        fprintf(stderr, "%s\n", cost);
+        free(cost);
+    }
+    if ((st = prepare(g, err)) != FL_OK ||
+        (!g->o->data_is_made && (st = hospital_make_all(g->s, g->data, err)) != FL_OK) ||
         (st = found_federation(g, err)) != FL_OK) {
         return st;
     }

@@ -9,12 +9,15 @@
 #ifndef SIM_PLAY_H
 #define SIM_PLAY_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 #include "sim/scenario.h"
 
 typedef struct {
     const char *out;        // folder
     const char *data;       // data sets' folder; NULL = OUT/data
+    bool data_is_made;      // the data sets are there, perhaps more of them than hospitals
     const char *baselines;  // trained baselines' folder; NULL = OUT/baselines
     bool quiet;             // the coordinator's lines go to a log
     bool reverse;           // clients are started in reverse order

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "sim/leave_out.h"
 #include "sim/scenario_read.h"
 
 static void read_generate(scenario *s, fl_node generate)
@@ -108,14 +109,30 @@ static bool has_length(fl_node central)
 static void read_baselines(scenario *s, fl_node root)
 {
     fl_node list = fl_cfg_list(root, "baselines",
-                               "[local, centralised]: what the global model is compared with");
+                               "[local, centralised, leave_one_out]: what the global model is "
+                               "compared with; leave_one_out plays a federation more for every "
+                               "hospital");
     for (size_t i = 0; i < fl_cfg_count(list); i++) {
         const char *name = fl_node_text(fl_cfg_item(list, i), "baseline");
         if (strcmp(name, "centralised") == 0) {
             s->centralised = true;
+        } else if (strcmp(name, "leave_one_out") == 0) {
+            s->leave_one_out = true;
+        } else if (strcmp(name, "cross_site") == 0 || strcmp(name, "personal") == 0) {
+            fl_cfg_complain(list,
+                            "baselines: %s is not built yet; expected local, centralised or "
+                            "leave_one_out",
+                            name);
         } else if (strcmp(name, "local") != 0) {
-            fl_cfg_complain(list, "baselines: expected local or centralised, found %s", name);
+            fl_cfg_complain(list,
+                            "baselines: expected local, centralised or leave_one_out, found "
+                            "%s",
+                            name);
         }
+    }
+    if (s->leave_one_out && s->n_hospitals < LEAVE_OUT_LEAST) {
+        fl_cfg_complain(list, "baselines: leave_one_out: expected %d hospitals or more, found %zu",
+                        LEAVE_OUT_LEAST, s->n_hospitals);
     }
     s->central = s->job.local;
     fl_node central = fl_cfg_map(root, "centralised",

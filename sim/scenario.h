@@ -79,6 +79,7 @@ typedef struct {
     size_t n_hospitals;
     int64_t n_processes;        // client processes that host the sites
     bool centralised;           // baselines
+    bool leave_one_out;         // another
     task_train_config central;  // how the centralised baseline is trained
     char *central_yaml;  // the same as a job of its own, without what only a federation has; owned
 } scenario;

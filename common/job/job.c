@@ -357,7 +357,15 @@ static void read_evaluation(job_evaluation *out, const data_spec *data,
                             fl_node root)
 {
     static const char *const budgets[] = {"same_steps", "none", NULL};
+    static const char *const extents[] = {"basic", "full", NULL};
     fl_node map = fl_cfg_map(root, "evaluation", "how the model is judged");
+    if (fl_cfg_choice(map, "extent", extents, 0,
+                      "basic: the shared model and each site's own") == 1) {
+        fl_cfg_complain(fl_cfg_get(map, "extent", ""),
+                        "evaluation.extent: full (cross-site matrix, personalised models) is not "
+                        "built yet; expected basic; a scenario's baselines: [leave_one_out] plays "
+                        "the federation without each hospital");
+    }
     read_threshold(out, data, map);
     read_margins(out, map);
     read_subgroups(out, data, map);

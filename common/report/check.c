@@ -150,7 +150,13 @@ static const report_field centralised_fields[] = {
     {0},
 };
 
+static const report_field left_out_fields[] = {
+    {"sites", REPORT_BY_NAME, .check = report_are_figures},
+    {0},
+};
+
 static const report_field baseline_fields[] = {
+    {"leave_one_out", .fields = left_out_fields},
     {"centralised", .fields = centralised_fields},
     {"global_on_pooled", .check = report_are_figures},
     {0},

@@ -137,6 +137,8 @@ void report_csv_sites(fl_buf *out, const char *prefix, const json_t *report)
         const json_t *centralised = report_at(report, "baselines", "centralised", "sites", name,
                                               NULL);
         report_csv_figures(out, prefix, name, "centralised", centralised);
+        report_csv_figures(out, prefix, name, "left_out",
+                           report_at(report, "baselines", "leave_one_out", "sites", name, NULL));
         report_csv_figures(out, prefix, name, "benefit", json_object_get(site, "benefit"));
     }
     report_csv_figures(out, prefix, "pooled", "global",

@@ -205,6 +205,10 @@ const json_t *report_figure(const json_t *report, const json_t *site, const char
         return report_at(report, "baselines", "centralised", "sites", report_site_name(site),
                          metric, NULL);
     }
+    if (strcmp(model, "left_out") == 0) {
+        return report_at(report, "baselines", "leave_one_out", "sites", report_site_name(site),
+                         metric, NULL);
+    }
     return report_at(site, "models", model, metric, NULL);
 }
 

@@ -310,6 +310,7 @@ json_t *report_for_site(const json_t *report, const char *site)
     code_absences(json_object_get(copy, "absent"), &c);
     code_pooled(json_object_get(copy, "pooled"), &c);
     code_keys(json_object_get(json_object_get(copy, "baselines"), "centralised"), "sites", &c);
+    code_keys(json_object_get(json_object_get(copy, "baselines"), "leave_one_out"), "sites", &c);
     code_member(json_object_get(copy, "fairness"), "worst_site", &c);
     code_environment(json_object_get(copy, "environment"), &c);
     json_array_foreach(json_object_get(json_object_get(copy, "security"), "refusals"), i, item) {

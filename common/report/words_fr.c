@@ -344,6 +344,13 @@ const report_words_entry report_words_said[] = {
      "La mesure qui sert à comparer les modèles : %s."},
     {"The models at each hospital", "Les modèles dans chaque hôpital"},
     {"Validation, round by round", "Validation, tour par tour"},
+    {"Trained without it", "Entraîné sans lui"},
+    {"A hospital that took no part", "Un hôpital qui n’a pas participé"},
+    {"For every hospital the others' federation was played without it, and its model judged on "
+     "this hospital's test cases: what a hospital may expect that only uses the model (%s).",
+     "Pour chaque hôpital, la fédération des autres a été jouée sans lui, et son modèle jugé sur "
+     "les cas de test de cet hôpital : ce que peut attendre un hôpital qui ne fait qu’utiliser "
+     "le modèle (%s)."},
     {"%zu of %zu", "%zu sur %zu"},
     {"%s: ", "%s : "},
     {"Reason", "Raison"},

@@ -2,9 +2,12 @@
 # test_report_pages.sh - a real run's report keeps to its schema and opens in a browser
 . "$(dirname "$0")/lib.sh"
 
-"$bin/sim" run "$top/tests/e2e/tiny.yaml" --out "$work/run" --quiet --set 'baselines=[local, centralised]' >"$work/log" 2>&1 ||
+"$bin/sim" run "$top/tests/e2e/tiny.yaml" --out "$work/run" --quiet --set 'baselines=[local, centralised, leave_one_out]' >"$work/log" 2>&1 ||
     { not_ok "the run" "$(cat "$work/log")"; exit 1; }
 report=$work/run/report
+# The cost is said unless --quiet; a folder that is in the way ends the run right behind it.
+mkdir "$work/taken" && touch "$work/taken/thesis.tex"
+"$bin/sim" run "$top/tests/e2e/tiny.yaml" --out "$work/taken" --set 'baselines=[leave_one_out]' >"$work/cost" 2>&1
 if /usr/bin/python3 -c 'import jsonschema' 2>/dev/null; then
     check "report.json validates against its schema" /usr/bin/python3 -c '
 import json, jsonschema, sys
@@ -15,6 +18,9 @@ fi
 check "every site has its page" test -s "$report/sites/nord.html" -a -s "$report/sites/sud.html" -a -s "$report/sites/est.html"
 check "rounds.csv has a line a round" eval '[ "$(wc -l <"$report/rounds.csv")" = 4 ]'
 check "sites.csv has global and local AUC of every site" eval '[ "$(grep -cE "^(nord|sud|est),(global|local),auc," "$report/sites.csv")" = 6 ]'
+check "and the AUC of a model that each site took no part in" eval '[ "$(grep -cE "^(nord|sud|est),left_out,auc,0" "$report/sites.csv")" = 3 ]'
+check "which two sites trained" eval '[ "$(json "$work/run/leave-one-out/sud/report/report.json" .rounds.0.participants)" = "[\"est\", \"nord\"]" ]'
+check "says what it costs before it starts" grep -q '3 more federations of 2 hospitals' "$work/cost"
 check "and again in French, beside the English ones" "$bin/coordinator" report "$work/run/federation/runs/tiny" --lang fr
 check "in which nothing of the programs' is left in English" eval '! grep -l "<span lang=\"en\">" "$report"/index.fr.html "$report"/sites/*.fr.html'
 refuses "a language that there is none of" 2 '^consilium-coordinator report: --lang: expected en or fr, found de' \

@@ -203,6 +203,9 @@ static void bad_jobs_are_refused_in_one_sentence_with_file_and_line(void **state
          "evaluation.subgroups: age: expected edges that increase"},
         {"  subgroups:", "  subgroups: [sex, sex]",
          "evaluation.subgroups: sex is there twice"},
+        {"  local_baseline:", "  extent: full\n  local_baseline:",
+         "job.yaml:22: evaluation.extent: full (cross-site matrix, personalised models) is not "
+         "built yet"},
         {"  local_baseline:", "  local_baseline: {budget: none, x: 1}",
          "job.yaml:22: evaluation.local_baseline.x: unknown key"},
         {"  histogram_bins:", "  histogram_bins: 1",

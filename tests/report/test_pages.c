@@ -124,11 +124,11 @@ static void a_hospitals_page_has_what_it_asks_for(void **state)
     check_has(page, "<b>Intended use:</b>");
     check_has(page, "Joining helps your hospital: AUC +0.13 [+0.08, +0.17].");
     check_has(page, "Your hospital missed rounds 7-8 (no progress for 10m");
-    check_has(page, "not an image: 4<br>");                // flow of cases
-    check_has(page, "age, mean (sd)");                // Table 1
-    check_has(page, "calibration error (ECE)");       // figures
-    check_has(page, "<span class=\"soft\">false alarms</span>");                 // confusion
-    check_has(page, "not shown: under 10 patients");  // suppressed cell
+    check_has(page, "not an image: 4<br>");                       // flow of cases
+    check_has(page, "age, mean (sd)");                            // Table 1
+    check_has(page, "calibration error (ECE)");                   // figures
+    check_has(page, "<span class=\"soft\">false alarms</span>");  // confusion
+    check_has(page, "not shown: under 10 patients");              // suppressed cell
     check_has(page, "What left a hospital, and nothing else");
     check_has(page, "The coordinator could see each hospital&#39;s update");
     check_has(page, "Research use. Not a medical device.");
@@ -197,6 +197,30 @@ static void small_counts_of_table_1_are_hidden(void **state)
     check_has(page, "Hidden: fewer than 10 patients");
     check_has(page, "<td>opacity present</td><td class=\"n\">450");
     free(page);
+    json_decref(report);
+}
+
+static void a_model_without_the_hospital_stands_beside_the_shared_one(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    json_t *report = sample_read();
+    char *page = page_text(report, NULL);
+    check_has_not(page, "A hospital that took no part");
+    free(page);
+    sample_set(report, "baselines.leave_one_out",
+               json_pack("{s:{s:{s:O}}}", "sites", "nord", "auc",
+                         sample_at(report, "sites[1].models.global.auc")));
+    check_ok(report_check(report, &err), err);
+    page = page_text(report, NULL);
+    check_has(page, "A hospital that took no part");
+    check_has(page, "<td class=\"n\" data-l=\"Trained without it\"><span>0.87 ");
+    free(page);
+    // Other hospitals' names are codes there too.
+    sample_set(report, "names", json_string("codes"));
+    json_t *seen = report_for_site(report, "sud");
+    check(sample_at(seen, "baselines.leave_one_out.sites.H3.auc") != NULL);
+    json_decref(seen);
     json_decref(report);
 }
 
@@ -498,6 +522,7 @@ int main(void)
         cmocka_unit_test(a_hospitals_page_has_what_it_asks_for),
         cmocka_unit_test(guidelines_are_answered_only_by_what_the_page_holds),
         cmocka_unit_test(small_counts_of_table_1_are_hidden),
+        cmocka_unit_test(a_model_without_the_hospital_stands_beside_the_shared_one),
         cmocka_unit_test(an_unknown_site_has_no_page),
         cmocka_unit_test(codes_hide_names_on_pages),
         cmocka_unit_test(without_protection_every_page_says_so),

@@ -336,6 +336,8 @@ static void every_complaint_names_its_line(void **state)
         {FIXTURE_SMALL "clients: {processes: 0}\n", ":12: ", "processes"},
         {FIXTURE_SMALL "baselines: [magic]\n", ":12: ", "magic"},
         {FIXTURE_SMALL "baselines: centralised\n", ":12: ", "list"},
+        {FIXTURE_SMALL "baselines: [cross_site]\n", ":12: ", "cross_site is not built yet"},
+        {FIXTURE_SMALL "baselines: [leave_one_out]\n", ":12: ", "expected 3 hospitals or more"},
         // Inside the job: the scenario's own line, not one of a copy.
         {"job:\n  name: small\n  task: classify\n  data: {input: [1, 16, 16], classes: [normal, "
          "opacity], "
