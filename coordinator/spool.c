@@ -17,7 +17,7 @@ struct spool {
     fed_encoding enc;
     uint64_t n_bytes;
     uint32_t n_pieces, next;
-    fed_tree tree;
+    fed_tree tree;  // over some of the pieces before next
 };
 
 /* Bytes of piece index: all but the last are full. */
@@ -72,22 +72,33 @@ static bool piece_is_good(fed_encoding enc, const uint8_t *piece, size_t n, size
            found == enc;
 }
 
-/* Hashes the whole pieces of fd in order; returns their number. */
+/*
+ * Hashes pieces of fd in order, from the first that is not in the tree up to end; returns the first
+ * that is missing or odd, or end.  Pieces are read in batches, which are hashed faster than one by one:
+ * that pays for reading back what has just been written.
+ */
 static uint32_t hash_pieces(int fd, fed_encoding enc, uint64_t n_bytes, uint32_t n_pieces,
-                            fed_tree *tree)
+                            uint32_t end, fed_tree *tree)
 {
-    uint8_t *piece = fl_xcalloc(FED_PIECE_BYTES, 1);
-    uint32_t i = 0;
-    for (; i < n_pieces; i++) {
-        size_t size = piece_size(n_bytes, n_pieces, i);
-        if (!read_at(fd, piece, size, (off_t)i * FED_PIECE_BYTES) ||
-            !piece_is_good(enc, piece, size, size)) {
-            break;
+    uint8_t *batch = fl_xcalloc(FED_TREE_BATCH, FED_PIECE_BYTES);
+    bool on = true;
+    while (on && tree->next < end) {
+        uint32_t first = tree->next, n_good = 0, n_full = 0;
+        for (; on && n_good < FED_TREE_BATCH && first + n_good < end; n_good += on) {
+            uint8_t *piece = batch + (size_t)n_good * FED_PIECE_BYTES;
+            size_t size = piece_size(n_bytes, n_pieces, first + n_good);
+            on = read_at(fd, piece, size, (off_t)(first + n_good) * FED_PIECE_BYTES) &&
+                 piece_is_good(enc, piece, size, size);
+            n_full += on && size == FED_PIECE_BYTES;
         }
-        fed_tree_add(tree, piece, size);
+        fed_tree_add_full(tree, batch, n_full);
+        if (n_full < n_good) {  // the last one
+            fed_tree_add(tree, batch + (size_t)n_full * FED_PIECE_BYTES,
+                         piece_size(n_bytes, n_pieces, first + n_full));
+        }
     }
-    free(piece);
-    return i;
+    free(batch);
+    return tree->next;
 }
 
 fl_status spool_open(spool **out, const char *path, fed_encoding enc, uint64_t n_bytes,
@@ -107,7 +118,7 @@ fl_status spool_open(spool **out, const char *path, fed_encoding enc, uint64_t n
     spool *s = fl_xcalloc(1, sizeof *s);
     *s = (spool){.path = fl_xstrdup(path), .enc = enc, .n_bytes = n_bytes, .n_pieces = n_pieces};
     fed_tree_init(&s->tree, n_bytes, n_pieces);
-    s->next = hash_pieces(fd, enc, n_bytes, n_pieces, &s->tree);
+    s->next = hash_pieces(fd, enc, n_bytes, n_pieces, n_pieces, &s->tree);
     uint64_t kept = s->next == n_pieces ? n_bytes : (uint64_t)s->next * FED_PIECE_BYTES;
     fl_status st = FL_OK;
     if (ftruncate(fd, (off_t)kept) != 0) {
@@ -145,7 +156,7 @@ fl_status spool_append(spool *s, const uint8_t *piece, size_t n, fl_err *err)
         return fl_fail(err, FL_EFORMAT, "piece %u of %u is not %zu bytes of the right kind",
                        s->next, s->n_pieces, wanted);
     }
-    int fd = open(s->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    int fd = open(s->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
         return fl_fail_errno(err, errno, s->path);
     }
@@ -153,13 +164,16 @@ fl_status spool_append(spool *s, const uint8_t *piece, size_t n, fl_err *err)
     if (write_at(fd, piece, n, (off_t)s->next * FED_PIECE_BYTES) != FL_OK) {
         st = fl_fail_errno(err, errno != 0 ? errno : EIO, s->path);
     }
+    uint32_t next = s->next + (st == FL_OK);
+    if (next == s->n_pieces || next - s->tree.next == FED_TREE_BATCH) {
+        if (hash_pieces(fd, s->enc, s->n_bytes, s->n_pieces, next, &s->tree) != next) {
+            st = fl_fail(err, FL_EIO, "%s: does not read back as it was written", s->path);
+        }
+    }
     if (close(fd) != 0 && st == FL_OK) {
         st = fl_fail_errno(err, errno, s->path);  // network file systems tell here
     }
-    if (st == FL_OK) {
-        fed_tree_add(&s->tree, piece, n);
-        s->next++;
-    }
+    s->next = st == FL_OK ? next : s->next;
     return st;
 }
 
@@ -252,7 +266,7 @@ bool spool_verify(const char *path, uint64_t n_bytes, uint32_t n_pieces, const f
     fed_tree tree;
     fed_digest found;
     fed_tree_init(&tree, n_bytes, n_pieces);
-    bool whole = hash_pieces(fd, FED_ENC_F32, n_bytes, n_pieces, &tree) == n_pieces;
+    bool whole = hash_pieces(fd, FED_ENC_F32, n_bytes, n_pieces, n_pieces, &tree) == n_pieces;
     close(fd);
     if (!whole) {
         return false;

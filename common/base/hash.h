@@ -31,6 +31,10 @@ void fl_blake2b_add(fl_blake2b *h, const void *bytes, size_t n);
 void fl_blake2b_done(fl_blake2b *h, uint8_t out[static FL_DIGEST_BYTES]);
 void fl_blake2b_of(uint8_t out[static FL_DIGEST_BYTES], const char *label,
                    const void *bytes, size_t n);
+/* out[i]: of head and, behind it, bytes[i], which has n_bytes, for i < n.  n_head < 128.  Several
+ * at a time where the CPU can. */
+void fl_blake2b_many(uint8_t (*out)[FL_DIGEST_BYTES], const char *label, const void *head,
+                     size_t n_head, const uint8_t *const *bytes, size_t n_bytes, size_t n);
 
 /* Lower-case hexadecimal.  hex has room for 2 * n + 1 characters. */
 void fl_hex(char *hex, const void *bytes, size_t n);

@@ -140,18 +140,55 @@ void fed_tree_done(fed_tree *t, fed_digest *out)
     }
 }
 
+static void add_leaves(fed_tree *t, uint8_t (*leaf)[FL_DIGEST_BYTES], uint32_t count, size_t bytes)
+{
+    fl_blake2b_add(&t->tree, leaf, (size_t)count * FL_DIGEST_BYTES);
+    t->next += count;
+    t->seen += (uint64_t)count * bytes;
+}
+
+static uint32_t batch_of(uint32_t left)
+{
+    return left < FED_TREE_BATCH ? left : FED_TREE_BATCH;
+}
+
+void fed_tree_add_full(fed_tree *t, const uint8_t *pieces, uint32_t count)
+{
+    uint8_t leaf[FED_TREE_BATCH][FL_DIGEST_BYTES];
+    const uint8_t *at[FED_TREE_BATCH];
+    for (uint32_t here; count > 0; count -= here) {
+        here = batch_of(count);
+        for (uint32_t i = 0; i < here; i++, pieces += FED_PIECE_BYTES) {
+            at[i] = pieces;
+        }
+        fl_blake2b_many(leaf, "consilium piece", NULL, 0, at, FED_PIECE_BYTES, here);
+        add_leaves(t, leaf, here, FED_PIECE_BYTES);
+    }
+}
+
 /* The head goes in first and the values from where they lie, so no piece is
  * put together only to be hashed. */
-static void leaf_of(uint8_t leaf[static FL_DIGEST_BYTES], fed_encoding enc, const uint8_t *values,
-                    uint32_t count)
+void fed_tree_add_items(fed_tree *t, fed_encoding enc, const void *items, uint64_t n, uint32_t end)
 {
-    uint8_t head[FED_PIECE_HEAD] = {(uint8_t)enc};
-    put_u32(head + 4, count);
-    fl_blake2b h;
-    fl_blake2b_init(&h, "consilium piece");
-    fl_blake2b_add(&h, head, sizeof head);
-    fl_blake2b_add(&h, values, count * item_bytes(enc));
-    fl_blake2b_done(&h, leaf);
+    uint8_t leaf[FED_TREE_BATCH][FL_DIGEST_BYTES];
+    const uint8_t *at[FED_TREE_BATCH];
+    size_t stride = items_per_piece(enc) * item_bytes(enc);
+    while (t->next < end) {
+        uint32_t count = items_in(enc, n, t->next), here = 1;
+        if (count == items_per_piece(enc)) {
+            uint64_t full = n / count - t->next;  // this one, and those behind it that are full
+            here = batch_of(end - t->next);
+            here = full < here ? (uint32_t)full : here;
+        }
+        uint8_t head[FED_PIECE_HEAD] = {(uint8_t)enc};
+        put_u32(head + 4, count);
+        for (uint32_t i = 0; i < here; i++) {
+            at[i] = (const uint8_t *)items + (size_t)(t->next + i) * stride;
+        }
+        size_t bytes = count * item_bytes(enc);
+        fl_blake2b_many(leaf, "consilium piece", head, sizeof head, at, bytes, here);
+        add_leaves(t, leaf, here, sizeof head + bytes);
+    }
 }
 
 void fed_object_digest(fed_digest *out, fed_encoding enc, const void *items, uint64_t n,
@@ -161,14 +198,7 @@ void fed_object_digest(fed_digest *out, fed_encoding enc, const void *items, uin
     *n_bytes = fed_piece_bytes_of(enc, n);
     fed_tree t;
     fed_tree_init(&t, *n_bytes, *n_pieces);
-    const uint8_t *at = items;
-    for (uint32_t i = 0; i < *n_pieces; i++) {
-        uint32_t count = items_in(enc, n, i);
-        uint8_t leaf[FL_DIGEST_BYTES];
-        leaf_of(leaf, enc, at, count);
-        fl_blake2b_add(&t.tree, leaf, sizeof leaf);
-        at += count * item_bytes(enc);
-    }
+    fed_tree_add_items(&t, enc, items, n, *n_pieces);
     fl_blake2b_done(&t.tree, out->bytes);
 }
 
@@ -183,7 +213,7 @@ struct fed_inbox {
     fed_encoding enc;    // of the first piece and so of all
     uint64_t n;          // values or bytes in all
     uint8_t *items;      // room for all of them, filled in order
-    fed_tree tree;       // over pieces 0 .. next - 1
+    fed_tree tree;       // over some of pieces 0 .. next - 1: whole batches are faster
     bool verified;       // the digest was right
 };
 
@@ -277,8 +307,10 @@ fl_status fed_inbox_add(fed_inbox *b, uint32_t index, uint32_t n_pieces, uint64_
     }
     size_t size = item_bytes(enc);
     memcpy(b->items + (size_t)index * items_per_piece(enc) * size, values, count * size);
-    fed_tree_add(&b->tree, piece, n);
     b->next++;
+    if (b->next == b->n_pieces || b->next - b->tree.next == FED_TREE_BATCH) {
+        fed_tree_add_items(&b->tree, b->enc, b->items, b->n, b->next);
+    }
     if (b->next < b->n_pieces) {
         return FL_OK;
     }

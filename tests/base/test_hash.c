@@ -108,6 +108,35 @@ static void blake2b_is_keyed_by_its_label(void **state)
     check(memcmp(other, whole, sizeof whole) != 0);
 }
 
+static void many_digests_are_those_of_each_alone(void **state)
+{
+    (void)state;
+    enum { MOST = 19, BYTES = 700 };
+    static uint8_t text[MOST][BYTES];
+    const uint8_t *bytes[MOST];
+    uint8_t out[MOST][FL_DIGEST_BYTES], alone[FL_DIGEST_BYTES];
+    for (size_t i = 0; i < MOST; i++) {
+        bytes[i] = text[i];
+        for (size_t k = 0; k < BYTES; k++) {
+            text[i][k] = (uint8_t)(i * 31 + k * k + (k >> 4));
+        }
+    }
+    for (size_t n_bytes = 0; n_bytes <= BYTES; n_bytes += 1 + n_bytes % 9) {
+        for (size_t n_head = 0; n_head < 128; n_head += n_head == 8 ? 119 : n_head == 0 ? 8 : 1) {
+            size_t n = 1 + (n_bytes + n_head) % MOST;
+            fl_blake2b_many(out, "test", text[MOST - 1], n_head, bytes, n_bytes, n);
+            for (size_t i = 0; i < n; i++) {
+                fl_blake2b h;
+                fl_blake2b_init(&h, "test");
+                fl_blake2b_add(&h, text[MOST - 1], n_head);
+                fl_blake2b_add(&h, bytes[i], n_bytes);
+                fl_blake2b_done(&h, alone);
+                check_bytes(out[i], alone, sizeof alone);
+            }
+        }
+    }
+}
+
 static void hexadecimal_goes_both_ways(void **state)
 {
     (void)state;
@@ -141,6 +170,7 @@ int main(void)
         cmocka_unit_test(a_million_letters),
         cmocka_unit_test(a_file_has_the_digest_of_its_bytes),
         cmocka_unit_test(blake2b_is_keyed_by_its_label),
+        cmocka_unit_test(many_digests_are_those_of_each_alone),
         cmocka_unit_test(hexadecimal_goes_both_ways),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

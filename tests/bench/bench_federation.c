@@ -263,6 +263,14 @@ static void read_cpu(double *server, double *sites, pid_t coordinator, const pid
     }
 }
 
+/* Of this process, all its threads. */
+static double own_cpu(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static void follow(times *t, const row *r, FILE *said, pid_t coordinator, const pid_t *pids)
 {
     char line[2048];
@@ -442,9 +450,14 @@ static void run_echo(times *t, const row *r)
         }
     }
     echo_round(link, sites, r->sites, values, P);  // warms up
+    double server = own_cpu(), others, others_end, unused;
+    read_cpu(&unused, &others, getpid(), pids, r->sites);
     for (int i = 0; i < r->rounds; i++) {
         t->round[t->n++] = echo_round(link, sites, r->sites, values, P);
     }
+    read_cpu(&unused, &others_end, getpid(), pids, r->sites);
+    t->server_cpu = (own_cpu() - server) / r->rounds;
+    t->sites_cpu = (others_end - others) / r->rounds;
     end(pids, (size_t)r->sites);
     fed_link_close(&link);
     fed_identity_destroy(&id);
@@ -489,7 +502,7 @@ static void run_flower(times *t, const row *r, char *who)
                            &said, NULL);
     bool started = false;
     int round;
-    double seconds, peak = 0;
+    double seconds, peak = 0, server = 0, sites = 0, server_end, sites_end;
     while (peak == 0 && next_line(said, line, sizeof line)) {
         if (!started && sscanf(line, "ready %31s", who) == 1) {
             started = true;
@@ -501,8 +514,12 @@ static void run_flower(times *t, const row *r, char *who)
         if (sscanf(line, "round %d %lf", &round, &seconds) == 2) {
             if (round == 1) {
                 t->first[t->n_first++] = seconds;
+                read_cpu(&server, &sites, pids[r->sites], pids, r->sites);
             } else {
                 t->round[t->n++] = seconds;
+                read_cpu(&server_end, &sites_end, pids[r->sites], pids, r->sites);
+                t->server_cpu = (server_end - server) / (round - 1);
+                t->sites_cpu = (sites_end - sites) / (round - 1);
             }
         }
         sscanf(line, "peak %lf", &peak);
@@ -637,10 +654,17 @@ static void print_row(FILE *out, const row *r, const times *ours, const times *e
     }
     printf("%6.2f  %7.1f  %7.1f  %8.1f\n", first, ours->peak_mb, room_mb, flower->peak_mb);
     costs c = measure_costs(P);
-    printf("     CPU a round: coordinator %.3f s, sites %.3f s.  One update: hash %.4f s (each side), "
-           "check %.4f, read %.4f, fold %.4f; SHA-256 of a model %.4f.  Fold / read %.2f\n",
-           ours->server_cpu, ours->sites_cpu, c.hash, c.check, c.read, c.fold, c.sha256,
-           c.fold / c.read);
+    double cpu = ours->server_cpu + ours->sites_cpu, echo_cpu = echo->server_cpu + echo->sites_cpu;
+    double flower_cpu = flower->server_cpu + flower->sites_cpu;
+    printf("     CPU a round, server + sites: ours %.3f + %.3f s, echo %.3f + %.3f (x %.2f)",
+           ours->server_cpu, ours->sites_cpu, echo->server_cpu, echo->sites_cpu, cpu / echo_cpu);
+    if (flower->n > 0) {
+        printf(", Flower %.3f + %.3f (ratio %.2f)", flower->server_cpu, flower->sites_cpu,
+               flower_cpu / cpu);
+    }
+    printf("\n     CPU of one update: hash %.4f s on each side, SHA-256 %.4f of each model, check "
+           "%.4f, spool read %.4f, fold %.4f = %.2f x reading\n",
+           c.hash, c.sha256, c.check, c.read, c.fold, c.fold / c.read);
     fflush(stdout);
     fprintf(out,
             "{\"name\": \"federation %d x %lld\", \"threads\": %d, \"precision\": \"fp32\", "
@@ -661,9 +685,10 @@ static void print_row(FILE *out, const row *r, const times *ours, const times *e
     }
     fprintf(out,
             "\"share_of_peak\": null, \"echo\": %.5f, \"to_echo\": %.3f, \"first_to_rest\": %.3f, "
-            "\"rounds\": %zu, \"cpu_coordinator\": %.4f, \"cpu_sites\": %.4f, \"fold_to_read\": "
-            "%.3f}\n",
-            bare, us / bare, first, ours->n, ours->server_cpu, ours->sites_cpu, c.fold / c.read);
+            "\"rounds\": %zu, \"cpu_coordinator\": %.4f, \"cpu_sites\": %.4f, \"cpu_to_echo\": %.3f, "
+            "\"cpu_peer\": %.4f, \"fold_to_read\": %.3f}\n",
+            bare, us / bare, first, ours->n, ours->server_cpu, ours->sites_cpu, cpu / echo_cpu,
+            flower_cpu, c.fold / c.read);
     fflush(out);
 }
 
