@@ -305,6 +305,40 @@ static void put_figures(json_t *site, const local *l, const judged *global, cons
     json_object_set_new(site, "benefit", benefit_json(l, global, own, progress));
 }
 
+/* One point further, unless nobody wants it any more. */
+static bool is_wanted(void *ctx)
+{
+    local_progress *progress = ctx;
+    local_step(progress);
+    return !atomic_load(&progress->cancel);
+}
+
+/* The same test cases as other scanners would show them, where the job asks for it. */
+static fl_status put_shift(json_t *site, const local *l, const float *params,
+                           const judged *global, local_progress *progress, fl_err *err)
+{
+    const task_shift_config cfg = {
+        .curves = &l->job.evaluation.shift,
+        .first = 1,
+        .last = DATA_SHIFT_SEVERITIES,
+        .seed = l->job.seed,
+        .threads = l->threads,
+        .ctx = progress,
+        .step = is_wanted,
+    };
+    json_t *points, *summary;
+    if (cfg.curves->n == 0) {
+        return FL_OK;
+    }
+    fl_status st = task_robustness(&points, &summary, l->model, params, l->now, DATA_TEST,
+                                   &global->scores, global->threshold, &cfg, err);
+    if (st == FL_OK) {
+        json_object_set_new(site, "shift", points);
+        json_object_set_new(site, "robustness", summary);
+    }
+    return st;
+}
+
 static json_t *baseline_json(const judged *own, const local_baseline_result *result)
 {
     json_t *json = json_object();
@@ -428,7 +462,11 @@ fl_status judge_site(json_t **out, local *l, const float *global, const fed_mode
     if (has_own) {
         json_object_set_new(site, "local", baseline_json(&on_own, &baseline));
     }
-    *out = site;
+    if ((st = put_shift(site, l, global, &on_global, progress, err)) == FL_OK) {
+        *out = site;
+        site = NULL;  // now the caller's
+    }
+    json_decref(site);
 done:
     task_scores_clear(&on_global.scores);
     task_scores_clear(&on_own.scores);

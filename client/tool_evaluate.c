@@ -18,7 +18,8 @@ static struct {
     bool json;
     const char *uncertainty;
     double refer, target_error;
-    const char *shift, *reference, *label_map;  // later
+    fl_texts shift;
+    const char *reference, *label_map;  // later
 } options = {
     .split = "test", .threshold = NAN, .min_cell = 1, .threads = 1, .seed = 1,
     .refer = 0.2, .target_error = NAN,
@@ -51,6 +52,10 @@ const fl_opt *client_evaluate_options(void)
         {.name = "seed", .kind = FL_OPT_INT, .arg = "N",
          .help = "of the bootstrap; default 1", .out = &options.seed,
          .min = 0, .max = 9e15},
+        {.name = "shift", .kind = FL_OPT_LIST, .arg = "CHAIN[:1-5]",
+         .help = "judge under a shift too, at these severities: blur, or "
+                 "blur,noise in a row, a family such as scanner, or all",
+         .out = &options.shift},
         {.name = "json", .kind = FL_OPT_FLAG, .help = "print JSON",
          .out = &options.json},
         {.name = "uncertainty", .kind = FL_OPT_TEXT, .arg = "HOW",
@@ -64,8 +69,6 @@ const fl_opt *client_evaluate_options(void)
         {.name = "target-error", .kind = FL_OPT_NUM, .arg = "E",
          .help = "to reach by referring cases; default: half the error of all",
          .out = &options.target_error, .min = 0, .max = 1},
-        {.name = "shift", .kind = FL_OPT_TEXT, .arg = "CHAIN",
-         .help = NULL, .out = &options.shift},
         {.name = "reference", .kind = FL_OPT_TEXT, .arg = "DATASET",
          .help = NULL, .out = &options.reference},
         {.name = "label-map", .kind = FL_OPT_TEXT, .arg = "FILE",
@@ -77,7 +80,7 @@ const fl_opt *client_evaluate_options(void)
 
 static fl_status refuse_what_comes_later(fl_err *err)
 {
-    const char *given = options.shift != NULL       ? "shift"
+    const char *given = options.reference != NULL ? "reference"
                         : options.reference != NULL ? "reference"
                         : options.label_map != NULL ? "label-map"
                                                     : NULL;
@@ -169,6 +172,27 @@ static fl_status add_doubt(json_t *json, const task_member *models, size_t n_mod
     return FL_OK;
 }
 
+/* Under the shifts asked for: *points and *summary, or NULL. */
+static fl_status judge_shifted(json_t **points, json_t **summary, const task_model *model,
+                               const float *params, const data_set *set, data_split split,
+                               const task_scores *clean, double threshold, fl_err *err)
+{
+    data_shift_curves curves = {.n = 0};
+    task_shift_config cfg = {.curves = &curves, .seed = (uint64_t)options.seed,
+                             .threads = (int)options.threads};
+    fl_status st;
+    *points = *summary = NULL;
+    if (options.shift.n == 0) {
+        return FL_OK;
+    }
+    if ((st = tool_find_shifts(&curves, &cfg.first, &cfg.last, &options.shift,
+                               task_model_spec(model), err)) != FL_OK) {
+        return st;
+    }
+    return task_robustness(points, summary, model, params, set, split, clean, threshold, &cfg,
+                           err);
+}
+
 /* Judges one model; *out: its figures as JSON. */
 static fl_status judge(json_t **out, const char *path, data_split split,
                        fl_err *err)
@@ -180,7 +204,7 @@ static fl_status judge(json_t **out, const char *path, data_split split,
     task_scores scores = {0};
     data_spec spec;
     eval_metrics metrics;
-    json_t *subgroups = NULL;
+    json_t *subgroups = NULL, *points = NULL, *robustness = NULL;
 
     *out = NULL;
     if ((st = task_model_read(&model, &params, NULL, path, err)) != FL_OK ||
@@ -200,12 +224,14 @@ static fl_status judge(json_t **out, const char *path, data_split split,
     threshold = isnan(threshold) ? 0.5 : threshold;
     spec.positive = task_model_spec(model)->positive;
     task_evaluate(&metrics, &scores, &spec, threshold, (uint64_t)options.seed);
-    st = subgroups_of(&subgroups, &scores, set, &spec, threshold, err);
-    if (st != FL_OK) {
+    if ((st = subgroups_of(&subgroups, &scores, set, &spec, threshold, err)) != FL_OK ||
+        (st = judge_shifted(&points, &robustness, model, params, set, split, &scores, threshold,
+                            err)) != FL_OK) {
         goto done;
     }
     if (!options.json) {
         print_text(path, &scores, &spec, threshold, &metrics, subgroups);
+        tool_print_shift(points, robustness);
     }
     json_t *json = json_object();
     json_object_set_new(json, "model", json_string(path));
@@ -215,12 +241,18 @@ static fl_status judge(json_t **out, const char *path, data_split split,
     json_object_set_new(json, "loss", fl_json_number(scores.loss));
     json_object_set_new(json, "metrics", eval_metrics_json(&metrics));
     json_object_set(json, "subgroups", subgroups);
+    if (robustness != NULL) {
+        json_object_set(json, "shift", points);
+        json_object_set(json, "robustness", robustness);
+    }
     *out = json;
     if (options.uncertainty != NULL && doubt.members.kind != TASK_ENSEMBLE) {
         const task_member one = {model, params};
         st = add_doubt(json, &one, 1, set, &spec, split, threshold, err);
     }
 done:
+    json_decref(robustness);
+    json_decref(points);
     json_decref(subgroups);
     task_scores_clear(&scores);
     free(params);
@@ -330,6 +362,7 @@ fl_status client_evaluate(int argc, char **argv, fl_err *err)
 done:
     json_decref(list);
     free(options.models.items);
+    free(options.shift.items);
     free(options.by.items);
     free(none.items);
     return st;

@@ -112,6 +112,15 @@ fl_status tool_doubt_judge(json_t **out, eval_metrics *metrics, const tool_doubt
 
 void tool_print_doubt(const json_t *uncertainty);
 
+// --------------------------------------------------- tool_shift.c: robustness
+
+/* What every --shift CHAIN[:1-5] names, and the severities, which are 1 to 5 unless said
+ * and the same for all.  FL_EUSAGE and FL_EUNSUPPORTED as data_shift_curves_add. */
+fl_status tool_find_shifts(data_shift_curves *out, int *first, int *last, const fl_texts *chains,
+                           const data_spec *spec, fl_err *err);
+/* A line a shift, of task_robustness's points and summary; nothing where they are NULL. */
+void tool_print_shift(const json_t *points, const json_t *robustness);
+
 // ----------------------------------------------- tool_print.c: text for people
 
 /* "0.912  0.880 to 0.940", always as wide. */

@@ -35,6 +35,7 @@ typedef struct {
     bool needs_rgb;      // for colour images of three channels alone
     /* Leaves the image in [0, 1].  severity in (0, 5]. */
     void (*apply)(data_shift_image *image, double severity, fl_rng *rng);
+    bool moves;  // what is shown comes to lie elsewhere
 } data_shift_ops;
 
 const data_shift_ops *data_shift_find(const char *name);  // NULL when unknown

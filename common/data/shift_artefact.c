@@ -136,9 +136,9 @@ static void ring(data_shift_image *image, double severity, fl_rng *rng)
 
 const data_shift_ops data_shift_artefact[] = {
     {"motion", "artefact", "MR ghosts of a breathing patient; 5: moves by 5 % of the height", false,
-     motion},
+     motion, false},
     {"metal", "artefact", "an implant and its streaks; 5: 8 % wide, streaks of sd 0.4 beside it",
-     false, metal},
-    {"ring", "artefact", "CT detector elements off; 5: one in six by sd 0.25", false, ring},
+     false, metal, false},
+    {"ring", "artefact", "CT detector elements off; 5: one in six by sd 0.25", false, ring, false},
     {0},
 };

@@ -61,9 +61,9 @@ static void field_of_view(data_shift_image *image, double severity, fl_rng *rng)
 }
 
 const data_shift_ops data_shift_protocol[] = {
-    {"contrast", "protocol", "towards the mean; 5: a quarter is left", false, contrast},
-    {"window", "protocol", "narrower window; 5: 0.20 to 0.75 of the range", false, window},
+    {"contrast", "protocol", "towards the mean; 5: a quarter is left", false, contrast, false},
+    {"window", "protocol", "narrower window; 5: 0.20 to 0.75 of the range", false, window, false},
     {"field_of_view", "protocol", "a larger field, black around; 5: 1.6 times", false,
-     field_of_view},
+     field_of_view, true},
     {0},
 };

@@ -112,8 +112,8 @@ static void colour(data_shift_image *image, double severity, fl_rng *rng)
 
 const data_shift_ops data_shift_stain[] = {
     {"stain", "stain", "another laboratory's H&E; 5: bluish eosin 1.7 times, haematoxylin 0.55",
-     true, stain},
+     true, stain, false},
     {"colour", "stain", "a camera's colours; 5: white (1, 0.86, 0.62), half saturated", true,
-     colour},
+     colour, false},
     {0},
 };

@@ -127,13 +127,14 @@ static void uneven_light(data_shift_image *image, double severity, fl_rng *rng)
 }
 
 const data_shift_ops data_shift_workflow[] = {
-    {"jpeg", "workflow", "lossy compression; 5: quality 8 of 100", false, jpeg},
-    {"rotation", "workflow", "to either side; 5: 15 degrees", false, rotation},
+    {"jpeg", "workflow", "lossy compression; 5: quality 8 of 100", false, jpeg, false},
+    {"rotation", "workflow", "to either side; 5: 15 degrees", false, rotation, true},
     {"perspective", "workflow", "a photographed film, tilted; 5: far side a quarter smaller", false,
-     perspective},
-    {"glare", "workflow", "a lamp's reflection; 5: 90 % of white at its middle", false, glare},
-    {"moire", "workflow", "bands of two beating grids; 5: +- 30 %", false, moire},
+     perspective, true},
+    {"glare", "workflow", "a lamp's reflection; 5: 90 % of white at its middle",
+     false, glare, false},
+    {"moire", "workflow", "bands of two beating grids; 5: +- 30 %", false, moire, false},
     {"uneven_light", "workflow", "darker to one side; 5: by 75 % at the corner", false,
-     uneven_light},
+     uneven_light, false},
     {0},
 };

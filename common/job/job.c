@@ -353,6 +353,30 @@ static void read_subgroups(job_evaluation *out, const data_spec *data,
     out->n_subgroups = n;
 }
 
+/* [scanner, blur, [blur, noise]]: a list within is one chain. */
+static void read_shift(job_evaluation *out, const data_spec *data, fl_node map)
+{
+    fl_node list = fl_cfg_list(map, "shift",
+                               "what the test images are shifted by, severities 1 to 5: a "
+                               "transform, a family (scanner, artefact, protocol, stain, "
+                               "workflow), all, or a list of transforms in a row");
+    for (size_t i = 0; i < fl_cfg_count(list); i++) {
+        fl_node item = fl_cfg_item(list, i);
+        fl_err why = FL_ERR_INIT;
+        fl_buf chain = FL_BUF_INIT;
+        for (size_t k = 0; fl_cfg_is_list(item) && k < fl_cfg_count(item); k++) {
+            fl_buf_printf(&chain, "%s%s", k > 0 ? "," : "",
+                          fl_node_text(fl_cfg_item(item, k), "transform"));
+        }
+        const char *text = chain.data != NULL ? chain.data : fl_node_text(item, "transform");
+        if (data->input.rank > 0 && fl_cfg_ok(item.cfg) &&
+            data_shift_curves_add(&out->shift, text, data, &why) != FL_OK) {
+            fl_cfg_complain(item, "evaluation.%s", why.text);
+        }
+        fl_buf_clear(&chain);
+    }
+}
+
 static void read_evaluation(job_evaluation *out, const data_spec *data,
                             fl_node root)
 {
@@ -379,6 +403,7 @@ static void read_evaluation(job_evaluation *out, const data_spec *data,
                       "model") == 0;
     out->histogram_bins = fl_cfg_int(map, "histogram_bins", 2, 1000, 20,
                                      "of scores that may leave a site");
+    read_shift(out, data, map);
 }
 
 static void read_privacy(job *out, fl_node root)

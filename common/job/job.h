@@ -19,6 +19,7 @@
 #include "base/cfg.h"
 #include "base/err.h"
 #include "data/dataset.h"
+#include "data/shift_curve.h"
 #include "data/spec.h"
 #include "eval/eval.h"
 #include "model/model.h"
@@ -83,6 +84,7 @@ typedef struct {
     int64_t min_cell;        // patients
     bool local_baseline;     // each site trains its own model, same steps
     int64_t histogram_bins;  // of scores that may leave a site
+    data_shift_curves shift;  // that the test split is judged under; none: n = 0
 } job_evaluation;
 
 typedef struct {

@@ -423,6 +423,84 @@ void report_chart_histogram(report_page *out, const json_t *report, const json_t
     report_page_clear(&title);
 }
 
+/* -------------------------------------------------------------- robustness */
+
+static double lost_by(const json_t *shift, const char *metric)
+{
+    return fl_json_get_number(report_at(shift, "lost", metric, NULL), "value");
+}
+
+/* How many shifts lose more than this one. */
+static size_t place_of(const json_t *shifts, size_t at, const char *metric)
+{
+    double own = lost_by(json_array_get(shifts, at), metric);
+    size_t i, before = 0;
+    const json_t *other;
+    json_array_foreach(shifts, i, other) {
+        double x = lost_by(other, metric);
+        before += x > own || (x == own && i < at);
+    }
+    return before;
+}
+
+/* A block a shift: severity and value, from the images as they are. */
+static void add_shift(fl_buf *script, const json_t *site, const json_t *shift, const char *metric,
+                      size_t block)
+{
+    const char *name = fl_json_get_string(shift, "shift", "");
+    const json_t *clean = report_at(site, "robustness", "clean", metric, NULL), *point;
+    size_t i;
+    fl_buf_printf(script, "$d%zu << E\n0", block);
+    add_number(script, fl_json_get_number(clean, "value"));
+    fl_buf_puts(script, "\n");
+    json_array_foreach(json_object_get(site, "shift"), i, point) {
+        if (strcmp(fl_json_get_string(point, "shift", ""), name) == 0) {
+            add_number(script, fl_json_get_number(point, "severity"));
+            add_number(script, fl_json_get_number(json_object_get(point, metric), "value"));
+            fl_buf_puts(script, "\n");
+        }
+    }
+    fl_buf_puts(script, "E\n");
+}
+
+void report_chart_shift(report_page *out, const json_t *site, const char *metric, int id)
+{
+    enum { NAMED = 6 };
+    static const struct {
+        const char *colour;
+        int mark;
+    } style[NAMED] = {{"#c0661a", 7},  {"#0b6477", 5},  {"#8e6bb0", 9},
+                      {"#6a994e", 13}, {"#b5476b", 11}, {"#4f6d8f", 3}};
+    const json_t *shifts = report_at(site, "robustness", "shifts", NULL), *shift;
+    fl_buf script = FL_BUF_INIT;
+    size_t i;
+    begin(&script, out, 330);
+    json_array_foreach(shifts, i, shift) {
+        add_shift(&script, site, shift, metric, i);
+    }
+    fl_buf_puts(&script, "set xrange [-0.1:5.1]\nset xtics 1\nset format y '%.2f'\n"
+                         "set grid y lt 1 lc rgb '#e6ebee'\n");
+    set_text(&script, out, "xlabel", REPORT_N("severity (0: the images as they are)"));
+    set_text(&script, out, "ylabel", report_metric_label(metric));
+    fl_buf_puts(&script, "plot ");
+    json_array_foreach(shifts, i, shift) {
+        size_t place = place_of(shifts, i, metric);
+        bool named = place < NAMED;
+        fl_buf_printf(&script, "%s$d%zu using 1:2 with linespoints pt %d ps 0.6 lw %s lc rgb '%s' ",
+                      i > 0 ? ", " : "", i, named ? style[place].mark : 7, named ? "1.8" : "1",
+                      named ? style[place].colour : "#b5c0c6");
+        fl_buf_puts(&script, named ? "title " : "notitle");
+        if (named) {
+            report_gnuplot_quote(&script, fl_json_get_string(shift, "shift", ""));
+        }
+    }
+    fl_buf_puts(&script, "\n");
+    draw(out, &script, id,
+         report_word(out, "The shared model on your test cases, seen through each shift. The "
+                          "shifts that lose most are named."));
+    fl_buf_clear(&script);
+}
+
 /* ------------------------------------------------- calibration and decisions */
 
 /* A row a point, the keys in columns; what is not there is NaN. */

@@ -32,5 +32,7 @@ void report_chart_decision(report_page *out, const json_t *site, int id);
 /* Arms of a comparison less the first one, at every hospital; list: "seeds" or "cases" of
  * coordinator/contrast.h's object. */
 void report_chart_contrasts(report_page *out, const json_t *contrasts, const char *list, int id);
+/* A metric against the severity of each shift; what loses most is named, the rest grey. */
+void report_chart_shift(report_page *out, const json_t *site, const char *metric, int id);
 
 #endif

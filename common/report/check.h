@@ -74,6 +74,14 @@ fl_status report_are_figures(report_walk *w, const json_t *v);
 fl_status report_are_differences(report_walk *w, const json_t *v);
 fl_status report_is_gap(report_walk *w, const char *name, const json_t *figure);
 fl_status report_is_metric(report_walk *w, const char *metric, const json_t *figure);
+/* A FIGURE where the walk is, with the limits of a metric, or of its differences. */
+fl_status report_is_number_figure(report_walk *w, const json_t *v, const char *limits,
+                                  bool difference);
+
+// check_shift.c: a site's "shift" and "robustness".
+enum { REPORT_SHIFT_POINTS = 160 };
+fl_status report_are_shift_points(report_walk *w, const json_t *v);
+fl_status report_is_robustness(report_walk *w, const json_t *v);
 
 // check_site.c: an element of "sites".
 fl_status report_is_site(report_walk *w, const json_t *v);

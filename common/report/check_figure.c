@@ -98,6 +98,17 @@ fl_status report_is_gap(report_walk *w, const char *name, const json_t *figure)
     return st;
 }
 
+fl_status report_is_number_figure(report_walk *w, const json_t *v, const char *limits,
+                                  bool difference)
+{
+    bool before = w->difference;
+    w->metric = limits;
+    w->difference = difference;
+    fl_status st = is_figure(w, v);
+    w->difference = before;
+    return st;
+}
+
 fl_status report_are_figures(report_walk *w, const json_t *v)
 {
     if (!json_is_object(v)) {

@@ -397,6 +397,8 @@ fl_status report_is_site(report_walk *w, const json_t *v)
         {"subgroups", REPORT_LIST, .check = is_subgroup},
         {"disparities", REPORT_LIST, .check = is_disparity},
         {"benefit", .check = report_are_differences},
+        {"shift", .check = report_are_shift_points},
+        {"robustness", .check = report_is_robustness},
         {"test_opened", .check = report_is_count},
         {0},
     };

@@ -31,4 +31,7 @@ size_t report_site_flags(report_page *out, const json_t *site);
  * answered: comes last. */
 void report_site_checklists(report_page *out, const json_t *report, const json_t *site);
 
+// site_shift.c
+void report_site_shift(report_page *out, const json_t *site);
+
 #endif

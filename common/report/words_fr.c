@@ -699,6 +699,37 @@ const report_words_entry report_words_said[] = {
      "déclarée positive diffère partout où les groupes sont inégalement positifs : elle n’est "
      "pas testée."},
     {"For whom it is good", "Pour qui il est bon"},
+    {"severity (0: the images as they are)", "sévérité (0 : les images telles quelles)"},
+    {"The shared model on your test cases, seen through each shift. The shifts that lose most are "
+     "named.",
+     "Le modèle partagé sur vos cas de test, vus à travers chaque décalage. Ceux qui coûtent le plus "
+     "sont nommés."},
+    {"Shift", "Décalage"},
+    {"Severity 1", "Sévérité 1"},
+    {"Severity 3", "Sévérité 3"},
+    {"Severity 5", "Sévérité 5"},
+    {"Lost, mean", "Perte moyenne"},
+    {"Error, times clean", "Erreur, multiple de l’originale"},
+    {"F1 lost, mean", "Perte moyenne de F1"},
+    {"Over all shifts and severities the model's error is %s times that on your images as they are "
+     "(mean corruption error, relative to clean).",
+     "Sur tous les décalages et toutes les sévérités, l’erreur du modèle vaut %s fois celle sur vos "
+     "images telles quelles (erreur moyenne de corruption, relative à l’originale)."},
+    {"Lost on average (%s): %s.", "Perte moyenne (%s) : %s."},
+    {"It errs most under this shift: %s.", "Il se trompe le plus sous ce décalage : %s."},
+    {"When images come from elsewhere", "Quand les images viennent d’ailleurs"},
+    {"At each severity: %s. ", "À chaque sévérité : %s. "},
+    {"Each shift changes the images as another scanner, protocol or workflow would; nothing was "
+     "trained on it. The error is 1 - accuracy at the frozen threshold, 1 - Dice, or the mean "
+     "absolute error; its mean over the severities of a shift, divided by the error on the images "
+     "as they are, is the error times clean, and the mean corruption error is the mean of that over "
+     "the shifts (after Hendrycks and Dietterich 2019). Intervals are paired bootstraps by patient.",
+     "Chaque décalage change les images comme le ferait un autre appareil, protocole ou usage ; rien "
+     "n’y a été entraîné. L’erreur est 1 - exactitude au seuil figé, 1 - Dice, ou l’erreur absolue "
+     "moyenne ; sa moyenne sur les sévérités d’un décalage, divisée par l’erreur sur les images "
+     "telles quelles, est le multiple affiché, et l’erreur moyenne de corruption est sa moyenne sur "
+     "les décalages (d’après Hendrycks et Dietterich 2019). Les intervalles sont des bootstraps "
+     "appariés par patient."},
     {NULL, NULL},
 };
 

@@ -132,6 +132,21 @@ static void quick(task_quick *out, const task_scores *s, const data_spec *spec)
     free(column);
 }
 
+/* The share of its findings, of those that somebody answered, that are called right. */
+static double case_accuracy(const task_scores *s, size_t i, double threshold)
+{
+    double right = 0;
+    int n = 0;
+    for (size_t k = 0; k < s->K; k++) {
+        double y = s->target[i * s->K + k];
+        if (!isnan(y)) {
+            right += (s->score[i * s->K + k] >= threshold) == (y > 0.5);
+            n++;
+        }
+    }
+    return n > 0 ? right / n : NAN;
+}
+
 const task_ops task_multilabel = {
     .task = DATA_MULTILABEL,
     .metrics = metrics,
@@ -144,5 +159,7 @@ const task_ops task_multilabel = {
     .score = score,
     .evaluate = evaluate,
     .differences = differences,
+    .case_metric = "accuracy",
+    .case_value = case_accuracy,
     .quick = quick,
 };

@@ -38,6 +38,10 @@ typedef struct {
     /* evaluate's metrics of b minus those of a on the same cases, paired. */
     void (*differences)(eval_metrics *out, const task_scored *a, const task_scored *b,
                         const data_spec *spec, uint64_t seed);
+    /* What robustness asks of a case: its value of case_metric, NaN where nobody judged it;
+     * the metric is the mean over cases.  NULL: the calls are judged as classes. */
+    const char *case_metric;
+    double (*case_value)(const task_scores *s, size_t i, double threshold);
     /* The metrics, n and n_positive; the rest is filled in already. */
     void (*quick)(task_quick *out, const task_scores *s, const data_spec *spec);
 } task_ops;

@@ -76,6 +76,9 @@ typedef struct {
     uint8_t *code;    // (n_pixels) segment
     float *prob;      // (n_pixels) segment, where somebody takes maps
     const task_maps *maps;
+    const data_shift *shift;  // what the images are seen through; or NULL
+    uint64_t shift_seed;
+    int threads;
     nn_loss_config loss;
     running_loss running;
 } scoring;
@@ -123,6 +126,41 @@ static fl_status give_own_maps(const scoring *w, size_t row, size_t i, fl_err *e
     return st;
 }
 
+/* A batch being seen through a shift, a case at a time. */
+typedef struct {
+    const scoring *w;
+    const size_t *index;
+    float *x;
+    fl_err *errors;  // [case]
+} shifted_batch;
+
+static void shift_case(void *context, size_t i)
+{
+    shifted_batch *b = context;
+    size_t F = data_set_n_features(b->w->set);
+    (void)data_set_batch_shifted(b->w->set, b->w->shift, b->w->shift_seed, b->index + i, 1,
+                                 b->x + i * F, &b->errors[i]);
+}
+
+static fl_status load_batch(const scoring *w, const size_t *index, size_t n, fl_err *err)
+{
+    float *x = nn_plan_input(w->plan, 0);
+    if (w->shift == NULL) {
+        data_set_batch(w->set, index, n, x);
+        return FL_OK;
+    }
+    shifted_batch b = {w, index, x, fl_xcalloc(n, sizeof *b.errors)};
+    fl_parallel(w->threads, n, shift_case, &b);
+    fl_status st = FL_OK;
+    for (size_t i = 0; i < n && st == FL_OK; i++) {
+        if (b.errors[i].status != FL_OK) {
+            st = fl_fail(err, b.errors[i].status, "%s", b.errors[i].text);
+        }
+    }
+    free(b.errors);
+    return st;
+}
+
 /* Cases from .. from + n - 1 of the split, n <= batch. */
 static fl_status score_batch(scoring *w, size_t from, size_t n, fl_err *err)
 {
@@ -134,7 +172,10 @@ static fl_status score_batch(scoring *w, size_t from, size_t n, fl_err *err)
     int64_t width = ops->target_width(spec, L);
     int64_t n_targets = 0;
 
-    data_set_batch(w->set, s->index + from, n, nn_plan_input(w->plan, 0));
+    fl_status loaded = load_batch(w, s->index + from, n, err);
+    if (loaded != FL_OK) {
+        return loaded;
+    }
     nn_plan_forward(w->plan, w->params, (int64_t)n);
     const float *logits = nn_plan_output(w->plan, 0);
     for (size_t i = 0; i < n; i++) {
@@ -195,21 +236,15 @@ static fl_status make_room(scoring *w, fl_err *err)
     return all ? FL_OK : FL_ELIMIT;
 }
 
-fl_status task_predict(task_scores *out, const task_model *m,
-                       const float *params, const data_set *set,
-                       data_split split, int threads, fl_err *err)
-{
-    return task_predict_maps(out, m, params, set, split, threads, NULL, err);
-}
-
-fl_status task_predict_maps(task_scores *out, const task_model *m, const float *params,
-                            const data_set *set, data_split split, int threads,
-                            const task_maps *maps, fl_err *err)
+/* w: model, params, set, and what is to be done besides scoring. */
+static fl_status score_split(scoring w, task_scores *out, data_split split, fl_err *err)
 {
     fl_status st;
+    const task_model *m = w.model;
+    const data_set *set = w.set;
     size_t n = data_set_n_split(set, split);
-    scoring w = {.scores = out, .model = m, .set = set, .params = params, .maps = maps};
 
+    w.scores = out;
     *out = (task_scores){.loss = NAN};
     if (n == 0) {
         out->K = task_model_n_scores(m);
@@ -223,7 +258,7 @@ fl_status task_predict_maps(task_scores *out, const task_model *m, const float *
     nn_plan_config cfg = {
         .capacity = (int64_t)w.batch,
         .precision = NN_FP32,
-        .threads = threads,
+        .threads = w.threads,
     };
     if ((st = make_room(&w, err)) != FL_OK ||
         (st = nn_plan_new(&w.plan, task_model_graph(m), &cfg, err)) != FL_OK) {
@@ -244,6 +279,32 @@ done:
         task_scores_clear(out);
     }
     return st;
+}
+
+fl_status task_predict(task_scores *out, const task_model *m,
+                       const float *params, const data_set *set,
+                       data_split split, int threads, fl_err *err)
+{
+    return task_predict_maps(out, m, params, set, split, threads, NULL, err);
+}
+
+fl_status task_predict_maps(task_scores *out, const task_model *m, const float *params,
+                            const data_set *set, data_split split, int threads,
+                            const task_maps *maps, fl_err *err)
+{
+    scoring w = {.model = m, .set = set, .params = params, .maps = maps, .threads = threads};
+    return score_split(w, out, split, err);
+}
+
+fl_status task_predict_shifted(task_scores *out, const task_model *m, const float *params,
+                               const data_set *set, data_split split, const data_shift *chain,
+                               uint64_t seed, int threads, fl_err *err)
+{
+    scoring w = {.model = m, .set = set, .params = params, .threads = threads,
+                 .shift = chain, .shift_seed = seed};
+    fl_status st = data_shift_check(chain, &task_model_spec(m)->input, err);
+    *out = (task_scores){.loss = NAN};
+    return st == FL_OK ? score_split(w, out, split, err) : st;
 }
 
 eval_predictions task_predictions(const task_scores *s, const data_spec *spec,

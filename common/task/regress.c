@@ -108,6 +108,12 @@ static void quick(task_quick *out, const task_scores *s, const data_spec *spec)
     out->rmse = out->n > 0 ? sqrt(squares / (double)out->n) : NAN;
 }
 
+static double case_error(const task_scores *s, size_t i, double threshold)
+{
+    (void)threshold;
+    return fabs(s->score[i] - s->target[i]);
+}
+
 const task_ops task_regress = {
     .task = DATA_REGRESS,
     .metrics = metrics,
@@ -120,5 +126,7 @@ const task_ops task_regress = {
     .score = score,
     .evaluate = evaluate,
     .differences = differences,
+    .case_metric = "mae",
+    .case_value = case_error,
     .quick = quick,
 };

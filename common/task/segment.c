@@ -260,6 +260,22 @@ static void quick(task_quick *out, const task_scores *s, const data_spec *spec)
     out->iou = n_defined > 0 ? iou / (double)n_defined : NAN;
 }
 
+/* Over the classes that are in the true mask: a case without any is not asked. */
+static double case_dice(const task_scores *s, size_t i, double threshold)
+{
+    (void)threshold;
+    double sum = 0;
+    int n = 0;
+    for (size_t k = 0; k < s->K && s->label[i] >= 0; k++) {
+        const eval_seg_case *c = &s->seg[i * s->K + k];
+        if (c->n_truth > 0) {
+            sum += c->dice;
+            n++;
+        }
+    }
+    return n > 0 ? sum / n : NAN;
+}
+
 const task_ops task_segment = {
     .task = DATA_SEGMENT,
     .of_pixels = true,
@@ -272,5 +288,7 @@ const task_ops task_segment = {
     .weigh = weigh,
     .evaluate = evaluate,
     .differences = differences,
+    .case_metric = "dice",
+    .case_value = case_dice,
     .quick = quick,
 };

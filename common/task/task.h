@@ -24,7 +24,9 @@
 
 #include "base/cfg.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "data/dataset.h"
+#include "data/shift_curve.h"
 #include "eval/eval.h"
 #include "eval/metrics_seg.h"
 #include "model/model.h"
@@ -202,6 +204,10 @@ fl_status task_predict(task_scores *out, const task_model *m,
 fl_status task_predict_maps(task_scores *out, const task_model *m, const float *params,
                             const data_set *set, data_split split, int threads,
                             const task_maps *maps, fl_err *err);
+/* The same of the images as another scanner shows them: see data_set_batch_shifted. */
+fl_status task_predict_shifted(task_scores *out, const task_model *m, const float *params,
+                               const data_set *set, data_split split, const data_shift *chain,
+                               uint64_t seed, int threads, fl_err *err);
 void task_scores_clear(task_scores *s);
 
 /* Borrowed view for eval_*; task classify. */
@@ -270,6 +276,28 @@ const char *task_quick_of_task(data_task task, size_t i);
 bool task_quick_suits(data_task task, const char *metric);
 /* loss, mae and rmse: false. */
 bool task_quick_higher_is_better(const char *metric);
+
+// ----------------------------------------------------------------- robustness
+
+typedef struct {
+    const data_shift_curves *curves;
+    int first, last;  // severities, 1 <= first <= last <= 5
+    uint64_t seed;    // of shifts and bootstrap
+    int threads;
+    void *ctx;
+    bool (*step)(void *ctx);  // optional; after each point, false stops (FL_ESTOPPED)
+} task_shift_config;
+
+/*
+ * A split under every curve at every severity: the same cases and bits on any number of
+ * threads.  clean: the scores without a shift, at the threshold.  *points and
+ * *summary: report.json's "shift" and "robustness" of a site (proto/REPORT.md); new
+ * references.  FL_EUNSUPPORTED where a curve does not suit the inputs.
+ */
+fl_status task_robustness(json_t **points, json_t **summary, const task_model *m,
+                          const float *params, const data_set *set, data_split split,
+                          const task_scores *clean, double threshold,
+                          const task_shift_config *cfg, fl_err *err);
 
 // ------------------------------------------------------------- a whole training
 

@@ -337,7 +337,8 @@ shows how_sure_models_are_is_said_with_what_it_is_good_for
 
 what_comes_later_says_so()
 {
-    refused 1 "--shift is not built yet" evaluate --model "$dir/a.onnx" --data "$clinic" --shift blur:1 &&
+    refused 1 "shift: blur: only for images and volumes" evaluate --model "$dir/a.onnx" --data "$clinic" --shift blur:1 &&
+        refused 2 "expected severities such as 3 or 1-5" evaluate --model "$dir/a.onnx" --data "$clinic" --shift blur:0-9 &&
         refused 2 "--maps: only for task segment, this model is for classify" predict --model "$dir/a.onnx" --data "$clinic" --out "$dir/maps" --maps &&
         [ ! -e "$dir/maps" ]
 }

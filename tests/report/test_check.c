@@ -128,6 +128,28 @@ static void impossible_numbers_of_a_site_are_refused(void **state)
          "observed is not in its interval"},
         {"decision", "[{\"threshold\": 0.5, \"net_benefit\": 2, \"treat_all\": 0}]",
          "decision[0].net_benefit: expected a number <= 1, found 2"},
+        {"shift", "[{\"shift\": \"blur\", \"family\": \"scanner\", \"severity\": 6, \"lost\": {}}]",
+         "shift[0].severity: expected a severity from 1 to 5, found 6"},
+        {"shift",
+         "[{\"shift\": \"blur\", \"family\": \"scanner\", \"severity\": 2, \"lost\": {}}, "
+         "{\"shift\": \"blur\", \"family\": \"scanner\", \"severity\": 2, \"lost\": {}}]",
+         "site.shift: blur is there twice at severity 2"},
+        {"shift",
+         "[{\"shift\": \"blur\", \"family\": \"scanner\", \"severity\": 2, \"lost\": {}, "
+         "\"auc\": {\"value\": 0.8, \"n\": 401}}]",
+         "shift[0].auc: rests on 401 cases, the split has 400"},
+        {"shift",
+         "[{\"shift\": \"blur\", \"family\": \"scanner\", \"severity\": 2, \"lost\": "
+         "{\"auc\": {\"value\": 1.2, \"n\": 4}}}]",
+         "shift[0].lost.auc.value: expected a number from -1 to 1, found 1.2"},
+        {"robustness",
+         "{\"metric\": \"accuracy\", \"mce\": {\"value\": -1, \"n\": 4}, \"rise\": {\"value\": 0, "
+         "\"n\": 4}, \"lost\": {}, \"shifts\": []}",
+         "robustness.mce.value: expected a number >= 0, found -1"},
+        {"robustness",
+         "{\"metric\": \"accuracy\", \"mce\": {\"value\": 1, \"n\": 4}, \"rise\": {\"value\": 0, "
+         "\"n\": 4}, \"lost\": {}, \"shifts\": [], \"worst\": \"fog\"}",
+         "robustness: worst: fog is not one of shifts"},
         {"by_class", "[{\"class\": \"a\"}]", "by_class[0]: without n and without a reason"},
         {"by_class", "[{\"class\": \"a\", \"n\": 401}]", "401 cases, the split has 400"},
         {"models.global.calibration_slope", "{\"value\": \"steep\", \"n\": 3}",
