@@ -834,6 +834,8 @@ const report_words_entry report_words_heard[] = {
      "les scores ne varient pas, ou séparent les classes"},
     {"the cases do not vary", "les cas ne varient pas"},
     {"both models order the cases alike", "les deux modèles classent les cas de la même façon"},
+    {"no error without a shift to compare with",
+     "aucune erreur sans décalage à laquelle comparer"},
     {"every resample gives the same value", "tous les tirages donnent la même valeur"},
     {"its best value lies in between: nothing to subtract",
      "sa meilleure valeur est entre les deux : rien à soustraire"},
