@@ -42,7 +42,7 @@ job "${model%\}}, graph: $(printf '0%.0s' $(seq 64))}"
 refuses "another graph than the job names" 2 'model.graph: .*another graph' run_job
 check "nothing of a refused job is left" test ! -e "$run"
 
-# The run: nord's person looks first; the coordinator is killed, and goes on without the file.
+# The run: nord's person looks first; the coordinator and a client are killed and go on, without the file.
 job "$model"
 start_run coordinator-1 --job "$work/job.yaml"
 clients=()
@@ -57,12 +57,14 @@ check "it is the run's" cmp "$run/model/graph.onnx" "$work/home-nord/pending/$pe
 committed() { [ "$(ls "$run"/model/round-*.safetensors 2>/dev/null | wc -l)" -ge 2 ]; }
 wait_until 60 committed || not_ok "the first round" "$(tail -n 3 "$work"/*.log)"
 kill_hard "$coordinator"
+kill_hard "${clients[0]}"  # has to fetch the graph anew
 mv "$work/net.onnx" "$work/away.onnx"
 start_run coordinator-2
+start client-nord-2 "$bin/client" run --home "$work/home-nord" --once; clients[0]=$last
 wait_until 120 test -s "$run/report/report.json" || not_ok "the run ends" "$(tail -n 3 "$work"/*.log)"
 wait "$coordinator"; rc=$?
 wait "${clients[@]}"
-check "a coordinator that was killed goes on without the file" test "$rc" = 0
+check "a coordinator and a client that were killed go on without the file" test "$rc" = 0
 check "the record, the graph's digest in it, holds" "$bin/coordinator" verify "$run"
 check "nothing of a job that runs is left pending" test -z "$(ls "$work/home-nord/pending")"
 
