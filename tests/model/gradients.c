@@ -7,6 +7,7 @@
 #include "formula.h"
 #include "nn/plan.h"
 #include "nn/ref.h"
+#include "nn/transfer.h"
 
 enum { N = 4 };
 
@@ -140,15 +141,34 @@ static void check_plan(const char *model, problem *p, double wanted, double tole
     nn_plan_destroy(&plan);
 }
 
-void gradients_check(const char *model, nn_shape input, double tolerance)
+/* Takes g. */
+static void check_graph(const char *name, nn_graph *g, double tolerance)
 {
-    nn_graph *g = formula_build(model, &input, 2);
     problem p;
 
     problem_init(&p, g);
     double loss = ref_loss(&p, 0);
-    check_difference(model, &p);
-    check_plan(model, &p, loss, tolerance);
+    check_difference(name, &p);
+    check_plan(name, &p, loss, tolerance);
     problem_clear(&p);
     nn_graph_destroy(&g);
+}
+
+void gradients_check(const char *model, nn_shape input, double tolerance)
+{
+    check_graph(model, formula_build(model, &input, 2), tolerance);
+}
+
+void gradients_check_until(const char *model, const char *last, nn_shape input, double tolerance)
+{
+    fl_err err = FL_ERR_INIT;
+    nn_graph *g = formula_build(model, &input, 2);
+    nn_value x;
+
+    check_ok(nn_transfer_find(&x, g, last, &err), err);
+    nn_graph_reopen(g);
+    x = nn_flatten(g, nn_global_average_pool(g, x));
+    nn_graph_output(g, "logits", nn_gemm(g, "head", x, 2));
+    check_ok(nn_graph_finish(g, &err), err);
+    check_graph(last, g, tolerance);
 }

@@ -16,4 +16,8 @@
  */
 void gradients_check(const char *model, nn_shape input, double tolerance);
 
+/* The same of the model up to the layer or block `last`, behind which are a mean over the
+ * image and two outputs. */
+void gradients_check_until(const char *model, const char *last, nn_shape input, double tolerance);
+
 #endif

@@ -30,12 +30,18 @@ static void deeper_residual_networks(void **state)
     gradients_check("{name: resnet50, base: 4}", image16, tolerance);
 }
 
-/* With four rows of 16 pixels its gradient in fp32 lies .2 to 4 % from the one in double, by
- * the image; ReLUs so near to 0 that rounding puts them on the other side are the likely
- * cause, which is not shown. */
+/*
+ * Of the whole network the gradient is no function that fp32 could follow.  Behind the last pool
+ * four images of 16 pixels a side leave 16 numbers of a channel, and a ReLU that turns there turns much:
+ * in double, inputs and parameters disturbed by 6e-8 of their size, one rounding, move it by
+ * .97 % in two draws of three and by 1e-5 in the third; disturbed by 1e-6, by 1.1, 1.8 and 4.7 %
+ * (resnet34's: by 3e-5).  The plan's is 1.9 % away.  Up to the fourth of its nine modules, which
+ * differ in widths alone, no unit is so near to turning, and the plan's is 4e-6 away.
+ */
 static void googlenet(void **state)
 {
     (void)state;
+    gradients_check_until("googlenet", "inception4b", image16, tolerance);
     gradients_check("googlenet", image16, 0.05);
 }
 
