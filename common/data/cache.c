@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -299,10 +300,20 @@ static bool inside(const data_cache *c, uint64_t at, uint64_t n)
     return at >= sizeof(cache_header) && at <= c->size && n <= c->size - at;
 }
 
+/* What makes numbers of samples, and places of pixels. */
+static bool is_sound_scale(const cache_record *r)
+{
+    uint8_t has_affine;  // as it lies there: no other byte is a bool
+    memcpy(&has_affine, &r->place.has_affine, sizeof has_affine);
+    return has_affine <= 1 && r->normalise <= DATA_NORMALISE_RANGE && isfinite(r->full) &&
+           r->full > 0 && isfinite(r->mean) && isfinite(r->factor);
+}
+
 static bool is_whole_record(const data_cache *c, const cache_record *r)
 {
     if (r->status != FL_OK) {
-        return r->text_bytes > 0 && inside(c, r->text_at, r->text_bytes) &&
+        return r->status > FL_OK && r->status <= FL_EABSENCES && r->text_bytes > 0 &&
+               inside(c, r->text_at, r->text_bytes) &&
                c->map[r->text_at + r->text_bytes - 1] == '\0';
     }
     nn_shape shape = {.rank = r->rank};
@@ -324,7 +335,7 @@ static bool is_whole_record(const data_cache *c, const cache_record *r)
     for (int a = 0; a < DATA_MAX_ANNOTATORS; a++) {
         n_masks += r->drawn >> a & 1u;
     }
-    return r->sample <= DATA_SAMPLE_F32 && r->samples_bytes == data_input_bytes(&in) &&
+    return is_sound_scale(r) && r->sample <= DATA_SAMPLE_F32 && r->samples_bytes == data_input_bytes(&in) &&
            r->samples_at % ALIGN == 0 && inside(c, r->samples_at, r->samples_bytes) &&
            r->masks_bytes == n_masks * n && r->masks_at % ALIGN == 0 &&
            (n_masks == 0 || inside(c, r->masks_at, (n_masks - 1) * aligned(n) + n));

@@ -228,6 +228,15 @@ def make():
     return {name: facts(os.path.join(CORPUS, name)) for name in sorted(os.listdir(CORPUS))}
 
 
+def seed_series(slices):
+    """What fuzz_series.c starts from: the first slices, each after its length."""
+    folder = os.path.join(TOP, "fuzz", "corpus", "series")
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "oblique"), "wb") as f:
+        for b in slices[:4]:
+            f.write(len(b).to_bytes(2, "little") + b)
+
+
 def series():
     """Oblique slices under names in another order than their places, scaled one by one as PET is.
 
@@ -249,6 +258,7 @@ def series():
                   ImagePositionPatient=list(at), SeriesInstanceUID="1.2.3.4",
                   ImageOrientationPatient=[round(float(v), 8) for v in (*x, *y)])
         save(os.path.join(folder, name), d, ".1")
+    seed_series([open(os.path.join(folder, name), "rb").read() for name in names])
     first, last = np.round(start, 4), np.round(start + 4 * step * normal, 4)
     lps = np.stack([x * 0.75, y * 0.5, (last - first) / 4, first], 1)
     values = stored * slopes[:, None, None] - 10
