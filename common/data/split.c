@@ -247,6 +247,35 @@ static fl_status check_case_names(const data_set *s, const char *file, fl_err *e
     return st;
 }
 
+/* Patients with cases in several splits. */
+static size_t count_leaked(const data_set *s, const name_key *keys)
+{
+    size_t n = 0;
+    size_t begin = 0;
+    bool counted = false;
+    for (size_t i = 0; i < s->n; i++) {
+        if (begins_patient(keys, i)) {
+            begin = i;
+            counted = false;
+        }
+        bool leaks = s->entries[keys[begin].index].split != s->entries[keys[i].index].split;
+        n += leaks && !counted;
+        counted = counted || leaks;
+    }
+    return n;
+}
+
+static fl_status refuse_leak(const data_set *s, const name_key *keys, const data_entry *one,
+                             const data_entry *other, const char *file, fl_err *err)
+{
+    size_t n = count_leaked(s, keys);
+    return fl_fail(err, FL_ECONFIG,
+                   "%s:%d: a patient in two splits: %s here, %s in line %d; %zu patient%s in more "
+                   "than one split, and must be in one",
+                   file, other->line, data_split_name((data_split)other->split),
+                   data_split_name((data_split)one->split), one->line, n, n == 1 ? " is" : "s are");
+}
+
 fl_status data_split_check(data_set *s, const char *file, fl_err *err)
 {
     fl_status st = check_case_names(s, file, err);
@@ -260,11 +289,7 @@ fl_status data_split_check(data_set *s, const char *file, fl_err *err)
         const data_entry *other = &s->entries[keys[i].index];
         first[keys[i].index] = keys[begin].index;
         if (one->split != other->split) {
-            st = fl_fail(
-                err, FL_ECONFIG,
-                "%s:%d: a patient in two splits: %s here, %s in line %d; a patient must be in one",
-                file, other->line, data_split_name((data_split)other->split),
-                data_split_name((data_split)one->split), one->line);
+            st = refuse_leak(s, keys, one, other, file, err);
         }
     }
     s->n_patients = 0;

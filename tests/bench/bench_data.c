@@ -17,6 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
+// jpeglib.h needs stdio.h before it
+#include <jpeglib.h>
+#include <zip.h>
 #include <zlib.h>
 
 #include "base/buf.h"
@@ -91,29 +94,74 @@ static void print_row(const bench *b, const char *name, double ours, const char 
 
 /* --- decoding --- */
 
-static void decode_file(const bench *b, const char *name, const char *path)
-{
-    fl_err err = FL_ERR_INIT;
-    double rate[MAX_TIMES];
-    char *bytes = NULL;
-    size_t n = 0;
+/* Reads what context says once; returns how much that was, in the row's unit. */
+typedef double reader(const void *context);
 
-    must(data_image_bytes(&bytes, &n, path, &err), &err);
+static void rate(const bench *b, const char *name, const char *unit, reader *read,
+                 const void *context)
+{
+    double rates[MAX_TIMES];
     for (int r = 0; r < b->rounds; r++) {
-        double pixels = 0;
+        double amount = 0;
         double start = seconds_now();
         double now = start;
         while (now - start < b->seconds) {
-            data_image image;
-            must(data_image_parse(&image, (const uint8_t *)bytes, n, path, &err), &err);
-            pixels += (double)(image.frames * image.rows * image.cols);
-            data_image_clear(&image);
+            amount += read(context);
             now = seconds_now();
         }
-        rate[r] = pixels / 1e6 / (now - start);
+        rates[r] = amount / (now - start);
     }
-    free(bytes);
-    print_row(b, name, median(rate, b->rounds), "Mpixel/s", 0, NULL);
+    print_row(b, name, median(rates, b->rounds), unit, 0, NULL);
+}
+
+typedef struct {
+    const char *path;
+    char *bytes;
+    size_t n;
+} file_bytes;
+
+static double read_image(const void *context)
+{
+    fl_err err = FL_ERR_INIT;
+    const file_bytes *f = context;
+    data_image image;
+    must(data_image_parse(&image, (const uint8_t *)f->bytes, f->n, f->path, &err), &err);
+    double pixels = (double)(image.frames * image.rows * image.cols);
+    data_image_clear(&image);
+    return pixels / 1e6;
+}
+
+static double read_archive(const void *context)
+{
+    fl_err err = FL_ERR_INIT;
+    const file_bytes *f = context;
+    data_npz archive;
+    must(data_npz_parse(&archive, (const uint8_t *)f->bytes, f->n, f->path, &err), &err);
+    double numbers = (double)data_array_count(&archive.items[0]);
+    data_npz_clear(&archive);
+    return numbers / 1e6;
+}
+
+static double read_table(const void *context)
+{
+    fl_err err = FL_ERR_INIT;
+    data_set *set = NULL;
+    must(data_set_open(&set, context, NULL, &err), &err);
+    double rows = (double)data_set_n(set);
+    data_set_destroy(&set);
+    return rows / 1e3;
+}
+
+static void decode_file(const bench *b, const char *name, const char *path)
+{
+    fl_err err = FL_ERR_INIT;
+    file_bytes f = {.path = path};
+    bool is_archive = strstr(path, ".npz") != NULL;
+    must(is_archive ? fl_file_read(&f.bytes, &f.n, path, DATA_MAX_FILE_BYTES, &err)
+                    : data_image_bytes(&f.bytes, &f.n, path, &err),
+         &err);
+    rate(b, name, "Mpixel/s", is_archive ? read_archive : read_image, &f);
+    free(f.bytes);
 }
 
 static void decode_made(const bench *b, const char *name, const char *file)
@@ -205,6 +253,77 @@ static void write_npy(const bench *b, const char *name, int side, const float *x
     free(bytes);
 }
 
+/* libjpeg at quality 90. */
+static void write_jpeg(const bench *b, const float *x)
+{
+    struct jpeg_compress_struct c;
+    struct jpeg_error_mgr error;
+    unsigned char *bytes = NULL;
+    unsigned long n = 0;
+    JSAMPLE line[SIDE];
+    JSAMPROW row = line;
+
+    c.err = jpeg_std_error(&error);
+    jpeg_create_compress(&c);
+    jpeg_mem_dest(&c, &bytes, &n);
+    c.image_width = c.image_height = SIDE;
+    c.input_components = 1;
+    c.in_color_space = JCS_GRAYSCALE;
+    jpeg_set_defaults(&c);
+    jpeg_set_quality(&c, 90, TRUE);
+    jpeg_start_compress(&c, TRUE);
+    for (size_t i = 0; i < SIDE; i++) {
+        for (size_t k = 0; k < SIDE; k++) {
+            line[k] = (JSAMPLE)(x[i * SIDE + k] * 255);
+        }
+        jpeg_write_scanlines(&c, &row, 1);
+    }
+    jpeg_finish_compress(&c);
+    write_bytes(b, "gray.jpg", bytes, n);
+    jpeg_destroy_compress(&c);
+    free(bytes);
+}
+
+/* The array image.npy, deflated. */
+static void write_npz(const bench *b)
+{
+    char *to = fl_path_join(b->dir, "image.npz");
+    char *from = fl_path_join(b->dir, "image.npy");
+    zip_t *zip = zip_open(to, ZIP_CREATE | ZIP_TRUNCATE, NULL);
+    zip_source_t *source = zip_source_file(zip, from, 0, 0);
+    zip_int64_t at = zip_file_add(zip, "image.npy", source, 0);
+    FL_REQUIRE(at >= 0 && zip_set_file_compression(zip, (zip_uint64_t)at, ZIP_CM_DEFLATE, 6) == 0);
+    FL_REQUIRE(zip_close(zip) == 0);
+    free(from);
+    free(to);
+}
+
+/* A table of 13 numbers a patient, as heart-disease registers are.  Its path. */
+static char *write_table(const bench *b)
+{
+    enum { ROWS = 20000, COLUMNS = 13 };
+    static const char *const splits[] = {"train", "train", "train", "val", "test"};
+    fl_rng rng;
+    fl_buf csv = FL_BUF_INIT;
+
+    fl_rng_init(&rng, 1, "bench", "table", 0);
+    fl_buf_puts(&csv, "patient");
+    for (int k = 0; k < COLUMNS; k++) {
+        fl_buf_printf(&csv, ",x%d", k);
+    }
+    fl_buf_puts(&csv, ",label,split\n");
+    for (int i = 0; i < ROWS; i++) {
+        fl_buf_printf(&csv, "p%d", i);
+        for (int k = 0; k < COLUMNS; k++) {
+            fl_buf_printf(&csv, ",%.2f", 100 * fl_rng_uniform(&rng));
+        }
+        fl_buf_printf(&csv, ",%d,%s\n", i % 2, splits[i % 5]);
+    }
+    write_bytes(b, "rows.csv", csv.data, csv.n);
+    fl_buf_clear(&csv);
+    return fl_path_join(b->dir, "rows.csv");
+}
+
 static void bench_decoding(const bench *b)
 {
     static const struct {
@@ -228,6 +347,8 @@ static void bench_decoding(const bench *b)
     must(data_png_write(colour, rgb, SIDE, SIDE, 3, 8, &err), &err);
     write_dicom(b, x);
     write_npy(b, "image.npy", SIDE, x);
+    write_npz(b);
+    write_jpeg(b, x);
     for (size_t i = 0; i < (size_t)SIDE * SIDE * 16; i++) {
         x[i] *= 4095;
     }
@@ -237,10 +358,15 @@ static void bench_decoding(const bench *b)
     decode_made(b, "PNG, 512 px, gray, 8 bits", "gray.png");
     decode_made(b, "PNG, 512 px, gray, 16 bits", "deep.png");
     decode_made(b, "PNG, 512 px, RGB", "colour.png");
+    decode_made(b, "JPEG, 512 px, gray", "gray.jpg");
     decode_made(b, "npy, 512 px, uint8", "image.npy");
+    decode_made(b, "npz, 512 px, uint8, deflated", "image.npz");
     decode_made(b, "DICOM, 512 px, native, 16 bits", "native.dcm");
     decode_made(b, "NIfTI, 16 x 512 px, int16", "volume.nii");
     decode_made(b, "NIfTI, 16 x 512 px, int16, gzip", "volume.nii.gz");
+    char *table = write_table(b);
+    rate(b, "CSV table, 13 numbers a row, opened whole", "krow/s", read_table, table);
+    free(table);
     const char *data = getenv("CONSILIUM_DATA");
     for (size_t i = 0; i < sizeof packed / sizeof *packed; i++) {
         char *path = fl_xasprintf("%s/dicom-pydicom/src/pydicom/data/test_files/%s",

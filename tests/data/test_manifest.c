@@ -236,7 +236,10 @@ static void wrong_manifests_are_refused_with_their_line(void **state)
         {"case,patient,file,label,split\nx,p,a.png,7,train\n",
          "manifest.csv:2: label: expected 0 or 1, found 7"},
         {"case,patient,file,label,split\nx,p,a.png,1,train\ny,p,b.png,1,test\n",
-         "manifest.csv:3: a patient in two splits: test here, train in line 2"},
+         "manifest.csv:3: a patient in two splits: test here, train in line 2; 1 patient is in "},
+        {"case,patient,file,label,split\nx,p,a.png,1,train\ny,p,b.png,1,test\nz,p,a.png,1,val\n"
+         "u,q,a.png,1,train\nv,q,b.png,1,val\nw,r,b.png,1,val\n",
+         "; 2 patients are in more than one split"},
         {"case,patient,file,label,split\nx,p,a.png,1,train\nx,q,b.png,1,train\n",
          "manifest.csv:3: this case has the name of the one in line 2"},
         {"case,patient,file,label,split\nx,p,a.png,1,dev\n",
