@@ -3,10 +3,13 @@
  */
 #include "client/local.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
+#include "base/sys.h"
 #include "client/drift.h"
 #include "fed/secret.h"
 #include "nn/params.h"
@@ -139,6 +142,8 @@ typedef struct {
     local_progress *progress;
     drift *drift;
     drift_adjust *adjust;
+    int64_t until_ms;  // where partial work counts: no longer than this; 0: to the end
+    bool ran_out;      // of time
 } step_context;
 
 static void after_gradient(void *ctx, float *grad, const float *params, int64_t n)
@@ -152,9 +157,10 @@ static bool after_step(void *ctx, int64_t done, int64_t total, double loss)
     (void)done;
     (void)total;
     (void)loss;
-    local_progress *p = ((const step_context *)ctx)->progress;
-    local_step(p);
-    return !atomic_load(&p->cancel);
+    step_context *s = ctx;
+    local_step(s->progress);
+    s->ran_out = s->until_ms > 0 && fl_now_ms() >= s->until_ms;
+    return !s->ran_out && !atomic_load(&s->progress->cancel);
 }
 
 static fl_status need_trainer(local *l, fl_err *err)
@@ -178,8 +184,18 @@ fl_status local_train(local *l, float *params, const float *base, fed_round_no r
                         .step_done = after_step};
     atomic_store(&progress->total, (uint64_t)task_trainer_steps(l->trainer));
     nn_vec_copy(params, base, local_n_parameters(l));
-    return task_trainer_run(l->trainer, params, l->job.seed, l->site, round.n, false, &hooks,
-                            result, err);
+    if (l->job.sites.partial) {
+        step.until_ms = fl_now_ms() + l->job.sites.patience_ms;
+    }
+    st = task_trainer_run(l->trainer, params, l->job.seed, l->site, round.n, false, &hooks, result,
+                          err);
+    if (st == FL_ESTOPPED && step.ran_out && !atomic_load(&progress->cancel)) {
+        fl_log(FL_LOG_WARN, "train.partial",
+               "site=%s round=%" PRIu32 " steps=%" PRId64 " of=%" PRId64, l->site, round.n,
+               result->steps, task_trainer_steps(l->trainer));
+        return FL_OK;
+    }
+    return st;
 }
 
 fl_status local_baseline(local *l, float *params, const float *first, local_progress *progress,

@@ -70,7 +70,9 @@ int64_t local_n_labelled(const local *l);
 /*
  * One round.  base: (P) the round's model.  params: (P) receives the trained
  * one.  Everything random is named by (job's seed, site, round), so the same
- * round gives the same bits.  FL_ESTOPPED when cancelled.
+ * round gives the same bits.  FL_ESTOPPED when cancelled.  Where partial work
+ * counts (sites.partial) training ends after the job's patience; result->steps
+ * says how far it came.
  */
 fl_status local_train(local *l, float *params, const float *base, fed_round_no round,
                       local_progress *progress, task_train_result *result, fl_err *err);

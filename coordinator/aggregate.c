@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "ckpt/ckpt.h"
+#include "coordinator/nova.h"
 #include "fed/accum.h"
 
 fl_status aggregate_weights(uint32_t *out, const uint64_t *weight, size_t n, bool uniform,
@@ -69,6 +70,52 @@ typedef struct {
     int64_t sum[FED_PIECE_VALUES];
 } workspace;
 
+/* How contributions count: trained values, and running statistics. */
+typedef struct {
+    uint32_t *trained, *stat;
+    uint64_t trained_sum, stat_sum;
+    double scale;  // of the mean of trained values
+} shares;
+
+static void shares_clear(shares *s)
+{
+    free(s->trained);
+    free(s->stat);
+}
+
+static bool is_equal_work(const aggregate_input *in)
+{
+    for (size_t i = 1; in->norm != NULL && i < in->n; i++) {
+        if (in->norm[i] != in->norm[0]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static fl_status share_out(shares *s, const aggregate_input *in, bool uniform, fl_err *err)
+{
+    *s = (shares){.trained = fl_calloc(in->n, sizeof *s->trained, "weights", err),
+                  .stat = fl_calloc(in->n, sizeof *s->stat, "weights", err),
+                  .scale = 1};
+    if (s->trained == NULL || s->stat == NULL) {
+        return FL_ELIMIT;
+    }
+    fl_status st = aggregate_weights(s->stat, in->weight, in->n, uniform, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    memcpy(s->trained, s->stat, in->n * sizeof *s->trained);
+    if (!is_equal_work(in)) {
+        s->scale = nova_weights(s->trained, s->stat, in->norm, in->n);
+    }
+    for (size_t i = 0; i < in->n; i++) {
+        s->trained_sum += s->trained[i];
+        s->stat_sum += s->stat[i];
+    }
+    return FL_OK;
+}
+
 static fed_scale scale_of(const aggregate_stretch *s)
 {
     return s->trainable ? FED_SCALE_TRAINED : FED_SCALE_STAT;
@@ -76,16 +123,15 @@ static fed_scale scale_of(const aggregate_stretch *s)
 
 /* The block's exact sum over contributions, then its mean. */
 static fl_status average(workspace *w, const nn_table *table, int64_t offset, int64_t count,
-                         const aggregate_input *in, const uint32_t *weight, fl_err *err)
+                         const aggregate_input *in, const shares *share, fl_err *err)
 {
-    uint64_t weight_sum = 0;
     memset(w->sum, 0, sizeof *w->sum * (size_t)count);
     for (size_t i = 0; i < in->n; i++) {
         fl_status st = in->read(in->ctx, i, w->in, offset, count, err);
-        weight_sum += weight[i];
         for (int64_t at = 0; at < count && st == FL_OK;) {
             aggregate_stretch s = aggregate_stretch_at(table, offset + at, offset + count);
-            st = fed_accum_add(w->sum + at, w->in + at, s.count, weight[i], scale_of(&s), err);
+            uint32_t weight = s.trainable ? share->trained[i] : share->stat[i];
+            st = fed_accum_add(w->sum + at, w->in + at, s.count, weight, scale_of(&s), err);
             at += s.count;
         }
         if (st != FL_OK) {
@@ -94,7 +140,11 @@ static fl_status average(workspace *w, const nn_table *table, int64_t offset, in
     }
     for (int64_t at = 0; at < count;) {
         aggregate_stretch s = aggregate_stretch_at(table, offset + at, offset + count);
-        fed_accum_mean(w->mean + at, w->sum + at, s.count, weight_sum, scale_of(&s));
+        fed_accum_mean(w->mean + at, w->sum + at, s.count,
+                       s.trainable ? share->trained_sum : share->stat_sum, scale_of(&s));
+        for (int64_t i = at; share->scale != 1 && s.trainable && i < at + s.count; i++) {
+            w->mean[i] = (float)(w->mean[i] * share->scale);
+        }
         at += s.count;
     }
     return FL_OK;
@@ -128,12 +178,11 @@ fl_status aggregate_run(float *out, float *const *vectors, const strategy *s, co
     FL_REQUIRE(in->n > 0 && s->ops->sees == STRATEGY_SUM);
     int64_t P = nn_table_count(table);
     workspace *w = fl_xcalloc(1, sizeof *w);
-    uint32_t *weight = fl_calloc(in->n, sizeof *weight, "weights", err);
-    fl_status st = weight != NULL ? aggregate_weights(weight, in->weight, in->n, s->uniform, err)
-                                  : FL_ELIMIT;
+    shares share;
+    fl_status st = share_out(&share, in, s->uniform, err);
     for (int64_t offset = 0; offset < P && st == FL_OK; offset += FED_PIECE_VALUES) {
         int64_t count = P - offset < FED_PIECE_VALUES ? P - offset : FED_PIECE_VALUES;
-        st = average(w, table, offset, count, in, weight, err);
+        st = average(w, table, offset, count, in, &share, err);
         for (int64_t at = 0; at < count && st == FL_OK;) {
             aggregate_stretch t = aggregate_stretch_at(table, offset + at, offset + count);
             apply(out, vectors, s, global, w->mean + at, &t);
@@ -144,7 +193,7 @@ fl_status aggregate_run(float *out, float *const *vectors, const strategy *s, co
         st = fl_fail(err, FL_EFORMAT, "the new global model is not finite: lower strategy.lr");
     }
     free(w);
-    free(weight);
+    shares_clear(&share);
     return st;
 }
 

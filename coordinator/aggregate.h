@@ -19,6 +19,7 @@
 typedef struct {
     size_t n;                // contributions, sorted by site
     const uint64_t *weight;  // of each, >= 1
+    const double *norm;      // |a| of each (nova.h): updates of unequal work; NULL: as they are
     void *ctx;
     /* Writes count values of contribution i from offset on to out. */
     fl_status (*read)(void *ctx, size_t i, float *out, int64_t offset, int64_t count, fl_err *err);

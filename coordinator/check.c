@@ -16,6 +16,8 @@
 #include "fed/identity.h"
 #include "report/report.h"
 
+static const double MAX_STEPS = 1e9;  // of a round
+
 static bool is_count(double x, double max)
 {
     return x >= 0 && x <= max && x == floor(x);
@@ -143,7 +145,18 @@ fl_status check_offer(const check_job *c, const fed_offer *o, const fed_site_id 
     return st == FL_OK ? check_scalars(c, o, err) : st;
 }
 
-fl_status check_counts(const fed_offer *o, const fed_offer *joined, fl_err *err)
+/* Steps decide how an update of partial work counts: at least one, and no more than were asked
+ * for. */
+static fl_status check_steps(const task_train_config *t, const fed_offer *o,
+                             const fed_offer *joined, fl_err *err)
+{
+    double batches = ceil(fed_offer_get(joined, "n_train", 0) / (double)t->batch);
+    double most = t->steps > 0 ? (double)t->steps : (double)t->epochs * fmax(batches, 1);
+    return need_count(o, "steps", 1, fmin(most, MAX_STEPS), err);
+}
+
+fl_status check_counts(const check_job *c, const fed_offer *o, const fed_offer *joined,
+                       fl_err *err)
 {
     bool trains = o->key.kind == FED_TRAIN;
     const char *name = trains ? "weight" : "n";
@@ -153,7 +166,7 @@ fl_status check_counts(const fed_offer *o, const fed_offer *joined, fl_err *err)
     double found = fed_offer_get(o, name, 0);
     double most = fed_offer_get(joined, trains ? "n_train" : "n_val", 0);
     if (found <= most) {
-        return FL_OK;
+        return trains && c->partial != NULL ? check_steps(c->partial, o, joined, err) : FL_OK;
     }
     return fl_fail(err, FL_EFORMAT, "%s: the site joined with %.0f %s cases, found %.0f", name,
                    most, trains ? "training" : "validation", found);

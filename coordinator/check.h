@@ -15,6 +15,7 @@
 #include "fed/msg.h"
 #include "fed/update.h"
 #include "nn/params.h"
+#include "task/task.h"
 
 enum { CHECK_MAX_DOCUMENT = 8 << 20 };  // bytes of a test's figures; others are smaller
 
@@ -25,6 +26,7 @@ typedef struct {
     uint8_t table_hash[32];
     size_t n_classes;
     int64_t histogram_bins;  // a site sends so many, or a divisor of it
+    const task_train_config *partial;  // a round's training, where part of it counts; or NULL
 } check_job;
 
 /*
@@ -34,7 +36,8 @@ typedef struct {
 fl_status check_offer(const check_job *c, const fed_offer *o, const fed_site_id *site,
                       const fed_verify_key *key, const fed_model_id *base, fl_err *err);
 /* Counts that a site's contribution rests on are those it joined with (its CHECK), or fewer. */
-fl_status check_counts(const fed_offer *o, const fed_offer *joined, fl_err *err);
+fl_status check_counts(const check_job *c, const fed_offer *o, const fed_offer *joined,
+                       fl_err *err);
 /* Piece index of an update (8-byte aligned): finite, in range, complete. */
 fl_status check_piece(const check_job *c, const uint8_t *piece, size_t n, uint32_t index,
                       fl_err *err);

@@ -33,6 +33,7 @@ typedef struct {
     taking_part *site;  // sorted by name
     size_t n_sites;
     json_t *participants, *absent, *curves;  // of the round that is looked at
+    json_t *steps;                           // likewise, where partial work counts
     json_t *sites;                           // report's "sites"
 } build;
 
@@ -97,6 +98,8 @@ static fl_status note_update(void *ctx, const record_answer *a, fl_err *err)
     taking_part *site = find_site(b, &a->site);
     if (a->state == ROUND_IN) {
         json_array_append_new(b->participants, json_string(a->site.text));
+        json_object_set_new(b->steps, a->site.text,
+                            json_integer((json_int_t)fed_offer_get(&a->offer, "steps", 0)));
         if (site != NULL) {
             site->rounds_joined++;
             site->weight = fed_offer_get(&a->offer, "weight", 1);
@@ -169,6 +172,7 @@ static fl_status build_round(build *b, uint32_t round, json_t **out, fl_err *err
     b->participants = json_array();
     b->absent = json_array();
     b->curves = json_object();
+    b->steps = json_object();
     for (size_t i = 0; i < b->n_sites; i++) {
         b->site[i].asked = b->site[i].asked || b->site[i].seen;
         b->site[i].seen = false;
@@ -180,6 +184,7 @@ static fl_status build_round(build *b, uint32_t round, json_t **out, fl_err *err
         json_decref(b->participants);
         json_decref(b->absent);
         json_decref(b->curves);
+        json_decref(b->steps);
         return st;
     }
     add_outsiders(b);
@@ -190,6 +195,10 @@ static fl_status build_round(build *b, uint32_t round, json_t **out, fl_err *err
                      (json_int_t)model.bytes_down, "loss", fl_json_number(model.loss),
                      "participants", b->participants, "absent", b->absent, "model_sha256", hex,
                      "validation", validation_json(b, &score));
+    if (b->in->job->sites.partial) {
+        json_object_set(*out, "steps", b->steps);
+    }
+    json_decref(b->steps);
     return FL_OK;
 }
 

@@ -55,7 +55,8 @@ static fl_status read_job(run *r, fl_err *err)
             .job = r->job_object,
             .table = table,
             .n_classes = r->job.data.n_classes,
-            .histogram_bins = r->job.evaluation.histogram_bins};
+            .histogram_bins = r->job.evaluation.histogram_bins,
+            .partial = r->job.sites.partial ? &r->job.local : NULL};
         nn_table_hash(r->check.table_hash, table);
     }
     free(text);

@@ -17,6 +17,7 @@
 #include "ckpt/ckpt.h"
 #include "coordinator/aggregate.h"
 #include "coordinator/choose.h"
+#include "coordinator/nova.h"
 #include "coordinator/report_build.h"
 #include "coordinator/run_inside.h"
 #include "coordinator/spool.h"
@@ -227,6 +228,7 @@ typedef struct {
     size_t n;
     char **path;
     uint64_t *weight;
+    double *norm;  // where partial work counts: nova.h
     double loss_sum, loss_weight;
 } round_updates;
 
@@ -234,12 +236,18 @@ static fl_status add_update(void *ctx, const record_answer *a, fl_err *err)
 {
     (void)err;
     round_updates *u = ctx;
+    const job *j = &u->r->job;
     if (a->state != ROUND_IN || !a->has_offer) {
         return FL_OK;
     }
     u->path = fl_xrealloc(u->path, u->n + 1, sizeof *u->path);
     u->weight = fl_xrealloc(u->weight, u->n + 1, sizeof *u->weight);
     u->path[u->n] = run_spool_path(u->r, &a->offer);
+    if (j->sites.partial) {
+        u->norm = fl_xrealloc(u->norm, u->n + 1, sizeof *u->norm);
+        u->norm[u->n] = nova_norm(&j->local, job_strategy_param(&j->strategy, "mu", 0),
+                                  (int64_t)fed_offer_get(&a->offer, "steps", 1));
+    }
     u->weight[u->n++] = (uint64_t)fed_offer_get(&a->offer, "weight", 1);
     double loss = fed_offer_get(&a->offer, "loss", NAN);
     if (!isnan(loss)) {
@@ -326,7 +334,11 @@ static fl_status make_model(run *r, uint32_t round, record_model *model, fl_err 
         st = FL_ELIMIT;
         goto done;
     }
-    aggregate_input in = {.n = u.n, .weight = u.weight, .ctx = &u, .read = read_update};
+    aggregate_input in = {.n = u.n,
+                          .weight = u.weight,
+                          .norm = u.norm,
+                          .ctx = &u,
+                          .read = read_update};
     if ((st = aggregate_run(out, vectors, &r->strategy, r->check.table,
                             objects_model(r->objects, &r->base.object), &in, err)) != FL_OK ||
         (st = write_model(r, round, out, vectors, err)) != FL_OK) {
@@ -349,6 +361,7 @@ done:
     }
     free(u.path);
     free(u.weight);
+    free(u.norm);
     return st == FL_OK ? st : fl_wrap(err, st, "round %u", round);
 }
 

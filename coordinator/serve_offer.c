@@ -88,7 +88,7 @@ static fl_status look_at_offer(const session *x, run *r, const fed_offer *o, fl_
                                &roster_at(x->serve->sites, (size_t)entry)->sign,
                                run_base_model(r, o->key.kind), why);
     if (st == FL_OK && record_find_offer(run_record(r), FED_CHECK, 0, x->site.text, &joined)) {
-        st = check_counts(o, &joined, why);
+        st = check_counts(run_check_job(r), o, &joined, why);
     }
     return st;
 }

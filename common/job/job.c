@@ -158,6 +158,9 @@ static void read_sites(job_sites *out, fl_node root)
         fl_cfg_complain(fl_cfg_get(map, "late", ""),
                         "late: carry is not built yet; expected drop or wait");
     }
+    out->partial = fl_cfg_bool(map, "partial", false,
+                               "a site trains no longer than patience in a round and sends what it "
+                               "has by then; unequal work is made comparable (FedNova)");
 }
 
 /* "auc, accuracy or loss" */

@@ -55,6 +55,7 @@ typedef struct {
     bool of_all;          // of: all
     int64_t patience_ms;  // the only timeout
     job_late late;
+    bool partial;  // a site that is not done within patience sends what it has
 } job_sites;
 
 typedef struct {

@@ -54,6 +54,7 @@ static const report_field round_fields[] = {
     {"loss", .check = report_is_number},
     {"participants", REPORT_LIST, .check = report_is_site_name},
     {"absent", REPORT_LIST, .fields = absence_fields},
+    {"steps", REPORT_BY_NAME, .check = report_is_count},
     {"model_sha256", .check = report_is_text},
     {"validation", .fields = validation_fields},
     {0},

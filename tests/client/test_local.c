@@ -87,6 +87,32 @@ static void the_same_round_gives_the_same_bits_and_another_does_not(void **state
     desk_destroy(&d);
 }
 
+static void partial_work_ends_with_the_job_s_patience(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    task_train_result result;
+    const char *job_text = "name: toy\n"
+                           "task: classify\n"
+                           "data: {input: [2], classes: [well, ill], positive: ill, "
+                           "attributes: {sex: [F, M], age: years}}\n"
+                           "model: {name: logistic}\n"
+                           "rounds: 3\n"
+                           "local: {steps: 1000000, batch: 16, lr: 0.1}\n"
+                           "sites: {quorum: 3, patience: 100ms, partial: true}\n";
+    desk d = desk_new_of(job_text, true);
+    check_ok(local_train(d.l, d.params, d.c->global, (fed_round_no){1}, &d.progress, &result, &err),
+             err);
+    check(result.steps >= 1 && result.steps < 1000000);
+    check_int(atomic_load(&d.progress.done), result.steps);
+    check(isfinite(result.loss) && memcmp(d.params, d.c->global, 3 * sizeof(float)) != 0);
+    atomic_store(&d.progress.cancel, true);  // is not the same as running out of time
+    check_fails(local_train(d.l, d.params, d.c->global, (fed_round_no){2}, &d.progress, &result,
+                            &err),
+                FL_ESTOPPED);
+    desk_destroy(&d);
+}
+
 static void cancelled_training_stops_after_the_step(void **state)
 {
     (void)state;
@@ -357,6 +383,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_round_takes_a_model_in_and_gives_a_better_one),
         cmocka_unit_test(the_same_round_gives_the_same_bits_and_another_does_not),
+        cmocka_unit_test(partial_work_ends_with_the_job_s_patience),
         cmocka_unit_test(cancelled_training_stops_after_the_step),
         cmocka_unit_test(fedprox_adds_mu_times_the_distance_to_the_gradient),
         cmocka_unit_test(fedprox_keeps_the_model_nearer_to_the_others),

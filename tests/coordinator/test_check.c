@@ -229,6 +229,31 @@ static void documents_must_add_up(void **state)
              err);
 }
 
+static void steps_of_partial_work_are_at_most_what_was_asked_for(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    setting s = setting_new();
+    task_train_config training = {.epochs = 2, .batch = 32};
+    fed_offer joined = offer_of(&s, FED_CHECK), o = offer_of(&s, FED_TRAIN);
+    fed_offer_set(&joined, "n_train", 120);  // 4 batches
+    fed_offer_set(&o, "steps", 9);
+    check_ok(check_counts(&s.job, &o, &joined, &err), err);  // nobody asks
+    s.job.partial = &training;
+    check_fails(check_counts(&s.job, &o, &joined, &err), FL_EFORMAT);
+    check_has(err.text, "steps: expected a whole number from 1 to 8, found 9");
+    fed_offer_set(&o, "steps", 8);
+    check_ok(check_counts(&s.job, &o, &joined, &err), err);
+    fed_offer_set(&o, "steps", 0);
+    check_fails(check_counts(&s.job, &o, &joined, &err), FL_EFORMAT);
+    training = (task_train_config){.steps = 5, .batch = 32};
+    fed_offer_set(&o, "steps", 6);
+    check_fails(check_counts(&s.job, &o, &joined, &err), FL_EFORMAT);
+    fed_offer_set(&o, "steps", 2.5);
+    check_fails(check_counts(&s.job, &o, &joined, &err), FL_EFORMAT);
+    setting_free(&s);
+}
+
 static void counts_are_those_the_site_joined_with(void **state)
 {
     (void)state;
@@ -240,15 +265,15 @@ static void counts_are_those_the_site_joined_with(void **state)
     const fed_order_kind kinds[] = {FED_TRAIN, FED_SCORE, FED_TEST, FED_DONE};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         fed_offer o = offer_of(&s, kinds[i]);
-        check_ok(check_counts(&o, &joined, &err), err);
+        check_ok(check_counts(&s.job, &o, &joined, &err), err);
     }
     fed_offer o = offer_of(&s, FED_TRAIN);
     fed_offer_set(&o, "weight", 121);
-    check_fails(check_counts(&o, &joined, &err), FL_EFORMAT);
+    check_fails(check_counts(&s.job, &o, &joined, &err), FL_EFORMAT);
     check_has(err.text, "weight: the site joined with 120 training cases, found 121");
     o = offer_of(&s, FED_SCORE);
     fed_offer_set(&o, "n", 1e9);
-    check_fails(check_counts(&o, &joined, &err), FL_EFORMAT);
+    check_fails(check_counts(&s.job, &o, &joined, &err), FL_EFORMAT);
     check_has(err.text, "n: the site joined with 20 validation cases");
     setting_free(&s);
 }
@@ -261,6 +286,7 @@ int main(void)
         cmocka_unit_test(a_signature_binds_every_field),
         cmocka_unit_test(pieces_are_checked_by_kind),
         cmocka_unit_test(documents_must_add_up),
+        cmocka_unit_test(steps_of_partial_work_are_at_most_what_was_asked_for),
         cmocka_unit_test(counts_are_those_the_site_joined_with),
     };
     fed_init();

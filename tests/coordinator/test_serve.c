@@ -79,6 +79,40 @@ static void the_same_job_gives_the_same_model_twice(void **state)
     free(yaml);
 }
 
+/* Did two of its ten steps. */
+static void spoil_steps(fake_site *s, fake_kept *k)
+{
+    if (s->order.key.kind == FED_TRAIN) {
+        fed_offer_set(&k->offer, "steps", 2);
+    }
+}
+
+static void partial_work_counts_by_its_steps_and_is_in_the_report(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *whole_yaml = fake_job(2, 3, "{name: fedavg}", 9, "10s", ""),
+         *yaml = fake_job(2, 3, "{name: fedavg}", 9, "10s, partial: true", "");
+    char *whole = undisturbed(3, whole_yaml), *equal = undisturbed(3, yaml);
+    check_str(equal, whole);  // of equal work the mean is the plain one
+    fake *f = fake_new(3, yaml);
+    f->site[1].spoil = spoil_steps;
+    check_ok(fake_start(f, true, &err), err);
+    check_ok(fake_run(f, &err), err);
+    json_t *report = fake_report(f);
+    check_ok(report_check(report, &err), err);
+    json_t *steps = json_object_get(json_array_get(json_object_get(report, "rounds"), 1), "steps");
+    check_int(fl_json_get_int(steps, "site-a", 0), 10);
+    check_int(fl_json_get_int(steps, "site-b", 0), 2);
+    check(strcmp(model_of(report), whole) != 0);
+    json_decref(report);
+    fake_free(&f);
+    free(whole_yaml);
+    free(yaml);
+    free(whole);
+    free(equal);
+}
+
 // -------------------------------------------------------------------- kills
 
 /* Kills at each place that was not seen yet. */
@@ -161,7 +195,8 @@ static void sites_and_coordinator_killed_at_random_change_nothing(void **state)
     int64_t until = fl_now_ms() + 60000;
     while (!done && fl_now_ms() < until) {
         check_ok(fake_step(f, &done, &err), err);
-        if (!done && kills < 60 && fl_rng_below(&rng, 4) == 0) {
+        // A busy machine takes fewer steps: the first ten come soon.
+        if (!done && kills < 60 && fl_rng_below(&rng, kills < 10 ? 2 : 4) == 0) {
             kills++;
             size_t who = fl_rng_below(&rng, 4);
             if (who < 3) {
@@ -252,6 +287,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(three_sites_bring_a_job_to_its_end),
         cmocka_unit_test(the_same_job_gives_the_same_model_twice),
+        cmocka_unit_test(partial_work_counts_by_its_steps_and_is_in_the_report),
         cmocka_unit_test(killed_at_every_transition_the_run_ends_with_the_same_bits),
         cmocka_unit_test(sites_and_coordinator_killed_at_random_change_nothing),
         cmocka_unit_test(one_message_in_seven_lost_changes_nothing),

@@ -448,7 +448,7 @@ static void every_key_of_the_example_is_in_the_reference(void **state)
         "local.steps ", "local.batch ", "local.optimizer ", "local.lr ",
         "local.momentum ", "local.schedule ", "local.precision ",
         "local.threads ", "sites.quorum ", "sites.of ", "sites.patience ",
-        "sites.late ", "select.metric ", "select.split ", "select.keep ",
+        "sites.late ", "sites.partial ", "select.metric ", "select.split ", "select.keep ",
         "evaluation.threshold.rule ", "evaluation.threshold.at ",
         "evaluation.margin ", "evaluation.subgroups ", "evaluation.min_cell ",
         "evaluation.local_baseline.budget ", "evaluation.histogram_bins ",

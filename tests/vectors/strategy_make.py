@@ -5,7 +5,8 @@ An independent implementation in NumPy of what coordinator/fedavg.c,
 fedavgm.c, fedopt.c and aggregate.c do; writes strategy_golden.json beside
 itself.  Sources: McMahan et al. 2017 (FedAvg), Hsu et al. 2019 (FedAvgM),
 Reddi et al. 2021, algorithm 2 (FedAdam, FedYogi, FedAdagrad; m and v without
-bias correction, as in FLamby's fed_opt.py).
+bias correction, as in FLamby's fed_opt.py); Wang et al. 2020, equations 6 and 8
+(FedNova, for updates of unequal work).
 
 Numbers are float32 between steps and float64 within one.  The mean is made
 of Python's own integers: rint(w d 2^32), summed, divided once.  Every float32
@@ -56,17 +57,38 @@ def step(name, p, x, d, state):
     return f32(x + p["lr"] * state["m"].astype(np.float64) / (np.sqrt(state["v"].astype(np.float64)) + p["tau"]))
 
 
-def play(name, p, uniform=False):
+def nova_norm(steps, rho=0.0, eta_mu=0.0):
+    """|a| of section 4: local momentum, or a proximal term; not both."""
+    if rho > 0:
+        return (steps - rho * (1 - rho ** steps) / (1 - rho)) / (1 - rho)
+    return (1 - (1 - eta_mu) ** steps) / eta_mu if eta_mu > 0 else float(steps)
+
+
+def nova(updates, weights, norms):
+    """tau_eff sum_i p_i update_i / |a_i| in doubles; statistics are plainly averaged."""
+    out = mean(updates, weights)
+    share = np.array(weights, np.float64) / sum(weights)
+    tau_eff = float(share @ norms)
+    d = sum(s / a * u.astype(np.float64) for s, a, u in zip(share, norms, updates)) * tau_eff
+    trained = np.array([k != "stat" for k in KINDS])
+    out[trained] = f32(d)[trained]
+    return out
+
+
+def play(name, p, uniform=False, norms=None):
     r = np.random.default_rng(7)
     x = r.normal(0, 1, P).astype(np.float32)
     trained = np.array([k != "stat" for k in KINDS])
     n = int(trained.sum())
     state = {"m": np.zeros(n, np.float32), "v": np.full(n, p.get("v0", 0.0), np.float32)}
     case = {"strategy": name, "settings": p, "uniform": uniform, "first": x.tolist(), "rounds": []}
+    if norms is not None:
+        case["norms"] = norms
     for _ in range(ROUNDS):
         updates = r.normal(0, 0.1, (len(WEIGHTS), P)).astype(np.float32)
         updates[:, 3] = 0  # a parameter that nobody moves
-        d = mean(updates, [1] * len(WEIGHTS) if uniform else WEIGHTS)
+        weights = [1] * len(WEIGHTS) if uniform else WEIGHTS
+        d = mean(updates, weights) if norms is None else nova(updates, weights, norms)
         new = x + d  # running statistics: plainly averaged
         new[trained] = step(name, p, x[trained], d[trained], state)
         x = new
@@ -83,10 +105,15 @@ def main():
         play("fedavgm", {"lr": 1.0, "momentum": 0.9}), play("fedavgm", {"lr": 0.5, "momentum": 0.0}),
         play("fedadam", opt), play("fedadam", other), play("fedyogi", opt), play("fedyogi", other),
         play("fedadagrad", ada),
+        play("fedavg", {}, norms=[nova_norm(t) for t in (100, 7, 40)]),
+        play("fedavg", {}, uniform=True, norms=[nova_norm(t, rho=0.9) for t in (100, 7, 40)]),
+        play("fedadam", other, norms=[nova_norm(t, eta_mu=0.01) for t in (1, 1000, 30)]),
     ]
+    norms = [{"steps": t, "momentum": rho, "lr": 0.05, "mu": mu, "norm": nova_norm(t, rho, 0.05 * mu)}
+             for t in (1, 2, 17, 1000) for rho, mu in ((0, 0), (0.9, 0), (0.5, 0), (0, 0.2), (0, 1))]
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "strategy_golden.json")
     with open(path, "w") as f:
-        data = shorten({"kinds": KINDS, "weights": WEIGHTS, "cases": cases})
+        data = shorten({"kinds": KINDS, "weights": WEIGHTS, "cases": cases, "norms": norms})
         f.write(json.dumps(data, separators=(",", ":")) + "\n")
 
 
