@@ -369,10 +369,15 @@ docs: all
 	@echo "written to $(BUILD)/docs"
 
 install: docs
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
+	    $(DESTDIR)$(PREFIX)/lib/systemd/system
 	for p in $(PROGRAMS); do \
 	    install -m 755 $(BUILD)/bin/$$p $(DESTDIR)$(PREFIX)/bin/consilium-$$p && \
 	    install -m 644 $(BUILD)/docs/consilium-$$p.1 $(DESTDIR)$(PREFIX)/share/man/man1/ || exit 1; \
+	done
+	for unit in coordinator client; do \
+	    sed 's,/usr/local/bin/,$(PREFIX)/bin/,' "systemd/consilium-$$unit@.service" \
+	        >"$(DESTDIR)$(PREFIX)/lib/systemd/system/consilium-$$unit@.service" || exit 1; \
 	done
 
 clean:

@@ -5,6 +5,7 @@
  * at port 443: what gets there went through the proxies, HTTP CONNECT with a
  * password and SOCKS5, and these read nothing.  The doctor is asked at each turn.
  */
+#include <sys/prctl.h>
 #include <time.h>
 
 #include "base/buf.h"
@@ -317,6 +318,25 @@ static void a_client_waits_while_its_proxy_refuses(void **state)
     free(log);
 }
 
+#ifndef PR_SET_MDWE  // Linux 6.3
+#define PR_SET_MDWE 65
+#define PR_MDWE_REFUSE_EXEC_GAIN 1
+#endif
+
+/* As under a systemd unit with MemoryDenyWriteExecute.  For good: the tests behind this one start
+ * nothing. */
+static void without_code_at_run_time_only_the_client_suffers(void **state)
+{
+    (void)state;
+    child_clear(&play.client[1]);
+    child_clear(&play.coordinator);
+    if (prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) != 0) {
+        check_skip("this kernel cannot forbid it (prctl PR_SET_MDWE)");
+    }
+    start_coordinator("coordinator-3.log", false);
+    check_doctor("sud", NULL, "jit", "forbids code that is made at run time");
+}
+
 static void no_byte_is_readable(void **state)
 {
     (void)state;
@@ -344,6 +364,7 @@ int main(void)
         cmocka_unit_test(it_names_what_fails),
         cmocka_unit_test(a_removed_site_is_told_so),
         cmocka_unit_test(a_client_waits_while_its_proxy_refuses),
+        cmocka_unit_test(without_code_at_run_time_only_the_client_suffers),
         cmocka_unit_test(no_byte_is_readable),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
