@@ -14,7 +14,8 @@
  * back as updates that are signed, written and flushed, hashed, spooled, verified,
  * folded and committed, and every site then scores the new model.
  *
- * BENCH_FILTER=10x1000000 chooses a row, BENCH_REPEATS=3 how often.
+ * BENCH_FILTER=10x1000000 chooses a row, BENCH_REPEATS=3 how often.  1000x1000000 and
+ * 10000x10000 are run only when chosen: eight processes play all sites, and nobody else does.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -44,11 +45,21 @@ enum { MAX_ROUNDS = 64, MAX_REPEATS = 9, MAX_TIMES = MAX_ROUNDS * MAX_REPEATS, W
 typedef struct {
     int sites, hidden;  // hidden units of an MLP on 1024 inputs: 1027 P + 2 parameters
     int rounds;         // each time
+    int processes;      // that play the sites; 0: one each
+    const char *name;   // for BENCH_FILTER
 } row;
 
 static const row rows[] = {
-    {10, 97, 12}, {10, 974, 8}, {10, 9737, 4}, {50, 97, 8}, {50, 974, 4},
+    {10, 97, 12, 0, "10x100000"},       {10, 974, 8, 0, "10x1000000"},
+    {10, 9737, 4, 0, "10x10000000"},    {50, 97, 8, 0, "50x100000"},
+    {50, 974, 4, 0, "50x1000000"},      {1000, 974, 2, 8, "1000x1000000"},
+    {1000, 97, 4, 8, "1000x100000"},    {10000, 10, 2, 8, "10000x10000"},
 };
+
+static int n_processes(const row *r)
+{
+    return r->processes > 0 ? r->processes : r->sites;
+}
 
 static int64_t parameters_of(const row *r)
 {
@@ -286,14 +297,14 @@ static void follow(times *t, const row *r, FILE *said, pid_t coordinator, const 
         double now = fl_now();
         if (++round == 1) {
             t->first[t->n_first++] = atof(seconds + 9);
-            read_cpu(&server, &sites, coordinator, pids, r->sites);
+            read_cpu(&server, &sites, coordinator, pids, n_processes(r));
         } else {
             t->round[t->n++] = now - before;
             t->rest[t->n_rest++] = atof(seconds + 9);
         }
         before = now;
     }
-    read_cpu(&server_end, &sites_end, coordinator, pids, r->sites);
+    read_cpu(&server_end, &sites_end, coordinator, pids, n_processes(r));
     t->server_cpu = (server_end - server) / r->rounds;
     t->sites_cpu = (sites_end - sites) / r->rounds;
     double peak = peak_mb_of(coordinator);
@@ -308,16 +319,18 @@ static void run_ours(times *t, const row *r)
          *log = fl_path_join(dir, "sites.log"), *bind = fl_xasprintf("tcp://127.0.0.1:%d", port);
     found(r, port);
     FILE *said;
-    pid_t *pids = fl_xcalloc((size_t)r->sites + 1, sizeof *pids);
-    pids[r->sites] = start(
+    int n = n_processes(r);
+    pid_t *pids = fl_xcalloc((size_t)n + 1, sizeof *pids);
+    pids[n] = start(
         (const char *[]){coordinator, "run", fed, "--job", job, "--bind", bind, NULL}, &said, NULL);
-    for (int i = 0; i < r->sites; i++) {
-        char number[16];
-        snprintf(number, sizeof number, "%d", i);
-        pids[i] = start((const char *[]){sites, dir, number, "1", NULL}, NULL, log);
+    for (int i = 0; i < n; i++) {
+        char first[16], count[16];
+        snprintf(first, sizeof first, "%d", r->sites / n * i);
+        snprintf(count, sizeof count, "%d", r->sites / n);
+        pids[i] = start((const char *[]){sites, dir, first, count, NULL}, NULL, log);
     }
-    follow(t, r, said, pids[r->sites], pids);
-    end(pids, (size_t)r->sites + 1);
+    follow(t, r, said, pids[n], pids);
+    end(pids, (size_t)n + 1);
     fclose(said);
     free(pids);
     free(coordinator);
@@ -645,8 +658,9 @@ static void print_row(FILE *out, const row *r, const times *ours, const times *e
     double us = median(ours->round, ours->n), them = median(flower->round, flower->n);
     double bare = median(echo->round, echo->n);
     double first = median(ours->first, ours->n_first) / median(ours->rest, ours->n_rest);
+    double to_echo = bare > 0 ? us / bare : 0;  // 0: no echo was run
     double room_mb = 3 * 4e-6 * (double)P + 67 + r->sites;
-    printf("%3d x %8lld  %8.4f  %8.4f  %5.2f  ", r->sites, (long long)P, us, bare, us / bare);
+    printf("%3d x %8lld  %8.4f  %8.4f  %5.2f  ", r->sites, (long long)P, us, bare, to_echo);
     if (flower->n > 0) {
         printf("%8.4f  %5.2f  ", them, them / us);
     } else {
@@ -657,7 +671,8 @@ static void print_row(FILE *out, const row *r, const times *ours, const times *e
     double cpu = ours->server_cpu + ours->sites_cpu, echo_cpu = echo->server_cpu + echo->sites_cpu;
     double flower_cpu = flower->server_cpu + flower->sites_cpu;
     printf("     CPU a round, server + sites: ours %.3f + %.3f s, echo %.3f + %.3f (x %.2f)",
-           ours->server_cpu, ours->sites_cpu, echo->server_cpu, echo->sites_cpu, cpu / echo_cpu);
+           ours->server_cpu, ours->sites_cpu, echo->server_cpu, echo->sites_cpu,
+           echo_cpu > 0 ? cpu / echo_cpu : 0);
     if (flower->n > 0) {
         printf(", Flower %.3f + %.3f (ratio %.2f)", flower->server_cpu, flower->sites_cpu,
                flower_cpu / cpu);
@@ -687,7 +702,8 @@ static void print_row(FILE *out, const row *r, const times *ours, const times *e
             "\"share_of_peak\": null, \"echo\": %.5f, \"to_echo\": %.3f, \"first_to_rest\": %.3f, "
             "\"rounds\": %zu, \"cpu_coordinator\": %.4f, \"cpu_sites\": %.4f, \"cpu_to_echo\": %.3f, "
             "\"cpu_peer\": %.4f, \"fold_to_read\": %.3f}\n",
-            bare, us / bare, first, ours->n, ours->server_cpu, ours->sites_cpu, cpu / echo_cpu,
+            bare, to_echo, first, ours->n, ours->server_cpu, ours->sites_cpu,
+            echo_cpu > 0 ? cpu / echo_cpu : 0,
             flower_cpu, c.fold / c.read);
     fflush(out);
 }
@@ -695,12 +711,7 @@ static void print_row(FILE *out, const row *r, const times *ours, const times *e
 static bool is_chosen(const row *r)
 {
     const char *filter = getenv("BENCH_FILTER");
-    char name[32];
-    snprintf(name, sizeof name, "%dx%lld", r->sites, (long long)parameters_of(r));
-    char round_name[32];  // as people say it
-    snprintf(round_name, sizeof round_name, "%dx%lld", r->sites,
-             (long long)(r->hidden == 97 ? 100000 : r->hidden == 974 ? 1000000 : 10000000));
-    return filter == NULL || strcmp(filter, name) == 0 || strcmp(filter, round_name) == 0;
+    return filter == NULL ? r->processes == 0 : strcmp(filter, r->name) == 0;
 }
 
 int main(int argc, char **argv)
@@ -737,9 +748,12 @@ int main(int argc, char **argv)
         }
         times ours = {.n = 0}, echo = {.n = 0}, flower = {.n = 0};
         for (int k = 0; k < repeats; k++) {
-            run_echo(&echo, &rows[i]);
+            bool many = rows[i].processes > 0;
+            if (!many) {
+                run_echo(&echo, &rows[i]);
+            }
             run_ours(&ours, &rows[i]);
-            if (with_flower) {
+            if (with_flower && !many) {
                 run_flower(&flower, &rows[i], who);
             }
         }
