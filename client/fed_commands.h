@@ -1,5 +1,5 @@
 /*
- * fed_commands.h - join, run, approve, sent, verify and doctor: the client in a federation
+ * fed_commands.h - join, run, approve, sent, verify, doctor ...: the client in a federation
  *
  * Each is a subcommand of main.c's table; argv[0] is its name.
  */
@@ -25,6 +25,10 @@ const fl_opt *client_verify_options(void);
 /* doctor.c */
 fl_status client_doctor(int argc, char **argv, fl_err *err);
 const fl_opt *client_doctor_options(void);
+
+/* keys_command.c */
+fl_status client_passphrase(int argc, char **argv, fl_err *err);
+const fl_opt *client_passphrase_options(void);
 
 fl_status client_sent(int argc, char **argv, fl_err *err);
 const fl_opt *client_sent_options(void);

@@ -33,6 +33,13 @@ static const fl_command commands[] = {
      "given; one\nwith a contribution that it did not send, or without one that it "
      "did, does not hold.",
      client_verify, client_verify_options},
+    {"passphrase", "--home DIR [--remove]",
+     "put the hospital's keys under a passphrase",
+     "The keys are then read only with the passphrase (Argon2id): at a terminal, from "
+     "the\nfile that CONSILIUM_PASSPHRASE_FILE names, or as systemd's credential "
+     "`passphrase`.\nCONSILIUM_NEW_PASSPHRASE_FILE names a file with the new one where "
+     "there is no\nterminal.",
+     client_passphrase, client_passphrase_options},
     {"doctor", "--home DIR [--proxy URL] [--json]",
      "say what keeps this hospital's client from working, a line a cause",
      "Name, route, proxy, handshake, clock, protocol, disk, and whether the system "

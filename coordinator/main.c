@@ -196,6 +196,44 @@ static fl_status run_remove(int argc, char **argv, fl_err *err)
     return st;
 }
 
+// --------------------------------------------------------------- passphrase
+
+static bool passphrase_remove;
+
+static const fl_opt passphrase_options[] = {
+    {"remove", FL_OPT_FLAG, NULL, "under none again", &passphrase_remove, 0, 0, false},
+    {0},
+};
+
+static const fl_opt *get_passphrase_options(void)
+{
+    return passphrase_options;
+}
+
+static fl_status run_passphrase(int argc, char **argv, fl_err *err)
+{
+    fl_texts pos;
+    federation f;
+    fed_passphrase *pass = NULL;
+    fl_status st = fl_cli_parse(argc, argv, passphrase_options, 1, 1, &pos, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    if ((st = federation_open(&f, pos.items[0], err)) == FL_OK) {
+        char *keys = federation_path(&f, "keys");
+        if ((passphrase_remove || (st = fed_passphrase_choose(&pass, err)) == FL_OK) &&
+            (st = fed_identity_protect(f.identity, keys, pass, err)) == FL_OK) {
+            printf("the keys of %s are under %s passphrase now\n", f.dir,
+                   passphrase_remove ? "no" : "the new");
+        }
+        fed_passphrase_destroy(&pass);
+        free(keys);
+        federation_close(&f);
+    }
+    free(pos.items);
+    return st;
+}
+
 // ---------------------------------------------------------------------- run
 
 static struct {
@@ -471,6 +509,12 @@ static const fl_command commands[] = {
     {"sites", "DIR [--json] [--confirm SITE]", "list the hospitals with their fingerprints", NULL,
      coordinator_sites, coordinator_sites_options},
     {"remove", "DIR SITE", "revoke a hospital's keys at once", NULL, run_remove, NULL},
+    {"passphrase", "DIR [--remove]", "put the coordinator's keys under a passphrase",
+     "The keys are then read only with the passphrase (Argon2id): at a terminal, from "
+     "the\nfile that CONSILIUM_PASSPHRASE_FILE names, or as systemd's credential "
+     "`passphrase`.\nCONSILIUM_NEW_PASSPHRASE_FILE names a file with the new one where "
+     "there is no\nterminal.",
+     run_passphrase, get_passphrase_options},
     {"status", "DIR [--json]", "show what the runs are doing", NULL, coordinator_status,
      coordinator_status_options},
     {"verify", "DIR/runs/R [--json]", "check a run's record, signatures and models, offline",

@@ -1,25 +1,19 @@
 /*
  * identity.c - see identity.h
  *
- * A key file is two lines: what it is, and 64 hexadecimal digits.  sign.key
- * holds the 32-byte seed of RFC 8032, from which the rest follows, so that no
- * file can pair one key's halves with another's.  Secrets are read with read(2)
- * straight into sodium_malloc memory, because stdio would leave a copy in its
- * buffer.
+ * sign.key holds the 32-byte seed of RFC 8032, from which the rest follows, so
+ * that no file can pair one key's halves with another's (key_file.h).
  */
 #include "fed/identity.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "fed/key_file.h"
 
 _Static_assert(FED_KEY_BYTES == crypto_box_SECRETKEYBYTES, "X25519");
 _Static_assert(FED_KEY_BYTES == crypto_box_PUBLICKEYBYTES, "X25519");
@@ -162,91 +156,21 @@ bool fed_verify(const fed_signature *s, const fed_verify_key *key, const char *l
 
 // ---------------------------------------------------------------- key files
 
-enum { KEY_FILE_BYTES = 256 };  // more than the longest title and 64 digits
-
 static fl_status write_key(const char *dir, const char *name, const char *title,
-                           const uint8_t secret[static FED_KEY_BYTES], fl_err *err)
+                           const uint8_t secret[static FED_KEY_BYTES], const fed_passphrase *pass,
+                           fl_err *err)
 {
     char *path = fl_path_join(dir, name);
-    char *text = sodium_malloc(KEY_FILE_BYTES);
-    FL_REQUIRE(text != NULL);
-    char hex[2 * FED_KEY_BYTES + 1];
-    fl_hex(hex, secret, FED_KEY_BYTES);
-    int n = snprintf(text, KEY_FILE_BYTES, "%s\n%s\n", title, hex);
-    sodium_memzero(hex, sizeof hex);
-    fl_status st = fl_file_write(path, text, (size_t)n, 0600, err);
-    sodium_free(text);
+    fl_status st = fed_key_file_write(path, title, secret, pass, err);
     free(path);
     return st;
 }
 
-/* Reads at most size - 1 bytes and ends them with a NUL. */
-static fl_status read_private(char *text, size_t size, const char *path, fl_err *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return fl_fail_errno(err, errno, path);
-    }
-    fl_status st = FL_OK;
-    struct stat info;
-    size_t n = 0;
-    if (fstat(fd, &info) != 0) {
-        st = fl_fail_errno(err, errno, path);
-        goto done;
-    }
-    if ((info.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-        st = fl_fail(err, FL_EDENIED,
-                     "%s: other users may read this key (mode %03o): run "
-                     "chmod 600 on it, and make new keys if somebody might "
-                     "have",
-                     path, (unsigned)(info.st_mode & 0777));
-        goto done;
-    }
-    for (;;) {
-        ssize_t got = read(fd, text + n, size - 1 - n);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0) {
-            st = fl_fail_errno(err, errno, path);
-            goto done;
-        }
-        if (got == 0) {
-            break;
-        }
-        n += (size_t)got;
-    }
-    text[n] = '\0';
-done:
-    close(fd);
-    return st;
-}
-
 static fl_status read_key(uint8_t secret[static FED_KEY_BYTES], const char *dir, const char *name,
-                          const char *title, fl_err *err)
+                          const char *title, fed_passphrase **pass, fl_err *err)
 {
     char *path = fl_path_join(dir, name);
-    char *text = sodium_malloc(KEY_FILE_BYTES);
-    FL_REQUIRE(text != NULL);
-    fl_status st = read_private(text, KEY_FILE_BYTES, path, err);
-    if (st != FL_OK) {
-        goto done;
-    }
-    size_t n_title = strlen(title);
-    size_t n = strlen(text);
-    bool looks_right = n == n_title + 1 + 2 * FED_KEY_BYTES + 1 &&
-                       memcmp(text, title, n_title) == 0 && text[n_title] == '\n' &&
-                       text[n - 1] == '\n';
-    if (looks_right) {
-        text[n - 1] = '\0';
-        looks_right = fl_unhex(secret, FED_KEY_BYTES, text + n_title + 1, NULL) == FL_OK;
-    }
-    if (!looks_right) {
-        st = fl_fail(err, FL_EFORMAT, "%s: expected two lines, \"%s\" and %d hexadecimal digits",
-                     path, title, 2 * FED_KEY_BYTES);
-    }
-done:
-    sodium_free(text);
+    fl_status st = fed_key_file_read(secret, path, title, pass, err);
     free(path);
     return st;
 }
@@ -303,8 +227,8 @@ fl_status fed_identity_write(const fed_identity *id, const char *dir, fl_err *er
         return st;
     }
     if ((st = write_public(id, dir, err)) != FL_OK ||
-        (st = write_key(dir, "curve.key", curve_title, id->curve_secret, err)) != FL_OK ||
-        (st = write_key(dir, "sign.key", sign_title, id->sign_seed, err)) != FL_OK) {
+        (st = write_key(dir, "curve.key", curve_title, id->curve_secret, NULL, err)) != FL_OK ||
+        (st = write_key(dir, "sign.key", sign_title, id->sign_seed, NULL, err)) != FL_OK) {
         // Half a pair would stand in the way of the next attempt.
         remove_file(dir, "sign.key");
         remove_file(dir, "curve.key");
@@ -317,9 +241,13 @@ fl_status fed_identity_read(fed_identity **out, const char *dir, fl_err *err)
 {
     *out = NULL;
     fed_identity *id = identity_alloc();
-    fl_status st;
-    if ((st = read_key(id->curve_secret, dir, "curve.key", curve_title, err)) != FL_OK ||
-        (st = read_key(id->sign_seed, dir, "sign.key", sign_title, err)) != FL_OK) {
+    fed_passphrase *pass = NULL;
+    fl_status st = read_key(id->curve_secret, dir, "curve.key", curve_title, &pass, err);
+    if (st == FL_OK) {
+        st = read_key(id->sign_seed, dir, "sign.key", sign_title, &pass, err);
+    }
+    fed_passphrase_destroy(&pass);
+    if (st != FL_OK) {
         fed_identity_destroy(&id);
         return st;
     }
@@ -327,4 +255,12 @@ fl_status fed_identity_read(fed_identity **out, const char *dir, fl_err *err)
     derive_sign(id);
     *out = id;
     return FL_OK;
+}
+
+fl_status fed_identity_protect(const fed_identity *id, const char *dir, const fed_passphrase *pass,
+                               fl_err *err)
+{
+    FL_REQUIRE(id->can_sign);
+    fl_status st = write_key(dir, "curve.key", curve_title, id->curve_secret, pass, err);
+    return st == FL_OK ? write_key(dir, "sign.key", sign_title, id->sign_seed, pass, err) : st;
 }

@@ -9,6 +9,7 @@
 #define FED_IDENTITY_H
 
 #include "fed/fed.h"
+#include "fed/passphrase.h"
 
 typedef struct fed_identity fed_identity; // secrets inside; opaque
 
@@ -19,8 +20,13 @@ fed_identity *fed_identity_new(void); // fresh keys from the system's generator
 void fed_identity_destroy(fed_identity **id); // wipes
 /* dir/curve.key and dir/sign.key (0600), dir/public.yaml (0644).  FL_ECONFLICT when keys are there. */
 fl_status fed_identity_write(const fed_identity *id, const char *dir, fl_err *err);
-/* FL_EDENIED when a key file can be read by others. */
+/* FL_EDENIED when a key file can be read by others.  Keys under a passphrase: it is asked for
+ * (passphrase.h). */
 fl_status fed_identity_read(fed_identity **out, const char *dir, fl_err *err);
+/* Writes the same keys again, under a passphrase (Argon2id) or, with NULL, under none.  Each file is
+ * replaced whole; a crash in between leaves one of each kind, which is read all the same. */
+fl_status fed_identity_protect(const fed_identity *id, const char *dir, const fed_passphrase *pass,
+                               fl_err *err);
 /* A one-time transport key from an invitation: no signing key. */
 fed_identity *fed_identity_one_time(const uint8_t curve_secret[static FED_KEY_BYTES]);
 
