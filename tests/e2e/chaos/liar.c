@@ -39,7 +39,7 @@ static const struct {
     {"model", "it was made from another model"},
     {"weight", "weight: "},
     {"10 GB", "the update has 107"},
-    {"tiny", "the header "},
+    {"tiny", "a message without protocol version"},
 };
 enum { N_KINDS = sizeof lies / sizeof *lies };
 
