@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum {
     HUGE_PAGE = 2 << 20,  // bytes
@@ -96,11 +97,26 @@ char *fl_xasprintf(const char *fmt, ...)
     return text;
 }
 
+/*
+ * More than the machine has is given by a system that overcommits, and the process is killed
+ * when it is touched: a graph from elsewhere, or a batch that is too large, would end a client
+ * without a word.
+ */
+static bool machine_has(size_t bytes)
+{
+#ifdef _SC_PHYS_PAGES
+    long pages = bytes >= LARGE ? sysconf(_SC_PHYS_PAGES) : 0, page = sysconf(_SC_PAGESIZE);
+    return pages <= 0 || page <= 0 || bytes / (size_t)page < (size_t)pages;
+#else
+    return true;
+#endif
+}
+
 void *fl_calloc(size_t n, size_t size, const char *what, fl_err *err)
 {
     size_t bytes;
     void *p = NULL;
-    if (fl_size_mul(&bytes, n, size)) {
+    if (fl_size_mul(&bytes, n, size) && machine_has(bytes)) {
         p = calloc(1, bytes > 0 ? bytes : 1);
     }
     if (p == NULL) {
@@ -132,7 +148,7 @@ void *fl_calloc_aligned(size_t n, size_t size, const char *what, fl_err *err)
     size_t padded;
     void *p = NULL;
     if (fl_size_mul(&bytes, n, size) &&
-        fl_size_add(&padded, bytes > 0 ? bytes : 1, HUGE_PAGE - 1)) {
+        fl_size_add(&padded, bytes > 0 ? bytes : 1, HUGE_PAGE - 1) && machine_has(bytes)) {
         padded = bytes > 0 ? (bytes + FL_ALIGN - 1) / FL_ALIGN * FL_ALIGN : FL_ALIGN;
         p = alloc_pages(padded);
     }

@@ -32,7 +32,8 @@ char *fl_xstrndup(const char *s, size_t n);
 char *fl_xasprintf(const char *fmt, ...) FL_PRINTF(1, 2);
 
 /* Zeroed, for sizes from outside.  NULL with FL_ELIMIT in err ("what: ...
- * bytes do not fit in memory").  Free with free(). */
+ * bytes do not fit in memory"), also where the system would give more than the machine
+ * has.  Free with free(). */
 void *fl_calloc(size_t n, size_t size, const char *what, fl_err *err);
 
 /* As fl_calloc, aligned to FL_ALIGN, large blocks on huge pages where there are.  Free

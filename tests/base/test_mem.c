@@ -39,6 +39,19 @@ static void what_does_not_fit_is_said_in_words(void **state)
     check(fl_calloc_aligned(huge, 1, "image", NULL) == NULL);
 }
 
+/* A system that overcommits would give it, and kill who touches it. */
+static void more_than_the_machine_has_is_refused(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    size_t pages = (size_t)sysconf(_SC_PHYS_PAGES), page = (size_t)sysconf(_SC_PAGESIZE);
+    check(fl_calloc(pages, page, "activations", &err) == NULL);
+    check_int(err.status, FL_ELIMIT);
+    check_has(err.text, "activations: ");
+    check_has(err.text, "do not fit in memory");
+    check(fl_calloc_aligned(pages, page, "activations", &err) == NULL);
+}
+
 static void aligned_memory_is_aligned_and_zero(void **state)
 {
     (void)state;
@@ -114,6 +127,7 @@ int main(void)
         cmocka_unit_test(sizes_are_checked_before_memory_is_asked_for),
         cmocka_unit_test(products_and_sums_that_overflow_are_refused),
         cmocka_unit_test(what_does_not_fit_is_said_in_words),
+        cmocka_unit_test(more_than_the_machine_has_is_refused),
         cmocka_unit_test(aligned_memory_is_aligned_and_zero),
         cmocka_unit_test(small_copies_are_the_callers),
         cmocka_unit_test(an_arena_gives_zeroed_aligned_blocks),

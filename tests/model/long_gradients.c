@@ -32,11 +32,12 @@ static void deeper_residual_networks(void **state)
 
 /*
  * Of the whole network the gradient is no function that fp32 could follow.  Behind the last pool
- * four images of 16 pixels a side leave 16 numbers of a channel, and a ReLU that turns there turns much:
- * in double, inputs and parameters disturbed by 6e-8 of their size, one rounding, move it by
- * .97 % in two draws of three and by 1e-5 in the third; disturbed by 1e-6, by 1.1, 1.8 and 4.7 %
- * (resnet34's: by 3e-5).  The plan's is 1.9 % away.  Up to the fourth of its nine modules, which
- * differ in widths alone, no unit is so near to turning, and the plan's is 4e-6 away.
+ * four images of 16 pixels a side leave 16 numbers of a channel, and a ReLU that turns there
+ * turns much: in double, inputs and parameters disturbed by 6e-8 of their size, one rounding,
+ * move it by .97 % in two draws of three and by 1e-5 in the third; disturbed by 1e-6, by 1.1, 1.8
+ * and 4.7 % (resnet34's: by 3e-5).  The plan's is 1.9 % away.  Up to the fourth of its nine
+ * modules, which differ in widths alone, no unit is so near to turning, and the plan's is 4e-6
+ * away.
  */
 static void googlenet(void **state)
 {

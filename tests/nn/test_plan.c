@@ -408,6 +408,28 @@ static void what_cannot_be_planned_is_said_in_words(void **state)
     nn_graph_destroy(&g);
 }
 
+/* A graph from elsewhere need not be large to ask for more than there is. */
+static void activations_that_no_machine_has_are_refused(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    nn_plan *plan;
+    nn_graph *g = nn_graph_new("large");
+    nn_value x = nn_graph_input(g, "x", &(nn_shape){4, {NN_BATCH, 1, 1, 1}});
+    const int64_t shape[] = {NN_BATCH, 1 << 10, 1 << 10, 1 << 10};
+    nn_attr to = NN_INTS("shape", shape, 4);
+    x = nn_graph_op(g, "Expand", NULL, &x, 1, &to, 1);
+    nn_graph_output(g, "y", nn_gemm(g, "fc", nn_flatten(g, nn_global_average_pool(g, x)), 2));
+    check_ok(nn_graph_finish(g, &err), err);
+    nn_plan_config cfg = {
+        .capacity = 1 << 16, .train = true, .threads = 1, .loss = {.kind = NN_LOSS_MSE}};
+    check_fails(nn_plan_new(&plan, g, &cfg, &err), FL_ELIMIT);
+    check_has(err.text, "the activations of a batch");
+    check_has(err.text, "do not fit in memory");
+    check(plan == NULL);
+    nn_graph_destroy(&g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -421,6 +443,7 @@ int main(void)
         cmocka_unit_test(activations_share_one_arena),
         cmocka_unit_test(a_plan_trains_a_score_of_each_pixel),
         cmocka_unit_test(what_cannot_be_planned_is_said_in_words),
+        cmocka_unit_test(activations_that_no_machine_has_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
