@@ -386,6 +386,11 @@ static void on_piece(session *s, const fed_msg *m, const uint8_t *payload, size_
     }
     fl_status st = fetch_piece(f, m, payload, n, now_ms, &err);
     if (st == FL_ELIMIT) {
+        fl_wrap(&err, st, "%s is larger than this hospital allows",
+                f == &s->graph   ? "the job's graph"
+                : f == &s->model ? "the model"
+                : f == &s->job   ? "the job"
+                                 : "the report");
         refuse(s, false, err.text);
     } else if (st != FL_OK) {
         fl_log(FL_LOG_WARN, "session.piece", "site=%s %s", s->home->site.text, err.text);

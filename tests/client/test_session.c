@@ -3,6 +3,7 @@
  */
 #include "fixture.h"
 
+#include "base/hash.h"
 #include "base/json.h"
 #include "ckpt/ckpt.h"
 #include "client/receipts.h"
@@ -289,6 +290,54 @@ static void a_job_beyond_the_policy_is_refused_with_the_sentence(void **state)
     coordinator_destroy(&c);
 }
 
+/* The hospital's job with a model from a file, whose graph is these bytes; the caller's. */
+static char *name_graph(coordinator *c, const char *graph)
+{
+    static const char model[] = "model: {name: logistic}\n";
+    char hex[FL_HEX_DIGEST];
+    fed_digest digest;
+    const char *at = strstr(hospital_job, model);
+    fed_job_digest(&digest, graph, strlen(graph));
+    fl_hex(hex, digest.bytes, sizeof digest.bytes);
+    char *text = fl_xasprintf("%.*smodel: {onnx: net.onnx, graph: %s}\n%s",
+                              (int)(at - hospital_job), hospital_job, hex, at + strlen(model));
+    c->job_text = text;
+    c->report = graph;  // what is sent for any other object
+    fed_job_digest(&c->job, text, strlen(text));
+    return text;
+}
+
+static void a_graph_that_is_none_or_too_large_is_refused_with_the_sentence(void **state)
+{
+    (void)state;
+    enum { LARGE = 17 << 20 };  // of 2 parameters and 16 MiB
+    char *large = fl_xcalloc(LARGE + 1, 1);
+    memset(large, 'x', LARGE);
+    const struct {
+        const char *graph, *sentence;
+    } cases[] = {
+        {"this is no network", "model: "},
+        {large, "the job's graph is larger than this hospital allows"},
+    };
+    for (size_t i = 0; i < 2; i++) {
+        coordinator *c = coordinator_new(hospital_job);
+        hospital h = hospital_new(c, "nord", allow_small_models);
+        char *text = name_graph(c, cases[i].graph);
+        coordinator_order(c, FED_CHECK, 0, 0);
+        hospital_starts(&h);
+        play(&h, c, 3000);
+        check_int(c->reply.u.reply.answer, FED_REFUSE);
+        check_has(c->reply.u.reply.text, cases[i].sentence);
+        check(strstr(c->reply.u.reply.text, h.dir) == NULL);
+        check_int(session_first_job(h.session), SESSION_FAILED);
+        check_int(n_files(&h, "pending"), 0);
+        hospital_destroy(&h);
+        coordinator_destroy(&c);
+        free(text);
+    }
+    free(large);
+}
+
 static void data_that_do_not_fit_are_named_and_can_be_mended(void **state)
 {
     (void)state;
@@ -376,6 +425,7 @@ int main(void)
         cmocka_unit_test(a_round_survives_the_loss_of_every_third_message),
         cmocka_unit_test(a_job_waits_for_a_person_and_goes_on_when_approved),
         cmocka_unit_test(a_job_beyond_the_policy_is_refused_with_the_sentence),
+        cmocka_unit_test(a_graph_that_is_none_or_too_large_is_refused_with_the_sentence),
         cmocka_unit_test(data_that_do_not_fit_are_named_and_can_be_mended),
         cmocka_unit_test(a_model_other_than_the_announced_one_is_refused),
         cmocka_unit_test(a_round_beyond_the_job_is_refused),
