@@ -13,3 +13,14 @@ check "referring a fifth cuts the error by a third" near "$lab/known-mc:20.txt" 
 check "where tumours are missed entropy is low" near "$lab/strange-mc:20.txt" 'entropy: correlation with the error' -1 -0.1
 check "and the expected error still tells" near "$lab/strange-mc:20.txt" 'expected_error: correlation with the error' 0.6 1
 check "every test case has its maps" test "$(find "$lab/maps" -name '*.variance.png' | wc -l)" = 120
+
+# The lines of the mean prediction come last.
+lab=$work/robustness
+last() { near <(grep -F -- "$2" "$1" | tail -n 1) "$2" "$3" "$4"; }
+check "the robustness lab runs" env BUILD="$BUILD" "$top/sim/labs/robustness.sh" "$lab"
+check "the model is good at home" last "$lab/uni.txt" 'auc ' 0.97 1
+check "and at a hospital that writes in its own words" last "$lab/digital.txt" 'auc ' 0.97 1
+check "film takes the AUC" last "$lab/film-3.txt" 'auc ' 0.5 0.8
+check "and F1 before it" last "$lab/film-1.txt" 'f1 ' 0.3 0.75
+check "uncertain cases mark the failures at home" last "$lab/digital.txt" 'entropy: AUROC for wrong calls' 0.8 1
+check "and not on film" last "$lab/film-5.txt" 'entropy: AUROC for wrong calls' 0.3 0.65
