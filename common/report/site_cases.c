@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "report/html.h"
@@ -60,10 +61,12 @@ void report_site_flow(report_page *out, const json_t *site)
     flow_box(out, analysed, "val", REPORT_N("cases to choose with"));
     flow_box(out, analysed, "test", REPORT_N("cases to judge with"));
     report_html(out, "</div>\n<dl>\n");
+    char *told = report_told_text(out, standard);  // the simulator writes one, too
     report_fact(out, "Reference standard",
                 strcmp(standard, "not provided") == 0
                     ? report_word(out, "not provided by the hospital")
-                    : standard);
+                    : told);
+    free(told);
     double prevalence = fl_json_get_number(site, "prevalence");
     if (!isnan(prevalence)) {
         report_fact(out, "Prevalence declared by the hospital",

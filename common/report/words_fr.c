@@ -904,6 +904,7 @@ const report_words_entry report_words_heard[] = {
      "signées par Ed25519"},
     {"CURVE (Curve25519, XSalsa20-Poly1305), allow-list of site keys",
      "CURVE (Curve25519, XSalsa20-Poly1305), liste des clés de sites admises"},
+    {"the simulator's own truth", "la vérité du simulateur"},
     {"truncated file", "fichier tronqué"},
     {"not an image", "pas une image"},
     {"patient without a label", "patient sans étiquette"},
