@@ -4,6 +4,7 @@
 #include "nn/blas.h"
 
 #include <cblas.h>
+#include <lapacke.h>
 
 #include "base/err.h"
 
@@ -11,13 +12,18 @@
  * function, and its own settings. */
 extern void openblas_set_num_threads(int n) __attribute__((weak));
 
+static void one_thread(void)
+{
+    if (openblas_set_num_threads != NULL) {
+        openblas_set_num_threads(1);
+    }
+}
+
 void nn_blas_product(float *restrict c, const float *a, const float *b, int64_t M, int64_t N,
                      int64_t K, bool trans_a, bool trans_b, float alpha, float beta)
 {
     FL_REQUIRE(M <= INT32_MAX && N <= INT32_MAX && K <= INT32_MAX);
-    if (openblas_set_num_threads != NULL) {
-        openblas_set_num_threads(1);
-    }
+    one_thread();
     cblas_sgemm(CblasRowMajor, trans_a ? CblasTrans : CblasNoTrans,
                 trans_b ? CblasTrans : CblasNoTrans, (int)M, (int)N, (int)K, alpha, a,
                 (int)(trans_a ? M : K), b, (int)(trans_b ? K : N), beta, c, (int)N);
@@ -27,4 +33,13 @@ void nn_blas_gemm(float *restrict c, const float *a, const float *b, int64_t M, 
                   int64_t K)
 {
     nn_blas_product(c, a, b, M, N, K, false, false, 1, 0);
+}
+
+bool nn_blas_solve(double *x, double *a, int64_t n)
+{
+    FL_REQUIRE(n >= 1 && n <= INT32_MAX);
+    one_thread();
+    // The lower half by rows is the upper one by columns.
+    return LAPACKE_dposv(LAPACK_COL_MAJOR, 'U', (lapack_int)n, 1, a, (lapack_int)n, x,
+                         (lapack_int)n) == 0;
 }

@@ -21,4 +21,8 @@ void nn_blas_gemm(float *restrict c, const float *a, const float *b, int64_t M, 
 void nn_blas_product(float *restrict c, const float *a, const float *b, int64_t M, int64_t N,
                      int64_t K, bool trans_a, bool trans_b, float alpha, float beta);
 
+/* x = a^-1 x of a symmetric, positive definite a (n, n), row-major, of which the lower half is
+ * read; a is overwritten.  False when a is not positive definite. */
+bool nn_blas_solve(double *x, double *a, int64_t n);
+
 #endif

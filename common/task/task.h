@@ -277,6 +277,20 @@ bool task_quick_suits(data_task task, const char *metric);
 /* loss, mae and rmse: false. */
 bool task_quick_higher_is_better(const char *metric);
 
+// ------------------------------------------------------------ inputs of one's own
+
+/* A model that is asked about inputs that are no data set's: changed ones. */
+typedef struct task_scorer task_scorer;
+
+/* m and params are borrowed until destroy.  FL_EUNSUPPORTED for task segment. */
+fl_status task_scorer_new(task_scorer **out, const task_model *m, const float *params,
+                          int threads, fl_err *err);
+void task_scorer_destroy(task_scorer **s);  // fine on NULL
+/* score (n, K) of x (n, input...), as in task_scores. */
+void task_scorer_run(task_scorer *s, double *score, const float *x, size_t n);
+/* The output that speaks for score k, and *sign -1 where it speaks against it. */
+int64_t task_model_logit_of(const task_model *m, size_t k, int *sign);
+
 // ----------------------------------------------------------------- robustness
 
 typedef struct {

@@ -1,0 +1,344 @@
+/*
+ * gradcam.c - see gradcam.h
+ *
+ * The engine gives gradients by parameters.  So the graph is cut at the maps: the trunk
+ * makes them, and in the head a parameter of zeros is added to them, whose gradient is
+ * theirs.  The loss is a square whose slope at the scores is the one of the score asked for.
+ */
+#include "explain/gradcam.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "nn/plan.h"
+
+static const char probe_name[] = "explain.probe";
+
+// -------------------------------------------------------------------- the cut
+
+static bool is_one_of(const char *op, const char *const *list)
+{
+    for (size_t i = 0; list[i] != NULL; i++) {
+        if (strcmp(op, list[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool reads(const nn_node *node, nn_value v)
+{
+    for (size_t i = 0; i < node->n_in; i++) {
+        if (node->in[i] == v) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The only reader of v from node `from` on; NULL when there are several, or none. */
+static const nn_node *sole_reader(const nn_graph *g, nn_value v, size_t from, size_t *at)
+{
+    const nn_node *found = NULL;
+    for (size_t i = from; i < nn_graph_n_nodes(g); i++) {
+        if (reads(nn_graph_node(g, i), v)) {
+            if (found != NULL) {
+                return NULL;
+            }
+            found = nn_graph_node(g, i);
+            *at = i;
+        }
+    }
+    return found;
+}
+
+static bool is_maps(const nn_graph *g, nn_value v)
+{
+    const nn_shape *s = nn_graph_shape(g, v);
+    return s->rank == 4 && s->dim[2] * s->dim[3] > 1;
+}
+
+/* The last convolution's maps, behind what is done to each place by itself. *first: the
+ * first node behind them. */
+static fl_status find_maps(nn_value *out, size_t *first, const nn_graph *g, fl_err *err)
+{
+    static const char *const by_place[] = {
+        "BatchNormalization", "InstanceNormalization", "GroupNormalization", "Relu", "LeakyRelu",
+        "PRelu", "Elu", "Selu", "Gelu", "Sigmoid", "Tanh", "Softplus", "HardSwish", "Clip", "Add",
+        "Concat", "Dropout", NULL};
+    *out = -1;
+    for (size_t i = nn_graph_n_nodes(g); i-- > 0 && *out < 0;) {
+        const nn_node *node = nn_graph_node(g, i);
+        if (strcmp(node->op, "Conv") == 0 && is_maps(g, node->out[0])) {
+            *out = node->out[0];
+            *first = i + 1;
+        }
+    }
+    if (*out < 0) {
+        return fl_fail(err, FL_EUNSUPPORTED,
+                       "gradcam: the model has no convolution of images with more than one place");
+    }
+    size_t at = 0;
+    const nn_node *next;
+    while ((next = sole_reader(g, *out, *first, &at)) != NULL && is_one_of(next->op, by_place) &&
+           is_maps(g, next->out[0])) {
+        *out = next->out[0];
+        *first = at + 1;
+    }
+    return FL_OK;
+}
+
+// --------------------------------------------------------------------- copies
+
+/* A part of the graph being made again; map: value of g to value of to, -1 unknown. */
+typedef struct {
+    const nn_graph *g;
+    nn_graph *to;
+    nn_value *map;
+} copying;
+
+static nn_value copied(copying *c, nn_value v, bool frozen)
+{
+    int64_t index = nn_graph_param_index(c->g, v);
+    if (c->map[v] < 0 && index >= 0) {
+        const nn_param *p = nn_table_at(nn_graph_table(c->g), (size_t)index);
+        nn_kind kind = frozen && nn_kind_trainable(p->kind) ? NN_FROZEN : p->kind;
+        c->map[v] = nn_graph_param(c->to, p->name, kind, &p->shape, NN_INIT_ZERO, 0);
+    }
+    return c->map[v];
+}
+
+static void copy_node(copying *c, const nn_node *node, bool frozen)
+{
+    nn_value *in = fl_xcalloc(node->n_in, sizeof *in);
+    for (size_t i = 0; i < node->n_in; i++) {
+        in[i] = node->in[i] < 0 ? -1 : copied(c, node->in[i], frozen);
+    }
+    nn_value out = nn_graph_op(c->to, node->op, node->name, in, node->n_in, node->attrs,
+                               node->n_attrs);
+    for (size_t k = 0; k < node->n_out && out >= 0; k++) {
+        if (node->out[k] >= 0) {
+            c->map[node->out[k]] = out + (nn_value)k;
+        }
+    }
+    free(in);
+}
+
+static copying copying_of(const nn_graph *g, const char *name)
+{
+    copying c = {.g = g, .to = nn_graph_new(name)};
+    c.map = fl_xcalloc(nn_graph_n_values(g), sizeof *c.map);
+    for (size_t v = 0; v < nn_graph_n_values(g); v++) {
+        c.map[v] = -1;
+    }
+    return c;
+}
+
+/* Numbers of the copy's parameters, by name; what g lacks is 0.  Caller's. */
+static float *values_of(const nn_graph *copy, const nn_graph *g, const float *params)
+{
+    const nn_table *table = nn_graph_table(copy);
+    float *values = fl_xcalloc((size_t)nn_table_count(table), sizeof *values);
+    for (size_t i = 0; i < nn_table_n(table); i++) {
+        const nn_param *p = nn_table_at(table, i);
+        const nn_param *from = nn_table_find(nn_graph_table(g), p->name);
+        if (from != NULL) {
+            memcpy(values + p->offset, params + from->offset, (size_t)p->count * sizeof *values);
+        }
+    }
+    return values;
+}
+
+/* maps: (C, rows, cols) that the trunk makes of x. */
+static fl_status run_trunk(float *maps, const nn_graph *g, nn_value at, size_t first,
+                           const float *params, const float *x, fl_err *err)
+{
+    fl_status st;
+    nn_plan *plan = NULL;
+    float *values = NULL;
+    nn_plan_config cfg = {.capacity = 1, .precision = NN_FP32, .threads = 1};
+    copying c = copying_of(g, "trunk");
+    nn_value input = nn_graph_input_at(g, 0);
+    c.map[input] = nn_graph_input(c.to, "input", nn_graph_shape(g, input));
+    for (size_t i = 0; i < first; i++) {
+        copy_node(&c, nn_graph_node(g, i), false);
+    }
+    nn_graph_output(c.to, "maps", c.map[at]);
+    if ((st = nn_graph_finish(c.to, err)) == FL_OK &&
+        (st = nn_plan_new(&plan, c.to, &cfg, err)) == FL_OK) {
+        values = values_of(c.to, g, params);
+        memcpy(nn_plan_input(plan, 0), x,
+               (size_t)nn_shape_count(nn_graph_shape(g, input), 1) * sizeof *x);
+        nn_plan_forward(plan, values, 1);
+        memcpy(maps, nn_plan_output(plan, 0),
+               (size_t)nn_shape_count(nn_graph_shape(g, at), 1) * sizeof *maps);
+    }
+    free(values);
+    nn_plan_destroy(&plan);
+    nn_graph_destroy(&c.to);
+    free(c.map);
+    return st;
+}
+
+/* The nodes that the maps lead to: all else must be a parameter. */
+static fl_status copy_head(copying *c, nn_value at, size_t first, fl_err *err)
+{
+    const nn_graph *g = c->g;
+    for (size_t i = first; i < nn_graph_n_nodes(g); i++) {
+        const nn_node *node = nn_graph_node(g, i);
+        bool behind = false, beside = false;
+        for (size_t k = 0; k < node->n_in; k++) {
+            nn_value v = node->in[k];
+            bool is_param = v >= 0 && nn_graph_param_index(g, v) >= 0;
+            behind = behind || (v >= 0 && !is_param && c->map[v] >= 0);
+            beside = beside || (v >= 0 && !is_param && c->map[v] < 0);
+        }
+        if (behind && beside) {
+            return fl_fail(err, FL_EUNSUPPORTED,
+                           "gradcam: the model has ways around its last convolution's maps (%.60s)",
+                           nn_graph_value_name(g, at));
+        }
+        if (behind && strcmp(node->op, "BatchNormalization") == 0) {
+            return fl_fail(err, FL_EUNSUPPORTED,
+                           "gradcam: the model normalises batches behind its last convolution's "
+                           "maps");
+        }
+        if (behind) {
+            copy_node(c, node, true);
+        }
+    }
+    return FL_OK;
+}
+
+static fl_status make_head(copying *c, nn_value at, size_t first, fl_err *err)
+{
+    nn_shape one = *nn_graph_shape(c->g, at);
+    nn_value output = nn_graph_output_at(c->g, 0);
+    nn_value maps = nn_graph_input(c->to, "maps", &one);
+    one.dim[0] = 1;
+    nn_value probe = nn_graph_param(c->to, probe_name, NN_WEIGHT, &one, NN_INIT_ZERO, 0);
+    c->map[at] = nn_add(c->to, maps, probe);
+    fl_status st = copy_head(c, at, first, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    if (c->map[output] < 0 || nn_graph_shape(c->g, output)->rank != 2) {
+        return fl_fail(err, FL_EUNSUPPORTED,
+                       "gradcam: for models with one answer a case, made of the last convolution");
+    }
+    nn_graph_output(c->to, "logits", c->map[output]);
+    return nn_graph_finish(c->to, err);
+}
+
+/* slope: (C, rows, cols) of the score by the maps, times a number above 0. */
+static fl_status run_head(float *slope, const float *maps, const nn_graph *g, nn_value at,
+                          size_t first, const float *params, int64_t logit, int sign, fl_err *err)
+{
+    fl_status st;
+    nn_plan *plan = NULL;
+    float *values = NULL, *grad = NULL;
+    size_t n = (size_t)nn_shape_count(nn_graph_shape(g, at), 1);
+    nn_plan_config cfg = {.capacity = 1, .train = true, .precision = NN_FP32, .threads = 1,
+                          .loss = {.kind = NN_LOSS_MSE}};
+    copying c = copying_of(g, "head");
+    if ((st = make_head(&c, at, first, err)) == FL_OK &&
+        (st = nn_plan_new(&plan, c.to, &cfg, err)) == FL_OK) {
+        int64_t K = nn_plan_target_row(plan);
+        const nn_param *probe = nn_table_find(nn_graph_table(c.to), probe_name);
+        FL_REQUIRE(logit < K && probe != NULL && (size_t)probe->count == n);
+        values = values_of(c.to, g, params);
+        grad = fl_xcalloc((size_t)nn_table_count(nn_graph_table(c.to)), sizeof *grad);
+        memcpy(nn_plan_input(plan, 0), maps, n * sizeof *maps);
+        nn_plan_forward(plan, values, 1);
+        memcpy(nn_plan_target(plan), nn_plan_output(plan, 0), (size_t)K * sizeof *grad);
+        nn_plan_target(plan)[logit] -= (float)sign;
+        memcpy(nn_plan_input(plan, 0), maps, n * sizeof *maps);
+        (void)nn_plan_step(plan, values, grad, 1, NULL);
+        memcpy(slope, grad + probe->offset, n * sizeof *slope);
+    }
+    free(grad);
+    free(values);
+    nn_plan_destroy(&plan);
+    nn_graph_destroy(&c.to);
+    free(c.map);
+    return st;
+}
+
+// -------------------------------------------------------------------- the map
+
+static void weigh_maps(explain_cam *out, const float *maps, const float *slope, int64_t C)
+{
+    int64_t n = out->rows * out->cols;
+    double *sum = fl_xcalloc((size_t)n, sizeof *sum), most = 0;
+    for (int64_t k = 0; k < C; k++) {
+        double alpha = 0;
+        for (int64_t i = 0; i < n; i++) {
+            alpha += (double)slope[k * n + i] / (double)n;
+        }
+        for (int64_t i = 0; i < n; i++) {
+            sum[i] += alpha * (double)maps[k * n + i];
+        }
+    }
+    for (int64_t i = 0; i < n; i++) {
+        most = fmax(most, sum[i]);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        out->map[i] = most > 0 && sum[i] > 0 ? (float)(sum[i] / most) : 0;
+    }
+    free(sum);
+}
+
+fl_status explain_gradcam(explain_cam *out, const nn_graph *g, const float *params, const float *x,
+                          int64_t logit, int sign, fl_err *err)
+{
+    nn_value at;
+    size_t first = 0;
+    *out = (explain_cam){.map = NULL};
+    fl_status st = find_maps(&at, &first, g, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    const nn_shape *shape = nn_graph_shape(g, at);
+    size_t n = (size_t)nn_shape_count(shape, 1);
+    float *maps = fl_calloc(n, sizeof *maps, "the maps", err);
+    float *slope = fl_calloc(n, sizeof *slope, "the maps", err);
+    if (maps == NULL || slope == NULL) {
+        st = FL_ELIMIT;
+    } else if ((st = run_trunk(maps, g, at, first, params, x, err)) == FL_OK &&
+               (st = run_head(slope, maps, g, at, first, params, logit, sign, err)) == FL_OK) {
+        out->rows = shape->dim[2];
+        out->cols = shape->dim[3];
+        out->map = fl_xcalloc((size_t)(out->rows * out->cols), sizeof *out->map);
+        weigh_maps(out, maps, slope, shape->dim[1]);
+    }
+    free(slope);
+    free(maps);
+    return st;
+}
+
+static double between(double v, int64_t n)
+{
+    return v < 0 ? 0 : v > (double)(n - 1) ? (double)(n - 1) : v;
+}
+
+void explain_cam_resize(float *out, int64_t rows, int64_t cols, const explain_cam *cam)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t c = 0; c < cols; c++) {
+            double y = between(((double)r + 0.5) * (double)cam->rows / (double)rows - 0.5,
+                               cam->rows);
+            double x = between(((double)c + 0.5) * (double)cam->cols / (double)cols - 0.5,
+                               cam->cols);
+            int64_t r0 = (int64_t)y, c0 = (int64_t)x;
+            int64_t r1 = r0 + (r0 + 1 < cam->rows), c1 = c0 + (c0 + 1 < cam->cols);
+            double v = y - (double)r0, u = x - (double)c0;
+            double top = (1 - u) * (double)cam->map[r0 * cam->cols + c0] +
+                         u * (double)cam->map[r0 * cam->cols + c1];
+            double low = (1 - u) * (double)cam->map[r1 * cam->cols + c0] +
+                         u * (double)cam->map[r1 * cam->cols + c1];
+            out[r * cols + c] = (float)((1 - v) * top + v * low);
+        }
+    }
+}
