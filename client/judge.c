@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "ckpt/ckpt.h"
+#include "client/worst.h"
 #include "eval/calibration.h"
 #include "eval/disparity.h"
 #include "eval/eval.h"
@@ -454,7 +455,9 @@ fl_status judge_site(json_t **out, local *l, const float *global, const fed_mode
         (st = open_test(&n_looks, run_dir, id, threshold, err)) != FL_OK ||
         (st = judge_model(&on_global, l, global, threshold, progress, err)) != FL_OK ||
         (has_own && (st = judge_model(&on_own, l, own, own_at, progress, err)) != FL_OK) ||
-        (st = keep_predictions(l, &on_global.scores, run_dir, err)) != FL_OK) {
+        (st = keep_predictions(l, &on_global.scores, run_dir, err)) != FL_OK ||
+        (st = worst_write(l->model, global, l->now, &on_global.scores, threshold, run_dir, err)) !=
+            FL_OK) {
         goto done;
     }
     json_t *site = data_json(l, n_looks);

@@ -70,6 +70,12 @@ static const fl_command commands[] = {
      "The file names patients: it is readable by its owner only and stays in "
      "the\nhospital.",
      client_predict, client_predict_options},
+    {"explain", "CASE|IMAGE --model M.onnx [--data DATASET] [--out PNG] [OPTION]...",
+     "what the prediction of one case rests on: Grad-CAM, LIME or SHAP",
+     "CASE is one of DATASET's; without --data, IMAGE is a file.  LIME and SHAP ask "
+     "about\nthe case without some of its superpixels (each channel's mean in their "
+     "place), or of\na table's columns (the training rows' mean).",
+     client_explain, client_explain_options},
     {"metrics", "PREDICTIONS.csv",
      "figures of a table of predictions, also by subgroup",
      "Columns: case, patient, label, score_0 .. score_K-1; every other column "

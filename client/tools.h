@@ -25,6 +25,7 @@ fl_status client_inspect(int argc, char **argv, fl_err *err);
 fl_status client_train(int argc, char **argv, fl_err *err);
 fl_status client_evaluate(int argc, char **argv, fl_err *err);
 fl_status client_predict(int argc, char **argv, fl_err *err);
+fl_status client_explain(int argc, char **argv, fl_err *err);
 fl_status client_metrics(int argc, char **argv, fl_err *err);
 fl_status client_keys(int argc, char **argv, fl_err *err);
 
@@ -33,6 +34,7 @@ const fl_opt *client_inspect_options(void);
 const fl_opt *client_train_options(void);
 const fl_opt *client_evaluate_options(void);
 const fl_opt *client_predict_options(void);
+const fl_opt *client_explain_options(void);
 const fl_opt *client_metrics_options(void);
 
 // ------------------------------------------------------ tool_open.c: opening

@@ -80,7 +80,7 @@ every_command_explains_itself()
 {
     local command
     for command in join run approve sent check-data inspect train evaluate \
-        predict metrics keys; do
+        predict explain metrics keys; do
         "$client" "$command" --help | grep -q "^usage: consilium-client $command" ||
             return 1
     done
@@ -334,6 +334,24 @@ how_sure_models_are_is_said_with_what_it_is_good_for()
             evaluate --model "$dir/a.onnx" --data "$clinic" --uncertainty ensemble
 }
 shows how_sure_models_are_is_said_with_what_it_is_good_for
+
+what_a_prediction_rests_on_is_weighed()
+{
+    local case
+    case=$(sed -n 2p "$dir/sure/predictions.csv" | cut -d, -f1)
+    "$client" explain "$case" --model "$dir/a.onnx" --data "$clinic" --json >"$dir/shap.json" &&
+        holds "$dir/shap.json" "j['method'] == 'shap' and
+            abs(sum(f['weight'] for f in j['features']) + j['without'] - j['score']) < 1e-6" &&
+        "$client" explain "$case" --model "$dir/a.onnx" --data "$clinic" --json | cmp - "$dir/shap.json" &&
+        "$client" explain "$case" --model "$dir/a.onnx" --data "$clinic" --method lime |
+            grep -q 'fit of the line' &&
+        refused 1 "has no case nobody" explain nobody --model "$dir/a.onnx" --data "$clinic" &&
+        refused 2 "gradcam: for images" explain "$case" --model "$dir/a.onnx" --data "$clinic" --method gradcam &&
+        refused 2 "expected gradcam, lime or shap" explain "$case" --model "$dir/a.onnx" --data "$clinic" --method tea &&
+        refused 2 "a table's weights are printed" explain "$case" --model "$dir/a.onnx" --data "$clinic" --out "$dir/x.png" &&
+        [ ! -e "$dir/x.png" ]
+}
+shows what_a_prediction_rests_on_is_weighed
 
 what_comes_later_says_so()
 {

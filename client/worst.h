@@ -1,0 +1,24 @@
+/*
+ * worst.h - the cases that a model gets most wrong, to look at in the hospital
+ *
+ * runs/R/worst/: index.html and a picture a case, the image beside itself under its
+ * Grad-CAM map.  Names cases, so it stays where predictions.csv does and nothing of it
+ * is in report.json.
+ */
+#ifndef CLIENT_WORST_H
+#define CLIENT_WORST_H
+
+#include "base/err.h"
+#include "task/task.h"
+
+enum { WORST_CASES = 12 };
+
+/*
+ * The wrong calls of the lowest score for the label, the worst first.  threshold: two
+ * classes.  Nothing is written for other tasks than classify, for other data than images, and
+ * nothing is left of an earlier one.  A model without maps for Grad-CAM has its images alone.
+ */
+fl_status worst_write(const task_model *m, const float *params, const data_set *set,
+                      const task_scores *s, double threshold, const char *run_dir, fl_err *err);
+
+#endif
