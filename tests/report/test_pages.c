@@ -170,6 +170,18 @@ static void guidelines_are_answered_only_by_what_the_page_holds(void **state)
     check_has(page, "; 14 Definition of the reference standard; 15 ");
     check_has(page, "; 14 Fairness; ");
     check_has_not(page, "href=\"#subgroups\"");
+    check_has(page, "; 30 Robustness or sensitivity analysis; ");  // this run shifted nothing
+    free(page);
+    sample_set(report, "sites[0].shift",
+               json_pack("[{s:s, s:s, s:i, s:{}}]", "shift", "blur", "family", "scanner",
+                         "severity", 1, "lost"));
+    sample_set(report, "sites[0].robustness",
+               json_pack("{s:s, s:[i, i], s:{}, s:[{s:s, s:s, s:{}}]}", "metric", "auc",
+                         "severities", 1, 1, "clean", "shifts", "shift", "blur", "family",
+                         "scanner", "lost"));
+    page = page_text(report, "nord");
+    check_has(page, "<td>30</td><td class=\"text\">Robustness or sensitivity analysis</td>"
+                    "<td class=\"text\"><a href=\"#shift\">");
     // Every link of the page leads somewhere on it.
     for (const char *at = strstr(page, "href=\"#"); at != NULL; at = strstr(at + 1, "href=\"#")) {
         char id[64];
