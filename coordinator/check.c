@@ -53,6 +53,35 @@ static fl_status need_error(const fed_offer *o, const char *name, fl_err *err)
     return fl_fail(err, FL_EFORMAT, "%s: expected a number from 0 on, found %g", name, x);
 }
 
+/* If it is there, it is a finite number. */
+static fl_status need_finite(const fed_offer *o, const char *name, fl_err *err)
+{
+    double x = fed_offer_get(o, name, 0);
+    return isfinite(x) ? FL_OK
+                       : fl_fail(err, FL_EFORMAT, "%s: expected a finite number, found %g", name,
+                                 x);
+}
+
+/* What a site says of a model on its validation split. */
+static fl_status check_score(const fed_offer *o, double most, fl_err *err)
+{
+    static const char *const shares[] = {"auc", "dice", "iou", "accuracy"};
+    static const char *const errors[] = {"mae", "rmse"};
+    fl_status st = need_count(o, "n", 0, most, err);
+    if (st == FL_OK && !isnan(fed_offer_get(o, "n_positive", NAN))) {
+        st = need_count(o, "n_positive", 0, fed_offer_get(o, "n", 0), err);
+    } else if (st == FL_OK) {
+        st = need_finite(o, "n_positive", err);
+    }
+    for (size_t i = 0; i < sizeof shares / sizeof *shares && st == FL_OK; i++) {
+        st = need_share(o, shares[i], err);
+    }
+    for (size_t i = 0; i < sizeof errors / sizeof *errors && st == FL_OK; i++) {
+        st = need_error(o, errors[i], err);
+    }
+    return st == FL_OK ? need_finite(o, "loss", err) : st;
+}
+
 static fl_status check_scalars(const check_job *c, const fed_offer *o, fl_err *err)
 {
     const double most = 1e9;  // cases
@@ -75,18 +104,10 @@ static fl_status check_scalars(const check_job *c, const fed_offer *o, fl_err *e
         return FL_OK;
     }
     case FED_TRAIN:
-        return need_count(o, "weight", 1, FED_MAX_WEIGHT_SUM, err);
+        st = need_count(o, "weight", 1, FED_MAX_WEIGHT_SUM, err);
+        return st == FL_OK ? need_finite(o, "loss", err) : st;
     case FED_SCORE:
-        if ((st = need_count(o, "n", 0, most, err)) != FL_OK ||
-            (st = need_error(o, "n_positive", err)) != FL_OK ||
-            (st = need_share(o, "auc", err)) != FL_OK ||
-            (st = need_share(o, "dice", err)) != FL_OK ||
-            (st = need_share(o, "iou", err)) != FL_OK ||
-            (st = need_error(o, "mae", err)) != FL_OK ||
-            (st = need_error(o, "rmse", err)) != FL_OK) {
-            return st;
-        }
-        return need_share(o, "accuracy", err);
+        return check_score(o, most, err);
     default:
         return FL_OK;
     }

@@ -126,6 +126,51 @@ static void every_field_that_is_off_is_refused_in_words(void **state)
     setting_free(&s);
 }
 
+/* As a site that does not keep to fed_offer_set may: NaN and infinity, too. */
+static void put_scalar(fed_offer *o, const char *name, double value)
+{
+    fed_offer_set(o, name, 0);
+    for (size_t i = 0; i < o->n_scalars; i++) {
+        if (strcmp(o->scalars[i].name, name) == 0) {
+            o->scalars[i].value = value;
+        }
+    }
+}
+
+static void every_impossible_statistic_is_refused_by_its_name(void **state)
+{
+    (void)state;
+    static const struct {
+        fed_order_kind kind;
+        const char *name;
+        double value;
+    } odd[] = {
+        {FED_CHECK, "n_train", -1},     {FED_CHECK, "n_train", NAN},
+        {FED_CHECK, "n_val", 0.5},      {FED_CHECK, "n_test", INFINITY},
+        {FED_CHECK, "n_test", 1e12},    {FED_TRAIN, "weight", NAN},
+        {FED_SCORE, "n", -3},           {FED_SCORE, "n", NAN},
+        {FED_SCORE, "n", 2.5},          {FED_SCORE, "n_positive", -1},
+        {FED_SCORE, "n_positive", 0.5}, {FED_SCORE, "n_positive", 1e8},
+        {FED_SCORE, "n_positive", NAN}, {FED_SCORE, "auc", NAN},
+        {FED_SCORE, "auc", -0.1},       {FED_SCORE, "accuracy", 1.1},
+        {FED_SCORE, "accuracy", NAN},   {FED_SCORE, "dice", 2},
+        {FED_SCORE, "iou", -INFINITY},  {FED_SCORE, "mae", -1},
+        {FED_SCORE, "mae", NAN},        {FED_SCORE, "rmse", INFINITY},
+        {FED_TRAIN, "loss", INFINITY},  {FED_TRAIN, "loss", NAN},
+        {FED_SCORE, "loss", NAN},       {FED_SCORE, "loss", -INFINITY},
+    };
+    setting s = setting_new();
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        fl_err err = FL_ERR_INIT;
+        fed_offer o = offer_of(&s, odd[i].kind);
+        put_scalar(&o, odd[i].name, odd[i].value);
+        if (look(&s, &o, &err) != FL_EFORMAT || strstr(err.text, odd[i].name) == NULL) {
+            check_fail("%s = %g: got \"%s\"", odd[i].name, odd[i].value, err.text);
+        }
+    }
+    setting_free(&s);
+}
+
 static void a_signature_binds_every_field(void **state)
 {
     (void)state;
@@ -283,6 +328,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_proper_offer_of_each_kind_passes),
         cmocka_unit_test(every_field_that_is_off_is_refused_in_words),
+        cmocka_unit_test(every_impossible_statistic_is_refused_by_its_name),
         cmocka_unit_test(a_signature_binds_every_field),
         cmocka_unit_test(pieces_are_checked_by_kind),
         cmocka_unit_test(documents_must_add_up),
