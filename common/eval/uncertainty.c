@@ -80,6 +80,48 @@ double eval_temperature_fit(const char **why, const double *score, const int *la
     return 1 / b;
 }
 
+double eval_temperature_point(size_t k)
+{
+    return exp2(((double)k - EVAL_TEMPERATURE_POINTS / 2) / 2);
+}
+
+/* Cubic on [0, 1] with values y and derivatives d at its ends. */
+static double hermite(const double y[static 2], const double d[static 2], double t)
+{
+    double u = 1 - t;
+    return y[0] * u * u * (1 + 2 * t) + d[0] * t * u * u + y[1] * t * t * (3 - 2 * t) -
+           d[1] * t * t * u;
+}
+
+double eval_temperature_pooled(const char **why, const double slope[static EVAL_TEMPERATURE_POINTS],
+                               const double curvature[static EVAL_TEMPERATURE_POINTS])
+{
+    const size_t last = EVAL_TEMPERATURE_POINTS - 1;
+    *why = slope[last] <= 0 ? "surer scores would always be better on these cases"
+           : slope[0] >= 0  ? "less sure scores would always be better on these cases"
+                            : NULL;
+    if (*why != NULL) {
+        return NAN;
+    }
+    size_t k = 0;
+    while (slope[k + 1] < 0) {
+        k++;
+    }
+    const double step = log(2) / 2;  // of log b; d slope / d log b = b d slope / d b
+    const double y[2] = {slope[k], slope[k + 1]};
+    const double d[2] = {step * eval_temperature_point(k) * curvature[k],
+                         step * eval_temperature_point(k + 1) * curvature[k + 1]};
+    double low = 0, high = 1;
+    while (high - low > 1e-15) {
+        double middle = (low + high) / 2;
+        if (middle <= low || middle >= high) {
+            break;
+        }
+        *(hermite(y, d, middle) < 0 ? &low : &high) = middle;
+    }
+    return 1 / (eval_temperature_point(k) * exp(step * (low + high) / 2));
+}
+
 void eval_temperature_apply(double *out, const double *score, size_t n, size_t K, double T)
 {
     FL_REQUIRE(T > 0);
@@ -109,6 +151,54 @@ double eval_conformal_quantile(double *nonconformity, size_t n, double alpha)
     }
     qsort(nonconformity, n, sizeof *nonconformity, by_value);
     return nonconformity[rank < 1 ? 0 : (size_t)rank - 1];
+}
+
+bool eval_conformal_counts(int64_t *count, size_t n_bins, double *nonconformity, size_t n,
+                           int64_t min_cell)
+{
+    for (size_t k = 0; k < n_bins; k++) {
+        count[k] = 0;
+    }
+    if (n == 0 || (int64_t)n < min_cell) {
+        return false;
+    }
+    qsort(nonconformity, n, sizeof *nonconformity, by_value);
+    int64_t waiting = 0;
+    size_t bin = 0, before = 0;  // of this one; of the last that has a count
+    for (size_t i = 0; i < n; i++) {
+        double upper = ceil(nonconformity[i] * (double)n_bins) - 1;
+        bin = upper < 0 ? 0 : upper >= (double)n_bins ? n_bins - 1 : (size_t)upper;
+        bool ends_bin = i + 1 == n || nonconformity[i + 1] * (double)n_bins > (double)(bin + 1);
+        waiting++;
+        if (ends_bin && waiting >= min_cell) {
+            count[bin] = waiting;
+            before = bin;
+            waiting = 0;
+        }
+    }
+    if (waiting > 0) {  // too few above: the last count moves up to them
+        waiting += count[before];
+        count[before] = 0;
+        count[bin] = waiting;
+    }
+    return true;
+}
+
+double eval_conformal_pooled(const int64_t *count, size_t n_bins, double alpha)
+{
+    FL_REQUIRE(alpha > 0 && alpha < 1);
+    int64_t n = 0, below = 0;
+    for (size_t k = 0; k < n_bins; k++) {
+        n += count[k];
+    }
+    double rank = fmax(1, ceil((double)(n + 1) * (1 - alpha) - 1e-9));
+    for (size_t k = 0; k < n_bins; k++) {
+        below += count[k];
+        if ((double)below >= rank) {
+            return (double)(k + 1) / (double)n_bins;
+        }
+    }
+    return INFINITY;
 }
 
 size_t eval_conformal_nonconformity(double *out, const double *score, const int *label, size_t n,

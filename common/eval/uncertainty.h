@@ -10,6 +10,7 @@
 #ifndef EVAL_UNCERTAINTY_H
 #define EVAL_UNCERTAINTY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,6 +39,18 @@ void eval_temperature_add(eval_temperature_sums *s, const double *score, const i
  */
 double eval_temperature_fit(const char **why, const double *score, const int *label, size_t n,
                             size_t K);
+
+/*
+ * The same from sums alone, which were taken at fixed points and added over sites:
+ * slope and curvature at b = 2^(-4) to 2^4, in steps of a factor sqrt 2.  In between,
+ * the slope is the cubic of log b that has both (Hermite); the temperature is
+ * within .1 % of eval_temperature_fit of the pooled scores
+ * (tests/eval/test_uncertainty.c).  NaN and *why: likewise, beyond 1/16 and 16.
+ */
+enum { EVAL_TEMPERATURE_POINTS = 17 };
+double eval_temperature_point(size_t k);  // b
+double eval_temperature_pooled(const char **why, const double slope[static EVAL_TEMPERATURE_POINTS],
+                               const double curvature[static EVAL_TEMPERATURE_POINTS]);
 /* out (n, K) may be score. */
 void eval_temperature_apply(double *out, const double *score, size_t n, size_t K, double T);
 
@@ -57,6 +70,21 @@ double eval_conformal_quantile(double *nonconformity, size_t n, double alpha);
  * cases, into out (n); returns how many. */
 size_t eval_conformal_nonconformity(double *out, const double *score, const int *label, size_t n,
                                     size_t K);
+
+/*
+ * Nonconformities counted in equal bins of [0, 1], for what several sites know
+ * together.  Every one lies at or below the upper edge of the bin that it is counted
+ * in, so that a quantile of the counts is never too small: sets may be larger than
+ * they need be, and hold the label no less often.
+ *
+ * Counts n of them, sorted in place; neighbouring bins are joined, in the upper
+ * one, until each count is of min_cell cases.  False, and no counts: there are
+ * not as many.
+ */
+bool eval_conformal_counts(int64_t *count, size_t n_bins, double *nonconformity, size_t n,
+                           int64_t min_cell);
+/* The upper edge of the bin of rank ceil((n + 1)(1 - alpha)); INFINITY as above. */
+double eval_conformal_pooled(const int64_t *count, size_t n_bins, double alpha);
 
 typedef struct {
     eval_figure coverage;   // labelled cases whose label is in the set

@@ -4,6 +4,7 @@
  */
 #include "eval/uncertainty.h"
 
+#include "base/rng.h"
 #include "check.h"
 #include "eval/vectors.h"
 
@@ -128,6 +129,86 @@ static void too_few_calibration_cases_put_everything_in_the_set(void **state)
     check_str(judged.coverage.why, "no cases");
 }
 
+/* Ten sites' sums, added, as if their scores were in one place. */
+static void a_temperature_of_sums_is_that_of_the_pooled_scores(void **state)
+{
+    (void)state;
+    enum { N = 300, K = 3 };
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        fl_rng rng;
+        fl_rng_init(&rng, seed, "temperature", "", 0);
+        double score[N * K], sharp = fl_rng_range(&rng, 0.3, 6);
+        int label[N];
+        for (int i = 0; i < N; i++) {
+            double z[K], sum = 0;
+            label[i] = (int)fl_rng_below(&rng, K);
+            for (int k = 0; k < K; k++) {
+                z[k] = exp(sharp * (fl_rng_normal(&rng) + (k == label[i])));
+                sum += z[k];
+            }
+            for (int k = 0; k < K; k++) {
+                score[i * K + k] = z[k] / sum;
+            }
+        }
+        const char *why;
+        double slope[EVAL_TEMPERATURE_POINTS] = {0}, curvature[EVAL_TEMPERATURE_POINTS] = {0};
+        for (int site = 0; site < 10; site++) {
+            for (size_t p = 0; p < EVAL_TEMPERATURE_POINTS; p++) {
+                eval_temperature_sums s = {0};
+                eval_temperature_add(&s, score + site * 30 * K, label + site * 30, 30, K,
+                                     eval_temperature_point(p));
+                slope[p] += s.slope;
+                curvature[p] += s.curvature;
+            }
+        }
+        double exact = eval_temperature_fit(&why, score, label, N, K);
+        check(why == NULL);
+        check_near(eval_temperature_pooled(&why, slope, curvature) / exact, 1, 1e-3);
+        check(why == NULL);
+    }
+    const char *why;
+    double up[EVAL_TEMPERATURE_POINTS], none[EVAL_TEMPERATURE_POINTS] = {0};
+    for (size_t p = 0; p < EVAL_TEMPERATURE_POINTS; p++) {
+        up[p] = -1;
+    }
+    check(isnan(eval_temperature_pooled(&why, up, none)));
+    check_has(why, "surer scores");
+    check(isnan(eval_temperature_pooled(&why, none, none)));
+}
+
+static void counts_never_make_a_quantile_too_small(void **state)
+{
+    (void)state;
+    enum { N = 157, BINS = 20 };
+    fl_rng rng;
+    fl_rng_init(&rng, 4, "counts", "", 0);
+    for (int64_t min_cell = 1; min_cell <= 40; min_cell += 13) {
+        double s[N], sorted[N];
+        int64_t count[BINS], total = 0;
+        for (int i = 0; i < N; i++) {
+            double u = fl_rng_uniform(&rng);
+            s[i] = sorted[i] = i % 7 == 0 ? floor(u * BINS) / BINS : u * u;  // edges too
+        }
+        check(eval_conformal_counts(count, BINS, s, N, min_cell));
+        for (int k = 0; k < BINS; k++) {
+            check(count[k] == 0 || count[k] >= min_cell);
+            total += count[k];
+        }
+        check_int(total, N);
+        for (double alpha = 0.02; alpha < 0.5; alpha += 0.07) {
+            double exact = eval_conformal_quantile(sorted, N, alpha);
+            double pooled = eval_conformal_pooled(count, BINS, alpha);
+            check(pooled >= exact);
+            check(min_cell > 1 || pooled < exact + 1.0 / BINS + 1e-12);
+        }
+        check(isinf(eval_conformal_pooled(count, BINS, 0.001)));
+    }
+    double few[] = {0.1, 0.2};
+    int64_t count[BINS];
+    check(!eval_conformal_counts(count, BINS, few, 2, 3));
+    check_int(count[3], 0);
+}
+
 static void members_disagree_as_the_independent_ones_do(void **state)
 {
     (void)state;
@@ -159,6 +240,8 @@ int main(void)
         cmocka_unit_test(a_temperature_that_has_no_end_says_so),
         cmocka_unit_test(conformal_sets_equal_the_independent_ones),
         cmocka_unit_test(too_few_calibration_cases_put_everything_in_the_set),
+        cmocka_unit_test(a_temperature_of_sums_is_that_of_the_pooled_scores),
+        cmocka_unit_test(counts_never_make_a_quantile_too_small),
         cmocka_unit_test(members_disagree_as_the_independent_ones_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
