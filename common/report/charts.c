@@ -657,3 +657,29 @@ void report_chart_contrasts(report_page *out, const json_t *contrasts, const cha
     fl_buf_clear(&script);
     json_decref(rows);
 }
+
+void report_chart_risk(report_page *out, const json_t *site, int id)
+{
+    static const char *const keys[] = {"coverage", "risk", NULL};
+    const json_t *list = report_at(site, "uncertainty", "risk_coverage", NULL), *point;
+    double most = 0;
+    size_t i;
+    json_array_foreach(list, i, point) {
+        most = fmax(most, fl_json_get_number(point, "risk"));
+    }
+    fl_buf script = FL_BUF_INIT;
+    begin(&script, out, 330);
+    add_table(&script, list, keys);
+    fl_buf_printf(&script,
+                  "set xrange [0:1]\nset xtics 0.2\nset yrange [0:%.4g]\n"
+                  "set grid y lt 1 lc rgb '#e6ebee'\nset format x '%%.1f'\nset format y '%%.2f'\n",
+                  1.15 * fmax(most, 0.01));
+    set_text(&script, out, "xlabel", REPORT_N("share of cases kept, the surest first"));
+    set_text(&script, out, "ylabel", REPORT_N("their error"));
+    fl_buf_puts(&script, "plot $d using 1:2 with linespoints pt 7 ps 0.5 lw 2 lc rgb '#0b6477' "
+                         "notitle\n");
+    draw(out, &script, id,
+         report_word(out, "Error of the cases that are kept when the least sure are referred. A "
+                          "line that falls to the left says that uncertainty marks the errors."));
+    fl_buf_clear(&script);
+}

@@ -27,6 +27,8 @@ bool report_chart_curves(report_page *out, const json_t *report, int id);
 void report_chart_histogram(report_page *out, const json_t *report, const json_t *site, int id);
 /* The share of positives against the mean score, in the site's joined bins. */
 void report_chart_calibration(report_page *out, const json_t *site, int id);
+/* The error of the cases kept against their share, from the surest on. */
+void report_chart_risk(report_page *out, const json_t *site, int id);
 /* Net benefit against the threshold, of acting on the scores, on all, on none. */
 void report_chart_decision(report_page *out, const json_t *site, int id);
 /* Arms of a comparison less the first one, at every hospital; list: "seeds" or "cases" of

@@ -83,6 +83,9 @@ enum { REPORT_SHIFT_POINTS = 160 };
 fl_status report_are_shift_points(report_walk *w, const json_t *v);
 fl_status report_is_robustness(report_walk *w, const json_t *v);
 
+// check_sure.c: a site's "uncertainty".
+extern const report_field report_sure_fields[];
+
 // check_site.c: an element of "sites".
 fl_status report_is_site(report_walk *w, const json_t *v);
 

@@ -20,6 +20,9 @@ void report_site_classes(report_page *out, const json_t *site);
 void report_site_threshold(report_page *out, const json_t *report, const json_t *site);
 void report_site_calibration(report_page *out, const json_t *report, const json_t *site);
 
+// site_sure.c
+void report_site_sure(report_page *out, const json_t *site);
+
 // site_groups.c
 void report_site_groups(report_page *out, const json_t *report, const json_t *site);
 /* "sex F against M: AUC -0.12 [-0.20, -0.05]; ...": the flagged differences;

@@ -698,6 +698,73 @@ const report_words_entry report_words_said[] = {
      "fois sur vingt ; au-dessous de 25 patients d’un type, rien n’est testé. La proportion "
      "déclarée positive diffère partout où les groupes sont inégalement positifs : elle n’est "
      "pas testée."},
+    {"How sure the model is, by its scores alone.",
+     "Assurance du modèle, d’après ses seuls scores."},
+    {"How sure the model is, by passes in which parts of it are left out at random "
+     "(dropout).",
+     "Assurance du modèle, d’après des passages où des parties en sont omises au "
+     "hasard (dropout)."},
+    {"How sure the model is, by turned and flipped images.",
+     "Assurance du modèle, d’après des images tournées et retournées."},
+    {"How sure the models are, by how far they agree.",
+     "Assurance des modèles, d’après leur accord."},
+    {"expected Dice error", "erreur de Dice attendue"},
+    {"lack of evidence", "défaut d’éléments de preuve"},
+    {"entropy", "entropie"},
+    {"disagreement (mutual information)", "désaccord (information mutuelle)"},
+    {"variance over the predictions", "variance entre les prédictions"},
+    {"Predictions of each case: %lld. Error: %s. Cases are ranked by: %s.",
+     "Prédictions par cas : %lld. Erreur : %s. Les cas sont classés par : %s."},
+    {"1 less the Dice coefficient", "1 moins le coefficient de Dice"},
+    {"the share of wrong calls", "la proportion de cas mal classés"},
+    {"tells the wrong calls (AUROC)", "repère les cas mal classés (AUROC)"},
+    {"correlation with the error", "corrélation avec l’erreur"},
+    {"rank correlation with the error", "corrélation de rang avec l’erreur"},
+    {"error", "erreur"},
+    {"error of the rest, the least sure %s referred",
+     "erreur du reste, les %s de cas les moins sûrs étant adressés"},
+    {"share of the error that referring cuts", "part de l’erreur que cela retranche"},
+    {"lesions: entropy tells the false ones (AUROC)",
+     "lésions : l’entropie repère les fausses (AUROC)"},
+    {"Referring the least sure cases does not bring the error down to %s.",
+     "Adresser les cas les moins sûrs ne ramène pas l’erreur à %s."},
+    {"To bring the error down to %s, the least sure %s of cases must be referred.",
+     "Pour ramener l’erreur à %s, il faut adresser les %s de cas les moins sûrs."},
+    {"No case is flagged:", "Aucun cas n’est signalé :"},
+    {"Flagged, by a limit that was set on validation: %lld of %lld cases. Their error is "
+     "%s, that of the others %s.",
+     "Signalés, par une limite fixée sur la validation : %lld cas sur %lld. Leur erreur "
+     "est de %s, celle des autres de %s."},
+    {"As it is", "Tel quel"},
+    {"At the temperature", "À la température"},
+    {"Scores are left as they are:", "Les scores sont laissés tels quels :"},
+    {"Temperature %s, fitted on the validation cases of all hospitals: above 1, the model "
+     "was too sure of itself. It changes no order of cases.",
+     "Température %s, ajustée sur les cas de validation de tous les hôpitaux : "
+     "au-dessus de 1, le modèle était trop sûr de lui. Elle ne change pas l’ordre des "
+     "cas."},
+    {"There are no conformal sets:", "Il n’y a pas d’ensembles conformes :"},
+    {"Conformal sets name every class that cannot be excluded; they are to hold the true "
+     "one in %s of cases.",
+     "Les ensembles conformes nomment toute classe qui ne peut être exclue ; ils doivent "
+     "contenir la vraie dans %s des cas."},
+    {"Calibrated on this hospital's own validation cases.",
+     "Calibrés sur les propres cas de validation de cet hôpital."},
+    {"Pooled: calibrated on counts of all hospitals' validation cases, for this one has "
+     "fewer than 200. It holds over all hospitals, not for each.",
+     "Mis en commun : calibrés sur des effectifs des cas de validation de tous les "
+     "hôpitaux, car celui-ci en a moins de 200. Cela vaut pour l’ensemble des "
+     "hôpitaux, non pour chacun."},
+    {"sets that hold the true class", "ensembles qui contiennent la vraie classe"},
+    {"classes in a set", "classes par ensemble"},
+    {"Value", "Valeur"},
+    {"How sure it is, and what that is good for", "À quel point il est sûr, et à quoi cela sert"},
+    {"share of cases kept, the surest first", "proportion de cas gardés, les plus sûrs d’abord"},
+    {"their error", "leur erreur"},
+    {"Error of the cases that are kept when the least sure are referred. A line that falls "
+     "to the left says that uncertainty marks the errors.",
+     "Erreur des cas gardés quand les moins sûrs sont adressés. Une ligne qui descend "
+     "vers la gauche dit que l’incertitude signale les erreurs."},
     {"For whom it is good", "Pour qui il est bon"},
     {"severity (0: the images as they are)", "sévérité (0 : les images telles quelles)"},
     {"The shared model on your test cases, seen through each shift. The shifts that lose most are "
@@ -842,6 +909,23 @@ const report_words_entry report_words_heard[] = {
     {"two hospitals do not tell what a third would be",
      "deux hôpitaux ne disent pas ce que serait un troisième"},
     {"from histograms of %s of %s sites", "à partir des histogrammes de %s sites sur %s"},
+    {"no lesion was predicted", "aucune lésion n’a été prédite"},
+    {"no predicted lesion is false", "aucune lésion prédite n’est fausse"},
+    {"every predicted lesion is false", "toutes les lésions prédites sont fausses"},
+    {"uncertainty or error is the same in all cases",
+     "l’incertitude ou l’erreur est la même dans tous les cas"},
+    {"there is no error to cut", "il n’y a pas d’erreur à retrancher"},
+    {"no validation cases to set a limit by", "aucun cas de validation pour fixer une limite"},
+    {"the validation split itself is judged", "c’est la validation même qui est jugée"},
+    {"too few cases on one side to be shown", "trop peu de cas d’un côté pour être montrés"},
+    {"no hospital's validation scores gave a temperature",
+     "les scores de validation d’aucun hôpital n’ont donné de température"},
+    {"fewer than 200 validation cases of one's own, and no pooled quantile",
+     "moins de 200 cas de validation propres, et pas de quantile mis en commun"},
+    {"sums of the selected model's validation losses and counts of its scores, once, for "
+     "temperature and conformal sets",
+     "sommes des pertes de validation du modèle retenu et effectifs de ses scores, une "
+     "fois, pour la température et les ensembles conformes"},
     {"no case is called wrongly", "aucun cas n’est mal classé"},
     {"every case is called wrongly", "tous les cas sont mal classés"},
     {"no labelled cases", "aucun cas étiqueté"},

@@ -1,0 +1,119 @@
+/*
+ * check_sure.c - a site's "uncertainty" (check.h)
+ */
+#include <inttypes.h>
+
+#include "report/check.h"
+#include "report/read.h"
+
+static fl_status is_share_figure(report_walk *w, const json_t *v)
+{
+    return report_is_number_figure(w, v, "auc", false);
+}
+
+static fl_status is_signed_figure(report_walk *w, const json_t *v)
+{
+    return report_is_number_figure(w, v, "auc", true);
+}
+
+/* Rests on lesions, which can be more than the cases. */
+static fl_status is_lesion_figure(report_walk *w, const json_t *v)
+{
+    return report_is_number_figure(w, v, "lesion_sensitivity", false);
+}
+
+static fl_status is_size_figure(report_walk *w, const json_t *v)
+{
+    return report_is_number_figure(w, v, "mae", false);
+}
+
+static const report_field measure_fields[] = {
+    {"mean", .check = report_is_positive},
+    {"aurc", .check = report_is_share},
+    {"auroc", .check = is_share_figure},
+    {"pearson", .check = is_signed_figure},
+    {"spearman", .check = is_signed_figure},
+    {0},
+};
+
+static const report_field refer_fields[] = {
+    {"share", .check = report_is_share, .required = true},
+    {"error_kept", .check = is_share_figure, .required = true},
+    {"cut", .check = is_signed_figure, .required = true},
+    {0},
+};
+
+static const report_field target_fields[] = {
+    {"error", .check = report_is_share},
+    {"share", .check = report_is_share},
+    {0},
+};
+
+static const report_field curve_fields[] = {
+    {"coverage", .check = report_is_share, .required = true},
+    {"risk", .check = report_is_share, .required = true},
+    {0},
+};
+
+static const report_field flag_fields[] = {
+    {"limit", .check = report_is_positive},
+    {"n", .check = report_is_count},
+    {"n_flagged", .check = report_is_count},
+    {"error_flagged", .check = report_is_share},
+    {"error_rest", .check = report_is_share},
+    {"why", .check = report_is_text},
+    {0},
+};
+
+static fl_status flags_add_up(report_walk *w, const json_t *v)
+{
+    int64_t n = fl_json_get_int(v, "n", 0), flagged = fl_json_get_int(v, "n_flagged", 0);
+    if (flagged > n || (w->n_most >= 0 && n > w->n_most)) {
+        return report_refuse(w, "%" PRId64 " of %" PRId64 " cases, the split has %" PRId64,
+                             flagged, n, w->n_most);
+    }
+    return FL_OK;
+}
+
+static const report_field lesion_fields[] = {
+    {"n", .check = report_is_count, .required = true},
+    {"n_false", .check = report_is_count, .required = true},
+    {"auroc", .check = is_lesion_figure, .required = true},
+    {0},
+};
+
+static const report_field temperature_fields[] = {
+    {"value", .check = report_is_positive},
+    {"metrics", .check = report_are_figures},
+    {"why", .check = report_is_text},
+    {0},
+};
+
+static const report_field conformal_fields[] = {
+    {"alpha", .check = report_is_share, .required = true},
+    {"quantile", .check = report_is_share},
+    {"source", .check = report_is_text},
+    {"n_calibration", .check = report_is_count},
+    {"coverage", .check = is_share_figure},
+    {"set_size", .check = is_size_figure},
+    {"single", .check = report_is_share},
+    {"empty", .check = report_is_share},
+    {"why", .check = report_is_text},
+    {0},
+};
+
+const report_field report_sure_fields[] = {
+    {"how", .check = report_is_text, .required = true},
+    {"members", .check = report_is_count, .required = true},
+    {"measure", .check = report_is_text, .required = true},
+    {"measures", REPORT_BY_NAME, .fields = measure_fields, .required = true},
+    {"error", .check = is_share_figure, .required = true},
+    {"refer", .fields = refer_fields, .required = true},
+    {"target", .fields = target_fields},
+    {"risk_coverage", REPORT_LIST, .fields = curve_fields},
+    {"flag", .fields = flag_fields, .check = flags_add_up},
+    {"lesions", .fields = lesion_fields},
+    {"temperature", .fields = temperature_fields},
+    {"conformal", .fields = conformal_fields},
+    {0},
+};

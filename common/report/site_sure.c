@@ -1,0 +1,267 @@
+/*
+ * site_sure.c - how sure the model is, on a hospital's page (site_parts.h)
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "report/charts.h"
+#include "report/html.h"
+#include "report/numbers.h"
+#include "report/parts.h"
+#include "report/read.h"
+#include "report/site_parts.h"
+
+/* How each way of looking is explained; "mc:30" begins with its name. */
+static const struct {
+    const char *how, *text;
+} ways[] = {
+    {"one", REPORT_N("How sure the model is, by its scores alone.")},
+    {"mc", REPORT_N("How sure the model is, by passes in which parts of it are left out at random "
+                    "(dropout).")},
+    {"tta", REPORT_N("How sure the model is, by turned and flipped images.")},
+    {"ensemble", REPORT_N("How sure the models are, by how far they agree.")},
+};
+
+static const struct {
+    const char *measure, *label;
+} labels[] = {
+    {"expected_error", REPORT_N("expected Dice error")},
+    {"vacuity", REPORT_N("lack of evidence")},
+    {"entropy", REPORT_N("entropy")},
+    {"information", REPORT_N("disagreement (mutual information)")},
+    {"variance", REPORT_N("variance over the predictions")},
+};
+
+static const char *label_of(const report_page *out, const char *measure)
+{
+    for (size_t i = 0; i < sizeof labels / sizeof labels[0]; i++) {
+        if (strcmp(labels[i].measure, measure) == 0) {
+            return report_word(out, labels[i].label);
+        }
+    }
+    return measure;
+}
+
+static void open_note(report_page *out)
+{
+    report_html(out, "<p class=\"note\">");
+}
+
+static void close_note(report_page *out)
+{
+    report_html(out, "</p>\n");
+}
+
+static void add_way(report_page *out, const json_t *u)
+{
+    const char *how = fl_json_get_string(u, "how", "");
+    size_t n = strcspn(how, ":");
+    open_note(out);
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        if (strlen(ways[i].how) == n && strncmp(ways[i].how, how, n) == 0) {
+            report_html(out, "%s ", report_word(out, ways[i].text));
+        }
+    }
+    report_say(out, "Predictions of each case: %lld. Error: %s. Cases are ranked by: %s.",
+               (long long)fl_json_get_int(u, "members", 1),
+               json_object_get(u, "lesions") != NULL
+                   ? report_word(out, "1 less the Dice coefficient")
+                   : report_word(out, "the share of wrong calls"),
+               label_of(out, fl_json_get_string(u, "measure", "")));
+    close_note(out);
+}
+
+/* --------------------------------------------------------- what it is good for */
+
+static void add_row(report_page *out, const char *what, const json_t *figure)
+{
+    report_html(out, "<tr>");
+    report_html_cell(out, "Figure", false);
+    report_html(out, "%s</td>", what);
+    report_html_figure(out, "Value", figure, 2, false);
+    report_html_count(out, "Cases", fl_json_get_int(figure, "n", 0));
+    report_html(out, "</tr>\n");
+}
+
+static void add_measures(report_page *out, const json_t *measures)
+{
+    static const struct {
+        const char *key, *text;
+    } figures[] = {
+        {"auroc", REPORT_N("tells the wrong calls (AUROC)")},
+        {"pearson", REPORT_N("correlation with the error")},
+        {"spearman", REPORT_N("rank correlation with the error")},
+    };
+    const char *name;
+    const json_t *measure;
+    json_object_foreach((json_t *)measures, name, measure) {
+        for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) {
+            const json_t *figure = json_object_get(measure, figures[i].key);
+            if (figure != NULL) {
+                char what[160];
+                snprintf(what, sizeof what, "%s: %s", label_of(out, name),
+                         report_word(out, figures[i].text));
+                add_row(out, what, figure);
+            }
+        }
+    }
+}
+
+static void add_table(report_page *out, const json_t *u)
+{
+    static const char *const columns[] = {REPORT_N("Figure"), "#" REPORT_N("Value"),
+                                          "#" REPORT_N("Cases"), NULL};
+    const json_t *refer = json_object_get(u, "refer"), *lesions = json_object_get(u, "lesions");
+    char share[REPORT_NUMBER_BYTES];
+    report_html_table(out, REPORT_CARDS, columns);
+    add_row(out, report_word(out, "error"), json_object_get(u, "error"));
+    report_page what = REPORT_PAGE(out->language);
+    report_plain(&what, "error of the rest, the least sure %s referred",
+                 report_percent(share, out->language, fl_json_get_number(refer, "share"), 0));
+    add_row(out, what.text.data, json_object_get(refer, "error_kept"));
+    report_page_clear(&what);
+    add_row(out, report_word(out, "share of the error that referring cuts"),
+            json_object_get(refer, "cut"));
+    add_measures(out, json_object_get(u, "measures"));
+    if (lesions != NULL) {
+        add_row(out, report_word(out, "lesions: entropy tells the false ones (AUROC)"),
+                json_object_get(lesions, "auroc"));
+    }
+    report_html_table_end(out);
+}
+
+static void add_target(report_page *out, const json_t *u)
+{
+    const json_t *target = json_object_get(u, "target");
+    double error = fl_json_get_number(target, "error"), share = fl_json_get_number(target, "share");
+    char a[REPORT_NUMBER_BYTES], b[REPORT_NUMBER_BYTES];
+    if (isnan(share)) {
+        return;
+    }
+    open_note(out);
+    if (share >= 1) {
+        report_say(out, "Referring the least sure cases does not bring the error down to %s.",
+                   report_number(a, out->language, error, 2));
+    } else {
+        report_say(out, "To bring the error down to %s, the least sure %s of cases must be "
+                        "referred.",
+                   report_number(a, out->language, error, 2),
+                   report_percent(b, out->language, share, 0));
+    }
+    close_note(out);
+}
+
+static void add_flag(report_page *out, const json_t *u)
+{
+    const json_t *flag = json_object_get(u, "flag");
+    char a[REPORT_NUMBER_BYTES], b[REPORT_NUMBER_BYTES];
+    open_note(out);
+    if (isnan(fl_json_get_number(flag, "limit"))) {
+        report_say(out, "No case is flagged:");
+        report_html(out, " ");
+        report_told(out, fl_json_get_string(flag, "why", ""));
+    } else {
+        report_say(out,
+                   "Flagged, by a limit that was set on validation: %lld of %lld cases. Their error "
+                   "is %s, that of the others %s.",
+                   (long long)fl_json_get_int(flag, "n_flagged", 0),
+                   (long long)fl_json_get_int(flag, "n", 0),
+                   report_number(a, out->language, fl_json_get_number(flag, "error_flagged"), 2),
+                   report_number(b, out->language, fl_json_get_number(flag, "error_rest"), 2));
+    }
+    close_note(out);
+}
+
+/* ------------------------------------------------------ temperature, conformal */
+
+static void add_temperature(report_page *out, const json_t *site, const json_t *temperature)
+{
+    static const char *const columns[] = {REPORT_N("Figure"), "#" REPORT_N("As it is"),
+                                          "#" REPORT_N("At the temperature"), NULL};
+    double value = fl_json_get_number(temperature, "value");
+    char number[REPORT_NUMBER_BYTES];
+    open_note(out);
+    if (isnan(value)) {
+        report_say(out, "Scores are left as they are:");
+        report_html(out, " ");
+        report_told(out, fl_json_get_string(temperature, "why", ""));
+        close_note(out);
+        return;
+    }
+    report_say(out,
+               "Temperature %s, fitted on the validation cases of all hospitals: above 1, the "
+               "model was too sure of itself. It changes no order of cases.",
+               report_number(number, out->language, value, 2));
+    close_note(out);
+    report_html_table(out, REPORT_CARDS, columns);
+    const char *metric;
+    const json_t *figure;
+    json_object_foreach(json_object_get(temperature, "metrics"), metric, figure) {
+        report_html(out, "<tr>");
+        report_html_cell(out, "Figure", false);
+        report_html(out, "%s</td>", report_label(out, metric));
+        report_html_figure(out, "As it is", report_at(site, "models", "global", metric, NULL), 3,
+                           false);
+        report_html_figure(out, "At the temperature", figure, 3, false);
+        report_html(out, "</tr>\n");
+    }
+    report_html_table_end(out);
+}
+
+static void add_conformal(report_page *out, const json_t *conformal)
+{
+    char goal[REPORT_NUMBER_BYTES];
+    if (isnan(fl_json_get_number(conformal, "quantile"))) {
+        open_note(out);
+        report_say(out, "There are no conformal sets:");
+        report_html(out, " ");
+        report_told(out, fl_json_get_string(conformal, "why", ""));
+        close_note(out);
+        return;
+    }
+    bool own = strcmp(fl_json_get_string(conformal, "source", ""), "own") == 0;
+    open_note(out);
+    report_say(out,
+               "Conformal sets name every class that cannot be excluded; they are to hold the true "
+               "one in %s of cases.",
+               report_percent(goal, out->language, 1 - fl_json_get_number(conformal, "alpha"), 1));
+    report_html(out, " %s",
+                own ? report_word(out, "Calibrated on this hospital's own validation cases.")
+                    : report_word(out, "Pooled: calibrated on counts of all hospitals' validation "
+                                       "cases, for this one has fewer than 200. It holds over all "
+                                       "hospitals, not for each."));
+    close_note(out);
+    static const char *const columns[] = {REPORT_N("Figure"), "#" REPORT_N("Value"),
+                                          "#" REPORT_N("Cases"), NULL};
+    report_html_table(out, REPORT_CARDS, columns);
+    add_row(out, report_word(out, "sets that hold the true class"),
+            json_object_get(conformal, "coverage"));
+    add_row(out, report_word(out, "classes in a set"), json_object_get(conformal, "set_size"));
+    report_html_table_end(out);
+}
+
+void report_site_sure(report_page *out, const json_t *site)
+{
+    const json_t *u = json_object_get(site, "uncertainty");
+    const json_t *temperature = json_object_get(u, "temperature");
+    const json_t *conformal = json_object_get(u, "conformal");
+    if (u == NULL) {
+        return;
+    }
+    report_html_section(out, "sure", "How sure it is, and what that is good for");
+    add_way(out, u);
+    add_table(out, u);
+    if (json_array_size(json_object_get(u, "risk_coverage")) > 2) {
+        report_chart_risk(out, site, 5);
+    }
+    add_target(out, u);
+    add_flag(out, u);
+    if (temperature != NULL) {
+        add_temperature(out, site, temperature);
+    }
+    if (conformal != NULL) {
+        add_conformal(out, conformal);
+    }
+    report_html_section_end(out);
+}
