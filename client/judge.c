@@ -436,9 +436,10 @@ static fl_status keep_predictions(const local *l, const task_scores *s, const ch
 }
 
 fl_status judge_site(json_t **out, local *l, const float *global, const fed_model_id *id,
-                     double threshold, int64_t bins, const char *run_dir, local_progress *progress,
-                     fl_err *err)
+                     double threshold, const sure_pooled *pooled, int64_t bins,
+                     const char *run_dir, local_progress *progress, fl_err *err)
 {
+    json_t *uncertainty = NULL;
     judged on_global = {0}, on_own = {0};
     local_baseline_result baseline = {0};
     bool has_own = false;
@@ -455,6 +456,8 @@ fl_status judge_site(json_t **out, local *l, const float *global, const fed_mode
         (st = open_test(&n_looks, run_dir, id, threshold, err)) != FL_OK ||
         (st = judge_model(&on_global, l, global, threshold, progress, err)) != FL_OK ||
         (has_own && (st = judge_model(&on_own, l, own, own_at, progress, err)) != FL_OK) ||
+        (st = sure_judge(&uncertainty, l, global, threshold, pooled, &on_global.scores, progress,
+                         err)) != FL_OK ||
         (st = keep_predictions(l, &on_global.scores, run_dir, err)) != FL_OK ||
         (st = worst_write(l->model, global, l->now, &on_global.scores, threshold, run_dir, err)) !=
             FL_OK) {
@@ -462,6 +465,9 @@ fl_status judge_site(json_t **out, local *l, const float *global, const fed_mode
     }
     json_t *site = data_json(l, n_looks);
     put_figures(site, l, &on_global, &on_own, bins, progress);
+    if (uncertainty != NULL) {
+        json_object_set(site, "uncertainty", uncertainty);
+    }
     if (has_own) {
         json_object_set_new(site, "local", baseline_json(&on_own, &baseline));
     }
@@ -471,6 +477,7 @@ fl_status judge_site(json_t **out, local *l, const float *global, const fed_mode
     }
     json_decref(site);
 done:
+    json_decref(uncertainty);
     task_scores_clear(&on_global.scores);
     task_scores_clear(&on_own.scores);
     free(own);

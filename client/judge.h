@@ -16,14 +16,16 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "client/local.h"
+#include "client/sure.h"
 
 /*
  * l: with its data loaded.  global: (P) the selected model, named by id.
+ * pooled: what the federation's sums gave for the job's uncertainty, if it asks.
  * bins: of a score histogram that may leave; 0 = none.  run_dir: where
  * predictions.csv and the record of looks lie; must exist.  *out: new reference.
  */
 fl_status judge_site(json_t **out, local *l, const float *global, const fed_model_id *id,
-                     double threshold, int64_t bins, const char *run_dir, local_progress *progress,
-                     fl_err *err);
+                     double threshold, const sure_pooled *pooled, int64_t bins, const char *run_dir,
+                     local_progress *progress, fl_err *err);
 
 #endif

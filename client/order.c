@@ -128,11 +128,27 @@ static void set_defined(fed_offer *draft, const char *name, double value)
     }
 }
 
+/* What threshold and calibration need of the selected model's validation scores. */
+static json_t *counts_of(const errand *e, const task_scores *scores)
+{
+    const job *j = &e->local->job;
+    int64_t bins = policy_bins(e->policy, e->work->order.histogram_bins);
+    int64_t min_cell = j->evaluation.min_cell > e->policy->min_cell ? j->evaluation.min_cell
+                                                                    : e->policy->min_cell;
+    json_t *counts = job_asks_histogram(j) ? local_histogram(scores, &j->data, bins,
+                                                             j->evaluation.min_cell)
+                                           : NULL;
+    json_object_del(counts, "spans");  // of use for the test figures only
+    counts = counts != NULL ? counts : json_object();
+    sure_put_sums(counts, e->local, scores, bins, min_cell);
+    return counts;
+}
+
 static fl_status score_model(errand *e, fl_err *err)
 {
     order_work *w = e->work;
     local *l = e->local;
-    json_t *histogram = NULL;
+    json_t *counts = NULL;
     task_scores scores = {0};
 
     fed_offer_set(&e->draft, "n", 0);
@@ -152,13 +168,10 @@ static fl_status score_model(errand *e, fl_err *err)
         set_defined(&e->draft, name, task_quick_metric(&quick, name));
     }
     if (w->order.histogram_bins > 0) {
-        histogram = local_histogram(&scores, &l->job.data,
-                                    policy_bins(e->policy, w->order.histogram_bins),
-                                    l->job.evaluation.min_cell);
-        json_object_del(histogram, "spans");  // of use for the test figures only
+        counts = counts_of(e, &scores);
     }
-    st = put_json(e, histogram, err);
-    json_decref(histogram);
+    st = put_json(e, json_object_size(counts) > 0 ? counts : NULL, err);
+    json_decref(counts);
     task_scores_clear(&scores);
     return st;
 }
@@ -176,8 +189,9 @@ static fl_status test_model(errand *e, fl_err *err)
         return st;
     }
     int64_t bins = policy_bins(e->policy, e->local->job.evaluation.histogram_bins);
-    if ((st = judge_site(&site, e->local, w->model, &w->order.model_id, w->order.threshold, bins,
-                         dir, &w->progress, err)) == FL_OK) {
+    const sure_pooled pooled = {w->order.temperature, w->order.conformal};
+    if ((st = judge_site(&site, e->local, w->model, &w->order.model_id, w->order.threshold, &pooled,
+                         bins, dir, &w->progress, err)) == FL_OK) {
         st = put_json(e, site, err);
     }
     json_decref(site);

@@ -50,7 +50,7 @@ static const contents allowed[FED_N_ORDERS] = {
     [FED_TRAIN] = {.scalars = {"weight", "n", "steps", "loss", "seconds"}, .update = true},
     [FED_SCORE] = {.scalars = {"n", "n_positive", "loss", "accuracy", "auc", "dice", "iou", "mae",
                                "rmse"},
-                   .keys = {"bins", "negatives", "positives"},
+                   .keys = {"bins", "negatives", "positives", "temperature", "nonconformity"},
                    .figures = true},
     [FED_TEST] = {.site = true, .figures = true},
     [FED_DONE] = {.scalars = {NULL}},
@@ -99,6 +99,20 @@ static fl_status check_histogram(const policy *p, const json_t *histogram, fl_er
                        p->histogram_bins, bins);
     }
     return FL_OK;
+}
+
+/* Of validation scores: a histogram, and what calibration takes. */
+static fl_status check_counts(const policy *p, const json_t *payload, fl_err *err)
+{
+    const json_t *temperature = json_object_get(payload, "temperature");
+    int64_t n = fl_json_get_int(temperature, "n", 0);
+    if (temperature != NULL && n < p->min_cell) {
+        return fl_fail(err, FL_EDENIED,
+                       "temperature: %" PRId64 " cases are below the policy's min_cell", n);
+    }
+    fl_status st = json_object_get(payload, "bins") != NULL ? check_histogram(p, payload, err)
+                                                            : FL_OK;
+    return st != FL_OK ? st : check_histogram(p, json_object_get(payload, "nonconformity"), err);
 }
 
 /* Small cells were suppressed where they were made; nothing leaves on trust. */
@@ -150,7 +164,7 @@ static fl_status check_document(const contents *c, const policy *p, fed_order_ki
             return fl_fail(err, FL_EDENIED, "%s may not hold %s", fed_order_name(kind), key);
         }
     }
-    return kind == FED_SCORE ? check_histogram(p, payload, err) : FL_OK;
+    return kind == FED_SCORE ? check_counts(p, payload, err) : FL_OK;
 }
 
 static fl_status check_update(const policy *p, const nn_table *table, const float *update,

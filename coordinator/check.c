@@ -12,6 +12,7 @@
 #include "coordinator/aggregate.h"
 #include "coordinator/round.h"
 #include "eval/eval.h"
+#include "eval/uncertainty.h"
 #include "fed/accum.h"
 #include "fed/identity.h"
 #include "report/report.h"
@@ -270,6 +271,70 @@ static fl_status check_histogram(const check_job *c, const fed_offer *o, const j
     return FL_OK;
 }
 
+/* Sums of n cases at every point. */
+static fl_status check_points(const json_t *list, const char *name, double least, double most,
+                              fl_err *err)
+{
+    bool fits = json_array_size(list) == EVAL_TEMPERATURE_POINTS;
+    for (size_t k = 0; fits && k < EVAL_TEMPERATURE_POINTS; k++) {
+        const json_t *x = json_array_get(list, k);
+        double value = json_is_number(x) ? json_number_value(x) : NAN;
+        fits = value >= least && value <= most;
+    }
+    return fits ? FL_OK
+                : fl_fail(err, FL_EFORMAT, "temperature: %s: expected %d numbers from %g to %g",
+                          name, EVAL_TEMPERATURE_POINTS, least, most);
+}
+
+static fl_status check_temperature(const fed_offer *o, const json_t *t, fl_err *err)
+{
+    const double most_log = 700;  // of 1 / the smallest score
+    double n = (double)fl_json_get_int(t, "n", -1), all = fed_offer_get(o, "n", 0);
+    fl_status st;
+    if (!(n >= 1 && n <= all)) {
+        return fl_fail(err, FL_EFORMAT, "temperature: n: expected 1 to %g, found %g", all, n);
+    }
+    if ((st = check_points(json_object_get(t, "slope"), "slope", -n * most_log, n * most_log,
+                           err)) != FL_OK) {
+        return st;
+    }
+    return check_points(json_object_get(t, "curvature"), "curvature", 0, n * most_log * most_log,
+                        err);
+}
+
+static fl_status check_nonconformity(const check_job *c, const fed_offer *o, const json_t *json,
+                                     fl_err *err)
+{
+    int64_t total = 0;
+    fl_status st = check_n_bins(c, json, err);
+    if (st == FL_OK && (st = check_bins(json_object_get(json, "counts"),
+                                        (size_t)fl_json_get_int(json, "bins", 0), &total,
+                                        err)) == FL_OK &&
+        (double)total > fed_offer_get(o, "n", 0)) {
+        st = fl_fail(err, FL_EFORMAT, "%lld cases in the bins, %g said", (long long)total,
+                     fed_offer_get(o, "n", 0));
+    }
+    return st == FL_OK ? st : fl_wrap(err, st, "nonconformity");
+}
+
+/* What threshold and calibration take of validation scores; each may be left out. */
+static fl_status check_counted(const check_job *c, const fed_offer *o, const json_t *json,
+                               fl_err *err)
+{
+    const json_t *temperature = json_object_get(json, "temperature");
+    const json_t *nonconformity = json_object_get(json, "nonconformity");
+    bool has_more = temperature != NULL || nonconformity != NULL;
+    fl_status st = FL_OK;
+    if (!has_more || json_object_get(json, "bins") != NULL) {
+        st = check_histogram(c, o, json, err);
+    }
+    if (st == FL_OK && temperature != NULL) {
+        st = check_temperature(o, temperature, err);
+    }
+    return st == FL_OK && nonconformity != NULL ? check_nonconformity(c, o, nonconformity, err)
+                                                : st;
+}
+
 static fl_status check_test(const check_job *c, const fed_offer *o, const json_t *json, fl_err *err)
 {
     const json_t *histogram = json_object_get(json, "histogram");
@@ -303,7 +368,7 @@ fl_status check_document(const check_job *c, const fed_offer *o, const char *tex
         st = fl_fail(err, FL_EFORMAT, "%s: expected an object", fed_order_name(o->key.kind));
     }
     if (st == FL_OK && histogram) {
-        st = check_histogram(c, o, json, err);
+        st = check_counted(c, o, json, err);
     } else if (st == FL_OK && o->key.kind == FED_TEST) {
         st = check_test(c, o, json, err);
     }

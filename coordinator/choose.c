@@ -98,11 +98,6 @@ fl_status choose_round(uint32_t *round, double *value, record *r, const job *j, 
 
 // ---------------------------------------------------------------- threshold
 
-bool choose_asks_threshold(const job *j)
-{
-    return j->data.positive >= 0 && j->evaluation.rule != EVAL_RULE_FIXED;
-}
-
 typedef struct {
     size_t bins;
     int64_t *negatives, *positives;
@@ -145,6 +140,11 @@ static fl_status add_histogram(void *ctx, const record_answer *a, fl_err *err)
         return st;
     }
     size_t bins = (size_t)fl_json_get_int(json, "bins", 0);
+    if (bins == 0) {  // sums for the calibration alone
+        h->n_without++;
+        json_decref(json);
+        return FL_OK;
+    }
     h->items = fl_xrealloc(h->items, h->n + 1, sizeof *h->items);
     h->items[h->n++] = (histogram){
         .bins = bins,
@@ -202,7 +202,7 @@ fl_status choose_threshold(double *threshold, int64_t *bins, char why[static FED
         snprintf(why, FED_TEXT_BYTES, "not a task of two classes");
         return FL_OK;
     }
-    if (!choose_asks_threshold(j)) {
+    if (!job_asks_histogram(j)) {
         *threshold = j->evaluation.at;
         return FL_OK;
     }

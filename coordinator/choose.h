@@ -33,7 +33,5 @@ fl_status choose_round(uint32_t *round, double *value, record *r, const job *j, 
  */
 fl_status choose_threshold(double *threshold, int64_t *bins, char why[static FED_TEXT_BYTES],
                            record *r, const job *j, uint32_t selected, fl_err *err);
-/* Does the rule need histograms? */
-bool choose_asks_threshold(const job *j);
 
 #endif

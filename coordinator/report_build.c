@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "coordinator/calibrate.h"
 #include "coordinator/choose.h"
 #include "coordinator/pooled.h"
 #include "fed/msg.h"
@@ -372,6 +373,14 @@ static fl_status add_choices(const report_build_input *in, json_t *report, fl_er
                                   (json_int_t)j->evaluation.min_cell, "histogram_bins",
                                   (json_int_t)j->evaluation.histogram_bins, "local_budget",
                                   j->evaluation.local_baseline ? "same_steps" : "none"));
+    calibration calibrated;
+    if ((st = calibrate_of(&calibrated, in->record, j, in->selected, err)) != FL_OK) {
+        return st;
+    }
+    json_t *calibration_json = calibrate_json(&calibrated, j);
+    if (calibration_json != NULL) {
+        json_object_set_new(report, "calibration", calibration_json);
+    }
     return FL_OK;
 }
 
@@ -392,6 +401,12 @@ static void add_privacy(const report_build_input *in, json_t *report)
                   "validation figures, once a round and site, and a score histogram of the "
                   "selected model",
                   "test figures and counts, once, for the selected model"));
+    if (job_asks_calibration(j)) {
+        json_array_append_new(
+            json_object_get(json_object_get(report, "privacy"), "left"),
+            json_string("sums of the selected model's validation losses and counts of its "
+                        "scores, once, for temperature and conformal sets"));
+    }
 }
 
 static fl_status add_security(const report_build_input *in, json_t *report, fl_err *err)

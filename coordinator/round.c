@@ -15,7 +15,7 @@
  *                          EVALUATING r ------- r < rounds ------------+
  *                              |  [round_score]    r + 1
  *                              v  r = rounds: the best round is selected
- *                          CHOOSING  (only if the threshold needs histograms)
+ *                          CHOOSING  (only if threshold or calibration need counts of scores)
  *                              |  the threshold is frozen
  *                              v
  *                          TESTING
@@ -457,7 +457,7 @@ bool round_next(const round_machine *m, int64_t now_ms, round_step *out)
         if (m->round < m->cfg.n_rounds) {
             return enter(out, ROUND_SELECTED, m->round + 1);
         }
-        return enter(out, m->cfg.asks_threshold ? ROUND_CHOOSING : ROUND_TESTING, 0);
+        return enter(out, m->cfg.asks_validation ? ROUND_CHOOSING : ROUND_TESTING, 0);
     case ROUND_CHOOSING:
         return all_answered && enter(out, ROUND_TESTING, m->selected);
     case ROUND_TESTING:
@@ -566,7 +566,7 @@ static void describe_stage(const round_machine *m, char *out, size_t n)
                  m->cfg.n_rounds, in, all);
         break;
     case ROUND_CHOOSING:
-        snprintf(out, n, "freezing the threshold: %zu of %zu histograms are in", in, all);
+        snprintf(out, n, "freezing the threshold: %zu of %zu sites have sent their counts", in, all);
         break;
     case ROUND_TESTING:
         snprintf(out, n, "testing round %u's model: %zu of %zu sites are done", m->selected, in,

@@ -31,7 +31,7 @@ typedef enum {
     ROUND_TRAINING,     // and trains on the model of round r - 1
     ROUND_AGGREGATING,  // its accepted updates become the model of round r
     ROUND_EVALUATING,   // which every site scores on its validation split
-    ROUND_CHOOSING,     // the selected model's score histograms, for the threshold
+    ROUND_CHOOSING,     // counts of the selected model's validation scores: threshold, calibration
     ROUND_TESTING,      // the selected model on every test split, once
     ROUND_REPORTING,
     ROUND_HANDING,  // model and report to every site
@@ -44,7 +44,7 @@ typedef struct {
     int64_t quorum;
     int64_t patience_ms;
     uint32_t n_rounds;
-    bool asks_threshold;  // the threshold's rule needs score histograms
+    bool asks_validation;  // threshold or calibration need counts of validation scores
     bool waits_for_late;  // late: wait; nobody leaves a training round for being late
 } round_config;
 

@@ -86,7 +86,8 @@ fl_status run_open(run **out, const char *dir, const federation *f, roster *site
     r->machine = round_new(&(round_config){.quorum = r->job.sites.quorum,
                                            .patience_ms = r->job.sites.patience_ms,
                                            .n_rounds = (uint32_t)r->job.rounds,
-                                           .asks_threshold = choose_asks_threshold(&r->job),
+                                           .asks_validation = job_asks_histogram(&r->job) ||
+                                                              job_asks_calibration(&r->job),
                                            .waits_for_late = r->job.sites.late == JOB_LATE_WAIT},
                            now_ms);
     audit_config audited = {.dir = dir,
@@ -284,6 +285,18 @@ const fed_model_id *run_base_model(const run *r, fed_order_kind kind)
     return kind == FED_CHECK ? NULL : &r->base.id;
 }
 
+/* All that it rests on is in before the first test is asked for. */
+static const calibration *calibration_now(run *r, uint32_t selected)
+{
+    fl_err err = FL_ERR_INIT;
+    if (!r->is_calibrated &&
+        calibrate_of(&r->calibrated, r->record, &r->job, selected, &err) != FL_OK) {
+        fl_log(FL_LOG_ERROR, "run.calibration", "run=%s error=\"%s\"", r->name, err.text);
+    }
+    r->is_calibrated = true;
+    return &r->calibrated;
+}
+
 void run_order(run *r, size_t site, fed_order *out)
 {
     *out = (fed_order){0};
@@ -314,6 +327,10 @@ void run_order(run *r, size_t site, fed_order *out)
             threshold = 0.5;
         }
         out->threshold = threshold;
+    }
+    if (out->key.kind == FED_TEST) {
+        out->temperature = calibrate_order_temperature(calibration_now(r, round));
+        out->conformal = calibrate_order_quantile(calibration_now(r, round));
     }
     if (out->key.kind == FED_DONE && site < r->n_reports) {
         out->has_report = true;

@@ -8,6 +8,7 @@
 #define COORDINATOR_RUN_INSIDE_H
 
 #include "coordinator/audit.h"
+#include "coordinator/calibrate.h"
 #include "coordinator/run.h"
 
 /* Waits for the next commit. */
@@ -34,6 +35,8 @@ struct run {
     fed_digest job_object;
     record_model base;  // of the model that orders name now
     bool has_base;
+    calibration calibrated;  // of the selected model, once it is on test
+    bool is_calibrated;
     fed_digest *reports;  // of site i, once there is a report
     size_t n_reports;
     run_pending *pending;

@@ -149,6 +149,12 @@ static char *site_of(const fed_site_id *site)
         (out)->round = (order_key)->round.n;                    \
     } while (0)
 
+/* 0: there is none. */
+static bool is_temperature(double x)
+{
+    return x == 0 || (x >= 1.0 / 16 && x <= 16);
+}
+
 static void put_order(Consilium__Order *out, const fed_order *o, pack_room *room)
 {
     PUT_KEY(out, &o->key);
@@ -160,6 +166,9 @@ static void put_order(Consilium__Order *out, const fed_order *o, pack_room *room
     out->committed_round = o->committed.n;
     FL_REQUIRE(o->threshold >= 0 && o->threshold <= 1);
     out->threshold = o->threshold;
+    FL_REQUIRE(is_temperature(o->temperature) && o->conformal >= 0 && o->conformal <= 1);
+    out->temperature = o->temperature;
+    out->conformal = o->conformal;
     FL_REQUIRE(o->histogram_bins <= MAX_HISTOGRAM_BINS);
     out->histogram_bins = o->histogram_bins;
     if (o->has_report) {
@@ -505,6 +514,10 @@ static void take_order(checks *c, fed_order *out, const Consilium__Order *in)
     out->committed.n = in->committed_round;
     check(c, in->threshold >= 0 && in->threshold <= 1, "threshold", "expected 0 to 1");
     out->threshold = in->threshold;
+    check(c, is_temperature(in->temperature), "temperature", "expected 0, or 1/16 to 16");
+    out->temperature = in->temperature;
+    check(c, in->conformal >= 0 && in->conformal <= 1, "conformal", "expected 0 to 1");
+    out->conformal = in->conformal;
     check(c, in->histogram_bins <= MAX_HISTOGRAM_BINS, "histogram_bins", "expected at most 1000");
     out->histogram_bins = in->histogram_bins;
     out->has_report = take_maybe_object(c, "report", &out->report, &in->report);

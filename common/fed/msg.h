@@ -81,6 +81,7 @@ typedef struct {
     uint8_t table_hash[32];
     fed_round_no committed;
     double threshold;
+    double temperature, conformal;  // of the job's uncertainty; 0 = none
     uint32_t histogram_bins;
     bool has_report;
     fed_digest report;       // object

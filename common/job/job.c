@@ -380,6 +380,31 @@ static void read_shift(job_evaluation *out, const data_spec *data, fl_node map)
     }
 }
 
+static void read_uncertainty(job_uncertainty *out, fl_node map)
+{
+    fl_err why = FL_ERR_INIT;
+    fl_node node = fl_cfg_map(map, "uncertainty",
+                              "how sure the selected model is of each case, and what that is good "
+                              "for; not looked at when absent");
+    const char *how = fl_cfg_text(node, "how", "one",
+                                  "one: by its scores; mc:N: passes with dropout; tta:N: turned "
+                                  "inputs");
+    out->refer = fl_cfg_num(node, "refer", 0.01, 0.5, 0.2,
+                            "share of the cases, the most uncertain, that somebody else could "
+                            "judge");
+    out->alpha = fl_cfg_num(node, "alpha", 0.005, 0.5, 0.1,
+                            "classify: conformal sets miss the label in this share of cases");
+    out->asked = fl_cfg_present(node);
+    fl_node where = fl_cfg_get(node, "how", "");
+    if (task_members_parse(&out->members, how, &why) != FL_OK) {
+        fl_cfg_complain(where, "evaluation.uncertainty.how: expected one, mc:N or tta:N, found "
+                               "%.40s", how);
+    } else if (out->members.kind == TASK_ENSEMBLE) {
+        fl_cfg_complain(where, "evaluation.uncertainty.how: an ensemble of federations is not "
+                               "built yet; expected one, mc:N or tta:N");
+    }
+}
+
 static void read_evaluation(job_evaluation *out, const data_spec *data,
                             fl_node root)
 {
@@ -407,6 +432,7 @@ static void read_evaluation(job_evaluation *out, const data_spec *data,
     out->histogram_bins = fl_cfg_int(map, "histogram_bins", 2, 1000, 20,
                                      "of scores that may leave a site");
     read_shift(out, data, map);
+    read_uncertainty(&out->uncertainty, map);
 }
 
 static void read_privacy(job *out, fl_node root)
@@ -445,6 +471,16 @@ typedef struct {
     task_model **model;     // receives the model, the caller's; NULL: not wanted
 } source;
 
+static void check_uncertainty(const job *j, fl_node root, const task_model *model)
+{
+    fl_err why = FL_ERR_INIT;
+    const job_uncertainty *u = &j->evaluation.uncertainty;
+    if (u->asked && task_members_check(&u->members, model, &why) != FL_OK) {
+        fl_node evaluation = fl_cfg_map(root, "evaluation", "");
+        fl_cfg_complain(fl_cfg_get(evaluation, "uncertainty", ""), "%s", why.text);
+    }
+}
+
 /* The architecture must take this input: found by building its graph. */
 static void check_model(job *j, fl_node root, const source *from)
 {
@@ -468,7 +504,10 @@ static void check_model(job *j, fl_node root, const source *from)
         fl_cfg_complain(where, "%s", why.text);
     } else if (task_model_set_loss(model, &j->local.loss, &why) != FL_OK) {
         fl_cfg_complain(fl_cfg_get(fl_cfg_map(root, "local", ""), "loss", ""), "%s", why.text);
-    } else if (from->model != NULL) {
+    } else {
+        check_uncertainty(j, root, model);
+    }
+    if (model != NULL && from->model != NULL && fl_cfg_ok(root.cfg)) {
         *from->model = model;
         model = NULL;  // now the caller's
     }
@@ -639,6 +678,16 @@ fl_status job_check_data(const data_set *set, fl_err *err)
         }
     }
     return FL_OK;
+}
+
+bool job_asks_histogram(const job *j)
+{
+    return j->data.positive >= 0 && j->evaluation.rule != EVAL_RULE_FIXED;
+}
+
+bool job_asks_calibration(const job *j)
+{
+    return j->evaluation.uncertainty.asked && j->data.task == DATA_CLASSIFY;
 }
 
 void job_describe(FILE *out)

@@ -23,6 +23,7 @@
 #include "data/spec.h"
 #include "eval/eval.h"
 #include "model/model.h"
+#include "task/members.h"
 #include "task/task.h"
 
 enum {
@@ -75,6 +76,14 @@ typedef struct {
     double value;  // smallest difference that matters
 } job_margin;
 
+/* How sure the selected model is of each site's cases. */
+typedef struct {
+    bool asked;
+    task_members members;  // no ensemble
+    double refer;          // share of the cases that somebody else could judge
+    double alpha;          // conformal sets miss the label in this share of cases
+} job_uncertainty;
+
 typedef struct {
     eval_rule rule;  // how the threshold is set, from validation
     double at;       // the sensitivity, or the threshold itself
@@ -86,6 +95,7 @@ typedef struct {
     bool local_baseline;     // each site trains its own model, same steps
     int64_t histogram_bins;  // of scores that may leave a site
     data_shift_curves shift;  // that the test split is judged under; none: n = 0
+    job_uncertainty uncertainty;
 } job_evaluation;
 
 typedef struct {
@@ -157,6 +167,12 @@ void job_clear(job *j);  // fine when called twice
  * with the job's spec.  FL_ECONFIG in one sentence, of no patient.
  */
 fl_status job_check_data(const data_set *set, fl_err *err);
+
+/* Does the threshold's rule need score histograms of the selected model? */
+bool job_asks_histogram(const job *j);
+/* Are scores brought to a temperature and sets calibrated, which needs sums of the
+ * selected model's validation scores? */
+bool job_asks_calibration(const job *j);
 
 /* Prints every key with type, range, default and help (make docs). */
 void job_describe(FILE *out);

@@ -363,31 +363,14 @@ static bool same_outputs(const task_model *a, const task_model *b)
     return same;
 }
 
-static fl_status check_members(task_members *m, const task_member *models, size_t n_models,
-                               fl_err *err)
+fl_status task_members_check(const task_members *m, const task_model *model, fl_err *err)
 {
-    const task_model *first = models[0].model;
-    const data_spec *spec = task_model_spec(first);
+    const data_spec *spec = task_model_spec(model);
     if (spec->task != DATA_CLASSIFY && spec->task != DATA_SEGMENT) {
         return fl_fail(err, FL_EUNSUPPORTED, "uncertainty is not built yet for task %s",
                        data_task_name(spec->task));
     }
-    if (m->kind == TASK_ENSEMBLE) {
-        if (n_models < 2 || n_models > TASK_MAX_MEMBERS) {
-            return fl_fail(err, FL_ECONFIG, "an ensemble needs 2 to %d models, found %zu",
-                           TASK_MAX_MEMBERS, n_models);
-        }
-        m->n = (int64_t)n_models;
-        for (size_t i = 1; i < n_models; i++) {
-            if (!same_outputs(first, models[i].model)) {
-                return fl_fail(err, FL_ECONFIG,
-                               "an ensemble's models must have the same input and classes; "
-                               "model %zu has others than the first", i + 1);
-            }
-        }
-        return FL_OK;
-    }
-    if (m->kind == TASK_DROPOUT && !nn_graph_has(task_model_graph(first), "Dropout")) {
+    if (m->kind == TASK_DROPOUT && !nn_graph_has(task_model_graph(model), "Dropout")) {
         return fl_fail(err, FL_ECONFIG, "mc: this model holds no Dropout, so every pass would be "
                                         "the same; train it with dropout, or use tta or ensemble");
     }
@@ -399,6 +382,29 @@ static fl_status check_members(task_members *m, const task_member *models, size_
                            !is_image              ? "a table cannot be turned"
                            : n_turnings(&t) == 8 ? "a square image or a volume has 8 turnings"
                                                  : "an image that is not square has 4 turnings");
+        }
+    }
+    return FL_OK;
+}
+
+/* Also says how many an ensemble has. */
+static fl_status check_members(task_members *m, const task_member *models, size_t n_models,
+                               fl_err *err)
+{
+    fl_status st = task_members_check(m, models[0].model, err);
+    if (st != FL_OK || m->kind != TASK_ENSEMBLE) {
+        return st;
+    }
+    if (n_models < 2 || n_models > TASK_MAX_MEMBERS) {
+        return fl_fail(err, FL_ECONFIG, "an ensemble needs 2 to %d models, found %zu",
+                       TASK_MAX_MEMBERS, n_models);
+    }
+    m->n = (int64_t)n_models;
+    for (size_t i = 1; i < n_models; i++) {
+        if (!same_outputs(models[0].model, models[i].model)) {
+            return fl_fail(err, FL_ECONFIG,
+                           "an ensemble's models must have the same input and classes; model %zu "
+                           "has others than the first", i + 1);
         }
     }
     return FL_OK;

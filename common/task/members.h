@@ -36,6 +36,10 @@ typedef struct {
 fl_status task_members_parse(task_members *out, const char *text, fl_err *err);
 void task_members_text(char out[static TASK_MEMBERS_BYTES], const task_members *m);
 
+/* FL_ECONFIG or FL_EUNSUPPORTED in one sentence when a model has no such members: it
+ * holds no dropout, its input has fewer turnings, its task is another. */
+fl_status task_members_check(const task_members *m, const task_model *model, fl_err *err);
+
 /* A model and its parameters; both borrowed. */
 typedef struct {
     const task_model *model;
@@ -58,8 +62,7 @@ typedef struct {
  * Predicts a split.  models: one, or an ensemble's, which must agree on input and
  * classes.  What is drawn comes from (seed, "members", pass, batch).  maps: as in
  * task_predict_maps, with entropy and variance.
- * FL_ECONFIG or FL_EUNSUPPORTED in one sentence: a model without dropout, more
- * flips than the input has, a task that has no members.
+ * Fails as task_members_check, and when an ensemble does not fit together.
  */
 fl_status task_doubt_of(task_doubt *out, const task_members *members, const task_member *models,
                         size_t n_models, const data_set *set, data_split split, uint64_t seed,

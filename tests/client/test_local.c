@@ -224,7 +224,8 @@ static json_t *judge(desk *d, double threshold)
     json_t *site = NULL;
     fed_model_id id = {{1}};
     check_ok(train(d, 1, &err), err);
-    check_ok(judge_site(&site, d->l, d->params, &id, threshold, 20, d->h.dir, &d->progress, &err),
+    check_ok(judge_site(&site, d->l, d->params, &id, threshold, &(sure_pooled){1.5, 0.8}, 20, d->h.dir,
+                        &d->progress, &err),
              err);
     check_ok(report_check_site(site, &err), err);
     return site;
@@ -287,6 +288,49 @@ static void without_a_baseline_there_is_no_local_model_in_the_report(void **stat
     check(json_object_get(json_object_get(site, "models"), "local") == NULL);
     check_int(json_object_size(json_object_get(site, "benefit")), 0);
     json_decref(site);
+    desk_destroy(&d);
+    free(text);
+}
+
+static void a_job_may_ask_how_sure_the_model_is(void **state)
+{
+    (void)state;
+    char *text = without(hospital_job, "{budget: same_steps}",
+                         "{budget: none}\n  uncertainty: {alpha: 0.2}");
+    desk d = desk_new_of(text, true);
+    json_t *site = judge(&d, 0.4);
+    const json_t *u = json_object_get(site, "uncertainty");
+    check_str(fl_json_get_string(u, "how", ""), "one");
+    check_int(fl_json_get_int(json_object_get(u, "error"), "n", 0), 100);
+    check_near(fl_json_get_number(json_object_get(u, "temperature"), "value"), 1.5, 0);
+    const json_t *conformal = json_object_get(u, "conformal");
+    check_str(fl_json_get_string(conformal, "source", ""), "pooled");  // 100 are fewer than 200
+    check_int(fl_json_get_int(conformal, "n_calibration", 0), 100);
+    check_near(fl_json_get_number(conformal, "quantile"), 0.8, 0);
+    check(json_array_size(json_object_get(u, "risk_coverage")) <= 10);  // min_cell 10
+    json_decref(site);
+
+    // What leaves before: sums of 100 cases, and none where patients are few.
+    fl_err err = FL_ERR_INIT;
+    task_scores val;
+    check_ok(task_predict(&val, d.l->model, d.params, d.l->now, DATA_VAL, 1, &err), err);
+    json_t *payload = json_object();
+    sure_put_sums(payload, d.l, &val, 20, 101);
+    check_int(json_object_size(payload), 0);
+    sure_put_sums(payload, d.l, &val, 0, 10);
+    check_int(json_object_size(payload), 1);  // no bins may leave
+    sure_put_sums(payload, d.l, &val, 20, 10);
+    const json_t *counts = json_object_get(json_object_get(payload, "nonconformity"), "counts");
+    json_int_t sum = 0;
+    for (size_t k = 0; k < 20; k++) {
+        json_int_t n = json_integer_value(json_array_get(counts, k));
+        check(n == 0 || n >= 10);
+        sum += n;
+    }
+    check_int(sum, 100);
+    check_int(fl_json_get_int(json_object_get(payload, "temperature"), "n", 0), 100);
+    json_decref(payload);
+    task_scores_clear(&val);
     desk_destroy(&d);
     free(text);
 }
@@ -392,6 +436,7 @@ int main(void)
         cmocka_unit_test(the_test_split_is_judged_by_global_and_local_model),
         cmocka_unit_test(looking_again_is_counted_and_the_same_look_is_not),
         cmocka_unit_test(without_a_baseline_there_is_no_local_model_in_the_report),
+        cmocka_unit_test(a_job_may_ask_how_sure_the_model_is),
         cmocka_unit_test(a_histogram_counts_every_case_and_shows_no_small_cell),
         cmocka_unit_test(data_without_a_test_split_do_not_fit),
     };

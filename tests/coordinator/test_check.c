@@ -3,6 +3,7 @@
  */
 #include "check.h"
 
+#include "base/json.h"
 #include "coordinator/check.h"
 #include "coordinator/round.h"
 #include "fed/identity.h"
@@ -231,6 +232,48 @@ static fl_status document(fed_order_kind kind, uint32_t round, double n, const c
     return check_document(&job, &o, text, strlen(text), err);
 }
 
+/* A document of sums with one value at every point. */
+static fl_status sums(int n, double slope, double curvature, int n_points, fl_err *err)
+{
+    json_t *a = json_array(), *b = json_array();
+    for (int k = 0; k < n_points; k++) {
+        json_array_append_new(a, json_real(slope));
+        json_array_append_new(b, json_real(curvature));
+    }
+    json_t *json = json_pack("{s:{s:i, s:o, s:o}}", "temperature", "n", n, "slope", a, "curvature",
+                             b);
+    char *text = fl_json_text(json);
+    fl_status st = document(FED_SCORE, 1 | FED_HISTOGRAM_BIT, 5, text, err);
+    free(text);
+    json_decref(json);
+    return st;
+}
+
+static void sums_for_a_calibration_must_be_possible(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    const uint32_t asks = 1 | FED_HISTOGRAM_BIT;
+    check_ok(sums(5, -3, 2, 17, &err), err);
+    check_fails(sums(6, -3, 2, 17, &err), FL_EFORMAT);  // more than it scored
+    check_has(err.text, "temperature: n: expected 1 to 5, found 6");
+    check_fails(sums(0, 0, 0, 17, &err), FL_EFORMAT);
+    check_fails(sums(5, -3, 2, 16, &err), FL_EFORMAT);
+    check_fails(sums(5, -3, -2, 17, &err), FL_EFORMAT);  // the loss is convex
+    check_has(err.text, "curvature");
+    check_fails(sums(5, 1e9, 2, 17, &err), FL_EFORMAT);
+    check_ok(document(FED_SCORE, asks, 5,
+                      "{\"nonconformity\": {\"bins\": 2, \"counts\": [5, 0]}}", &err),
+             err);
+    check_fails(document(FED_SCORE, asks, 5,
+                         "{\"nonconformity\": {\"bins\": 2, \"counts\": [5, 1]}}", &err),
+                FL_EFORMAT);
+    check_has(err.text, "nonconformity: 6 cases in the bins, 5 said");
+    check_fails(document(FED_SCORE, asks, 5,
+                         "{\"nonconformity\": {\"bins\": 2, \"counts\": [-1, 0]}}", &err),
+                FL_EFORMAT);
+}
+
 static void documents_must_add_up(void **state)
 {
     (void)state;
@@ -331,6 +374,7 @@ int main(void)
         cmocka_unit_test(every_impossible_statistic_is_refused_by_its_name),
         cmocka_unit_test(a_signature_binds_every_field),
         cmocka_unit_test(pieces_are_checked_by_kind),
+        cmocka_unit_test(sums_for_a_calibration_must_be_possible),
         cmocka_unit_test(documents_must_add_up),
         cmocka_unit_test(steps_of_partial_work_are_at_most_what_was_asked_for),
         cmocka_unit_test(counts_are_those_the_site_joined_with),

@@ -207,7 +207,7 @@ static void no_positive_case_anywhere_gives_one_half_and_says_so(void **state)
     check_ok(choose_threshold(&threshold, &bins, why, s.r, &j, 1, &err), err);
     check_near(threshold, 0.5, 0);
     j = job_of(1, "auc", true, EVAL_RULE_FIXED, 0.3);
-    check(!choose_asks_threshold(&j));
+    check(!job_asks_histogram(&j));
     check_ok(choose_threshold(&threshold, &bins, why, s.r, &j, 1, &err), err);
     check_near(threshold, 0.3, 0);
     j.data.positive = -1;

@@ -56,7 +56,7 @@ static driver driver_of(size_t n_sites, int quorum, uint32_t rounds)
     driver d = {.cfg = {.quorum = quorum,
                         .patience_ms = PATIENCE_MS,
                         .n_rounds = rounds,
-                        .asks_threshold = true},
+                        .asks_validation = true},
                 .n_sites = n_sites};
     for (size_t i = 0; i < n_sites; i++) {
         d.site[i].name = name_of(i);

@@ -110,6 +110,8 @@ static void draw_order(fed_order *o)
     }
     o->committed.n = draw_u32();
     o->threshold = fl_rng_below(&rng, 4) == 0 ? 0 : fl_rng_uniform(&rng);
+    o->temperature = fl_rng_below(&rng, 4) == 0 ? 0 : fl_rng_range(&rng, 0.1, 16);
+    o->conformal = fl_rng_below(&rng, 4) == 0 ? 0 : fl_rng_uniform(&rng);
     o->histogram_bins = (uint32_t)fl_rng_below(&rng, 1001);
     o->has_report = fl_rng_below(&rng, 2) == 0;
     if (o->has_report) {

@@ -1,0 +1,227 @@
+/*
+ * sure.c - see sure.h
+ */
+#include "client/sure.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "eval/patients.h"
+#include "eval/uncertainty.h"
+#include "task/members.h"
+
+/* Patients of the labelled cases. */
+static int64_t labelled_patients(const task_scores *s)
+{
+    bool *in = fl_xcalloc(s->n, sizeof *in);
+    eval_patients patients;
+    eval_patients_init(&patients, s->patient, s->n);
+    for (size_t i = 0; i < s->n; i++) {
+        in[i] = s->label[i] >= 0;
+    }
+    int64_t n = (int64_t)eval_patients_count(&patients, in);
+    eval_patients_clear(&patients);
+    free(in);
+    return n;
+}
+
+// ------------------------------------------------------------- validation sums
+
+static void put_temperature(json_t *payload, const task_scores *val)
+{
+    json_t *slope = json_array(), *curvature = json_array();
+    double n = 0;
+    for (size_t k = 0; k < EVAL_TEMPERATURE_POINTS; k++) {
+        eval_temperature_sums s = {0};
+        eval_temperature_add(&s, val->score, val->label, val->n, val->K,
+                             eval_temperature_point(k));
+        json_array_append_new(slope, json_real(s.slope));
+        json_array_append_new(curvature, json_real(s.curvature));
+        n = s.n;
+    }
+    json_object_set_new(payload, "temperature",
+                        json_pack("{s:I, s:o, s:o}", "n", (json_int_t)n, "slope", slope,
+                                  "curvature", curvature));
+}
+
+static void put_nonconformity(json_t *payload, const task_scores *val, int64_t bins,
+                              int64_t min_cell)
+{
+    double *s = fl_xcalloc(val->n, sizeof *s);
+    int64_t *count = fl_xcalloc((size_t)bins, sizeof *count);
+    size_t n = eval_conformal_nonconformity(s, val->score, val->label, val->n, val->K);
+    if (eval_conformal_counts(count, (size_t)bins, s, n, min_cell)) {
+        json_t *counts = json_array();
+        for (int64_t k = 0; k < bins; k++) {
+            json_array_append_new(counts, json_integer((json_int_t)count[k]));
+        }
+        json_object_set_new(payload, "nonconformity",
+                            json_pack("{s:I, s:o}", "bins", (json_int_t)bins, "counts", counts));
+    }
+    free(count);
+    free(s);
+}
+
+void sure_put_sums(json_t *payload, const local *l, const task_scores *val, int64_t bins,
+                   int64_t min_cell)
+{
+    if (!job_asks_calibration(&l->job) || labelled_patients(val) < min_cell) {
+        return;
+    }
+    put_temperature(payload, val);
+    if (bins > 0) {
+        put_nonconformity(payload, val, bins, min_cell);
+    }
+}
+
+// ----------------------------------------------------------------- test figures
+
+/* The figures that a temperature changes. */
+static json_t *scaled_json(const local *l, const task_scores *test, double threshold,
+                           double temperature)
+{
+    static const char *const changed[] = {"nll", "brier", "ece"};
+    if (temperature <= 0) {
+        return json_pack("{s:n, s:s}", "value", "why",
+                         "no hospital's validation scores gave a temperature");
+    }
+    eval_metrics metrics;
+    double *score = fl_xcalloc(test->n * test->K, sizeof *score);
+    eval_temperature_apply(score, test->score, test->n, test->K, temperature);
+    eval_predictions p = task_predictions(test, &l->job.data, threshold);
+    p.score = score;
+    eval_classify(&metrics, &p, l->job.seed);
+    json_t *figures = json_object();
+    for (size_t i = 0; i < sizeof changed / sizeof *changed; i++) {
+        json_object_set_new(figures, changed[i],
+                            eval_figure_json(eval_metrics_find(&metrics, changed[i])));
+    }
+    free(score);
+    return json_pack("{s:f, s:o}", "value", temperature, "metrics", figures);
+}
+
+/* The quantile that this site's sets are made with, and whose it is. */
+typedef struct {
+    double value;  // INFINITY: every class is in the set; NaN: there is none
+    const char *source;
+    size_t n;  // own validation cases
+} quantile;
+
+/* From EVAL_CONFORMAL_CASES validation cases on the site's own is exact. */
+static fl_status find_quantile(quantile *out, const local *l, const float *params,
+                               const sure_pooled *pooled, fl_err *err)
+{
+    *out = (quantile){.value = pooled->quantile > 0 ? pooled->quantile : NAN, .source = "pooled"};
+    task_scores val;
+    fl_status st = task_predict(&val, l->model, params, l->now, DATA_VAL, l->threads, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    double *s = fl_xcalloc(val.n, sizeof *s);
+    out->n = eval_conformal_nonconformity(s, val.score, val.label, val.n, val.K);
+    if (out->n >= EVAL_CONFORMAL_CASES) {
+        out->value = eval_conformal_quantile(s, out->n, l->job.evaluation.uncertainty.alpha);
+        out->source = "own";
+    }
+    free(s);
+    task_scores_clear(&val);
+    return FL_OK;
+}
+
+static json_t *conformal_json(const local *l, const task_scores *test, const quantile *q)
+{
+    double alpha = l->job.evaluation.uncertainty.alpha;
+    if (isnan(q->value)) {
+        return json_pack("{s:f, s:n, s:s}", "alpha", alpha, "quantile", "why",
+                         "fewer than 200 validation cases of one's own, and no pooled quantile");
+    }
+    eval_conformal judged;
+    eval_conformal_judge(&judged, test->score, test->label, test->patient, test->n, test->K,
+                         q->value, l->job.seed);
+    return json_pack("{s:f, s:f, s:s, s:I, s:o, s:o, s:o, s:o}", "alpha", alpha, "quantile",
+                     fmin(1, q->value), "source", q->source, "n_calibration", (json_int_t)q->n,
+                     "coverage", eval_figure_json(&judged.coverage), "set_size",
+                     eval_figure_json(&judged.set_size), "single", fl_json_number(judged.single),
+                     "empty", fl_json_number(judged.empty));
+}
+
+/* What few cases are behind is not said: means of the flagged ones, or of the others. */
+static void hide_small_flags(json_t *u, int64_t min_cell)
+{
+    const json_t *flag = json_object_get(u, "flag");
+    int64_t n = fl_json_get_int(flag, "n_flagged", 0), rest = fl_json_get_int(flag, "n", 0) - n;
+    if ((n > 0 && n < min_cell) || (rest > 0 && rest < min_cell)) {
+        json_object_set_new(u, "flag", json_pack("{s:n, s:s}", "limit", "why",
+                                                 "too few cases on one side to be shown"));
+    }
+}
+
+/* Referring leaves min_cell patients between two points of the curve. */
+static size_t curve_points(const task_scores *test, int64_t min_cell)
+{
+    int64_t most = labelled_patients(test) / (min_cell > 0 ? min_cell : 1);
+    return most < 0 ? 0 : most > EVAL_MAX_POINTS ? EVAL_MAX_POINTS : (size_t)most;
+}
+
+static fl_status limit_of(double *limit, const char **why, const local *l,
+                          const task_member *model, fl_err *err)
+{
+    const job_uncertainty *u = &l->job.evaluation.uncertainty;
+    task_doubt val;
+    *limit = NAN;
+    *why = "no validation cases to set a limit by";
+    if (data_set_n_split(l->now, DATA_VAL) == 0) {
+        return FL_OK;
+    }
+    fl_status st = task_doubt_of(&val, &u->members, model, 1, l->now, DATA_VAL, l->job.seed,
+                                 l->threads, NULL, err);
+    if (st == FL_OK) {
+        *limit = task_doubt_limit(&val, u->refer);
+        task_doubt_clear(&val);
+    }
+    return st;
+}
+
+fl_status sure_judge(json_t **out, const local *l, const float *params, double threshold,
+                     const sure_pooled *pooled, const task_scores *test, local_progress *progress,
+                     fl_err *err)
+{
+    const job_uncertainty *asked = &l->job.evaluation.uncertainty;
+    const task_member model = {l->model, params};
+    const int64_t min_cell = l->job.evaluation.min_cell;
+    task_doubt doubt;
+    quantile q;
+    double limit;
+    const char *why;
+    *out = NULL;
+    if (!asked->asked) {
+        return FL_OK;
+    }
+    fl_status st = limit_of(&limit, &why, l, &model, err);
+    if (st != FL_OK || (st = task_doubt_of(&doubt, &asked->members, &model, 1, l->now, DATA_TEST,
+                                           l->job.seed, l->threads, NULL, err)) != FL_OK) {
+        return fl_wrap(err, st, "evaluation.uncertainty");
+    }
+    local_step(progress);
+    const eval_selective_config cfg = {.share = asked->refer, .target = NAN,
+                                       .n_points = curve_points(&doubt.scores, min_cell),
+                                       .seed = l->job.seed};
+    json_t *u = task_doubt_json(&doubt, &l->job.data, threshold, &cfg, limit, why);
+    hide_small_flags(u, min_cell);
+    task_doubt_clear(&doubt);
+    if (job_asks_calibration(&l->job)) {
+        if ((st = find_quantile(&q, l, params, pooled, err)) != FL_OK) {
+            json_decref(u);
+            return st;
+        }
+        json_object_set_new(u, "temperature",
+                            scaled_json(l, test, threshold, pooled->temperature));
+        json_object_set_new(u, "conformal", conformal_json(l, test, &q));
+    }
+    local_step(progress);
+    *out = u;
+    return FL_OK;
+}
