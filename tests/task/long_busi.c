@@ -5,7 +5,7 @@
  * five folds; an image is a patient.  A fifth is the test, the next fifth
  * chooses the epoch, three train.  tests/vectors/task_busi.py did the same with
  * PyTorch's U-Net and wrote down its Dice of every image, so that the
- * difference is paired.  Fold by fold: `long_busi FOLD ...`, whose results are
+ * difference is paired; of the other network it is only shown.  Fold by fold: `long_busi FOLD ...`, whose results are
  * kept in $BUSI_OUT (default build/busi) and used again.
  */
 #include "toy.h"
@@ -79,14 +79,12 @@ static json_t *train_fold(const data_set *set, const char *model, int fold)
     json_t *dice = json_object();
     double sum = 0;
     for (size_t i = 0; i < s.n; i++) {
-        json_object_set_new(dice, data_set_case(set, s.index[i]).case_id,
-                            json_real(s.seg[i].dice));
+        json_object_set_new(dice, data_set_case(set, s.index[i]).case_id, json_real(s.seg[i].dice));
         sum += s.seg[i].dice;
     }
     print_message("# %s, fold %d: %.0f s of CPU, %.0f s of wall clock, step %lld kept at "
                   "validation Dice %.3f, test Dice %.3f\n",
-                  model, fold, cpu, wall, (long long)r.best_step, r.best.dice,
-                  sum / (double)s.n);
+                  model, fold, cpu, wall, (long long)r.best_step, r.best.dice, sum / (double)s.n);
     task_scores_clear(&s);
     task_trainer_destroy(&t);
     free(params);
@@ -154,7 +152,8 @@ static void add_fold(results *p, const json_t *dice, const json_t *reference)
     }
 }
 
-static void judge(const char *model, const results *p)
+/* is_peers: PyTorch's is the same network in the same set-up. */
+static void judge(const char *model, const results *p, bool is_peers)
 {
     eval_metrics ours, theirs;
     eval_figure d;
@@ -173,7 +172,9 @@ static void judge(const char *model, const results *p)
     print_message("# PyTorch's unet: %.3f [%.3f, %.3f] of %zu of them; difference %+.3f [%+.3f, "
                   "%+.3f]\n",
                   g->value, g->ci_low, g->ci_high, p->n_pairs, d.value, d.ci_low, d.ci_high);
-    check(d.value >= -0.03);
+    if (is_peers) {
+        check(d.value >= -0.03);
+    }
 }
 
 static void lesions_are_found_as_well_as_by_pytorch(void **state)
@@ -207,7 +208,7 @@ static void lesions_are_found_as_well_as_by_pytorch(void **state)
         data_set_destroy(&set);
     }
     for (int k = 0; k < 2; k++) {
-        judge(models[k], &all[k]);
+        judge(models[k], &all[k], k == 0);
     }
     json_decref(vectors);
     check_rmdir(&dir);
