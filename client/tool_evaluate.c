@@ -81,7 +81,6 @@ const fl_opt *client_evaluate_options(void)
 static fl_status refuse_what_comes_later(fl_err *err)
 {
     const char *given = options.reference != NULL ? "reference"
-                        : options.reference != NULL ? "reference"
                         : options.label_map != NULL ? "label-map"
                                                     : NULL;
     if (given != NULL) {
