@@ -112,6 +112,23 @@ static void both_models_sentence(report_page *out, const json_t *report, const j
     report_html(out, "</p>\n");
 }
 
+/* Scores that rank cases, cut where they do not tell them apart. */
+static void threshold_sentence(report_page *out, const json_t *report, const json_t *site)
+{
+    const json_t *auc = report_figure(report, site, "global", "auc");
+    const json_t *balanced = report_figure(report, site, "global", "balanced_accuracy");
+    char text[REPORT_NUMBER_BYTES];
+    if (fl_json_get_number(auc, "ci_low") > 0.5 && fl_json_get_number(balanced, "ci_low") <= 0.5) {
+        report_html(out, "<p>");
+        report_say(out,
+                   "The frozen threshold does not fit your patients: at it the model tells them "
+                   "apart hardly better than chance (balanced accuracy %s), though its scores do. "
+                   "Have it set anew before anyone acts on it.",
+                   report_figure_text(text, out->language, balanced, 2, false));
+        report_html(out, "</p>\n");
+    }
+}
+
 static void calibration_sentence(report_page *out, const json_t *report, const json_t *site)
 {
     const json_t *ece = report_figure(report, site, "global", "ece");
@@ -232,6 +249,7 @@ static void add_verdict(report_page *out, const json_t *report, const json_t *si
                 report_word(out, "In short"));
     lead_sentence(out, report, site, metric);
     both_models_sentence(out, report, site, metric);
+    threshold_sentence(out, report, site);
     calibration_sentence(out, report, site);
     flags_sentence(out, site);
     unknown_groups_sentence(out, site, metric);
@@ -296,6 +314,8 @@ static void add_rules(report_page *out, const json_t *report, const char *metric
                "between nothing is said.",
                report_number(limit, out->language, poor_calibration, 2));
     report_html(out, "</li>\n");
+    add_rule(out, REPORT_N("The frozen threshold is said not to fit when the interval of the AUC "
+                           "lies above 0.5 and that of the balanced accuracy does not."));
     add_rule(out, REPORT_N("A difference between groups is named when it is flagged: its test, "
                            "corrected after Holm over all tests of the page, gives less than "
                            ".04."));

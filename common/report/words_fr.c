@@ -424,6 +424,16 @@ const report_words_entry report_words_said[] = {
     {"At the frozen threshold its sensitivity is %s and its specificity %s.",
      "Au seuil figé, sa sensibilité est de %s et sa spécificité de %s."},
     {"At the frozen threshold its sensitivity is %s.", "Au seuil figé, sa sensibilité est de %s."},
+    {"The frozen threshold does not fit your patients: at it the model tells them apart hardly "
+     "better than chance (balanced accuracy %s), though its scores do. Have it set anew before "
+     "anyone acts on it.",
+     "Le seuil figé ne convient pas à vos patients : à ce seuil, le modèle ne les distingue guère "
+     "mieux que le hasard (exactitude équilibrée %s), alors que ses scores le font. Faites-le "
+     "régler à nouveau avant que quiconque ne s’y fie."},
+    {"The frozen threshold is said not to fit when the interval of the AUC lies above 0.5 and that "
+     "of the balanced accuracy does not.",
+     "Le seuil figé est dit inadapté lorsque l’intervalle de l’AUC est au-dessus de 0,5 et que "
+     "celui de l’exactitude équilibrée ne l’est pas."},
     {"These are few cases: only %lld of the rarer class.",
      "C’est peu : seulement %lld cas de la classe la plus rare."},
     {"Do not read the scores as probabilities here: calibration is poor, error %s.",

@@ -99,6 +99,25 @@ static void a_hospitals_verdict_follows_its_rule(void **state)
     json_decref(report);
 }
 
+static void a_threshold_that_does_not_fit_is_in_the_first_words(void **state)
+{
+    (void)state;
+    static const char figure[] = "sites[0].models.global.balanced_accuracy.ci_low";
+    json_t *report = sample_read();
+    char *page = page_text(report, "nord");
+    check_has_not(page, "The frozen threshold does not fit your patients");
+    free(page);
+    sample_set(report, figure, json_real(0.49));
+    page = page_text(report, "nord");
+    check_has(page, "The frozen threshold does not fit your patients");
+    free(page);
+    sample_set(report, "sites[0].models.global.auc.ci_low", json_real(0.48));  // nor do the scores
+    page = page_text(report, "nord");
+    check_has_not(page, "The frozen threshold does not fit your patients");
+    free(page);
+    json_decref(report);
+}
+
 static void a_flagged_group_is_in_the_first_words(void **state)
 {
     (void)state;
@@ -530,6 +549,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_run_in_plain_words),
         cmocka_unit_test(a_hospitals_verdict_follows_its_rule),
+        cmocka_unit_test(a_threshold_that_does_not_fit_is_in_the_first_words),
         cmocka_unit_test(a_flagged_group_is_in_the_first_words),
         cmocka_unit_test(a_hospitals_page_has_what_it_asks_for),
         cmocka_unit_test(guidelines_are_answered_only_by_what_the_page_holds),
