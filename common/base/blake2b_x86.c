@@ -130,7 +130,9 @@ WIDE void fl_blake2b_x86(uint8_t (*out)[32], const void *key, size_t n_key, cons
             block[i] = is_plain ? bytes[i] + from : edge[i];
             if (!is_plain) {
                 memset(edge[i], 0, sizeof edge[i]);
-                memcpy(edge[i], head, skip);
+                if (skip > 0) {  // head may be NULL
+                    memcpy(edge[i], head, skip);
+                }
                 memcpy(edge[i] + skip, bytes[i] + from, here - skip);
             }
         }

@@ -42,7 +42,9 @@ static void decode(void *context, size_t i, data_decoded *out)
         return;
     }
     uint8_t *samples = fl_xcalloc(SIDE * SIDE, 1);
-    uint8_t *masks = fl_xcalloc(3 * SIDE * SIDE, 1);
+    // as in mask.c one block: who drew, and then the masks
+    const uint8_t **drawn = fl_xcalloc(1, N_ANNOTATORS * sizeof *drawn + 3 * SIDE * SIDE);
+    uint8_t *masks = (uint8_t *)(drawn + N_ANNOTATORS);
     for (size_t k = 0; k < SIDE * SIDE; k++) {
         samples[k] = (uint8_t)(16 * i + k);
     }
@@ -51,10 +53,10 @@ static void decode(void *context, size_t i, data_decoded *out)
                               .full = 255,
                               .factor = 1,
                               .shape = {3, {1, SIDE, SIDE}}};
-    out->masks.block = masks;
-    out->masks.masks = fl_xcalloc(N_ANNOTATORS, sizeof *out->masks.masks);
-    out->masks.masks[0] = masks;
-    out->masks.masks[1] = i == 1 ? NULL : masks + SIDE * SIDE;
+    drawn[0] = masks;
+    drawn[1] = i == 1 ? NULL : masks + SIDE * SIDE;
+    out->masks.block = drawn;
+    out->masks.masks = drawn;
     out->masks.mask = masks + 2 * SIDE * SIDE;
 }
 
