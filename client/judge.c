@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
-#include "ckpt/ckpt.h"
+#include "client/own.h"
 #include "client/worst.h"
 #include "eval/calibration.h"
 #include "eval/disparity.h"
@@ -26,9 +26,12 @@ typedef struct {
     bool there;
     task_scores scores;
     double threshold;
-    const char *threshold_why;  // the rule could not be followed; or NULL
     eval_metrics metrics;
 } judged;
+
+/* The models that a hospital compares, as report.json names them. */
+enum { GLOBAL, LOCAL, PERSONAL, N_MODELS };
+static const char *const model_names[N_MODELS] = {"global", "local", "personal"};
 
 static bool is_two_class(const data_spec *spec)
 {
@@ -67,21 +70,11 @@ done:
     return st;
 }
 
-// ----------------------------------------------------------------- thresholds
-
-/* The job's rule on the site's own validation scores of its own model.  why:
- * NULL, or why the rule could not be followed. */
-static fl_status own_threshold(const local *l, const float *params, double *out, const char **why,
-                               fl_err *err)
-{
-    const job_evaluation *e = &l->job.evaluation;
-    return task_threshold(out, why, l->model, params, l->now, e->rule, e->at, l->threads, err);
-}
-
 // -------------------------------------------------------------------- figures
 
-static json_t *confusion_json(const judged *m, int positive)
+static json_t *confusion_json(const judged *m, const data_spec *spec)
 {
+    const int positive = spec->positive;
     int64_t count[2][2] = {{0}};  // [is positive][called positive]
     const task_scores *s = &m->scores;
     for (size_t i = 0; i < s->n; i++) {
@@ -98,17 +91,18 @@ static json_t *confusion_json(const judged *m, int positive)
     return json;
 }
 
-static json_t *benefit_json(const local *l, const judged *global, const judged *own,
-                            local_progress *progress)
+/* Figures of b less those of a on the same cases; empty when one is not there. */
+static json_t *differences_json(const local *l, const judged *a, const judged *b,
+                                local_progress *progress)
 {
     json_t *json = json_object();
-    if (!own->there) {
+    if (!a->there || !b->there) {
         return json;
     }
-    const task_scored a = {&own->scores, own->threshold};
-    const task_scored b = {&global->scores, global->threshold};
+    const task_scored from = {&a->scores, a->threshold};
+    const task_scored to = {&b->scores, b->threshold};
     eval_metrics differences;
-    task_differences(&differences, &a, &b, &l->job.data, l->job.seed);
+    task_differences(&differences, &from, &to, &l->job.data, l->job.seed);
     local_step(progress);
     for (size_t i = 0; i < differences.n; i++) {
         const eval_metric *m = &differences.item[i];
@@ -235,15 +229,27 @@ static json_t *count_of(const local *l, data_split split)
     return json_integer((json_int_t)data_set_n_split(l->now, split));
 }
 
-/* {"global": ..., "local": ...}, each left out when it is NULL. */
-static json_t *pair(json_t *global, json_t *own)
+static json_t *metrics_json(const judged *m, const data_spec *spec)
+{
+    (void)spec;
+    return eval_metrics_json(&m->metrics);
+}
+
+static json_t *threshold_json(const judged *m, const data_spec *spec)
+{
+    (void)spec;
+    return fl_json_number(m->threshold);
+}
+
+/* {"global": ..., "local": ..., "personal": ...}, each left out when there is no such model. */
+static json_t *by_model(const judged *on, const data_spec *spec,
+                        json_t *(*of)(const judged *m, const data_spec *spec))
 {
     json_t *json = json_object();
-    if (global != NULL) {
-        json_object_set_new(json, "global", global);
-    }
-    if (own != NULL) {
-        json_object_set_new(json, "local", own);
+    for (size_t m = 0; m < N_MODELS; m++) {
+        if (on[m].there) {
+            json_object_set_new(json, model_names[m], of(&on[m], spec));
+        }
     }
     return json;
 }
@@ -279,20 +285,16 @@ static void put_curves(json_t *site, const local *l, const judged *global, int64
     }
 }
 
-static void put_figures(json_t *site, const local *l, const judged *global, const judged *own,
-                        int64_t bins, local_progress *progress)
+/* on: [N_MODELS] */
+static void put_figures(json_t *site, const local *l, const judged *on, int64_t bins,
+                        local_progress *progress)
 {
     const data_spec *spec = &l->job.data;
-    json_object_set_new(site, "models",
-                        pair(eval_metrics_json(&global->metrics),
-                             own->there ? eval_metrics_json(&own->metrics) : NULL));
+    const judged *global = &on[GLOBAL];
+    json_object_set_new(site, "models", by_model(on, spec, metrics_json));
     if (is_two_class(spec)) {
-        json_object_set_new(site, "thresholds",
-                            pair(fl_json_number(global->threshold),
-                                 own->there ? fl_json_number(own->threshold) : NULL));
-        json_object_set_new(site, "confusion",
-                            pair(confusion_json(global, spec->positive),
-                                 own->there ? confusion_json(own, spec->positive) : NULL));
+        json_object_set_new(site, "thresholds", by_model(on, spec, threshold_json));
+        json_object_set_new(site, "confusion", by_model(on, spec, confusion_json));
         json_t *histogram = local_histogram(&global->scores, spec, bins,
                                             l->job.evaluation.min_cell);
         if (histogram != NULL) {
@@ -303,7 +305,11 @@ static void put_figures(json_t *site, const local *l, const judged *global, cons
         json_object_set_new(site, "by_class", by_class_json(l, global));
     }
     put_subgroups(site, l, global, progress);
-    json_object_set_new(site, "benefit", benefit_json(l, global, own, progress));
+    json_object_set_new(site, "benefit", differences_json(l, &on[LOCAL], global, progress));
+    if (on[PERSONAL].there) {
+        json_object_set_new(site, "personal_gain",
+                            differences_json(l, global, &on[PERSONAL], progress));
+    }
 }
 
 /* One point further, unless nobody wants it any more. */
@@ -340,17 +346,6 @@ static fl_status put_shift(json_t *site, const local *l, const float *params,
     return st;
 }
 
-static json_t *baseline_json(const judged *own, const local_baseline_result *result)
-{
-    json_t *json = json_object();
-    json_object_set_new(json, "best_step", json_integer(result->best_step));
-    json_object_set_new(json, "steps", json_integer(result->steps));
-    if (own->threshold_why != NULL) {
-        json_object_set_new(json, "threshold_why", json_string(own->threshold_why));
-    }
-    return json;
-}
-
 /* What the data are, whatever the models make of them. */
 static json_t *data_json(const local *l, int64_t n_looks)
 {
@@ -369,63 +364,6 @@ static json_t *data_json(const local *l, int64_t n_looks)
     return site;
 }
 
-/*
- * What a local-only model starts from when the job has initial weights: the model of the
- * first round, which train_round kept.  *there false: this site was not in that round, and
- * another start would be no fair comparison.
- */
-static fl_status read_first(float **out, bool *there, const local *l, const char *run_dir,
-                            fl_err *err)
-{
-    *out = NULL;
-    *there = true;
-    if (!job_starts_from_file(&l->job)) {
-        return FL_OK;
-    }
-    char *path = fl_path_join(run_dir, LOCAL_FIRST_MODEL);
-    nn_table *table = NULL;
-    fl_status st = FL_OK;
-    if (!fl_file_exists(path)) {
-        fl_log(FL_LOG_WARN, "baseline.skipped", "why=\"the first round's model is not here\"");
-        *there = false;
-    } else if ((st = ckpt_safetensors_read(&table, out, NULL, path, err)) == FL_OK &&
-               !nn_table_equal(table, task_model_table(l->model))) {
-        FL_FREE(*out);
-        st = fl_fail(err, FL_EFORMAT, "%s: not of this job's model", path);
-    }
-    nn_table_destroy(&table);
-    free(path);
-    return st;
-}
-
-/* A local-only model that diverges is a finding, not a failure of the run. */
-static fl_status make_own(local *l, float *params, bool *there, const char *run_dir,
-                          local_progress *progress, local_baseline_result *result, fl_err *err)
-{
-    *there = false;
-    if (!l->job.evaluation.local_baseline) {
-        return FL_OK;
-    }
-    fl_err why = FL_ERR_INIT;
-    float *first;
-    bool can_start;
-    fl_status st = read_first(&first, &can_start, l, run_dir, err);
-    if (st != FL_OK || !can_start) {
-        return st;
-    }
-    st = local_baseline(l, params, first, progress, result, &why);
-    free(first);
-    if (st == FL_EFORMAT) {
-        return FL_OK;
-    }
-    if (st != FL_OK) {
-        *err = why;
-        return st;
-    }
-    *there = true;
-    return FL_OK;
-}
-
 static fl_status keep_predictions(const local *l, const task_scores *s, const char *run_dir,
                                   fl_err *err)
 {
@@ -435,51 +373,62 @@ static fl_status keep_predictions(const local *l, const task_scores *s, const ch
     return st;
 }
 
+/* Every model on the test split, which is open.  own: the hospital's, by model. */
+static fl_status judge_all(judged *on, const local *l, const float *global, double threshold,
+                           const own_model *own, local_progress *progress, fl_err *err)
+{
+    fl_status st = judge_model(&on[GLOBAL], l, global, threshold, progress, err);
+    for (size_t m = LOCAL; m < N_MODELS && st == FL_OK; m++) {
+        if (own[m].there) {
+            st = judge_model(&on[m], l, own[m].params, own[m].threshold, progress, err);
+        }
+    }
+    return st;
+}
+
 fl_status judge_site(json_t **out, local *l, const float *global, const fed_model_id *id,
                      double threshold, const sure_pooled *pooled, int64_t bins,
                      const char *run_dir, local_progress *progress, fl_err *err)
 {
     json_t *uncertainty = NULL;
-    judged on_global = {0}, on_own = {0};
-    local_baseline_result baseline = {0};
-    bool has_own = false;
-    double own_at = 0.5;
+    judged on[N_MODELS] = {{0}};
+    own_model own[N_MODELS] = {{0}};
     int64_t n_looks = 0;
-    fl_status st = FL_ELIMIT;
+    fl_status st;
 
     *out = NULL;
-    float *own = fl_calloc_aligned((size_t)local_n_parameters(l), sizeof *own,
-                                   "the local-only model", err);
     // Everything is decided before the test split is looked at.
-    if (own == NULL || (st = make_own(l, own, &has_own, run_dir, progress, &baseline, err)) != FL_OK ||
-        (has_own && (st = own_threshold(l, own, &own_at, &on_own.threshold_why, err)) != FL_OK) ||
+    if ((st = own_make_local(&own[LOCAL], l, run_dir, progress, err)) != FL_OK ||
+        (st = own_make_personal(&own[PERSONAL], l, global, run_dir, progress, err)) != FL_OK ||
         (st = open_test(&n_looks, run_dir, id, threshold, err)) != FL_OK ||
-        (st = judge_model(&on_global, l, global, threshold, progress, err)) != FL_OK ||
-        (has_own && (st = judge_model(&on_own, l, own, own_at, progress, err)) != FL_OK) ||
-        (st = sure_judge(&uncertainty, l, global, threshold, pooled, &on_global.scores, progress,
+        (st = judge_all(on, l, global, threshold, own, progress, err)) != FL_OK ||
+        (st = sure_judge(&uncertainty, l, global, threshold, pooled, &on[GLOBAL].scores, progress,
                          err)) != FL_OK ||
-        (st = keep_predictions(l, &on_global.scores, run_dir, err)) != FL_OK ||
-        (st = worst_write(l->model, global, l->now, &on_global.scores, threshold, run_dir, err)) !=
-            FL_OK) {
+        (st = keep_predictions(l, &on[GLOBAL].scores, run_dir, err)) != FL_OK ||
+        (st = worst_write(l->model, global, l->now, &on[GLOBAL].scores, threshold, run_dir,
+                          err)) != FL_OK) {
         goto done;
     }
     json_t *site = data_json(l, n_looks);
-    put_figures(site, l, &on_global, &on_own, bins, progress);
+    put_figures(site, l, on, bins, progress);
     if (uncertainty != NULL) {
         json_object_set(site, "uncertainty", uncertainty);
     }
-    if (has_own) {
-        json_object_set_new(site, "local", baseline_json(&on_own, &baseline));
+    for (size_t m = LOCAL; m < N_MODELS; m++) {
+        if (own[m].there) {
+            json_object_set_new(site, model_names[m], own_json(&own[m]));
+        }
     }
-    if ((st = put_shift(site, l, global, &on_global, progress, err)) == FL_OK) {
+    if ((st = put_shift(site, l, global, &on[GLOBAL], progress, err)) == FL_OK) {
         *out = site;
         site = NULL;  // now the caller's
     }
     json_decref(site);
 done:
     json_decref(uncertainty);
-    task_scores_clear(&on_global.scores);
-    task_scores_clear(&on_own.scores);
-    free(own);
+    for (size_t m = 0; m < N_MODELS; m++) {
+        task_scores_clear(&on[m].scores);
+        own_clear(&own[m]);
+    }
     return st;
 }

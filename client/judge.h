@@ -1,8 +1,8 @@
 /*
  * judge.h - the hospital opens its test split, once
  *
- * For the selected model and the frozen threshold: trains the local-only model
- * to compare with, scores the test cases with both, keeps predictions.csv in
+ * For the selected model and the frozen threshold: makes the hospital's own models
+ * to compare with (own.h), scores the test cases with all, keeps predictions.csv in
  * the hospital and makes the site's element of report.json (proto/REPORT.md).
  * Every look at the test split is written down before it is taken; looking
  * again with the same model and threshold, as after a power cut, tells nothing

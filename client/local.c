@@ -4,6 +4,7 @@
 #include "client/local.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -220,6 +221,74 @@ fl_status local_baseline(local *l, float *params, const float *first, local_prog
     st = task_fit(params, l->trainer, l->job.seed, l->site, &cfg, &hooks, &done, err);
     result->best_step = done.best_step > 0 ? done.best_step : result->steps;
     return st;
+}
+
+/* Whether fine-tuning has come to parameters that are better than those it started from. */
+static fl_status is_better(bool *out, const local *l, const float *global,
+                           const task_fit_result *fit, fl_err *err)
+{
+    task_scores scores;
+    task_quick start;
+    *out = true;
+    if (fit->best_step == 0) {
+        return FL_OK;  // no validation cases: the last are kept
+    }
+    fl_status st = task_predict(&scores, l->model, global, l->now, DATA_VAL, l->threads, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    task_quick_of(&start, &scores, &l->job.data);
+    task_scores_clear(&scores);
+    double before = task_quick_metric(&start, fit->metric);
+    double after = task_quick_metric(&fit->best, fit->metric);
+    *out = !isnan(after) && (isnan(before) || (task_quick_higher_is_better(fit->metric)
+                                                   ? after > before
+                                                   : after < before));
+    return FL_OK;
+}
+
+fl_status local_personal(local *l, float *params, const float *global, local_progress *progress,
+                         local_baseline_result *result, fl_err *err)
+{
+    const job_personal *how = &l->job.evaluation.personal;
+    task_train_config train = l->job.local;
+    task_trainer *trainer;
+    task_fit_result fit;
+    step_context step = {.progress = progress};
+    const task_fit_hooks hooks = {.step = {.ctx = &step, .step_done = after_step}};
+    bool better;
+    train.epochs = 1;
+    train.steps = 0;
+    train.optim.lr = how->lr;
+    train.schedule.kind = NN_CONSTANT;
+    train.schedule.warmup = 0;
+    task_trainer_destroy(&l->trainer);  // one at a time: each has a plan's memory
+    fl_status st = task_trainer_new(&trainer, l->model, l->now, &train, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    const int64_t epoch = task_trainer_epoch_steps(trainer);
+    const task_fit_config cfg = {.rounds = how->steps > 0 ? (how->steps + epoch - 1) / epoch
+                                                          : how->epochs,
+                                 .max_steps = how->steps,
+                                 .metric = l->job.select.metric,
+                                 .keep_best = true};
+    atomic_store(&progress->total,
+                 atomic_load(&progress->done) +
+                     (uint64_t)(how->steps > 0 ? how->steps : how->epochs * epoch));
+    nn_vec_copy(params, global, local_n_parameters(l));
+    st = task_fit(params, trainer, l->job.seed, l->site, &cfg, &hooks, &fit, err);
+    task_trainer_destroy(&trainer);
+    if (st != FL_OK || (st = is_better(&better, l, global, &fit, err)) != FL_OK) {
+        return st;
+    }
+    *result = (local_baseline_result){.steps = fit.steps,
+                                      .best_step = fit.best_step > 0 ? fit.best_step : fit.steps};
+    if (!better) {
+        nn_vec_copy(params, global, local_n_parameters(l));
+        result->best_step = 0;
+    }
+    return FL_OK;
 }
 
 // ------------------------------------------------------------------ histogram

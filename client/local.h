@@ -87,9 +87,18 @@ fl_status local_train(local *l, float *params, const float *base, fed_round_no r
  */
 #define LOCAL_FIRST_MODEL "first.safetensors"
 typedef struct {
-    int64_t steps, best_step;
+    int64_t steps, best_step;  // done, and of the parameters kept
 } local_baseline_result;
 fl_status local_baseline(local *l, float *params, const float *first, local_progress *progress,
+                         local_baseline_result *result, fl_err *err);
+
+/*
+ * The hospital's version of a model: fine-tuned as evaluation.personal says on the own
+ * training split, without the strategy's terms.  params: (P) receives the parameters
+ * after the epoch that was best on the own validation split by the job's metric, which
+ * are global's (best_step 0) where none was better; without validation cases, the last.
+ */
+fl_status local_personal(local *l, float *params, const float *global, local_progress *progress,
                          local_baseline_result *result, fl_err *err);
 
 /*

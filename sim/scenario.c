@@ -109,24 +109,25 @@ static bool has_length(fl_node central)
 static void read_baselines(scenario *s, fl_node root)
 {
     fl_node list = fl_cfg_list(root, "baselines",
-                               "[local, centralised, leave_one_out]: what the global model is "
-                               "compared with; leave_one_out plays a federation more for every "
-                               "hospital");
+                               "[local, personal, centralised, leave_one_out]: what the global "
+                               "model is compared with; personal is evaluation.personal of the "
+                               "job; leave_one_out plays a federation more for every hospital");
     for (size_t i = 0; i < fl_cfg_count(list); i++) {
         const char *name = fl_node_text(fl_cfg_item(list, i), "baseline");
         if (strcmp(name, "centralised") == 0) {
             s->centralised = true;
         } else if (strcmp(name, "leave_one_out") == 0) {
             s->leave_one_out = true;
-        } else if (strcmp(name, "cross_site") == 0 || strcmp(name, "personal") == 0) {
+        } else if (strcmp(name, "personal") == 0) {
+            s->personal = true;
+        } else if (strcmp(name, "cross_site") == 0) {
             fl_cfg_complain(list,
-                            "baselines: %s is not built yet; expected local, centralised or "
-                            "leave_one_out",
-                            name);
+                            "baselines: cross_site is not built yet; expected local, personal, "
+                            "centralised or leave_one_out");
         } else if (strcmp(name, "local") != 0) {
             fl_cfg_complain(list,
-                            "baselines: expected local, centralised or leave_one_out, found "
-                            "%s",
+                            "baselines: expected local, personal, centralised or leave_one_out, "
+                            "found %s",
                             name);
         }
     }
@@ -147,6 +148,18 @@ static void read_baselines(scenario *s, fl_node root)
     }
 }
 
+/* What the scenario asks of the hospitals besides the job. */
+static fl_status ask_more(const scenario *s, fl_cfg *c, const char *prefix, fl_err *err)
+{
+    if (!s->personal || s->job.evaluation.personal.asked) {
+        return FL_OK;
+    }
+    char *path = fl_xasprintf("%sevaluation.personal", prefix);
+    fl_status st = fl_cfg_set(c, path, "{}", err);
+    free(path);
+    return st;
+}
+
 /* The job as text that can be read from any folder, once it is known to be
  * right.  prefix: where it stands in the document. */
 static fl_status keep_job(scenario *s, fl_cfg *c, const char *prefix, fl_err *err)
@@ -161,9 +174,13 @@ static fl_status keep_job(scenario *s, fl_cfg *c, const char *prefix, fl_err *er
             free(path);
         }
     }
+    fl_status st = ask_more(s, c, prefix, err);
+    if (st != FL_OK) {
+        return st;
+    }
     fl_node node = prefix[0] != '\0' ? fl_cfg_get(fl_cfg_root(c), "job", "") : fl_cfg_root(c);
     fl_buf text = FL_BUF_INIT;
-    fl_status st = fl_cfg_emit(node, true, &text, err);
+    st = fl_cfg_emit(node, true, &text, err);
     s->job_yaml = fl_buf_take(&text);
     if (st != FL_OK) {
         return st;

@@ -80,6 +80,7 @@ typedef struct {
     int64_t n_processes;        // client processes that host the sites
     bool centralised;           // baselines
     bool leave_one_out;         // another
+    bool personal;              // asked of every hospital, though the job need not say so
     task_train_config central;  // how the centralised baseline is trained
     char *central_yaml;  // the same as a job of its own, without what only a federation has; owned
 } scenario;

@@ -405,9 +405,31 @@ static void read_uncertainty(job_uncertainty *out, fl_node map)
     }
 }
 
-static void read_evaluation(job_evaluation *out, const data_spec *data,
-                            fl_node root)
+static void read_personal(job_personal *out, double local_lr, fl_node map)
 {
+    fl_node node = fl_cfg_map(map, "personal",
+                              "each site's version of the selected model, fine-tuned on its own "
+                              "training split and never sent; not made when absent");
+    out->asked = fl_cfg_present(node);
+    out->epochs = fl_cfg_int(node, "epochs", 1, 10000, 5,
+                             "passes over the training split; the best by the validation split is "
+                             "kept, which may be none");
+    out->steps = fl_cfg_int(node, "steps", 1, 100000000, 0, "batches, instead of epochs");
+    out->lr = fl_cfg_num(node, "lr", 1e-12, 1e3, 0.1 * local_lr,
+                         "learning rate; default: a tenth of local.lr");
+    if (fl_cfg_has(node, "epochs") && fl_cfg_has(node, "steps")) {
+        fl_cfg_complain(fl_cfg_get(node, "steps", ""),
+                        "evaluation.personal.steps: give either epochs or steps, not both");
+    }
+    if (out->steps > 0) {
+        out->epochs = 0;
+    }
+}
+
+static void read_evaluation(job *j, fl_node root)
+{
+    job_evaluation *out = &j->evaluation;
+    const data_spec *data = &j->data;
     static const char *const budgets[] = {"same_steps", "none", NULL};
     static const char *const extents[] = {"basic", "full", NULL};
     fl_node map = fl_cfg_map(root, "evaluation", "how the model is judged");
@@ -433,6 +455,7 @@ static void read_evaluation(job_evaluation *out, const data_spec *data,
                                      "of scores that may leave a site");
     read_shift(out, data, map);
     read_uncertainty(&out->uncertainty, map);
+    read_personal(&out->personal, j->local.optim.lr, map);
 }
 
 static void read_privacy(job *out, fl_node root)
@@ -536,7 +559,7 @@ static void read_node(job *out, fl_node root, const source *from)
                     &out->data);
     read_sites(&out->sites, root);
     read_select(&out->select, &out->data, root);
-    read_evaluation(&out->evaluation, &out->data, root);
+    read_evaluation(out, root);
     read_privacy(out, root);
     check_model(out, root, from);
 }

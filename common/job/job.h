@@ -84,6 +84,14 @@ typedef struct {
     double alpha;          // conformal sets miss the label in this share of cases
 } job_uncertainty;
 
+/* Each site's version of the selected model, fine-tuned on its own training split. */
+typedef struct {
+    bool asked;
+    int64_t epochs;  // at most, the best of them by the own validation split; or 0
+    int64_t steps;   // instead
+    double lr;
+} job_personal;
+
 typedef struct {
     eval_rule rule;  // how the threshold is set, from validation
     double at;       // the sensitivity, or the threshold itself
@@ -96,6 +104,7 @@ typedef struct {
     int64_t histogram_bins;  // of scores that may leave a site
     data_shift_curves shift;  // that the test split is judged under; none: n = 0
     job_uncertainty uncertainty;
+    job_personal personal;
 } job_evaluation;
 
 typedef struct {

@@ -363,9 +363,10 @@ static const report_field problem_fields[] = {
     {0},
 };
 
-static const report_field local_fields[] = {
+static const report_field own_fields[] = {
     {"best_step", .check = report_is_count},
     {"steps", .check = report_is_count},
+    {"threshold_why", .check = report_is_text},
     {0},
 };
 
@@ -388,7 +389,8 @@ fl_status report_is_site(report_walk *w, const json_t *v)
         {"problems", REPORT_LIST, .fields = problem_fields},
         {"models", REPORT_BY_NAME, .check = report_are_figures},
         {"thresholds", REPORT_BY_NAME, .check = report_is_number},
-        {"local", .fields = local_fields},
+        {"local", .fields = own_fields},
+        {"personal", .fields = own_fields},
         {"confusion", REPORT_BY_NAME, .fields = confusion_fields},
         {"histogram", .fields = histogram_fields, .check = histogram_has_bins},
         {"calibration", REPORT_LIST, .fields = calibration_fields, .check = bin_fits},
@@ -397,6 +399,7 @@ fl_status report_is_site(report_walk *w, const json_t *v)
         {"subgroups", REPORT_LIST, .check = is_subgroup},
         {"disparities", REPORT_LIST, .check = is_disparity},
         {"benefit", .check = report_are_differences},
+        {"personal_gain", .check = report_are_differences},
         {"shift", .check = report_are_shift_points},
         {"robustness", .check = report_is_robustness},
         {"uncertainty", .fields = report_sure_fields},

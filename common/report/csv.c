@@ -140,6 +140,8 @@ void report_csv_sites(fl_buf *out, const char *prefix, const json_t *report)
         report_csv_figures(out, prefix, name, "left_out",
                            report_at(report, "baselines", "leave_one_out", "sites", name, NULL));
         report_csv_figures(out, prefix, name, "benefit", json_object_get(site, "benefit"));
+        report_csv_figures(out, prefix, name, "personal_gain",
+                           json_object_get(site, "personal_gain"));
     }
     report_csv_figures(out, prefix, "pooled", "global",
                        report_at(report, "pooled", "global", NULL));

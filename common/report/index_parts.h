@@ -15,6 +15,8 @@ typedef struct {
 void index_names_add(index_names *list, const char *name);
 
 void index_summary(report_page *out, const json_t *report, const char *metric);
+/* index_models.c: what the report holds of other models than the shared and the own one. */
+void index_models(report_page *out, const json_t *report, const char *metric);
 /* Rounds, hospitals, time, traffic: a number each. */
 void index_tiles(report_page *out, const json_t *report, const char *metric);
 

@@ -226,39 +226,6 @@ static void add_charts(report_page *out, const json_t *report, const char *metri
     report_html(out, "</div>\n");
 }
 
-/* At each hospital, a model that it took no part in. */
-static void add_left_out(report_page *out, const json_t *report, const char *metric)
-{
-    static const char *const columns[] = {REPORT_N("Hospital"), "#" REPORT_N("Shared model"),
-                                          "#" REPORT_N("Trained without it"), NULL};
-    size_t i;
-    const json_t *site;
-    if (report_at(report, "baselines", "leave_one_out", NULL) == NULL) {
-        return;
-    }
-    report_html_section(out, "left-out", "A hospital that took no part");
-    report_html(out, "<p>");
-    report_say(out,
-               "For every hospital the others' federation was played without it, and its model "
-               "judged on this hospital's test cases: what a hospital may expect that only "
-               "uses the model (%s).",
-               report_label(out, metric));
-    report_html(out, "</p>\n");
-    report_html_table(out, REPORT_CARDS, columns);
-    json_array_foreach(json_object_get(report, "sites"), i, site) {
-        report_html(out, "<tr>");
-        report_html_cell(out, "Hospital", false);
-        report_html(out, "%s</td>", report_site_name(site));
-        report_html_figure(out, "Shared model", report_figure(report, site, "global", metric), 2,
-                           false);
-        report_html_figure(out, "Trained without it",
-                           report_figure(report, site, "left_out", metric), 2, false);
-        report_html(out, "</tr>\n");
-    }
-    report_html_table_end(out);
-    report_html_section_end(out);
-}
-
 /* ------------------------------------------------------------------- rounds */
 
 /* The two figures that a run's rounds are watched by. */
@@ -568,7 +535,7 @@ fl_status report_write_index_with(const json_t *report, report_language language
     index_tiles(&out, report, metric);
     add_sites(&out, report, metric);
     add_charts(&out, report, metric);
-    add_left_out(&out, report, metric);
+    index_models(&out, report, metric);
     add_fairness(&out, report);
     report_selection_section(&out, report);
     report_privacy_section(&out, report);

@@ -198,8 +198,8 @@ const char *report_main_metric(const json_t *report)
 const json_t *report_figure(const json_t *report, const json_t *site, const char *model,
                             const char *metric)
 {
-    if (strcmp(model, "benefit") == 0) {
-        return report_at(site, "benefit", metric, NULL);
+    if (strcmp(model, "benefit") == 0 || strcmp(model, "personal_gain") == 0) {
+        return report_at(site, model, metric, NULL);
     }
     if (strcmp(model, "centralised") == 0) {
         return report_at(report, "baselines", "centralised", "sites", report_site_name(site),

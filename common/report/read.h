@@ -41,8 +41,9 @@ double report_metric_least(const char *metric);
 /* Rests on parts of cases (lesions), which can be more than the cases. */
 bool report_metric_of_parts(const char *metric);
 
-/* FIGURE of a site: model is "global" or "local"; "centralised" and
- * "left_out" (trained without the site) look into the run's baselines; "benefit" is global minus local. */
+/* FIGURE of a site: model is "global", "local" or "personal"; "centralised" and
+ * "left_out" (trained without the site) look into the run's baselines; "benefit" is global
+ * minus local, "personal_gain" personal minus global. */
 const json_t *report_figure(const json_t *report, const json_t *site, const char *model,
                             const char *metric);
 double report_value(const json_t *figure);  // NAN when undefined

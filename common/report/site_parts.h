@@ -20,6 +20,10 @@ void report_site_classes(report_page *out, const json_t *site);
 void report_site_threshold(report_page *out, const json_t *report, const json_t *site);
 void report_site_calibration(report_page *out, const json_t *report, const json_t *site);
 
+// site_models.c
+void report_site_personal(report_page *out, const json_t *report, const json_t *site,
+                          const char *metric);
+
 // site_sure.c
 void report_site_sure(report_page *out, const json_t *site);
 

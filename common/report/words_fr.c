@@ -344,6 +344,16 @@ const report_words_entry report_words_said[] = {
      "La mesure qui sert à comparer les modèles : %s."},
     {"The models at each hospital", "Les modèles dans chaque hôpital"},
     {"Validation, round by round", "Validation, tour par tour"},
+    {"Personalised", "Personnalisé"},
+    {"Personalised less shared", "Personnalisé moins partagé"},
+    {"A version of the shared model for each hospital",
+     "Une version du modèle partagé pour chaque hôpital"},
+    {"The shared model, fine-tuned at every hospital on its own training cases and chosen on its "
+     "validation cases; on its test cases, paired (%s). These models never leave.",
+     "Le modèle partagé, affiné dans chaque hôpital sur ses propres cas d’entraînement et choisi "
+     "sur ses cas de validation ; sur ses cas de test, comparaison appariée (%s). Ces modèles ne "
+     "sortent jamais."},
+    {"no step was better", "aucun pas n’a fait mieux"},
     {"Trained without it", "Entraîné sans lui"},
     {"A hospital that took no part", "Un hôpital qui n’a pas participé"},
     {"For every hospital the others' federation was played without it, and its model judged on "
@@ -675,6 +685,25 @@ const report_words_entry report_words_said[] = {
     {"Reading", "Lecture"},
     {"Can the scores be read as probabilities?",
      "Les scores peuvent-ils se lire comme des probabilités ?"},
+    {"A version of the shared model for your hospital",
+     "Une version du modèle partagé pour votre hôpital"},
+    {"Fine-tuned on your own training cases for %lld steps, the shared model did at no look "
+     "better on your validation cases; your version of it is the shared model itself.",
+     "Affiné sur vos propres cas d’entraînement pendant %lld pas, le modèle partagé n’a à aucun "
+     "moment fait mieux sur vos cas de validation ; votre version est le modèle partagé "
+     "lui-même."},
+    {"The shared model, fine-tuned on your own training cases: as it was after step %lld of "
+     "%lld, chosen on your validation cases.",
+     "Le modèle partagé, affiné sur vos propres cas d’entraînement : tel qu’il était après le "
+     "pas %lld sur %lld, choisi sur vos cas de validation."},
+    {"On your test cases that changes %s by %s.",
+     "Sur vos cas de test, cela change la mesure %s de %s."},
+    {"On the same test cases, paired. The fine-tuned model lies in your hospital "
+     "(own/personal.onnx in the run's folder), with a threshold that was set on your validation "
+     "cases; it was never sent.",
+     "Sur les mêmes cas de test, comparaison appariée. Le modèle affiné se trouve dans votre "
+     "hôpital (own/personal.onnx dans le dossier de l’exécution), avec un seuil fixé sur vos cas "
+     "de validation ; il n’a jamais été envoyé."},
     {"Too few cases for a curve.", "Trop peu de cas pour une courbe."},
     {"Group", "Groupe"},
     {"Shared model, your test cases.", "Modèle partagé, vos cas de test."},

@@ -292,6 +292,86 @@ static void without_a_baseline_there_is_no_local_model_in_the_report(void **stat
     free(text);
 }
 
+/* What lies in the hospital's run folder under own/NAME.onnx. */
+static void read_own(float out[3], double *threshold, const desk *d, const char *name)
+{
+    fl_err err = FL_ERR_INIT;
+    char *path = fl_xasprintf("%s/own/%s.onnx", d->h.dir, name);
+    task_model *model = NULL;
+    float *params = NULL;
+    check_ok(task_model_read(&model, &params, NULL, path, &err), err);
+    memcpy(out, params, 3 * sizeof *out);
+    *threshold = task_model_threshold(model);
+    task_model_destroy(&model);
+    free(params);
+    free(path);
+}
+
+static void the_model_is_fine_tuned_where_the_job_asks(void **state)
+{
+    (void)state;
+    char *text = without(hospital_job, "{budget: same_steps}",
+                         "{budget: same_steps}\n  personal: {epochs: 3}");
+    desk d = desk_new_of(text, true);
+    float kept[3], local_only[3];
+    double threshold, local_threshold;
+    check_near(d.l->job.evaluation.personal.lr, 0.1 * d.l->job.local.optim.lr, 1e-12);
+    json_t *site = judge(&d, 0.4);
+    json_t *how = json_object_get(site, "personal");
+    check_int(fl_json_get_int(how, "steps", 0), 39);  // 3 x ceil(200 / 16)
+    int64_t best = fl_json_get_int(how, "best_step", -1);
+    check(best == 0 || best == 13 || best == 26 || best == 39);
+    read_own(kept, &threshold, &d, "personal");
+    read_own(local_only, &local_threshold, &d, "local");
+    check((memcmp(kept, d.params, sizeof kept) == 0) == (best == 0));
+    check(memcmp(kept, local_only, sizeof kept) != 0);
+    const json_t *thresholds = json_object_get(site, "thresholds");
+    check_near(fl_json_get_number(thresholds, "personal"), threshold, 0);
+    check_near(fl_json_get_number(thresholds, "local"), local_threshold, 0);
+    // Paired: the difference of the two models' figures.
+    const json_t *models = json_object_get(site, "models");
+    const json_t *of[] = {json_object_get(json_object_get(models, "global"), "brier"),
+                          json_object_get(json_object_get(models, "personal"), "brier"),
+                          json_object_get(json_object_get(site, "personal_gain"), "brier")};
+    check_near(fl_json_get_number(of[2], "value"),
+               fl_json_get_number(of[1], "value") - fl_json_get_number(of[0], "value"), 1e-12);
+    // The judged one is the file's: the same again from the file.
+    task_scores scores;
+    fl_err err = FL_ERR_INIT;
+    eval_metrics metrics;
+    check_ok(task_predict(&scores, d.l->model, kept, d.l->now, DATA_TEST, 1, &err), err);
+    task_evaluate(&metrics, &scores, &d.l->job.data, threshold, d.l->job.seed);
+    check_near(eval_metrics_find(&metrics, "brier")->value, fl_json_get_number(of[1], "value"), 0);
+    task_scores_clear(&scores);
+    json_decref(site);
+    desk_destroy(&d);
+    free(text);
+}
+
+static void fine_tuning_that_helps_at_no_look_leaves_the_shared_model(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *text = without(hospital_job, "{budget: same_steps}",
+                         "{budget: none}\n  personal: {steps: 20, lr: 1000}");
+    desk d = desk_new_of(text, true);
+    local_baseline_result result;
+    float good[3], tuned[3];
+    check_ok(local_baseline(d.l, good, NULL, &d.progress, &result, &err), err);
+    // At that rate nothing is better than what 30 quiet steps have come to.
+    check_ok(local_personal(d.l, tuned, good, &d.progress, &result, &err), err);
+    check_int(result.steps, 20);
+    check_int(result.best_step, 0);
+    check_bytes(tuned, good, sizeof good);
+    // From a bad start fine-tuning is taken.
+    float bad[3] = {-good[0], -good[1], good[2]};
+    check_ok(local_personal(d.l, tuned, bad, &d.progress, &result, &err), err);
+    check(result.best_step == 13 || result.best_step == 20);
+    check(memcmp(tuned, bad, sizeof bad) != 0);
+    desk_destroy(&d);
+    free(text);
+}
+
 static void a_job_may_ask_how_sure_the_model_is(void **state)
 {
     (void)state;
@@ -436,6 +516,8 @@ int main(void)
         cmocka_unit_test(the_test_split_is_judged_by_global_and_local_model),
         cmocka_unit_test(looking_again_is_counted_and_the_same_look_is_not),
         cmocka_unit_test(without_a_baseline_there_is_no_local_model_in_the_report),
+        cmocka_unit_test(the_model_is_fine_tuned_where_the_job_asks),
+        cmocka_unit_test(fine_tuning_that_helps_at_no_look_leaves_the_shared_model),
         cmocka_unit_test(a_job_may_ask_how_sure_the_model_is),
         cmocka_unit_test(a_histogram_counts_every_case_and_shows_no_small_cell),
         cmocka_unit_test(data_without_a_test_split_do_not_fit),

@@ -2,7 +2,7 @@
 # test_report_pages.sh - a real run's report keeps to its schema and opens in a browser
 . "$(dirname "$0")/lib.sh"
 
-"$bin/sim" run "$top/tests/e2e/tiny.yaml" --out "$work/run" --quiet --set 'baselines=[local, centralised, leave_one_out]' >"$work/log" 2>&1 ||
+"$bin/sim" run "$top/tests/e2e/tiny.yaml" --out "$work/run" --quiet --set 'baselines=[local, personal, centralised, leave_one_out]' >"$work/log" 2>&1 ||
     { not_ok "the run" "$(cat "$work/log")"; exit 1; }
 report=$work/run/report
 # The cost is said unless --quiet; a folder that is in the way ends the run right behind it.
@@ -19,6 +19,17 @@ check "every site has its page" test -s "$report/sites/nord.html" -a -s "$report
 check "rounds.csv has a line a round" eval '[ "$(wc -l <"$report/rounds.csv")" = 4 ]'
 check "sites.csv has global and local AUC of every site" eval '[ "$(grep -cE "^(nord|sud|est),(global|local),auc," "$report/sites.csv")" = 6 ]'
 check "and the AUC of a model that each site took no part in" eval '[ "$(grep -cE "^(nord|sud|est),left_out,auc,0" "$report/sites.csv")" = 3 ]'
+check "the AUC of each hospital's fine-tuned model" eval '[ "$(grep -cE "^(nord|sud|est),personal,auc,0" "$report/sites.csv")" = 3 ]'
+check "and what it has gained, paired" eval '[ "$(grep -cE "^(nord|sud|est),personal_gain,auc,.*paired" "$report/sites.csv")" -ge 1 ]'
+# The file in the hospital is the model that was judged: at the tool it has the same figures.
+"$bin/client" evaluate --model "$work/run/homes/sud/runs/tiny/own/personal.onnx" --data "$work/run/data/sud" --seed 5 --json >"$work/personal.json" 2>"$work/personal.log"
+check "a hospital's fine-tuned model is the hospital's to use" /usr/bin/python3 -c '
+import json, sys
+tool = json.load(open(sys.argv[1]))
+site = [s for s in json.load(open(sys.argv[2]))["sites"] if s["name"] == "sud"][0]
+for m in ("auc", "brier", "sensitivity"):
+    assert tool["metrics"][m] == site["models"]["personal"][m], (m, tool["metrics"][m], site["models"]["personal"][m])
+assert tool["threshold"] == site["thresholds"]["personal"]' "$work/personal.json" "$report/report.json"
 check "which two sites trained" eval '[ "$(json "$work/run/leave-one-out/sud/report/report.json" .rounds.0.participants)" = "[\"est\", \"nord\"]" ]'
 check "says what it costs before it starts" grep -q '3 more federations of 2 hospitals' "$work/cost"
 check "and again in French, beside the English ones" "$bin/coordinator" report "$work/run/federation/runs/tiny" --lang fr

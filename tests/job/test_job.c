@@ -203,6 +203,10 @@ static void bad_jobs_are_refused_in_one_sentence_with_file_and_line(void **state
          "evaluation.subgroups: age: expected edges that increase"},
         {"  subgroups:", "  subgroups: [sex, sex]",
          "evaluation.subgroups: sex is there twice"},
+        {"  local_baseline:", "  personal: {epochs: 2, steps: 9}\n  local_baseline:",
+         "job.yaml:22: evaluation.personal.steps: give either epochs or steps, not both"},
+        {"  local_baseline:", "  personal: {lr: 0}\n  local_baseline:",
+         "evaluation.personal.lr: expected a number"},
         {"  local_baseline:", "  extent: full\n  local_baseline:",
          "job.yaml:22: evaluation.extent: full (cross-site matrix, personalised models) is not "
          "built yet"},

@@ -255,6 +255,40 @@ static void a_model_without_the_hospital_stands_beside_the_shared_one(void **sta
     json_decref(report);
 }
 
+static void a_personalised_model_is_held_against_the_shared_one(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    json_t *report = sample_read();
+    char *page = page_text(report, "nord");
+    check_has_not(page, "A version of the shared model for your hospital");
+    free(page);
+    sample_set(report, "sites[0].models.personal",
+               json_deep_copy(sample_at(report, "sites[0].models.local")));
+    sample_set(report, "sites[0].personal_gain",
+               json_deep_copy(sample_at(report, "sites[0].benefit")));
+    sample_set(report, "sites[0].personal", json_pack("{s:i, s:i}", "best_step", 20, "steps", 50));
+    check_ok(report_check(report, &err), err);
+    const char *name = json_string_value(sample_at(report, "sites[0].name"));
+    page = page_text(report, name);
+    check_has(page, "as it was after step 20 of 50, chosen on your validation cases.");
+    check_has(page, "On your test cases that changes AUC by ");
+    check_has(page, "data-l=\"Personalised less shared\"");
+    free(page);
+    page = page_text(report, NULL);
+    check_has(page, "A version of the shared model for each hospital");
+    check_has_not(page, "no step was better");
+    free(page);
+    sample_set(report, "sites[0].personal.best_step", json_integer(0));
+    page = page_text(report, name);
+    check_has(page, "for 50 steps, the shared model did at no look better");
+    free(page);
+    sample_set(report, "sites[0].personal.best_step", json_integer(-1));
+    check_fails(report_check(report, &err), FL_EFORMAT);
+    check_has(err.text, "personal.best_step");
+    json_decref(report);
+}
+
 static void an_unknown_site_has_no_page(void **state)
 {
     (void)state;
@@ -555,6 +589,7 @@ int main(void)
         cmocka_unit_test(guidelines_are_answered_only_by_what_the_page_holds),
         cmocka_unit_test(small_counts_of_table_1_are_hidden),
         cmocka_unit_test(a_model_without_the_hospital_stands_beside_the_shared_one),
+        cmocka_unit_test(a_personalised_model_is_held_against_the_shared_one),
         cmocka_unit_test(an_unknown_site_has_no_page),
         cmocka_unit_test(codes_hide_names_on_pages),
         cmocka_unit_test(without_protection_every_page_says_so),

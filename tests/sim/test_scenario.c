@@ -367,6 +367,29 @@ static void every_complaint_names_its_line(void **state)
     check_rmdir(&dir);
 }
 
+static void a_personalised_model_is_asked_of_every_hospital(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    scenario s;
+    check_ok(fixture_read(&s, dir, FIXTURE_SMALL "baselines: [local]\n", NULL, 0, -1, &err), err);
+    check(!s.job.evaluation.personal.asked);
+    scenario_clear(&s);
+    check_ok(fixture_read(&s, dir, FIXTURE_SMALL "baselines: [personal]\n", NULL, 0, -1, &err),
+             err);
+    check(s.job.evaluation.personal.asked);
+    check_int(s.job.evaluation.personal.epochs, 5);
+    scenario_clear(&s);
+    // The job's own word stands.
+    const scenario_setting set = {"evaluation.personal", "{epochs: 2}"};
+    check_ok(fixture_read(&s, dir, FIXTURE_SMALL "baselines: [personal]\n", &set, 1, -1, &err),
+             err);
+    check_int(s.job.evaluation.personal.epochs, 2);
+    scenario_clear(&s);
+    check_rmdir(&dir);
+}
+
 static void a_missing_file_and_an_unset_variable_are_named(void **state)
 {
     (void)state;
@@ -547,6 +570,7 @@ int main(void)
         cmocka_unit_test(a_job_may_be_a_file_of_its_own),
         cmocka_unit_test(relative_paths_start_at_the_scenario),
         cmocka_unit_test(every_complaint_names_its_line),
+        cmocka_unit_test(a_personalised_model_is_asked_of_every_hospital),
         cmocka_unit_test(a_missing_file_and_an_unset_variable_are_named),
         cmocka_unit_test(a_scanner_is_replaced_while_the_federation_runs),
         cmocka_unit_test(many_hospitals_are_written_once),
