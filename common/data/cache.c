@@ -335,9 +335,10 @@ static bool is_whole_record(const data_cache *c, const cache_record *r)
     for (int a = 0; a < DATA_MAX_ANNOTATORS; a++) {
         n_masks += r->drawn >> a & 1u;
     }
-    return is_sound_scale(r) && r->sample <= DATA_SAMPLE_F32 && r->samples_bytes == data_input_bytes(&in) &&
-           r->samples_at % ALIGN == 0 && inside(c, r->samples_at, r->samples_bytes) &&
-           r->masks_bytes == n_masks * n && r->masks_at % ALIGN == 0 &&
+    return is_sound_scale(r) && r->sample <= DATA_SAMPLE_F32 &&
+           r->samples_bytes == data_input_bytes(&in) && r->samples_at % ALIGN == 0 &&
+           inside(c, r->samples_at, r->samples_bytes) && r->masks_bytes == n_masks * n &&
+           r->masks_at % ALIGN == 0 &&
            (n_masks == 0 || inside(c, r->masks_at, (n_masks - 1) * aligned(n) + n));
 }
 
@@ -605,7 +606,10 @@ fl_status data_cache_open(data_cache **out, const data_cache_plan *plan, data_de
     if (st == FL_OK && *out == NULL && (st = lock_folder(&lock, plan->dir, err)) == FL_OK &&
         (st = map_file(out, path, plan, err)) == FL_OK && *out == NULL) {
         remove_old(path);
-        st = build(path, plan, decode, context, err);
+        st = plan->begin != NULL ? plan->begin(context, err) : FL_OK;
+        if (st == FL_OK) {
+            st = build(path, plan, decode, context, err);
+        }
         if (st == FL_OK) {
             remove_old(path);
             st = map_file(out, path, plan, err);

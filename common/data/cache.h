@@ -45,6 +45,8 @@ typedef struct {
     uint8_t key[FL_SHA256_BYTES];  // which contents
     size_t n, n_annotators;
     bool stop;  // at the first case with an error
+    /* Before the first case is decoded, where there is no file yet; or NULL. */
+    fl_status (*begin)(void *context, fl_err *err);
 } data_cache_plan;
 
 typedef struct data_cache data_cache;

@@ -97,6 +97,19 @@ typedef struct {
 fl_status data_npz_read(data_npz *out, const char *path, fl_err *err);
 fl_status data_npz_parse(data_npz *out, const uint8_t *bytes, size_t n, const char *name,
                          fl_err *err);
+/*
+ * As data_npz_read, but an array whose name ends in `but` is described only, its bytes are NULL:
+ * it may be larger than memory, up to DATA_NPZ_MAX_BYTES.  The others: 1 GiB together.
+ */
+#define DATA_NPZ_MAX_BYTES ((uint64_t)1 << 38)
+fl_status data_npz_read_but(data_npz *out, const char *path, const char *but, fl_err *err);
+/*
+ * Appends the numbers of an array so described to the file fd, in C order and this machine's byte
+ * order, holding a piece of them at a time (one in Fortran order: all, at most 1 GiB).
+ */
+fl_status data_npz_unpack(const char *path, const data_array *array, int fd, fl_err *err);
+/* Of the same shape and type? */
+bool data_array_is_alike(const data_array *a, const data_array *b);
 size_t data_array_count(const data_array *a);                          // elements
 const data_array *data_npz_find(const data_npz *z, const char *name);  // or NULL
 void data_npz_clear(data_npz *z);

@@ -11,27 +11,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
 #include "base/sys.h"
-#include "data/image.h"
-#include "data/set.h"
-
-/* One case: where it lies in the archive. */
-typedef struct {
-    data_split split;  // array
-    size_t index;      // row of the array
-} npz_row;
+#include "data/medmnist.h"
 
 typedef struct {
     const data_recipe *r;
-    const data_array *images[DATA_N_SPLITS];  // NULL: no such split
+    const data_array *images[DATA_N_SPLITS];  // described; NULL: no such split
     const data_array *labels[DATA_N_SPLITS];
-    float full_scale;  // of all images; 0 = each its own
-    data_csv rows;     // rows.csv, or empty
+    data_csv rows;  // rows.csv, or empty
     bool has_rows;
     int attribute[DATA_MAX_ATTRIBUTES];
     int patient, new_split, label;  // columns of rows; -1 = none
-    npz_row *row;                   // [entry]
+    data_npz_row *row;              // [entry]
     data_coding coding;
 } archive;
 
@@ -62,14 +53,15 @@ static fl_status check_arrays(const archive *a, data_split split, const data_arr
         return fl_fail(err, FL_EFORMAT, "%s: %s_labels: expected a row for each of %lld images",
                        a->r->npz, name, (long long)images->dim[0]);
     }
-    bool same = images->rank == first->rank && images->type == first->type &&
-                images->item_bytes == first->item_bytes;
-    for (int d = 1; d < images->rank && same; d++) {
-        same = images->dim[d] == first->dim[d];
+    if (data_array_count(labels) < (size_t)labels->dim[0]) {
+        return fl_fail(err, FL_EFORMAT, "%s: %s_labels: there are no columns", a->r->npz, name);
     }
-    return same ? FL_OK
-                : fl_fail(err, FL_EFORMAT, "%s: %s_images: another shape or type than those before",
-                          a->r->npz, name);
+    data_array as_first = *images;
+    as_first.dim[0] = first->dim[0];
+    return data_array_is_alike(&as_first, first)
+               ? FL_OK
+               : fl_fail(err, FL_EFORMAT, "%s: %s_images: another shape or type than those before",
+                         a->r->npz, name);
 }
 
 static fl_status find_arrays(archive *a, const data_npz *npz, fl_err *err)
@@ -96,27 +88,6 @@ static fl_status find_arrays(archive *a, const data_npz *npz, fl_err *err)
                      a->r->npz);
 }
 
-/* What counts as 1: the type's largest value; floats in [0, 1] are that
- * already. */
-static float find_full_scale(const archive *a)
-{
-    bool unit = true;
-    for (int i = 0; i < DATA_N_SPLITS; i++) {
-        const data_array *images = a->images[i];
-        if (images == NULL) {
-            continue;
-        }
-        if (images->type == 'u' && images->item_bytes <= 2) {
-            return images->item_bytes == 1 ? 255.0f : 65535.0f;
-        }
-        for (size_t k = 0; k < data_array_count(images) && unit; k++) {
-            double v = data_array_at(images, k);
-            unit = v >= 0 && v <= 1;
-        }
-    }
-    return unit ? 1.0f : 0.0f;
-}
-
 /* --- which rows --- */
 
 static fl_status all_rows(data_set *s, archive *a)
@@ -129,14 +100,14 @@ static fl_status all_rows(data_set *s, archive *a)
     for (int i = 0; i < DATA_N_SPLITS; i++) {
         size_t count = a->images[i] != NULL ? (size_t)a->images[i]->dim[0] : 0;
         for (size_t k = 0; k < count; k++) {
-            a->row[s->n] = (npz_row){(data_split)i, k};
+            a->row[s->n] = (data_npz_row){(data_split)i, k};
             data_set_add(s);
         }
     }
     return FL_OK;
 }
 
-static fl_status find_row(npz_row *out, const archive *a, size_t i, int split_column,
+static fl_status find_row(data_npz_row *out, const archive *a, size_t i, int split_column,
                           int index_column, fl_err *err)
 {
     char *const *cell = a->rows.cell[i];
@@ -184,7 +155,7 @@ static fl_status chosen_rows(data_set *s, archive *a, fl_err *err)
 
 /* --- labels --- */
 
-static fl_status bad_label(const archive *a, const npz_row *row, const char *text, fl_err *err)
+static fl_status bad_label(const archive *a, const data_npz_row *row, const char *text, fl_err *err)
 {
     char labels[512];
     data_coding_labels_text(labels, sizeof labels, &a->coding);
@@ -193,14 +164,14 @@ static fl_status bad_label(const archive *a, const npz_row *row, const char *tex
 }
 
 /* K values of a row; text of the first for codes. */
-static void label_text(char out[static 32], const archive *a, const npz_row *row)
+static void label_text(char out[static 32], const archive *a, const data_npz_row *row)
 {
     const data_array *labels = a->labels[row->split];
     size_t K = data_array_count(labels) / (size_t)labels->dim[0];
     snprintf(out, 32, "%.17g", data_array_at(labels, row->index * K));
 }
 
-static fl_status read_targets(data_entry *e, const archive *a, const npz_row *row, data_set *s,
+static fl_status read_targets(data_entry *e, const archive *a, const data_npz_row *row, data_set *s,
                               fl_err *err)
 {
     const data_array *labels = a->labels[row->split];
@@ -225,7 +196,7 @@ static fl_status read_targets(data_entry *e, const archive *a, const npz_row *ro
     return FL_OK;
 }
 
-static fl_status read_label(data_entry *e, const archive *a, const npz_row *row, data_set *s,
+static fl_status read_label(data_entry *e, const archive *a, const data_npz_row *row, data_set *s,
                             fl_err *err)
 {
     char text[32];
@@ -280,106 +251,6 @@ static fl_status init_coding(archive *a, data_set *s, const data_spec *expect, f
     return st;
 }
 
-/* --- pixels --- */
-
-/* (H, W), (H, W, 3) or (D, H, W) of one row. */
-static void set_shape(data_image *image, const data_array *a)
-{
-    bool colour = a->rank == 4 && a->dim[3] == 3;
-    int first = a->rank == 4 && !colour ? 1 : 0;
-
-    image->frames = first == 1 ? a->dim[1] : 1;
-    image->rows = a->dim[first + 1];
-    image->cols = a->dim[first + 2];
-    image->channels = colour ? 3 : 1;
-    image->bits = 8 * a->item_bytes;
-    image->is_float = a->type == 'f';
-}
-
-static fl_status read_image(data_image *out, const archive *a, const npz_row *row,
-                            const char *where, fl_err *err)
-{
-    const data_array *images = a->images[row->split];
-
-    *out = (data_image){.full_scale = a->full_scale};
-    set_shape(out, images);
-    fl_status st = data_image_check_size(out, where, err);
-    if (st != FL_OK) {
-        return st;
-    }
-    size_t n = data_array_count(images) / (size_t)images->dim[0];
-    size_t channels = (size_t)out->channels;
-    size_t begin = row->index * n;
-    out->data = fl_calloc(n, sizeof *out->data, where, err);
-    if (out->data == NULL) {
-        return FL_ELIMIT;
-    }
-    out->stored_min = HUGE_VAL;
-    out->stored_max = -HUGE_VAL;
-    for (size_t i = 0; i < n; i++) {
-        double v = data_array_at(images, begin + i);
-        out->stored_min = fmin(out->stored_min, v);
-        out->stored_max = fmax(out->stored_max, v);
-        out->data[i % channels * (n / channels) + i / channels] = (float)v;
-    }
-    fl_sha256 hash;
-    size_t bytes = (size_t)images->item_bytes;
-    fl_sha256_init(&hash);
-    fl_sha256_add(&hash, images->bytes + begin * bytes, n * bytes);
-    fl_sha256_done(&hash, out->sha256);
-    return FL_OK;
-}
-
-typedef struct {
-    data_set *set;
-    const archive *archive;
-    const nn_shape *expect;
-    fl_err **errors;
-} decoding;
-
-static void decode(void *context, size_t i)
-{
-    decoding *d = context;
-    data_entry *e = &d->set->entries[i];
-    const npz_row *row = &d->archive->row[i];
-    fl_err err = FL_ERR_INIT;
-    data_image image;
-    char *where = fl_xasprintf("%s: %s_images: row %zu", d->archive->r->npz,
-                               data_split_name(row->split), row->index);
-
-    fl_status st = read_image(&image, d->archive, row, where, &err);
-    if (st == FL_OK) {
-        st = data_input_make(&e->input, &image, d->archive->r, d->expect, e->case_id, where, &err);
-    }
-    if (st != FL_OK) {
-        d->errors[i] = fl_xcalloc(1, sizeof err);
-        *d->errors[i] = err;
-    }
-    data_image_clear(&image);
-    free(where);
-}
-
-static fl_status decode_all(data_set *s, const archive *a, fl_err *err)
-{
-    fl_status st = FL_OK;
-    decoding d = {.set = s, .archive = a, .expect = &s->spec.input};
-
-    d.errors = fl_xcalloc(s->n + 1, sizeof *d.errors);
-    fl_parallel(fl_n_cores(), s->n, decode, &d);
-    for (size_t i = 0; i < s->n; i++) {
-        data_set_own(s, s->entries[i].input.samples);
-        if (d.errors[i] != NULL && st == FL_OK) {
-            st = fl_fail(err, d.errors[i]->status, "%s", d.errors[i]->text);
-        }
-        free(d.errors[i]);
-    }
-    free(d.errors);
-    if (st == FL_OK && s->n > 0) {
-        s->spec.input = s->entries[0].input.shape;  // all the same array shape
-    }
-    return st;
-}
-
 /* --- all together --- */
 
 static fl_status describe_cases(data_set *s, archive *a, fl_err *err)
@@ -390,7 +261,7 @@ static fl_status describe_cases(data_set *s, archive *a, fl_err *err)
 
     for (size_t i = 0; i < s->n && st == FL_OK; i++) {
         data_entry *e = &s->entries[i];
-        const npz_row *row = &a->row[i];
+        const data_npz_row *row = &a->row[i];
         char name[48];
         snprintf(name, sizeof name, "%s-%zu", data_split_name(row->split), row->index);
         e->case_id = fl_arena_strdup(s->arena, name);
@@ -418,7 +289,6 @@ static fl_status load(data_set *s, archive *a, const data_npz *npz, const data_s
     if ((st = find_arrays(a, npz, err)) != FL_OK) {
         return st;
     }
-    a->full_scale = find_full_scale(a);
     st = a->has_rows ? chosen_rows(s, a, err) : all_rows(s, a);
     if (st != FL_OK || (st = init_coding(a, s, expect, err)) != FL_OK ||
         (st = data_attributes_find(a->attribute, &s->spec, a->r, expect,
@@ -428,7 +298,7 @@ static fl_status load(data_set *s, archive *a, const data_npz *npz, const data_s
     }
     s->n_files = 1;
     s->n_rows = s->n;
-    return decode_all(s, a, err);
+    return data_medmnist_images(s, a->r, a->images, a->row, err);
 }
 
 fl_status data_medmnist_load(data_set *s, const data_recipe *r, const data_spec *expect,
@@ -443,7 +313,7 @@ fl_status data_medmnist_load(data_set *s, const data_recipe *r, const data_spec 
                        "%s: split: file is for tables; rows.csv of an npz has a column new_split",
                        r->name);
     }
-    if ((st = data_npz_read(&npz, r->npz, err)) != FL_OK) {
+    if ((st = data_npz_read_but(&npz, r->npz, "_images", err)) != FL_OK) {
         return st;
     }
     a.has_rows = r->rows != NULL;

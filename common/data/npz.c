@@ -1,425 +1,212 @@
 /*
- * npz.c - NumPy's .npy arrays and .npz archives (formats 1.0 to 3.0)
+ * npz.c - NumPy's .npz archives: arrays by name, stored or deflated
  *
- * An array comes out in C order and this machine's byte order whatever it was
- * written in.  Python objects, text and complex numbers are refused: the
- * first could run code when NumPy reads them, the others are not data of ours.
- * https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+ * Arrays of an archive that is larger than memory can be left where they are, and
+ * written out to a file piece by piece.
  */
-#include <ctype.h>
-#include <math.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <zip.h>
 
-#include "base/hash.h"
 #include "base/mem.h"
 #include "base/sys.h"
-#include "data/image.h"
+#include "data/npy.h"
 
 enum {
-    MAX_HEADER_BYTES = 65536,  // of an array
-    MAX_MEMBERS = 256,         // of an archive
-    MAGIC_BYTES = 6
+    MAX_MEMBERS = 256,
+    PIECE_BYTES = 1 << 20  // a multiple of every number's size
 };
-static const char magic[] = "\x93NUMPY";
 
-void data_array_clear(data_array *a)
-{
-    FL_FREE(a->bytes);
-    *a = (data_array){0};
-}
-
-size_t data_array_count(const data_array *a)
-{
-    size_t n = 1;
-    for (int i = 0; i < a->rank; i++) {
-        n *= (size_t)a->dim[i];  // cannot overflow: checked when read
-    }
-    return n;
-}
-
-/* IEEE 754 binary16. */
-static double half_to_double(uint16_t h)
-{
-    int exponent = h >> 10 & 31;
-    double fraction = h & 1023;
-    double sign = h & 0x8000 ? -1.0 : 1.0;
-
-    if (exponent == 31) {
-        return fraction == 0 ? sign * HUGE_VAL : NAN;
-    }
-    return exponent == 0 ? sign * ldexp(fraction, -24)
-                         : sign * ldexp(fraction + 1024, exponent - 25);
-}
-
-double data_array_at(const data_array *a, size_t i)
-{
-    const uint8_t *p = a->bytes + i * (size_t)a->item_bytes;
-#define VALUE_AS(type)           \
-    do {                         \
-        type v;                  \
-        memcpy(&v, p, sizeof v); \
-        return (double)v;        \
-    } while (0)
-    if (a->type == 'f') {
-        switch (a->item_bytes) {
-        case 2: {
-            uint16_t h;
-            memcpy(&h, p, sizeof h);
-            return half_to_double(h);
-        }
-        case 4:
-            VALUE_AS(float);
-        default:
-            VALUE_AS(double);
-        }
-    }
-    if (a->type == 'i') {
-        switch (a->item_bytes) {
-        case 1:
-            VALUE_AS(int8_t);
-        case 2:
-            VALUE_AS(int16_t);
-        case 4:
-            VALUE_AS(int32_t);
-        default:
-            VALUE_AS(int64_t);
-        }
-    }
-    switch (a->item_bytes) {
-    case 1:
-        VALUE_AS(uint8_t);
-    case 2:
-        VALUE_AS(uint16_t);
-    case 4:
-        VALUE_AS(uint32_t);
-    default:
-        VALUE_AS(uint64_t);
-    }
-#undef VALUE_AS
-}
-
-/* --- the header: a Python dict of three keys --- */
-
+/* One array of an open archive. */
 typedef struct {
-    const char *p, *end;
-    bool big_endian, fortran;
-    bool has_descr, has_order, has_shape;
-} npy_header;
+    zip_t *zip;
+    zip_uint64_t index;
+    uint64_t size;  // unpacked
+    char name[sizeof((data_array *)NULL)->name];
+    char *where;  // for the sentences; owned
+} member;
 
-static void skip_blanks(npy_header *h)
-{
-    while (h->p < h->end && isspace((unsigned char)*h->p)) {
-        h->p++;
-    }
-}
-
-/* Steps over text when it is next. */
-static bool take(npy_header *h, const char *text)
-{
-    size_t n = strlen(text);
-    skip_blanks(h);
-    if ((size_t)(h->end - h->p) < n || memcmp(h->p, text, n) != 0) {
-        return false;
-    }
-    h->p += n;
-    return true;
-}
-
-/* A quoted word of fewer than cap bytes. */
-static bool take_word(npy_header *h, char *word, size_t cap)
-{
-    skip_blanks(h);
-    if (h->p >= h->end || (*h->p != '\'' && *h->p != '"')) {
-        return false;
-    }
-    char quote = *h->p++;
-    size_t n = 0;
-    while (h->p < h->end && *h->p != quote && n + 1 < cap) {
-        word[n++] = *h->p++;
-    }
-    word[n] = '\0';
-    if (h->p >= h->end || *h->p != quote) {
-        return false;
-    }
-    h->p++;
-    return true;
-}
-
-/* "<f4": byte order, kind, bytes. */
-static fl_status read_descr(npy_header *h, data_array *a, const char *name, fl_err *err)
-{
-    char descr[32];
-    if (!take_word(h, descr, sizeof descr)) {
-        return fl_fail(err, FL_EUNSUPPORTED,
-                       "%s: expected an array of one plain type, found a record", name);
-    }
-    bool order_known = strchr("<>|=", descr[0]) != NULL && descr[0] != '\0';
-    const char *kind = descr + (order_known ? 1 : 0);
-    const char *sizes = *kind == 'b'                   ? "1"
-                        : *kind == 'u' || *kind == 'i' ? "1248"
-                        : *kind == 'f'                 ? "248"
-                                                       : "";
-    if (kind[0] == '\0' || kind[1] == '\0' || kind[2] != '\0' || strchr(sizes, kind[1]) == NULL) {
-        return fl_fail(err, FL_EUNSUPPORTED,
-                       "%s: expected an array of integers, bool or float, found type %s", name,
-                       descr);
-    }
-    a->type = kind[0];
-    a->item_bytes = kind[1] - '0';
-    h->big_endian = descr[0] == '>';
-    h->has_descr = true;
-    return FL_OK;
-}
-
-/* "(3, 4)" "(3,)" "()"; each dimension and the product within limits. */
-static fl_status read_shape(npy_header *h, data_array *a, const char *name, fl_err *err)
-{
-    size_t bytes = (size_t)a->item_bytes > 0 ? (size_t)a->item_bytes : 8;
-
-    h->has_shape = take(h, "(");
-    while (h->has_shape && !take(h, ")")) {
-        int64_t value = 0;
-        skip_blanks(h);
-        const char *digits = h->p;
-        while (h->p < h->end && isdigit((unsigned char)*h->p)) {
-            value = value * 10 + (*h->p++ - '0');
-            if (value > DATA_MAX_FILE_BYTES) {
-                return fl_fail(err, FL_ELIMIT, "%s: an array of more than %d elements", name,
-                               DATA_MAX_FILE_BYTES);
-            }
-        }
-        if (h->p == digits || (!take(h, ",") && h->p < h->end && *h->p != ')')) {
-            h->has_shape = false;
-            break;
-        }
-        if (a->rank == 6) {
-            return fl_fail(err, FL_ELIMIT, "%s: an array of more than 6 dimensions", name);
-        }
-        if (!fl_size_mul(&bytes, bytes, (size_t)value) || bytes > DATA_MAX_FILE_BYTES) {
-            return fl_fail(err, FL_ELIMIT, "%s: an array of more than %d bytes", name,
-                           DATA_MAX_FILE_BYTES);
-        }
-        a->dim[a->rank++] = value;
-    }
-    return h->has_shape ? FL_OK
-                        : fl_fail(err, FL_EFORMAT, "%s: the shape of the array is malformed", name);
-}
-
-static fl_status read_header(npy_header *h, data_array *a, const char *name, fl_err *err)
-{
-    fl_status st = FL_OK;
-    char key[32];
-
-    bool well = take(h, "{");
-    while (well && st == FL_OK && !take(h, "}")) {
-        well = take_word(h, key, sizeof key) && take(h, ":");
-        if (well && strcmp(key, "descr") == 0 && !h->has_descr) {
-            st = read_descr(h, a, name, err);
-        } else if (well && strcmp(key, "fortran_order") == 0) {
-            h->fortran = take(h, "True");
-            h->has_order = h->fortran || take(h, "False");
-            well = h->has_order;
-        } else if (well && strcmp(key, "shape") == 0 && !h->has_shape) {
-            st = read_shape(h, a, name, err);
-        } else {
-            well = false;
-        }
-        if (well && st == FL_OK && !take(h, ",")) {
-            skip_blanks(h);
-            well = h->p < h->end && *h->p == '}';
-        }
-    }
-    if (st != FL_OK) {
-        return st;
-    }
-    if (!well || !h->has_descr || !h->has_order || !h->has_shape) {
-        return fl_fail(err, FL_EFORMAT, "%s: the header of the array is malformed", name);
-    }
-    return FL_OK;
-}
-
-/* --- the body --- */
-
-static bool machine_is_big_endian(void)
-{
-    const uint16_t one = 1;
-    uint8_t first;
-    memcpy(&first, &one, 1);
-    return first == 0;
-}
-
-static void swap_bytes(data_array *a, size_t n)
-{
-    size_t size = (size_t)a->item_bytes;
-    for (size_t i = 0; i < n; i++) {
-        uint8_t *p = a->bytes + i * size;
-        for (size_t j = 0; j < size / 2; j++) {
-            uint8_t t = p[j];
-            p[j] = p[size - 1 - j];
-            p[size - 1 - j] = t;
-        }
-    }
-}
-
-/* Copies from, in Fortran order (first index fastest), to C order. */
-static void reorder(data_array *a, const uint8_t *from, size_t n)
-{
-    size_t size = (size_t)a->item_bytes;
-    int64_t index[6] = {0};
-
-    for (size_t i = 0; i < n; i++) {
-        size_t at = 0;  // of index in C order
-        for (int d = 0; d < a->rank; d++) {
-            at = at * (size_t)a->dim[d] + (size_t)index[d];
-        }
-        memcpy(a->bytes + at * size, from + i * size, size);
-        for (int d = 0; d < a->rank && ++index[d] == a->dim[d]; d++) {
-            index[d] = 0;
-        }
-    }
-}
-
-static fl_status parse_npy(data_array *out, const uint8_t *bytes, size_t n, const char *name,
-                           fl_err *err)
-{
-    if (n < MAGIC_BYTES + 4 || memcmp(bytes, magic, MAGIC_BYTES) != 0) {
-        return fl_fail(err, FL_EFORMAT, "%s: expected a NumPy array; its first bytes are others",
-                       name);
-    }
-    int version = bytes[6];
-    if (version < 1 || version > 3 || bytes[7] != 0) {
-        return fl_fail(err, FL_EUNSUPPORTED,
-                       "%s: expected NumPy's format 1.0, 2.0 or 3.0, found %d.%d", name, version,
-                       bytes[7]);
-    }
-    size_t at = version == 1 ? 10 : 12;
-    size_t length = bytes[8] | (size_t)bytes[9] << 8;
-    if (version > 1 && n >= at) {
-        length |= (size_t)bytes[10] << 16 | (size_t)bytes[11] << 24;
-    }
-    if (n < at || length > n - at || length > MAX_HEADER_BYTES) {
-        return fl_fail(err, FL_EFORMAT, "%s: the header of the array is cut off", name);
-    }
-
-    npy_header h = {.p = (const char *)bytes + at, .end = (const char *)bytes + at + length};
-    fl_status st = read_header(&h, out, name, err);
-    if (st != FL_OK) {
-        return st;
-    }
-    const uint8_t *body = bytes + at + length;
-    size_t has = n - at - length;
-    size_t count = data_array_count(out);
-    size_t size;
-    if (!fl_size_mul(&size, count, (size_t)out->item_bytes) || size > DATA_MAX_FILE_BYTES) {
-        return fl_fail(err, FL_ELIMIT, "%s: an array of more than %d bytes", name,
-                       DATA_MAX_FILE_BYTES);
-    }
-    if (has != size) {
-        return fl_fail(err, FL_EFORMAT, "%s: expected %zu bytes of array, found %zu", name, size,
-                       has);
-    }
-    out->bytes = fl_calloc(size > 0 ? size : 1, 1, name, err);
-    if (out->bytes == NULL) {
-        return FL_ELIMIT;
-    }
-    if (h.fortran && out->rank > 1) {
-        reorder(out, body, count);
-    } else {
-        memcpy(out->bytes, body, size);
-    }
-    if (out->item_bytes > 1 && h.big_endian != machine_is_big_endian()) {
-        swap_bytes(out, count);
-    }
-    return FL_OK;
-}
-
-fl_status data_npy_parse(data_array *out, const uint8_t *bytes, size_t n, const char *name,
-                         fl_err *err)
-{
-    *out = (data_array){0};
-    fl_status st = parse_npy(out, bytes, n, name, err);
-    if (st != FL_OK) {
-        data_array_clear(out);
-    }
-    return st;
-}
-
-/* --- the archive --- */
-
-static fl_status read_member(data_array *out, zip_t *zip, zip_uint64_t i, size_t *total,
-                             const char *name, fl_err *err)
+static fl_status find_member(member *m, zip_t *zip, zip_uint64_t i, const char *path, fl_err *err)
 {
     zip_stat_t stat;
     const zip_uint64_t needs = ZIP_STAT_NAME | ZIP_STAT_SIZE;
+
+    *m = (member){.zip = zip, .index = i};
     if (zip_stat_index(zip, i, 0, &stat) != 0 || (stat.valid & needs) != needs) {
-        return fl_fail(err, FL_EFORMAT, "%s: member %d of the archive is malformed", name, (int)i);
+        return fl_fail(err, FL_EFORMAT, "%s: member %d of the archive is malformed", path, (int)i);
     }
     const char *suffix = strrchr(stat.name, '.');
     size_t stem = suffix != NULL ? (size_t)(suffix - stat.name) : 0;
-    if (suffix == NULL || strcmp(suffix, ".npy") != 0 || stem == 0 || stem >= sizeof out->name) {
+    if (suffix == NULL || strcmp(suffix, ".npy") != 0 || stem == 0 || stem >= sizeof m->name) {
         return fl_fail(err, FL_EFORMAT, "%s: expected members NAME.npy with names of 1 to %d bytes",
-                       name, (int)sizeof out->name - 1);
+                       path, (int)sizeof m->name - 1);
     }
-    if (stat.size > DATA_MAX_FILE_BYTES - *total) {
-        return fl_fail(err, FL_ELIMIT, "%s: the arrays unpack to more than %d bytes", name,
-                       DATA_MAX_FILE_BYTES);
-    }
-    *total += stat.size;
+    memcpy(m->name, stat.name, stem);
+    m->size = stat.size;
+    m->where = fl_xasprintf("%s: %s", path, m->name);
+    return FL_OK;
+}
 
-    fl_status st = FL_OK;
-    char *where = fl_xasprintf("%s: %.*s", name, (int)stem, stat.name);
-    zip_file_t *file = NULL;
-    uint8_t *bytes = fl_calloc(stat.size + 1, 1, name, err);
+static fl_status open_member(zip_file_t **out, const member *m, fl_err *err)
+{
+    *out = zip_fopen_index(m->zip, m->index, 0);
+    return *out != NULL ? FL_OK
+                        : fl_fail(err, FL_EFORMAT, "%s: %s", m->where, zip_strerror(m->zip));
+}
+
+static fl_status cut_short(const member *m, zip_file_t *file, bool failed, fl_err *err)
+{
+    return fl_fail(err, FL_EFORMAT, "%s: expected %llu bytes, found %s", m->where,
+                   (unsigned long long)m->size,
+                   failed ? zip_file_strerror(file) : "another number");
+}
+
+/* The whole array. */
+static fl_status read_member(data_array *out, const member *m, fl_err *err)
+{
+    zip_file_t *file;
+    uint8_t *bytes = NULL;
+    fl_status st = open_member(&file, m, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    bytes = fl_calloc(m->size + 1, 1, m->where, err);
     if (bytes == NULL) {
         st = FL_ELIMIT;
         goto done;
     }
-    file = zip_fopen_index(zip, i, 0);
-    if (file == NULL) {
-        st = fl_fail(err, FL_EFORMAT, "%s: %s", where, zip_strerror(zip));
-        goto done;
-    }
     /* One byte more than promised: the checksum is looked at only at the
      * end of the member. */
-    zip_int64_t got = zip_fread(file, bytes, stat.size + 1);
-    zip_int64_t more = got >= 0 ? zip_fread(file, bytes + stat.size, 1) : -1;
-    if (got != (zip_int64_t)stat.size || more != 0) {
-        st = fl_fail(err, FL_EFORMAT, "%s: expected %llu bytes, found %s", where,
-                     (unsigned long long)stat.size,
-                     got < 0 || more < 0 ? zip_file_strerror(file) : "another number");
+    zip_int64_t got = zip_fread(file, bytes, m->size + 1);
+    zip_int64_t more = got >= 0 ? zip_fread(file, bytes + m->size, 1) : -1;
+    if (got != (zip_int64_t)m->size || more != 0) {
+        st = cut_short(m, file, got < 0 || more < 0, err);
         goto done;
     }
-    st = data_npy_parse(out, bytes, stat.size, where, err);
-    memcpy(out->name, stat.name, stem);
-    out->name[stem] = '\0';
+    st = data_npy_parse(out, bytes, m->size, m->where, err);
 done:
-    if (file != NULL) {
-        zip_fclose(file);
-    }
+    zip_fclose(file);
     free(bytes);
-    free(where);
     return st;
 }
 
-static fl_status read_archive(data_npz *out, zip_t *zip, const char *name, fl_err *err)
+/* Reads up to n bytes, fewer only at the end; their number, or -1. */
+static zip_int64_t read_piece(zip_file_t *file, uint8_t *bytes, size_t n)
+{
+    size_t has = 0;
+    while (has < n) {
+        zip_int64_t got = zip_fread(file, bytes + has, n - has);
+        if (got <= 0) {
+            return got < 0 ? -1 : (zip_int64_t)has;
+        }
+        has += (size_t)got;
+    }
+    return (zip_int64_t)has;
+}
+
+/* What stands before the numbers; file is behind the n bytes that were read to see it. */
+static fl_status read_head(data_npy_layout *layout, data_array *out, uint8_t *bytes, size_t *n,
+                           const member *m, zip_file_t *file, fl_err *err)
+{
+    size_t wants = m->size < DATA_NPY_HEAD_BYTES ? (size_t)m->size : DATA_NPY_HEAD_BYTES;
+    zip_int64_t got = read_piece(file, bytes, wants);
+    if (got != (zip_int64_t)wants) {
+        return cut_short(m, file, got < 0, err);
+    }
+    *n = wants;
+    return data_npy_head(layout, out, bytes, wants, m->size, DATA_NPZ_MAX_BYTES, m->where, err);
+}
+
+/* The array without its numbers. */
+static fl_status describe_member(data_array *out, const member *m, fl_err *err)
+{
+    data_npy_layout layout;
+    zip_file_t *file;
+    size_t n;
+    fl_status st = open_member(&file, m, err);
+    if (st == FL_OK) {
+        uint8_t *bytes = fl_xcalloc(DATA_NPY_HEAD_BYTES, 1);
+        st = read_head(&layout, out, bytes, &n, m, file, err);
+        free(bytes);
+        zip_fclose(file);
+    }
+    return st;
+}
+
+/* Takes the archive that n bytes, or a file, are; NULL for bytes: the file called name. */
+static fl_status open_archive(zip_t **out, const uint8_t *bytes, size_t n, const char *name,
+                              fl_err *err)
+{
+    zip_error_t why;
+
+    zip_error_init(&why);
+    zip_source_t *source = bytes != NULL ? zip_source_buffer_create(bytes, n, 0, &why)
+                                         : zip_source_file_create(name, 0, -1, &why);
+    *out = source != NULL ? zip_open_from_source(source, ZIP_RDONLY | ZIP_CHECKCONS, &why) : NULL;
+    fl_status st = FL_OK;
+    if (*out == NULL) {
+        st = bytes == NULL && access(name, R_OK) != 0
+                 ? fl_fail_errno(err, errno, name)
+                 : fl_fail(err, FL_EFORMAT, "%s: expected a zip archive of arrays: %s", name,
+                           zip_error_strerror(&why));
+        zip_source_free(source);
+    }
+    zip_error_fini(&why);
+    return st;
+}
+
+static bool ends_in(const char *name, const char *end)
+{
+    size_t n = strlen(name);
+    size_t k = strlen(end);
+    return n >= k && strcmp(name + n - k, end) == 0;
+}
+
+/* but: arrays whose names end so are described only; NULL: none. */
+static fl_status read_archive(data_npz *out, zip_t *zip, const char *but, const char *path,
+                              fl_err *err)
 {
     fl_status st = FL_OK;
-    size_t total = 0;
+    uint64_t total = 0;  // of what is read
 
     zip_int64_t n = zip_get_num_entries(zip, 0);
     if (n < 1 || n > MAX_MEMBERS) {
         return fl_fail(err, n < 1 ? FL_EFORMAT : FL_ELIMIT,
-                       "%s: expected an archive of 1 to %d arrays, found %lld", name, MAX_MEMBERS,
+                       "%s: expected an archive of 1 to %d arrays, found %lld", path, MAX_MEMBERS,
                        (long long)n);
     }
     out->items = fl_xcalloc((size_t)n, sizeof *out->items);
     for (zip_int64_t i = 0; i < n && st == FL_OK; i++) {
+        member m;
+        data_array *a = &out->items[i];
         out->n = (size_t)i + 1;
-        st = read_member(&out->items[i], zip, (zip_uint64_t)i, &total, name, err);
+        st = find_member(&m, zip, (zip_uint64_t)i, path, err);
+        bool describe = st == FL_OK && but != NULL && ends_in(m.name, but);
+        if (st == FL_OK && !describe && m.size > DATA_MAX_FILE_BYTES - total) {
+            st = fl_fail(err, FL_ELIMIT, "%s: the arrays unpack to more than %d bytes", path,
+                         DATA_MAX_FILE_BYTES);
+        }
+        if (st == FL_OK) {
+            total += describe ? 0 : m.size;
+            st = describe ? describe_member(a, &m, err) : read_member(a, &m, err);
+        }
+        memcpy(a->name, m.name, sizeof a->name);
+        free(m.where);
+    }
+    return st;
+}
+
+static fl_status read_and_close(data_npz *out, zip_t *zip, const char *but, const char *path,
+                                fl_err *err)
+{
+    fl_status st = read_archive(out, zip, but, path, err);
+    zip_discard(zip);
+    if (st != FL_OK) {
+        data_npz_clear(out);
     }
     return st;
 }
@@ -427,41 +214,25 @@ static fl_status read_archive(data_npz *out, zip_t *zip, const char *name, fl_er
 fl_status data_npz_parse(data_npz *out, const uint8_t *bytes, size_t n, const char *name,
                          fl_err *err)
 {
-    zip_error_t why;
+    zip_t *zip;
 
     *out = (data_npz){0};
-    zip_error_init(&why);
-    zip_source_t *source = zip_source_buffer_create(bytes, n, 0, &why);
-    zip_t *zip = source != NULL ? zip_open_from_source(source, ZIP_RDONLY | ZIP_CHECKCONS, &why)
-                                : NULL;
-    if (zip == NULL) {
-        fl_status st = fl_fail(err, FL_EFORMAT, "%s: expected a zip archive of arrays: %s", name,
-                               zip_error_strerror(&why));
-        zip_source_free(source);
-        zip_error_fini(&why);
-        return st;
-    }
-    fl_status st = read_archive(out, zip, name, err);
-    zip_discard(zip);
-    zip_error_fini(&why);
-    if (st != FL_OK) {
-        data_npz_clear(out);
-    }
-    return st;
+    fl_status st = open_archive(&zip, bytes, n, name, err);
+    return st == FL_OK ? read_and_close(out, zip, NULL, name, err) : st;
 }
 
 fl_status data_npz_read(data_npz *out, const char *path, fl_err *err)
 {
-    char *bytes = NULL;
-    size_t n = 0;
+    return data_npz_read_but(out, path, NULL, err);
+}
+
+fl_status data_npz_read_but(data_npz *out, const char *path, const char *but, fl_err *err)
+{
+    zip_t *zip;
 
     *out = (data_npz){0};
-    fl_status st = fl_file_read(&bytes, &n, path, DATA_MAX_FILE_BYTES, err);
-    if (st == FL_OK) {
-        st = data_npz_parse(out, (const uint8_t *)bytes, n, path, err);
-    }
-    free(bytes);
-    return st;
+    fl_status st = open_archive(&zip, NULL, 0, path, err);
+    return st == FL_OK ? read_and_close(out, zip, but, path, err) : st;
 }
 
 const data_array *data_npz_find(const data_npz *z, const char *name)
@@ -483,97 +254,109 @@ void data_npz_clear(data_npz *z)
     *z = (data_npz){0};
 }
 
-/* --- a single array as an image --- */
+/* --- unpacking --- */
 
-static bool is_npy(const uint8_t *head, size_t n)
+static fl_status write_all(int fd, const uint8_t *bytes, size_t n, const char *where, fl_err *err)
 {
-    return n >= MAGIC_BYTES && memcmp(head, magic, MAGIC_BYTES) == 0;
-}
-
-/* (rows, cols), (rows, cols, 3 or 4) or (frames, rows, cols). */
-static fl_status set_shape(data_image *out, const data_array *a, const char *name, fl_err *err)
-{
-    bool colour = a->rank == 3 && (a->dim[2] == 3 || a->dim[2] == 4);
-    if (a->rank != 2 && a->rank != 3) {
-        return fl_fail(err, FL_EFORMAT,
-                       "%s: expected an array of 2 or 3 dimensions as image, found %d", name,
-                       a->rank);
-    }
-    int first = a->rank == 3 && !colour ? 1 : 0;
-    out->frames = first == 1 ? a->dim[0] : 1;
-    out->rows = a->dim[first];
-    out->cols = a->dim[first + 1];
-    out->channels = colour ? a->dim[2] : 1;
-    snprintf(out->photometric, sizeof out->photometric, "%s",
-             !colour          ? "gray"
-             : a->dim[2] == 3 ? "RGB"
-                              : "RGB, alpha");
-    return data_image_check_size(out, name, err);
-}
-
-/* Any type of number; the smallest and largest value tell the scale. */
-static fl_status fill_from_array(data_image *out, const data_array *a, const char *name,
-                                 fl_err *err)
-{
-    size_t channels = (size_t)out->channels;
-    size_t plane = data_array_count(a) / channels;
-    double sum = 0;
-
-    out->data = fl_calloc(plane * channels, sizeof *out->data, name, err);
-    if (out->data == NULL) {
-        return FL_ELIMIT;
-    }
-    out->stored_min = HUGE_VAL;
-    out->stored_max = -HUGE_VAL;
-    for (size_t i = 0; i < plane * channels; i++) {
-        double v = data_array_at(a, i);
-        if (!isfinite((float)v)) {  // 1e300 is none either
-            return fl_fail(err, FL_EFORMAT, "%s: expected finite numbers, found %g", name, v);
+    while (n > 0) {
+        ssize_t done = write(fd, bytes, n);
+        if (done < 0 && errno == EINTR) {
+            continue;
         }
-        out->stored_min = fmin(out->stored_min, v);
-        out->stored_max = fmax(out->stored_max, v);
-        sum += v;
-        out->data[i % channels * plane + i / channels] = (float)v;
+        if (done <= 0) {
+            return fl_fail(err, FL_EIO, "%s: cannot be unpacked to the disk: %s", where,
+                           done < 0 ? strerror(errno) : "it is full");
+        }
+        bytes += done;
+        n -= (size_t)done;
     }
-    out->stored_mean = sum / (double)(plane * channels);
-    out->full_scale = a->type == 'b'                         ? 1.0f
-                      : a->type == 'u' && a->item_bytes == 1 ? 255.0f
-                      : a->type == 'u' && a->item_bytes == 2 ? 65535.0f
-                                                             : 0.0f;
     return FL_OK;
 }
 
-static fl_status read_npy(data_image *out, const uint8_t *bytes, size_t n, const char *name,
-                          fl_err *err)
+/* The numbers behind a header; bytes has room for a header and a piece, and has n of the member. */
+static fl_status unpack_numbers(const data_npy_layout *layout, const data_array *a, uint8_t *bytes,
+                                size_t n, const member *m, zip_file_t *file, int fd, fl_err *err)
 {
-    data_array a;
+    size_t item = (size_t)a->item_bytes;
+    uint64_t left = m->size - layout->at;  // not yet written
+    size_t has = n - layout->at;
+    memmove(bytes, bytes + layout->at, has);
+    for (;;) {
+        zip_int64_t got = read_piece(file, bytes + has, PIECE_BYTES);
+        if (got < 0 || has + (size_t)got > left) {
+            return cut_short(m, file, got < 0, err);
+        }
+        has += (size_t)got;
+        size_t whole = has / item * item;
+        if (layout->swap) {
+            data_npy_swap(bytes, whole / item, item);
+        }
+        fl_status st = write_all(fd, bytes, whole, m->where, err);
+        if (st != FL_OK) {
+            return st;
+        }
+        memmove(bytes, bytes + whole, has - whole);
+        left -= whole;
+        has -= whole;
+        if (got == 0) {  // the end: the checksum was right
+            return left == 0 ? FL_OK : cut_short(m, file, false, err);
+        }
+    }
+}
 
-    *out = (data_image){0};
-    fl_status st = data_npy_parse(&a, bytes, n, name, err);
+static fl_status unpack_member(data_array *out, const member *m, int fd, fl_err *err)
+{
+    data_npy_layout layout;
+    zip_file_t *file;
+    size_t n;
+    fl_status st = open_member(&file, m, err);
     if (st != FL_OK) {
         return st;
     }
-    snprintf(out->format, sizeof out->format, "npy");
-    out->bits = 8 * a.item_bytes;
-    out->is_signed = a.type == 'i';
-    out->is_float = a.type == 'f';
-    if ((st = set_shape(out, &a, name, err)) == FL_OK) {
-        st = fill_from_array(out, &a, name, err);
+    uint8_t *bytes = fl_xcalloc(DATA_NPY_HEAD_BYTES + PIECE_BYTES, 1);
+    st = read_head(&layout, out, bytes, &n, m, file, err);
+    if (st == FL_OK && !layout.fortran) {
+        st = unpack_numbers(&layout, out, bytes, n, m, file, fd, err);
     }
-    if (st == FL_OK) {
-        fl_sha256 hash;
-        size_t size = data_array_count(&a) * (size_t)a.item_bytes;
-        if (machine_is_big_endian()) {
-            swap_bytes(&a, data_array_count(&a));
-        }
-        fl_sha256_init(&hash);
-        fl_sha256_add(&hash, a.bytes, size);
-        fl_sha256_done(&hash, out->sha256);
-    } else {
-        data_image_clear(out);
+    free(bytes);
+    zip_fclose(file);
+    if (st != FL_OK || !layout.fortran) {
+        return st;
     }
-    data_array_clear(&a);
+    if (m->size > DATA_MAX_FILE_BYTES) {
+        return fl_fail(err, FL_ELIMIT,
+                       "%s: an array in Fortran order of more than %d bytes; save it in C order",
+                       m->where, DATA_MAX_FILE_BYTES);
+    }
+    if ((st = read_member(out, m, err)) == FL_OK) {  // turned in memory
+        st = write_all(fd, out->bytes, data_array_count(out) * (size_t)out->item_bytes, m->where,
+                       err);
+    }
+    FL_FREE(out->bytes);
     return st;
 }
 
-const data_format data_format_npy = {"npy", is_npy, read_npy};
+fl_status data_npz_unpack(const char *path, const data_array *array, int fd, fl_err *err)
+{
+    zip_t *zip;
+    fl_status st = open_archive(&zip, NULL, 0, path, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    char *name = fl_xasprintf("%s.npy", array->name);
+    zip_int64_t i = zip_name_locate(zip, name, 0);
+    member m = {.zip = zip};
+    data_array found = {0};
+    if (i < 0) {
+        st = fl_fail(err, FL_EIO, "%s: changed while it was read", path);
+    } else if ((st = find_member(&m, zip, (zip_uint64_t)i, path, err)) == FL_OK &&
+               (st = unpack_member(&found, &m, fd, err)) == FL_OK &&
+               !data_array_is_alike(&found, array)) {
+        st = fl_fail(err, FL_EIO, "%s: changed while it was read", path);
+    }
+    data_array_clear(&found);
+    free(name);
+    free(m.where);
+    zip_discard(zip);
+    return st;
+}

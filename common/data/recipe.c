@@ -363,8 +363,9 @@ static void check_combinations(const data_recipe *r, fl_node root)
         fl_cfg_complain(
             root, "union: task, classes, attributes, split and preprocess are said by its members");
     }
-    if (r->origin != DATA_FROM_MANIFEST && (r->cache != NULL || r->no_cache)) {
-        fl_cfg_complain(root, "cache: only with a manifest");
+    bool has_images = r->origin == DATA_FROM_MANIFEST || r->origin == DATA_FROM_NPZ;
+    if (!has_images && (r->cache != NULL || r->no_cache)) {
+        fl_cfg_complain(root, "cache: only with images, of a manifest or an npz");
     }
     if (r->table.relation != DATA_NO_RULE && r->has_task && r->task != DATA_CLASSIFY) {
         fl_cfg_complain(root, "table: label: positive is for task classify");

@@ -63,3 +63,28 @@ void fixture_npz(const char *dir, const char *name, const int n[static 3])
     }
     free(path);
 }
+
+void fixture_npz_without_labels(const char *dir, const char *name)
+{
+    static const char *const splits[] = {"train_images.npy", "train_labels.npy"};
+    static const char *const shapes[] = {"(2, 4, 4)", "(2, 0)"};
+    char *path = fl_path_join(dir, name);
+    fl_buf keep[2] = {FL_BUF_INIT, FL_BUF_INIT};
+    const uint8_t images[2 * 16] = {0};
+    zip_t *zip = zip_open(path, ZIP_CREATE | ZIP_TRUNCATE, NULL);
+    check(zip != NULL);
+
+    for (int k = 0; k < 2; k++) {
+        char header[128];
+        snprintf(header, sizeof header, "{'descr': '<f8', 'fortran_order': False, 'shape': %s, }\n",
+                 shapes[k]);
+        if (k == 0) {
+            memcpy(strstr(header, "<f8"), "|u1", 3);
+        }
+        add_member(zip, splits[k], header, images, k == 0 ? sizeof images : 0, &keep[k]);
+    }
+    check_int(zip_close(zip), 0);
+    fl_buf_clear(&keep[0]);
+    fl_buf_clear(&keep[1]);
+    free(path);
+}

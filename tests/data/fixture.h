@@ -78,6 +78,8 @@ static inline void fixture_images(const char *dir, int n, const char *yaml)
  * i that goes on from split to split.  Stored, not deflated.
  */
 void fixture_npz(const char *dir, const char *name, const int n[static 3]);
+/* The same of one split, whose labels have no columns. */
+void fixture_npz_without_labels(const char *dir, const char *name);
 
 /* The folder of real data sets, or NULL. */
 static inline const char *fixture_real_data(void)

@@ -48,10 +48,24 @@ static void memory_does_not_grow_with_the_number_of_images(void **state)
     check_near((double)with_all - (double)with_few, 0, 2048.0 * (double)(all - few));
 }
 
+static void an_archive_larger_than_memory_is_trained_on(void **state)
+{
+    (void)state;
+    const size_t all = 50000;
+    char *dir = check_tmpdir();
+    many_archive(dir, all, 128,
+                 "npz: m.npz\nclasses: {no: 0, yes: 1}\nsplit: {val: 0.1, test: 0.1}\n");
+    size_t peak = peak_of(dir, all);
+    check_rmdir(&dir);
+    print_message("# an archive of %zu images: %zu MiB\n", all, peak >> 20);
+    check(peak < (size_t)512 << 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_does_not_grow_with_the_number_of_images),
+        cmocka_unit_test(an_archive_larger_than_memory_is_trained_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -282,6 +282,120 @@ static void a_bad_image_stops_it_or_is_counted_each_time(void **state)
     check_rmdir(&dir);
 }
 
+static const char archive[] = "task: classify\nnpz: m.npz\nclasses: {no: 0, yes: 1}\n"
+                              "preprocess: [resize: 6, normalise: zscore]\n";
+
+static void write_archive(const char *dir, bool in_cache, const char *more)
+{
+    char *yaml = fl_xasprintf("%s%scache: %s\n", archive, more, in_cache ? "made/here" : "none");
+    write_yaml(dir, yaml);
+    free(yaml);
+}
+
+/* The same bits in every batch, also of rows in another order than the archive's. */
+static void an_archive_from_a_cache_is_the_one_from_memory(void **state)
+{
+    (void)state;
+    char memory[FL_HEX_DIGEST];
+    char first[FL_HEX_DIGEST];
+    char again[FL_HEX_DIGEST];
+    char *dir = check_tmpdir();
+    static const char *const more[] = {"", "rows: rows.csv\n", "shift: [noise: 3]\n"};
+
+    fixture_npz(dir, "m.npz", (const int[]){24, 6, 9});
+    fixture_text(dir, "rows.csv", "split,index\ntest,8\ntrain,23\nval,1\ntrain,0\ntest,0\n");
+    for (size_t k = 0; k < 3; k++) {
+        write_archive(dir, false, more[k]);
+        digest_of(memory, dir);
+        write_archive(dir, true, more[k]);
+        digest_of(first, dir);
+        check_str(first, memory);
+        digest_of(again, dir);
+        check_str(again, memory);
+        free(cache_file(dir, k + 1));
+    }
+    check_rmdir(&dir);
+}
+
+static void epoch(float *x, const data_set *s)
+{
+    size_t n = data_set_n_split(s, DATA_TRAIN);
+    size_t *order = fl_xcalloc(n, sizeof *order);
+    data_set_shuffle(s, DATA_TRAIN, 3, "nord", 2, order);
+    data_set_batch(s, order, n, x);
+    free(order);
+}
+
+static void an_epoch_of_an_archive_has_the_same_bits(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    float x[2][24 * 36];
+
+    fixture_npz(dir, "m.npz", (const int[]){24, 6, 9});
+    for (int in_cache = 0; in_cache < 2; in_cache++) {
+        data_set *s;
+        write_archive(dir, in_cache == 1, "");
+        check_ok(data_set_open(&s, dir, NULL, &err), err);
+        epoch(x[in_cache], s);
+        data_set_destroy(&s);
+    }
+    check_bytes(x[1], x[0], sizeof x[0]);
+    check_rmdir(&dir);
+}
+
+static void another_archive_or_other_rows_make_another_cache(void **state)
+{
+    (void)state;
+    char hex[3][FL_HEX_DIGEST];
+    char *dir = check_tmpdir();
+
+    fixture_npz(dir, "m.npz", (const int[]){24, 6, 9});
+    fixture_text(dir, "rows.csv", "split,index\ntrain,3\nval,0\ntest,8\n");
+    write_archive(dir, true, "rows: rows.csv\n");
+    digest_of(hex[0], dir);
+    fixture_text(dir, "rows.csv", "split,index\ntrain,4\nval,0\ntest,8\n");
+    digest_of(hex[1], dir);
+    fixture_npz(dir, "m.npz", (const int[]){20, 10, 9});
+    digest_of(hex[2], dir);
+    check(strcmp(hex[0], hex[1]) != 0 && strcmp(hex[1], hex[2]) != 0);
+    free(cache_file(dir, 3));
+    check_rmdir(&dir);
+}
+
+/* Nothing is left of what was unpacked. */
+static void a_damaged_archive_makes_no_cache(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    char *path = fl_path_join(dir, "m.npz");
+    char **names;
+    size_t n;
+
+    fixture_npz(dir, "m.npz", (const int[]){24, 6, 9});
+    write_archive(dir, true, "");
+    uint8_t *bytes = fixture_bytes(path, &n);
+    bytes[300] ^= 1;  // a pixel of the first array: what it says of itself stays
+    check_ok(fl_file_write(path, bytes, n, 0644, &err), err);
+    free(bytes);
+    for (int pass = 0; pass < 2; pass++) {
+        fl_err why = FL_ERR_INIT;
+        data_set *s;
+        check_fails(data_set_open(&s, dir, NULL, &why), FL_EFORMAT);
+        check_has(why.text, "train_images");
+    }
+    char *folder = fl_path_join(dir, "made/here");
+    check_ok(fl_list_dir(&names, &n, folder, &err), err);
+    check_int(n, 1);
+    check_str(names[0], "lock");
+    fl_names_free(&names, n);
+    free(folder);
+    free(path);
+    check_rmdir(&dir);
+}
+
 static void a_folder_that_cannot_be_made_is_told(void **state)
 {
     (void)state;
@@ -304,6 +418,10 @@ int main(void)
         cmocka_unit_test(a_damaged_cache_is_made_again),
         cmocka_unit_test(two_processes_build_one_cache),
         cmocka_unit_test(a_bad_image_stops_it_or_is_counted_each_time),
+        cmocka_unit_test(an_archive_from_a_cache_is_the_one_from_memory),
+        cmocka_unit_test(an_epoch_of_an_archive_has_the_same_bits),
+        cmocka_unit_test(another_archive_or_other_rows_make_another_cache),
+        cmocka_unit_test(a_damaged_archive_makes_no_cache),
         cmocka_unit_test(a_folder_that_cannot_be_made_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -198,6 +198,19 @@ static void labels_that_are_no_class_are_refused(void **state)
     check_rmdir(&dir);
 }
 
+static void labels_without_columns_are_refused(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    data_set *s = NULL;
+    fixture_npz_without_labels(dir, "m.npz");
+    fixture_text(dir, "dataset.yaml", "npz: m.npz\nclasses: {a: 0, b: 1}\n");
+    check_fails(data_set_open(&s, dir, NULL, &err), FL_EFORMAT);
+    check_has(err.text, "train_labels: there are no columns");
+    check_rmdir(&dir);
+}
+
 static void breastmnist_is_as_numpy_reads_it(void **state)
 {
     (void)state;
@@ -253,6 +266,7 @@ int main(void)
         cmocka_unit_test(a_shift_is_the_same_at_every_opening),
         cmocka_unit_test(wrong_rows_are_refused_with_their_line),
         cmocka_unit_test(labels_that_are_no_class_are_refused),
+        cmocka_unit_test(labels_without_columns_are_refused),
         cmocka_unit_test(breastmnist_is_as_numpy_reads_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

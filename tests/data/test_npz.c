@@ -1,6 +1,9 @@
 /*
  * test_npz.c - NumPy's arrays and archives against NumPy
  */
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "fixture.h"
 
 static const char corpus[] = "tests/fuzz/corpus/npz";
@@ -57,6 +60,45 @@ static void every_type_order_and_version_is_as_numpy_has_it(void **state)
         free(path);
     }
     json_decref(vectors);
+}
+
+/* Of every type, order and compression: the bytes that reading gives. */
+static void unpacking_to_a_file_gives_what_reading_does(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"types-stored.npz", "deflated.npz", "medmnist.npz"};
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    char *to = fl_path_join(dir, "numbers");
+
+    for (int k = 0; k < 3; k++) {
+        char *path = fl_path_join(corpus, files[k]);
+        data_npz npz;
+        data_npz heads;
+        check_ok(data_npz_read(&npz, path, &err), err);
+        check_ok(data_npz_read_but(&heads, path, "", &err), err);
+        check_int(heads.n, npz.n);
+        for (size_t i = 0; i < npz.n; i++) {
+            const data_array *a = &npz.items[i];
+            size_t size = data_array_count(a) * (size_t)a->item_bytes;
+            size_t n;
+            check_str(heads.items[i].name, a->name);
+            check(heads.items[i].bytes == NULL && data_array_is_alike(&heads.items[i], a));
+            int fd = open(to, O_RDWR | O_CREAT | O_TRUNC, 0600);
+            check(fd >= 0 && write(fd, "before", 6) == 6);
+            check_ok(data_npz_unpack(path, &heads.items[i], fd, &err), err);
+            close(fd);
+            uint8_t *bytes = fixture_bytes(to, &n);
+            check_int(n, 6 + size);
+            check_bytes(bytes + 6, a->bytes, size);
+            free(bytes);
+        }
+        data_npz_clear(&heads);
+        data_npz_clear(&npz);
+        free(path);
+    }
+    free(to);
+    check_rmdir(&dir);
 }
 
 static void all_versions_of_the_format_are_read(void **state)
@@ -163,14 +205,51 @@ static void damaged_archives_are_read_or_refused(void **state)
     }
 }
 
+/* Cut off, or with a bit turned; what is unpacked of it is whole or refused. */
+static void damaged_archives_are_unpacked_or_refused(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    size_t n;
+    char *dir = check_tmpdir();
+    char *path = fl_path_join(dir, "m.npz");
+    uint8_t *bytes = fixture_bytes("tests/fuzz/corpus/npz/deflated.npz", &n);
+
+    for (size_t k = 0; k < 300; k++) {
+        fl_err why = FL_ERR_INIT;
+        data_npz npz;
+        size_t at = k * n / 300;
+        bytes[at] ^= (uint8_t)(1u << k % 8);
+        check_ok(fl_file_write(path, bytes, k % 3 == 0 ? at : n, 0644, &err), err);
+        bytes[at] ^= (uint8_t)(1u << k % 8);
+        fl_status st = data_npz_read_but(&npz, path, "", &why);
+        check(st == FL_OK || (why.text[0] != '\0' && npz.items == NULL));
+        for (size_t i = 0; i < npz.n; i++) {
+            FILE *to = tmpfile();
+            data_array *a = &npz.items[i];
+            check(to != NULL);
+            st = data_npz_unpack(path, a, fileno(to), &why);
+            size_t size = data_array_count(a) * (size_t)a->item_bytes;
+            check(st != FL_OK || lseek(fileno(to), 0, SEEK_CUR) == (off_t)size);
+            fclose(to);
+        }
+        data_npz_clear(&npz);
+    }
+    free(bytes);
+    free(path);
+    check_rmdir(&dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_archive_gives_arrays_by_name),
         cmocka_unit_test(every_type_order_and_version_is_as_numpy_has_it),
+        cmocka_unit_test(unpacking_to_a_file_gives_what_reading_does),
         cmocka_unit_test(all_versions_of_the_format_are_read),
         cmocka_unit_test(headers_that_promise_too_much_or_lie_are_refused),
         cmocka_unit_test(damaged_archives_are_read_or_refused),
+        cmocka_unit_test(damaged_archives_are_unpacked_or_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
