@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "sim/phantom_draw.h"
@@ -34,12 +35,22 @@ static bool is_labelled(const annotate_site *site, size_t index)
     return site->rules->labelled >= 1 || fl_rng_uniform(&rng) < site->rules->labelled;
 }
 
+/* Another class, as often as labels are wrong. */
+static int mistaken(const annotate_site *site, int code, uint64_t n_classes, size_t index)
+{
+    fl_rng rng;
+    fl_rng_init(&rng, site->seed, "label noise", site->site, index);
+    if (site->rules->noise > 0 && fl_rng_uniform(&rng) < site->rules->noise) {
+        return (int)(((uint64_t)code + 1 + fl_rng_below(&rng, n_classes - 1)) % n_classes);
+    }
+    return code;
+}
+
 int annotate_label(const annotate_site *site, const phantom_ops *phantom,
                    const phantom_patient *patient, size_t index)
 {
     const annotate_rules *r = site->rules;
     int code = patient->code;
-    uint64_t n = phantom_n_classes(phantom);
     fl_rng rng;
     if (!is_labelled(site, index)) {
         return -1;
@@ -52,11 +63,32 @@ int annotate_label(const annotate_site *site, const phantom_ops *phantom,
     if (fl_rng_uniform(&rng) < r->confused && phantom->confused[code] >= 0) {
         code = phantom->confused[code];
     }
-    fl_rng_init(&rng, site->seed, "label noise", site->site, index);
-    if (r->noise > 0 && fl_rng_uniform(&rng) < r->noise) {
-        code = (int)(((uint64_t)code + 1 + fl_rng_below(&rng, n - 1)) % n);
+    return mistaken(site, code, phantom_n_classes(phantom), index);
+}
+
+int annotate_code(const annotate_site *site, int code, size_t n_classes, size_t index)
+{
+    if (code < 0 || !is_labelled(site, index)) {
+        return -1;
     }
-    return code;
+    return mistaken(site, code, n_classes, index);
+}
+
+void annotate_flags(float *out, const annotate_site *site, const float *flags, size_t n,
+                    size_t index)
+{
+    bool labelled = is_labelled(site, index);
+    fl_rng rng;
+    fl_rng_init(&rng, site->seed, "label noise", site->site, index);
+    for (size_t k = 0; k < n; k++) {
+        bool wrong = fl_rng_uniform(&rng) < site->rules->noise;
+        out[k] = !labelled ? NAN : wrong ? 1 - flags[k] : flags[k];  // unknown stays unknown
+    }
+}
+
+bool annotate_is_drawn(const annotate_site *site, size_t index)
+{
+    return is_labelled(site, index);
 }
 
 bool annotate_findings(unsigned *out, const annotate_site *site, const phantom_ops *phantom,
@@ -123,27 +155,28 @@ static void distance_line(double *out, const double *f, int64_t n, int64_t *at, 
 }
 
 /* Distance in pixels of every pixel to the nearest one that is `value`. */
-static void distance_to(double *out, const float *mask, float value, int64_t size)
+static void distance_to(double *out, const float *mask, float value, int64_t rows, int64_t cols)
 {
-    double *f = fl_xcalloc((size_t)size, sizeof *f), *d = fl_xcalloc((size_t)size, sizeof *d);
-    double *border = fl_xcalloc((size_t)size + 1, sizeof *border);
-    int64_t *at = fl_xcalloc((size_t)size, sizeof *at);
-    for (int64_t c = 0; c < size; c++) {
-        for (int64_t r = 0; r < size; r++) {
-            f[r] = mask[r * size + c] == value ? 0 : FAR;
+    size_t side = (size_t)(rows > cols ? rows : cols);
+    double *f = fl_xcalloc(side, sizeof *f), *d = fl_xcalloc(side, sizeof *d);
+    double *border = fl_xcalloc(side + 1, sizeof *border);
+    int64_t *at = fl_xcalloc(side, sizeof *at);
+    for (int64_t c = 0; c < cols; c++) {
+        for (int64_t r = 0; r < rows; r++) {
+            f[r] = mask[r * cols + c] == value ? 0 : FAR;
         }
-        distance_line(d, f, size, at, border);
-        for (int64_t r = 0; r < size; r++) {
-            out[r * size + c] = d[r];
+        distance_line(d, f, rows, at, border);
+        for (int64_t r = 0; r < rows; r++) {
+            out[r * cols + c] = d[r];
         }
     }
-    for (int64_t r = 0; r < size; r++) {
-        for (int64_t c = 0; c < size; c++) {
-            f[c] = out[r * size + c];
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t c = 0; c < cols; c++) {
+            f[c] = out[r * cols + c];
         }
-        distance_line(d, f, size, at, border);
-        for (int64_t c = 0; c < size; c++) {
-            out[r * size + c] = sqrt(d[c]);
+        distance_line(d, f, cols, at, border);
+        for (int64_t c = 0; c < cols; c++) {
+            out[r * cols + c] = sqrt(d[c]);
         }
     }
     free(f);
@@ -179,24 +212,46 @@ static habit draw_habit(const annotate_site *site, int64_t reader)
     return h;
 }
 
+/* Distances of a slice's pixels to its outside and to its inside. */
+typedef struct {
+    double *inside, *outside;
+    int64_t rows, cols;
+} border_map;
+
 /* Positive inside, in pixels from the border between two pixels. */
-static double signed_at(const double *inside, const double *outside, int64_t size, double r,
-                        double c)
+static double signed_at(const border_map *m, double r, double c)
 {
     int64_t i = (int64_t)floor(r + 0.5), j = (int64_t)floor(c + 0.5);
-    i = i < 0 ? 0 : i >= size ? size - 1 : i;
-    j = j < 0 ? 0 : j >= size ? size - 1 : j;
-    double in = inside[i * size + j], out = outside[i * size + j];
+    i = i < 0 ? 0 : i >= m->rows ? m->rows - 1 : i;
+    j = j < 0 ? 0 : j >= m->cols ? m->cols - 1 : j;
+    double in = m->inside[i * m->cols + j], out = m->outside[i * m->cols + j];
     return in > 0 ? in - 0.5 : 0.5 - out;
 }
 
-void annotate_mask(float *out, const annotate_site *site, const float *truth, int64_t depth,
-                   int64_t size, size_t index, int64_t reader)
+static void draw_slice(float *to, const float *from, border_map *m, const habit *h,
+                       const draw_noise *wobble)
 {
-    int64_t plane = size * size;
+    double side = (double)(m->rows < m->cols ? m->rows : m->cols);
+    distance_to(m->inside, from, 0, m->rows, m->cols);
+    distance_to(m->outside, from, 1, m->rows, m->cols);
+    for (int64_t i = 0; i < m->rows * m->cols; i++) {
+        int64_t r = i / m->cols, c = i % m->cols;
+        double at = signed_at(m, (double)r - h->down * side, (double)c - h->right * side);
+        double moved = h->grow + h->rough * draw_fractal_at(wobble, draw_centre(c, m->cols),
+                                                            draw_centre(r, m->rows), 3, 2);
+        to[i] = at + moved * side > 0 ? 1.0f : 0.0f;
+    }
+}
+
+void annotate_mask(float *out, const annotate_site *site, const float *truth, int64_t depth,
+                   int64_t rows, int64_t cols, size_t index, int64_t reader)
+{
+    int64_t plane = rows * cols;
     habit h = draw_habit(site, reader);
-    double *inside = fl_xcalloc((size_t)plane, sizeof *inside);
-    double *outside = fl_xcalloc((size_t)plane, sizeof *outside);
+    border_map m = {.inside = fl_xcalloc((size_t)plane, sizeof *m.inside),
+                    .outside = fl_xcalloc((size_t)plane, sizeof *m.outside),
+                    .rows = rows,
+                    .cols = cols};
     draw_noise wobble;
     fl_rng rng;
     fl_rng_init(&rng, site->seed, "outline", site->site,
@@ -205,21 +260,12 @@ void annotate_mask(float *out, const annotate_site *site, const float *truth, in
         const float *from = truth + d * plane;
         float *to = out + d * plane;
         draw_noise_init(&wobble, &rng);
-        bool empty = is_empty(from, plane);
-        if (!empty) {
-            distance_to(inside, from, 0, size);
-            distance_to(outside, from, 1, size);
-        }
-        for (int64_t i = 0; i < plane; i++) {
-            double x = draw_centre(i % size, size), y = draw_centre(i / size, size);
-            double at = empty ? -1
-                              : signed_at(inside, outside, size,
-                                          (double)(i / size) - h.down * (double)size,
-                                          (double)(i % size) - h.right * (double)size);
-            double moved = h.grow + h.rough * draw_fractal_at(&wobble, x, y, 3, 2);
-            to[i] = !empty && at + moved * (double)size > 0 ? 1.0f : 0.0f;
+        if (is_empty(from, plane)) {
+            memset(to, 0, (size_t)plane * sizeof *to);
+        } else {
+            draw_slice(to, from, &m, &h, &wobble);
         }
     }
-    free(inside);
-    free(outside);
+    free(m.inside);
+    free(m.outside);
 }

@@ -39,8 +39,19 @@ int annotate_label(const annotate_site *site, const phantom_ops *phantom,
 bool annotate_findings(unsigned *out, const annotate_site *site, const phantom_ops *phantom,
                        const phantom_patient *patient, size_t index);
 
-/* What reader k draws, slice by slice; masks (depth, size, size) of 0 and 1. */
+/*
+ * The same of a real case, of which nobody knows how conspicuous it is: noise and labelled alone.
+ * code: -1 is unlabelled, and stays so.
+ */
+int annotate_code(const annotate_site *site, int code, size_t n_classes, size_t index);
+/* Of findings in {0, 1, NaN = unlabelled}, each wrong by itself. */
+void annotate_flags(float *out, const annotate_site *site, const float *flags, size_t n,
+                    size_t index);
+/* Has anybody outlined it? */
+bool annotate_is_drawn(const annotate_site *site, size_t index);
+
+/* What reader k draws, slice by slice; masks (depth, rows, cols) of 0 and 1. */
 void annotate_mask(float *out, const annotate_site *site, const float *truth, int64_t depth,
-                   int64_t size, size_t index, int64_t reader);
+                   int64_t rows, int64_t cols, size_t index, int64_t reader);
 
 #endif

@@ -135,7 +135,7 @@ static void write_masks(const generation *g, size_t i, const float *truth, fl_er
         if (true_one) {
             write_mask(g, name, truth, err);
         } else {
-            annotate_mask(drawn, &g->readers, truth, depth, size, i, k);
+            annotate_mask(drawn, &g->readers, truth, depth, size, size, i, k);
             write_mask(g, name, drawn, err);
         }
         free(name);

@@ -16,6 +16,7 @@
 #include "data/dataset.h"
 #include "sim/generate.h"
 #include "sim/partition.h"
+#include "sim/relabel.h"
 
 enum { GENERATOR_VERSION = 2 };  // raised when the same settings give other bytes
 
@@ -63,6 +64,29 @@ static fl_status write_all_scanned(const scenario *s, const scenario_hospital *h
         free(folder);
         free(path);
     }
+    return st;
+}
+
+/*
+ * The same of real cases, with what the hospital's readers made of them.  lists: head and
+ * later name the file of cases already.
+ */
+static fl_status write_real(const scenario *s, const scenario_hospital *h, const char *head,
+                            const char *later, bool lists, const char *dir, fl_err *err)
+{
+    fl_status st;
+    if (!relabel_is_needed(h)) {
+        return write_all_scanned(s, h, head, later, dir, err);
+    }
+    char *own = fl_xasprintf("%s%s", head, lists ? "" : "\ncases: cases.csv\n");
+    char *then = fl_xasprintf("%s%s", later, lists ? "" : "\ncases: ../cases.csv\n");
+    if ((st = fl_mkdirs(dir, 0755, err)) == FL_OK &&
+        (st = write_dataset_yaml(dir, head, err)) == FL_OK &&
+        (st = relabel_write(s, h, dir, err)) == FL_OK) {
+        st = write_all_scanned(s, h, own, then, dir, err);
+    }
+    free(own);
+    free(then);
     return st;
 }
 
@@ -114,7 +138,7 @@ static fl_status share_out(const scenario *s, const char *dir, fl_err *err)
              *later = share_yaml(s, source, "../");
         if ((st = fl_mkdirs(own, 0755, err)) == FL_OK &&
             (st = write_share(&p, i, own, err)) == FL_OK) {
-            st = write_all_scanned(s, h, head, later, own, err);
+            st = write_real(s, h, head, later, p.cases != NULL, own, err);
         }
         free(own);
         free(head);
@@ -142,7 +166,7 @@ static fl_status refer_to_own(const scenario *s, const scenario_hospital *h, con
         head = fl_xasprintf("union: [\"%s\"]\n", where);
         free(where);
     }
-    fl_status st = write_all_scanned(s, h, head, head, dir, err);
+    fl_status st = write_real(s, h, head, head, false, dir, err);
     free(head);
     return st;
 }

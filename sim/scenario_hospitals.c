@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "sim/partition.h"
+#include "sim/relabel.h"
 #include "sim/scenario_read.h"
 
 static const char events_help[] =
@@ -88,8 +89,8 @@ static void read_population(scenario_hospital *h, fl_node node, const phantom_op
     }
 }
 
-/* labels: of a generated hospital. */
-static void read_labels(scenario_hospital *h, fl_node node)
+/* labels: of a generated hospital, or of one with real cases. */
+static fl_node read_labels(scenario_hospital *h, fl_node node)
 {
     fl_node labels = fl_cfg_map(node, "labels",
                                 "how the cases were labelled; test cases keep the truth");
@@ -98,18 +99,41 @@ static void read_labels(scenario_hospital *h, fl_node node)
     r->labelled = fl_cfg_num(labels, "labelled", 0, 1, 1,
                              "share of training cases that have a label");
     r->missed = fl_cfg_num(labels, "missed", 0, 1, 0,
-                           "share of the faintest training findings that nobody wrote down; plain "
-                           "ones are not missed");
+                           "generated: share of the faintest training findings that nobody wrote "
+                           "down; plain ones are not missed");
     r->threshold = fl_cfg_num(labels, "threshold", 0, 1, 0,
-                              "conspicuity from which a reader calls a finding one; every reader's "
-                              "own differs by sd 0.15");
+                              "generated: conspicuity from which a reader calls a finding one; "
+                              "every reader's own differs by sd 0.15");
     r->confused = fl_cfg_num(labels, "confused", 0, 1, 0,
-                             "share of training findings written as their parent or neighbour");
+                             "generated: share of training findings written as their parent or "
+                             "neighbour");
     r->annotators = fl_cfg_int(labels, "annotators", 1, ANNOTATE_MAX_READERS, 1,
                                "readers; several: each outlines every case");
     r->variation = fl_cfg_num(
         labels, "variation", 0, 0.2, 0,
         "sd of how far an annotator's outline lies from the truth, in parts of the side");
+    return labels;
+}
+
+/* What a real case's readers can be made to do. */
+static void read_real_labels(scenario_hospital *h, fl_node node, const data_spec *data)
+{
+    fl_node labels = read_labels(h, node);
+    const annotate_rules *r = &h->labels;
+    bool outlines = data->task == DATA_SEGMENT;
+    if (r->missed > 0 || r->threshold > 0 || r->confused > 0) {
+        fl_cfg_complain(labels, "labels: missed, threshold and confused are for generated "
+                                "patients: of a real case nobody knows how plain its finding is");
+    } else if (data->task == DATA_REGRESS && relabel_is_needed(h)) {
+        fl_cfg_complain(labels, "labels: task regress has no readers' errors");
+    } else if (outlines && r->noise > 0) {
+        fl_cfg_complain(labels, "labels: noise is of classes; outlines have variation");
+    } else if (outlines && r->variation > 0 && data->n_classes != 2) {
+        fl_cfg_complain(labels, "labels: variation is of one structure and its background");
+    } else if (!outlines && (r->annotators > 1 || r->variation > 0)) {
+        fl_cfg_complain(labels, "labels: annotators and variation are for task segment with real "
+                                "cases");
+    }
 }
 
 char *scenario_emit(fl_node node, bool expand)
@@ -220,7 +244,13 @@ static void read_hospital(scenario_hospital *h, fl_node node, const scenario *s)
     if (h->dataset_yaml == NULL && h->data == NULL && s->kind == SCENARIO_GENERATE) {
         read_population(h, node, s->generate.phantom);
         read_labels(h, node);
-    } else if (h->dataset_yaml == NULL && h->data == NULL && s->kind == SCENARIO_OWN) {
+        return;
+    }
+    read_real_labels(h, node, &s->job.data);
+    if (relabel_is_needed(h) && h->dataset_yaml != NULL && fl_cfg_has(dataset, "cases")) {
+        fl_cfg_complain(dataset, "labels: the hospital's dataset has `cases:` of its own");
+    }
+    if (h->dataset_yaml == NULL && h->data == NULL && s->kind == SCENARIO_OWN) {
         fl_cfg_complain(node,
                         "hospital %s has no data: give it `dataset:` or `data:`, or the scenario "
                         "`generate:` or `source:`",

@@ -240,7 +240,7 @@ static fl_status load_union(data_set *s, const data_recipe *r, const data_spec *
         }
     }
     at->depth--;
-    return shift_all(s, r, err);
+    return FL_OK;
 }
 
 static data_set *set_new(const data_recipe *r)
@@ -290,6 +290,9 @@ static fl_status load(data_set **out, const char *path, const data_spec *expect,
     }
     if (st == FL_OK && r.cases != NULL) {
         st = data_choose(s, r.cases, err);
+    }
+    if (st == FL_OK && r.origin == DATA_FROM_UNION) {
+        st = shift_all(s, &r, err);
     }
     if (st == FL_OK && s->n == 0) {
         st = fl_fail(err, FL_ECONFIG, "%s: there is no case left in it", r.name);

@@ -326,7 +326,8 @@ static void read_cases(data_recipe *out, fl_node root)
 {
     out->cases = fl_cfg_path(root, "cases", NULL,
                              "CSV of the cases that are taken, the others are left out: case, and "
-                             "perhaps split");
+                             "perhaps split, and what another reader made of them: label, "
+                             "label:NAME, or mask and mask:ANNOTATOR (codes on the input's grid)");
 }
 
 static void read_changes(data_recipe *out, fl_node root)

@@ -99,7 +99,7 @@ fl_status data_manifest_file(data_image *out, const char *dir, const char *file,
                              const char *where, fl_err *err);
 
 /* choose.c */
-/* Leaves only the cases that the file lists, in the splits that it says. */
+/* Leaves only the cases that the file lists, in the splits and with the labels that it says. */
 fl_status data_choose(data_set *s, const char *file, fl_err *err);
 
 /* later.c */

@@ -44,8 +44,9 @@ static void memory_does_not_grow_with_the_number_of_images(void **state)
     print_message("# %zu images: %zu MiB; %zu images: %zu MiB\n", few, with_few >> 20, all,
                   with_all >> 20);
     check(with_all < (size_t)512 << 20);
-    /* what is kept of a case, names, label, place, is under 2 KiB; its samples are 16 KiB */
-    check_near((double)with_all - (double)with_few, 0, 2048.0 * (double)(all - few));
+    /* what is kept of a case, names, label, place and its line in the cache's index, and what
+     * passes through while they are read, is under 3 KiB; its samples are 16 KiB */
+    check_near((double)with_all - (double)with_few, 0, 3072.0 * (double)(all - few));
 }
 
 static void an_archive_larger_than_memory_is_trained_on(void **state)

@@ -76,3 +76,116 @@ void fixture_same_on_one_core(const char *dir, const char *text)
     free(on_all);
     free(on_one);
 }
+
+// ------------------------------------------------------------ a MedMNIST-style file
+
+static void put_u16(fl_buf *b, unsigned v)
+{
+    uint8_t bytes[2] = {(uint8_t)v, (uint8_t)(v >> 8)};
+    fl_buf_add(b, bytes, 2);
+}
+
+static void put_u32(fl_buf *b, uint32_t v)
+{
+    put_u16(b, v & 0xffff);
+    put_u16(b, v >> 16);
+}
+
+static uint32_t crc32_of(const uint8_t *bytes, size_t n)
+{
+    uint32_t crc = ~0u;
+    for (size_t i = 0; i < n; i++) {
+        crc ^= bytes[i];
+        for (int k = 0; k < 8; k++) {
+            crc = (crc >> 1) ^ (0xedb88320u & (0u - (crc & 1)));
+        }
+    }
+    return ~crc;
+}
+
+/* One member into the archive and its directory. */
+static void add_member(fl_buf *zip, fl_buf *directory, const char *name, const fl_buf *bytes)
+{
+    fl_buf head = FL_BUF_INIT;
+    uint32_t crc = crc32_of((const uint8_t *)bytes->data, bytes->n), at = (uint32_t)zip->n;
+    put_u16(&head, 20);  // version needed
+    put_u16(&head, 0);
+    put_u16(&head, 0);  // stored
+    put_u32(&head, 0);  // time
+    put_u32(&head, crc);
+    put_u32(&head, (uint32_t)bytes->n);
+    put_u32(&head, (uint32_t)bytes->n);
+    put_u16(&head, (unsigned)strlen(name));
+    put_u16(&head, 0);
+    put_u32(zip, 0x04034b50);
+    fl_buf_add(zip, head.data, head.n);
+    fl_buf_puts(zip, name);
+    fl_buf_add(zip, bytes->data, bytes->n);
+    put_u32(directory, 0x02014b50);
+    put_u16(directory, 20);
+    fl_buf_add(directory, head.data, head.n);
+    put_u16(directory, 0);
+    put_u16(directory, 0);
+    put_u16(directory, 0);
+    put_u32(directory, 0);
+    put_u32(directory, at);
+    fl_buf_puts(directory, name);
+    fl_buf_clear(&head);
+}
+
+static void add_npy(fl_buf *out, const char *shape, const uint8_t *bytes, size_t n)
+{
+    char header[119];
+    int used = snprintf(header, sizeof header,
+                        "{'descr': '|u1', 'fortran_order': False, 'shape': %s, }", shape);
+    memset(header + used, ' ', sizeof header - (size_t)used);
+    header[117] = '\n';
+    fl_buf_add(out, "\x93NUMPY\x01\x00", 8);
+    put_u16(out, 118);
+    fl_buf_add(out, header, 118);
+    fl_buf_add(out, bytes, n);
+}
+
+char *fixture_npz(const char *dir, const size_t n[static 3])
+{
+    static const char *const names[] = {"train", "val", "test"};
+    fl_buf zip = FL_BUF_INIT, directory = FL_BUF_INIT, npy = FL_BUF_INIT;
+    fl_err err = FL_ERR_INIT;
+    for (int split = 0; split < 3; split++) {
+        uint8_t *images = fl_xcalloc(n[split], 64), *labels = fl_xcalloc(n[split], 1);
+        char shape[64], member[64];
+        for (size_t i = 0; i < n[split]; i++) {
+            labels[i] = i % 3 == 0;
+            for (size_t k = 0; k < 64; k++) {
+                images[64 * i + k] = (uint8_t)(i * 7 + k * 3 + (size_t)split);
+            }
+        }
+        snprintf(shape, sizeof shape, "(%zu, 8, 8)", n[split]);
+        add_npy(&npy, shape, images, 64 * n[split]);
+        snprintf(member, sizeof member, "%s_images.npy", names[split]);
+        add_member(&zip, &directory, member, &npy);
+        fl_buf_reset(&npy);
+        snprintf(shape, sizeof shape, "(%zu, 1)", n[split]);
+        add_npy(&npy, shape, labels, n[split]);
+        snprintf(member, sizeof member, "%s_labels.npy", names[split]);
+        add_member(&zip, &directory, member, &npy);
+        fl_buf_reset(&npy);
+        free(images);
+        free(labels);
+    }
+    uint32_t at = (uint32_t)zip.n;
+    fl_buf_add(&zip, directory.data, directory.n);
+    put_u32(&zip, 0x06054b50);
+    put_u32(&zip, 0);
+    put_u16(&zip, 6);
+    put_u16(&zip, 6);
+    put_u32(&zip, (uint32_t)directory.n);
+    put_u32(&zip, at);
+    put_u16(&zip, 0);
+    char *path = fl_path_join(dir, "real.npz");
+    check_ok(fl_file_write(path, zip.data, zip.n, 0644, &err), err);
+    fl_buf_clear(&zip);
+    fl_buf_clear(&directory);
+    fl_buf_clear(&npy);
+    return path;
+}

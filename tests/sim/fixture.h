@@ -29,6 +29,15 @@
 
 #define FIXTURE_SMALL FIXTURE_JOB FIXTURE_GENERATE FIXTURE_HOSPITALS
 
+#define FIXTURE_SHARED_JOB                                       \
+    "job:\n  name: shared\n  task: classify\n"                   \
+    "  data: {input: [1, 8, 8], classes: [a, b], positive: b}\n" \
+    "  model: {name: logistic}\n  rounds: 1\n  seed: 3\n"
+
+/* dir/real.npz, MedMNIST-style and stored: n[split] images of 8 x 8, every third of class 1 from
+ * the first on.  The path is the caller's. */
+char *fixture_npz(const char *dir, const size_t n[static 3]);
+
 /* Writes dir/name; the path is the caller's. */
 static inline char *fixture_file(const char *dir, const char *name, const char *text)
 {

@@ -47,7 +47,7 @@ static double mean_dice(double variation)
     double sum = 0;
     make_disc(truth, 12);
     for (int k = 0; k < 40; k++) {
-        annotate_mask(drawn, &site, truth, 1, SIDE, (size_t)(k / 4), k % 4);
+        annotate_mask(drawn, &site, truth, 1, SIDE, SIDE, (size_t)(k / 4), k % 4);
         sum += dice(truth, drawn) / 40;
     }
     return sum;
@@ -86,7 +86,7 @@ static void a_reader_has_habits(void **state)
     for (int reader = 0; reader < 9; reader++) {
         double sum = 0, squares = 0;
         for (size_t i = 0; i < 12; i++) {
-            annotate_mask(drawn, &site, truth, 1, SIDE, i, reader);
+            annotate_mask(drawn, &site, truth, 1, SIDE, SIDE, i, reader);
             double a = area(drawn);
             sum += a / 12;
             squares += a * a / 12;
@@ -108,7 +108,7 @@ static void nothing_stays_nothing(void **state)
     annotate_site site = {&rules, 7, "nord"};
     float truth[2 * N] = {0}, drawn[2 * N];
     make_disc(truth, 20);  // the first slice of two
-    annotate_mask(drawn, &site, truth, 2, SIDE, 0, 1);
+    annotate_mask(drawn, &site, truth, 2, SIDE, SIDE, 0, 1);
     check(area(drawn) > 100);
     check_near(area(drawn + N), 0, 0);
 }

@@ -286,123 +286,6 @@ static void the_gallery_is_a_picture_of_every_hospital(void **state)
 
 // ------------------------------------------------------- a real set, shared out
 
-/* A stored (not compressed) .npz of labels: split sizes n, label i % 2. */
-static void put_u16(fl_buf *b, unsigned v)
-{
-    uint8_t bytes[2] = {(uint8_t)v, (uint8_t)(v >> 8)};
-    fl_buf_add(b, bytes, 2);
-}
-
-static void put_u32(fl_buf *b, uint32_t v)
-{
-    put_u16(b, v & 0xffff);
-    put_u16(b, v >> 16);
-}
-
-static uint32_t crc32_of(const uint8_t *bytes, size_t n)
-{
-    uint32_t crc = ~0u;
-    for (size_t i = 0; i < n; i++) {
-        crc ^= bytes[i];
-        for (int k = 0; k < 8; k++) {
-            crc = (crc >> 1) ^ (0xedb88320u & (0u - (crc & 1)));
-        }
-    }
-    return ~crc;
-}
-
-/* One member into the archive and its directory. */
-static void add_member(fl_buf *zip, fl_buf *directory, const char *name, const fl_buf *bytes)
-{
-    fl_buf head = FL_BUF_INIT;
-    uint32_t crc = crc32_of((const uint8_t *)bytes->data, bytes->n), at = (uint32_t)zip->n;
-    put_u16(&head, 20);  // version needed
-    put_u16(&head, 0);
-    put_u16(&head, 0);  // stored
-    put_u32(&head, 0);  // time
-    put_u32(&head, crc);
-    put_u32(&head, (uint32_t)bytes->n);
-    put_u32(&head, (uint32_t)bytes->n);
-    put_u16(&head, (unsigned)strlen(name));
-    put_u16(&head, 0);
-    put_u32(zip, 0x04034b50);
-    fl_buf_add(zip, head.data, head.n);
-    fl_buf_puts(zip, name);
-    fl_buf_add(zip, bytes->data, bytes->n);
-    put_u32(directory, 0x02014b50);
-    put_u16(directory, 20);
-    fl_buf_add(directory, head.data, head.n);
-    put_u16(directory, 0);
-    put_u16(directory, 0);
-    put_u16(directory, 0);
-    put_u32(directory, 0);
-    put_u32(directory, at);
-    fl_buf_puts(directory, name);
-    fl_buf_clear(&head);
-}
-
-static void add_npy(fl_buf *out, const char *shape, const uint8_t *bytes, size_t n)
-{
-    char header[119];
-    int used = snprintf(header, sizeof header,
-                        "{'descr': '|u1', 'fortran_order': False, 'shape': %s, }", shape);
-    memset(header + used, ' ', sizeof header - (size_t)used);
-    header[117] = '\n';
-    fl_buf_add(out, "\x93NUMPY\x01\x00", 8);
-    put_u16(out, 118);
-    fl_buf_add(out, header, 118);
-    fl_buf_add(out, bytes, n);
-}
-
-/* A MedMNIST-style file: n[split] images of 8 x 8, every third of class 1. */
-static char *write_npz(const char *dir, const size_t n[3])
-{
-    static const char *const names[] = {"train", "val", "test"};
-    fl_buf zip = FL_BUF_INIT, directory = FL_BUF_INIT, npy = FL_BUF_INIT;
-    fl_err err = FL_ERR_INIT;
-    for (int split = 0; split < 3; split++) {
-        uint8_t *images = fl_xcalloc(n[split], 64), *labels = fl_xcalloc(n[split], 1);
-        char shape[64], member[64];
-        for (size_t i = 0; i < n[split]; i++) {
-            labels[i] = i % 3 == 0;
-            for (size_t k = 0; k < 64; k++) {
-                images[64 * i + k] = (uint8_t)(i * 7 + k * 3 + (size_t)split);
-            }
-        }
-        snprintf(shape, sizeof shape, "(%zu, 8, 8)", n[split]);
-        add_npy(&npy, shape, images, 64 * n[split]);
-        snprintf(member, sizeof member, "%s_images.npy", names[split]);
-        add_member(&zip, &directory, member, &npy);
-        fl_buf_reset(&npy);
-        snprintf(shape, sizeof shape, "(%zu, 1)", n[split]);
-        add_npy(&npy, shape, labels, n[split]);
-        snprintf(member, sizeof member, "%s_labels.npy", names[split]);
-        add_member(&zip, &directory, member, &npy);
-        fl_buf_reset(&npy);
-        free(images);
-        free(labels);
-    }
-    uint32_t at = (uint32_t)zip.n;
-    fl_buf_add(&zip, directory.data, directory.n);
-    put_u32(&zip, 0x06054b50);
-    put_u32(&zip, 0);
-    put_u16(&zip, 6);
-    put_u16(&zip, 6);
-    put_u32(&zip, (uint32_t)directory.n);
-    put_u32(&zip, at);
-    put_u16(&zip, 0);
-    char *path = fl_path_join(dir, "real.npz");
-    check_ok(fl_file_write(path, zip.data, zip.n, 0644, &err), err);
-    fl_buf_clear(&zip);
-    fl_buf_clear(&directory);
-    fl_buf_clear(&npy);
-    return path;
-}
-
-#define SOURCE_JOB                                               \
-    "job:\n  name: shared\n  task: classify\n"                   \
-    "  data: {input: [1, 8, 8], classes: [a, b], positive: b}\n" \
-    "  model: {name: logistic}\n  rounds: 1\n  seed: 3\n"
 #define SOURCE_HOSPITALS \
     "hospitals:\n  - {name: x}\n  - {name: y, shift: [noise: 1]}\n  - {name: z}\n"
 
@@ -413,10 +296,10 @@ static void every_row_of_a_shared_set_goes_to_one_hospital(void **state)
     static const size_t n[] = {300, 60, 90};
     fl_err err = FL_ERR_INIT;
     char *dir = check_tmpdir();
-    char *npz = write_npz(dir, n);
+    char *npz = fixture_npz(dir, n);
     scenario s;
     for (int dirichlet = 0; dirichlet < 2; dirichlet++) {
-        char *text = fl_xasprintf(SOURCE_JOB
+        char *text = fl_xasprintf(FIXTURE_SHARED_JOB
                                   "source: {npz: real.npz, classes: {a: 0, b: 1}, split: %s, "
                                   "alpha: 0.5, min_train: 5}\n" SOURCE_HOSPITALS,
                                   dirichlet ? "dirichlet" : "even");
@@ -473,10 +356,10 @@ static void shares_that_cannot_be_are_refused_with_what_to_do(void **state)
     static const size_t n[] = {20, 2, 2};
     fl_err err = FL_ERR_INIT;
     char *dir = check_tmpdir(), *out = fl_path_join(dir, "data");
-    char *npz = write_npz(dir, n);
+    char *npz = fixture_npz(dir, n);
     scenario s;
     check_ok(fixture_read(&s, dir,
-                          SOURCE_JOB
+                          FIXTURE_SHARED_JOB
                           "source: {npz: real.npz, classes: {a: 0, b: 1}}\n" SOURCE_HOSPITALS,
                           NULL, 0, -1, &err),
              err);
@@ -486,7 +369,7 @@ static void shares_that_cannot_be_are_refused_with_what_to_do(void **state)
     check_fails(hospital_make_all(&s, out, &err), FL_ECONFIG);
     scenario_clear(&s);
     check_ok(fixture_read(&s, dir,
-                          SOURCE_JOB
+                          FIXTURE_SHARED_JOB
                           "source: {npz: none.npz, classes: {a: 0, b: 1}}\n" SOURCE_HOSPITALS,
                           NULL, 0, -1, &err),
              err);
@@ -505,10 +388,10 @@ static void a_class_may_be_one_hospitals_alone(void **state)
     static const size_t n[] = {300, 60, 90};
     fl_err err = FL_ERR_INIT;
     char *dir = check_tmpdir();
-    char *npz = write_npz(dir, n);
+    char *npz = fixture_npz(dir, n);
     scenario s;
     char *out = fixture_make(&s, dir,
-                             SOURCE_JOB
+                             FIXTURE_SHARED_JOB
                              "source: {npz: real.npz, classes: {a: 0, b: 1}, split: even, "
                              "sizes: 5, only: {b: y}, min_train: 5}\n" SOURCE_HOSPITALS,
                              -1, "data");
