@@ -15,6 +15,7 @@
 
 #include "base/hash.h"
 #include "base/sys.h"
+#include "data/mask.h"
 #include "data/set.h"
 
 enum {
@@ -539,6 +540,18 @@ const uint8_t *data_set_mask_by(const data_set *s, size_t i, size_t a)
 {
     FL_REQUIRE(i < s->n && a < s->n_annotators);
     return s->entries[i].masks != NULL ? s->entries[i].masks[a] : NULL;
+}
+
+size_t data_set_vote(uint8_t *code, const data_set *s, size_t i)
+{
+    size_t n_drawn = 0;
+    for (size_t a = 0; a < s->n_annotators; a++) {
+        n_drawn += data_set_mask_by(s, i, a) != NULL;
+    }
+    if (n_drawn > 0) {
+        data_mask_vote(code, s->entries[i].masks, s->n_annotators, data_set_n_pixels(s));
+    }
+    return n_drawn;
 }
 
 const char *data_set_feature_name(const data_set *s, size_t i)

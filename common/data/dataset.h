@@ -95,6 +95,10 @@ size_t data_set_n_annotators(const data_set *s);
 const char *data_set_annotator(const data_set *s, size_t a);
 /* What annotator a drew of case i, as data_case.mask; NULL: nothing. */
 const uint8_t *data_set_mask_by(const data_set *s, size_t i, size_t a);
+/* What most of them drew of case i: code (pixels); where several classes of a pixel have
+ * as many votes, that of the annotator whose column comes first.  Returns how many drew
+ * it; for 0 code is as it was. */
+size_t data_set_vote(uint8_t *code, const data_set *s, size_t i);
 /* Borrowed; NULL for tables and archives. */
 const data_place *data_set_place(const data_set *s, size_t i);
 /* Copies the inputs of n cases, in order, to x (n, input...): float32.  Images

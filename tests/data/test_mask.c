@@ -188,6 +188,12 @@ static void annotators_vote_where_there_is_no_reference(void **state)
     check_codes(data_set_case(s, 3).mask, "0000000000000000");  // bela before cleo
     check_codes(data_set_mask_by(s, 0, 1), "0000000000000011");
     check(data_set_mask_by(s, 1, 2) == NULL);
+    uint8_t vote[16] = {0};
+    check_int(data_set_vote(vote, s, 0), 3);
+    check_codes(vote, "1100110000000000");
+    check_int(data_set_vote(vote, s, 2), 0);
+    check_int(data_set_vote(vote, s, 3), 2);
+    check_codes(vote, "0000000000000000");
     data_set_destroy(&s);
 
     fixture_text(dir, "manifest.csv", "case,patient,file,mask:anna,mask,split\n"
