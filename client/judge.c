@@ -18,6 +18,7 @@
 #include "eval/calibration.h"
 #include "eval/disparity.h"
 #include "eval/eval.h"
+#include "task/annotators.h"
 
 enum { MAX_LOOKS_BYTES = 1 << 20 };
 
@@ -210,9 +211,10 @@ static void put_subgroups(json_t *site, const local *l, const judged *global,
 // ----------------------------------------------------------------- the element
 
 static fl_status judge_model(judged *out, const local *l, const float *params, double threshold,
-                             local_progress *progress, fl_err *err)
+                             const task_maps *maps, local_progress *progress, fl_err *err)
 {
-    fl_status st = task_predict(&out->scores, l->model, params, l->now, DATA_TEST, l->threads, err);
+    fl_status st = task_predict_maps(&out->scores, l->model, params, l->now, DATA_TEST, l->threads,
+                                     maps, err);
     if (st != FL_OK) {
         return st;
     }
@@ -222,6 +224,35 @@ static fl_status judge_model(judged *out, const local *l, const float *params, d
     task_evaluate(&out->metrics, &out->scores, &l->job.data, threshold, l->job.seed);
     local_step(progress);
     return FL_OK;
+}
+
+/* The difference of Dice that the job says matters. */
+static double dice_margin(const job_evaluation *e)
+{
+    for (size_t i = 0; i < e->n_margins; i++) {
+        if (strcmp(e->margin[i].metric, "dice") == 0 && e->margin[i].value > 0) {
+            return e->margin[i].value;
+        }
+    }
+    return EVAL_AGREEMENT_MARGIN;
+}
+
+/* The global model, and where several people drew the masks, how far it agrees with them:
+ * *annotators, new reference or NULL. */
+static fl_status judge_global(judged *out, json_t **annotators, const local *l,
+                              const float *params, double threshold, local_progress *progress,
+                              fl_err *err)
+{
+    const job_evaluation *e = &l->job.evaluation;
+    const task_annotators_config cfg = {.margin = dice_margin(e), .min_cell = e->min_cell,
+                                        .seed = l->job.seed, .numbered = true};
+    task_annotators *drawn = task_annotators_new(l->model, l->now, DATA_TEST);
+    task_maps sink = task_annotators_sink(drawn);
+    fl_status st = judge_model(out, l, params, threshold, drawn != NULL ? &sink : NULL, progress,
+                               err);
+    *annotators = st == FL_OK && drawn != NULL ? task_annotators_json(drawn, &cfg) : NULL;
+    task_annotators_destroy(&drawn);
+    return st;
 }
 
 static json_t *count_of(const local *l, data_split split)
@@ -374,13 +405,14 @@ static fl_status keep_predictions(const local *l, const task_scores *s, const ch
 }
 
 /* Every model on the test split, which is open.  own: the hospital's, by model. */
-static fl_status judge_all(judged *on, const local *l, const float *global, double threshold,
-                           const own_model *own, local_progress *progress, fl_err *err)
+static fl_status judge_all(judged *on, json_t **annotators, const local *l, const float *global,
+                           double threshold, const own_model *own, local_progress *progress,
+                           fl_err *err)
 {
-    fl_status st = judge_model(&on[GLOBAL], l, global, threshold, progress, err);
+    fl_status st = judge_global(&on[GLOBAL], annotators, l, global, threshold, progress, err);
     for (size_t m = LOCAL; m < N_MODELS && st == FL_OK; m++) {
         if (own[m].there) {
-            st = judge_model(&on[m], l, own[m].params, own[m].threshold, progress, err);
+            st = judge_model(&on[m], l, own[m].params, own[m].threshold, NULL, progress, err);
         }
     }
     return st;
@@ -390,7 +422,7 @@ fl_status judge_site(json_t **out, local *l, const float *global, const fed_mode
                      double threshold, const sure_pooled *pooled, int64_t bins,
                      const char *run_dir, local_progress *progress, fl_err *err)
 {
-    json_t *uncertainty = NULL;
+    json_t *uncertainty = NULL, *annotators = NULL;
     judged on[N_MODELS] = {{0}};
     own_model own[N_MODELS] = {{0}};
     int64_t n_looks = 0;
@@ -401,7 +433,7 @@ fl_status judge_site(json_t **out, local *l, const float *global, const fed_mode
     if ((st = own_make_local(&own[LOCAL], l, run_dir, progress, err)) != FL_OK ||
         (st = own_make_personal(&own[PERSONAL], l, global, run_dir, progress, err)) != FL_OK ||
         (st = open_test(&n_looks, run_dir, id, threshold, err)) != FL_OK ||
-        (st = judge_all(on, l, global, threshold, own, progress, err)) != FL_OK ||
+        (st = judge_all(on, &annotators, l, global, threshold, own, progress, err)) != FL_OK ||
         (st = sure_judge(&uncertainty, l, global, threshold, pooled, &on[GLOBAL].scores, progress,
                          err)) != FL_OK ||
         (st = keep_predictions(l, &on[GLOBAL].scores, run_dir, err)) != FL_OK ||
@@ -414,6 +446,9 @@ fl_status judge_site(json_t **out, local *l, const float *global, const fed_mode
     if (uncertainty != NULL) {
         json_object_set(site, "uncertainty", uncertainty);
     }
+    if (annotators != NULL) {
+        json_object_set(site, "annotators", annotators);
+    }
     for (size_t m = LOCAL; m < N_MODELS; m++) {
         if (own[m].there) {
             json_object_set_new(site, model_names[m], own_json(&own[m]));
@@ -425,6 +460,7 @@ fl_status judge_site(json_t **out, local *l, const float *global, const fed_mode
     }
     json_decref(site);
 done:
+    json_decref(annotators);
     json_decref(uncertainty);
     for (size_t m = 0; m < N_MODELS; m++) {
         task_scores_clear(&on[m].scores);

@@ -130,16 +130,46 @@ static fl_status check_list(const policy *p, const json_t *site, const char *lis
     return FL_OK;
 }
 
+static fl_status check_patients(const policy *p, const json_t *figure, const char *of, fl_err *err)
+{
+    int64_t n = fl_json_get_int(figure, "n_patients", 0);
+    return n == 0 || n >= p->min_cell
+               ? FL_OK
+               : fl_fail(err, FL_EDENIED,
+                         "%s: %" PRId64 " patients are below the policy's min_cell", of, n);
+}
+
+/* Annotators are few, and each may have drawn some of the cases only. */
+static fl_status check_annotators(const policy *p, const json_t *annotators, fl_err *err)
+{
+    static const char *const lists[] = {"pairs", "model"};
+    const json_t *consensus = json_object_get(annotators, "consensus");
+    const json_t *comparison = json_object_get(annotators, "comparison");
+    fl_status st = check_patients(p, json_object_get(consensus, "dice"), "annotators", err);
+    if (st == FL_OK) {
+        st = check_patients(p, json_object_get(comparison, "difference"), "annotators", err);
+    }
+    for (size_t k = 0; k < sizeof lists / sizeof *lists; k++) {
+        const json_t *list = json_object_get(annotators, lists[k]);
+        for (size_t i = 0; i < json_array_size(list) && st == FL_OK; i++) {
+            st = check_patients(p, json_object_get(json_array_get(list, i), "dice"), "annotators",
+                                err);
+        }
+    }
+    return st;
+}
+
 static fl_status check_cells(const policy *p, const json_t *site, fl_err *err)
 {
     fl_status st;
     if ((st = check_list(p, site, "subgroups", "n", err)) != FL_OK ||
         (st = check_list(p, site, "by_class", "n", err)) != FL_OK ||
         (st = check_list(p, site, "calibration", "n", err)) != FL_OK ||
-        (st = check_list(p, site, "disparities", "n", err)) != FL_OK) {
+        (st = check_list(p, site, "disparities", "n", err)) != FL_OK ||
+        (st = check_list(p, site, "disparities", "n_other", err)) != FL_OK) {
         return st;
     }
-    return check_list(p, site, "disparities", "n_other", err);
+    return check_annotators(p, json_object_get(site, "annotators"), err);
 }
 
 static fl_status check_document(const contents *c, const policy *p, fed_order_kind kind,

@@ -60,15 +60,6 @@ fl_status tool_doubt_judge(json_t **out, eval_metrics *metrics, const tool_doubt
 
 // ----------------------------------------------------------------------- text
 
-static void print_line(const char *what, const json_t *figure)
-{
-    const char *why = fl_json_get_string(figure, "why", "");
-    printf("%-44s ", what);
-    tool_print_figure(figure);
-    printf(" %7lld  %s\n", (long long)fl_json_get_int(figure, "n", 0),
-           why[0] != '\0' ? why : fl_json_get_string(figure, "method", ""));
-}
-
 /* What each measure says of the cases that go wrong. */
 static void print_measures(const json_t *measures)
 {
@@ -85,7 +76,7 @@ static void print_measures(const json_t *measures)
             char what[64];
             snprintf(what, sizeof what, "%s: %s", name, figures[i].text);
             if (figure != NULL) {
-                print_line(what, figure);
+                tool_print_line(what, figure);
             }
         }
         printf("%-44s %8.3f\n", "  area under risk and coverage", fl_json_get_number(m, "aurc"));
@@ -112,16 +103,16 @@ void tool_print_doubt(const json_t *u)
     char what[64];
     printf("uncertainty by %s, cases ranked by %s\n\n", fl_json_get_string(u, "how", ""),
            fl_json_get_string(u, "measure", ""));
-    print_line("error", json_object_get(u, "error"));
+    tool_print_line("error", json_object_get(u, "error"));
     snprintf(what, sizeof what, "error when %g %% are referred",
              100 * fl_json_get_number(refer, "share"));
-    print_line(what, json_object_get(refer, "error_kept"));
-    print_line("  share of the error that this cuts", json_object_get(refer, "cut"));
+    tool_print_line(what, json_object_get(refer, "error_kept"));
+    tool_print_line("  share of the error that this cuts", json_object_get(refer, "cut"));
     print_measures(json_object_get(u, "measures"));
     if (lesions != NULL) {
         snprintf(what, sizeof what, "lesions: AUROC of entropy for %lld false",
                  (long long)fl_json_get_int(lesions, "n_false", 0));
-        print_line(what, json_object_get(lesions, "auroc"));
+        tool_print_line(what, json_object_get(lesions, "auroc"));
     }
     printf("\nto reach an error of %.3f, refer %.1f %% of the cases\n",
            fl_json_get_number(target, "error"), 100 * fl_json_get_number(target, "share"));

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "client/tools.h"
+#include "task/annotators.h"
 
 static struct {
     fl_texts models;
@@ -192,6 +193,28 @@ static fl_status judge_shifted(json_t **points, json_t **summary, const task_mod
                            err);
 }
 
+/* Beside everybody who drew the masks; NULL where there are not several. */
+static json_t *annotators_json(const task_annotators *drawn)
+{
+    const task_annotators_config cfg = {.margin = EVAL_AGREEMENT_MARGIN,
+                                        .min_cell = options.min_cell,
+                                        .seed = (uint64_t)options.seed};
+    return drawn != NULL ? task_annotators_json(drawn, &cfg) : NULL;
+}
+
+/* Scores, and where several people drew the masks, how far the model agrees with each. */
+static fl_status predict(task_scores *scores, json_t **annotators, const task_model *model,
+                         const float *params, const data_set *set, data_split split, fl_err *err)
+{
+    task_annotators *drawn = task_annotators_new(model, set, split);
+    task_maps sink = task_annotators_sink(drawn);
+    fl_status st = task_predict_maps(scores, model, params, set, split, (int)options.threads,
+                                     drawn != NULL ? &sink : NULL, err);
+    *annotators = st == FL_OK ? annotators_json(drawn) : NULL;
+    task_annotators_destroy(&drawn);
+    return st;
+}
+
 /* Judges one model; *out: its figures as JSON. */
 static fl_status judge(json_t **out, const char *path, data_split split,
                        fl_err *err)
@@ -203,14 +226,13 @@ static fl_status judge(json_t **out, const char *path, data_split split,
     task_scores scores = {0};
     data_spec spec;
     eval_metrics metrics;
-    json_t *subgroups = NULL, *points = NULL, *robustness = NULL;
+    json_t *subgroups = NULL, *points = NULL, *robustness = NULL, *annotators = NULL;
 
     *out = NULL;
     if ((st = task_model_read(&model, &params, NULL, path, err)) != FL_OK ||
         (st = tool_open_for_model(&set, &spec, model, options.data, err)) !=
             FL_OK ||
-        (st = task_predict(&scores, model, params, set, split,
-                           (int)options.threads, err)) != FL_OK) {
+        (st = predict(&scores, &annotators, model, params, set, split, err)) != FL_OK) {
         goto done;
     }
     if (scores.n == 0) {
@@ -230,6 +252,7 @@ static fl_status judge(json_t **out, const char *path, data_split split,
     }
     if (!options.json) {
         print_text(path, &scores, &spec, threshold, &metrics, subgroups);
+        tool_print_annotators(annotators);
         tool_print_shift(points, robustness);
     }
     json_t *json = json_object();
@@ -240,6 +263,9 @@ static fl_status judge(json_t **out, const char *path, data_split split,
     json_object_set_new(json, "loss", fl_json_number(scores.loss));
     json_object_set_new(json, "metrics", eval_metrics_json(&metrics));
     json_object_set(json, "subgroups", subgroups);
+    if (annotators != NULL) {
+        json_object_set(json, "annotators", annotators);
+    }
     if (robustness != NULL) {
         json_object_set(json, "shift", points);
         json_object_set(json, "robustness", robustness);
@@ -250,6 +276,7 @@ static fl_status judge(json_t **out, const char *path, data_split split,
         st = add_doubt(json, &one, 1, set, &spec, split, threshold, err);
     }
 done:
+    json_decref(annotators);
     json_decref(robustness);
     json_decref(points);
     json_decref(subgroups);

@@ -34,6 +34,15 @@ void tool_print_figure(const json_t *figure)
                      fl_json_get_number(figure, "ci_high"));
 }
 
+void tool_print_line(const char *what, const json_t *figure)
+{
+    const char *why = fl_json_get_string(figure, "why", "");
+    printf("%-44s ", what);
+    tool_print_figure(figure);
+    printf(" %7lld  %s\n", (long long)fl_json_get_int(figure, "n", 0),
+           why[0] != '\0' ? why : fl_json_get_string(figure, "method", ""));
+}
+
 void tool_print_metrics(const eval_metrics *m)
 {
     printf("%-18s %8s  %-16s %7s %9s  %s\n", "metric", "value",

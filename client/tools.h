@@ -114,6 +114,11 @@ fl_status tool_doubt_judge(json_t **out, eval_metrics *metrics, const tool_doubt
 
 void tool_print_doubt(const json_t *uncertainty);
 
+// ------------------------------------------- tool_annotators.c: several of them
+
+/* report.json's "annotators"; nothing for NULL. */
+void tool_print_annotators(const json_t *annotators);
+
 // --------------------------------------------------- tool_shift.c: robustness
 
 /* What every --shift CHAIN[:1-5] names, and the severities, which are 1 to 5 unless said
@@ -128,7 +133,8 @@ void tool_print_shift(const json_t *points, const json_t *robustness);
 /* "0.912  0.880 to 0.940", always as wide. */
 void tool_print_value(double value, double low, double high);
 void tool_print_figure(const json_t *figure);
-
+/* A line: what it is, the figure, its n, and the method or why there is none. */
+void tool_print_line(const char *what, const json_t *figure);
 
 /* A line a metric: value, interval, n, method; or why there is none. */
 void tool_print_metrics(const eval_metrics *m);

@@ -86,6 +86,9 @@ fl_status report_is_robustness(report_walk *w, const json_t *v);
 // check_sure.c: a site's "uncertainty".
 extern const report_field report_sure_fields[];
 
+// check_annotators.c: a site's "annotators".
+extern const report_field report_annotators_fields[];
+
 // check_site.c: an element of "sites".
 fl_status report_is_site(report_walk *w, const json_t *v);
 

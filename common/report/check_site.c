@@ -403,6 +403,7 @@ fl_status report_is_site(report_walk *w, const json_t *v)
         {"shift", .check = report_are_shift_points},
         {"robustness", .check = report_is_robustness},
         {"uncertainty", .fields = report_sure_fields},
+        {"annotators", .fields = report_annotators_fields},
         {"test_opened", .check = report_is_count},
         {0},
     };

@@ -149,6 +149,16 @@ static void calibration_sentence(report_page *out, const json_t *report, const j
     }
 }
 
+/* How far the model agrees with several annotators. */
+static void annotators_sentence(report_page *out, const json_t *site)
+{
+    if (json_object_get(site, "annotators") != NULL) {
+        report_html(out, "<p>");
+        report_site_agreement(out, site);
+        report_html(out, "</p>\n");
+    }
+}
+
 /* Differences between groups that more than chance explains. */
 static void flags_sentence(report_page *out, const json_t *site)
 {
@@ -251,6 +261,7 @@ static void add_verdict(report_page *out, const json_t *report, const json_t *si
     both_models_sentence(out, report, site, metric);
     threshold_sentence(out, report, site);
     calibration_sentence(out, report, site);
+    annotators_sentence(out, site);
     flags_sentence(out, site);
     unknown_groups_sentence(out, site, metric);
     place_sentence(out, report, site, metric);
@@ -302,7 +313,8 @@ static void add_rule(report_page *out, const char *rule)
     report_html(out, "<li>%s</li>\n", report_word(out, rule));
 }
 
-static void add_rules(report_page *out, const json_t *report, const char *metric)
+static void add_rules(report_page *out, const json_t *report, const json_t *site,
+                      const char *metric)
 {
     char limit[REPORT_NUMBER_BYTES];
     report_html_section(out, "rules", "How this page chooses its words");
@@ -316,6 +328,7 @@ static void add_rules(report_page *out, const json_t *report, const char *metric
     report_html(out, "</li>\n");
     add_rule(out, REPORT_N("The frozen threshold is said not to fit when the interval of the AUC "
                            "lies above 0.5 and that of the balanced accuracy does not."));
+    report_site_agreement_rule(out, site);
     add_rule(out, REPORT_N("A difference between groups is named when it is flagged: its test, "
                            "corrected after Holm over all tests of the page, gives less than "
                            ".04."));
@@ -357,6 +370,7 @@ static fl_status write_page(const json_t *report, const json_t *site, report_lan
     report_site_calibration(&out, report, site);
     report_site_personal(&out, report, site, metric);
     report_site_sure(&out, site);
+    report_site_annotators(&out, site);
     report_site_groups(&out, report, site);
     report_site_shift(&out, site);
     add_others(&out, report, site, metric);
@@ -364,7 +378,7 @@ static fl_status write_page(const json_t *report, const json_t *site, report_lan
     report_site_problems(&out, site);
     report_selection_section(&out, report);
     report_model_section(&out, report);
-    add_rules(&out, report, metric);
+    add_rules(&out, report, site, metric);
     report_site_checklists(&out, report, site);
     report_html_end(&out, report);
     fl_status st = fl_file_write(path, out.text.data, out.text.n, 0644, err);

@@ -27,6 +27,13 @@ void report_site_personal(report_page *out, const json_t *report, const json_t *
 // site_sure.c
 void report_site_sure(report_page *out, const json_t *site);
 
+// site_annotators.c
+void report_site_annotators(report_page *out, const json_t *site);
+/* One sentence: does the model agree with the annotators as they do with each other?
+ * Nothing where there are not several. */
+void report_site_agreement(report_page *out, const json_t *site);
+void report_site_agreement_rule(report_page *out, const json_t *site);
+
 // site_groups.c
 void report_site_groups(report_page *out, const json_t *report, const json_t *site);
 /* "sex F against M: AUC -0.12 [-0.20, -0.05]; ...": the flagged differences;

@@ -796,6 +796,42 @@ const report_words_entry report_words_said[] = {
      "hôpitaux, non pour chacun."},
     {"sets that hold the true class", "ensembles qui contiennent la vraie classe"},
     {"classes in a set", "classes par ensemble"},
+    {"Masks of", "Masques de"},
+    {"The model agrees with your annotators as well as they agree with each other",
+     "Le modèle s’accorde avec vos annotateurs aussi bien qu’ils s’accordent entre eux"},
+    {"The model agrees with your annotators less well than they agree with each other",
+     "Le modèle s’accorde avec vos annotateurs moins bien qu’ils ne s’accordent entre eux"},
+    {"Whether the model agrees with your annotators as well as they agree with each other, we cannot "
+     "tell from these cases",
+     "Ces cas ne permettent pas de dire si le modèle s’accorde avec vos annotateurs aussi bien "
+     "qu’ils s’accordent entre eux"},
+    {"Dice %s against %s, difference %s", "Dice %s contre %s, différence %s"},
+    {"annotators %s and %s", "annotateurs %s et %s"},
+    {"the model and annotator %s", "le modèle et l’annotateur %s"},
+    {"the model and the vote of three or more", "le modèle et le vote d’au moins trois annotateurs"},
+    {"annotators with each other", "les annotateurs entre eux"},
+    {"the model with the annotators", "le modèle avec les annotateurs"},
+    {"difference", "différence"},
+    {"On the cases that two or more drew, each case counting once and two who both drew nothing "
+     "agreeing:",
+     "Sur les cas tracés par deux annotateurs ou plus ; chaque cas compte une fois, et deux masques "
+     "vides s’accordent :"},
+    {"Beside several annotators", "À côté de plusieurs annotateurs"},
+    {"%lld annotators drew masks of your test cases; they are numbered in the order of the "
+     "manifest's columns. Dice of two masks, the mean over cases; cases where both are empty are "
+     "left out. The vote is of each pixel, where three or more drew the case; of classes with as "
+     "many votes, that of the annotator who comes first.",
+     "%lld annotateurs ont tracé les masques de vos cas de test ; leurs numéros suivent l’ordre des "
+     "colonnes du manifeste. Dice de deux masques, moyenne sur les cas ; les cas où les deux sont "
+     "vides n’y entrent pas. Le vote se fait par pixel, là où trois annotateurs au moins ont tracé "
+     "le cas ; à égalité de voix, la classe du premier annotateur l’emporte."},
+    {"The model is said to agree with the annotators as well as they agree with each other when the "
+     "whole interval of the difference in Dice lies above -%s (the job's margin for Dice, else "
+     "0.05), and less well when it lies below; else we cannot tell.",
+     "Le modèle est dit s’accorder avec les annotateurs aussi bien qu’ils s’accordent entre eux "
+     "quand tout l’intervalle de la différence de Dice est au-dessus de -%s (la marge du job pour "
+     "le Dice, sinon 0,05), et moins bien quand il est au-dessous ; entre les deux, on ne peut "
+     "conclure."},
     {"Value", "Valeur"},
     {"How sure it is, and what that is good for", "À quel point il est sûr, et à quoi cela sert"},
     {"share of cases kept, the surest first", "proportion de cas gardés, les plus sûrs d’abord"},
@@ -891,6 +927,12 @@ const report_words_entry report_words_heard[] = {
     {"no predicted lesion is false", "aucune lésion prédite n’est fausse"},
     {"every predicted lesion is false", "toutes les lésions prédites sont fausses"},
     {"both masks are empty in every case", "les deux masques sont vides dans tous les cas"},
+    {"no case was drawn by both", "aucun cas n’a été tracé par les deux"},
+    {"no case was drawn by this annotator", "cet annotateur n’a tracé aucun cas"},
+    {"no case was drawn by three, and two have no majority",
+     "aucun cas n’a été tracé par trois annotateurs, et deux n’ont pas de majorité"},
+    {"no case was drawn by two annotators, with anything in it",
+     "aucun cas n’a été tracé, et non vide, par deux annotateurs"},
     {"no positive cases", "aucun cas positif"},
     {"no negative cases", "aucun cas négatif"},
     {"no interval", "pas d’intervalle"},

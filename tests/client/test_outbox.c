@@ -168,6 +168,37 @@ static void figures_and_histograms_leave_as_the_policy_says(void **state)
     desk_destroy(&d);
 }
 
+static json_t *site_with_dice_of(int n_patients)
+{
+    json_t *dice = json_pack("{s:f, s:n, s:n, s:i, s:i, s:s, s:s}", "value", 0.8, "ci_low",
+                             "ci_high", "n", 12, "n_patients", n_patients, "method", "none", "why",
+                             "too few cases: 9; 10 are needed");
+    return json_pack("{s:s, s:i, s:i, s:i, s:{s:i, s:[{s:s, s:s, s:i, s:o}], s:[], s:{s:s}, "
+                     "s:{s:f, s:s}}}",
+                     "name", "nord", "n_train", 60, "n_val", 20, "n_test", 20, "annotators",
+                     "annotators", 2, "pairs", "a", "1", "b", "2", "n", 12, "dice", dice, "model",
+                     "consensus", "why", "two have no majority", "comparison", "margin", 0.05,
+                     "verdict", "cannot tell");
+}
+
+static void agreement_of_few_patients_stays(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    desk d = desk_new();
+    outbox_item item;
+    fed_offer draft = draft_of(&d, FED_TEST);
+    json_t *site = site_with_dice_of(9);
+    check_fails(outbox_put_json(&item, d.h.home, &d.p, "toy-1", &draft, site, &err), FL_EDENIED);
+    check_str(err.text, "annotators: 9 patients are below the policy's min_cell");
+    json_decref(site);
+    site = site_with_dice_of(10);
+    check_ok(outbox_put_json(&item, d.h.home, &d.p, "toy-1", &draft, site, &err), err);
+    outbox_item_close(&item);
+    json_decref(site);
+    desk_destroy(&d);
+}
+
 static void an_update_that_is_too_large_or_no_number_stays(void **state)
 {
     (void)state;
@@ -351,6 +382,7 @@ int main(void)
         cmocka_unit_test(what_is_recorded_names_fields_bytes_and_digest),
         cmocka_unit_test(nothing_leaves_that_its_kind_does_not_hold),
         cmocka_unit_test(figures_and_histograms_leave_as_the_policy_says),
+        cmocka_unit_test(agreement_of_few_patients_stays),
         cmocka_unit_test(an_update_that_is_too_large_or_no_number_stays),
         cmocka_unit_test(a_file_cut_or_changed_anywhere_counts_as_nothing),
         cmocka_unit_test(a_line_lost_with_the_power_is_written_before_anything_is_sent),

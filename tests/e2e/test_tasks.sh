@@ -32,9 +32,10 @@ EOF
   model: {name: attention_unet, base: 4, depth: 2, maps: true}
   local: {epochs: 8, batch: 8, optimizer: adam, lr: 0.01, loss: {name: dice_ce, weights: [1, 5]}, augment: {flip: horizontal, gamma: 0.2}}
   select: {metric: dice, split: val, keep: best}
+  evaluation: {min_cell: 2}
 generate: {phantom: xray, task: nodule, difficulty: 0, size: 32}
 EOF
-    hospitals
+    hospitals | sed 's/like: nord/&, labels: {annotators: 2, variation: 0.03}/'
 } >"$work/segment.yaml"
 
 {
@@ -116,7 +117,14 @@ play() {
     check "$task: the hospital keeps what was predicted, case by case" test "$(wc -l <"$kept")" -gt 5
 }
 
+# drawn REPORT: how two annotators of one hospital agree, and the model with them; by number
+drawn() {
+    grep -q '"pairs"' "$1/report.json" && grep -q 'annotators 1 and 2' "$1/sites/sud.html" &&
+        ! grep -q 'reader-' "$1/report.json" && ! grep -q 'id="annotators"' "$1/sites/nord.html"
+}
+
 play segment dice iou
+check "segment: a hospital with two annotators sees the model beside them" drawn "$work/out-segment/report"
 play multilabel auc sensitivity
 play regress mae rmse
 

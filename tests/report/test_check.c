@@ -150,6 +150,22 @@ static void impossible_numbers_of_a_site_are_refused(void **state)
          "{\"metric\": \"accuracy\", \"mce\": {\"value\": 1, \"n\": 4}, \"rise\": {\"value\": 0, "
          "\"n\": 4}, \"lost\": {}, \"shifts\": [], \"worst\": \"fog\"}",
          "robustness: worst: fog is not one of shifts"},
+        {"annotators",
+         "{\"annotators\": 2, \"pairs\": [{\"a\": \"1\", \"b\": \"2\", \"dice\": {\"value\": 1.2, "
+         "\"n\": 4}}], \"model\": [], \"consensus\": {\"why\": \"two\"}, \"comparison\": {}}",
+         "annotators.pairs[0].dice.value: expected a number from 0 to 1, found 1.2"},
+        {"annotators",
+         "{\"annotators\": 2, \"pairs\": [{\"a\": \"1\", \"b\": \"2\", \"n\": null}], \"model\": [], "
+         "\"consensus\": {\"why\": \"two\"}, \"comparison\": {}}",
+         "annotators.pairs[0]: without dice and without a reason (why)"},
+        {"annotators",
+         "{\"annotators\": 2, \"pairs\": [], \"model\": [{\"annotator\": \"1\", \"dice\": {\"value\": "
+         "0.8, \"n\": 401}}], \"consensus\": {\"why\": \"two\"}, \"comparison\": {}}",
+         "annotators.model[0].dice: rests on 401 cases, the split has 400"},
+        {"annotators",
+         "{\"annotators\": 2, \"pairs\": [], \"model\": [], \"consensus\": {\"why\": \"two\"}, "
+         "\"comparison\": {\"margin\": 0.05, \"verdict\": \"better\"}}",
+         "annotators.comparison.verdict: expected as well, less well or cannot tell"},
         {"by_class", "[{\"class\": \"a\"}]", "by_class[0]: without n and without a reason"},
         {"by_class", "[{\"class\": \"a\", \"n\": 401}]", "401 cases, the split has 400"},
         {"models.global.calibration_slope", "{\"value\": \"steep\", \"n\": 3}",

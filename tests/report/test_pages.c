@@ -289,6 +289,77 @@ static void a_personalised_model_is_held_against_the_shared_one(void **state)
     json_decref(report);
 }
 
+static json_t *dice_figure(double value, double low, double high)
+{
+    return json_pack("{s:f, s:f, s:f, s:i, s:n, s:i, s:s, s:s}", "value", value, "ci_low", low,
+                     "ci_high", high, "n", 60, "n_positive", "n_patients", 60, "method",
+                     "bootstrap 2000", "why", "");
+}
+
+static json_t *two_annotators(const char *verdict, json_t *comparison)
+{
+    static const char hidden[] = "under 10 patients, or hidden so that such a cell stays hidden";
+    json_object_set_new(comparison, "margin", json_real(0.05));
+    json_object_set_new(comparison, "verdict", json_string(verdict));
+    return json_pack(
+        "{s:i, s:[{s:s, s:s, s:i, s:o}], s:[{s:s, s:n, s:s}, {s:s, s:i, s:o}], s:{s:i, s:o}, s:o}",
+        "annotators", 2, "pairs", "a", "1", "b", "2", "n", 60, "dice", dice_figure(0.8, 0.76, 0.84),
+        "model", "annotator", "1", "n", "why", hidden, "annotator", "2", "n", 60, "dice",
+        dice_figure(0.78, 0.74, 0.82), "consensus", "n", 0, "dice",
+        json_pack("{s:n, s:n, s:n, s:i, s:s, s:s}", "value", "ci_low", "ci_high", "n", 0, "method",
+                  "none", "why", "no case was drawn by three, and two have no majority"),
+        "comparison", comparison);
+}
+
+static json_t *compared(double low, double high)
+{
+    return json_pack("{s:i, s:o, s:o, s:o}", "n", 60, "human", dice_figure(0.8, 0.76, 0.84),
+                     "model", dice_figure(0.79, 0.75, 0.83), "difference",
+                     dice_figure(-0.01, low, high));
+}
+
+static void a_model_beside_several_annotators(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    json_t *report = sample_read();
+    char *page = page_text(report, "nord");
+    check_has_not(page, "annotators with each other");
+    check_has(page, "; 18 Variability between annotators; ");
+    free(page);
+    sample_set(report, "sites[0].annotators", two_annotators("as well", compared(-0.03, 0.01)));
+    check_ok(report_check(report, &err), err);
+    page = page_text(report, "nord");
+    check_has(page, "<p>The model agrees with your annotators as well as they agree with each other: "
+                    "Dice 0.79 [0.75, 0.83] against 0.80 [0.76, 0.84], difference -0.01 ");
+    check_has(page, "<td data-l=\"Masks of\">annotators 1 and 2</td>");
+    check_has(page, "not shown: under 10 patients");
+    check_has(page, "two have no majority");
+    check_has(page, "lies above -0.05");
+    check_has(page, "Variability between annotators</td><td class=\"text\"><a href=\"#annotators\">");
+    free(page);
+    page = page_in(REPORT_FR, report, "nord");
+    check_has(page, "Le mod\xc3\xa8le s\xe2\x80\x99"
+                    "accorde avec vos annotateurs aussi bien qu\xe2\x80\x99ils");
+    check_has_not(page, "<span lang=\"en\">");
+    free(page);
+
+    sample_set(report, "sites[0].annotators", two_annotators("less well", compared(-0.2, -0.06)));
+    page = page_text(report, "nord");
+    check_has(page, "The model agrees with your annotators less well than they agree with each "
+                    "other: Dice");
+    free(page);
+    sample_set(report, "sites[0].annotators",
+               two_annotators("cannot tell", json_pack("{s:n, s:s}", "n", "why",
+                                                       "under 10 patients, or hidden so that such "
+                                                       "a cell stays hidden")));
+    check_ok(report_check(report, &err), err);
+    page = page_text(report, "nord");
+    check_has(page, "we cannot tell from these cases: under 10 patients");
+    free(page);
+    json_decref(report);
+}
+
 static void an_unknown_site_has_no_page(void **state)
 {
     (void)state;
@@ -590,6 +661,7 @@ int main(void)
         cmocka_unit_test(small_counts_of_table_1_are_hidden),
         cmocka_unit_test(a_model_without_the_hospital_stands_beside_the_shared_one),
         cmocka_unit_test(a_personalised_model_is_held_against_the_shared_one),
+        cmocka_unit_test(a_model_beside_several_annotators),
         cmocka_unit_test(an_unknown_site_has_no_page),
         cmocka_unit_test(codes_hide_names_on_pages),
         cmocka_unit_test(without_protection_every_page_says_so),
