@@ -110,7 +110,7 @@ $(BUILD)/obj/common/data/dicom_codecs.o: folder_flags = $(addprefix -isystem ,$(
 
 # Outside libraries, by the folder that includes them.
 libs_base := -lsodium -lyaml -ljansson -lpthread -lm
-libs_nn   := -ldnnl -llapacke -lopenblas $(if $(openmp),-lgomp)
+libs_nn   := -ldnnl -lopenblas $(if $(openmp),-lgomp)
 libs_ckpt := -lprotobuf-c
 libs_data := -lzip -lpng -ljpeg -lz -lcharls -lopenjp2 $(if $(wildcard common/data/*.cc),-lstdc++)
 libs_fed  := -lzmq -lprotobuf-c

@@ -4,7 +4,7 @@
 #include "nn/blas.h"
 
 #include <cblas.h>
-#include <lapacke.h>
+#include <lapack.h>
 
 #include "base/err.h"
 
@@ -39,7 +39,10 @@ bool nn_blas_solve(double *x, double *a, int64_t n)
 {
     FL_REQUIRE(n >= 1 && n <= INT32_MAX);
     one_thread();
-    // The lower half by rows is the upper one by columns.
-    return LAPACKE_dposv(LAPACK_COL_MAJOR, 'U', (lapack_int)n, 1, a, (lapack_int)n, x,
-                         (lapack_int)n) == 0;
+    // OpenBLAS holds LAPACK itself: LAPACKE's library would load three more, a
+    // megabyte at each start, for this one call.  The lower half by rows is
+    // the upper one by columns.
+    lapack_int order = (lapack_int)n, one = 1, info = 0;
+    LAPACK_dposv("U", &order, &one, a, &order, x, &order, &info);
+    return info == 0;
 }
