@@ -7,7 +7,7 @@
 static fl_status complete_resize(onnx_reader *r, onnx_call *c, fl_err *err)
 {
     const nn_attr *axes = onnx_call_attr(c, "axes"), *sizes = onnx_call_attr(c, "sizes"),
-                  *scales = onnx_call_attr(c, "scales");
+                  *scales = onnx_call_attr(c, "scales"), *roi = onnx_call_attr(c, "roi");
     int rank = c->n_in > 0 && c->in[0] >= 0 ? nn_graph_shape(r->g, c->in[0])->rank : 0;
 
     if (axes == NULL || rank == 0) {
@@ -15,10 +15,16 @@ static fl_status complete_resize(onnx_reader *r, onnx_call *c, fl_err *err)
     }
     int64_t *all = fl_arena_alloc(r->pool.arena, (size_t)rank, sizeof *all);
     double *factors = fl_arena_alloc(r->pool.arena, (size_t)rank, sizeof *factors);
+    double *crop = fl_arena_alloc(r->pool.arena, 2 * (size_t)rank, sizeof *crop);
     size_t n = sizes != NULL ? sizes->n_ints : scales != NULL ? scales->n_floats : 0;
     for (int d = 0; d < rank; d++) {
         all[d] = nn_graph_shape(r->g, c->in[0])->dim[d];
         factors[d] = 1;
+        crop[d] = 0;
+        crop[rank + d] = 1;
+    }
+    if (roi != NULL && roi->n_floats != 2 * axes->n_ints) {
+        return fl_fail(err, FL_EFORMAT, "roi must be a start and an end for each of the axes");
     }
     for (size_t i = 0; i < axes->n_ints; i++) {
         int64_t axis = axes->ints[i] + (axes->ints[i] < 0 ? rank : 0);
@@ -30,12 +36,20 @@ static fl_status complete_resize(onnx_reader *r, onnx_call *c, fl_err *err)
         } else {
             factors[axis] = scales->floats[i];
         }
+        if (roi != NULL) {
+            crop[axis] = roi->floats[i];
+            crop[rank + axis] = roi->floats[axes->n_ints + i];
+        }
     }
     bool by_size = sizes != NULL;
     onnx_call_drop(c, "axes");
     onnx_call_drop(c, by_size ? "sizes" : "scales");
     c->attrs[c->n_attrs++] = by_size ? NN_INTS("sizes", all, (size_t)rank)
                                      : NN_FLOATS("scales", factors, (size_t)rank);
+    if (roi != NULL) {
+        onnx_call_drop(c, "roi");
+        c->attrs[c->n_attrs++] = NN_FLOATS("roi", crop, 2 * (size_t)rank);
+    }
     return FL_OK;
 }
 
@@ -147,8 +161,12 @@ static void drop_defaults(onnx_call *c)
     if (a != NULL && a->kind == NN_ATTR_TEXT && onnx_is(a->text, "stretch")) {
         onnx_call_drop(c, "keep_aspect_ratio_policy");
     }
-    onnx_call_drop(c, "cubic_coeff_a");  // of modes that are refused
-    onnx_call_drop(c, "extrapolation_value");
+    onnx_call_drop(c, "cubic_coeff_a");  // of a mode that is refused
+    a = onnx_call_attr(c, "coordinate_transformation_mode");
+    if (a == NULL || a->kind != NN_ATTR_TEXT || !onnx_is(a->text, "tf_crop_and_resize")) {
+        onnx_call_drop(c, "roi");
+        onnx_call_drop(c, "extrapolation_value");
+    }
 }
 
 fl_status onnx_adapt(onnx_reader *r, const Onnx__NodeProto *node, onnx_call *c, fl_err *err)

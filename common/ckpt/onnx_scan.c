@@ -23,7 +23,7 @@ const onnx_constant onnx_constants[] = {
     {"ReduceMean", 1, "axes", NN_ATTR_INTS, 18},
     {"ReduceSum", 1, "axes", NN_ATTR_INTS, 13},
     {"Reshape", 1, "shape", NN_ATTR_INTS, 5},
-    {"Resize", 1, NULL, NN_ATTR_FLOATS, 11},  // roi: of a way of cropping that is refused
+    {"Resize", 1, "roi", NN_ATTR_FLOATS, 11},
     {"Resize", 2, "scales", NN_ATTR_FLOATS, 11},
     {"Resize", 3, "sizes", NN_ATTR_INTS, 11},
     {"Slice", 1, "starts", NN_ATTR_INTS, 10},

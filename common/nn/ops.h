@@ -133,6 +133,9 @@ fl_status nn_slice_of(nn_slice *out, const nn_node *node, int axis, const nn_sha
 double nn_resize_place(const nn_node *node, int axis, const nn_shape *x, const nn_shape *y,
                        int64_t i);
 int64_t nn_resize_nearest(const nn_node *node, double place, int64_t dim);
+/* Whether a crop (tf_crop_and_resize) reaches beyond x there, and what it reads then. */
+bool nn_resize_is_outside(const nn_node *node, double place, int64_t dim);
+double nn_resize_beyond(const nn_node *node);
 
 /* Rows of a normalisation that looks at one example at a time: n numbers each;
  * number j of row r has scale and shift number r % period * stride + j / run. */

@@ -416,12 +416,49 @@ static void take_plan_grad(nn_build *b, const nn_node *node)
 
 /* ------------------------------------------------------------------- Resize */
 
+static bool crops(const nn_node *node)
+{
+    return nn_node_text_is(node, "coordinate_transformation_mode", "tf_crop_and_resize",
+                           "half_pixel");
+}
+
+/* Where tf_crop_and_resize begins and ends along an axis, as parts of it. */
+static void crop_of(double *start, double *end, const nn_node *node, int axis)
+{
+    const nn_attr *roi = nn_node_attr(node, "roi");
+
+    *start = roi->floats[axis];
+    *end = roi->floats[roi->n_floats / 2 + (size_t)axis];
+}
+
+/* A start and an end for each dimension, of which the batch's own stays whole. */
+static fl_status check_crop(const nn_node *node, const nn_shape *x, fl_err *err)
+{
+    const nn_attr *roi = nn_node_attr(node, "roi");
+    double start, end;
+
+    if (roi == NULL || roi->kind != NN_ATTR_FLOATS || roi->n_floats != 2 * (size_t)x->rank) {
+        return fl_fail(err, FL_ECONFIG,
+                       "tf_crop_and_resize needs roi: a start and an end for each dimension");
+    }
+    for (size_t i = 0; i < roi->n_floats; i++) {
+        if (!(fabs(roi->floats[i]) <= 1e6)) {
+            return fl_fail(err, FL_ECONFIG, "roi has a number beyond 1e6");
+        }
+    }
+    crop_of(&start, &end, node, 0);
+    if (has_batch(x) && (start != 0 || end != 1)) {
+        return fl_fail(err, FL_EUNSUPPORTED, "the batch cannot be cropped");
+    }
+    return FL_OK;
+}
+
 static fl_status resize_shape(nn_shape *out, const nn_node *node, const nn_shape *const *in,
                               fl_err *err)
 {
     const nn_attr *sizes = nn_node_ints(node, "sizes"), *scales = nn_node_attr(node, "scales");
     static const char *const transforms[] = {"half_pixel", "asymmetric", "align_corners",
-                                             "pytorch_half_pixel"};
+                                             "pytorch_half_pixel", "tf_crop_and_resize"};
     bool known = nn_node_text_is(node, "mode", "nearest", "nearest") &&
                  nn_node_text_is(node, "coordinate_transformation_mode", "tf_half_pixel_for_nn",
                                  "half_pixel");
@@ -433,8 +470,8 @@ static fl_status resize_shape(nn_shape *out, const nn_node *node, const nn_shape
     if (!known || (!nn_node_text_is(node, "mode", "nearest", "nearest") &&
                    !nn_node_text_is(node, "mode", "linear", "nearest"))) {
         return fl_fail(err, FL_EUNSUPPORTED,
-                       "only nearest and linear, by half_pixel, pytorch_half_pixel, asymmetric "
-                       "or align_corners, nearest by tf_half_pixel_for_nn too");
+                       "only nearest and linear, by half_pixel, pytorch_half_pixel, asymmetric, "
+                       "align_corners or tf_crop_and_resize, nearest by tf_half_pixel_for_nn too");
     }
     if (nn_node_attr(node, "axes") != NULL || nn_node_int(node, "antialias", 0) != 0 ||
         nn_node_int(node, "exclude_outside", 0) != 0 ||
@@ -448,16 +485,22 @@ static fl_status resize_shape(nn_shape *out, const nn_node *node, const nn_shape
     if (n != (size_t)in[0]->rank || in[0]->rank < 1 || in[0]->rank > 5) {
         return fl_fail(err, FL_EUNSUPPORTED, "scales or sizes must be a number for each dimension");
     }
+    fl_status st = crops(node) ? check_crop(node, in[0], err) : FL_OK;
     *out = *in[0];
-    for (int d = has_batch(in[0]) ? 1 : 0; d < out->rank; d++) {
-        double size = sizes != NULL ? (double)sizes->ints[d]
-                                    : floor((double)out->dim[d] * scales->floats[d]);
+    for (int d = has_batch(in[0]) ? 1 : 0; st == FL_OK && d < out->rank; d++) {
+        double start = 0, end = 1;
+        if (crops(node)) {
+            crop_of(&start, &end, node, d);
+        }
+        double size = sizes != NULL
+                          ? (double)sizes->ints[d]
+                          : floor((double)out->dim[d] * (end - start) * scales->floats[d]);
         if (!(size >= 1 && size <= INT32_MAX)) {
             return fl_fail(err, FL_ECONFIG, "the result would be empty or too large");
         }
         out->dim[d] = (int64_t)size;
     }
-    return FL_OK;
+    return st;
 }
 
 double nn_resize_place(const nn_node *node, int axis, const nn_shape *x, const nn_shape *y,
@@ -469,6 +512,11 @@ double nn_resize_place(const nn_node *node, int axis, const nn_shape *x, const n
                                                                          : out / in;
     const char *key = "coordinate_transformation_mode", *dflt = "half_pixel";
 
+    if (crops(node)) {
+        double start, end;
+        crop_of(&start, &end, node, axis);
+        return (in - 1) * (out > 1 ? start + at * (end - start) / (out - 1) : (start + end) / 2);
+    }
     if (x->dim[axis] == y->dim[axis] && scale == 1) {
         return at;
     }
@@ -487,6 +535,18 @@ double nn_resize_place(const nn_node *node, int axis, const nn_shape *x, const n
     return (at + 0.5) / scale - 0.5;
 }
 
+bool nn_resize_is_outside(const nn_node *node, double place, int64_t dim)
+{
+    return crops(node) && (place < 0 || place > (double)(dim - 1));
+}
+
+double nn_resize_beyond(const nn_node *node)
+{
+    const nn_attr *a = nn_node_attr(node, "extrapolation_value");
+
+    return a != NULL && a->kind == NN_ATTR_FLOAT ? a->f : 0;
+}
+
 int64_t nn_resize_nearest(const nn_node *node, double place, int64_t dim)
 {
     const char *key = "nearest_mode", *dflt = "round_prefer_floor";
@@ -499,13 +559,16 @@ int64_t nn_resize_nearest(const nn_node *node, double place, int64_t dim)
 }
 
 /* For each number along each axis of y: two offsets into x and the weight of
- * the second.  Nearest: the same offset twice. */
+ * the second.  Nearest: the same offset twice.  Outside: a crop reaches beyond
+ * x there, and reads a value of its own. */
 typedef struct {
     int64_t low, high;
     float weight;
+    bool is_outside;
 } tap;
 typedef struct {
     int rank;
+    float beyond;
     int64_t n_x, n_y, dim[5];
     tap taps[];
 } resize_spec;
@@ -525,10 +588,12 @@ static void resize(const nn_call *call, bool backward)
     for (int64_t i = 0; i < s->n_y; i++) {
         int64_t offset[32] = {0};
         float weight[32] = {1}, sum = 0;
+        bool is_outside = false;
         int n = 1;
         for (int d = 0; d < s->rank; d++) {
             const tap *t = &table[d][at[d]];
             int corners = n;
+            is_outside = is_outside || t->is_outside;
             for (int k = 0; k < corners; k++) {
                 if (t->weight != 0) {
                     offset[n] = offset[k] + t->high;
@@ -538,7 +603,7 @@ static void resize(const nn_call *call, bool backward)
                 weight[k] *= 1 - t->weight;
             }
         }
-        for (int k = 0; k < n; k++) {
+        for (int k = 0; k < n && !is_outside; k++) {
             if (backward) {
                 x[offset[k]] += weight[k] * y[i];
             } else {
@@ -546,7 +611,7 @@ static void resize(const nn_call *call, bool backward)
             }
         }
         if (!backward) {
-            y[i] = sum;
+            y[i] = is_outside ? s->beyond : sum;
         }
         for (int d = s->rank - 1; d >= 0 && ++at[d] == s->dim[d]; d--) {
             at[d] = 0;
@@ -579,7 +644,10 @@ static resize_spec *resize_spec_of(nn_build *b, const nn_node *node, size_t *byt
     }
     *bytes = sizeof(resize_spec) + (size_t)n * sizeof(tap);
     resize_spec *s = fl_xcalloc(1, *bytes);
-    *s = (resize_spec){.rank = y.rank, .n_x = nn_shape_count(&x, 1), .n_y = nn_shape_count(&y, 1)};
+    *s = (resize_spec){.rank = y.rank,
+                       .beyond = (float)nn_resize_beyond(node),
+                       .n_x = nn_shape_count(&x, 1),
+                       .n_y = nn_shape_count(&y, 1)};
     memcpy(s->dim, y.dim, sizeof s->dim);
     for (int d = y.rank - 1; d >= 0; stride *= x.dim[d], d--) {
         n -= y.dim[d];
@@ -592,7 +660,8 @@ static resize_spec *resize_spec_of(nn_build *b, const nn_node *node, size_t *byt
                                    : nn_resize_nearest(node, place, x.dim[d]);
             int64_t high = linear && place > 0 && low < last ? low + 1 : low;
             float weight = high > low ? (float)(place - (double)low) : 0;
-            s->taps[n + i] = (tap){low * stride, high * stride, weight};
+            bool is_outside = !is_batch && nn_resize_is_outside(node, place, x.dim[d]);
+            s->taps[n + i] = (tap){low * stride, high * stride, weight, is_outside};
         }
     }
     return s;
@@ -640,7 +709,7 @@ const nn_op nn_ops_arrange[] = {
         .max_inputs = 1,
         .attrs = {"scales", "sizes", "mode", "coordinate_transformation_mode", "nearest_mode",
                   "axes", "antialias", "exclude_outside", "keep_aspect_ratio_policy",
-                  "cubic_coeff_a", "extrapolation_value"},
+                  "cubic_coeff_a", "roi", "extrapolation_value"},
         .shape = resize_shape,
         .plan = resize_plan,
         .plan_grad = resize_plan_grad,

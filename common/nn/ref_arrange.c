@@ -144,7 +144,8 @@ static void concat_backward(const call *c)
 }
 
 /* y = sum over every x of its weight at y's place: along each axis, 1 for the
- * nearest, or the hat max(0, 1 - distance) with places held inside x. */
+ * nearest, or the hat max(0, 1 - distance) with places held inside x; what a
+ * crop reads beyond x is a value of its own. */
 static void resize(const call *c, bool backward)
 {
     const nn_shape *x = c->in_shape[0], *y = c->out_shape;
@@ -153,9 +154,14 @@ static void resize(const call *c, bool backward)
 
     for (int64_t i = 0; i < count_of(y); i++) {
         double sum = 0;
+        bool is_outside = false;
         unravel(at, y, i);
+        for (int d = 1; d < y->rank; d++) {
+            double place = nn_resize_place(c->node, d, x, y, at[d]);
+            is_outside = is_outside || nn_resize_is_outside(c->node, place, x->dim[d]);
+        }
         for (int64_t k = 0; k < count_of(x); k++) {
-            double weight = 1;
+            double weight = is_outside ? 0 : 1;
             unravel(from, x, k);
             for (int d = 0; d < y->rank && weight != 0; d++) {
                 double place = d == 0 ? (double)at[0] : nn_resize_place(c->node, d, x, y, at[d]);
@@ -171,7 +177,7 @@ static void resize(const call *c, bool backward)
             }
         }
         if (!backward) {
-            c->out[i] = sum;
+            c->out[i] = is_outside ? nn_resize_beyond(c->node) : sum;
         }
     }
 }

@@ -209,6 +209,15 @@ static void images_are_resized(void **state)
             check_one("Resize", attrs, 3);
         }
     }
+    // A crop that reaches beyond the image on one side.
+    static const double roi[] = {0, 0, 0.2, 0.4, 1, 1, 0.7, 1.3};
+    for (size_t m = 0; m < 2; m++) {
+        nn_attr attrs[] = {NN_TEXT("mode", modes[m]),
+                           NN_TEXT("coordinate_transformation_mode", "tf_crop_and_resize"),
+                           NN_FLOATS("roi", roi, 8), NN_FLOAT("extrapolation_value", 3),
+                           LIST("sizes", 1, 4, 7, 9)};
+        check_one("Resize", attrs, 5);
+    }
     nn_graph *g = nn_graph_new("volume");
     nn_value x = nn_graph_input(g, "x", &(nn_shape){5, {NN_BATCH, 1, 3, 3, 3}});
     nn_attr attrs[] = {NN_TEXT("mode", "linear"), LIST("sizes", 1, 2, 5, 4, 6)};
@@ -343,6 +352,16 @@ static void what_would_change_the_batch_is_refused(void **state)
     check_refused("Unsqueeze", (nn_attr[]){LIST("axes", 0)}, 1, "batch");
     check_refused("Cast", (nn_attr[]){NN_INT("to", 7)}, 1, "float");
     check_refused("Resize", (nn_attr[]){LIST("sizes", 1, 4, 0, 2)}, 1, "empty");
+    check_refused("Resize",
+                  (nn_attr[]){LIST("sizes", 1, 4, 2, 2),
+                              NN_TEXT("coordinate_transformation_mode", "tf_crop_and_resize")},
+                  2, "roi");
+    static const double roi[] = {0.5, 0, 0, 0, 1, 1, 1, 1};
+    check_refused("Resize",
+                  (nn_attr[]){LIST("sizes", 1, 4, 2, 2),
+                              NN_TEXT("coordinate_transformation_mode", "tf_crop_and_resize"),
+                              NN_FLOATS("roi", roi, 8)},
+                  3, "cannot be cropped");
 }
 
 int main(void)
