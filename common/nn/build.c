@@ -161,8 +161,31 @@ void nn_build_forward(nn_build *b)
     }
 }
 
+/*
+ * Large weights are reordered once more where the backward pass wants the
+ * forward pass's layout: held from one to the other, they would all lie beside
+ * the activations when those are most.  A reorder costs as much as the weights
+ * have bytes, their convolution as much as that by the pixels of a batch, so
+ * in a large batch nobody notices it.
+ */
+enum { HELD_BYTES = 1 << 20, LARGE_BATCH = 64 };
+
+static void forget_large_weights(nn_build *b)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < b->n_reordered; i++) {
+        const nn_layout *l = nn_steps_layout(b->steps, b->reordered[i].slot);
+        if (nn_layout_bytes(l) <= HELD_BYTES || b->capacity < LARGE_BATCH) {
+            b->reordered[n++] = b->reordered[i];
+        }
+    }
+    b->n_reordered = n;
+}
+
 void nn_build_backward(nn_build *b)
 {
+    forget_large_weights(b);
     for (size_t i = nn_graph_n_nodes(b->g); i-- > 0 && !is_broken(b);) {
         const nn_node *node = nn_graph_node(b->g, i);
         nn_slot dy = b->grad[node->out[0]];
