@@ -17,6 +17,7 @@
 #include "report/gnuplot.h"
 #include "report/html.h"
 #include "report/numbers.h"
+#include "report/parts.h"
 #include "report/read.h"
 
 enum {
@@ -491,7 +492,9 @@ void report_chart_shift(report_page *out, const json_t *site, const char *metric
                       named ? style[place].colour : "#b5c0c6");
         fl_buf_puts(&script, named ? "title " : "notitle");
         if (named) {
-            report_gnuplot_quote(&script, fl_json_get_string(shift, "shift", ""));
+            char *name = report_shift_text(out, fl_json_get_string(shift, "shift", ""));
+            report_gnuplot_quote(&script, name);
+            free(name);
         }
     }
     fl_buf_puts(&script, "\n");

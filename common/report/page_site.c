@@ -338,6 +338,11 @@ static void add_rules(report_page *out, const json_t *report, const json_t *site
                "the page is judged by (%s) has no interval.",
                report_label(out, metric));
     report_html(out, "</li>\n");
+    if (json_object_get(site, "uncertainty") != NULL) {
+        add_rule(out, REPORT_N("Uncertainty is said to mark the errors when the whole interval of "
+                               "the share of the error that referring cuts lies above 0, and to "
+                               "mislead when it lies below."));
+    }
     add_rule(out, REPORT_N("Which hospitals are served better is by the value, not by the "
                            "interval; hospitals without a value do not count."));
     add_rule(out, REPORT_N("What cannot be computed is shown as a dash with the reason, never as "

@@ -31,6 +31,63 @@ const char *report_usual(const report_page *out, const char *word)
     return word;
 }
 
+/* One of data/shift's names, or of its families'; others as they are. */
+static const char *shift_word(const report_page *out, const char *name)
+{
+    static const struct {
+        const char *name, *label;
+    } words[] = {
+        {"blur", REPORT_N("blur")},
+        {"resolution", REPORT_N("resolution")},
+        {"anisotropy", REPORT_N("thick slices")},
+        {"partial_volume", REPORT_N("partial volume")},
+        {"noise", REPORT_N("noise")},
+        {"rician", REPORT_N("Rician noise")},
+        {"speckle", REPORT_N("speckle")},
+        {"gain", REPORT_N("gain")},
+        {"gamma", REPORT_N("gamma")},
+        {"bias", REPORT_N("bias field")},
+        {"motion", REPORT_N("motion")},
+        {"metal", REPORT_N("metal")},
+        {"ring", REPORT_N("rings")},
+        {"contrast", REPORT_N("contrast")},
+        {"window", REPORT_N("window")},
+        {"field_of_view", REPORT_N("field of view")},
+        {"stain", REPORT_N("staining")},
+        {"colour", REPORT_N("colour")},
+        {"jpeg", REPORT_N("JPEG")},
+        {"rotation", REPORT_N("rotation")},
+        {"perspective", REPORT_N("perspective")},
+        {"glare", REPORT_N("glare")},
+        {"moire", REPORT_N("moire")},
+        {"uneven_light", REPORT_N("uneven light")},
+        {"scanner", REPORT_N("scanner")},
+        {"artefact", REPORT_N("artefact")},
+        {"protocol", REPORT_N("protocol")},
+        {"workflow", REPORT_N("workflow")},
+        {"mixed", REPORT_N("mixed")},
+    };
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(words[i].name, name) == 0) {
+            return report_word(out, words[i].label);
+        }
+    }
+    return name;
+}
+
+char *report_shift_text(const report_page *out, const char *shift)
+{
+    fl_buf text = FL_BUF_INIT;
+    while (*shift != '\0') {
+        size_t n = strcspn(shift, ",");
+        char *name = fl_xstrndup(shift, n);
+        fl_buf_printf(&text, "%s%s", text.n > 0 ? ", " : "", shift_word(out, name));
+        free(name);
+        shift += n + (shift[n] == ',');
+    }
+    return fl_buf_take(&text);
+}
+
 char *report_group_value(const report_page *out, const json_t *group, const char *key)
 {
     static const char below[] = "under ";

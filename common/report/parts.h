@@ -39,6 +39,9 @@ const char *report_label(const report_page *out, const char *metric);
 /* The words that most jobs use for attributes ("sex", "age") and counts ("absent"), in the
  * page's language; others as they are. */
 const char *report_usual(const report_page *out, const char *word);
+/* A shift or its family as a job writes it, "partial_volume" or "blur,noise", in the page's
+ * language; caller's. */
+char *report_shift_text(const report_page *out, const char *shift);
 /* A member of a subgroup, "F" or "under 40": caller's. */
 char *report_group_value(const report_page *out, const json_t *group, const char *key);
 /* "round 7" or "rounds 7-8, 12": borrowed words, caller's text. */

@@ -7,11 +7,13 @@
 #include "report/site_parts.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "report/charts.h"
 #include "report/html.h"
 #include "report/numbers.h"
+#include "report/parts.h"
 #include "report/read.h"
 
 enum { CHART_ID = 40, F1_COLUMN = 6 };
@@ -67,8 +69,10 @@ static void add_lead(report_page *out, const json_t *robustness, const char *met
                    report_figure_text(text, out->language, lost, 2, false));
     }
     if (worst != NULL) {
+        char *name = report_shift_text(out, worst);
         report_html(out, " ");
-        report_say(out, "It errs most under this shift: %s.", worst);
+        report_say(out, "It errs most under this shift: %s.", name);
+        free(name);
     }
     report_html(out, "</p>\n");
 }
@@ -90,10 +94,11 @@ static void add_row(report_page *out, const json_t *site, const json_t *shift, c
 {
     static const int64_t shown[] = {1, 3, 5};
     const char *name = fl_json_get_string(shift, "shift", "");
+    char *label = report_shift_text(out, name);
+    char *family = report_shift_text(out, fl_json_get_string(shift, "family", ""));
     report_html(out, "<tr>");
     report_html_cell(out, columns[0], false);
-    report_html(out, "<span lang=\"en\">%s</span> <span class=\"soft\" lang=\"en\">%s</span></td>",
-                name, fl_json_get_string(shift, "family", ""));
+    report_html(out, "%s <span class=\"soft\">%s</span></td>", label, family);
     for (size_t i = 0; i < 3; i++) {
         report_html_figure(out, columns[1 + i] + 1,
                            json_object_get(point_of(site, name, shown[i]), metric), 2, false);
@@ -105,6 +110,8 @@ static void add_row(report_page *out, const json_t *site, const json_t *shift, c
                            true);
     }
     report_html(out, "</tr>\n");
+    free(family);
+    free(label);
 }
 
 void report_site_shift(report_page *out, const json_t *site)

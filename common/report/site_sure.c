@@ -74,6 +74,35 @@ static void add_way(report_page *out, const json_t *u)
 
 /* --------------------------------------------------------- what it is good for */
 
+/* What referring does, in words that the page's rules explain. */
+static void add_lead(report_page *out, const json_t *u)
+{
+    const json_t *refer = json_object_get(u, "refer"), *cut = json_object_get(refer, "cut");
+    double low = fl_json_get_number(cut, "ci_low"), high = fl_json_get_number(cut, "ci_high");
+    char share[REPORT_NUMBER_BYTES], rest[REPORT_NUMBER_BYTES], all[REPORT_NUMBER_BYTES];
+    char part[REPORT_NUMBER_BYTES];
+    report_html(out, "<p>%s",
+                report_word(out, low > 0    ? REPORT_N("Uncertainty marks the errors here.")
+                                 : high < 0 ? REPORT_N("Uncertainty misleads here: the model errs "
+                                                       "more where it is surer.")
+                                            : REPORT_N("Whether uncertainty marks the errors "
+                                                       "cannot be told from these cases.")));
+    report_html(out, " ");
+    if (isnan(report_value(cut))) {
+        report_told(out, fl_json_get_string(cut, "why", ""));
+    } else {
+        report_say(out,
+                   "When the least sure %s of cases are referred, the error of the rest is %s "
+                   "instead of %s: referring cuts %s of it.",
+                   report_percent(share, out->language, fl_json_get_number(refer, "share"), 3),
+                   report_number(rest, out->language,
+                                 report_value(json_object_get(refer, "error_kept")), 2),
+                   report_number(all, out->language, report_value(json_object_get(u, "error")), 2),
+                   report_figure_text(part, out->language, cut, 2, false));
+    }
+    report_html(out, "</p>\n");
+}
+
 static void add_row(report_page *out, const char *what, const json_t *figure)
 {
     report_html(out, "<tr>");
@@ -84,51 +113,57 @@ static void add_row(report_page *out, const char *what, const json_t *figure)
     report_html(out, "</tr>\n");
 }
 
-static void add_measures(report_page *out, const json_t *measures)
+/* A row a measure: does it tell the wrong calls, or go with the Dice error? */
+static void add_measures(report_page *out, const json_t *measures, bool masks)
 {
-    static const struct {
-        const char *key, *text;
-    } figures[] = {
-        {"auroc", REPORT_N("tells the wrong calls (AUROC)")},
-        {"pearson", REPORT_N("correlation with the error")},
-        {"spearman", REPORT_N("rank correlation with the error")},
-    };
+    static const char *const calls[] = {REPORT_N("Measure"),
+                                        "#" REPORT_N("Tells wrong calls (AUROC)"),
+                                        "#" REPORT_N("Cases"), NULL};
+    static const char *const outlines[] = {REPORT_N("Measure"),
+                                           "#" REPORT_N("Correlation with the error"),
+                                           "#" REPORT_N("Rank correlation"),
+                                           "#" REPORT_N("Cases"), NULL};
+    const char *const *columns = masks ? outlines : calls;
+    const char *const keys[] = {masks ? "pearson" : "auroc", masks ? "spearman" : NULL};
     const char *name;
     const json_t *measure;
+    report_html_table(out, REPORT_CARDS, columns);
     json_object_foreach((json_t *)measures, name, measure) {
-        for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) {
-            const json_t *figure = json_object_get(measure, figures[i].key);
-            if (figure != NULL) {
-                char what[160];
-                snprintf(what, sizeof what, "%s: %s", label_of(out, name),
-                         report_word(out, figures[i].text));
-                add_row(out, what, figure);
-            }
+        report_html(out, "<tr>");
+        report_html_cell(out, columns[0], false);
+        report_html(out, "%s</td>", label_of(out, name));
+        for (size_t i = 0; i < 2 && keys[i] != NULL; i++) {
+            report_html_figure(out, columns[1 + i] + 1, json_object_get(measure, keys[i]), 2,
+                               false);
         }
+        report_html_count(out, "Cases",
+                          fl_json_get_int(json_object_get(measure, keys[0]), "n", 0));
+        report_html(out, "</tr>\n");
     }
+    report_html_table_end(out);
 }
 
-static void add_table(report_page *out, const json_t *u)
+static void add_tables(report_page *out, const json_t *u)
 {
     static const char *const columns[] = {REPORT_N("Figure"), "#" REPORT_N("Value"),
                                           "#" REPORT_N("Cases"), NULL};
     const json_t *refer = json_object_get(u, "refer"), *lesions = json_object_get(u, "lesions");
     char share[REPORT_NUMBER_BYTES];
     report_html_table(out, REPORT_CARDS, columns);
-    add_row(out, report_word(out, "error"), json_object_get(u, "error"));
+    add_row(out, report_word(out, "error of all cases"), json_object_get(u, "error"));
     report_page what = REPORT_PAGE(out->language);
     report_plain(&what, "error of the rest, the least sure %s referred",
-                 report_percent(share, out->language, fl_json_get_number(refer, "share"), 0));
+                 report_percent(share, out->language, fl_json_get_number(refer, "share"), 3));
     add_row(out, what.text.data, json_object_get(refer, "error_kept"));
     report_page_clear(&what);
     add_row(out, report_word(out, "share of the error that referring cuts"),
             json_object_get(refer, "cut"));
-    add_measures(out, json_object_get(u, "measures"));
     if (lesions != NULL) {
         add_row(out, report_word(out, "lesions: entropy tells the false ones (AUROC)"),
                 json_object_get(lesions, "auroc"));
     }
     report_html_table_end(out);
+    add_measures(out, json_object_get(u, "measures"), lesions != NULL);
 }
 
 static void add_target(report_page *out, const json_t *u)
@@ -147,7 +182,7 @@ static void add_target(report_page *out, const json_t *u)
         report_say(out, "To bring the error down to %s, the least sure %s of cases must be "
                         "referred.",
                    report_number(a, out->language, error, 2),
-                   report_percent(b, out->language, share, 0));
+                   report_percent(b, out->language, share, 3));
     }
     close_note(out);
 }
@@ -189,10 +224,13 @@ static void add_temperature(report_page *out, const json_t *site, const json_t *
         close_note(out);
         return;
     }
-    report_say(out,
-               "Temperature %s, fitted on the validation cases of all hospitals: above 1, the "
-               "model was too sure of itself. It changes no order of cases.",
+    report_say(out, "Temperature %s, fitted on the validation cases of all hospitals.",
                report_number(number, out->language, value, 2));
+    report_html(out, " %s %s",
+                value > 1 ? report_word(out, "Above 1: over all hospitals the scores are too sure.")
+                          : report_word(out, "Below 1: over all hospitals the scores are less sure "
+                                             "than they could be."),
+                report_word(out, "It changes no order of cases."));
     close_note(out);
     report_html_table(out, REPORT_CARDS, columns);
     const char *metric;
@@ -211,7 +249,7 @@ static void add_temperature(report_page *out, const json_t *site, const json_t *
 
 static void add_conformal(report_page *out, const json_t *conformal)
 {
-    char goal[REPORT_NUMBER_BYTES];
+    char goal[REPORT_NUMBER_BYTES], single[REPORT_NUMBER_BYTES], empty[REPORT_NUMBER_BYTES];
     if (isnan(fl_json_get_number(conformal, "quantile"))) {
         open_note(out);
         report_say(out, "There are no conformal sets:");
@@ -225,7 +263,7 @@ static void add_conformal(report_page *out, const json_t *conformal)
     report_say(out,
                "Conformal sets name every class that cannot be excluded; they are to hold the true "
                "one in %s of cases.",
-               report_percent(goal, out->language, 1 - fl_json_get_number(conformal, "alpha"), 1));
+               report_percent(goal, out->language, 1 - fl_json_get_number(conformal, "alpha"), 3));
     report_html(out, " %s",
                 own ? report_word(out, "Calibrated on this hospital's own validation cases.")
                     : report_word(out, "Pooled: calibrated on counts of all hospitals' validation "
@@ -239,6 +277,11 @@ static void add_conformal(report_page *out, const json_t *conformal)
             json_object_get(conformal, "coverage"));
     add_row(out, report_word(out, "classes in a set"), json_object_get(conformal, "set_size"));
     report_html_table_end(out);
+    open_note(out);
+    report_say(out, "Sets of one class: %s; empty ones, which are like no class: %s.",
+               report_percent(single, out->language, fl_json_get_number(conformal, "single"), 3),
+               report_percent(empty, out->language, fl_json_get_number(conformal, "empty"), 3));
+    close_note(out);
 }
 
 void report_site_sure(report_page *out, const json_t *site)
@@ -250,17 +293,23 @@ void report_site_sure(report_page *out, const json_t *site)
         return;
     }
     report_html_section(out, "sure", "How sure it is, and what that is good for");
+    add_lead(out, u);
     add_way(out, u);
-    add_table(out, u);
+    report_html(out, "<div class=\"grid\">\n<div>\n");
+    add_tables(out, u);
+    report_html(out, "</div>\n");
     if (json_array_size(json_object_get(u, "risk_coverage")) > 2) {
         report_chart_risk(out, site, 5);
     }
+    report_html(out, "</div>\n");
     add_target(out, u);
     add_flag(out, u);
     if (temperature != NULL) {
+        report_html(out, "<h3>%s</h3>\n", report_word(out, "Scores at one temperature"));
         add_temperature(out, site, temperature);
     }
     if (conformal != NULL) {
+        report_html(out, "<h3>%s</h3>\n", report_word(out, "Sets of classes (conformal)"));
         add_conformal(out, conformal);
     }
     report_html_section_end(out);

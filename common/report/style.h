@@ -114,11 +114,12 @@ static const char report_style[] =
     ".verdict{border:0;border-left:5px solid var(--line);padding:2px 0 2px 14px}\n"
     "h2,h3{break-after:avoid}tr,figure,.tile,.privacy,.flow div,dl,li{break-inside:avoid}\n"
     ".keep,table.plain,table.matrix{break-inside:avoid}.flow div{flex-basis:82px;padding:6px 9px}thead{display:table-header-group}\n"
-    ".scroll{overflow:visible}table{font-size:8.4pt}td,th{padding:3px 5px}\n"
+    ".scroll{overflow:visible}table,figcaption{font-size:8.4pt}th{font-size:8pt}"
+    "td,th{padding:3px 5px}h3{font-size:10.5pt}\n"
     ".grid{grid-template-columns:1fr 1fr;gap:14px;margin:14px 0 0}.grid section{margin:0}\n"
     ".tiles{grid-template-columns:repeat(5,1fr);gap:10px;margin:12px 0}.tile b{font-size:13pt}\n"
     ".tile span{font-size:8pt}a{color:inherit;text-decoration:none}.note{font-size:8.4pt}\n"
-    "figure{max-width:440px}.lead{font-size:12.5pt}body{-webkit-print-color-adjust:exact;print-color-adjust:exact}\n"
+    "figure{max-width:400px}.lead{font-size:12.5pt}body{-webkit-print-color-adjust:exact;print-color-adjust:exact}\n"
     "footer{padding-bottom:0}\n"
     "}\n";
 

@@ -5,12 +5,19 @@
 
 #include "check.h"
 
-json_t *sample_read(void)
+json_t *sample_read_of(const char *name)
 {
     fl_err err = FL_ERR_INIT;
     json_t *json = NULL;
-    check_ok(fl_json_read(&json, "tests/report/sample.json", 4 << 20, &err), err);
+    char *path = fl_path_join("tests/report", name);
+    check_ok(fl_json_read(&json, path, 4 << 20, &err), err);
+    free(path);
     return json;
+}
+
+json_t *sample_read(void)
+{
+    return sample_read_of("sample.json");
 }
 
 /* Up to the last step of path, which is left in key or index (key empty). */

@@ -295,6 +295,7 @@ static void any_value_may_be_wrong(void **state)
 {
     (void)state;
     fl_err err = FL_ERR_INIT;
+    size_t n_accepted = 0;
     json_t *report = sample_read();
     while (json_array_size(json_object_get(report, "rounds")) > 1) {
         json_array_remove(json_object_get(report, "rounds"), 1);
@@ -303,9 +304,38 @@ static void any_value_may_be_wrong(void **state)
         json_array_remove(json_object_get(report, "sites"), 1);
     }
     json_object_del(json_object_get(json_object_get(report, "baselines"), "centralised"), "sites");
-    size_t n_accepted = 0;
     try_replacements(report, report, &n_accepted);
     check(n_accepted > 100);  // what may be absent may be null
+    check_ok(report_check(report, &err), err);
+    json_decref(report);
+}
+
+static void any_value_of_uncertainty_and_shift_may_be_wrong(void **state)
+{
+    static const char *const kept[] = {"name", "n_train", "n_val", "n_test", "uncertainty"};
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    size_t n_accepted = 0;
+    json_t *report = sample_read_of("masks.json"), *bare = json_object();
+    const json_t *site = json_array_get(json_object_get(report, "sites"), 0);
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+        json_object_set(bare, kept[i], json_object_get(site, kept[i]));
+    }
+    // One shift at one severity is like the others.
+    json_t *points = json_array();
+    json_t *robustness = json_deep_copy(json_object_get(site, "robustness"));
+    json_array_append(points, json_array_get(json_object_get(site, "shift"), 0));
+    json_object_set_new(bare, "shift", points);
+    while (json_array_size(json_object_get(robustness, "shifts")) > 1) {
+        json_array_remove(json_object_get(robustness, "shifts"), 1);
+    }
+    json_object_set_new(bare, "robustness", robustness);
+    json_array_clear(json_object_get(report, "rounds"));
+    json_object_clear(json_object_get(report, "baselines"));
+    json_array_clear(json_object_get(report, "sites"));
+    json_array_append_new(json_object_get(report, "sites"), bare);
+    try_replacements(report, bare, &n_accepted);
+    check(n_accepted > 100);
     check_ok(report_check(report, &err), err);
     json_decref(report);
 }
@@ -319,6 +349,7 @@ int main(void)
         cmocka_unit_test(what_has_no_place_is_limited_all_the_same),
         cmocka_unit_test(deep_and_wide_values_are_refused_quickly),
         cmocka_unit_test(any_value_may_be_wrong),
+        cmocka_unit_test(any_value_of_uncertainty_and_shift_may_be_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

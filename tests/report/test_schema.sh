@@ -27,10 +27,12 @@ def report(good, sentence):
 
 jsonschema.Draft202012Validator.check_schema(schema)
 validator = jsonschema.Draft202012Validator(schema)
-problems = [e.message[:200] for e in validator.iter_errors(sample)]
-report(not problems, "the sample keeps to the schema")
-for p in problems:
-    print("#  ", p)
+for name in ("sample", "sure", "masks"):
+    one = json.load(open("tests/report/%s.json" % name))
+    problems = [e.message[:200] for e in validator.iter_errors(one)]
+    report(not problems, "%s.json keeps to the schema" % name)
+    for p in problems:
+        print("#  ", p)
 
 # The paths that test_check.c damages, where a schema can see the damage.
 damages = {

@@ -185,16 +185,16 @@ static void check_french(const char *html, const char *what)
 }
 
 /* What a hospital or a job writes in its own words is not ours to translate. */
-static json_t *report_of_french_hospitals(void)
+static json_t *report_of_french_hospitals(const char *sample)
 {
-    json_t *report = sample_read();
+    json_t *report = sample_read_of(sample);
     sample_set(
         report, "intended_use",
         json_string("tri des radiographies thoraciques de l'adulte, deuxi\xc3\xa8me lecture"));
     sample_set(report, "positive", json_string("opacit\xc3\xa9"));
-    for (int i = 0; i < 4; i++) {
+    for (size_t i = 0; i < json_array_size(json_object_get(report, "sites")); i++) {
         char path[64];
-        snprintf(path, sizeof path, "sites[%d].reference_standard", i);
+        snprintf(path, sizeof path, "sites[%zu].reference_standard", i);
         sample_set(report, path, json_string("deux radiologues"));
     }
     return report;
@@ -210,18 +210,16 @@ static char *written(const char *dir, const char *name)
     return text;
 }
 
-static void no_english_is_left_on_french_pages(void **state)
+/* The pages of a sample, which are names, say nothing in English. */
+static void check_all_french(const char *sample, const char *const *names)
 {
-    (void)state;
-    static const char *const names[] = {"index.fr.html", "sites/nord.fr.html", "sites/sud.fr.html",
-                                        "sites/ouest.fr.html", "compare.fr.html"};
     fl_err err = FL_ERR_INIT;
-    json_t *report = report_of_french_hospitals();
+    json_t *report = report_of_french_hospitals(sample);
     char *dir = check_tmpdir();
     const json_t *runs[] = {report, report};
     check_ok(report_write_all(report, REPORT_FR, dir, &err), err);
     check_ok(report_write_compare(runs, 2, NULL, REPORT_FR, dir, &err), err);
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    for (size_t i = 0; names[i] != NULL; i++) {
         char *text = written(dir, names[i]);
         check_has(text, "<html lang=\"fr\">");
         check_has(text, "N\xe2\x80\x99"
@@ -236,11 +234,26 @@ static void no_english_is_left_on_french_pages(void **state)
     json_decref(report);
 }
 
+static void no_english_is_left_on_french_pages(void **state)
+{
+    (void)state;
+    static const char *const made_up[] = {"index.fr.html",       "sites/nord.fr.html",
+                                          "sites/sud.fr.html",   "sites/ouest.fr.html",
+                                          "compare.fr.html",     NULL};
+    static const char *const of_scores[] = {"index.fr.html", "sites/nord.fr.html",
+                                            "sites/sud.fr.html", "sites/est.fr.html", NULL};
+    static const char *const of_masks[] = {"index.fr.html", "sites/nord.fr.html",
+                                           "sites/sud.fr.html", "compare.fr.html", NULL};
+    check_all_french("sample.json", made_up);
+    check_all_french("sure.json", of_scores);
+    check_all_french("masks.json", of_masks);
+}
+
 static void a_french_page_reads_as_french(void **state)
 {
     (void)state;
     fl_err err = FL_ERR_INIT;
-    json_t *report = report_of_french_hospitals();
+    json_t *report = report_of_french_hospitals("sample.json");
     char *dir = check_tmpdir();
     check_ok(report_write_all(report, REPORT_FR, dir, &err), err);
     char *text = written(dir, "sites/sud.fr.html");
