@@ -202,13 +202,19 @@ fl_status local_train(local *l, float *params, const float *base, fed_round_no r
 fl_status local_baseline(local *l, float *params, const float *first, local_progress *progress,
                          local_baseline_result *result, fl_err *err)
 {
-    fl_status st = need_trainer(l, err);
-    if (st != FL_OK) {
+    fl_status st = FL_OK;
+    if (l->now != l->set) {  // as the federation, it begins with the first data
+        task_trainer_destroy(&l->trainer);
+        st = task_trainer_new(&l->trainer, l->model, l->set, &l->job.local, err);
+    }
+    if (st != FL_OK || (st = need_trainer(l, err)) != FL_OK) {
         return st;
     }
     step_context step = {.progress = progress};
-    const task_fit_config cfg = {
-        .rounds = l->job.rounds, .metric = l->job.select.metric, .keep_best = true};
+    const task_fit_config cfg = {.rounds = l->job.rounds,
+                                 .metric = l->job.select.metric,
+                                 .keep_best = true,
+                                 .in_rounds = true};
     const task_fit_hooks hooks = {.step = {.ctx = &step, .step_done = after_step}};
     task_fit_result done;
     *result = (local_baseline_result){.steps = l->job.rounds * task_trainer_steps(l->trainer)};

@@ -280,6 +280,7 @@ static fl_status add_length(plan *p, fl_err *err)
         p->train.steps = 0;
         p->fit.rounds = options.steps > 0 ? options.steps : options.epochs;
         p->fit.max_steps = options.steps;
+        p->fit.in_rounds = false;
     }
     return FL_OK;
 }
@@ -340,7 +341,7 @@ static fl_status add_task(plan *p, const data_spec *spec, fl_err *err)
 
 typedef struct {
     const task_model *model;
-    const data_set *set;
+    const data_set *set;  // that the last round trains on
     float *params;   // (P)
     int64_t P;
     uint64_t seed;
@@ -508,7 +509,8 @@ static fl_status train(const task_model *model, const data_set *set, plan *p, fl
     fl_status st;
     task_trainer *trainer = NULL;
     task_fit_result result;
-    training t = {.model = model, .set = set, .seed = p->seed};
+    const data_set *last = p->fit.in_rounds ? data_set_in_round(set, p->fit.rounds) : set;
+    training t = {.model = model, .set = last, .seed = p->seed};
     t.P = nn_table_count(task_model_table(model));
     t.params = fl_calloc_aligned((size_t)t.P, sizeof(float), "model", err);
     if (t.params == NULL) {
@@ -596,6 +598,7 @@ static fl_status make_plan(plan *out, fl_err *err)
         out->init = j->init[0] != '\0' ? j->init : NULL;
         out->train = j->local;
         out->fit.rounds = j->rounds;
+        out->fit.in_rounds = true;
         out->fit.metric = j->select.metric;
         out->fit.keep_best = j->select.best;
         out->seed = j->seed;

@@ -23,7 +23,8 @@ static char *model_base(const scenario *s, const char *folder)
 {
     uint8_t digest[FL_DIGEST_BYTES];
     char hex[FL_HEX_DIGEST], *stamp = hospital_stamp(s);
-    char *text = fl_xasprintf("%s%s", stamp, s->central_yaml);
+    char *text = fl_xasprintf("%s%s%s", stamp, s->central_yaml,
+                              scenario_has_changes(s) ? "in rounds" : "");
     fl_blake2b_of(digest, "centralised", text, strlen(text));
     fl_hex(hex, digest, sizeof digest);
     free(text);
@@ -40,7 +41,9 @@ fl_status baseline_start(launch_child *child, const scenario *s, const char *dat
     }
     char *base = model_base(s, folder), *model = fl_xasprintf("%s.onnx", base),
          *yaml = fl_xasprintf("%s.yaml", base);
-    char *pooled = fl_path_join(data, "pooled"), *log = fl_path_join(logs, "centralised.log");
+    char *pooled = fl_path_join(data,
+                                scenario_has_changes(s) ? HOSPITAL_POOLED_ROUNDS : HOSPITAL_POOLED),
+         *log = fl_path_join(logs, "centralised.log");
     fl_status st = FL_OK;
     if (!fl_file_exists(model) &&
         (st = fl_file_write(yaml, s->central_yaml, strlen(s->central_yaml), 0644, err)) == FL_OK) {
@@ -120,7 +123,8 @@ static fl_status centralised_figures(json_t *out, const scenario *s, const char 
             json_object_set_new(sites, s->hospitals[i].name, metrics);
         }
     }
-    if (st == FL_OK && (st = baseline_evaluate(&metrics, model, data, "pooled", err)) == FL_OK) {
+    if (st == FL_OK &&
+        (st = baseline_evaluate(&metrics, model, data, HOSPITAL_POOLED, err)) == FL_OK) {
         json_t *central = json_object();
         json_object_set_new(central, "pooled", metrics);
         json_object_set(central, "sites", sites);
@@ -150,7 +154,7 @@ fl_status baseline_figures(const scenario *s, const char *data, const char *fold
                            const char *global_onnx, const char *out, const char *path, fl_err *err)
 {
     json_t *figures = json_object(), *metrics = NULL;
-    fl_status st = baseline_evaluate(&metrics, global_onnx, data, "pooled", err);
+    fl_status st = baseline_evaluate(&metrics, global_onnx, data, HOSPITAL_POOLED, err);
     if (st == FL_OK) {
         json_object_set_new(figures, "global_on_pooled", metrics);
     }

@@ -2,7 +2,10 @@
  * baseline.h - what the federation is compared with
  *
  * The centralised model is trained by the real client program on all hospitals' data together,
- * which only a simulator may do.  The local-only models are trained by the hospitals themselves.
+ * which only a simulator may do.  Where a scanner is replaced at a round, the pool changes with
+ * it: the model sees in each round's share of its training what the hospitals had in that round,
+ * and is judged, as they are, on what they have in the end.  The local-only models are trained by
+ * the hospitals themselves, in the same rounds.
  */
 #ifndef SIM_BASELINE_H
 #define SIM_BASELINE_H

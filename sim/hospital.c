@@ -257,22 +257,35 @@ static fl_status clear_folder(const char *dir, const char *stamp_path, fl_err *e
     return fl_file_write(stamp_path, unfinished, strlen(unfinished), 0644, err);
 }
 
-static fl_status write_pooled(const scenario *s, const char *dir, fl_err *err)
+/* dataset.yaml of all hospitals, at their last scanners; or below, in every round's. */
+static fl_status write_union(const scenario *s, const char *dir, bool last, fl_err *err)
 {
-    char *pooled = fl_path_join(dir, "pooled");
     fl_buf yaml = FL_BUF_INIT;
     fl_buf_puts(&yaml, "union:\n");
     for (size_t i = 0; i < s->n_hospitals; i++) {
-        char *last = scenario_last_folder(&s->hospitals[i]);
-        fl_buf_printf(&yaml, "  - ../%s\n", last);
-        free(last);
+        char *folder = last ? scenario_last_folder(&s->hospitals[i])
+                            : fl_xasprintf("../%s", s->hospitals[i].name);
+        fl_buf_printf(&yaml, "  - ../%s\n", folder);
+        free(folder);
     }
-    fl_status st = fl_mkdirs(pooled, 0755, err);
+    fl_status st = fl_mkdirs(dir, 0755, err);
     if (st == FL_OK) {
-        st = write_dataset_yaml(pooled, yaml.data, err);
+        st = write_dataset_yaml(dir, yaml.data, err);
     }
     fl_buf_clear(&yaml);
+    return st;
+}
+
+static fl_status write_pooled(const scenario *s, const char *dir, fl_err *err)
+{
+    char *pooled = fl_path_join(dir, HOSPITAL_POOLED),
+         *rounds = fl_path_join(dir, HOSPITAL_POOLED_ROUNDS);
+    fl_status st = write_union(s, pooled, true, err);
+    if (st == FL_OK && scenario_has_changes(s)) {
+        st = write_union(s, rounds, false, err);
+    }
     free(pooled);
+    free(rounds);
     return st;
 }
 

@@ -1,8 +1,9 @@
 /*
  * hospital.h - the simulated hospitals' data sets, as files a real one would have
  *
- * DIR/NAME/dataset.yaml (+ manifest.csv + images/) for every hospital and
- * DIR/pooled/dataset.yaml, the union that the centralised baseline trains on.
+ * DIR/NAME/dataset.yaml (+ manifest.csv + images/) for every hospital;
+ * DIR/pooled/dataset.yaml, the union of all as they are at the end, and, where a scanner is
+ * replaced, DIR/pooled/rounds/dataset.yaml, the union of what each had in a round.
  * Every case has its own random stream, so the bytes do not depend on threads.
  */
 #ifndef SIM_HOSPITAL_H
@@ -10,6 +11,9 @@
 
 #include "base/err.h"
 #include "sim/scenario.h"
+
+#define HOSPITAL_POOLED "pooled"
+#define HOSPITAL_POOLED_ROUNDS "pooled/rounds"
 
 /* What the bytes depend on, as one line with a digest; the caller's. */
 char *hospital_stamp(const scenario *s);

@@ -145,6 +145,12 @@ static void read_baselines(scenario *s, fl_node root)
     if (!has_length(central)) {
         s->central.steps = s->job.local.steps * s->job.rounds;
         s->central.epochs = s->job.local.epochs * s->job.rounds;
+    } else if (scenario_has_changes(s) &&
+               (s->central.epochs + s->central.steps) % s->job.rounds != 0) {
+        fl_cfg_complain(central,
+                        "centralised: with events: its epochs or steps must be a multiple of the "
+                        "job's %lld rounds: the pool changes when the hospitals do",
+                        (long long)s->job.rounds);
     }
 }
 
@@ -234,19 +240,37 @@ static void read_document(scenario *s, fl_node root, fl_node job_node)
     read_baselines(s, root);
 }
 
-/* Puts the keys of `centralised:` into the job's `local:`; its own length stands
- * instead of rounds. */
-static fl_status put_central(fl_cfg *c, fl_node central, fl_err *err)
+/* Its own length stands instead of rounds; where the pool changes with the rounds, it is shared
+ * out over them. */
+static fl_status put_length(fl_cfg *c, const scenario *s, fl_node central, fl_err *err)
 {
-    fl_status st = FL_OK;
-    if (has_length(central) && (st = fl_cfg_set(c, "rounds", "1", err)) == FL_OK) {
-        st = fl_cfg_set(c, fl_cfg_has(central, "epochs") ? "local.steps" : "local.epochs", "null",
-                        err);
+    bool epochs = fl_cfg_has(central, "epochs");
+    int64_t rounds = scenario_has_changes(s) ? s->job.rounds : 1;
+    char number[32];
+    fl_status st;
+    if (!has_length(central)) {
+        return FL_OK;
     }
+    snprintf(number, sizeof number, "%lld", (long long)rounds);
+    if ((st = fl_cfg_set(c, "rounds", number, err)) != FL_OK ||
+        (st = fl_cfg_set(c, epochs ? "local.steps" : "local.epochs", "null", err)) != FL_OK) {
+        return st;
+    }
+    snprintf(number, sizeof number, "%lld",
+             (long long)((epochs ? s->central.epochs : s->central.steps) / rounds));
+    return fl_cfg_set(c, epochs ? "local.epochs" : "local.steps", number, err);
+}
+
+/* Puts the keys of `centralised:` into the job's `local:`. */
+static fl_status put_central(fl_cfg *c, const scenario *s, fl_node central, fl_err *err)
+{
+    fl_status st = put_length(c, s, central, err);
     for (size_t i = 0; i < fl_cfg_count(central) && st == FL_OK; i++) {
         const char *key;
         fl_buf text = FL_BUF_INIT;
-        if ((st = fl_cfg_emit(fl_cfg_pair(central, i, &key), true, &text, err)) == FL_OK) {
+        fl_node value = fl_cfg_pair(central, i, &key);
+        bool is_length = strcmp(key, "epochs") == 0 || strcmp(key, "steps") == 0;
+        if (!is_length && (st = fl_cfg_emit(value, true, &text, err)) == FL_OK) {
             char *path = fl_xasprintf("local.%s", key);
             st = fl_cfg_set(c, path, text.data, err);
             free(path);
@@ -264,7 +288,7 @@ static fl_status keep_central(scenario *s, fl_node central, fl_err *err)
     if ((st = fl_cfg_parse(&c, s->job_yaml, strlen(s->job_yaml), "job", ".", err)) == FL_OK &&
         (st = fl_cfg_set(c, "strategy", "null", err)) == FL_OK &&
         (st = fl_cfg_set(c, "sites", "null", err)) == FL_OK &&
-        (st = put_central(c, central, err)) == FL_OK) {
+        (st = put_central(c, s, central, err)) == FL_OK) {
         st = fl_cfg_emit(fl_cfg_root(c), false, &text, err);
     }
     s->central_yaml = fl_buf_take(&text);

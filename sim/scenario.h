@@ -94,6 +94,8 @@ typedef struct {
 fl_status scenario_read(scenario *out, const char *path, const scenario_setting *set, size_t n_set,
                         int64_t seed, fl_err *err);
 void scenario_clear(scenario *s);
+/* Is any scanner replaced while the federation runs? */
+bool scenario_has_changes(const scenario *s);
 /* Folder of a change, below the hospital's: "round-008".  Caller's. */
 char *scenario_change_folder(const scenario_change *c);
 /* The folder of the hospital's last data, below that of all: "nord/round-008".  Caller's. */

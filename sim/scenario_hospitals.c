@@ -456,6 +456,15 @@ void scenario_read_events(scenario *s, fl_node root)
     }
 }
 
+bool scenario_has_changes(const scenario *s)
+{
+    bool any = false;
+    for (size_t i = 0; i < s->n_hospitals; i++) {
+        any = any || s->hospitals[i].n_changes > 0;
+    }
+    return any;
+}
+
 char *scenario_change_folder(const scenario_change *c)
 {
     return fl_xasprintf("round-%03lld", (long long)c->round);

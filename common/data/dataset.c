@@ -92,8 +92,9 @@ void data_set_note(data_set *s, const char *what, const char *where, size_t n)
 /* --- opening --- */
 
 typedef struct {
-    int depth;     // unions around what is opened now
-    int n_opened;  // data sets so far
+    int depth;      // unions around what is opened now
+    int n_opened;   // data sets so far
+    int64_t round;  // whose data are opened; 0: those before any change
 } nesting;
 
 static fl_status load(data_set **out, const char *path, const data_spec *expect, nesting *at,
@@ -227,13 +228,15 @@ static fl_status load_union(data_set *s, const data_recipe *r, const data_spec *
         data_set *member = NULL;
         const data_spec *wants = i == 0 ? expect : &s->spec;
         fl_status st = load(&member, r->members.item[i], wants, at, err);
-        if (st == FL_OK && member->n_later > 0) {
+        if (st == FL_OK && member->n_later > 0 && r->n_changes > 0) {
             st = fl_fail(err, FL_EUNSUPPORTED,
-                         "%s changes with the rounds (later:); a union needs the data of one time",
+                         "%s changes with the rounds (later:), and so does the union; one of them "
+                         "can say when",
                          r->members.item[i]);
             data_set_destroy(&member);
         }
         if (st == FL_OK) {
+            data_later_join(s, member);
             st = add_member(s, member, r->members.n == 1, r->members.item[i], err);
         }
         if (st != FL_OK) {
@@ -244,7 +247,8 @@ static fl_status load_union(data_set *s, const data_recipe *r, const data_spec *
     return FL_OK;
 }
 
-static data_set *set_new(const data_recipe *r)
+/* later: whether it may change with the rounds. */
+static data_set *set_new(const data_recipe *r, bool later)
 {
     data_set *s = fl_xcalloc(1, sizeof *s);
     s->arena = fl_arena_new(1 << 16);
@@ -252,8 +256,29 @@ static data_set *set_new(const data_recipe *r)
     s->notes = json_array();
     s->reference_standard = fl_xstrdup(r->reference_standard);
     s->prevalence = r->prevalence;
-    data_later_note(s, r);
+    if (later) {
+        data_later_note(s, r);
+    }
     return s;
+}
+
+/* The recipe of what stands at path in the round. */
+static fl_status read_recipe(data_recipe *r, const char *path, int64_t round, fl_err *err)
+{
+    fl_status st = data_recipe_read(r, path, err);
+    const char *then = st == FL_OK && round > 0 ? data_later_path(r, round) : NULL;
+    if (then == NULL) {
+        return st;
+    }
+    char *later = fl_xstrdup(then);
+    data_recipe_clear(r);
+    st = data_recipe_read(r, later, err);
+    if (st == FL_OK && r->n_changes > 0) {
+        st = fl_fail(err, FL_ECONFIG, "%s: a later data set has none that come later", later);
+        data_recipe_clear(r);
+    }
+    free(later);
+    return st;
 }
 
 /* Everything but what is done once over the whole: standardising, indexing. */
@@ -267,11 +292,11 @@ static fl_status load(data_set **out, const char *path, const data_spec *expect,
     if (++at->n_opened > MAX_OPENED) {
         return fl_fail(err, FL_ELIMIT, "%s: more than %d data sets in a union", path, MAX_OPENED);
     }
-    fl_status st = data_recipe_read(&r, path, err);
+    fl_status st = read_recipe(&r, path, at->round, err);
     if (st != FL_OK) {
         return st;
     }
-    data_set *s = set_new(&r);
+    data_set *s = set_new(&r, at->round == 0);
     if ((st = is_manifest(&images, &r, err)) == FL_OK) {
         data_origin origin = images ? DATA_FROM_MANIFEST : r.origin;
         switch (origin) {
@@ -408,15 +433,10 @@ static void hide_patients(data_set *s, const uint8_t *secret)
     free(name);
 }
 
-fl_status data_set_open(data_set **out, const char *path, const data_spec *expect, fl_err *err)
+fl_status data_set_open_round(data_set **out, const char *path, const data_spec *expect,
+                              int64_t round, fl_err *err)
 {
-    return data_set_open_as(out, path, expect, NULL, err);
-}
-
-fl_status data_set_open_as(data_set **out, const char *path, const data_spec *expect,
-                           const uint8_t *secret, fl_err *err)
-{
-    nesting at = {0, 0};
+    nesting at = {.round = round};
     fl_status st = load(out, path, expect, &at, err);
     if (st == FL_OK && (*out)->standardise) {
         st = standardise(*out, path, err);
@@ -428,12 +448,31 @@ fl_status data_set_open_as(data_set **out, const char *path, const data_spec *ex
     if (expect == NULL) {
         guess_attributes(*out);
     }
-    hide_patients(*out, secret);
     index_splits(*out);
+    return FL_OK;
+}
+
+fl_status data_set_open(data_set **out, const char *path, const data_spec *expect, fl_err *err)
+{
+    return data_set_open_as(out, path, expect, NULL, err);
+}
+
+fl_status data_set_open_as(data_set **out, const char *path, const data_spec *expect,
+                           const uint8_t *secret, fl_err *err)
+{
+    fl_status st = data_set_open_round(out, path, expect, 0, err);
+    if (st != FL_OK) {
+        return st;
+    }
     if ((st = data_later_open(*out, path, err)) != FL_OK) {
         data_set_destroy(out);
+        return st;
     }
-    return st;
+    hide_patients(*out, secret);
+    for (size_t i = 0; i < (*out)->n_later; i++) {
+        hide_patients((*out)->later[i].set, secret);
+    }
+    return FL_OK;
 }
 
 void data_set_destroy(data_set **set)

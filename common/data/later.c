@@ -21,6 +21,33 @@ void data_later_note(data_set *s, const data_recipe *r)
     }
 }
 
+const char *data_later_path(const data_recipe *r, int64_t round)
+{
+    const char *path = NULL;
+    for (size_t i = 0; i < r->n_changes && r->changes[i].round <= round; i++) {
+        path = r->changes[i].path;
+    }
+    return path;
+}
+
+void data_later_join(data_set *s, const data_set *member)
+{
+    for (size_t i = 0; i < member->n_later; i++) {
+        int64_t round = member->later[i].round;
+        size_t at = 0;
+        while (at < s->n_later && s->later[at].round < round) {
+            at++;
+        }
+        if (at < s->n_later && s->later[at].round == round) {
+            continue;
+        }
+        s->later = fl_xrealloc(s->later, s->n_later + 1, sizeof *s->later);
+        memmove(s->later + at + 1, s->later + at, (s->n_later - at) * sizeof *s->later);
+        s->later[at] = (data_later){.round = round};
+        s->n_later++;
+    }
+}
+
 void data_later_clear(data_set *s)
 {
     for (size_t i = 0; i < s->n_later; i++) {
@@ -59,19 +86,21 @@ static fl_status check_patients(const data_set *s, const data_set *later, const 
     return st;
 }
 
-fl_status data_later_open(data_set *s, const char *name, fl_err *err)
+fl_status data_later_open(data_set *s, const char *path, fl_err *err)
 {
     fl_status st = FL_OK;
     for (size_t i = 0; i < s->n_later && st == FL_OK; i++) {
         data_later *l = &s->later[i];
-        if ((st = data_set_open(&l->set, l->path, &s->spec, err)) == FL_OK && l->set->n_later > 0) {
-            st = fl_fail(err, FL_ECONFIG, "%s: a later data set has none that come later", l->path);
+        const char *from = l->path != NULL ? l->path : path;
+        st = data_set_open_round(&l->set, from, &s->spec, l->path != NULL ? 0 : l->round, err);
+        if (st == FL_OK && l->set->n_later > 0) {
+            st = fl_fail(err, FL_ECONFIG, "%s: a later data set has none that come later", from);
         }
         if (st == FL_OK) {
-            st = check_patients(s, l->set, l->path, err);
+            st = check_patients(s, l->set, from, err);
         }
         if (st != FL_OK) {
-            fl_wrap(err, st, "%s: later: round %lld", name, (long long)l->round);
+            fl_wrap(err, st, "%s: later: round %lld", path, (long long)l->round);
         }
     }
     return st;

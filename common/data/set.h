@@ -42,7 +42,7 @@ typedef struct {
 
 typedef struct {  // what stands in for a set from a round on
     int64_t round;
-    const char *path;  // in the arena
+    const char *path;  // in the arena; NULL: a union whose members are others then
     data_set *set;     // NULL until opened; owned
 } data_later;
 
@@ -102,12 +102,22 @@ fl_status data_manifest_file(data_image *out, const char *dir, const char *file,
 /* Leaves only the cases that the file lists, in the splits and with the labels that it says. */
 fl_status data_choose(data_set *s, const char *file, fl_err *err);
 
+/* dataset.c */
+/* A whole data set as it is in a round (0: before any change), what comes later left closed, and
+ * patients by the names in the files. */
+fl_status data_set_open_round(data_set **out, const char *path, const data_spec *expect,
+                              int64_t round, fl_err *err);
+
 /* later.c */
 /* Keeps what the recipe says comes later. */
 void data_later_note(data_set *s, const data_recipe *r);
+/* The data set that the recipe names for a round > 0; NULL: itself. */
+const char *data_later_path(const data_recipe *r, int64_t round);
+/* A union changes when a member does. */
+void data_later_join(data_set *s, const data_set *member);
 /* Opens it, once s is complete: it must have s's shape, classes and attributes, and
- * no patient in another split.  name: of s, for messages. */
-fl_status data_later_open(data_set *s, const char *name, fl_err *err);
+ * no patient in another split.  path: of s.  Before patients are hidden. */
+fl_status data_later_open(data_set *s, const char *path, fl_err *err);
 void data_later_clear(data_set *s);
 
 /* split.c */

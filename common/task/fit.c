@@ -110,6 +110,24 @@ static void batch(void *ctx, const data_set *set, const size_t *index, size_t n,
     hooks->batch(hooks->ctx, set, index, n, epoch, x, target);
 }
 
+static fl_status enter(task_trainer *t, const task_fit_config *cfg, int64_t run, fl_err *err)
+{
+    return cfg->in_rounds ? task_trainer_enter_round(t, run, err) : FL_OK;
+}
+
+/* Steps of all runs; the trainer is left at the first. */
+static fl_status count_steps(int64_t *out, task_trainer *t, const task_fit_config *cfg,
+                             fl_err *err)
+{
+    fl_status st = FL_OK;
+    *out = 0;
+    for (int64_t r = 1; r <= cfg->rounds && st == FL_OK; r++) {
+        st = enter(t, cfg, r, err);
+        *out += st == FL_OK ? task_trainer_steps(t) : 0;
+    }
+    return st == FL_OK ? enter(t, cfg, 1, err) : st;
+}
+
 static fl_status run_all(fitting *f, uint64_t seed, const char *site, fl_err *err)
 {
     const task_hooks hooks = {
@@ -120,8 +138,12 @@ static fl_status run_all(fitting *f, uint64_t seed, const char *site, fl_err *er
     };
     for (int64_t r = 1; r <= f->cfg->rounds && f->done_before < f->total; r++) {
         task_train_result done;
+        fl_status st = enter(f->trainer, f->cfg, r, err);
+        if (st != FL_OK) {
+            return st;
+        }
         // One long training: the optimiser keeps its state.
-        fl_status st = task_trainer_run(f->trainer, f->params, seed, site, (uint64_t)r, r > 1,
+        st = task_trainer_run(f->trainer, f->params, seed, site, (uint64_t)r, r > 1,
                                         &hooks, &done, err);
         f->done_before += done.steps;
         f->result->steps += done.steps;
@@ -145,18 +167,22 @@ fl_status task_fit(float *params, task_trainer *t, uint64_t seed, const char *si
 {
     static const task_fit_hooks none = {.looked = NULL};
     int64_t P = task_trainer_n_parameters(t);
-    int64_t total = cfg->rounds * task_trainer_steps(t);
+    int64_t total;
     fitting f = {.trainer = t, .cfg = cfg, .hooks = hooks != NULL ? hooks : &none,
                  .result = result, .params = params};
 
     FL_REQUIRE(cfg->rounds > 0 && task_quick_suits(task_trainer_spec(t)->task, cfg->metric));
+    fl_status st = count_steps(&total, t, cfg, err);
+    if (st != FL_OK) {
+        return st;
+    }
     f.total = cfg->max_steps > 0 && cfg->max_steps < total ? cfg->max_steps : total;
     *result = (task_fit_result){.metric = cfg->metric, .loss = NAN};
     if (cfg->keep_best && task_trainer_n_val(t) > 0 &&
         (f.best = fl_calloc_aligned((size_t)P, sizeof *f.best, "the best model", err)) == NULL) {
         return FL_ELIMIT;
     }
-    fl_status st = run_all(&f, seed, site, err);
+    st = run_all(&f, seed, site, err);
     if (st == FL_OK && f.best != NULL && result->best_step > 0) {
         nn_vec_copy(params, f.best, P);
     } else if (!cfg->keep_best) {

@@ -158,6 +158,9 @@ fl_status task_trainer_run(task_trainer *t, float *params, uint64_t seed,
                            const char *site, uint64_t round, bool keep_state,
                            const task_hooks *hooks, task_train_result *result,
                            fl_err *err);
+/* From here on the data are those of the round (data_set_in_round of what the trainer was made
+ * with); the optimiser keeps its state. */
+fl_status task_trainer_enter_round(task_trainer *t, int64_t round, fl_err *err);
 int64_t task_trainer_steps(const task_trainer *t);        // of one run
 int64_t task_trainer_epoch_steps(const task_trainer *t);  // of one epoch
 
@@ -322,6 +325,7 @@ typedef struct {
     const char *metric;  // of task_quick_of_task; loss instead where it is undefined at first
     bool keep_best;      // of the looks; false: the last parameters
     int64_t patience;    // looks without a better one before it stops; 0 = none
+    bool in_rounds;      // run r has the data of round r (data_set_in_round), else the first
 } task_fit_config;
 
 typedef struct {

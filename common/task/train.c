@@ -25,7 +25,8 @@
 
 struct task_trainer {
     const task_model *model;
-    const data_set *set;
+    const data_set *whole;  // as it was given
+    const data_set *set;    // what stands in for it in this round
     task_train_config cfg;
     size_t n_cases;       // labelled, of the training split
     int64_t batch;        // rows of a full batch: cfg.batch, at most n_cases
@@ -103,6 +104,48 @@ static fl_status make_room(task_trainer *t, fl_err *err)
     return spec->task == DATA_SEGMENT && t->masks == NULL ? FL_ELIMIT : FL_OK;
 }
 
+/* Lets go of all that depends on the data. */
+static void drop_data(task_trainer *t)
+{
+    nn_plan_destroy(&t->plan);
+    data_ahead_destroy(&t->ahead);
+    FL_FREE(t->masks);
+    FL_FREE(t->scratch);
+    FL_FREE(t->order);
+    FL_FREE(t->shuffled);
+    FL_FREE(t->labelled);
+    t->n_cases = 0;
+}
+
+/* From here on it is trained on set. */
+static fl_status take_data(task_trainer *t, const data_set *set, fl_err *err)
+{
+    size_t n_split = data_set_n_split(set, DATA_TRAIN);
+    fl_status st;
+    drop_data(t);
+    t->set = set;
+    t->labelled = fl_calloc(data_set_n(set), sizeof *t->labelled, "cases", err);
+    t->shuffled = fl_calloc(n_split, sizeof *t->shuffled, "cases", err);
+    t->order = fl_calloc(n_split, sizeof *t->order, "cases", err);
+    if (t->labelled == NULL || t->shuffled == NULL || t->order == NULL) {
+        return FL_ELIMIT;
+    }
+    find_labelled(t);
+    if (t->n_cases == 0) {
+        return fl_fail(err, FL_ECONFIG,
+                       "training: the training split has %zu cases, none with "
+                       "a label",
+                       n_split);
+    }
+    t->batch = (int64_t)t->n_cases < t->cfg.batch ? (int64_t)t->n_cases : t->cfg.batch;
+    t->epoch_steps = ((int64_t)t->n_cases + t->batch - 1) / t->batch;
+    if ((st = make_plan(t, err)) != FL_OK || (st = make_room(t, err)) != FL_OK) {
+        return st;
+    }
+    t->ahead = data_ahead_new(set);
+    return FL_OK;
+}
+
 fl_status task_trainer_new(task_trainer **out, const task_model *m,
                            const data_set *set, const task_train_config *cfg,
                            fl_err *err)
@@ -114,41 +157,21 @@ fl_status task_trainer_new(task_trainer **out, const task_model *m,
         return fl_fail(err, FL_EUNSUPPORTED, "precision: %s", why_not);
     }
 
-    fl_status st;
-    size_t n_split = data_set_n_split(set, DATA_TRAIN);
+    fl_status st = FL_OK;
     size_t P = (size_t)nn_table_count(task_model_table(m));
     task_trainer *t = fl_xcalloc(1, sizeof *t);
-    *t = (task_trainer){.model = m, .set = set, .cfg = *cfg};
-    t->labelled = fl_calloc(data_set_n(set), sizeof *t->labelled, "cases", err);
-    t->shuffled = fl_calloc(n_split, sizeof *t->shuffled, "cases", err);
-    t->order = fl_calloc(n_split, sizeof *t->order, "cases", err);
+    *t = (task_trainer){.model = m, .whole = set, .cfg = *cfg};
     t->grad = fl_calloc_aligned(P, sizeof *t->grad, "gradient", err);
     if (cfg->ema > 0) {
         t->raw = fl_calloc_aligned(P, sizeof *t->raw, "average", err);
     }
-    if (t->labelled == NULL || t->shuffled == NULL || t->order == NULL ||
-        t->grad == NULL || (cfg->ema > 0 && t->raw == NULL)) {
+    if (t->grad == NULL || (cfg->ema > 0 && t->raw == NULL)) {
         st = FL_ELIMIT;
-        goto done;
     }
-    find_labelled(t);
-    if (t->n_cases == 0) {
-        st = fl_fail(err, FL_ECONFIG,
-                     "training: the training split has %zu cases, none with "
-                     "a label",
-                     n_split);
-        goto done;
+    if (st == FL_OK && (st = take_data(t, set, err)) == FL_OK) {
+        *out = t;
+        t = NULL;  // now the caller's
     }
-    t->batch = (int64_t)t->n_cases < cfg->batch ? (int64_t)t->n_cases
-                                                : cfg->batch;
-    t->epoch_steps = ((int64_t)t->n_cases + t->batch - 1) / t->batch;
-    if ((st = make_plan(t, err)) != FL_OK || (st = make_room(t, err)) != FL_OK) {
-        goto done;
-    }
-    t->ahead = data_ahead_new(set);
-    *out = t;
-    t = NULL;  // now the caller's
-done:
     task_trainer_destroy(&t);
     return st;
 }
@@ -159,17 +182,17 @@ void task_trainer_destroy(task_trainer **trainer)
     if (t == NULL) {
         return;
     }
-    nn_plan_destroy(&t->plan);
+    drop_data(t);
     nn_optim_destroy(&t->optim);
     free(t->grad);
     free(t->raw);
-    free(t->masks);
-    free(t->scratch);
-    free(t->order);
-    free(t->shuffled);
-    data_ahead_destroy(&t->ahead);
-    free(t->labelled);
     FL_FREE(*trainer);
+}
+
+fl_status task_trainer_enter_round(task_trainer *t, int64_t round, fl_err *err)
+{
+    const data_set *now = data_set_in_round(t->whole, round);
+    return now == t->set ? FL_OK : take_data(t, now, err);
 }
 
 int64_t task_trainer_steps(const task_trainer *t)

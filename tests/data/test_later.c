@@ -98,17 +98,67 @@ static void what_cannot_come_later_is_refused(void **state)
     }
 }
 
-static void a_union_is_of_one_time(void **state)
+static void a_union_changes_when_a_member_does(void **state)
 {
     (void)state;
     fl_err err = FL_ERR_INIT;
     data_set *s = NULL;
-    char *dir = make_hospital("later: [{round: 5, data: after}]\n");
-    fixture_text(dir, "all.yaml", "union: [., after]\n");
+    char *dir = make_hospital("later: [{round: 5, data: new.yaml}]\n");
+    char *other = make_hospital("later: [{round: 3, data: new.yaml}, {round: 5, data: after}]\n");
+    char *yaml_of_all = fl_xasprintf("union: [\"%s\", \"%s\"]\n", dir, other);
+    fixture_text(dir, "all.yaml", yaml_of_all);
     char *all = fl_path_join(dir, "all.yaml");
+    static const int64_t rounds[] = {1, 3, 5, 9};
+    float was[64];
+    float is[64];
+
+    check_ok(data_set_open(&s, all, NULL, &err), err);
+    for (int k = 0; k < 4; k++) {
+        const data_set *now = data_set_in_round(s, rounds[k]);
+        const double gain[2] = {rounds[k] < 5 ? 1 : 1.3, rounds[k] == 3 ? 1.3 : 1};
+        check_int(data_set_n(now), 32);
+        check((now == s) == (k == 0));
+        for (size_t i = 0; i < 32; i++) {
+            check_str(data_set_case(now, i).case_id, data_set_case(s, i).case_id);
+            data_set_batch(s, &i, 1, was);
+            data_set_batch(now, &i, 1, is);
+            double wanted = was[9] * gain[i / 16];
+            check_near(is[9], wanted < 1 ? wanted : 1, 1e-6);
+        }
+    }
+    data_set_destroy(&s);
+
+    fixture_text(dir, "all.yaml", "union: [.]\nlater: [{round: 2, data: after}]\n");
     check_fails(data_set_open(&s, all, NULL, &err), FL_EUNSUPPORTED);
-    check_has(err.text, "one time");
+    check_has(err.text, "one of them can say when");
+    free(yaml_of_all);
     free(all);
+    check_rmdir(&dir);
+    check_rmdir(&other);
+}
+
+/* Whom a hospital's secret hides is still the same person. */
+static void patients_keep_split_and_pseudonym(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    data_set *s = NULL;
+    const uint8_t secret[DATA_SECRET_BYTES] = {7};
+    char *dir = make_hospital("later: [{round: 5, data: after}]\n");
+    char *after = fl_path_join(dir, "after");
+    check_ok(data_set_open_as(&s, dir, NULL, secret, &err), err);
+    for (size_t i = 0; i < 16; i++) {
+        const char *name = data_set_case(s, i).patient;
+        check_int(strlen(name), 16);
+        check_str(data_set_case(data_set_in_round(s, 5), i).patient, name);
+    }
+    data_set_destroy(&s);
+    fixture_text(after, "dataset.yaml",
+                 "task: classify\nclasses: {normal: 0, opacity: 1}\nsplit: {by: patient, val: "
+                 "0.25, test: 0.25, seed: 4}\n");
+    check_fails(data_set_open_as(&s, dir, NULL, secret, &err), FL_ECONFIG);
+    check_has(err.text, "of the data set before");
+    free(after);
     check_rmdir(&dir);
 }
 
@@ -152,7 +202,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_replaced_scanner_shows_the_same_patients_from_its_round_on),
         cmocka_unit_test(what_cannot_come_later_is_refused),
-        cmocka_unit_test(a_union_is_of_one_time),
+        cmocka_unit_test(a_union_changes_when_a_member_does),
+        cmocka_unit_test(patients_keep_split_and_pseudonym),
         cmocka_unit_test(a_hospital_has_the_cases_that_its_list_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -463,8 +463,25 @@ static void a_folder_is_shared_out_by_patient(void **state)
     data_set *set = NULL;
     check_ok(data_set_open(&set, pooled, &s.job.data, &err), err);
     check_int(data_set_n(set), 100);
+    // In the rounds: all as they were, then with the new scanner, as the pool has it.
+    data_set *rounds = NULL;
+    char *in_rounds = fl_path_join(out, "pooled/rounds");
+    check_ok(data_set_open(&rounds, in_rounds, &s.job.data, &err), err);
+    const data_set *then = data_set_in_round(rounds, 2);
+    int changed = 0;
+    for (size_t i = 0; i < 100; i++) {
+        float first[256], second[256], last[256];
+        data_set_image(rounds, i, first);
+        data_set_image(then, i, second);
+        data_set_image(set, i, last);
+        check_bytes(second, last, sizeof last);
+        changed += memcmp(first, second, sizeof first) != 0;
+    }
+    check(changed > 5 && changed < 95);  // those of c
+    data_set_destroy(&rounds);
     data_set_destroy(&set);
     scenario_clear(&s);
+    free(in_rounds);
     free(pooled);
     free(whole);
     free(out);

@@ -146,6 +146,13 @@ static void the_centralised_baseline_is_trained_as_it_says(void **state)
     as_local.optim.lr = 0.125;  // as long as the federation, with another rate
     check_central(dir, LOCAL FIXTURE_GENERATE FIXTURE_HOSPITALS "centralised: {lr: 0.125}\n",
                   &as_local, 3);
+    // With a scanner that is replaced it lasts as many rounds as the federation.
+    own.steps = 23;
+    check_central(dir,
+                  LOCAL FIXTURE_GENERATE FIXTURE_HOSPITALS
+                  "events: [{round: 2, site: sud, shift: [gain: 3]}]\n"
+                  "centralised: {steps: 69, optimizer: adam, weight_decay: 0.25}\n",
+                  &own, 3);
     check_rmdir(&dir);
 }
 
@@ -310,6 +317,9 @@ static void every_complaint_names_its_line(void **state)
         {HEAD "  - {name: ../x, patients: {n: 20}}\n", ":10: ", "../x"},
         {HEAD "  - {name: pooled, patients: {n: 20}}\n", ":10: ", "pooled"},
         {HEAD "  - {name: stamp, patients: {n: 20}}\n", ":10: ", "stamp"},
+        {HEAD TWO "events: [{round: 2, site: a, shift: [gain: 1]}]\nbaselines: [centralised]\n"
+                  "centralised: {epochs: 4}\n",
+         ":13: ", "a multiple of the job's 3 rounds"},
         {HEAD TWO "  - {name: b, like: z}\n", ":11: ", "no hospital z"},
         {HEAD TWO "  - {name: a, like: a}\n", ":11: ", "two hospitals a"},
         {HEAD "  - {name: b, like: b, patients: {n: 20}}\n", ":10: ", "above this one"},

@@ -271,6 +271,66 @@ static void evidence_is_learnt_and_read_as_such(void **state)
     bench_clear(&b);
 }
 
+/* Which data each run was trained on. */
+typedef struct {
+    const data_set *first;
+    int64_t steps[2];  // on the first data, on the later ones
+    bool went_back;
+} rounds_seen;
+
+static void note_data(void *ctx, const data_set *set, const size_t *index, size_t n,
+                      uint64_t epoch, float *x, float *target)
+{
+    rounds_seen *seen = ctx;
+    (void)index;
+    (void)n;
+    (void)epoch;
+    (void)x;
+    (void)target;
+    seen->went_back = seen->went_back || (set == seen->first && seen->steps[1] > 0);
+    seen->steps[set != seen->first]++;
+}
+
+static void each_round_is_trained_on_its_own_data(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    bench b;
+    task_fit_result r;
+    char *later_dir = check_tmpdir();
+    data_set *later = toy_rings(later_dir, 120);
+    bench_init(&b);
+    char *yaml = fl_xasprintf("union: [.]\nlater: [{round: 3, data: \"%s\"}]\n", later_dir);
+    toy_file(b.dir, "changing.yaml", yaml);
+    char *path = fl_path_join(b.dir, "changing.yaml");
+    data_set_destroy(&b.set);
+    check_ok(data_set_open(&b.set, path, NULL, &err), err);
+
+    task_trainer *t = trainer_of(&b);
+    rounds_seen seen = {.first = b.set};
+    const task_fit_hooks hooks = {.step = {.ctx = &seen, .batch = note_data}};
+    task_fit_config fit = {.rounds = 5, .metric = "loss", .in_rounds = true};
+    check_int(data_set_n_split(b.set, DATA_TRAIN), 120);
+    check_int(data_set_n_split(later, DATA_TRAIN), 72);
+    check_ok(task_fit(b.params, t, 1, "", &fit, &hooks, &r, &err), err);
+    check_int(seen.steps[0], 2 * 8);  // 120 cases in batches of 16
+    check_int(seen.steps[1], 3 * 5);  // 72
+    check(!seen.went_back);
+    check_int(r.steps, 2 * 8 + 3 * 5);
+    seen = (rounds_seen){.first = b.set};
+    task_trainer_destroy(&t);
+    t = trainer_of(&b);
+    fit.in_rounds = false;
+    check_ok(task_fit(b.params, t, 1, "", &fit, &hooks, &r, &err), err);
+    check_int(seen.steps[1], 0);
+    task_trainer_destroy(&t);
+    data_set_destroy(&later);
+    free(path);
+    free(yaml);
+    check_rmdir(&later_dir);
+    bench_clear(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +338,7 @@ int main(void)
         cmocka_unit_test(patience_ends_a_training_and_max_steps_too),
         cmocka_unit_test(an_average_follows_the_parameters),
         cmocka_unit_test(a_hook_sees_every_batch_before_its_step),
+        cmocka_unit_test(each_round_is_trained_on_its_own_data),
         cmocka_unit_test(evidence_is_learnt_and_read_as_such),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
