@@ -248,6 +248,7 @@ fl_status home_open(home **out, const char *dir, fl_err *err)
     *out = NULL;
     home *h = fl_xcalloc(1, sizeof *h);
     h->lock_fd = -1;
+    h->receipts = fl_xcalloc(1, sizeof *h->receipts);
     h->dir = fl_xstrdup(dir);
     char *config = home_path(h, "client.yaml");
     char *keys = home_path(h, "keys");
@@ -287,6 +288,7 @@ void home_close(home **h)
     }
     free((*h)->proxy);
     free((*h)->data);
+    free((*h)->receipts);
     free((*h)->dir);
     FL_FREE(*h);
 }

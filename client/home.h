@@ -19,6 +19,7 @@
 #ifndef CLIENT_HOME_H
 #define CLIENT_HOME_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -38,6 +39,12 @@ typedef struct {
  * FL_EDENIED when the invitation has expired. */
 fl_status home_join(const home_plan *plan, fl_err *err);
 
+/* Lines of receipts.jsonl (receipts.h); any thread. */
+typedef struct {
+    atomic_uint n_added;    // of what left, by this process and not flushed at once
+    atomic_uint n_flushed;  // of these
+} home_receipts;
+
 typedef struct {
     char *dir;  // as given to home_open
     fed_site_id site;
@@ -51,6 +58,7 @@ typedef struct {
     char *data;       // DATASET, absolute; never leaves
     int max_threads;  // of one training; 0 = as the job says
     fed_identity *id;
+    home_receipts *receipts;
     int lock_fd;  // -1: not served by this process
 } home;
 

@@ -1,5 +1,21 @@
 /*
  * outbox.c - see outbox.h
+ *
+ * What a power cut must not take, and what is flushed for it:
+ *   - the exact bytes of a payload.  Its file is flushed, moved to its place and
+ *     the folder flushed, before byte one leaves.
+ *   - that something left.  A contribution with a payload is its own evidence:
+ *     its file holds the signed offer, from which outbox_sweep writes a line that
+ *     is missing; and no file is removed before receipts.jsonl was flushed.
+ *     One without a payload (a score's figures) has its line flushed before
+ *     byte one leaves; its file need not be, for the same order gives it again.
+ *   - the coordinator's answers and audit heads need no flush of their own: the
+ *     next line that is flushed takes them along.
+ * So a round costs a site three flushes: the update's file, its folder, the
+ * score's line.
+ *
+ * An update that is settled leaves its file to the next one, which is written
+ * over it before it is moved to its place: no blocks are freed and found again.
  */
 #include "client/outbox.h"
 
@@ -27,10 +43,11 @@
 
 enum {
     MAX_NAMES = 12,
-    TAIL_BYTES = 12  // offer's length, mark
+    TAIL_BYTES = 16  // lengths of offer and run, mark
 };
 
-static const char mark[8] = {'f', 'e', 'd', '-', 'o', 'u', 't', '1'};
+static const char mark[8] = {'f', 'e', 'd', '-', 'o', 'u', 't', '2'};
+static const char spare_name[] = "outbox/spare";  // the file of a settled update
 static const char enrol_label[] = "consilium enrol 1";
 
 // ------------------------------------------------------- what each kind holds
@@ -240,6 +257,7 @@ static json_t *fields_of(const fed_offer *o, const nn_table *table, const json_t
     return fields;
 }
 
+/* Flushed at once unless there is a payload, whose file tells it again. */
 static fl_status record_sent(const home *h, const char *run, const fed_offer *o, json_t *fields,
                              fl_err *err)
 {
@@ -248,7 +266,7 @@ static fl_status record_sent(const home *h, const char *run, const fed_offer *o,
     json_t *line = receipts_of("sent", run, o);
     json_object_set_new(line, "fields", fields);
     json_object_set_new(line, "signature", json_string(signature));
-    return receipts_add(h, line, err);
+    return o->n_pieces > 0 ? receipts_add_later(h, line, err) : receipts_add(h, line, err);
 }
 
 // ------------------------------------------------------------ the outbox's files
@@ -285,28 +303,47 @@ static fl_status put_payload(int fd, fed_offer *o, fed_encoding enc, const void 
     o->n_bytes = fed_piece_bytes_of(enc, n);
     fed_tree tree;
     fed_tree_init(&tree, o->n_bytes, o->n_pieces);
-    uint8_t *piece = fl_xcalloc(1, FED_PIECE_BYTES);
+    uint32_t batch = o->n_pieces < FED_TREE_BATCH ? o->n_pieces : FED_TREE_BATCH;
+    uint8_t *pieces = fl_xcalloc(batch, FED_PIECE_BYTES);
     fl_status st = FL_OK;
-    for (uint32_t i = 0; i < o->n_pieces && st == FL_OK; i++) {
-        size_t size = fed_piece_pack(piece, enc, items, n, i);
-        fed_tree_add(&tree, piece, size);
-        st = put_bytes(fd, piece, size, path, err);
+    for (uint32_t i = 0; i < o->n_pieces && st == FL_OK;) {
+        size_t used = 0;
+        for (uint32_t k = 0; k < batch && i < o->n_pieces; k++, i++) {
+            used += fed_piece_pack(pieces + used, enc, items, n, i);
+        }
+        fed_tree_add_row(&tree, pieces, used);
+        st = put_bytes(fd, pieces, used, path, err);
     }
     fed_tree_done(&tree, &o->digest);
-    free(piece);
+    free(pieces);
     return st;
 }
 
-static fl_status put_tail(int fd, const fed_offer *o, const char *path, fl_err *err)
+static void put_u32(uint8_t out[static 4], uint32_t x)
+{
+    for (int i = 0; i < 4; i++) {
+        out[i] = (uint8_t)(x >> (8 * i));
+    }
+}
+
+static uint32_t get_u32(const uint8_t in[static 4])
+{
+    return (uint32_t)in[0] | (uint32_t)in[1] << 8 | (uint32_t)in[2] << 16 | (uint32_t)in[3] << 24;
+}
+
+static fl_status put_tail(int fd, const fed_offer *o, const char *run, const char *path,
+                          fl_err *err)
 {
     fed_msg *m = fl_xcalloc(1, sizeof *m);
     m->type = FED_MSG_OFFER;
     m->u.offer = *o;
     fl_buf tail = FL_BUF_INIT;
     fed_msg_pack(m, &tail);
-    uint32_t n = (uint32_t)tail.n;
-    uint8_t length[4] = {(uint8_t)n, (uint8_t)(n >> 8), (uint8_t)(n >> 16), (uint8_t)(n >> 24)};
-    fl_buf_add(&tail, length, sizeof length);
+    uint8_t lengths[8];
+    put_u32(lengths, (uint32_t)tail.n);
+    put_u32(lengths + 4, (uint32_t)strlen(run));
+    fl_buf_puts(&tail, run);
+    fl_buf_add(&tail, lengths, sizeof lengths);
     fl_buf_add(&tail, mark, sizeof mark);
     fl_status st = put_bytes(fd, tail.data, tail.n, path, err);
     fl_buf_clear(&tail);
@@ -314,9 +351,25 @@ static fl_status put_tail(int fd, const fed_offer *o, const char *path, fl_err *
     return st;
 }
 
-/* Writes the file beside its place, flushes it and moves it there. */
-static fl_status put(outbox_item *out, const home *h, const fed_offer *draft, fed_encoding enc,
-                     const void *items, uint64_t n, fl_err *err)
+/* A new file, or the spare one, which is to be cut where the new contents end. */
+static int open_partial(const home *h, const char *partial, bool is_update)
+{
+    char *spare = home_path(h, spare_name);
+    bool reused = is_update && rename(spare, partial) == 0;
+    free(spare);
+    return open(partial, O_RDWR | O_CREAT | O_CLOEXEC | (reused ? 0 : O_TRUNC), 0600);
+}
+
+static bool cut_here(int fd)
+{
+    struct stat info;
+    off_t end = lseek(fd, 0, SEEK_CUR);
+    return end >= 0 && fstat(fd, &info) == 0 && (info.st_size == end || ftruncate(fd, end) == 0);
+}
+
+/* Writes the file beside its place and moves it there; with a payload, flushes both. */
+static fl_status put(outbox_item *out, const home *h, const char *run, const fed_offer *draft,
+                     fed_encoding enc, const void *items, uint64_t n, fl_err *err)
 {
     char *path = item_path(h, &draft->key);
     char *partial = fl_xasprintf("%s.tmp", path);
@@ -326,7 +379,7 @@ static fl_status put(outbox_item *out, const home *h, const fed_offer *draft, fe
 
     *o = *draft;
     o->site = h->site;
-    out->fd = open(partial, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    out->fd = open_partial(h, partial, allowed[draft->key.kind].update);
     if (out->fd < 0) {
         st = fl_fail_errno(err, errno, path);
         goto done;
@@ -335,14 +388,15 @@ static fl_status put(outbox_item *out, const home *h, const fed_offer *draft, fe
         goto done;
     }
     fed_offer_sign(o, h->id);
-    if ((st = put_tail(out->fd, o, path, err)) != FL_OK) {
+    if ((st = put_tail(out->fd, o, run, path, err)) != FL_OK) {
         goto done;
     }
-    if (fsync(out->fd) != 0 || rename(partial, path) != 0) {
+    bool flush = o->n_pieces > 0;
+    if (!cut_here(out->fd) || (flush && fdatasync(out->fd) != 0) || rename(partial, path) != 0) {
         st = fl_fail_errno(err, errno, path);
         goto done;
     }
-    st = fl_fsync_dir(dir, err);
+    st = flush ? fl_fsync_dir(dir, err) : FL_OK;
 done:
     if (st != FL_OK) {
         unlink(partial);
@@ -358,7 +412,7 @@ static fl_status put_and_record(outbox_item *out, const home *h, const char *run
                                 const fed_offer *draft, fed_encoding enc, const void *items,
                                 uint64_t n, json_t *fields, fl_err *err)
 {
-    fl_status st = put(out, h, draft, enc, items, n, err);
+    fl_status st = put(out, h, run, draft, enc, items, n, err);
     if (st != FL_OK) {
         json_decref(fields);
         return st;
@@ -433,25 +487,27 @@ static bool get_bytes(int fd, void *bytes, size_t n, int64_t at)
     return true;
 }
 
-static bool get_offer(fed_offer *out, int fd)
+/* run: room FED_NAME_BYTES. */
+static bool get_offer(fed_offer *out, char *run, int fd)
 {
     struct stat info;
     uint8_t tail[TAIL_BYTES];
     if (fstat(fd, &info) != 0 || info.st_size < TAIL_BYTES ||
         !get_bytes(fd, tail, sizeof tail, info.st_size - TAIL_BYTES) ||
-        memcmp(tail + 4, mark, sizeof mark) != 0) {
+        memcmp(tail + 8, mark, sizeof mark) != 0) {
         return false;
     }
-    uint32_t n = (uint32_t)tail[0] | (uint32_t)tail[1] << 8 | (uint32_t)tail[2] << 16 |
-                 (uint32_t)tail[3] << 24;
-    if (n > FED_MAX_HEADER_BYTES || info.st_size < TAIL_BYTES + (int64_t)n) {
+    uint32_t n = get_u32(tail), n_run = get_u32(tail + 4);
+    if (n > FED_MAX_HEADER_BYTES || n_run >= FED_NAME_BYTES ||
+        info.st_size < TAIL_BYTES + (int64_t)n + n_run) {
         return false;
     }
     uint8_t *header = fl_xcalloc(n, 1);
     fed_msg *m = fl_xcalloc(1, sizeof *m);
-    int64_t payload = info.st_size - TAIL_BYTES - (int64_t)n;
-    bool good = get_bytes(fd, header, n, payload) && fed_msg_unpack(m, header, n, NULL) == FL_OK &&
-                m->type == FED_MSG_OFFER && m->u.offer.n_bytes == (uint64_t)payload;
+    int64_t payload = info.st_size - TAIL_BYTES - (int64_t)n - n_run;
+    memset(run, 0, FED_NAME_BYTES);
+    bool good = get_bytes(fd, header, n, payload) && get_bytes(fd, run, n_run, payload + n) &&
+                fed_msg_unpack(m, header, n, NULL) == FL_OK && m->type == FED_MSG_OFFER && m->u.offer.n_bytes == (uint64_t)payload;
     if (good) {
         *out = m->u.offer;
     }
@@ -519,7 +575,9 @@ fl_status outbox_open(outbox_item *out, const home *h, const char *run, const fe
         st = fl_fail_errno(err, errno, path);
         goto done;
     }
-    if (!get_offer(&out->offer, out->fd) || !fed_order_key_equal(&out->offer.key, key) ||
+    char noted[FED_NAME_BYTES];
+    if (!get_offer(&out->offer, noted, out->fd) || strcmp(noted, run) != 0 ||
+        !fed_order_key_equal(&out->offer.key, key) ||
         !fed_offer_verify(&out->offer, &own) || !payload_is_whole(out)) {
         fl_log(FL_LOG_WARN, "outbox.damaged", "site=%s kind=%s round=%" PRIu32, h->site.text,
                receipts_kind(key->kind), key->round.n);
@@ -567,6 +625,7 @@ typedef struct {
     const char *now;  // file that answers the current order
     char job[17];     // its job, as file names begin
     uint32_t committed;
+    const char *spare;  // a settled update's file goes there; NULL: is removed
 } settling;
 
 /* Of a finished file; one that is being written (.tmp) is a worker's. */
@@ -588,33 +647,54 @@ static void settle_file(const char *path, const char *name, void *ctx)
         return;
     }
     bool is_update = strcmp(kind, receipts_kind(FED_TRAIN)) == 0;
-    if (!is_update || round <= s->committed) {
-        unlink(path);
+    if ((is_update && round > s->committed) ||
+        (is_update && s->spare != NULL && rename(path, s->spare) == 0)) {
+        return;
     }
+    unlink(path);
 }
 
 void outbox_settle(const home *h, const fed_order_key *now, fed_round_no committed)
 {
-    char *path = item_path(h, now);
-    settling s = {.now = fl_path_base(path), .committed = committed.n};
+    if (!receipts_are_flushed(h)) {
+        return;  // a file is the evidence of its line; the next order will do
+    }
+    char *path = item_path(h, now), *spare = home_path(h, spare_name);
+    bool goes_on = now->kind != FED_DONE;
+    settling s = {.now = fl_path_base(path),
+                  .committed = committed.n,
+                  .spare = goes_on ? spare : NULL};
     memcpy(s.job, s.now, 16);
     each_file(h, settle_file, &s);
+    if (!goes_on) {
+        unlink(spare);
+    }
+    free(spare);
     free(path);
 }
 
 static void sweep_file(const char *path, const char *name, void *ctx)
 {
-    (void)ctx;
+    const home *h = ctx;
     const char *dot = strrchr(name, '.');
     if (dot != NULL && strcmp(dot, ".tmp") == 0) {
         unlink(path);
+        return;
     }
+    outbox_item item = {.fd = open(path, O_RDONLY | O_CLOEXEC)};
+    fed_verify_key own = fed_identity_verify(h->id);
+    char run[FED_NAME_BYTES];
+    if (item.fd >= 0 && get_offer(&item.offer, run, item.fd) &&
+        fed_offer_verify(&item.offer, &own)) {
+        (void)record_if_missing(h, run, &item.offer, NULL);  // when it is opened, it must work
+    }
+    outbox_item_close(&item);
 }
 
 void outbox_sweep(const home *h)
 {
-    each_file(h, sweep_file, NULL);
     receipts_mend(h);
+    each_file(h, sweep_file, (void *)h);
 }
 
 void outbox_verdict(const home *h, const char *run, const fed_offer *offer, bool accepted,
@@ -624,7 +704,7 @@ void outbox_verdict(const home *h, const char *run, const fed_offer *offer, bool
     if (text[0] != '\0') {
         json_object_set_new(line, "text", json_string(text));
     }
-    (void)receipts_add(h, line, NULL);  // nothing leaves: a full disk may lose the line
+    (void)receipts_add_later(h, line, NULL);  // nothing leaves: a full disk may lose the line
 }
 
 // ------------------------------------------------- messages without a payload

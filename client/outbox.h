@@ -6,15 +6,15 @@
  * the keys of an enrolment.  It
  *   - checks a contribution against what its kind may hold and against the
  *     hospital's policy; what does not pass stays;
- *   - signs it, writes it to outbox/ and records it in receipts.jsonl, both
- *     flushed to the disk, before byte one can be sent;
+ *   - signs it, writes it to outbox/ and records it in receipts.jsonl before byte
+ *     one can be sent; outbox.c says what of it is flushed to the disk, and why;
  *   - keeps the exact bytes until the coordinator has committed the round, so
  *     that what is sent again is what was sent before;
  *   - takes folders and file names out of sentences (scrub.h).
  * Fetches and heartbeats hold a digest and counters, and need no door.
  *
- * A contribution's file is its payload, then the packed offer, then the
- * offer's length and a mark; it is there whole or not at all.
+ * A contribution's file is its payload, then the packed offer, the run's name,
+ * their lengths and a mark; it is there whole or not at all.
  * Threads: files are the only state.  A worker puts, the network thread does
  * the rest.
  */
@@ -67,7 +67,8 @@ fl_status outbox_piece(const outbox_item *item, uint32_t index, uint8_t *piece, 
 void outbox_settle(const home *h, const fed_order_key *now, fed_round_no committed);
 /* Forgets one: it was refused, or nobody will ask for it again. */
 void outbox_drop(const home *h, const fed_order_key *key);
-/* Removes what a killed process left half-written.  Call with the home locked. */
+/* Removes what a killed process left half-written, and records what a power cut took from
+ * receipts.jsonl.  Call with the home locked. */
 void outbox_sweep(const home *h);
 /* Records the coordinator's answer to a contribution. */
 void outbox_verdict(const home *h, const char *run, const fed_offer *offer, bool accepted,

@@ -4,9 +4,11 @@
 #include "client/policy.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cfg.h"
@@ -124,16 +126,75 @@ static void read_keys(policy *out, fl_node root)
                                       "fewest other hospitals in a sum; else a person decides");
 }
 
+/*
+ * Every order asks for the policy, and a process may serve hundreds of homes: a file that is
+ * the one that was read last, by its number, size and time of change, is not read again.
+ * One that changed a moment ago may change once more within the clock's step.
+ */
+enum { N_REMEMBERED = 1024, MOMENT_MS = 2000 };
+
+static struct {
+    pthread_mutex_t mutex;
+    struct {
+        dev_t device;
+        ino_t number;
+        off_t size;
+        struct timespec changed;
+        policy policy;
+    } item[N_REMEMBERED];  // by number
+} remembered = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static bool recall(policy *out, const struct stat *f)
+{
+    pthread_mutex_lock(&remembered.mutex);
+    const size_t i = (size_t)f->st_ino % N_REMEMBERED;
+    bool same = f->st_ino != 0 && remembered.item[i].number == f->st_ino &&
+                remembered.item[i].device == f->st_dev && remembered.item[i].size == f->st_size &&
+                remembered.item[i].changed.tv_sec == f->st_ctim.tv_sec &&
+                remembered.item[i].changed.tv_nsec == f->st_ctim.tv_nsec;
+    if (same) {
+        *out = remembered.item[i].policy;
+    }
+    pthread_mutex_unlock(&remembered.mutex);
+    return same;
+}
+
+static void remember(const policy *p, const struct stat *f)
+{
+    int64_t changed_ms = (int64_t)f->st_ctim.tv_sec * 1000 + f->st_ctim.tv_nsec / 1000000;
+    if (fl_wall_ms() - changed_ms < MOMENT_MS) {
+        return;
+    }
+    pthread_mutex_lock(&remembered.mutex);
+    const size_t i = (size_t)f->st_ino % N_REMEMBERED;
+    remembered.item[i].device = f->st_dev;
+    remembered.item[i].number = f->st_ino;
+    remembered.item[i].size = f->st_size;
+    remembered.item[i].changed = f->st_ctim;
+    remembered.item[i].policy = *p;
+    pthread_mutex_unlock(&remembered.mutex);
+}
+
 fl_status policy_read(policy *out, const home *h, fl_err *err)
 {
     char *path = home_path(h, "policy.yaml");
     fl_cfg *cfg = NULL;
-    fl_status st = fl_cfg_read(&cfg, path, err);
+    struct stat before;
+    bool there = stat(path, &before) == 0;
+    fl_status st = FL_OK;
+    if (there && recall(out, &before)) {
+        goto done;
+    }
+    st = fl_cfg_read(&cfg, path, err);
     if (st == FL_OK) {
         read_keys(out, fl_cfg_root(cfg));
         st = fl_cfg_finish(cfg, err);
     }
+    if (st == FL_OK && there) {
+        remember(out, &before);
+    }
     fl_cfg_destroy(&cfg);
+done:
     free(path);
     return st;
 }

@@ -41,7 +41,10 @@ json_t *receipts_of(const char *what, const char *run, const fed_offer *offer)
     return line;
 }
 
-fl_status receipts_add(const home *h, json_t *line, fl_err *err)
+static fl_status add(const home *h, json_t *line,
+                     fl_status (*append)(const char *path, const void *bytes, size_t n,
+                                         fl_err *err),
+                     fl_err *err)
 {
     FL_REQUIRE(line != NULL);
     char when[32];
@@ -51,12 +54,37 @@ fl_status receipts_add(const home *h, json_t *line, fl_err *err)
     FL_REQUIRE(json != NULL);
     char *text = fl_xasprintf("%s\n", json);
     char *path = home_path(h, "receipts.jsonl");
-    fl_status st = fl_file_append(path, text, strlen(text), err);
+    fl_status st = append(path, text, strlen(text), err);
     free(path);
     free(text);
     free(json);
     json_decref(line);
     return st;
+}
+
+fl_status receipts_add(const home *h, json_t *line, fl_err *err)
+{
+    unsigned before = atomic_load(&h->receipts->n_added);  // these are flushed too
+    fl_status st = add(h, line, fl_file_append, err);
+    if (st == FL_OK) {
+        atomic_store(&h->receipts->n_flushed, before);
+    }
+    return st;
+}
+
+fl_status receipts_add_later(const home *h, json_t *line, fl_err *err)
+{
+    bool left = strcmp(fl_json_get_string(line, "what", ""), "sent") == 0;
+    fl_status st = add(h, line, fl_file_append_later, err);
+    if (left) {
+        atomic_fetch_add(&h->receipts->n_added, 1);
+    }
+    return st;
+}
+
+bool receipts_are_flushed(const home *h)
+{
+    return atomic_load(&h->receipts->n_flushed) == atomic_load(&h->receipts->n_added);
 }
 
 static fl_status read_all(char **text, size_t *n, const home *h, fl_err *err)
@@ -89,11 +117,13 @@ void receipts_mend(const home *h)
 {
     char *all = NULL;
     size_t n = 0;
+    char *path = home_path(h, "receipts.jsonl");
     if (read_all(&all, &n, h, NULL) == FL_OK && n > 0 && all[n - 1] != '\n') {
-        char *path = home_path(h, "receipts.jsonl");
         (void)fl_file_append(path, "\n", 1, NULL);
-        free(path);
+    } else {
+        (void)fl_file_flush(path, NULL);  // there is none yet, or the disk will say so again
     }
+    free(path);
     free(all);
 }
 
@@ -106,7 +136,7 @@ fl_status receipts_add_head(const home *h, const fed_order *order, fl_err *err)
     json_object_set_new(line, "lines", json_integer((json_int_t)order->head.n_lines));
     json_object_set_new(line, "last", json_string(last));
     json_object_set_new(line, "signature", json_string(signature));
-    return receipts_add(h, line, err);
+    return receipts_add_later(h, line, err);
 }
 
 /* The lines whose members have these texts; NULL = any. */

@@ -168,7 +168,7 @@ done:
     return st;
 }
 
-fl_status fl_file_append(const char *path, const void *bytes, size_t n, fl_err *err)
+static fl_status append(const char *path, const void *bytes, size_t n, bool flush, fl_err *err)
 {
     bool is_new = !fl_file_exists(path);
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
@@ -176,7 +176,7 @@ fl_status fl_file_append(const char *path, const void *bytes, size_t n, fl_err *
         return fl_fail_errno(err, errno, path);
     }
     int why = write_all(fd, bytes, n);
-    if (why == 0 && fsync(fd) != 0) {
+    if (why == 0 && flush && fdatasync(fd) != 0) {
         why = errno;
     }
     if (close(fd) != 0 && why == 0) {
@@ -185,7 +185,28 @@ fl_status fl_file_append(const char *path, const void *bytes, size_t n, fl_err *
     if (why != 0) {
         return fl_fail_errno(err, why, path);
     }
-    return is_new ? fsync_parent(path, err) : FL_OK;
+    return is_new && flush ? fsync_parent(path, err) : FL_OK;
+}
+
+fl_status fl_file_append(const char *path, const void *bytes, size_t n, fl_err *err)
+{
+    return append(path, bytes, n, true, err);
+}
+
+fl_status fl_file_append_later(const char *path, const void *bytes, size_t n, fl_err *err)
+{
+    return append(path, bytes, n, false, err);
+}
+
+fl_status fl_file_flush(const char *path, fl_err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return fl_fail_errno(err, errno, path);
+    }
+    int why = fdatasync(fd) == 0 ? 0 : errno;
+    close(fd);
+    return why == 0 ? FL_OK : fl_fail_errno(err, why, path);
 }
 
 bool fl_file_exists(const char *path)

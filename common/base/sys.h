@@ -26,7 +26,11 @@ fl_status fl_file_read(char **out, size_t *n, const char *path, size_t max_bytes
 /* Writes path.tmp-PID-N, fsyncs, renames over path, fsyncs the folder.  On
  * failure path is as it was and no temporary file is left. mode: 0644, 0600 */
 fl_status fl_file_write(const char *path, const void *bytes, size_t n, unsigned mode, fl_err *err);
-fl_status fl_file_append(const char *path, const void *bytes, size_t n, fl_err *err); // fsyncs
+/* Flushed to the disk, with all that was appended before. */
+fl_status fl_file_append(const char *path, const void *bytes, size_t n, fl_err *err);
+/* Not flushed: survives the process, and a power cut once the file is flushed. */
+fl_status fl_file_append_later(const char *path, const void *bytes, size_t n, fl_err *err);
+fl_status fl_file_flush(const char *path, fl_err *err);
 
 bool fl_file_exists(const char *path);
 bool fl_is_dir(const char *path);

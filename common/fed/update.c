@@ -152,10 +152,11 @@ static uint32_t batch_of(uint32_t left)
     return left < FED_TREE_BATCH ? left : FED_TREE_BATCH;
 }
 
-void fed_tree_add_full(fed_tree *t, const uint8_t *pieces, uint32_t count)
+void fed_tree_add_row(fed_tree *t, const uint8_t *pieces, size_t n)
 {
     uint8_t leaf[FED_TREE_BATCH][FL_DIGEST_BYTES];
     const uint8_t *at[FED_TREE_BATCH];
+    uint32_t count = (uint32_t)(n / FED_PIECE_BYTES);
     for (uint32_t here; count > 0; count -= here) {
         here = batch_of(count);
         for (uint32_t i = 0; i < here; i++, pieces += FED_PIECE_BYTES) {
@@ -163,6 +164,9 @@ void fed_tree_add_full(fed_tree *t, const uint8_t *pieces, uint32_t count)
         }
         fl_blake2b_many(leaf, "consilium piece", NULL, 0, at, FED_PIECE_BYTES, here);
         add_leaves(t, leaf, here, FED_PIECE_BYTES);
+    }
+    if (n % FED_PIECE_BYTES != 0) {
+        fed_tree_add(t, pieces, n % FED_PIECE_BYTES);
     }
 }
 

@@ -31,9 +31,10 @@ fl_status fed_piece_parse(const uint8_t *piece, size_t n_bytes, fed_encoding *en
 typedef struct { fl_blake2b tree; uint64_t n_bytes; uint32_t n_pieces, next; uint64_t seen; } fed_tree;
 void fed_tree_init(fed_tree *t, uint64_t n_bytes, uint32_t n_pieces);
 void fed_tree_add(fed_tree *t, const uint8_t *piece, size_t n);
-/* count full pieces that lie one behind the other; FED_TREE_BATCH at a time is fastest. */
+/* Pieces that lie one behind the other, n bytes in all; all but the last one are full.
+ * FED_TREE_BATCH at a time is fastest. */
 enum { FED_TREE_BATCH = 8 };
-void fed_tree_add_full(fed_tree *t, const uint8_t *pieces, uint32_t count);
+void fed_tree_add_row(fed_tree *t, const uint8_t *pieces, size_t n);
 /* Pieces up to end, cut from the object's n items: those that were added before are not looked at. */
 void fed_tree_add_items(fed_tree *t, fed_encoding enc, const void *items, uint64_t n, uint32_t end);
 /* Zeros, which no object has, unless pieces and bytes came as announced. */

@@ -1,13 +1,31 @@
 /*
  * test_outbox.c - the only door out
  */
+#define _GNU_SOURCE  // syscall
 #include "fixture.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "client/receipts.h"
 #include "client/scrub.h"
+
+/* Counts what is flushed to the disk; libc's own are not asked. */
+static int n_flushes;
+
+int fsync(int fd)
+{
+    n_flushes++;
+    return (int)syscall(SYS_fsync, fd);
+}
+
+int fdatasync(int fd)
+{
+    n_flushes++;
+    return (int)syscall(SYS_fdatasync, fd);
+}
 
 typedef struct {
     coordinator *c;
@@ -216,6 +234,15 @@ static void an_update_that_is_too_large_or_no_number_stays(void **state)
     desk_destroy(&d);
 }
 
+/* A reply, which has its line flushed. */
+static void say_something(const desk *d)
+{
+    fed_msg *m = fl_xcalloc(1, sizeof *m);
+    fed_order_key key = {.kind = FED_CHECK, .job = d->c->job};
+    outbox_reply(m, d->h.home, "toy-1", &key, FED_REFUSE, true, "no");
+    free(m);
+}
+
 /* Path of the one file in the outbox; caller's. */
 static char *only_file(const desk *d)
 {
@@ -270,8 +297,9 @@ static void a_line_lost_with_the_power_is_written_before_anything_is_sent(void *
     check_ok(put_update(&d, &item, &err), err);
     outbox_item_close(&item);
     hospital_file(d.h.home_dir, "receipts.jsonl", "{\"what\": \"sent\", \"ki");  // torn
-    outbox_sweep(d.h.home);
     check_int(n_sent(&d), 0);
+    outbox_sweep(d.h.home);
+    check_int(n_sent(&d), 1);
     check_ok(outbox_open(&item, d.h.home, "toy-1", &d.draft.key, &err), err);
     check_int(n_sent(&d), 1);
     outbox_item_close(&item);
@@ -295,8 +323,88 @@ static void an_update_is_kept_until_its_round_is_committed(void **state)
     outbox_settle(d.h.home, &other, (fed_round_no){9});
     check_ok(outbox_open(&item, d.h.home, "toy-1", &d.draft.key, &err), err);
     outbox_item_close(&item);
+    say_something(&d);
     outbox_settle(d.h.home, &wait, (fed_round_no){1});
     check_fails(outbox_open(&item, d.h.home, "toy-1", &d.draft.key, &err), FL_ENOTFOUND);
+    desk_destroy(&d);
+}
+
+static void no_file_goes_before_its_line_is_on_the_disk(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    desk d = desk_new();
+    outbox_item item;
+    fed_order_key wait = {.kind = FED_WAIT, .job = d.c->job};
+    check_ok(put_update(&d, &item, &err), err);
+    outbox_item_close(&item);
+    check(!receipts_are_flushed(d.h.home));
+    outbox_settle(d.h.home, &wait, (fed_round_no){1});
+    check_ok(outbox_open(&item, d.h.home, "toy-1", &d.draft.key, &err), err);
+    outbox_item_close(&item);
+    say_something(&d);
+    check(receipts_are_flushed(d.h.home));
+    outbox_settle(d.h.home, &wait, (fed_round_no){1});
+    check_fails(outbox_open(&item, d.h.home, "toy-1", &d.draft.key, &err), FL_ENOTFOUND);
+    desk_destroy(&d);
+}
+
+static void a_round_costs_three_flushes(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    desk d = desk_new();
+    outbox_item item;
+    fed_offer score = draft_of(&d, FED_SCORE);
+    n_flushes = 0;
+    check_ok(put_update(&d, &item, &err), err);
+    check_int(n_flushes, 2);  // its file, the folder
+    outbox_verdict(d.h.home, "toy-1", &item.offer, true, "");
+    outbox_item_close(&item);
+    fed_offer_set(&score, "n", 20);
+    check_ok(outbox_put_json(&item, d.h.home, &d.p, "toy-1", &score, NULL, &err), err);
+    outbox_verdict(d.h.home, "toy-1", &item.offer, true, "");
+    check_int(n_flushes, 3);  // the line
+    outbox_settle(d.h.home, &d.draft.key, (fed_round_no){1});
+    check_int(n_flushes, 3);
+    outbox_item_close(&item);
+    desk_destroy(&d);
+}
+
+/* The next update is written over the last one's file, whichever is longer. */
+static void a_settled_file_is_used_again(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    desk d = desk_new();
+    outbox_item item;
+    struct stat first, second;
+    fed_order_key wait = {.kind = FED_WAIT, .job = d.c->job}, done = wait;
+    done.kind = FED_DONE;
+    char *spare = home_path(d.h.home, "outbox/spare");
+    check_ok(put_update(&d, &item, &err), err);
+    check_int(fstat(item.fd, &first), 0);
+    outbox_item_close(&item);
+    say_something(&d);
+    outbox_settle(d.h.home, &wait, (fed_round_no){1});
+    check(fl_file_exists(spare));
+    check_int(truncate(spare, first.st_size + 1000), 0);
+    d.draft.key.round.n = 2;
+    fed_offer_set(&d.draft, "loss", 0.5);
+    d.update[0] = 0.5f;
+    check_ok(put_update(&d, &item, &err), err);
+    check_int(fstat(item.fd, &second), 0);
+    check_int(first.st_ino, second.st_ino);
+    outbox_item_close(&item);
+    check_ok(outbox_open(&item, d.h.home, "toy-1", &d.draft.key, &err), err);
+    check_int(fed_offer_get(&item.offer, "loss", 0) == 0.5, true);
+    outbox_item_close(&item);
+    say_something(&d);
+    outbox_settle(d.h.home, &wait, (fed_round_no){2});
+    check(fl_file_exists(spare));
+    outbox_settle(d.h.home, &done, (fed_round_no){2});
+    check(!fl_file_exists(spare));
+    free(spare);
     desk_destroy(&d);
 }
 
@@ -387,6 +495,9 @@ int main(void)
         cmocka_unit_test(a_file_cut_or_changed_anywhere_counts_as_nothing),
         cmocka_unit_test(a_line_lost_with_the_power_is_written_before_anything_is_sent),
         cmocka_unit_test(an_update_is_kept_until_its_round_is_committed),
+        cmocka_unit_test(no_file_goes_before_its_line_is_on_the_disk),
+        cmocka_unit_test(a_round_costs_three_flushes),
+        cmocka_unit_test(a_settled_file_is_used_again),
         cmocka_unit_test(a_file_in_the_making_is_the_worker_s),
         cmocka_unit_test(sentences_leave_without_folders_and_file_names),
         cmocka_unit_test(replies_are_recorded_too),
