@@ -245,7 +245,7 @@ planted := $(addprefix $(BUILD)/tests/e2e/chaos/planted/,commit_before_record fo
 $(planted): program := coordinator
 $(BUILD)/tests/e2e/chaos/planted/renoise: program := client
 $(BUILD)/tests/e2e/chaos/planted/commit_before_record: wrapped := record_begin record_commit \
-    record_rollback record_close
+    record_commit_later record_rollback record_close
 $(BUILD)/tests/e2e/chaos/planted/fold_before_verify: wrapped := transfer_start check_piece spool_digest
 $(BUILD)/tests/e2e/chaos/planted/renoise: wrapped := outbox_open outbox_put_update
 $(planted): ld_flags += $(addprefix -Wl$(comma)--wrap=,$(wrapped))

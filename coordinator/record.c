@@ -271,13 +271,23 @@ fl_status record_begin(record *r, fl_err *err)
     return store_begin(r->db, err);
 }
 
-fl_status record_commit(record *r, fl_err *err)
+static fl_status commit(record *r, fl_status (*store_it)(store *s, fl_err *err), fl_err *err)
 {
-    fl_status st = store_commit(r->db, err);
+    fl_status st = store_it(r->db, err);
     if (st == FL_OK) {
         r->before = r->head;
     }
     return st;
+}
+
+fl_status record_commit(record *r, fl_err *err)
+{
+    return commit(r, store_commit, err);
+}
+
+fl_status record_commit_later(record *r, fl_err *err)
+{
+    return commit(r, store_commit_later, err);
 }
 
 void record_rollback(record *r)

@@ -51,7 +51,10 @@ fl_status record_open(record **out, const char *path, const fed_digest *job, con
 void record_close(record **r);  // what is not committed is gone
 
 fl_status record_begin(record *r, fl_err *err);
-fl_status record_commit(record *r, fl_err *err);
+fl_status record_commit(record *r, fl_err *err);  // on the disk when it returns
+/* Survives the process; a power cut, once a later record_commit has returned.  For a transition
+ * that tells nobody anything. */
+fl_status record_commit_later(record *r, fl_err *err);
 void record_rollback(record *r);
 
 /* ---- writing ---- */

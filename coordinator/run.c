@@ -394,6 +394,24 @@ bool run_has_news(const run *r)
     return r->n_pending > 0 || r->has_site_news;
 }
 
+/* Contributions of a stage that others are still asked for: nothing follows from them yet. */
+bool run_news_can_wait(const run *r)
+{
+    size_t n_asked = 0, n_in = 0;
+    for (size_t i = 0; i < r->n_pending; i++) {
+        if (r->pending[i].step.kind != ROUND_STEP_ACCEPT) {
+            return false;
+        }
+        n_in += r->pending[i].step.contribution != FED_CHECK;
+    }
+    bool checks = round_now(r->machine) == ROUND_CHECKING;
+    for (size_t i = 0; i < round_n_sites(r->machine); i++) {
+        const round_site *s = round_at(r->machine, i);
+        n_asked += checks ? s->member && s->check == ROUND_CHECK_ASKED : s->answer == ROUND_ASKED;
+    }
+    return !r->has_site_news && n_asked > (checks ? r->n_pending : n_in);
+}
+
 // --------------------------------------------------------------------- turn
 
 fl_status run_probe_at(run *r, const char *when, const char *what, uint32_t round, fl_err *err)
@@ -536,11 +554,13 @@ static fl_status turn_once(run *r, int64_t now_ms, round_step *step, bool *enter
         st = run_probe_at(r, "before", round_state_name(round_now(r->machine)),
                           round_number(r->machine), err);
     }
+    /* Of these states nobody is told, and the next one is entered before anything else is done. */
+    bool later = *entered && (step->state == ROUND_SELECTED || step->state == ROUND_AGGREGATING);
     if (st == FL_OK) {
-        st = record_commit(r->record, err);
+        st = later ? record_commit_later(r->record, err) : record_commit(r->record, err);
         r->has_site_news = r->has_site_news && st != FL_OK;
     }
-    if (st == FL_OK) {
+    if (st == FL_OK && !later) {
         st = audit_publish(r->audit, err);
     }
     if (st == FL_OK) {

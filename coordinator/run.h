@@ -90,6 +90,8 @@ void run_accept(run *r, size_t site, const fed_offer *o, char *payload, size_t n
 /* Too many refused contributions: the site leaves the stage. */
 void run_give_up_on(run *r, size_t site, const char *reason);
 bool run_has_news(const run *r);  // something waits for the next turn
+/* Nothing would follow from that turn: a few moments later others may share its commit. */
+bool run_news_can_wait(const run *r);
 /*
  * Commits what is waiting and every step that is due.  On FL_OK all that was
  * accepted is on disk.  FL_ECONFIG: the data of a site do not fit (every sentence, by site).

@@ -41,14 +41,16 @@ static fl_status serve_model(run *r, uint32_t round, fl_err *err)
     if (st != FL_OK) {
         return st;
     }
-    char *path = model_path(r, "round", round);
-    st = objects_add_model(r->objects, path, r->check.table, &found, err);
-    if (st == FL_OK && !fed_digest_equal(&found, &model.object)) {
-        objects_drop(r->objects, &found);
-        st = fl_fail(err, FL_EFORMAT, "%s: damaged: its numbers are not those that were committed",
-                     path);
+    if (objects_model(r->objects, &model.object) == NULL) {  // else make_model has just put it there
+        char *path = model_path(r, "round", round);
+        st = objects_add_model(r->objects, path, r->check.table, &found, err);
+        if (st == FL_OK && !fed_digest_equal(&found, &model.object)) {
+            objects_drop(r->objects, &found);
+            st = fl_fail(err, FL_EFORMAT,
+                         "%s: damaged: its numbers are not those that were committed", path);
+        }
+        free(path);
     }
-    free(path);
     if (st == FL_OK) {
         if (r->has_base && !fed_digest_equal(&r->base.object, &model.object)) {
             objects_drop(r->objects, &r->base.object);
@@ -349,10 +351,15 @@ static fl_status make_model(run *r, uint32_t round, record_model *model, fl_err 
                             .seconds = fl_now() - r->round_started,
                             .loss = u.loss_weight > 0 ? u.loss_sum / u.loss_weight : NAN,
                             .committed_ms = fl_wall_ms()};
-    uint64_t n_bytes;
-    uint32_t n_pieces;
-    fed_object_digest(&model->object, FED_ENC_F32, out, (uint64_t)r->P, &n_bytes, &n_pieces);
-    nn_params_sha256(model->id.bytes, r->check.table, out);
+    /* What the file holds is served from now on, so that is what is hashed, and once. */
+    FL_FREE(out);
+    char *path = model_path(r, "round", round);
+    st = objects_add_model(r->objects, path, r->check.table, &model->object, err);
+    free(path);
+    if (st == FL_OK) {
+        nn_params_sha256(model->id.bytes, r->check.table,
+                         objects_model(r->objects, &model->object));
+    }
 done:
     free(out);
     aggregate_vectors_free(&vectors, &r->strategy);

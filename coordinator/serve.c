@@ -14,7 +14,7 @@
 
 enum {
     BEAT_MS = 2000,
-    GROUP_COMMIT_MS = 50,    // an acceptance waits at most so long for others
+    GROUP_COMMIT_MS = 50,    // an acceptance waits at most so long for others to share its commit
     MESSAGES_A_TURN = 2000,  // before clocks are looked at again
     HOUSEKEEPING_MS = 1000,
     PROGRESS_MS = 1000,
@@ -437,16 +437,36 @@ static void send_verdicts(serve *s)
     }
 }
 
+/* Is there something to commit, and can it wait? */
+static bool has_news(const serve *s, bool *can_wait)
+{
+    bool news = false;
+    *can_wait = true;
+    for (size_t i = 0; i < s->n_runs; i++) {
+        if (run_has_news(s->runs[i])) {
+            news = true;
+            *can_wait = *can_wait && run_news_can_wait(s->runs[i]);
+        }
+    }
+    return news;
+}
+
+static int least(int a, int64_t b)
+{
+    return a < b ? a : b > 0 ? (int)b : 0;
+}
+
 fl_status serve_step(serve *s, int timeout_ms, bool *done, fl_err *err)
 {
     *done = false;
-    bool news = false;
-    for (size_t i = 0; i < s->n_runs; i++) {
-        news = news || run_has_news(s->runs[i]);
+    bool can_wait;
+    bool news = has_news(s, &can_wait);
+    if (transfer_pump(s->pool, fl_now_ms())) {
+        timeout_ms = least(timeout_ms, HELD_UP_MS);
     }
-    bool held_up = transfer_pump(s->pool, fl_now_ms());
-    if (news || (held_up && timeout_ms > HELD_UP_MS)) {
-        timeout_ms = news ? 0 : HELD_UP_MS;
+    if (news) {
+        int64_t due_ms = can_wait ? s->first_news_ms + s->cfg.group_ms : 0;
+        timeout_ms = least(timeout_ms, due_ms - fl_now_ms());
     }
     fed_wait(&s->link, 1, NULL, timeout_ms);
     int64_t deaf = s->listened_ms > 0 ? fl_now_ms() - s->listened_ms - timeout_ms : 0;
@@ -466,9 +486,10 @@ fl_status serve_step(serve *s, int timeout_ms, bool *done, fl_err *err)
     if ((st = housekeeping(s, now, err)) != FL_OK) {
         return st;
     }
-    /* A busy network may hold back the commit, not for long: others join it. */
+    /* A busy network may hold back the commit, and so may sites that are still asked; not for long. */
     s->first_news_ms = news ? s->first_news_ms : now;
-    if (n < MESSAGES_A_TURN || now - s->first_news_ms >= GROUP_COMMIT_MS) {
+    bool waits = n == MESSAGES_A_TURN || (has_news(s, &can_wait) && can_wait);
+    if (!waits || now - s->first_news_ms >= s->cfg.group_ms) {
         for (size_t i = 0; i < s->n_runs; i++) {
             if ((st = run_turn(s->runs[i], now, err)) != FL_OK) {
                 return st;
@@ -573,6 +594,7 @@ fl_status serve_new(serve **out, const serve_config *cfg, fl_err *err)
     serve *s = fl_xcalloc(1, sizeof *s);
     s->cfg = *cfg;
     s->cfg.beat_ms = cfg->beat_ms != 0 ? cfg->beat_ms : BEAT_MS;
+    s->cfg.group_ms = cfg->group_ms != 0 ? cfg->group_ms : GROUP_COMMIT_MS;
     s->active = cfg->run_dir != NULL;
     s->pool = transfer_pool_new(send_to_site, s);
     char *db = federation_path(cfg->fed, "federation.db");

@@ -25,6 +25,7 @@ typedef struct {
     /* The run to bring to its end, or NULL: enrol, hand out models of finished runs, wait. */
     const char *run_dir;
     uint32_t beat_ms;  // heartbeat asked for; 0 = 2000
+    int group_ms;      // acceptances wait so long to share a commit; 0 = 50, below: not at all
     bool quiet;        // no progress lines
     run_probe probe;   // tests
     void *probe_ctx;

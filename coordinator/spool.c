@@ -80,24 +80,18 @@ static bool piece_is_good(fed_encoding enc, const uint8_t *piece, size_t n, size
 static uint32_t hash_pieces(int fd, fed_encoding enc, uint64_t n_bytes, uint32_t n_pieces,
                             uint32_t end, fed_tree *tree)
 {
-    uint8_t *batch = fl_xcalloc(FED_TREE_BATCH, FED_PIECE_BYTES);
+    static uint8_t batch[FED_TREE_BATCH * FED_PIECE_BYTES];  // of the one thread
     bool on = true;
     while (on && tree->next < end) {
-        uint32_t first = tree->next, n_good = 0, n_full = 0;
-        for (; on && n_good < FED_TREE_BATCH && first + n_good < end; n_good += on) {
-            uint8_t *piece = batch + (size_t)n_good * FED_PIECE_BYTES;
-            size_t size = piece_size(n_bytes, n_pieces, first + n_good);
-            on = read_at(fd, piece, size, (off_t)(first + n_good) * FED_PIECE_BYTES) &&
-                 piece_is_good(enc, piece, size, size);
-            n_full += on && size == FED_PIECE_BYTES;
+        size_t used = 0;
+        for (uint32_t i = tree->next; on && i < end && i < tree->next + FED_TREE_BATCH; i++) {
+            size_t size = piece_size(n_bytes, n_pieces, i);
+            on = read_at(fd, batch + used, size, (off_t)i * FED_PIECE_BYTES) &&
+                 piece_is_good(enc, batch + used, size, size);
+            used += on ? size : 0;
         }
-        fed_tree_add_full(tree, batch, n_full);
-        if (n_full < n_good) {  // the last one
-            fed_tree_add(tree, batch + (size_t)n_full * FED_PIECE_BYTES,
-                         piece_size(n_bytes, n_pieces, first + n_full));
-        }
+        fed_tree_add_row(tree, batch, used);
     }
-    free(batch);
     return tree->next;
 }
 
@@ -121,7 +115,9 @@ fl_status spool_open(spool **out, const char *path, fed_encoding enc, uint64_t n
     s->next = hash_pieces(fd, enc, n_bytes, n_pieces, n_pieces, &s->tree);
     uint64_t kept = s->next == n_pieces ? n_bytes : (uint64_t)s->next * FED_PIECE_BYTES;
     fl_status st = FL_OK;
-    if (ftruncate(fd, (off_t)kept) != 0) {
+    struct stat info;
+    if (fstat(fd, &info) != 0 ||
+        ((uint64_t)info.st_size != kept && ftruncate(fd, (off_t)kept) != 0)) {
         st = fl_fail_errno(err, errno, path);
         spool_close(&s);
     }

@@ -7,6 +7,7 @@
  * again, keeps its whole pieces and asks for the rest.  No file stays open
  * between two pieces, so a thousand sites need no thousand descriptors.
  * Spools are not flushed: what a power cut takes is asked for again.
+ * Threads: one, for all spools.
  */
 #ifndef COORDINATOR_SPOOL_H
 #define COORDINATOR_SPOOL_H

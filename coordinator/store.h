@@ -29,7 +29,9 @@ fl_status store_open(store **out, const char *path, const char *name, int versio
 void store_close(store **s);
 
 fl_status store_begin(store *s, fl_err *err);
-fl_status store_commit(store *s, fl_err *err);
+fl_status store_commit(store *s, fl_err *err);  // on the disk when it returns
+/* Survives the process; a power cut, once a later store_commit has returned. */
+fl_status store_commit_later(store *s, fl_err *err);
 void store_rollback(store *s);  // fine outside of a transaction
 
 /*

@@ -548,6 +548,7 @@ fl_status fake_start(fake *f, bool with_job, fl_err *err)
         serve_config cfg = {.fed = &f->fed,
                             .run_dir = dir,
                             .beat_ms = 100,
+                            .group_ms = f->one_at_a_time ? -1 : 0,
                             .quiet = true,
                             .probe = f->probe,
                             .probe_ctx = f->probe_ctx};

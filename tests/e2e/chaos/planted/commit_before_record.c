@@ -16,6 +16,7 @@ void __real_record_rollback(record *r);
 void __real_record_close(record **r);
 fl_status __wrap_record_begin(record *r, fl_err *err);
 fl_status __wrap_record_commit(record *r, fl_err *err);
+fl_status __wrap_record_commit_later(record *r, fl_err *err);
 void __wrap_record_rollback(record *r);
 void __wrap_record_close(record **r);
 
@@ -35,6 +36,11 @@ fl_status __wrap_record_commit(record *r, fl_err *err)
     }
     open_one = NULL;
     return __real_record_commit(r, err);
+}
+
+fl_status __wrap_record_commit_later(record *r, fl_err *err)
+{
+    return __wrap_record_commit(r, err);
 }
 
 void __wrap_record_rollback(record *r)
