@@ -14,8 +14,9 @@
  * back as updates that are signed, written and flushed, hashed, spooled, verified,
  * folded and committed, and every site then scores the new model.
  *
- * BENCH_FILTER=10x1000000 chooses a row, BENCH_REPEATS=3 how often.  1000x1000000 and
- * 10000x10000 are run only when chosen: eight processes play all sites, and nobody else does.
+ * BENCH_FILTER=10x1000000 chooses a row, BENCH_REPEATS=3 how often, BENCH_ROUNDS=30 how many
+ * rounds each time.  1000x1000000 and 10000x10000 are run only when chosen: eight processes
+ * play all sites, and nobody else does.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -714,6 +715,12 @@ static bool is_chosen(const row *r)
     return filter == NULL ? r->processes == 0 : strcmp(filter, r->name) == 0;
 }
 
+static int rounds_of(const row *r)
+{
+    int given = getenv("BENCH_ROUNDS") != NULL ? atoi(getenv("BENCH_ROUNDS")) : r->rounds;
+    return given < 1 ? 1 : given > MAX_ROUNDS ? MAX_ROUNDS : given;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -746,18 +753,20 @@ int main(int argc, char **argv)
         if (!is_chosen(&rows[i])) {
             continue;
         }
+        row r = rows[i];
+        r.rounds = rounds_of(&rows[i]);
         times ours = {.n = 0}, echo = {.n = 0}, flower = {.n = 0};
         for (int k = 0; k < repeats; k++) {
-            bool many = rows[i].processes > 0;
+            bool many = r.processes > 0;
             if (!many) {
-                run_echo(&echo, &rows[i]);
+                run_echo(&echo, &r);
             }
-            run_ours(&ours, &rows[i]);
+            run_ours(&ours, &r);
             if (with_flower && !many) {
-                run_flower(&flower, &rows[i], who);
+                run_flower(&flower, &r, who);
             }
         }
-        print_row(out, &rows[i], &ours, &echo, &flower, who);
+        print_row(out, &r, &ours, &echo, &flower, who);
     }
     fclose(out);
     if (getenv("KEEP") == NULL) {
