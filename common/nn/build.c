@@ -580,7 +580,7 @@ void nn_build_add_grad(nn_build *b, nn_value v, nn_slot slot)
     const nn_layout *l = nn_steps_layout(b->steps, so_far);
     nn_slot other = nn_build_in_layout(b, slot, l);
     nn_slot sum = nn_build_owns_grad(b, so_far) ? so_far : nn_build_slot(b, l);
-    nn_build_prim(b, nn_dnnl_add(b->d, l, l, l),
+    nn_build_prim(b, nn_dnnl_add(b->d, l, l, l, false),
                   (nn_use[]){{NN_SRC, so_far}, {NN_SRC_1, other}, {NN_DST, sum}}, 3);
     if (sum != so_far && !is_broken(b)) {
         --*holders(b, so_far);

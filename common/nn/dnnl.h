@@ -151,9 +151,9 @@ nn_prim *nn_dnnl_batch_norm(nn_dnnl *d, const nn_norm_spec *spec, nn_pass pass,
 nn_prim *nn_dnnl_softmax(nn_dnnl *d, int axis, nn_pass pass, const nn_layout *src,
                          const nn_prim *hint);
 
-/* dst = src + src_1, of dst's shape or broadcast to it. */
+/* dst = src + src_1, of dst's shape or broadcast to it; then ReLU. */
 nn_prim *nn_dnnl_add(nn_dnnl *d, const nn_layout *src, const nn_layout *src_1,
-                     const nn_layout *dst);
+                     const nn_layout *dst, bool relu);
 /* dst = src summed over the dimensions where dst has 1. */
 nn_prim *nn_dnnl_sum_over(nn_dnnl *d, const nn_layout *src, const nn_layout *dst);
 

@@ -382,8 +382,10 @@ nn_prim *nn_dnnl_softmax(nn_dnnl *d, int axis, nn_pass pass, const nn_layout *sr
     return nn_prim_finish(d, pd, status, "a softmax");
 }
 
-nn_prim *nn_dnnl_add(nn_dnnl *d, const nn_layout *src, const nn_layout *src_1, const nn_layout *dst)
+nn_prim *nn_dnnl_add(nn_dnnl *d, const nn_layout *src, const nn_layout *src_1, const nn_layout *dst,
+                     bool relu)
 {
+    dnnl_primitive_attr_t attr = relu ? d->attr_relu : d->attr;
     dnnl_primitive_desc_t pd = NULL;
     dnnl_status_t status;
 
@@ -395,10 +397,10 @@ nn_prim *nn_dnnl_add(nn_dnnl *d, const nn_layout *src, const nn_layout *src_1, c
     status = describe(
         &pd,
         dnnl_binary_desc_init(&c, dnnl_binary_add, nn_md_of(src), nn_md_of(src_1), nn_md_of(dst)),
-        &c, d->attr, d, NULL);
+        &c, attr, d, NULL);
 #else
     status = dnnl_binary_primitive_desc_create(&pd, d->engine, dnnl_binary_add, nn_md_of(src),
-                                               nn_md_of(src_1), nn_md_of(dst), d->attr);
+                                               nn_md_of(src_1), nn_md_of(dst), attr);
 #endif
     return nn_prim_finish(d, pd, status, "an addition");
 }

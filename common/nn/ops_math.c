@@ -422,10 +422,15 @@ static void add_plan(nn_build *b, const nn_node *node)
         y = nn_build_view(b, nn_build_in_plain(b, y, &dims), extended_layout(b, right, out.rank));
         y = nn_build_in_layout(b, y, like(b, extended_layout(b, right, out.rank), l));
     }
+    const nn_node *reader = nn_build_sole_reader(b, node->out[0]);
+    bool relu = reader != NULL && strcmp(reader->op, "Relu") == 0;
     nn_slot sum = nn_build_slot(b, l);
-    nn_build_prim(b, nn_dnnl_add(nn_build_dnnl(b), l, nn_build_layout(b, y), l),
+    nn_build_prim(b, nn_dnnl_add(nn_build_dnnl(b), l, nn_build_layout(b, y), l, relu),
                   (nn_use[]){{NN_SRC, x}, {NN_SRC_1, y}, {NN_DST, sum}}, 3);
     nn_build_set_value(b, node->out[0], sum);
+    if (relu) {
+        nn_build_mark_forward_done(b, reader);
+    }
 }
 
 void nn_summed_grad(nn_build *b, nn_value v, nn_slot dy, const nn_shape *out)
