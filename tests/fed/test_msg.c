@@ -595,6 +595,19 @@ static void numbers_stay_in_range(void **state)
         put_double(&b, 8, thresholds[i]);
         check_fails(read_wire(&m, FED_PROTOCOL_VERSION, 14, &b, &err), i < 2 ? FL_OK : FL_EFORMAT);
     }
+    for (int i = 0; i < 12; i++) {  // and what it says of scores can be
+        static const double temperatures[] = {1.0 / 16, 16, 0.06, 16.5, -1, NAN};
+        static const double conformal[] = {0.85, 1, 1.01, -0.1, INFINITY, NAN};
+        fl_buf_reset(&b);
+        put_number(&b, 1, FED_TEST);
+        put_blob(&b, 2, ones, 32);
+        put_blob(&b, 4, ones, 32);
+        put_blob(&b, 5, ones, 32);
+        put_blob(&b, 6, ones, 32);
+        put_double(&b, i < 6 ? 16 : 17, i < 6 ? temperatures[i] : conformal[i - 6]);
+        check_fails(read_wire(&m, FED_PROTOCOL_VERSION, 14, &b, &err),
+                    i % 6 < 2 ? FL_OK : FL_EFORMAT);
+    }
     fl_buf_reset(&b);
     put_number(&b, 1, FED_TRAIN);
     put_blob(&b, 2, ones, 32);
