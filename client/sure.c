@@ -38,8 +38,8 @@ static void put_temperature(json_t *payload, const task_scores *val)
         eval_temperature_sums s = {0};
         eval_temperature_add(&s, val->score, val->label, val->n, val->K,
                              eval_temperature_point(k));
-        json_array_append_new(slope, json_real(s.slope));
-        json_array_append_new(curvature, json_real(s.curvature));
+        json_array_append_new(slope, json_real(eval_temperature_coarse(s.slope, s.n)));
+        json_array_append_new(curvature, json_real(eval_temperature_coarse(s.curvature, s.n)));
         n = s.n;
     }
     json_object_set_new(payload, "temperature",
@@ -68,10 +68,13 @@ static void put_nonconformity(json_t *payload, const task_scores *val, int64_t b
 void sure_put_sums(json_t *payload, const local *l, const task_scores *val, int64_t bins,
                    int64_t min_cell)
 {
-    if (!job_asks_calibration(&l->job) || labelled_patients(val) < min_cell) {
+    int64_t n = labelled_patients(val);
+    if (!job_asks_calibration(&l->job) || n < min_cell) {
         return;
     }
-    put_temperature(payload, val);
+    if (n >= EVAL_TEMPERATURE_PATIENTS) {
+        put_temperature(payload, val);
+    }
     if (bins > 0) {
         put_nonconformity(payload, val, bins, min_cell);
     }

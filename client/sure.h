@@ -19,7 +19,8 @@
 /*
  * Adds to payload what the job's calibration needs of labelled validation cases:
  *   "temperature": {"n", "slope", "curvature"}, derivatives of the log loss by b = 1 / T
- *     at eval_temperature_point, summed over the cases;
+ *     at eval_temperature_point, summed over the cases, rounded (eval_temperature_coarse);
+ *     from EVAL_TEMPERATURE_PATIENTS patients on;
  *   "nonconformity": {"bins", "counts"}, 1 - score of the label in equal bins, joined
  *     until each holds min_cell cases; bins == 0: left out.
  * Nothing, where they are of fewer than min_cell patients.

@@ -122,6 +122,12 @@ double eval_temperature_pooled(const char **why, const double slope[static EVAL_
     return 1 / (eval_temperature_point(k) * exp(step * (low + high) / 2));
 }
 
+double eval_temperature_coarse(double sum, double n)
+{
+    double step = n / 4096;
+    return n > 0 ? step * round(sum / step) : 0;
+}
+
 void eval_temperature_apply(double *out, const double *score, size_t n, size_t K, double T)
 {
     FL_REQUIRE(T > 0);

@@ -51,6 +51,15 @@ enum { EVAL_TEMPERATURE_POINTS = 17 };
 double eval_temperature_point(size_t k);  // b
 double eval_temperature_pooled(const char **why, const double slope[static EVAL_TEMPERATURE_POINTS],
                                const double curvature[static EVAL_TEMPERATURE_POINTS]);
+
+/*
+ * A sum over n cases as it may leave a site: the nearest multiple of n / 4096.  Exact
+ * sums of n cases at 17 points are 34 equations for n numbers, so from few cases they
+ * would tell every score; rounded, and from EVAL_TEMPERATURE_PATIENTS patients on, they
+ * hold about a dozen (docs/STATISTICS.md, tests/vectors/temperature_inference.py).
+ */
+enum { EVAL_TEMPERATURE_PATIENTS = 50 };
+double eval_temperature_coarse(double sum, double n);
 /* out (n, K) may be score. */
 void eval_temperature_apply(double *out, const double *score, size_t n, size_t K, double T);
 
