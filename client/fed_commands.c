@@ -24,7 +24,11 @@
 #include "fed/transport.h"
 #include "job/job.h"
 
-enum { MAX_WORKERS = 64 };
+enum {
+    MAX_WORKERS = 64,
+    FILES_A_HOME = 8,  // its lock, outbox and line, which is libzmq's socket and two for its events
+    SPARE_FILES = 64
+};
 
 // ----------------------------------------------------------------------- join
 
@@ -187,9 +191,16 @@ static fl_status open_homes(sites *s, fl_err *err)
     s->home = fl_xcalloc(s->n, sizeof *s->home);
     s->session = fl_xcalloc(s->n, sizeof *s->session);
     s->link = fl_xcalloc(s->n, sizeof *s->link);
+    char what[64];
+    snprintf(what, sizeof what, "%zu homes", s->n);
+    fl_status st = fl_need_files(s->n * FILES_A_HOME + SPARE_FILES, what, err);
+    if (st != FL_OK) {
+        s->n = 0;
+        return st;
+    }
     for (size_t i = 0; i < s->n; i++) {
         policy p;
-        fl_status st = home_open(&s->home[i], run.homes.items[i], err);
+        st = home_open(&s->home[i], run.homes.items[i], err);
         if (st != FL_OK || (st = home_lock(s->home[i], err)) != FL_OK ||
             (st = policy_read(&p, s->home[i], err)) != FL_OK) {
             return st;

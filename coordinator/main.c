@@ -81,13 +81,15 @@ static fl_status run_init(int argc, char **argv, fl_err *err)
 // ------------------------------------------------------------------- invite
 
 static struct {
-    const char *site, *address, *out;
+    fl_texts sites;
+    const char *address, *out;
     double days;
     bool confirm;
 } invite_o = {.days = DAYS};
 
 static const fl_opt invite_options[] = {
-    {"site", FL_OPT_TEXT, "NAME", "the hospital: a-z, 0-9, _ and -", &invite_o.site, 0, 0, true},
+    {"site", FL_OPT_LIST, "NAME", "the hospital: a-z, 0-9, _ and -; again for more",
+     &invite_o.sites, 0, 0, true},
     {"address", FL_OPT_TEXT, "A", "another address than federation.yaml's", &invite_o.address, 0, 0,
      false},
     {"out", FL_OPT_TEXT, "FILE", "where it goes (DIR/invitations/NAME.yaml)", &invite_o.out, 0, 0,
@@ -105,12 +107,13 @@ static const fl_opt *get_invite_options(void)
 }
 
 /* A fresh one-time key; the invitation's id follows from its public half. */
-static fl_status fill_invitation(fed_invitation *inv, const federation *f, fl_err *err)
+static fl_status fill_invitation(fed_invitation *inv, const federation *f, const char *site,
+                                 fl_err *err)
 {
     fl_status st;
     int port;
     const char *address = invite_o.address != NULL ? invite_o.address : f->address;
-    if ((st = fed_site_id_parse(&inv->site, invite_o.site, err)) != FL_OK ||
+    if ((st = fed_site_id_parse(&inv->site, site, err)) != FL_OK ||
         (st = federation_port(&port, address, err)) != FL_OK) {
         return st;
     }
@@ -129,29 +132,45 @@ static fl_status fill_invitation(fed_invitation *inv, const federation *f, fl_er
     return FL_OK;
 }
 
-static fl_status write_invitation(const federation *f, roster *r, fl_err *err)
+/* All are known to the coordinator before the first is handed out. */
+static fl_status write_invitations(const federation *f, roster *r, fl_err *err)
 {
-    fed_invitation inv = {0};
-    char *part = fl_xasprintf("invitations/%s.yaml", invite_o.site);
-    char *path = invite_o.out != NULL ? fl_xstrdup(invite_o.out) : federation_path(f, part);
-    fl_status st;
-    if ((st = fill_invitation(&inv, f, err)) != FL_OK ||
-        (st = roster_invite(r, &inv, invite_o.confirm, err)) != FL_OK) {
-        goto done;
-    }
-    if ((st = fed_invitation_write(&inv, path, err)) != FL_OK) {
-        roster_remove(r, inv.site.text, NULL);  // nobody has it: revoke it
-        goto done;
-    }
+    const fl_texts *sites = &invite_o.sites;
+    fed_invitation *inv = fl_xcalloc(sites->n, sizeof *inv);
     char until[32];
-    fl_iso_time(until, sizeof until, inv.expires_ms);
-    printf(
-        "%s\nvalid until %s; hand it to %s over a channel you trust: who holds it can enrol once\n",
-        path, until, inv.site.text);
-done:
-    fed_invitation_clear(&inv);
-    free(part);
-    free(path);
+    fl_status st = FL_OK;
+    if (sites->n > 1 && invite_o.out != NULL) {
+        st = fl_fail(err, FL_EUSAGE, "--out names the file of one invitation, %zu are asked for",
+                     sites->n);
+    }
+    for (size_t i = 0; i < sites->n && st == FL_OK; i++) {
+        st = fill_invitation(&inv[i], f, sites->items[i], err);
+    }
+    if (st == FL_OK) {
+        st = roster_invite_all(r, inv, sites->n, invite_o.confirm, err);
+    }
+    for (size_t i = 0; i < sites->n && st == FL_OK; i++) {
+        char *part = fl_xasprintf("invitations/%s.yaml", sites->items[i]);
+        char *path = invite_o.out != NULL ? fl_xstrdup(invite_o.out) : federation_path(f, part);
+        if ((st = fed_invitation_write(&inv[i], path, err)) == FL_OK) {
+            printf("%s\n", path);
+        }
+        for (size_t k = i; k < sites->n && st != FL_OK; k++) {
+            roster_remove(r, sites->items[k], NULL);  // nobody has them: revoked
+        }
+        free(part);
+        free(path);
+    }
+    if (st == FL_OK) {
+        fl_iso_time(until, sizeof until, inv[0].expires_ms);
+        printf("valid until %s; hand %s to %s over a channel you trust: who holds it can enrol "
+               "once\n",
+               until, sites->n > 1 ? "each" : "it", sites->n > 1 ? "its site" : sites->items[0]);
+    }
+    for (size_t i = 0; i < sites->n; i++) {
+        fed_invitation_clear(&inv[i]);
+    }
+    free(inv);
     return st;
 }
 
@@ -165,10 +184,11 @@ static fl_status run_invite(int argc, char **argv, fl_err *err)
         return st;
     }
     if ((st = open_both(&f, &r, pos.items[0], err)) == FL_OK) {
-        st = write_invitation(&f, r, err);
+        st = write_invitations(&f, r, err);
         roster_close(&r);
         federation_close(&f);
     }
+    free(invite_o.sites.items);
     free(pos.items);
     return st;
 }

@@ -308,7 +308,7 @@ static fl_status begin(roster *r, fl_err *err)
     return st == FL_OK ? store_begin(r->db, err) : st;
 }
 
-fl_status roster_invite(roster *r, const fed_invitation *inv, bool confirm, fl_err *err)
+static fl_status put_invitation(roster *r, const fed_invitation *inv, bool confirm, fl_err *err)
 {
     const char *site = inv->site.text;
     int known = roster_find(r, site);
@@ -320,9 +320,6 @@ fl_status roster_invite(roster *r, const fed_invitation *inv, bool confirm, fl_e
             site);
     }
     fl_status st;
-    if ((st = begin(r, err)) != FL_OK) {
-        return st;
-    }
     if ((st = store_do(r->db, err, "UPDATE invitation SET state = 2 WHERE site = ?", "t", site)) ==
         FL_OK) {
         st = store_do(
@@ -331,7 +328,25 @@ fl_status roster_invite(roster *r, const fed_invitation *inv, bool confirm, fl_e
             "btbii", (const void *)inv->id, sizeof inv->id, site, (const void *)&inv->curve_public,
             sizeof inv->curve_public, inv->expires_ms, (int64_t)confirm);
     }
+    return st;
+}
+
+fl_status roster_invite_all(roster *r, const fed_invitation *inv, size_t n, bool confirm,
+                            fl_err *err)
+{
+    fl_status st = begin(r, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    for (size_t i = 0; i < n && st == FL_OK; i++) {
+        st = put_invitation(r, &inv[i], confirm, err);
+    }
     return finish(r, st, err);
+}
+
+fl_status roster_invite(roster *r, const fed_invitation *inv, bool confirm, fl_err *err)
+{
+    return roster_invite_all(r, inv, 1, confirm, err);
 }
 
 typedef struct {
@@ -413,6 +428,35 @@ static fl_status may_enrol(const roster *r, const invitation *inv, const fed_enr
     return FL_OK;
 }
 
+/* The snapshot with the new site in it: thousands enrol one after the other, so it is not taken
+ * anew for each. */
+static fl_status take_in(roster *r, const fed_enrol *e, roster_status status, int64_t wall_ms,
+                         fl_err *err)
+{
+    int known = roster_find(r, e->site.text);
+    if (known < 0) {  // its invitation ran out while it enrolled
+        return load(r, wall_ms, err);
+    }
+    roster_site *s = &r->sites[known];
+    *s = (roster_site){.name = e->site,
+                       .status = status,
+                       .curve = e->curve_key,
+                       .sign = e->sign_key,
+                       .enrolled_ms = wall_ms};
+    fed_fingerprint(s->fingerprint, &s->curve, &s->sign);
+    known_key new = {.key = e->curve_key, .site = known};
+    pthread_mutex_lock(&r->mutex);
+    size_t at = r->n_keys;
+    r->keys = fl_xrealloc(r->keys, r->n_keys + 1, sizeof *r->keys);
+    for (; at > 0 && by_key(&new, &r->keys[at - 1]) < 0; at--) {
+        r->keys[at] = r->keys[at - 1];
+    }
+    r->keys[at] = new;
+    r->n_keys++;
+    pthread_mutex_unlock(&r->mutex);
+    return FL_OK;
+}
+
 fl_status roster_enrol(roster *r, const fed_public_key *peer, const fed_enrol *e, int64_t wall_ms,
                        bool *confirmed, fl_err *err)
 {
@@ -429,7 +473,7 @@ fl_status roster_enrol(roster *r, const fed_public_key *peer, const fed_enrol *e
         return FL_OK;
     }
     roster_status status = inv.confirm ? ROSTER_UNCONFIRMED : ROSTER_ENROLLED;
-    if ((st = begin(r, err)) != FL_OK) {
+    if ((st = store_begin(r->db, err)) != FL_OK) {
         return st;
     }
     if ((st = store_do(
@@ -444,7 +488,11 @@ fl_status roster_enrol(roster *r, const fed_public_key *peer, const fed_enrol *e
                       sizeof e->curve_key, (const void *)&e->sign_key, sizeof e->sign_key, wall_ms);
     }
     *confirmed = status == ROSTER_ENROLLED;
-    return finish(r, st, err);
+    if (st == FL_OK) {
+        st = store_commit(r->db, err);
+    }
+    store_rollback(r->db);
+    return st == FL_OK ? take_in(r, e, status, wall_ms, err) : st;
 }
 
 fl_status roster_confirm(roster *r, const char *site, fl_err *err)

@@ -65,6 +65,9 @@ bool roster_allow(void *ctx, const fed_public_key *key);
 /* Keeps inv's id and public key; replaces the site's open invitation.
  * FL_ECONFLICT when the site is enrolled. */
 fl_status roster_invite(roster *r, const fed_invitation *inv, bool confirm, fl_err *err);
+/* All of them or none, in one transaction. */
+fl_status roster_invite_all(roster *r, const fed_invitation *inv, size_t n, bool confirm,
+                            fl_err *err);
 /*
  * An Enrol that came on transport key peer.  *confirmed: false when a person
  * must confirm.  FL_EDENIED with the reason, for the peer and the record.

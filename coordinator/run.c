@@ -135,6 +135,7 @@ void run_close(run **r)
     job_clear(&x->job);
     free(x->pending);
     free(x->noted);
+    free(x->news);
     free(x->reports);
     free(x->changed);
     free(x->dir);
@@ -249,6 +250,19 @@ void run_follow_roster(run *r, const roster *sites, int64_t now_ms)
             run_site(r, &s->name, now_ms);
         }
     }
+}
+
+void run_follow_site(run *r, const fed_site_id *site, int64_t now_ms)
+{
+    if (round_now(r->machine) >= ROUND_REPORTING) {
+        run_follow_roster(r, r->sites, now_ms);
+        return;
+    }
+    size_t i = run_site(r, site, now_ms);
+    round_set_member(r->machine, i, true);
+    mark_changed(r, i);
+    r->news = fl_xrealloc(r->news, r->n_news + 1, sizeof *r->news);
+    r->news[r->n_news++] = i;
 }
 
 /* When the last round is over, by how long the rounds of this process took; "" when nobody knows. */
@@ -391,7 +405,7 @@ void run_give_up_on(run *r, size_t site, const char *reason)
 
 bool run_has_news(const run *r)
 {
-    return r->n_pending > 0 || r->has_site_news;
+    return r->n_pending > 0 || r->has_site_news || r->n_news > 0;
 }
 
 /* Contributions of a stage that others are still asked for: nothing follows from them yet. */
@@ -409,7 +423,7 @@ bool run_news_can_wait(const run *r)
         const round_site *s = round_at(r->machine, i);
         n_asked += checks ? s->member && s->check == ROUND_CHECK_ASKED : s->answer == ROUND_ASKED;
     }
-    return !r->has_site_news && n_asked > (checks ? r->n_pending : n_in);
+    return !r->has_site_news && r->n_news == 0 && n_asked > (checks ? r->n_pending : n_in);
 }
 
 // --------------------------------------------------------------------- turn
@@ -480,6 +494,24 @@ static fl_status apply_pending(run *r, int64_t now_ms, fl_err *err)
     return FL_OK;
 }
 
+static fl_status note_site(run *r, size_t site, fl_err *err)
+{
+    int known = roster_find(r->sites, round_at(r->machine, site)->name.text);
+    const roster_site *s = known >= 0 ? roster_at(r->sites, (size_t)known) : NULL;
+    roster_site *noted = &r->noted[site];
+    if (s == NULL || (noted->name.text[0] != '\0' && noted->status == s->status &&
+                      strcmp(noted->fingerprint, s->fingerprint) == 0)) {
+        return FL_OK;
+    }
+    bool has_keys = s->fingerprint[0] != '\0';
+    fl_status st = record_follow_site(r->record, &s->name, roster_status_text(s->status),
+                                      has_keys ? &s->curve : NULL, has_keys ? &s->sign : NULL, err);
+    if (st == FL_OK) {
+        *noted = *s;
+    }
+    return st;
+}
+
 /* Sites that came, went or got other keys. */
 static fl_status note_sites(run *r, fl_err *err)
 {
@@ -489,30 +521,23 @@ static fl_status note_sites(run *r, fl_err *err)
         memset(r->noted + r->n_noted, 0, (n - r->n_noted) * sizeof *r->noted);
         r->n_noted = n;
     }
-    for (size_t i = 0; i < n; i++) {
-        int known = roster_find(r->sites, round_at(r->machine, i)->name.text);
-        const roster_site *s = known >= 0 ? roster_at(r->sites, (size_t)known) : NULL;
-        roster_site *noted = &r->noted[i];
-        if (s == NULL || (noted->name.text[0] != '\0' && noted->status == s->status &&
-                          strcmp(noted->fingerprint, s->fingerprint) == 0)) {
-            continue;
+    fl_status st = FL_OK;
+    if (!r->has_site_news) {
+        for (size_t i = 0; i < r->n_news && st == FL_OK; i++) {
+            st = note_site(r, r->news[i], err);
         }
-        bool has_keys = s->fingerprint[0] != '\0';
-        fl_status st = record_follow_site(r->record, &s->name, roster_status_text(s->status),
-                                          has_keys ? &s->curve : NULL, has_keys ? &s->sign : NULL,
-                                          err);
-        if (st != FL_OK) {
-            return st;
-        }
-        *noted = *s;
+        return st;
     }
-    return FL_OK;
+    for (size_t i = 0; i < n && st == FL_OK; i++) {
+        st = note_site(r, i, err);
+    }
+    return st;
 }
 
 /* What the federation knows beside the run: sites, and who was turned away. */
 static fl_status note_federation(run *r, fl_err *err)
 {
-    fl_status st = r->has_site_news ? note_sites(r, err) : FL_OK;
+    fl_status st = note_sites(r, err);
     roster_refusal refused;
     while (st == FL_OK && roster_take_refusal(r->sites, &refused)) {
         st = record_refuse(r->record, refused.what, refused.reason, refused.address, refused.count,
@@ -558,7 +583,10 @@ static fl_status turn_once(run *r, int64_t now_ms, round_step *step, bool *enter
     bool later = *entered && (step->state == ROUND_SELECTED || step->state == ROUND_AGGREGATING);
     if (st == FL_OK) {
         st = later ? record_commit_later(r->record, err) : record_commit(r->record, err);
-        r->has_site_news = r->has_site_news && st != FL_OK;
+        if (st == FL_OK) {
+            r->has_site_news = false;
+            r->n_news = 0;
+        }
     }
     if (st == FL_OK && !later) {
         st = audit_publish(r->audit, err);

@@ -72,6 +72,8 @@ bool run_is_finished(const run *r);
 
 /* Sites that come and go; index of each by name is for ever. */
 void run_follow_roster(run *r, const roster *sites, int64_t now_ms);
+/* The same where one site alone has changed. */
+void run_follow_site(run *r, const fed_site_id *site, int64_t now_ms);
 size_t run_site(run *r, const fed_site_id *site, int64_t now_ms);
 
 /* What to tell a site now. */

@@ -43,7 +43,9 @@ struct run {
     size_t n_pending;
     roster_site *noted;  // site i as the audit record has it
     size_t n_noted;
-    bool has_site_news;  // the roster may differ from it
+    bool has_site_news;   // the roster may differ from it
+    size_t *news;         // or these sites alone
+    size_t n_news;
     bool *changed;  // of site i: its order may have changed
     size_t n_changed;
     double round_started;  // fl_now(); anew when the coordinator starts

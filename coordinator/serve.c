@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -174,6 +173,23 @@ static void follow_roster(serve *s)
     }
 }
 
+/* A site that was invited has its keys now. */
+static void follow_site(serve *s, const fed_site_id *name)
+{
+    int known = roster_find(s->sites, name->text);
+    FL_REQUIRE(known >= 0 && (size_t)known < s->n_sessions);
+    session *x = s->sessions[known];
+    if (x != NULL && !may_stay(x, roster_at(s->sites, (size_t)known))) {
+        session_destroy(x);
+        s->sessions[known] = NULL;
+    } else if (x != NULL) {
+        x->has_told = false;
+    }
+    for (size_t i = 0; i < s->n_runs; i++) {
+        run_follow_site(s->runs[i], name, fl_now_ms());
+    }
+}
+
 run *serve_run_of(serve *s, const fed_digest *digest, size_t *which)
 {
     for (size_t i = 0; i < s->n_runs; i++) {
@@ -281,7 +297,11 @@ static fl_status on_enrol(serve *s, const fed_packet *packet, const fed_enrol *e
     m.u.enrolled.site = e->site;
     snprintf(m.u.enrolled.federation, sizeof m.u.enrolled.federation, "%s", s->cfg.fed->name);
     send_to(s, &packet->route, &m, NULL, 0);
-    follow_roster(s);
+    if (roster_n(s->sites) == s->n_sessions) {
+        follow_site(s, &e->site);
+    } else {
+        follow_roster(s);
+    }
     return FL_OK;
 }
 
@@ -573,19 +593,9 @@ static fl_status check_quorum(serve *s, fl_err *err)
 /* Every connection is a descriptor; better said now than when the last site knocks. */
 static fl_status allow_connections(const serve *s, fl_err *err)
 {
-    struct rlimit files;
-    rlim_t needed = roster_n(s->sites) + SPARE_DESCRIPTORS;
-    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= needed) {
-        return FL_OK;
-    }
-    files.rlim_cur = files.rlim_max < needed ? files.rlim_max : needed;
-    if (files.rlim_cur < needed || setrlimit(RLIMIT_NOFILE, &files) != 0) {
-        return fl_fail(
-            err, FL_ELIMIT,
-            "%zu sites need %llu open files, the system allows %llu: raise it with ulimit -n",
-            roster_n(s->sites), (unsigned long long)needed, (unsigned long long)files.rlim_max);
-    }
-    return FL_OK;
+    char what[64];
+    snprintf(what, sizeof what, "%zu sites", roster_n(s->sites));
+    return fl_need_files(roster_n(s->sites) + SPARE_DESCRIPTORS, what, err);
 }
 
 fl_status serve_new(serve **out, const serve_config *cfg, fl_err *err)

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -277,6 +278,21 @@ fl_status fl_fsync_dir(const char *path, fl_err *err)
     int why = fsync(fd) == 0 || errno == EINVAL ? 0 : errno;
     close(fd);
     return why == 0 ? FL_OK : fl_fail_errno(err, why, path);
+}
+
+fl_status fl_need_files(size_t needed, const char *what, fl_err *err)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= needed) {
+        return FL_OK;
+    }
+    files.rlim_cur = files.rlim_max < needed ? files.rlim_max : needed;
+    if (files.rlim_cur < needed || setrlimit(RLIMIT_NOFILE, &files) != 0) {
+        return fl_fail(err, FL_ELIMIT,
+                       "%s need %zu open files, the system allows %llu: raise it with ulimit -n",
+                       what, needed, (unsigned long long)files.rlim_max);
+    }
+    return FL_OK;
 }
 
 // -------------------------------------------------------------------- paths

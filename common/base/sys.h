@@ -38,6 +38,10 @@ fl_status fl_mkdirs(const char *path, unsigned mode, fl_err *err);  // like mkdi
 fl_status fl_remove_tree(const char *path, fl_err *err);            // like rm -rf; absent is fine
 fl_status fl_fsync_dir(const char *path, fl_err *err);
 
+/* Raises this process's limit of open files to needed, as far as it is below; what: "12 sites".
+ * FL_ELIMIT when the system does not allow so many. */
+fl_status fl_need_files(size_t needed, const char *what, fl_err *err);
+
 /* "a/b"; b alone when it is absolute.  Caller's. */
 char *fl_path_join(const char *a, const char *b);
 char *fl_path_dir(const char *path);         // "." when there is none; caller's

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -29,8 +30,10 @@ static void a_file_is_written_whole_and_read_back(void **state)
     check_str(bytes, "xy");
     free(bytes);
     check_ok(fl_file_append(path, "z", 1, &err), err);
-    check_ok(fl_file_read(&bytes, &n, path, 3, &err), err);
-    check_str(bytes, "xyz");
+    check_ok(fl_file_append_later(path, "!", 1, &err), err);
+    check_ok(fl_file_flush(path, &err), err);
+    check_ok(fl_file_read(&bytes, &n, path, 4, &err), err);
+    check_str(bytes, "xyz!");
     free(bytes);
     free(path);
     check_rmdir(&dir);
@@ -321,6 +324,20 @@ static void the_programs_folder_holds_the_program(void **state)
     free(dir);
 }
 
+static void more_files_than_the_system_allows_are_refused_in_words(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    check_ok(fl_need_files(64, "2 sites", &err), err);
+    struct rlimit files;
+    check_int(getrlimit(RLIMIT_NOFILE, &files), 0);
+    if (files.rlim_max != RLIM_INFINITY) {
+        check_fails(fl_need_files((size_t)files.rlim_max + 1, "9 sites", &err), FL_ELIMIT);
+        check_has(err.text, "9 sites need");
+        check_has(err.text, "ulimit -n");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +354,7 @@ int main(void)
         cmocka_unit_test(every_item_is_done_exactly_once),
         cmocka_unit_test(a_signal_asks_to_stop_and_the_second_kills),
         cmocka_unit_test(memory_of_the_process_is_known),
+        cmocka_unit_test(more_files_than_the_system_allows_are_refused_in_words),
         cmocka_unit_test(the_programs_folder_holds_the_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

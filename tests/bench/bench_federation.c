@@ -242,21 +242,29 @@ static void found(const row *r, int port)
 {
     char *coordinator = program("bin/coordinator"), *fed = fl_path_join(dir, "fed"),
          *job = fl_path_join(dir, "job.yaml"), *invitations = fl_path_join(dir, "invitations"),
-         *homes = fl_path_join(dir, "homes"),
+         *homes = fl_path_join(dir, "homes"), *made = fl_path_join(fed, "invitations"),
          *address = fl_xasprintf("tcp://127.0.0.1:%d", port);
     fl_remove_tree(fed, NULL);
     fl_remove_tree(invitations, NULL);
     fl_remove_tree(homes, NULL);
-    fl_mkdirs(invitations, 0700, NULL);
     write_job(r, job);
     do_it((const char *[]){coordinator, "init", fed, "--address", address, NULL});
+    const char **argv = fl_xcalloc(2 * (size_t)r->sites + 4, sizeof *argv);
+    char(*names)[16] = fl_xcalloc((size_t)r->sites, sizeof *names);
+    size_t n = 0;
+    argv[n++] = coordinator;
+    argv[n++] = "invite";
+    argv[n++] = fed;
     for (int i = 0; i < r->sites; i++) {
-        char *name = fl_xasprintf("site-%05d", i);
-        char *out = fl_xasprintf("%s/%s.yaml", invitations, name);
-        do_it((const char *[]){coordinator, "invite", fed, "--site", name, "--out", out, NULL});
-        free(out);
-        free(name);
+        snprintf(names[i], sizeof names[i], "site-%05d", i);
+        argv[n++] = "--site";
+        argv[n++] = names[i];
     }
+    do_it(argv);
+    rename(made, invitations);
+    free(argv);
+    free(names);
+    free(made);
     free(coordinator);
     free(fed);
     free(job);

@@ -366,6 +366,56 @@ static void what_was_not_committed_is_gone_and_what_was_is_not(void **state)
     check_rmdir(&dir);
 }
 
+/* Thousands are invited at once and enrol one after the other: what is kept up to date in memory is
+ * what the database says. */
+static void many_are_invited_at_once_and_known_one_by_one(void **state)
+{
+    (void)state;
+    enum { N = 60 };
+    fl_err err = FL_ERR_INIT;
+    setting s = setting_of("nord", fl_wall_ms() + day_ms, false);
+    fed_identity *id[N + 1];
+    fed_invitation *inv = fl_xcalloc(N + 1, sizeof *inv);
+    bool confirmed;
+    id[N] = fed_identity_new();
+    fed_enrol first = enrol_of(&s.inv, id[N]);
+    check_ok(roster_enrol(s.r, &s.inv.curve_public, &first, fl_wall_ms(), &confirmed, &err), err);
+    for (int i = 0; i < N; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "site-%02d", (i * 37) % N);
+        inv[i] = invitation_of(name, fl_wall_ms() + day_ms);
+    }
+    inv[N] = invitation_of("nord", fl_wall_ms() + day_ms);
+    check_fails(roster_invite_all(s.r, inv, N + 1, false, &err), FL_ECONFLICT);
+    check_int(roster_n(s.r), 1);  // none of them
+    check_ok(roster_invite_all(s.r, inv, N, false, &err), err);
+    check_int(roster_n(s.r), N + 1);
+    for (int i = 0; i < N; i++) {
+        id[i] = fed_identity_new();
+        fed_enrol e = enrol_of(&inv[i], id[i]);
+        check_ok(roster_enrol(s.r, &inv[i].curve_public, &e, fl_wall_ms(), &confirmed, &err), err);
+        check(confirmed);
+    }
+    roster *again = NULL;
+    check_ok(roster_open(&again, s.path, &err), err);
+    check_int(roster_n(again), roster_n(s.r));
+    for (int i = 0; i <= N; i++) {
+        fed_public_key key = fed_identity_public(id[i]);
+        size_t here = 0, there = 0;
+        check_int(roster_who(s.r, &key, &here), ROSTER_SITE);
+        check_int(roster_who(again, &key, &there), ROSTER_SITE);
+        check_int(here, there);
+        check_str(roster_at(s.r, here)->name.text, i < N ? inv[i].site.text : "nord");
+        check_str(roster_at(s.r, here)->fingerprint, roster_at(again, there)->fingerprint);
+        check_int(roster_at(s.r, here)->status, ROSTER_ENROLLED);
+        check(roster_allow(s.r, &key));
+        fed_identity_destroy(&id[i]);
+    }
+    roster_close(&again);
+    free(inv);
+    clear(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -373,6 +423,7 @@ int main(void)
         cmocka_unit_test(the_same_keys_are_answered_again_and_other_keys_are_refused),
         cmocka_unit_test(what_is_expired_forged_or_for_another_site_is_refused),
         cmocka_unit_test(one_key_is_one_site),
+        cmocka_unit_test(many_are_invited_at_once_and_known_one_by_one),
         cmocka_unit_test(removal_revokes_keys_and_invitation_at_once_also_from_another_process),
         cmocka_unit_test(a_new_invitation_replaces_the_open_one_and_an_enrolled_site_needs_none),
         cmocka_unit_test(with_confirm_a_person_has_the_last_word),
