@@ -328,10 +328,16 @@ $(play_sites): libs = $(libs_of_client)
 $(play_sites): $(BUILD)/obj/tests/bench/play_sites.o $(call archives,$(stands_client))
 	$(link)
 
+# Floods a coordinator, for tests/e2e/long_flood.sh.
+play_flood := $(BUILD)/tests/bench/play_flood
+$(play_flood): libs = $(all_libs)
+$(play_flood): $(BUILD)/obj/tests/bench/play_flood.o $(all_archives)
+	$(link)
+
 join_json = { echo '['; cat $(1) /dev/null | sed '$$!s/$$/,/'; echo ']'; }
 
 .PHONY: bench benches bench-federation
-benches: $(bench_programs) $(play_sites)
+benches: $(bench_programs) $(play_sites) $(play_flood)
 bench-federation: deps
 	$(Q)$(submake) all $(BUILD)/tests/bench/bench_federation $(play_sites)
 	$(Q)mkdir -p out/bench.d
