@@ -230,8 +230,8 @@ static void draw_abdomen(abdomen *a, const phantom_patient *patient, double midd
 static void draw_lesion(abdomen *a, double *conspicuity, double difficulty, double middle,
                         double reach, fl_rng *rng)
 {
-    double radius = 0.16 - 0.07 * difficulty, r = radius * fl_rng_range(rng, 0.6, 1.3);
-    double drop = 58 - 34 * difficulty, contrast = drop * fl_rng_range(rng, 0.7, 1.35);
+    double radius = 0.20 - 0.11 * difficulty, r = radius * fl_rng_range(rng, 0.6, 1.3);
+    double drop = 75 - 50 * difficulty, contrast = drop * fl_rng_range(rng, 0.7, 1.35);
     a->has_lesion = true;
     a->lesion_hu = a->liver_hu - contrast;
     a->lesion = (draw_ball){.z = middle + fl_rng_range(rng, -1, 1) * fmin(reach, 0.5 * r),
@@ -358,6 +358,7 @@ const phantom_ops phantom_ct_lung = {
     .n_channels = 1,
     .scale = {"HU", -1100, 300},
     .volume = true,
+    .difficulty = 0.2,
     .confused = {-1, -1},
     .render = render_lung,
 };
@@ -372,6 +373,7 @@ const phantom_ops phantom_ct_liver = {
     .n_channels = 1,
     .scale = {"HU", -160, 240},
     .volume = true,
+    .difficulty = 0.15,
     .confused = {-1, -1},
     .render = render_liver,
 };

@@ -226,6 +226,7 @@ const phantom_ops phantom_histology_grade = {
     .structure = "nucleus",
     .mask_everybody = true,
     .n_channels = 3,
+    .difficulty = 0.6,
     .confused = {1, 0},
     .render = render,
 };

@@ -110,8 +110,8 @@ static void draw_breast(breast *b, const phantom_patient *p, double dense, fl_rn
 
 static void add_mass(breast *b, double *conspicuity, double difficulty, fl_rng *rng)
 {
-    double radius = 0.17 - 0.07 * difficulty, r = radius * fl_rng_range(rng, 0.65, 1.3);
-    double bright = 0.42 - 0.20 * difficulty, strength = bright * fl_rng_range(rng, 0.7, 1.4);
+    double radius = 0.20 - 0.10 * difficulty, r = radius * fl_rng_range(rng, 0.65, 1.3);
+    double bright = 0.52 - 0.30 * difficulty, strength = bright * fl_rng_range(rng, 0.7, 1.4);
     double angle = fl_rng_range(rng, 0, PHANTOM_PI);
     b->has_mass = true;
     place(&b->mass.x, &b->mass.y, b, rng);
@@ -303,6 +303,7 @@ const phantom_ops phantom_mammography_density = {
     .structure = "gland",
     .mask_everybody = true,
     .n_channels = 1,
+    .difficulty = 0.5,
     .confused = {1, 2, 1, 2},
     .render = render_density,
 };
@@ -315,6 +316,7 @@ const phantom_ops phantom_mammography_mass = {
     .classes = {"normal", "mass", NULL},
     .structure = "mass",
     .n_channels = 1,
+    .difficulty = 0.1,
     .confused = {-1, -1},
     .render = render_mass,
 };
@@ -327,6 +329,7 @@ const phantom_ops phantom_mammography_calcification = {
     .classes = {"normal", "calcification", NULL},
     .structure = "cluster",
     .n_channels = 1,
+    .difficulty = 0.2,
     .confused = {-1, -1},
     .render = render_calcification,
 };

@@ -281,6 +281,7 @@ const phantom_ops phantom_mri_tumour = {
     .channels = {"t1", "flair", NULL},
     .n_channels = N_SEQUENCES,
     .volume = true,
+    .difficulty = 0.85,
     .confused = {-1, -1},
     .render = render,
 };

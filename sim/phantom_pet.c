@@ -145,6 +145,7 @@ const phantom_ops phantom_pet_malignancy = {
     .channels = {"pet", "ct", NULL},
     .n_channels = N_CHANNELS,
     .volume = true,
+    .difficulty = 0.4,
     .confused = {1, 0},
     .render = render,
 };

@@ -174,6 +174,7 @@ const phantom_ops phantom_ultrasound_lesion = {
     .structure = "lesion",
     .mask_everybody = true,
     .n_channels = 1,
+    .difficulty = 0.5,
     .confused = {1, 0},
     .render = render,
 };

@@ -208,11 +208,12 @@ typedef struct {
 static fluid draw_effusion(double *conspicuity, const anatomy *a, double difficulty, fl_rng *rng)
 {
     fluid f = {.side = fl_rng_uniform(rng) < 0.5};
-    double least = 0.16 - 0.10 * difficulty, most = 0.62 - 0.38 * difficulty;
+    /* From a side half full to an angle that is hardly blunted. */
+    double least = 0.12 - 0.09 * difficulty, most = 0.66 - 0.48 * difficulty;
     double height = fl_rng_range(rng, least, most);
-    f.level = a->lung_bottom[f.side] - 0.05 - height;
-    f.climb = fl_rng_range(rng, 0.08, 0.18);
-    f.strength = fl_rng_range(rng, 0.36, 0.52) - 0.14 * difficulty;
+    f.level = a->lung_bottom[f.side] + 0.04 - height;
+    f.climb = fl_rng_range(rng, 0.08, 0.18) * fmin(height / 0.3, 1);
+    f.strength = fl_rng_range(rng, 0.36, 0.52) - 0.28 * difficulty;
     *conspicuity = (height - least) / (most - least);
     return f;
 }
@@ -420,6 +421,7 @@ const phantom_ops phantom_xray_opacity = {
     .classes = {"normal", "opacity", NULL},
     .structure = "opacity",
     .n_channels = 1,
+    .difficulty = 0.5,
     .confused = {-1, -1},
     .render = render_opacity,
 };
@@ -432,6 +434,7 @@ const phantom_ops phantom_xray_nodule = {
     .classes = {"normal", "nodule", NULL},
     .structure = "nodule",
     .n_channels = 1,
+    .difficulty = 0.3,
     .confused = {-1, -1},
     .render = render_nodule,
 };
@@ -444,6 +447,7 @@ const phantom_ops phantom_xray_effusion = {
     .classes = {"normal", "effusion", NULL},
     .structure = "effusion",
     .n_channels = 1,
+    .difficulty = 0.7,
     .confused = {-1, -1},
     .render = render_effusion,
 };
@@ -458,6 +462,7 @@ const phantom_ops phantom_xray_findings = {
     .multilabel = true,
     .structure = "finding",
     .n_channels = 1,
+    .difficulty = 0.4,
     .confused = {-1, OPACITY, OPACITY},
     .render = render_findings,
 };

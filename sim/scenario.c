@@ -17,13 +17,15 @@ static void read_generate(scenario *s, fl_node generate)
     const char *name = fl_cfg_text(generate, "phantom", FL_CFG_REQUIRED_TEXT, "xray");
     const char *task = fl_cfg_text(generate, "task", FL_CFG_REQUIRED_TEXT,
                                    "what is to be told: opacity");
-    s->generate.difficulty = fl_cfg_num(generate, "difficulty", 0, 1, 0.5,
-                                        "0 plain to see .. 1 hardly to be told");
+    const phantom_ops *phantom = s->generate.phantom = phantom_find(name, task);
+    s->generate.difficulty = fl_cfg_num(generate, "difficulty", 0, 1,
+                                        phantom != NULL ? phantom->difficulty : 0.5,
+                                        "0 plain to see .. 1 hardly to be told; every phantom has "
+                                        "a default of its own (docs/PHANTOMS.md)");
     s->generate.size = fl_cfg_int(generate, "size", 16, 1024, 64, "pixels a side");
     s->generate.depth = fl_cfg_int(generate, "depth", 1, 256, 1,
                                    "slices; 1: images; only for phantoms that are volumes");
-    s->generate.phantom = phantom_find(name, task);
-    if (s->generate.phantom == NULL && fl_cfg_ok(generate.cfg)) {
+    if (phantom == NULL && fl_cfg_ok(generate.cfg)) {
         fl_buf known = FL_BUF_INIT;
         for (size_t i = 0; phantom_at(i) != NULL; i++) {
             fl_buf_printf(&known, "%s%s/%s", i > 0 ? ", " : "", phantom_at(i)->name,
@@ -33,7 +35,7 @@ static void read_generate(scenario *s, fl_node generate)
         fl_buf_clear(&known);
         return;
     }
-    if (s->generate.phantom != NULL && s->generate.depth > 1 && !s->generate.phantom->volume) {
+    if (phantom != NULL && s->generate.depth > 1 && !phantom->volume) {
         fl_cfg_complain(generate, "depth: phantom %s/%s makes images, not volumes", name, task);
     }
 }

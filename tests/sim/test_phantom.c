@@ -159,6 +159,23 @@ static void every_phantom_is_found_by_its_names(void **state)
     assert_null(phantom_find("xray", "mood"));
 }
 
+/* docs/PHANTOMS.md has a row for each, at the difficulty that is its default. */
+static void the_table_is_of_the_default_difficulties(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *text = NULL;
+    size_t n = 0;
+    check_ok(fl_file_read(&text, &n, "docs/PHANTOMS.md", 1 << 20, &err), err);
+    for (size_t k = 0; phantom_at(k) != NULL; k++) {
+        const phantom_ops *p = phantom_at(k);
+        char *row = fl_xasprintf("\n| %s/%s | %g | ", p->name, p->task, p->difficulty);
+        check_has(text, row);
+        free(row);
+    }
+    free(text);
+}
+
 static void the_population_is_the_one_asked_for(void **state)
 {
     (void)state;
@@ -187,6 +204,7 @@ int main(void)
         cmocka_unit_test(a_mask_that_nobody_wants_changes_nothing),
         cmocka_unit_test(only_who_has_a_finding_has_its_outline),
         cmocka_unit_test(every_phantom_is_found_by_its_names),
+        cmocka_unit_test(the_table_is_of_the_default_difficulties),
         cmocka_unit_test(the_population_is_the_one_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
