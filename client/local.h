@@ -27,6 +27,7 @@
 typedef struct {
     atomic_bool started;          // a worker has taken it up
     atomic_bool cancel;           // stop after the step
+    atomic_bool may_be_late;      // what comes out counts even when its round is over
     atomic_uint_least64_t done;   // optimiser steps, and stretches of evaluation
     atomic_uint_least64_t total;  // 0 = not known
     atomic_uint_least64_t *all;   // steps of the whole process; may be NULL

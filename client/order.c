@@ -302,6 +302,7 @@ static order_outcome carry_out(order_work *w, fl_err *err)
     if (need_job(w, err) != FL_OK) {
         return is_check ? ORDER_MISMATCH : ORDER_REFUSED;
     }
+    atomic_store(&w->progress.may_be_late, (*w->local)->job.sites.late == JOB_LATE_CARRY);
     if (check_round(w, *w->local, err) != FL_OK) {
         return ORDER_REFUSED;
     }

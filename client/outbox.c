@@ -625,7 +625,10 @@ typedef struct {
     const char *now;  // file that answers the current order
     char job[17];     // its job, as file names begin
     uint32_t committed;
-    const char *spare;  // a settled update's file goes there; NULL: is removed
+    bool may_go;  // a file is the evidence of its line: not before that is on the disk
+    const char *spare;  // an answered update's file goes there; NULL: is removed
+    uint32_t answered;  // the round of an update that was answered; 0: none
+    uint32_t late;      // the first round of another one behind committed; 0: none
 } settling;
 
 /* Of a finished file; one that is being written (.tmp) is a worker's. */
@@ -639,7 +642,7 @@ static bool parse_name(const char *name, char kind[static 16], uint32_t *round)
 
 static void settle_file(const char *path, const char *name, void *ctx)
 {
-    const settling *s = ctx;
+    settling *s = ctx;
     char kind[16];
     uint32_t round = 0;
     if (strncmp(name, s->job, 16) != 0 || strcmp(name, s->now) == 0 ||
@@ -647,30 +650,68 @@ static void settle_file(const char *path, const char *name, void *ctx)
         return;
     }
     bool is_update = strcmp(kind, receipts_kind(FED_TRAIN)) == 0;
-    if ((is_update && round > s->committed) ||
-        (is_update && s->spare != NULL && rename(path, s->spare) == 0)) {
+    if (is_update && (round > s->committed || round != s->answered)) {
+        s->late = round <= s->committed && (s->late == 0 || round < s->late) ? round : s->late;
+        return;
+    }
+    if (!s->may_go || (is_update && s->spare != NULL && rename(path, s->spare) == 0)) {
         return;
     }
     unlink(path);
 }
 
-void outbox_settle(const home *h, const fed_order_key *now, fed_round_no committed)
+static uint32_t round_of_update(const fed_order_key *answered, const fed_order_key *now)
 {
-    if (!receipts_are_flushed(h)) {
-        return;  // a file is the evidence of its line; the next order will do
-    }
+    bool is_one = answered != NULL && answered->kind == FED_TRAIN &&
+                  fed_digest_equal(&answered->job, &now->job);
+    return is_one ? answered->round.n : 0;
+}
+
+void outbox_settle(const home *h, const fed_order_key *now, fed_round_no committed,
+                   const fed_order_key *answered)
+{
     char *path = item_path(h, now), *spare = home_path(h, spare_name);
     bool goes_on = now->kind != FED_DONE;
     settling s = {.now = fl_path_base(path),
                   .committed = committed.n,
+                  .may_go = receipts_are_flushed(h),  // or the next order will do
+                  .answered = round_of_update(answered, now),
                   .spare = goes_on ? spare : NULL};
     memcpy(s.job, s.now, 16);
     each_file(h, settle_file, &s);
-    if (!goes_on) {
+    if (!goes_on && s.may_go) {
         unlink(spare);
     }
     free(spare);
     free(path);
+}
+
+/* The first round of an update that is behind committed and was not answered; 0: there is none. */
+static uint32_t late_round(const home *h, const fed_order_key *now, fed_round_no committed,
+                           const fed_order_key *answered)
+{
+    char *path = item_path(h, now);
+    settling s = {.now = fl_path_base(path),
+                  .committed = committed.n,
+                  .answered = round_of_update(answered, now)};
+    memcpy(s.job, s.now, 16);
+    each_file(h, settle_file, &s);  // nothing may go
+    free(path);
+    return s.late;
+}
+
+fl_status outbox_late(outbox_item *out, const home *h, const char *run, const fed_order_key *now,
+                      fed_round_no committed, const fed_order_key *answered, fl_err *err)
+{
+    fed_order_key key = {.kind = FED_TRAIN, .job = now->job};
+    fl_status st;
+    out->fd = -1;
+    do {  // a damaged one is removed and passed over
+        key.round.n = late_round(h, now, committed, answered);
+        st = key.round.n > 0 ? outbox_open(out, h, run, &key, err)
+                             : fl_fail(err, FL_ENOTFOUND, "no update is late");
+    } while (st == FL_ENOTFOUND && key.round.n > 0);
+    return st;
 }
 
 static void sweep_file(const char *path, const char *name, void *ctx)

@@ -62,9 +62,15 @@ fl_status outbox_open(outbox_item *out, const home *h, const char *run, const fe
 fl_status outbox_piece(const outbox_item *item, uint32_t index, uint8_t *piece, size_t *n,
                        fl_err *err);
 
-/* Forgets contributions to now's job that the coordinator has moved past:
- * updates of committed rounds, and every other that does not answer now. */
-void outbox_settle(const home *h, const fed_order_key *now, fed_round_no committed);
+/* Forgets contributions to now's job that the coordinator has moved past: every one that does not
+ * answer now, but of updates of committed rounds only the one that was answered (NULL: none was):
+ * the others are late (outbox_late). */
+void outbox_settle(const home *h, const fed_order_key *now, fed_round_no committed,
+                   const fed_order_key *answered);
+/* An update of now's job without an answer, whose round was committed meanwhile: the coordinator may
+ * carry it into the next.  As outbox_open; FL_ENOTFOUND: there is none. */
+fl_status outbox_late(outbox_item *out, const home *h, const char *run, const fed_order_key *now,
+                      fed_round_no committed, const fed_order_key *answered, fl_err *err);
 /* Forgets one: it was refused, or nobody will ask for it again. */
 void outbox_drop(const home *h, const fed_order_key *key);
 /* Removes what a killed process left half-written, and records what a power cut took from

@@ -22,7 +22,9 @@
  *         starts when the worker has let go.
  * WAIT    a person must approve, or the disk is full: tried again.
  * OFFER   the contribution is in the outbox.  Offer is said again while nothing
- *         moves; pieces go as granted.
+ *         moves; pieces go as granted.  An update whose round was committed meanwhile is
+ *         offered once more before the current order has its turn: the coordinator may
+ *         have it already, carry it into the next round, or not want it.
  * On disk is what the outbox and runs/ hold, so a process that was killed in
  * any state starts in IDLE and is given the same order again.
  */
@@ -84,6 +86,8 @@ struct session {
 
     outbox_item item;         // OFFER, and IDLE after the Verdict
     bool settled;             // it was accepted
+    bool is_late;             // it is an update of a round that was committed without it, perhaps
+    fed_order_key answered;   // of the last update with a Verdict that ends it; kind WAIT: none
     uint32_t piece, granted;  // next to send; behind the last that may be sent
     uint8_t *buffer;          // FED_PIECE_BYTES
 
@@ -216,6 +220,8 @@ static void on_grant(session *s, const fed_msg *m, int64_t now_ms)
     send_pieces(s, now_ms);
 }
 
+static void start(session *s, const fed_order *o, int64_t now_ms);
+
 static void on_verdict(session *s, const fed_msg *m, int64_t now_ms)
 {
     if (!is_offered(s, &m->u.verdict.digest)) {
@@ -231,8 +237,15 @@ static void on_verdict(session *s, const fed_msg *m, int64_t now_ms)
         outbox_verdict(s->home, s->order.run, o, accepted, m->u.verdict.text);
     }
     s->settled = accepted;
+    if (o->key.kind == FED_TRAIN && (accepted || s->is_late)) {
+        s->answered = o->key;
+    }
     s->due_ms = now_ms + SETTLED_EVERY_MS;
-    if (!accepted) {
+    if (s->is_late) {
+        outbox_settle(s->home, &s->order.key, s->order.committed, &s->answered);
+        fed_order current = s->order;
+        start(s, &current, now_ms);
+    } else if (!accepted) {
         outbox_drop(s->home, &o->key);
         outbox_item_close(&s->item);
     } else if (o->key.kind == FED_DONE) {
@@ -397,8 +410,6 @@ static void on_piece(session *s, const fed_msg *m, const uint8_t *payload, size_
     }
 }
 
-static void start(session *s, const fed_order *o, int64_t now_ms);
-
 static void finish_work(session *s, int64_t now_ms)
 {
     s->at_work = false;
@@ -465,7 +476,7 @@ static void start(session *s, const fed_order *o, int64_t now_ms)
     FL_REQUIRE(!s->at_work);
     outbox_item_close(&s->item);
     s->order = *o;
-    s->settled = false;
+    s->settled = s->is_late = false;
     s->said_pending = false;
     if (o->key.kind == FED_WAIT) {
         s->stage = IDLE;
@@ -474,7 +485,9 @@ static void start(session *s, const fed_order *o, int64_t now_ms)
     }
     fl_log(FL_LOG_INFO, "order", "site=%s order=%s round=%" PRIu32 " run=%s", s->home->site.text,
            fed_order_name(o->key.kind), fed_plain_round(o->key.round), o->run);
-    if (is_in_outbox(s)) {
+    s->is_late = outbox_late(&s->item, s->home, o->run, &o->key, o->committed, &s->answered,
+                             NULL) == FL_OK;
+    if (s->is_late || is_in_outbox(s)) {
         begin_offer(s, now_ms);
         return;
     }
@@ -538,6 +551,14 @@ static bool keep_head(session *s, const fed_order *o)
     return true;
 }
 
+/* A round of training that was closed without this site, of a job that carries late updates. */
+static bool is_worth_finishing(const session *s, const fed_order *next)
+{
+    return s->order.key.kind == FED_TRAIN && next->key.kind != FED_WAIT &&
+           fed_digest_equal(&next->key.job, &s->order.key.job) &&
+           atomic_load(&s->work.progress.may_be_late);
+}
+
 static void on_order(session *s, const fed_msg *m, int64_t now_ms)
 {
     const fed_order *o = &m->u.order;
@@ -547,7 +568,7 @@ static void on_order(session *s, const fed_msg *m, int64_t now_ms)
                s->home->site.text);
         return;
     }
-    outbox_settle(s->home, &o->key, o->committed);
+    outbox_settle(s->home, &o->key, o->committed, &s->answered);
     if (s->at_work && s->has_next) {
         s->next = *o;
         return;
@@ -557,7 +578,9 @@ static void on_order(session *s, const fed_msg *m, int64_t now_ms)
         return;
     }
     if (s->at_work) {
-        atomic_store(&s->work.progress.cancel, true);
+        if (!is_worth_finishing(s, o)) {
+            atomic_store(&s->work.progress.cancel, true);
+        }
         s->next = *o;
         s->has_next = true;
         return;

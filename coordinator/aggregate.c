@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "ckpt/ckpt.h"
+#include "coordinator/carry.h"
 #include "coordinator/nova.h"
 #include "fed/accum.h"
 
@@ -104,6 +105,9 @@ static fl_status share_out(shares *s, const aggregate_input *in, bool uniform, f
     fl_status st = aggregate_weights(s->stat, in->weight, in->n, uniform, err);
     if (st != FL_OK) {
         return st;
+    }
+    if (in->late != NULL) {
+        carry_weights(s->stat, in->late, in->n);
     }
     memcpy(s->trained, s->stat, in->n * sizeof *s->trained);
     if (!is_equal_work(in)) {

@@ -17,9 +17,10 @@
 #include "nn/params.h"
 
 typedef struct {
-    size_t n;                // contributions, sorted by site
+    size_t n;                // contributions, in an order that follows from what they are
     const uint64_t *weight;  // of each, >= 1
     const double *norm;      // |a| of each (nova.h): updates of unequal work; NULL: as they are
+    const uint32_t *late;    // rounds that each comes after its own (carry.h); NULL: none is late
     void *ctx;
     /* Writes count values of contribution i from offset on to out. */
     fl_status (*read)(void *ctx, size_t i, float *out, int64_t offset, int64_t count, fl_err *err);

@@ -373,11 +373,18 @@ static void print_end(const char *dir)
 static fl_status end_run(const char *dir, fl_err *err)
 {
     record *r = NULL;
-    int64_t n_sites = 0, n = 0;
+    int64_t n_sites = 0, n = 0, n_abandoned = 0;
     char *db = fl_path_join(dir, "state.db");
     print_end(dir);
     fl_status st = record_open(&r, db, NULL, "", err);
-    if (st == FL_OK && (st = record_absences(r, &n_sites, &n, err)) == FL_OK && n > 0) {
+    if (st == FL_OK && (st = record_absences(r, &n_sites, &n, err)) == FL_OK &&
+        (n_abandoned = record_n_abandoned(r)) > 0) {
+        st = fl_fail(err, FL_EABSENCES,
+                     "done, with %lld round%s abandoned and %lld absence%s of %lld site%s; the "
+                     "report says which and why",
+                     (long long)n_abandoned, n_abandoned == 1 ? "" : "s", (long long)n,
+                     n == 1 ? "" : "s", (long long)n_sites, n_sites == 1 ? "" : "s");
+    } else if (st == FL_OK && n > 0) {
         st = fl_fail(err, FL_EABSENCES,
                      "done, with %lld absence%s of %lld site%s; the report says which and why",
                      (long long)n, n == 1 ? "" : "s", (long long)n_sites, n_sites == 1 ? "" : "s");

@@ -20,6 +20,9 @@
  *          CHECK, else round_answer.  offer: the accepted Offer as it travelled, signature
  *          included; its digest binds, so that a second, different one is refused.
  *          payload: the document that came with it (updates stay in their spools)
+ * carried  updates that missed their round, whose answer is ROUND_ABSENT with an offer, and
+ *          the round whose model they are in; 0: they wait for the next
+ * abandoned  rounds that were, and why; their model is the one before
  * audit    the lines of audit.jsonl, whose file is a copy (audit.h)
  * member   sites as the federation knew them when they were last noted
  * refusal  what was refused, how often, and the count that was last noted
@@ -42,6 +45,10 @@ static const char schema[] =
     "CREATE TABLE member (name TEXT PRIMARY KEY, status TEXT NOT NULL, fingerprint TEXT NOT NULL);"
     "CREATE TABLE refusal (what TEXT, reason TEXT, address TEXT, count INTEGER NOT NULL,"
     " noted INTEGER NOT NULL, PRIMARY KEY (what, reason, address)) WITHOUT ROWID;";
+static const char added[] =
+    "CREATE TABLE IF NOT EXISTS carried (round INTEGER, site TEXT, folded INTEGER NOT NULL,"
+    " PRIMARY KEY (round, site)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS abandoned (round INTEGER PRIMARY KEY, why TEXT NOT NULL);";
 
 enum { MAX_REFUSALS = 1000 };  // different ones; more are lumped together
 
@@ -249,6 +256,7 @@ fl_status record_open(record **out, const char *path, const fed_digest *job, con
     record *r = fl_xcalloc(1, sizeof *r);
     fl_status st;
     if ((st = store_open(&r->db, path, "run", 2, schema, err)) != FL_OK ||
+        (st = store_extend(r->db, added, err)) != FL_OK ||
         (st = load_head(r, err)) != FL_OK || (st = look_up_run(r, job, name, path, err)) != FL_OK) {
         record_close(&r);
         return st;
@@ -386,6 +394,7 @@ fl_status record_step(record *r, const round_machine *m, const round_step *step,
         return put_word(r, step->kind == ROUND_STEP_ASK ? "asked" : "lost", kind, round,
                         round_at(m, step->site)->name.text, ROUND_ASKED, "", err);
     case ROUND_STEP_ACCEPT:  // record_accept writes it
+    case ROUND_STEP_CARRY:   // record_carry
     case ROUND_STEP_STOP:
         break;
     }
@@ -411,6 +420,87 @@ fl_status record_accept(record *r, const fed_offer *offer, const void *payload, 
         packed.n, payload, n);
     fl_buf_clear(&packed);
     return st == FL_OK ? record_note(r, fed_audit_of_offer(offer), err) : st;
+}
+
+fl_status record_carry(record *r, const fed_offer *offer, fl_err *err)
+{
+    fed_msg msg = {.type = FED_MSG_OFFER, .u.offer = *offer};
+    fl_buf packed = FL_BUF_INIT;
+    fed_msg_pack(&msg, &packed);
+    fl_status st = store_do(
+        r->db, err,
+        "UPDATE answer SET digest = ?, offer = ? WHERE kind = ? AND round = ? AND site = ?", "bbiit",
+        (const void *)&offer->digest, sizeof offer->digest, (const void *)packed.data, packed.n,
+        (int64_t)offer->key.kind, (int64_t)offer->key.round.n, offer->site.text);
+    fl_buf_clear(&packed);
+    if (st == FL_OK) {
+        FL_REQUIRE(store_changes(r->db) == 1);
+        st = store_do(r->db, err, "INSERT INTO carried VALUES (?, ?, 0)", "it",
+                      (int64_t)offer->key.round.n, offer->site.text);
+    }
+    return st == FL_OK ? record_note(r, fed_audit_of_offer(offer), err) : st;
+}
+
+/* A line for each update that was carried. */
+static fl_status list_carried(void *ctx, const record_answer *a, fl_err *err)
+{
+    (void)err;
+    char digest[FL_HEX_DIGEST];
+    fl_hex(digest, a->offer.digest.bytes, sizeof a->offer.digest.bytes);
+    json_array_append_new(ctx, json_pack("{s:s, s:I, s:s, s:s}", "what", "carried", "from",
+                                         (json_int_t)a->offer.key.round.n, "site", a->site.text,
+                                         "digest", digest));
+    return FL_OK;
+}
+
+fl_status record_fold_carried(record *r, uint32_t round, fl_err *err)
+{
+    json_t *lines = json_array();
+    fl_status st = record_carried(r, 0, list_carried, lines, err);
+    for (size_t i = 0; i < json_array_size(lines) && st == FL_OK; i++) {
+        json_t *line = json_incref(json_array_get(lines, i));
+        json_object_set_new(line, "round", json_integer((json_int_t)round));
+        st = record_note(r, line, err);
+    }
+    json_decref(lines);
+    return st == FL_OK ? store_do(r->db, err, "UPDATE carried SET folded = ? WHERE folded = 0", "i",
+                                  (int64_t)round)
+                       : st;
+}
+
+fl_status record_abandon(record *r, uint32_t round, const char *why, fl_err *err)
+{
+    fl_status st = store_do(r->db, err, "INSERT INTO abandoned VALUES (?, ?)", "it", (int64_t)round,
+                            why);
+    return st == FL_OK ? record_note(r,
+                                     json_pack("{s:s, s:I, s:s}", "what", "abandoned", "round",
+                                               (json_int_t)round, "reason", why),
+                                     err)
+                       : st;
+}
+
+fl_status record_close_checks(record *r, const round_machine *m, fl_err *err)
+{
+    fl_status st = FL_OK;
+    for (size_t i = 0; i < round_n_sites(m) && st == FL_OK; i++) {
+        const round_site *s = round_at(m, i);
+        if (s->member && s->check == ROUND_CHECK_ASKED) {  // or it said PENDING to a coordinator
+            st = store_do(r->db, err,  // that was killed: its reason stays
+                          "INSERT INTO answer (kind, round, site, state, reason, time_ms)"
+                          " VALUES (?, 0, ?, ?, 'never answered', ?) ON CONFLICT DO NOTHING",
+                          "itii", (int64_t)FED_CHECK, s->name.text, (int64_t)ROUND_CHECK_ASKED,
+                          fl_wall_ms());
+        }
+        if (s->member && st == FL_OK &&
+            (s->check == ROUND_CHECK_ASKED || s->check == ROUND_CHECK_PENDING)) {
+            st = record_note(r,
+                             json_pack("{s:s, s:s, s:i, s:s, s:s}", "what", "absent", "kind",
+                                       fed_order_name(FED_CHECK), "round", 0, "site", s->name.text,
+                                       "reason", "did not join until the end"),
+                             err);
+        }
+    }
+    return st;
 }
 
 fl_status record_put_model(record *r, uint32_t round, const record_model *model, fl_err *err)
@@ -533,13 +623,37 @@ fl_status record_absences(record *r, int64_t *n_sites, int64_t *n, fl_err *err)
     *n_sites = *n = 0;
     fl_status st = store_find(
         r->db, err,
-        "SELECT count(DISTINCT site), count(*) FROM answer WHERE kind <> ? AND state = ?", "ii",
-        (int64_t)FED_CHECK, (int64_t)ROUND_ABSENT);
+        "SELECT count(DISTINCT site), count(*) FROM answer WHERE (kind <> ? AND state = ?)"
+        " OR (kind = ? AND state IN (?, ?))",
+        "iiiii", (int64_t)FED_CHECK, (int64_t)ROUND_ABSENT, (int64_t)FED_CHECK,
+        (int64_t)ROUND_CHECK_ASKED, (int64_t)ROUND_CHECK_PENDING);
     while (st == FL_OK && store_row(r->db, &st, err)) {
         *n_sites = store_int(r->db, 0);
         *n = store_int(r->db, 1);
     }
     return st;
+}
+
+bool record_is_abandoned(record *r, uint32_t round, char why[static FED_TEXT_BYTES])
+{
+    bool found = false;
+    fl_status st = store_find(r->db, NULL, "SELECT why FROM abandoned WHERE round = ?", "i",
+                              (int64_t)round);
+    while (st == FL_OK && store_row(r->db, &st, NULL)) {
+        snprintf(why, FED_TEXT_BYTES, "%s", store_text(r->db, 0));
+        found = true;
+    }
+    return found;
+}
+
+int64_t record_n_abandoned(record *r)
+{
+    int64_t n = 0;
+    fl_status st = store_find(r->db, NULL, "SELECT count(*) FROM abandoned", "");
+    while (st == FL_OK && store_row(r->db, &st, NULL)) {
+        n = store_int(r->db, 0);
+    }
+    return n;
 }
 
 round_state record_state(record *r, fl_err *err)
@@ -631,15 +745,12 @@ static fl_status read_answer(record *r, record_answer *out, fl_err *err)
     return FL_OK;
 }
 
-fl_status record_answers(record *r, fed_order_kind kind, uint32_t round,
-                         fl_status (*each)(void *ctx, const record_answer *a, fl_err *err),
-                         void *ctx, fl_err *err)
+/* Calls each for the rows of the store_find that was begun with st. */
+static fl_status each_answer(record *r, fl_status st,
+                             fl_status (*each)(void *ctx, const record_answer *a, fl_err *err),
+                             void *ctx, fl_err *err)
 {
     record_answer *a = fl_xcalloc(1, sizeof *a);
-    fl_status st = store_find(r->db, err,
-                              "SELECT site, state, reason, time_ms, offer, payload FROM answer "
-                              "WHERE kind = ? AND round = ? ORDER BY site",
-                              "ii", (int64_t)kind, (int64_t)round);
     while (st == FL_OK && store_row(r->db, &st, err)) {
         if ((st = read_answer(r, a, err)) != FL_OK || (st = each(ctx, a, err)) != FL_OK) {
             store_end(r->db);
@@ -648,6 +759,43 @@ fl_status record_answers(record *r, fed_order_kind kind, uint32_t round,
     }
     free(a);
     return st;
+}
+
+fl_status record_answers(record *r, fed_order_kind kind, uint32_t round,
+                         fl_status (*each)(void *ctx, const record_answer *a, fl_err *err),
+                         void *ctx, fl_err *err)
+{
+    fl_status st = store_find(r->db, err,
+                              "SELECT site, state, reason, time_ms, offer, payload FROM answer "
+                              "WHERE kind = ? AND round = ? ORDER BY site",
+                              "ii", (int64_t)kind, (int64_t)round);
+    return each_answer(r, st, each, ctx, err);
+}
+
+fl_status record_carried(record *r, uint32_t round,
+                         fl_status (*each)(void *ctx, const record_answer *a, fl_err *err),
+                         void *ctx, fl_err *err)
+{
+    fl_status st = store_find(r->db, err,
+                              "SELECT a.site, a.state, a.reason, a.time_ms, a.offer, a.payload"
+                              " FROM carried c JOIN answer a ON a.kind = ? AND a.round = c.round"
+                              " AND a.site = c.site WHERE c.folded = ? ORDER BY a.site, a.round",
+                              "ii", (int64_t)FED_TRAIN, (int64_t)round);
+    return each_answer(r, st, each, ctx, err);
+}
+
+bool record_is_absent(record *r, fed_order_kind kind, uint32_t round, const char *site)
+{
+    bool absent = false;
+    fl_status st = store_find(r->db, NULL,
+                              "SELECT 1 FROM answer a WHERE kind = ? AND round = ? AND site = ?"
+                              " AND state = ? AND NOT EXISTS (SELECT 1 FROM carried c"
+                              " WHERE c.round = a.round AND c.site = a.site)",
+                              "iiti", (int64_t)kind, (int64_t)round, site, (int64_t)ROUND_ABSENT);
+    while (st == FL_OK && store_row(r->db, &st, NULL)) {
+        absent = true;
+    }
+    return absent;
 }
 
 bool record_find_digest(record *r, fed_order_kind kind, uint32_t round, const char *site,

@@ -63,6 +63,14 @@ fl_status record_step(record *r, const round_machine *m, const round_step *step,
 /* What goes with ROUND_STEP_ACCEPT.  payload: NULL for an update, whose spool keeps it. */
 fl_status record_accept(record *r, const fed_offer *offer, const void *payload, size_t n,
                         fl_err *err);
+/* What goes with ROUND_STEP_CARRY: the site stays absent from the offer's round. */
+fl_status record_carry(record *r, const fed_offer *offer, fl_err *err);
+/* The updates that were carried are in the model of round. */
+fl_status record_fold_carried(record *r, uint32_t round, fl_err *err);
+/* What goes with TRAINING -> EVALUATING: the round is given up, its model is the one before. */
+fl_status record_abandon(record *r, uint32_t round, const char *why, fl_err *err);
+/* What goes with the end of the stages: members that never joined are absent from the job. */
+fl_status record_close_checks(record *r, const round_machine *m, fl_err *err);
 /* What goes with AGGREGATING -> EVALUATING, or with the start (round 0). */
 fl_status record_put_model(record *r, uint32_t round, const record_model *model, fl_err *err);
 fl_status record_put_threshold(record *r, double threshold, int64_t bins, const char *why,
@@ -95,8 +103,12 @@ fl_status record_lines(record *r, uint64_t from,
                        void *ctx, fl_err *err);
 /* Restores states and answers into a new machine. Sites that did not join are asked again. */
 fl_status record_load(record *r, round_machine *m, int64_t now_ms, fl_err *err);
-/* Sites that left a stage of the run without a contribution, and how often in all. */
+/* Sites that left a stage of the run without a contribution or never joined it, and how often in
+ * all. */
 fl_status record_absences(record *r, int64_t *n_sites, int64_t *n, fl_err *err);
+/* Was the round given up; why receives the reason. */
+bool record_is_abandoned(record *r, uint32_t round, char why[static FED_TEXT_BYTES]);
+int64_t record_n_abandoned(record *r);
 round_state record_state(record *r, fl_err *err);  // quick look; ROUND_N_STATES: unreadable
 bool record_has_model(record *r, uint32_t round);
 fl_status record_get_model(record *r, uint32_t round, record_model *out,
@@ -110,6 +122,13 @@ int64_t record_entered_ms(record *r);
 fl_status record_answers(record *r, fed_order_kind kind, uint32_t round,
                          fl_status (*each)(void *ctx, const record_answer *a, fl_err *err),
                          void *ctx, fl_err *err);
+/* The updates that were carried into the model of round (0: that wait), by site and round; as
+ * record_answers. */
+fl_status record_carried(record *r, uint32_t round,
+                         fl_status (*each)(void *ctx, const record_answer *a, fl_err *err),
+                         void *ctx, fl_err *err);
+/* Is it recorded that the site left this order, and no update of its was carried since? */
+bool record_is_absent(record *r, fed_order_kind kind, uint32_t round, const char *site);
 /* The digest accepted from a site for an order; false: none. */
 bool record_find_digest(record *r, fed_order_kind kind, uint32_t round, const char *site,
                         fed_digest *out);

@@ -35,6 +35,8 @@ typedef struct {
     size_t n_sites;
     json_t *participants, *absent, *curves;  // of the round that is looked at
     json_t *steps;                           // likewise, where partial work counts
+    json_t *carried;                         // likewise, where late updates do
+    bool abandoned;                          // likewise: it has no model of its own
     json_t *sites;                           // report's "sites"
 } build;
 
@@ -97,7 +99,10 @@ static fl_status note_update(void *ctx, const record_answer *a, fl_err *err)
     (void)err;
     build *b = ctx;
     taking_part *site = find_site(b, &a->site);
-    if (a->state == ROUND_IN) {
+    if (a->state == ROUND_IN && b->abandoned) {
+        const char *why = "its update went with the round, which was abandoned";
+        json_array_append_new(b->absent, absence(a->site.text, why));
+    } else if (a->state == ROUND_IN) {
         json_array_append_new(b->participants, json_string(a->site.text));
         json_object_set_new(b->steps, a->site.text,
                             json_integer((json_int_t)fed_offer_get(&a->offer, "steps", 0)));
@@ -111,6 +116,15 @@ static fl_status note_update(void *ctx, const record_answer *a, fl_err *err)
     if (site != NULL) {
         site->seen = true;
     }
+    return FL_OK;
+}
+
+static fl_status note_carried(void *ctx, const record_answer *a, fl_err *err)
+{
+    (void)err;
+    build *b = ctx;
+    json_array_append_new(b->carried, json_pack("{s:s, s:I}", "site", a->site.text, "from",
+                                                (json_int_t)a->offer.key.round.n));
     return FL_OK;
 }
 
@@ -169,7 +183,9 @@ static fl_status build_round(build *b, uint32_t round, json_t **out, fl_err *err
     record_model model;
     choose_score score;
     fl_status st;
-    char hex[FL_HEX_DIGEST];
+    char hex[FL_HEX_DIGEST], why[FED_TEXT_BYTES];
+    b->abandoned = record_is_abandoned(b->in->record, round, why);
+    b->carried = json_array();
     b->participants = json_array();
     b->absent = json_array();
     b->curves = json_object();
@@ -180,12 +196,14 @@ static fl_status build_round(build *b, uint32_t round, json_t **out, fl_err *err
     }
     if ((st = record_get_model(b->in->record, round, &model, err)) != FL_OK ||
         (st = record_answers(b->in->record, FED_TRAIN, round, note_update, b, err)) != FL_OK ||
+        (st = record_carried(b->in->record, round, note_carried, b, err)) != FL_OK ||
         (st = record_answers(b->in->record, FED_SCORE, round, note_score, b, err)) != FL_OK ||
         (st = choose_score_of(&score, b->in->record, round, err)) != FL_OK) {
         json_decref(b->participants);
         json_decref(b->absent);
         json_decref(b->curves);
         json_decref(b->steps);
+        json_decref(b->carried);
         return st;
     }
     add_outsiders(b);
@@ -200,6 +218,13 @@ static fl_status build_round(build *b, uint32_t round, json_t **out, fl_err *err
         json_object_set(*out, "steps", b->steps);
     }
     json_decref(b->steps);
+    if (b->in->job->sites.late == JOB_LATE_CARRY) {
+        json_object_set(*out, "carried", b->carried);
+    }
+    json_decref(b->carried);
+    if (b->abandoned) {
+        json_object_set_new(*out, "abandoned", json_string(why));
+    }
     return FL_OK;
 }
 
@@ -322,7 +347,8 @@ static void add_head(const report_build_input *in, json_t *report)
     json_object_set_new(report, "strategy_settings", strategy_settings(in->strategy));
     json_object_set_new(report, "strategy_paper", json_string(in->strategy->ops->paper));
     json_object_set_new(report, "seed", json_integer((json_int_t)j->seed));
-    json_object_set_new(report, "rounds_done", json_integer(j->rounds));
+    json_object_set_new(report, "rounds_done",
+                        json_integer(j->rounds - record_n_abandoned(in->record)));
     json_object_set_new(report, "rounds_planned", json_integer(j->rounds));
     json_object_set_new(report, "simulated", json_false());
     json_object_set_new(

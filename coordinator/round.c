@@ -13,6 +13,7 @@
  *                              |  [round_commit]  run.c makes model r  |
  *                              v                                       |
  *                          EVALUATING r ------- r < rounds ------------+
+ *                              |     ^  (TRAINING [round_abandon]: model r is model r - 1)
  *                              |  [round_score]    r + 1
  *                              v  r = rounds: the best round is selected
  *                          CHOOSING  (only if threshold or calibration need counts of scores)
@@ -47,11 +48,18 @@
  *
  * A round whose sites have all answered or left, and whose quorum is not in,
  * waits for the absent and takes in whoever joins: with the same base model an
- * update is an update of this round.  No round is given up.
+ * update is an update of this round.  It is given up only when the job says after how
+ * long (sites.abandon): then no update of it counts and its model is the one before.
+ * The time is counted while nothing comes from the sites that are missing, and anew after
+ * a restart.
  *
  * The only ways out of a stage's cohort: a contribution, or an absence with a
  * reason (silent, stalled, refused, removed).  An absent site whose
  * contribution is accepted before the stage closes is in.
+ *
+ * With late: carry an update that comes after its round's close is kept for the
+ * next one (carry.h).  It is no answer to that round: the site is asked for one all
+ * the same, and the quorum does not count it.
  */
 #include "coordinator/round.h"
 
@@ -69,6 +77,7 @@ struct round_machine {
     uint32_t round;     // being trained, or last trained
     uint32_t selected;  // 0 until a round was selected
     int64_t since_ms;   // this state was entered, or the coordinator started
+    int64_t short_ms;   // nobody is asked any more and the quorum is not in; 0: not so
     round_site *sites;
     size_t *by_name;  // indices of sites, sorted by name
     size_t n_sites;
@@ -158,6 +167,7 @@ void round_heard(round_machine *m, size_t site, int64_t now_ms)
 void round_was_deaf(round_machine *m, int64_t ms)
 {
     m->since_ms += ms;
+    m->short_ms += m->short_ms > 0 ? ms : 0;
     for (size_t i = 0; i < m->n_sites; i++) {
         m->sites[i].heard_ms += ms;
         m->sites[i].progress_ms += ms;
@@ -351,6 +361,20 @@ bool round_expects(const round_machine *m, size_t site, fed_order_kind kind, uin
            round == now_round && (s->answer == ROUND_ASKED || s->answer == ROUND_ABSENT);
 }
 
+uint32_t round_next_close(const round_machine *m)
+{
+    switch (m->state) {
+    case ROUND_SELECTED:
+    case ROUND_TRAINING:
+        return m->round;
+    case ROUND_AGGREGATING:  // its set is final
+    case ROUND_EVALUATING:
+        return m->round < m->cfg.n_rounds ? m->round + 1 : 0;
+    default:
+        return 0;
+    }
+}
+
 void round_duration(char *out, size_t n, int64_t ms)
 {
     if (ms >= 60000 && ms % 60000 == 0) {
@@ -413,6 +437,39 @@ static bool round_closes(const round_machine *m, round_step *out)
     return false;
 }
 
+/* Nobody is left that could bring the quorum but those who left. */
+static bool is_short(const round_machine *m)
+{
+    round_step ignored;
+    return m->state == ROUND_TRAINING && round_count(m, ROUND_ASKED) == 0 &&
+           !round_closes(m, &ignored);
+}
+
+/* round_abandon: short for so long, and nothing came from those who are missing. */
+static bool is_abandoned(const round_machine *m, int64_t now_ms, round_step *out)
+{
+    if (m->cfg.abandon_ms == 0 || !is_short(m)) {
+        return false;
+    }
+    int64_t since = m->short_ms > m->since_ms ? m->short_ms : m->since_ms;
+    for (size_t i = 0; i < m->n_sites; i++) {
+        const round_site *s = &m->sites[i];
+        if (s->member && s->answer == ROUND_ABSENT && s->progress_ms > since) {
+            since = s->progress_ms;
+        }
+    }
+    if (now_ms - since < m->cfg.abandon_ms) {
+        return false;
+    }
+    char time[32];
+    size_t in = round_count(m, ROUND_IN);
+    round_duration(time, sizeof time, m->cfg.abandon_ms);
+    enter(out, ROUND_EVALUATING, m->round);
+    snprintf(out->reason, sizeof out->reason, "%zu of %zu updates, %lld of them too few, for %s", in,
+             in + round_count(m, ROUND_ABSENT), (long long)m->cfg.quorum - (long long)in, time);
+    return true;
+}
+
 /* CHECKING: starts when everyone answered, or after patience; with a quorum. */
 static bool check_closes(const round_machine *m, int64_t now_ms, round_step *out)
 {
@@ -447,7 +504,7 @@ bool round_next(const round_machine *m, int64_t now_ms, round_step *out)
     case ROUND_SELECTED:  // round_publish
         return enter(out, ROUND_TRAINING, m->round);
     case ROUND_TRAINING:  // round_close
-        return all_answered && round_closes(m, out);
+        return (all_answered && round_closes(m, out)) || is_abandoned(m, now_ms, out);
     case ROUND_AGGREGATING:  // round_commit
         return enter(out, ROUND_EVALUATING, m->round);
     case ROUND_EVALUATING:  // round_score
@@ -520,6 +577,10 @@ void round_apply(round_machine *m, const round_step *step, int64_t now_ms)
         }
         s->said_no = s->waits_for_credit = false;
         break;
+    case ROUND_STEP_CARRY:  // of another round: its answer to this one is still to come
+        s->waits_for_credit = false;
+        s->progress_ms = now_ms;
+        break;
     case ROUND_STEP_ABSENT:
         s->answer = ROUND_ABSENT;
         memcpy(s->reason, step->reason, sizeof s->reason);
@@ -532,6 +593,7 @@ void round_apply(round_machine *m, const round_step *step, int64_t now_ms)
     case ROUND_STEP_STOP:
         break;
     }
+    m->short_ms = !is_short(m) ? 0 : m->short_ms == 0 ? now_ms : m->short_ms;
 }
 
 // ------------------------------------------------------------- what it says
@@ -631,7 +693,13 @@ void round_describe(const round_machine *m, char *out, size_t n)
         used += (size_t)snprintf(out + used, n - used, " and %zu more", asked - waiting);
     }
     if (m->state == ROUND_TRAINING && asked == 0 && used + 60 < n) {
-        snprintf(out + used, n - used, "; fewer than the quorum of %lld: waiting for absent sites",
-                 (long long)m->cfg.quorum);
+        used += (size_t)snprintf(out + used, n - used,
+                                 "; fewer than the quorum of %lld: waiting for absent sites",
+                                 (long long)m->cfg.quorum);
+        if (m->cfg.abandon_ms > 0 && used + 60 < n) {
+            char time[32];
+            round_duration(time, sizeof time, m->cfg.abandon_ms);
+            snprintf(out + used, n - used, ", abandoned after %s", time);
+        }
     }
 }

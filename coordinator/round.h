@@ -46,6 +46,7 @@ typedef struct {
     uint32_t n_rounds;
     bool asks_validation;  // threshold or calibration need counts of validation scores
     bool waits_for_late;  // late: wait; nobody leaves a training round for being late
+    int64_t abandon_ms;   // a round that is short of its quorum for so long is given up; 0: never
 } round_config;
 
 /* A site's answer to the job. */
@@ -84,6 +85,7 @@ typedef enum {
     ROUND_STEP_ENTER,   // to another state
     ROUND_STEP_CHECK,   // a site's answer to the job, other than joining
     ROUND_STEP_ACCEPT,  // a contribution
+    ROUND_STEP_CARRY,   // an update of an earlier round, for the next one that closes
     ROUND_STEP_ABSENT,  // a site leaves the current stage
     ROUND_STEP_ASK,     // a site that joined late enters a round that cannot reach its quorum
     ROUND_STEP_LOST,    // an accepted payload is gone from the disk: asked for again
@@ -98,7 +100,7 @@ typedef struct {
     size_t site;                  // all but ENTER and STOP
     round_check check;            // CHECK
     fed_order_kind contribution;  // ACCEPT: CHECK, or else the current stage's
-    char reason[FED_TEXT_BYTES];  // CHECK, ABSENT
+    char reason[FED_TEXT_BYTES];  // CHECK, ABSENT; ENTER: why the round is abandoned, or ""
 } round_step;
 
 typedef struct round_machine round_machine;
@@ -132,6 +134,9 @@ bool round_reply(round_machine *m, size_t site, const fed_order_key *key, fed_an
                  bool mismatch, const char *text, round_step *out);
 /* Is a contribution of this kind and round wanted from the site now? */
 bool round_expects(const round_machine *m, size_t site, fed_order_kind kind, uint32_t round);
+/* The round in which an update that comes now and is late counts: the next one that closes.  0: none
+ * is left. */
+uint32_t round_next_close(const round_machine *m);
 /* The next step that is due. */
 bool round_next(const round_machine *m, int64_t now_ms, round_step *out);
 /* After it was stored. */

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
-#include "coordinator/choose.h"
+#include "coordinator/carry.h"
 
 // --------------------------------------------------------------------- open
 
@@ -47,7 +47,8 @@ static fl_status read_job(run *r, fl_err *err)
         (st = serve_graph(r, &graph, text, n, err)) == FL_OK &&
         (st = job_parse_model(&r->job, &r->model, text, n, path, r->dir,
                               graph.bytes != NULL ? &graph : NULL, err)) == FL_OK &&
-        (st = strategy_init(&r->strategy, &r->job.strategy, err)) == FL_OK) {
+        (st = strategy_init(&r->strategy, &r->job.strategy, err)) == FL_OK &&
+        (st = carry_check(&r->job, &r->strategy, err)) == FL_OK) {
         const nn_table *table = task_model_table(r->model);
         r->P = nn_table_count(table);
         objects_add_bytes(r->objects, r->job.text, r->job.n_text, &r->job_object);
@@ -88,6 +89,7 @@ fl_status run_open(run **out, const char *dir, const federation *f, roster *site
                                            .n_rounds = (uint32_t)r->job.rounds,
                                            .asks_validation = job_asks_histogram(&r->job) ||
                                                               job_asks_calibration(&r->job),
+                                           .abandon_ms = r->job.sites.abandon_ms,
                                            .waits_for_late = r->job.sites.late == JOB_LATE_WAIT},
                            now_ms);
     audit_config audited = {.dir = dir,
@@ -294,9 +296,30 @@ void run_describe(const run *r, char *out, size_t n)
 
 // ------------------------------------------------------------------- orders
 
-const fed_model_id *run_base_model(const run *r, fed_order_kind kind)
+bool run_carries(const run *r, size_t site, const fed_order_key *key)
 {
-    return kind == FED_CHECK ? NULL : &r->base.id;
+    const round_site *s = round_at(r->machine, site);
+    return r->job.sites.late == JOB_LATE_CARRY && key->kind == FED_TRAIN && s->member &&
+           key->round.n < round_next_close(r->machine) &&
+           record_is_absent(r->record, FED_TRAIN, key->round.n, s->name.text);
+}
+
+bool run_wants(const run *r, size_t site, const fed_order_key *key)
+{
+    return round_expects(r->machine, site, key->kind, key->round.n) || run_carries(r, site, key);
+}
+
+fl_status run_base_model(const run *r, const fed_order_key *key, fed_model_id *out, bool *has,
+                         fl_err *err)
+{
+    record_model model = r->base;
+    fl_status st = FL_OK;
+    *has = key->kind != FED_CHECK;
+    if (key->kind == FED_TRAIN && key->round.n <= round_committed(r->machine)) {
+        st = record_get_model(r->record, key->round.n - 1, &model, err);
+    }
+    *out = model.id;
+    return st;
 }
 
 /* All that it rests on is in before the first test is asked for. */
@@ -387,7 +410,10 @@ void run_reply(run *r, size_t site, const fed_order_key *key, fed_answer answer,
 void run_accept(run *r, size_t site, const fed_offer *o, char *payload, size_t n)
 {
     run_pending *p = queue(r);
-    p->step = (round_step){.kind = ROUND_STEP_ACCEPT, .site = site, .contribution = o->key.kind};
+    bool late = !round_expects(r->machine, site, o->key.kind, o->key.round.n);
+    p->step = (round_step){.kind = late ? ROUND_STEP_CARRY : ROUND_STEP_ACCEPT,
+                           .site = site,
+                           .contribution = o->key.kind};
     p->offer = fl_xcalloc(1, sizeof *p->offer);
     *p->offer = *o;
     p->payload = payload;
@@ -458,6 +484,11 @@ static fl_status tell_misfits(const run *r, fl_err *err)
 
 static fl_status store_pending(run *r, const run_pending *p, fl_err *err)
 {
+    if (p->step.kind == ROUND_STEP_CARRY) {
+        fl_log(FL_LOG_INFO, "contribution.carried", "run=%s site=%s round=%u into=%u", r->name,
+               p->offer->site.text, p->offer->key.round.n, round_next_close(r->machine));
+        return record_carry(r->record, p->offer, err);
+    }
     if (p->step.kind == ROUND_STEP_ACCEPT) {
         int known = roster_find(r->sites, p->offer->site.text);
         fl_status st = FL_OK;

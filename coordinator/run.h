@@ -78,8 +78,13 @@ size_t run_site(run *r, const fed_site_id *site, int64_t now_ms);
 
 /* What to tell a site now. */
 void run_order(run *r, size_t site, fed_order *out);
-/* Is a contribution wanted; the model that it must be based on (NULL for CHECK). */
-const fed_model_id *run_base_model(const run *r, fed_order_kind kind);
+/* Is a contribution wanted: by the stage that is open, or to be carried? */
+bool run_wants(const run *r, size_t site, const fed_order_key *key);
+/* Is it an update that missed its round and counts in the next one (late: carry)? */
+bool run_carries(const run *r, size_t site, const fed_order_key *key);
+/* The model that it must be based on; has: false for CHECK, which is based on none. */
+fl_status run_base_model(const run *r, const fed_order_key *key, fed_model_id *out, bool *has,
+                         fl_err *err);
 /* Folder entry for a payload that arrives; caller's. */
 char *run_spool_path(const run *r, const fed_offer *o);
 

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "ckpt/ckpt.h"
+#include "coordinator/carry.h"
 #include "coordinator/run.h"
 
 /* Says of every parameter whether it starts from the file. */
@@ -148,11 +149,12 @@ static fl_status write_folder(const char *dir, const plan *p, const nn_table *ta
 
 static fl_status make_folder(const char *dir, const plan *p, fl_err *err)
 {
-    strategy ignored;
+    strategy rule;
     task_model *model = NULL;
     float *data = NULL;
     fl_status st;
-    if ((st = strategy_init(&ignored, &p->job.strategy, err)) == FL_OK &&
+    if ((st = strategy_init(&rule, &p->job.strategy, err)) == FL_OK &&
+        (st = carry_check(&p->job, &rule, err)) == FL_OK &&
         (st = make_first_model(&model, &data, &p->job, err)) == FL_OK) {
         st = write_folder(dir, p, task_model_table(model), data, err);
     }

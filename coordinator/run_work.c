@@ -87,7 +87,7 @@ typedef struct {
     run *r;
     fed_site_id *lost;
     size_t n_lost;
-    char **kept;  // names of spools that belong to the open round
+    char **kept;  // paths of spools that wait to be carried
     size_t n_kept;
 } spool_survey;
 
@@ -139,8 +139,34 @@ static fl_status find_lost_spools(run *r, int64_t now_ms, fl_err *err)
     return st;
 }
 
-/* Spools of other rounds are left-overs. */
-static void sweep_spools(const run *r)
+/* Updates that wait to be carried: their spools were flushed, and nobody can be asked again. */
+static fl_status check_carried(void *ctx, const record_answer *a, fl_err *err)
+{
+    spool_survey *s = ctx;
+    char *path = run_spool_path(s->r, &a->offer);
+    fl_status st = FL_OK;
+    if (!spool_verify(path, a->offer.n_bytes, a->offer.n_pieces, &a->offer.digest)) {
+        st = fl_fail(err, FL_EFORMAT,
+                     "%s: damaged or gone, and %s counts on it: put it back from a copy of the disk",
+                     path, a->site.text);
+    }
+    s->kept = fl_xrealloc(s->kept, s->n_kept + 1, sizeof *s->kept);
+    s->kept[s->n_kept++] = path;
+    return st;
+}
+
+static bool is_kept(const spool_survey *s, const char *name)
+{
+    for (size_t i = 0; i < s->n_kept; i++) {
+        if (strcmp(fl_path_base(s->kept[i]), name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Spools of other rounds are left-overs, but for those in kept. */
+static void sweep_spools(const run *r, const spool_survey *s)
 {
     char *dir = fl_path_join(r->dir, "spool");
     char keep[32];
@@ -151,7 +177,8 @@ static void sweep_spools(const run *r)
                     round_now(r->machine) == ROUND_AGGREGATING;
     if (fl_list_dir(&names, &n, dir, NULL) == FL_OK) {
         for (size_t i = 0; i < n; i++) {
-            if (!training || strncmp(names[i], keep, strlen(keep)) != 0) {
+            bool is_open = training && strncmp(names[i], keep, strlen(keep)) == 0;
+            if (!is_open && !is_kept(s, names[i])) {
                 char *path = fl_path_join(dir, names[i]);
                 unlink(path);
                 free(path);
@@ -160,6 +187,24 @@ static void sweep_spools(const run *r)
         fl_names_free(&names, n);
     }
     free(dir);
+}
+
+/* The spools of updates that are in a model now. */
+static fl_status drop_folded(void *ctx, const record_answer *a, fl_err *err)
+{
+    (void)err;
+    if (a->has_offer) {
+        char *path = run_spool_path(ctx, &a->offer);
+        unlink(path);
+        free(path);
+    }
+    return FL_OK;
+}
+
+static void drop_spools(run *r, uint32_t round)
+{
+    (void)record_answers(r->record, FED_TRAIN, round, drop_folded, r, NULL);
+    (void)record_carried(r->record, round, drop_folded, r, NULL);
 }
 
 /* The strategy's vectors behind the committed model stay; older ones go. */
@@ -213,8 +258,16 @@ fl_status run_resume(run *r, int64_t now_ms, fl_err *err)
     if ((st = record_first_model(r, err)) != FL_OK) {
         return st;
     }
-    sweep_spools(r);
-    if ((st = find_lost_spools(r, now_ms, err)) != FL_OK ||
+    spool_survey carried = {.r = r};
+    st = record_carried(r->record, 0, check_carried, &carried, err);
+    if (st == FL_OK) {
+        sweep_spools(r, &carried);
+    }
+    for (size_t i = 0; i < carried.n_kept; i++) {
+        free(carried.kept[i]);
+    }
+    free(carried.kept);
+    if (st != FL_OK || (st = find_lost_spools(r, now_ms, err)) != FL_OK ||
         (st = serve_model(r, served_round(r), err)) != FL_OK ||
         (st = load_reports(r, err)) != FL_OK) {
         return st;
@@ -224,24 +277,23 @@ fl_status run_resume(run *r, int64_t now_ms, fl_err *err)
 
 // ---------------------------------------------------- the work between states
 
-/* The accepted updates of a round, in site order. */
+/* The accepted updates of a round, in site order, and behind them those that are carried into it. */
 typedef struct {
     run *r;
+    uint32_t round;
     size_t n;
     char **path;
     uint64_t *weight;
-    double *norm;  // where partial work counts: nova.h
+    double *norm;    // where partial work counts: nova.h
+    uint32_t *late;  // rounds that each comes after its own: carry.h
     double loss_sum, loss_weight;
 } round_updates;
 
-static fl_status add_update(void *ctx, const record_answer *a, fl_err *err)
+static void add_any_update(round_updates *u, const record_answer *a)
 {
-    (void)err;
-    round_updates *u = ctx;
     const job *j = &u->r->job;
-    if (a->state != ROUND_IN || !a->has_offer) {
-        return FL_OK;
-    }
+    u->late = fl_xrealloc(u->late, u->n + 1, sizeof *u->late);
+    u->late[u->n] = u->round - a->offer.key.round.n;
     u->path = fl_xrealloc(u->path, u->n + 1, sizeof *u->path);
     u->weight = fl_xrealloc(u->weight, u->n + 1, sizeof *u->weight);
     u->path[u->n] = run_spool_path(u->r, &a->offer);
@@ -251,12 +303,29 @@ static fl_status add_update(void *ctx, const record_answer *a, fl_err *err)
                                   (int64_t)fed_offer_get(&a->offer, "steps", 1));
     }
     u->weight[u->n++] = (uint64_t)fed_offer_get(&a->offer, "weight", 1);
+}
+
+static fl_status add_update(void *ctx, const record_answer *a, fl_err *err)
+{
+    (void)err;
+    round_updates *u = ctx;
+    if (a->state != ROUND_IN || !a->has_offer) {
+        return FL_OK;
+    }
+    add_any_update(u, a);
     double loss = fed_offer_get(&a->offer, "loss", NAN);
     if (!isnan(loss)) {
         double weight = fed_offer_get(&a->offer, "weight", 1);
         u->loss_sum += weight * loss;
         u->loss_weight += weight;
     }
+    return FL_OK;
+}
+
+static fl_status add_carried(void *ctx, const record_answer *a, fl_err *err)
+{
+    (void)err;
+    add_any_update(ctx, a);
     return FL_OK;
 }
 
@@ -323,11 +392,12 @@ static fl_status load_vectors(run *r, uint32_t round, float ***vectors, fl_err *
 /* round_commit: a pure function of what is on disk, so a restart makes the same bits. */
 static fl_status make_model(run *r, uint32_t round, record_model *model, fl_err *err)
 {
-    round_updates u = {.r = r};
+    round_updates u = {.r = r, .round = round};
     float **vectors = NULL;
     float *out = NULL;
     fl_status st;
     if ((st = record_answers(r->record, FED_TRAIN, round, add_update, &u, err)) != FL_OK ||
+        (st = record_carried(r->record, 0, add_carried, &u, err)) != FL_OK ||
         (st = load_vectors(r, round, &vectors, err)) != FL_OK) {
         goto done;
     }
@@ -339,6 +409,7 @@ static fl_status make_model(run *r, uint32_t round, record_model *model, fl_err 
     aggregate_input in = {.n = u.n,
                           .weight = u.weight,
                           .norm = u.norm,
+                          .late = u.late,
                           .ctx = &u,
                           .read = read_update};
     if ((st = aggregate_run(out, vectors, &r->strategy, r->check.table,
@@ -369,6 +440,26 @@ done:
     free(u.path);
     free(u.weight);
     free(u.norm);
+    free(u.late);
+    return st == FL_OK ? st : fl_wrap(err, st, "round %u", round);
+}
+
+/* round_abandon: the model of the round before, and the vectors behind it, once more. */
+static fl_status keep_model(run *r, uint32_t round, record_model *model, fl_err *err)
+{
+    float **vectors = NULL;
+    fl_status st = load_vectors(r, round, &vectors, err);
+    if (st == FL_OK) {
+        st = write_model(r, round, objects_model(r->objects, &r->base.object), vectors, err);
+    }
+    aggregate_vectors_free(&vectors, &r->strategy);
+    *model = (record_model){.object = r->base.object,
+                            .id = r->base.id,
+                            .bytes_up = r->bytes_up,
+                            .bytes_down = r->bytes_down,
+                            .seconds = fl_now() - r->round_started,
+                            .loss = NAN,
+                            .committed_ms = fl_wall_ms()};
     return st == FL_OK ? st : fl_wrap(err, st, "round %u", round);
 }
 
@@ -428,7 +519,17 @@ fl_status run_prepare(run *r, round_step *step, fl_err *err)
     fl_status st = FL_OK;
     if (step->state == ROUND_EVALUATING) {
         record_model model;
-        if ((st = make_model(r, step->round, &model, err)) == FL_OK) {
+        if (step->reason[0] != '\0') {
+            fl_log(FL_LOG_WARN, "round.abandoned", "run=%s round=%u reason=\"%s\"", r->name,
+                   step->round, step->reason);
+            if ((st = record_abandon(r->record, step->round, step->reason, err)) != FL_OK ||
+                (st = keep_model(r, step->round, &model, err)) != FL_OK) {
+                return st;
+            }
+            return record_put_model(r->record, step->round, &model, err);
+        }
+        if ((st = make_model(r, step->round, &model, err)) == FL_OK &&
+            (st = record_fold_carried(r->record, step->round, err)) == FL_OK) {
             st = record_put_model(r->record, step->round, &model, err);
         }
         return st;
@@ -448,6 +549,9 @@ fl_status run_prepare(run *r, round_step *step, fl_err *err)
             st = record_put_threshold(r->record, threshold, bins, why, err);
         }
         return st;
+    }
+    if (step->state == ROUND_REPORTING) {
+        return record_close_checks(r->record, r->machine, err);
     }
     if (step->state == ROUND_HANDING && (st = record_note_refusals(r->record, err)) == FL_OK) {
         st = write_report(r, err);
@@ -476,7 +580,7 @@ fl_status run_act(run *r, const round_step *step, fl_err *err)
         break;
     case ROUND_EVALUATING:
         st = serve_model(r, step->round, err);
-        sweep_spools(r);
+        drop_spools(r, step->round);
         sweep_vectors(r, step->round);
         tell_commit(r, step->round);
         r->bytes_up = r->bytes_down = 0;

@@ -31,7 +31,7 @@ static void refuse_contribution(session *x, run *r, size_t site, const fed_offer
         fl_log(FL_LOG_WARN, "contribution.refused", "site=%s kind=%s round=%u reason=\"%s\"",
                x->site.text, fed_order_name(o->key.kind), o->key.round.n, reason);
     }
-    if (!round_expects(run_machine(r), site, o->key.kind, o->key.round.n)) {
+    if (!run_wants(r, site, &o->key)) {
         return;
     }
     if (x->n_refused < MAX_REFUSED_CONTRIBUTIONS) {
@@ -73,6 +73,10 @@ static fl_status finish_contribution(session *x, size_t site, fl_err *err)
         transfer_stop(x->serve->pool, t, true);
         return FL_OK;
     }
+    if (run_carries(t->run, site, &o->key) &&  // its site forgets it: it must outlast a power cut
+        (st = spool_flush(t->spool, err)) != FL_OK) {
+        return st;
+    }
     run_accept(t->run, site, o, payload, n);
     t->up = TRANSFER_COMMITTING;
     return FL_OK;
@@ -84,9 +88,14 @@ static fl_status look_at_offer(const session *x, run *r, const fed_offer *o, fl_
     fed_offer joined;
     int entry = roster_find(x->serve->sites, x->site.text);
     FL_REQUIRE(entry >= 0);
-    fl_status st = check_offer(run_check_job(r), o, &x->site,
-                               &roster_at(x->serve->sites, (size_t)entry)->sign,
-                               run_base_model(r, o->key.kind), why);
+    fed_model_id base;
+    bool has_base;
+    fl_status st = run_base_model(r, &o->key, &base, &has_base, why);
+    if (st == FL_OK) {
+        st = check_offer(run_check_job(r), o, &x->site,
+                         &roster_at(x->serve->sites, (size_t)entry)->sign,
+                         has_base ? &base : NULL, why);
+    }
     if (st == FL_OK && record_find_offer(run_record(r), FED_CHECK, 0, x->site.text, &joined)) {
         st = check_counts(run_check_job(r), o, &joined, why);
     }
@@ -125,7 +134,7 @@ fl_status serve_on_offer(session *x, const fed_offer *o, fl_err *err)
         refuse_contribution(x, r, site, o, text);
         return FL_OK;
     }
-    if (!round_expects(run_machine(r), site, o->key.kind, o->key.round.n)) {
+    if (!run_wants(r, site, &o->key)) {
         snprintf(text, sizeof text, "round %u is closed", fed_plain_round(o->key.round));
         serve_send_verdict(x, &o->digest, known, known ? "" : text);
         return FL_OK;
@@ -155,7 +164,7 @@ fl_status serve_on_piece(session *x, const fed_msg *m, const fed_packet *packet,
         return FL_OK;
     }
     size_t site = x->index[which];
-    if (!round_expects(run_machine(r), site, t->offer->key.kind, t->offer->key.round.n)) {
+    if (!run_wants(r, site, &t->offer->key)) {
         char text[FED_TEXT_BYTES];
         snprintf(text, sizeof text, "round %u is closed",
                  fed_plain_round(t->offer->key.round));

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/sys.h"
 
 struct spool {
     char *path;
@@ -178,6 +179,22 @@ void spool_digest(spool *s, fed_digest *out)
     FL_REQUIRE(spool_is_whole(s));
     fed_tree copy = s->tree;
     fed_tree_done(&copy, out);
+}
+
+fl_status spool_flush(const spool *s, fl_err *err)
+{
+    int fd = open(s->path, O_RDONLY | O_CLOEXEC);
+    fl_status st = FL_OK;
+    if (fd < 0 || fsync(fd) != 0) {
+        st = fl_fail_errno(err, errno, s->path);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    char *dir = fl_path_dir(s->path);
+    st = st == FL_OK ? fl_fsync_dir(dir, err) : st;
+    free(dir);
+    return st;
 }
 
 fl_status spool_reset(spool *s, fl_err *err)

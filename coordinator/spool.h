@@ -6,7 +6,7 @@
  * index.  Pieces are hashed on the way.  A killed coordinator opens the file
  * again, keeps its whole pieces and asks for the rest.  No file stays open
  * between two pieces, so a thousand sites need no thousand descriptors.
- * Spools are not flushed: what a power cut takes is asked for again.
+ * Spools are not flushed but for those that are carried: what a power cut takes is asked for again.
  * Threads: one, for all spools.
  */
 #ifndef COORDINATOR_SPOOL_H
@@ -35,6 +35,8 @@ bool spool_is_whole(const spool *s);
 fl_status spool_append(spool *s, const uint8_t *piece, size_t n, fl_err *err);
 /* Whole: the tree digest of what is there. */
 void spool_digest(spool *s, fed_digest *out);
+/* Brings it to the disk, for one that nobody can be asked for again. */
+fl_status spool_flush(const spool *s, fl_err *err);
 /* Starts over with an empty file. */
 fl_status spool_reset(spool *s, fl_err *err);
 

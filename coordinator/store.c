@@ -129,6 +129,11 @@ fl_status store_open(store **out, const char *path, const char *name, int versio
     return FL_OK;
 }
 
+fl_status store_extend(store *s, const char *sql, fl_err *err)
+{
+    return execute(s, sql, err);
+}
+
 void store_close(store **s)
 {
     if (*s == NULL) {

@@ -25,6 +25,8 @@ typedef struct store store;
  */
 fl_status store_open(store **out, const char *path, const char *name, int version,
                      const char *schema, fl_err *err);
+/* Adds what a later program of the same version keeps beside it: CREATE ... IF NOT EXISTS. */
+fl_status store_extend(store *s, const char *sql, fl_err *err);
 /* Rolls back what is not committed. */
 void store_close(store **s);
 

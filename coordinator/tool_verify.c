@@ -42,6 +42,7 @@ typedef struct {
     char run[FED_NAME_BYTES];
     json_t *keys;      // site: its signing key, hex, as the record has it so far
     json_t *accepted;  // "kind round site": digest
+    json_t *carried;   // "train round site": true, of updates that count in a later round
     json_t *last;      // path: SHA-256, of the files the record tells of
     fed_audit_head signed_head, end;
     bool passed_head;  // the signed head's line was seen, and is it
@@ -129,6 +130,25 @@ static fl_status check_contribution(verification *v, const json_t *line, fl_err 
     return st;
 }
 
+/* A late update counts once, in a later round than its own, and is one that was accepted. */
+static fl_status check_carried(verification *v, const json_t *line, fl_err *err)
+{
+    const char *site = fl_json_get_string(line, "site", "");
+    int64_t from = fl_json_get_int(line, "from", 0), round = fl_json_get_int(line, "round", 0);
+    char *what = fl_xasprintf("%s %lld %s", fed_order_name(FED_TRAIN), (long long)from, site);
+    fl_status st = FL_OK;
+    if (strcmp(fl_json_get_string(v->accepted, what, ""),
+               fl_json_get_string(line, "digest", "?")) != 0) {
+        st = fl_fail(err, FL_EFORMAT, "carries %s, which was not accepted", what);
+    } else if (round <= from || json_object_get(v->carried, what) != NULL) {
+        st = fl_fail(err, FL_EFORMAT, "carries %s into round %lld, where it may not count", what,
+                     (long long)round);
+    }
+    json_object_set_new(v->carried, what, json_true());
+    free(what);
+    return st;
+}
+
 /* A round's model: the file's bytes follow from its table and numbers. */
 static fl_status check_model(verification *v, const json_t *line, fl_err *err)
 {
@@ -185,6 +205,8 @@ static fl_status check_line(void *ctx, const fed_audit_entry *e, fl_err *err)
                             json_string(fl_json_get_string(e->json, "sign_key", "")));
     } else if (strcmp(what, "contribution") == 0) {
         return check_contribution(v, e->json, err);
+    } else if (strcmp(what, "carried") == 0) {
+        return check_carried(v, e->json, err);
     } else if (strcmp(what, "model") == 0) {
         return check_model(v, e->json, err);
     } else if (strcmp(what, "file") == 0) {
@@ -328,6 +350,7 @@ fl_status coordinator_verify(int argc, char **argv, fl_err *err)
     verification v = {.dir = pos.items[0],
                       .keys = json_object(),
                       .accepted = json_object(),
+                      .carried = json_object(),
                       .last = json_object()};
     st = verify(&v, err);
     if (st == FL_OK && as_json) {
@@ -344,6 +367,7 @@ fl_status coordinator_verify(int argc, char **argv, fl_err *err)
     }
     json_decref(v.keys);
     json_decref(v.accepted);
+    json_decref(v.carried);
     json_decref(v.last);
     free(pos.items);
     return st;

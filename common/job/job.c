@@ -137,6 +137,24 @@ static void read_strategy(job_strategy *out, fl_node root)
 
 // --------------------------------------------------------------------- sites
 
+/* never, or a duration. */
+static void read_abandon(job_sites *out, fl_node map)
+{
+    static const char help[] = "a round short of its quorum waits for absent sites: never gives it "
+                               "up; a duration: for so long, then no update of it counts and its "
+                               "model is the one before";
+    const char *word = fl_cfg_text(map, "abandon", "never", help);
+    if (strcmp(word, "never") != 0) {
+        out->abandon_ms = fl_cfg_duration_ms(map, "abandon", 100, (int64_t)365 * 24 * 3600 * 1000,
+                                             0, help);
+        if (out->late == JOB_LATE_WAIT) {
+            fl_cfg_complain(fl_cfg_get(map, "abandon", ""),
+                            "sites.abandon: with late: wait no site is ever given up, nor a round; "
+                            "expected never");
+        }
+    }
+}
+
 static void read_sites(job_sites *out, fl_node root)
 {
     static const char *const of[] = {"all", NULL};
@@ -153,11 +171,10 @@ static void read_sites(job_sites *out, fl_node root)
                                           "the only timeout: silence longer "
                                           "than this is an absence");
     out->late = (job_late)fl_cfg_choice(map, "late", late, 0,
-                                        "what becomes of a site that is late");
-    if (out->late == JOB_LATE_CARRY) {
-        fl_cfg_complain(fl_cfg_get(map, "late", ""),
-                        "late: carry is not built yet; expected drop or wait");
-    }
+                                        "what becomes of an update that is late: drop; carry: it "
+                                        "counts in the next round, for 1 / sqrt(1 + rounds late); "
+                                        "wait: the round waits for it");
+    read_abandon(out, map);
     out->partial = fl_cfg_bool(map, "partial", false,
                                "a site trains no longer than patience in a round and sends what it "
                                "has by then; unequal work is made comparable (FedNova)");

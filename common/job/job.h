@@ -56,6 +56,7 @@ typedef struct {
     bool of_all;          // of: all
     int64_t patience_ms;  // the only timeout
     job_late late;
+    int64_t abandon_ms;  // a round short of its quorum for so long is given up; 0: never
     bool partial;  // a site that is not done within patience sends what it has
 } job_sites;
 

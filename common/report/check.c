@@ -46,6 +46,12 @@ static const report_field validation_fields[] = {
     {0},
 };
 
+static const report_field carried_fields[] = {
+    {"site", .check = report_is_site_name, .required = true},
+    {"from", .check = report_is_count, .required = true},
+    {0},
+};
+
 static const report_field round_fields[] = {
     {"round", .check = report_is_count, .required = true},
     {"seconds", .check = report_is_positive},
@@ -55,6 +61,8 @@ static const report_field round_fields[] = {
     {"participants", REPORT_LIST, .check = report_is_site_name},
     {"absent", REPORT_LIST, .fields = absence_fields},
     {"steps", REPORT_BY_NAME, .check = report_is_count},
+    {"carried", REPORT_LIST, .fields = carried_fields},
+    {"abandoned", .check = report_is_text},
     {"model_sha256", .check = report_is_text},
     {"validation", .fields = validation_fields},
     {0},

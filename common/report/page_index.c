@@ -242,6 +242,26 @@ static const char *const *curve_metrics(const json_t *report)
     return watched[0];
 }
 
+/* Updates of earlier rounds that count in this one, and a round without a model of its own. */
+static void add_exceptions(report_page *out, const json_t *round, bool goes_on)
+{
+    size_t i;
+    const json_t *carried;
+    json_array_foreach(json_object_get(round, "carried"), i, carried) {
+        report_html(out, "%s", goes_on ? "; " : "");
+        report_say(out, "%s: its late update of round %lld counts in this one",
+                   fl_json_get_string(carried, "site", "?"),
+                   (long long)fl_json_get_int(carried, "from", 0));
+        goes_on = true;
+    }
+    const char *why = fl_json_get_string(round, "abandoned", "");
+    if (why[0] != '\0') {
+        report_html(out, "%s", goes_on ? "; " : "");
+        report_say(out, "the round was abandoned, and the model is the one before: ");
+        report_told(out, why);
+    }
+}
+
 static void add_round(report_page *out, const json_t *report, const json_t *round, int64_t selected,
                       size_t n_sites)
 {
@@ -277,6 +297,7 @@ static void add_round(report_page *out, const json_t *report, const json_t *roun
             report_told(out, fl_json_get_string(absent, "reason", "?"));
         }
     }
+    add_exceptions(out, round, n > 0);
     report_html(out, "</td></tr>\n");
 }
 

@@ -103,6 +103,7 @@ typedef struct {
     fed_digest report_object;
 
     uint32_t credits;    // pieces in a Grant
+    uint32_t beat_ms;
     bool mute_verdicts;  // for tests of lost answers
     fed_offer offer;     // the last one
     fl_buf payload;      // its pieces as far as they are in
@@ -141,6 +142,7 @@ static inline coordinator *coordinator_new(const char *job_text)
     check_ok(fed_listen_mem(&c->link, c->id, coordinator_allows, NULL, &err), err);
     c->job_text = job_text;
     c->credits = 2;
+    c->beat_ms = 500;
     fed_job_digest(&c->job, job_text, strlen(job_text));
     check_ok(job_parse(&j, job_text, strlen(job_text), "job.yaml", ".", &err), err);
     check_ok(task_model_new(&c->model, &j.data, &j.model, &err), err);
@@ -301,7 +303,7 @@ static inline void coordinator_hear(coordinator *c, const fed_msg *m, const fed_
     case FED_MSG_HELLO:
         out->type = FED_MSG_WELCOME;
         out->u.welcome.site = c->invitation.site;
-        out->u.welcome.beat_ms = 500;
+        out->u.welcome.beat_ms = c->beat_ms;
         coordinator_say(c, out, NULL, 0);
         coordinator_say_order(c);
         break;

@@ -306,7 +306,7 @@ static void a_line_lost_with_the_power_is_written_before_anything_is_sent(void *
     desk_destroy(&d);
 }
 
-static void an_update_is_kept_until_its_round_is_committed(void **state)
+static void an_update_stays_until_it_is_answered_and_is_late_once_its_round_is_committed(void **state)
 {
     (void)state;
     fl_err err = FL_ERR_INIT;
@@ -315,16 +315,29 @@ static void an_update_is_kept_until_its_round_is_committed(void **state)
     fed_order_key wait = {.kind = FED_WAIT, .job = d.c->job};
     check_ok(put_update(&d, &item, &err), err);
     outbox_item_close(&item);
-    outbox_settle(d.h.home, &wait, (fed_round_no){0});
+    outbox_settle(d.h.home, &wait, (fed_round_no){0}, &d.draft.key);
     check_ok(outbox_open(&item, d.h.home, "toy-1", &d.draft.key, &err), err);
     outbox_item_close(&item);
     fed_order_key other = wait;
     other.job.bytes[0] ^= 1;  // another job's commits say nothing of this one
-    outbox_settle(d.h.home, &other, (fed_round_no){9});
+    outbox_settle(d.h.home, &other, (fed_round_no){9}, &d.draft.key);
     check_ok(outbox_open(&item, d.h.home, "toy-1", &d.draft.key, &err), err);
     outbox_item_close(&item);
     say_something(&d);
-    outbox_settle(d.h.home, &wait, (fed_round_no){1});
+    check_fails(outbox_late(&item, d.h.home, "toy-1", &wait, (fed_round_no){0}, NULL, &err),
+                FL_ENOTFOUND);
+    check_fails(outbox_late(&item, d.h.home, "toy-1", &other, (fed_round_no){9}, NULL, &err),
+                FL_ENOTFOUND);
+    check_fails(outbox_late(&item, d.h.home, "toy-1", &d.draft.key, (fed_round_no){9}, NULL, &err),
+                FL_ENOTFOUND);  // it answers the current order
+    outbox_settle(d.h.home, &wait, (fed_round_no){1}, NULL);
+    check_ok(outbox_late(&item, d.h.home, "toy-1", &wait, (fed_round_no){1}, NULL, &err), err);
+    check_int(item.offer.key.round.n, 1);
+    outbox_item_close(&item);
+    check_fails(
+        outbox_late(&item, d.h.home, "toy-1", &wait, (fed_round_no){1}, &d.draft.key, &err),
+        FL_ENOTFOUND);
+    outbox_settle(d.h.home, &wait, (fed_round_no){1}, &d.draft.key);
     check_fails(outbox_open(&item, d.h.home, "toy-1", &d.draft.key, &err), FL_ENOTFOUND);
     desk_destroy(&d);
 }
@@ -339,12 +352,12 @@ static void no_file_goes_before_its_line_is_on_the_disk(void **state)
     check_ok(put_update(&d, &item, &err), err);
     outbox_item_close(&item);
     check(!receipts_are_flushed(d.h.home));
-    outbox_settle(d.h.home, &wait, (fed_round_no){1});
+    outbox_settle(d.h.home, &wait, (fed_round_no){1}, &d.draft.key);
     check_ok(outbox_open(&item, d.h.home, "toy-1", &d.draft.key, &err), err);
     outbox_item_close(&item);
     say_something(&d);
     check(receipts_are_flushed(d.h.home));
-    outbox_settle(d.h.home, &wait, (fed_round_no){1});
+    outbox_settle(d.h.home, &wait, (fed_round_no){1}, &d.draft.key);
     check_fails(outbox_open(&item, d.h.home, "toy-1", &d.draft.key, &err), FL_ENOTFOUND);
     desk_destroy(&d);
 }
@@ -365,7 +378,7 @@ static void a_round_costs_three_flushes(void **state)
     check_ok(outbox_put_json(&item, d.h.home, &d.p, "toy-1", &score, NULL, &err), err);
     outbox_verdict(d.h.home, "toy-1", &item.offer, true, "");
     check_int(n_flushes, 3);  // the line
-    outbox_settle(d.h.home, &d.draft.key, (fed_round_no){1});
+    outbox_settle(d.h.home, &d.draft.key, (fed_round_no){1}, &d.draft.key);
     check_int(n_flushes, 3);
     outbox_item_close(&item);
     desk_destroy(&d);
@@ -386,7 +399,7 @@ static void a_settled_file_is_used_again(void **state)
     check_int(fstat(item.fd, &first), 0);
     outbox_item_close(&item);
     say_something(&d);
-    outbox_settle(d.h.home, &wait, (fed_round_no){1});
+    outbox_settle(d.h.home, &wait, (fed_round_no){1}, &d.draft.key);
     check(fl_file_exists(spare));
     check_int(truncate(spare, first.st_size + 1000), 0);
     d.draft.key.round.n = 2;
@@ -400,9 +413,9 @@ static void a_settled_file_is_used_again(void **state)
     check_int(fed_offer_get(&item.offer, "loss", 0) == 0.5, true);
     outbox_item_close(&item);
     say_something(&d);
-    outbox_settle(d.h.home, &wait, (fed_round_no){2});
+    outbox_settle(d.h.home, &wait, (fed_round_no){2}, &d.draft.key);
     check(fl_file_exists(spare));
-    outbox_settle(d.h.home, &done, (fed_round_no){2});
+    outbox_settle(d.h.home, &done, (fed_round_no){2}, &d.draft.key);
     check(!fl_file_exists(spare));
     free(spare);
     desk_destroy(&d);
@@ -421,8 +434,8 @@ static void a_file_in_the_making_is_the_worker_s(void **state)
     check_int(rename(path, partial), 0);
     // The same order again, and others, while a worker writes.
     fed_order_key wait = {.kind = FED_WAIT, .job = d.c->job};
-    outbox_settle(d.h.home, &d.draft.key, (fed_round_no){0});
-    outbox_settle(d.h.home, &wait, (fed_round_no){5});
+    outbox_settle(d.h.home, &d.draft.key, (fed_round_no){0}, &d.draft.key);
+    outbox_settle(d.h.home, &wait, (fed_round_no){5}, &d.draft.key);
     check(fl_file_exists(partial));
     outbox_sweep(d.h.home);  // no worker is at work when a process begins
     check(!fl_file_exists(partial));
@@ -494,10 +507,11 @@ int main(void)
         cmocka_unit_test(an_update_that_is_too_large_or_no_number_stays),
         cmocka_unit_test(a_file_cut_or_changed_anywhere_counts_as_nothing),
         cmocka_unit_test(a_line_lost_with_the_power_is_written_before_anything_is_sent),
-        cmocka_unit_test(an_update_is_kept_until_its_round_is_committed),
         cmocka_unit_test(no_file_goes_before_its_line_is_on_the_disk),
         cmocka_unit_test(a_round_costs_three_flushes),
         cmocka_unit_test(a_settled_file_is_used_again),
+        cmocka_unit_test(
+            an_update_stays_until_it_is_answered_and_is_late_once_its_round_is_committed),
         cmocka_unit_test(a_file_in_the_making_is_the_worker_s),
         cmocka_unit_test(sentences_leave_without_folders_and_file_names),
         cmocka_unit_test(replies_are_recorded_too),

@@ -206,6 +206,91 @@ static void another_order_cancels_the_one_at_work(void **state)
     coordinator_destroy(&c);
 }
 
+static bool is_in_outbox(const hospital *h, const fed_order_key *key)
+{
+    fl_err err = FL_ERR_INIT;
+    outbox_item item;
+    bool there = outbox_open(&item, h->home, "toy-1", key, &err) == FL_OK;
+    outbox_item_close(&item);
+    return there;
+}
+
+/* Nobody knows whether the first was accepted: the coordinator says so, or carries it, or not. */
+static void an_update_without_an_answer_is_offered_once_more_before_the_next_round(void **state)
+{
+    (void)state;
+    coordinator *c = coordinator_new(hospital_job);
+    hospital h = hospital_new(c, "nord", hospital_approves_all);
+    hospital_starts(&h);
+    c->mute_verdicts = true;
+    coordinator_order(c, FED_TRAIN, 1, 0);
+    play_until_offered(&h, c);
+    fed_offer first = c->offer;
+    hospital_dies(&h);
+    memset(&c->offer, 0, sizeof c->offer);
+    hospital_starts(&h);
+    coordinator_order(c, FED_TRAIN, 2, 1);
+    play(&h, c, 6000);
+    check_bytes(&c->offer, &first, sizeof first);
+    check_int(c->beat.u.beat.key.round.n, 2);
+    check_int(c->beat.u.beat.phase, FED_SENDING);
+    c->mute_verdicts = false;
+    coordinator_verdict(c, false, "round 1 is closed");
+    play_until_offered(&h, c);
+    check_int(c->offer.key.round.n, 2);
+    check(!is_in_outbox(&h, &first.key));
+    check(is_in_outbox(&h, &c->offer.key));
+    size_t offers = c->n[FED_MSG_OFFER];
+    coordinator_order(c, FED_TRAIN, 3, 2);  // the second was accepted: it just goes
+    play_until_offered(&h, c);
+    check_int(c->n[FED_MSG_OFFER], offers + 1);
+    hospital_destroy(&h);
+    coordinator_destroy(&c);
+}
+
+/* Orders round 2 while a worker trains round 1; the round of the first Offer. */
+static uint32_t first_offered_after_a_close(const char *late)
+{
+    static const char sites[] = "sites: {quorum: 3, patience: 10s", steps[] = "steps: 10,";
+    const char *at = strstr(hospital_job, steps), *then = strstr(hospital_job, sites);
+    char *text = fl_xasprintf("%.*ssteps: 300000,%.*s%s, late: %s%s", (int)(at - hospital_job),
+                              hospital_job, (int)(then - at - (long)strlen(steps)),
+                              at + strlen(steps), sites, late, then + strlen(sites));
+    coordinator *c = coordinator_new(text);
+    hospital h = hospital_new(c, "nord", hospital_approves_all);
+    hospital_starts(&h);
+    pool_destroy(&h.pool);
+    session_destroy(&h.session);
+    h.pool = pool_new(1, NULL);
+    h.session = session_new(h.home, h.pool);
+    c->mute_verdicts = true;
+    c->beat_ms = 100;
+    coordinator_order(c, FED_TRAIN, 1, 0);
+    bool ordered = false;
+    while (c->n[FED_MSG_OFFER] == 0) {
+        session_step(h.session, fl_now_ms());
+        coordinator_step(c);
+        if (!ordered && c->beat.u.beat.phase == FED_WORKING) {
+            check_int(c->beat.u.beat.key.round.n, 1);
+            ordered = true;
+            coordinator_order(c, FED_TRAIN, 2, 1);
+        }
+    }
+    check(ordered);
+    uint32_t round = c->offer.key.round.n;
+    hospital_destroy(&h);
+    coordinator_destroy(&c);
+    free(text);
+    return round;
+}
+
+static void a_round_that_was_closed_meanwhile_is_finished_only_when_it_can_be_carried(void **state)
+{
+    (void)state;
+    check_int(first_offered_after_a_close("carry"), 1);
+    check_int(first_offered_after_a_close("drop"), 2);
+}
+
 typedef struct {
     fl_rng rng;
     double rate;
@@ -422,6 +507,10 @@ int main(void)
         cmocka_unit_test(a_whole_job_ends_with_model_and_report_in_the_home),
         cmocka_unit_test(a_killed_site_offers_the_same_bytes_again),
         cmocka_unit_test(another_order_cancels_the_one_at_work),
+        cmocka_unit_test(
+            an_update_without_an_answer_is_offered_once_more_before_the_next_round),
+        cmocka_unit_test(
+            a_round_that_was_closed_meanwhile_is_finished_only_when_it_can_be_carried),
         cmocka_unit_test(a_round_survives_the_loss_of_every_third_message),
         cmocka_unit_test(a_job_waits_for_a_person_and_goes_on_when_approved),
         cmocka_unit_test(a_job_beyond_the_policy_is_refused_with_the_sentence),

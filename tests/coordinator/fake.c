@@ -162,6 +162,29 @@ static fake_kept *find_kept(fake_site *s)
     return NULL;
 }
 
+fake_kept *fake_update_of(fake_site *s, uint32_t round)
+{
+    for (size_t i = 0; i < s->n_kept; i++) {
+        fake_kept *k = &s->kept[i];
+        if (k->offer.key.kind == FED_TRAIN && k->offer.key.round.n == round) {
+            return k;
+        }
+    }
+    return NULL;
+}
+
+/* An update of a round that was committed before it was answered. */
+static fake_kept *find_late(fake_site *s)
+{
+    for (uint32_t round = 1; round <= s->order.committed.n && !s->keeps_late; round++) {
+        fake_kept *k = fake_update_of(s, round);
+        if (k != NULL && !k->answered) {
+            return k;
+        }
+    }
+    return NULL;
+}
+
 static void offer(fake_site *s, const fake_kept *k)
 {
     fed_msg m = {.type = FED_MSG_OFFER, .u.offer = k->offer};
@@ -229,7 +252,8 @@ static void work(fake_site *s)
     if (s->idle_beats || fl_now_ms() - s->offered_ms < AGAIN_MS || says_no(s)) {
         return;
     }
-    fake_kept *k = find_kept(s);
+    fake_kept *k = find_late(s);
+    k = k != NULL ? k : find_kept(s);
     if (k == NULL && s->order.has_model && s->order.key.kind == FED_TRAIN && !has_model(s)) {
         fetch_model(s);
         return;
@@ -259,7 +283,12 @@ static void work(fake_site *s)
         k = find_kept(s);
         check(k != NULL);
     }
-    offer(s, k);
+    if (s->order.key.kind == FED_TRAIN && s->order.key.round.n == s->late_in) {
+        reply(s, FED_REFUSE, false, "the disk was away");
+        s->has_order = false;
+    } else {
+        offer(s, k);
+    }
 }
 
 static void on_grant(fake_site *s, const fed_msg *m)
@@ -297,6 +326,20 @@ static void drop_kept(fake_site *s, const fed_digest *digest)
     }
 }
 
+/* Notes the answer; was it to an update of an earlier round? */
+static bool is_late_verdict(fake_site *s, const fed_digest *digest)
+{
+    for (size_t i = 0; i < s->n_kept; i++) {
+        fake_kept *k = &s->kept[i];
+        if (fed_digest_equal(&k->offer.digest, digest)) {
+            k->answered = true;
+            return k->offer.key.kind == FED_TRAIN &&
+                   !fed_order_key_equal(&k->offer.key, &s->order.key);
+        }
+    }
+    return false;
+}
+
 static void on_message(fake_site *s, const fed_packet *packet)
 {
     fl_err err = FL_ERR_INIT;
@@ -332,7 +375,11 @@ static void on_message(fake_site *s, const fed_packet *packet)
         break;
     case FED_MSG_VERDICT:
         snprintf(s->last_verdict, sizeof s->last_verdict, "%s", m.u.verdict.text);
-        if (m.u.verdict.accepted) {
+        if (is_late_verdict(s, &m.u.verdict.digest)) {
+            s->n_accepted += m.u.verdict.accepted;
+            s->n_refused += !m.u.verdict.accepted;
+            s->offered_ms = 0;
+        } else if (m.u.verdict.accepted) {
             s->n_accepted++;
             s->done = s->done || s->order.key.kind == FED_DONE;
             s->has_order = false;

@@ -24,6 +24,7 @@ typedef struct {
     fed_encoding enc;
     void *items;  // owned
     uint64_t n;   // items
+    bool answered;  // a Verdict came
 } fake_kept;
 
 typedef struct fake_site {
@@ -52,6 +53,10 @@ typedef struct fake_site {
     bool asleep;  // says nothing
     bool refuse_check, misfit, pending, refuse_train;
     bool idle_beats;  // beats without ever contributing
+    /* In this round it makes its update and says that it failed, so that it is absent at once, with
+     * an update for later; 0: never. */
+    uint32_t late_in;
+    bool keeps_late;  // for the moment
     /* Changes an offer and its payload before it is signed. */
     void (*spoil)(struct fake_site *s, fake_kept *k);
 } fake_site;
@@ -95,6 +100,8 @@ void fake_site_step(fake_site *s);
 fl_status fake_say(fake_site *s, const fed_msg *m, const void *payload, size_t n);
 /* The site forgets what it knows but its keys and its outbox, as a killed client. */
 void fake_site_kill(fake_site *s);
+/* The site's update of a round; NULL: it has none. */
+fake_kept *fake_update_of(fake_site *s, uint32_t round);
 /* Signs and keeps a contribution to the site's order. */
 fake_kept *fake_keep(fake_site *s, fed_encoding enc, const void *items, uint64_t n);
 void fake_sign(fake_site *s, fed_offer *o);

@@ -326,6 +326,45 @@ static void fewer_than_the_quorum_waits_and_says_so(void **state)
     round_destroy(&d.m);
 }
 
+static void a_round_short_of_its_quorum_is_given_up_only_as_the_job_says(void **state)
+{
+    (void)state;
+    round_step step;
+    driver d = driver_of(3, 2, 2);
+    d.cfg.abandon_ms = 5000;
+    restore(&d, 0);
+    everyone_contributes(&d, 0);
+    contribute(&d, 0, 10);
+    check(settle(&d, 1500));  // the others left at 1000
+    check_int(round_count(d.m, ROUND_ABSENT), 2);
+    check(!round_next(d.m, 6400, &step));
+    char text[FED_TEXT_BYTES];
+    round_describe(d.m, text, sizeof text);
+    check_has(text, "fewer than the quorum of 2: waiting for absent sites, abandoned after 5 s");
+    round_beat(d.m, 1, FED_WORKING, 7, 100, 4000);  // one of them is back and works
+    check(!round_next(d.m, 8900, &step));
+    restore(&d, 8900);  // patience is never stored
+    check(!round_next(d.m, 13800, &step));
+    check(round_next(d.m, 13900, &step));
+    check_int(step.kind, ROUND_STEP_ENTER);
+    check_int(step.state, ROUND_EVALUATING);
+    check_str(step.reason, "1 of 3 updates, 1 of them too few, for 5 s");
+    take(&d, &step, 13900);
+    check_int(round_committed(d.m), 1);
+    contribute(&d, 0, 13950);
+    check(settle(&d, 15500));
+    check_int(round_now(d.m), ROUND_TRAINING);  // round 2 asks everybody anew
+    check_int(round_number(d.m), 2);
+    round_destroy(&d.m);
+
+    d = driver_of(3, 2, 2);  // abandon: never
+    everyone_contributes(&d, 0);
+    contribute(&d, 0, 10);
+    check(settle(&d, 1500));
+    check(!round_next(d.m, (int64_t)1 << 40, &step));
+    round_destroy(&d.m);
+}
+
 static void whoever_joins_late_fills_a_round_that_cannot_reach_its_quorum(void **state)
 {
     (void)state;
@@ -526,6 +565,7 @@ int main(void)
         cmocka_unit_test(time_in_which_the_coordinator_was_deaf_counts_for_nobody),
         cmocka_unit_test(late_wait_lets_nobody_leave_for_being_late),
         cmocka_unit_test(fewer_than_the_quorum_waits_and_says_so),
+        cmocka_unit_test(a_round_short_of_its_quorum_is_given_up_only_as_the_job_says),
         cmocka_unit_test(whoever_joins_late_fills_a_round_that_cannot_reach_its_quorum),
         cmocka_unit_test(a_site_that_fails_to_train_is_absent_and_asked_again_after_hello),
         cmocka_unit_test(stale_replies_change_nothing),

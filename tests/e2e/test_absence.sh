@@ -37,3 +37,23 @@ start "client-est-2" "$bin/client" run --home "$work/home-est" --once; late=$las
 start "coordinator-2" "$bin/coordinator" run "$fed" --bind "tcp://127.0.0.1:$port"
 wait "$late"; rc=$?
 check "who was away is handed the model later" test "$rc" = 0 -a -s "$work/home-est/runs/tiny/model/final.onnx"
+
+# A hospital that was invited and never came is absent too, and a round that cannot reach its quorum is abandoned when the job says so.
+kill_hard "$last"
+sed -e 's/^name: .*/name: short/' -e 's/^rounds: .*/rounds: 4/' -e 's/quorum: 2/quorum: 3, abandon: 2s/' "$work/job.yaml" >"$work/short.yaml"
+"$bin/coordinator" invite "$fed" --site west --out "$work/west.invitation" >/dev/null
+for site in nord sud est; do start "client-$site-3" "$bin/client" run --home "$work/home-$site"; eval "client_$site=$last"; done
+start coordinator-3 "$bin/coordinator" run "$fed" --job "$work/short.yaml" --bind "tcp://127.0.0.1:$port"; coordinator=$last
+run=$fed/runs/short
+training() { grep -q '"round":1,.*"state":"training"' "$run/audit.jsonl"; }
+wait_until 60 training || not_ok "round 1" "$(cat "$work/coordinator-3.log")"
+kill_hard "$client_est"
+wait "$coordinator"; rc=$?
+check "the exit code is 3 again" test "$rc" = 3
+check "the last line tells of rounds and sites" grep -Eq 'done, with [1-4] rounds? abandoned and [0-9]+ absences of 2 sites' "$work/coordinator-3.log"
+check "the report says which round, and why" eval 'json "$run/report/report.json" rounds | grep -Eq "\"abandoned\": \"2 of 3 updates, 1 of them too few, for 2 s\""'
+check "its model is the one before" eval \
+    'grep "\"what\":\"model\"" "$run/audit.jsonl" | tail -2 | grep -o "\"model_sha256\":\"[0-9a-f]*\"" | sort | uniq -d | grep -q .'
+check "who never came is in the record and the report" eval \
+    'grep -q "\"what\":\"absent\"" "$run/audit.jsonl" && grep "did not join until the end" "$run/audit.jsonl" | grep -q west && json "$run/report/report.json" absent | grep -q "\"west\", \"reason\": \"never answered\""'
+check "and the record holds" "$bin/coordinator" verify "$run"

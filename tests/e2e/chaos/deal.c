@@ -288,7 +288,7 @@ void deal(plan *out, uint64_t seed, size_t number, deal_kind kind)
         put_line(out, &rng, 0);
         break;
     default:
-        out->patience = "2s";
+        out->patience = turn % 4 < 2 ? "2s" : "2s, late: carry";
         out->may_lack = true;
         if (turn % 2 == 0) {
             put_outside(out, &rng, FAULT_GONE, any_site(&rng), 5000);

@@ -97,6 +97,10 @@ static void add_line(events *e, const json_t *line, story_verdict *v)
     } else if (strcmp(what, "contribution") == 0) {
         add(e, "contribution %s %lld %s %s", kind, round, site,
             fl_json_get_string(line, "digest", ""));
+    } else if (strcmp(what, "carried") == 0) {
+        add(e, "carried into %lld: %lld %s %s", round,
+            (long long)fl_json_get_int(line, "from", 0), site,
+            fl_json_get_string(line, "digest", ""));
     } else if (strcmp(what, "model") == 0) {
         add(e, "model %lld %s", round, fl_json_get_string(line, "model_sha256", ""));
     } else if (strcmp(what, "absent") == 0) {
@@ -249,7 +253,8 @@ static void tell_report(fl_buf *out, const lane *l, size_t n_sites, story_verdic
     free(path);
 }
 
-/* Who was absent and came after all, before the stage closed, was not absent. */
+/* Who was absent and came after all, before the stage closed, was not absent.  (Who came later was,
+ * though its update may be carried.) */
 static size_t count_absences(const events *e)
 {
     size_t n = 0;
@@ -263,7 +268,8 @@ static size_t count_absences(const events *e)
         int n_wanted = snprintf(wanted, sizeof wanted, "contribution %s %lld %s ", kind, round,
                                 site);
         for (size_t k = 0; k < e->n; k++) {
-            came = came || strncmp(e->events[k].text, wanted, (size_t)n_wanted) == 0;
+            came = came || (e->events[k].state == e->events[i].state &&
+                            strncmp(e->events[k].text, wanted, (size_t)n_wanted) == 0);
         }
         n += !came;
     }

@@ -33,7 +33,7 @@ static const char job_yaml[] =
     "seed: 11\n"
     "strategy: {name: fedadam, lr: 0.01}\n"
     "local: {steps: 4, batch: 8, lr: 0.01}\n"
-    "sites: {quorum: 2, patience: %s, late: drop}\n"
+    "sites: {quorum: 2, patience: %s}\n"
     "select: {metric: auc, split: val, keep: last}\n"
     "evaluation: {threshold: {rule: youden, split: val}, histogram_bins: 10,"
     " local_baseline: {budget: none}}\n";
