@@ -34,6 +34,21 @@ fl_status tool_doubt_limit(double *limit, const char **why, const tool_doubt *d,
     return st;
 }
 
+static json_t *differences_json(const tool_doubt *d, const task_scored *mean,
+                                const data_spec *spec)
+{
+    eval_metrics differences;
+    json_t *json = json_object();
+    task_differences(&differences, d->against, mean, spec, d->seed);
+    for (size_t i = 0; i < differences.n; i++) {
+        const eval_metric *m = &differences.item[i];
+        if (eval_metric_compared(m->name)) {
+            json_object_set_new(json, m->name, eval_figure_json(&m->figure));
+        }
+    }
+    return json;
+}
+
 fl_status tool_doubt_judge(json_t **out, eval_metrics *metrics, const tool_doubt *d,
                            const task_member *models, size_t n_models, const data_set *set,
                            const data_spec *spec, data_split split, double threshold, fl_err *err)
@@ -54,6 +69,10 @@ fl_status tool_doubt_judge(json_t **out, eval_metrics *metrics, const tool_doubt
     json_object_set_new(*out, "metrics", eval_metrics_json(metrics));
     json_object_set_new(*out, "uncertainty",
                         task_doubt_json(&doubt, spec, threshold, &cfg, limit, why));
+    if (d->against != NULL) {
+        const task_scored mean = {&doubt.scores, threshold};
+        json_object_set_new(*out, "differences", differences_json(d, &mean, spec));
+    }
     task_doubt_clear(&doubt);
     return FL_OK;
 }

@@ -11,6 +11,7 @@
 
 static struct {
     fl_texts models;
+    const char *graph;
     const char *data;
     const char *split;
     double threshold;
@@ -33,6 +34,9 @@ const fl_opt *client_evaluate_options(void)
     static const fl_opt table[] = {
         {.name = "model", .kind = FL_OPT_LIST, .arg = "MODEL.onnx",
          .help = "model to judge", .out = &options.models, .required = true},
+        {.name = "graph", .kind = FL_OPT_TEXT, .arg = "MODEL.onnx",
+         .help = "network and threshold of a --model that is a .safetensors, as a round's is",
+         .out = &options.graph},
         {.name = "data", .kind = FL_OPT_TEXT, .arg = "DATASET",
          .help = "folder, dataset.yaml, .csv or .npz", .out = &options.data,
          .required = true},
@@ -40,7 +44,7 @@ const fl_opt *client_evaluate_options(void)
          .help = "train, val or test; default test", .out = &options.split},
         {.name = "threshold", .kind = FL_OPT_NUM, .arg = "T",
          .help = "score from which a case is called positive; default: the "
-                 "model's own, else 0.5",
+                 "model's own (ensemble: the mean of the models'), else 0.5",
          .out = &options.threshold, .min = 0, .max = 1},
         {.name = "by", .kind = FL_OPT_LIST, .arg = "NAME[:EDGE,..]",
          .help = "subgroups by this attribute; default: all attributes",
@@ -140,26 +144,20 @@ static void print_text(const char *path, const task_scores *s,
     printf("\n");
 }
 
-/* Adds how sure the models are, and what is called by their mean.  json: of the
- * model, or of the ensemble, whose metrics are then its own. */
-static fl_status add_doubt(json_t *json, const task_member *models, size_t n_models,
-                           const data_set *set, const data_spec *spec, data_split split,
-                           double threshold, fl_err *err)
+/* Adds how sure the model is, and what is called by the mean of its predictions. */
+static fl_status add_doubt(json_t *json, const task_member *model, const data_set *set,
+                           const data_spec *spec, data_split split, double threshold, fl_err *err)
 {
     json_t *both;
     eval_metrics metrics;
-    fl_status st = tool_doubt_judge(&both, &metrics, &doubt, models, n_models, set, spec, split,
-                                    threshold, err);
+    fl_status st = tool_doubt_judge(&both, &metrics, &doubt, model, 1, set, spec, split, threshold,
+                                    err);
     if (st != FL_OK) {
         return st;
     }
     json_t *uncertainty = json_object_get(both, "uncertainty");
     json_object_set(json, "uncertainty", uncertainty);
-    if (doubt.members.kind == TASK_ENSEMBLE) {
-        json_object_set(json, "metrics", json_object_get(both, "metrics"));
-    } else {
-        json_object_set(uncertainty, "metrics", json_object_get(both, "metrics"));
-    }
+    json_object_set(uncertainty, "metrics", json_object_get(both, "metrics"));
     if (!options.json) {
         if (doubt.members.kind != TASK_ONE) {
             printf("mean of the predictions\n\n");
@@ -229,7 +227,7 @@ static fl_status judge(json_t **out, const char *path, data_split split,
     json_t *subgroups = NULL, *points = NULL, *robustness = NULL, *annotators = NULL;
 
     *out = NULL;
-    if ((st = task_model_read(&model, &params, NULL, path, err)) != FL_OK ||
+    if ((st = tool_read_model(&model, &params, path, options.graph, err)) != FL_OK ||
         (st = tool_open_for_model(&set, &spec, model, options.data, err)) !=
             FL_OK ||
         (st = predict(&scores, &annotators, model, params, set, split, err)) != FL_OK) {
@@ -273,7 +271,7 @@ static fl_status judge(json_t **out, const char *path, data_split split,
     *out = json;
     if (options.uncertainty != NULL && doubt.members.kind != TASK_ENSEMBLE) {
         const task_member one = {model, params};
-        st = add_doubt(json, &one, 1, set, &spec, split, threshold, err);
+        st = add_doubt(json, &one, set, &spec, split, threshold, err);
     }
 done:
     json_decref(annotators);
@@ -287,47 +285,18 @@ done:
     return st;
 }
 
-/* Judges the mean of all models, at the threshold that is given, else 0.5. */
+/* Judges the mean of all models. */
 static fl_status judge_ensemble(json_t **out, data_split split, fl_err *err)
 {
-    size_t n = options.models.n, n_read = 0;
-    task_model **model = fl_xcalloc(n, sizeof *model);
-    float **params = fl_xcalloc(n, sizeof *params);
-    task_member *members = fl_xcalloc(n, sizeof *members);
-    data_set *set = NULL;
-    data_spec spec;
-    double threshold = isnan(options.threshold) ? 0.5 : options.threshold;
-    fl_status st = FL_OK;
-
-    *out = json_object();
-    for (; n_read < n && st == FL_OK; n_read++) {
-        st = task_model_read(&model[n_read], &params[n_read], NULL, options.models.items[n_read],
-                             err);
-        members[n_read] = (task_member){model[n_read], params[n_read]};
-    }
-    if (st == FL_OK &&
-        (st = tool_open_for_model(&set, &spec, model[0], options.data, err)) == FL_OK) {
-        char *name = fl_xasprintf("ensemble of %zu models", n);
-        json_object_set_new(*out, "model", json_string(name));
-        json_object_set_new(*out, "split", json_string(options.split));
-        json_object_set_new(*out, "n", json_integer((json_int_t)data_set_n_split(set, split)));
-        json_object_set_new(*out, "threshold", fl_json_number(threshold));
-        if (!options.json) {
-            printf("%s: ", name);
-        }
-        free(name);
-        spec.positive = task_model_spec(model[0])->positive;
-        st = add_doubt(*out, members, n, set, &spec, split, threshold, err);
-    }
-    for (size_t i = 0; i < n_read; i++) {
-        free(params[i]);
-        task_model_destroy(&model[i]);
-    }
-    data_set_destroy(&set);
-    free(members);
-    free(params);
-    free(model);
-    return st;
+    const tool_ensemble all = {.path = options.models.items,
+                               .n = options.models.n,
+                               .graph = options.graph,
+                               .data = options.data,
+                               .split = split,
+                               .threshold = options.threshold,
+                               .doubt = &doubt,
+                               .prints = !options.json};
+    return tool_ensemble_judge(out, &all, err);
 }
 
 static fl_status read_doubt(fl_err *err)

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "base/sys.h"
+#include "ckpt/ckpt.h"
 #include "client/tools.h"
 
 fl_status tool_find_class(int *out, const data_spec *spec, const char *text,
@@ -104,6 +106,43 @@ fl_status tool_open_data(data_set **out, data_spec *spec, const char *path,
     if (st != FL_OK) {
         data_set_destroy(out);
     }
+    return st;
+}
+
+/* The numbers of a .safetensors, which must be those of m. */
+static fl_status read_numbers(float **params, const task_model *m, const char *path,
+                              const char *graph, fl_err *err)
+{
+    nn_table *table = NULL;
+    fl_status st = ckpt_safetensors_read(&table, params, NULL, path, err);
+    if (st == FL_OK && !nn_table_equal(table, task_model_table(m))) {
+        st = fl_fail(err, FL_EFORMAT, "%s: its parameters are not those of %s", path, graph);
+        FL_FREE(*params);
+    }
+    nn_table_destroy(&table);
+    return st;
+}
+
+fl_status tool_read_model(task_model **model, float **params, const char *path, const char *graph,
+                          fl_err *err)
+{
+    static const char ending[] = ".safetensors";
+    size_t n = strlen(path), k = strlen(ending);
+    float *unused = NULL;
+    *model = NULL;
+    *params = NULL;
+    if (n <= k || strcmp(path + n - k, ending) != 0) {
+        return task_model_read(model, params, NULL, path, err);
+    }
+    if (graph == NULL) {
+        return fl_fail(err, FL_EUSAGE, "%s: holds numbers only; --graph MODEL.onnx says of which "
+                                       "network", path);
+    }
+    fl_status st = task_model_read(model, &unused, NULL, graph, err);
+    if (st == FL_OK && (st = read_numbers(params, *model, path, graph, err)) != FL_OK) {
+        task_model_destroy(model);
+    }
+    free(unused);
     return st;
 }
 

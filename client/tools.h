@@ -58,6 +58,14 @@ fl_status tool_open_data(data_set **out, data_spec *spec, const char *path,
 fl_status tool_open_for_model(data_set **out, data_spec *spec, task_model *m,
                               const char *path, fl_err *err);
 
+/*
+ * A model of an .onnx file; or of a .safetensors with the network and threshold of graph's
+ * file, whose parameters it must have.  FL_EUSAGE where graph is NULL then.
+ * *params: the caller's.
+ */
+fl_status tool_read_model(task_model **model, float **params, const char *path, const char *graph,
+                          fl_err *err);
+
 /* The class called text, or whose code it is; FL_EUSAGE names the classes. */
 fl_status tool_find_class(int *out, const data_spec *spec, const char *text,
                           fl_err *err);
@@ -95,6 +103,7 @@ typedef struct {
     double target_error;  // to reach by referring; NaN: half the error of all
     uint64_t seed;
     int threads;
+    const task_scored *against;  // of the same cases, to hold the mean against; or NULL
 } tool_doubt;
 
 /* --uncertainty HOW: FL_EUSAGE as task_members_parse. */
@@ -106,13 +115,30 @@ fl_status tool_doubt_limit(double *limit, const char **why, const tool_doubt *d,
                            const task_member *models, size_t n_models, const data_set *set,
                            data_split split, fl_err *err);
 
-/* Metrics of the members' mean and report.json's "uncertainty", as
- * {"metrics", "uncertainty"}; new reference. */
+/* Metrics of the members' mean, report.json's "uncertainty", and the mean's metrics less
+ * those of what it is held against, as {"metrics", "uncertainty", "differences"}; new
+ * reference. */
 fl_status tool_doubt_judge(json_t **out, eval_metrics *metrics, const tool_doubt *d,
                            const task_member *models, size_t n_models, const data_set *set,
                            const data_spec *spec, data_split split, double threshold, fl_err *err);
 
 void tool_print_doubt(const json_t *uncertainty);
+
+// ---------------------------------------------- tool_ensemble.c: several models
+
+typedef struct {
+    const char *const *path;  // (n) as tool_read_model
+    size_t n;
+    const char *graph, *data;
+    data_split split;
+    double threshold;  // NaN: the mean of those in the models' files, else 0.5
+    const tool_doubt *doubt;
+    bool prints;  // text for people
+} tool_ensemble;
+
+/* {"model", "split", "n", "threshold"} and tool_doubt_judge's of the models' mean, held
+ * against the first; new reference. */
+fl_status tool_ensemble_judge(json_t **out, const tool_ensemble *e, fl_err *err);
 
 // ------------------------------------------- tool_annotators.c: several of them
 

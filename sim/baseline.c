@@ -10,8 +10,11 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "sim/cross_site.h"
 #include "sim/hospital.h"
 #include "sim/leave_out.h"
+
+enum { MAX_FIGURES_BYTES = 64 << 20 };
 
 static const char *const optimizers[] = {
     [NN_SGD] = "sgd", [NN_ADAM] = "adam", [NN_ADAMW] = "adamw"};
@@ -68,34 +71,83 @@ fl_status baseline_start(launch_child *child, const scenario *s, const char *dat
     return st;
 }
 
+/* One model: its object; several: a list under "models". */
+static json_t *take_list(json_t *json)
+{
+    json_t *list = json_object_get(json, "models");
+    return list != NULL ? json_incref(list) : json_pack("[O]", json);
+}
+
 /* How the job's threshold got into the model is the file's business. */
-fl_status baseline_evaluate(json_t **metrics, const char *model, const char *data_dir,
-                            const char *name, fl_err *err)
+fl_status baseline_judge(json_t **list, const baseline_models *m, const char *data_dir,
+                         const char *name, fl_err *err)
 {
     launch_args a;
     char *data = fl_path_join(data_dir, name), *text = NULL;
     json_t *json = NULL;
-    *metrics = NULL;
+    *list = NULL;
     launch_args_init(&a, "client");
     launch_args_add(&a, "evaluate");
-    launch_args_add(&a, "--model");
-    launch_args_add(&a, model);
+    for (size_t i = 0; i < m->n; i++) {
+        launch_args_add(&a, "--model");
+        launch_args_add(&a, m->path[i]);
+    }
+    if (m->graph != NULL) {
+        launch_args_add(&a, "--graph");
+        launch_args_add(&a, m->graph);
+    }
+    if (m->joined) {
+        launch_args_add(&a, "--uncertainty");
+        launch_args_add(&a, "ensemble");
+    }
     launch_args_add(&a, "--data");
     launch_args_add(&a, data);
     launch_args_add(&a, "--split");
     launch_args_add(&a, "test");
+    launch_args_add_int(&a, "--seed", (long long)m->seed);
     launch_args_add(&a, "--json");
     fl_status st = launch_read(&text, "client evaluate", &a, err);
-    if (st == FL_OK && (st = fl_json_parse(&json, text, strlen(text), 16 << 20, "client evaluate",
-                                           err)) == FL_OK) {
-        json_t *found = json_object_get(json, "metrics");
-        *metrics = found != NULL ? json_incref(found) : json_object();
+    if (st == FL_OK && (st = fl_json_parse(&json, text, strlen(text), MAX_FIGURES_BYTES,
+                                           "client evaluate", err)) == FL_OK) {
+        *list = take_list(json);
     }
     json_decref(json);
     launch_args_clear(&a);
     free(data);
     free(text);
     return st == FL_OK ? st : fl_wrap(err, st, "judging a baseline on %s", name);
+}
+
+fl_status baseline_evaluate(json_t **metrics, const char *model, const char *data_dir,
+                            const char *name, fl_err *err)
+{
+    json_t *list;
+    *metrics = NULL;
+    fl_status st = baseline_judge(&list, &(baseline_models){.path = &model, .n = 1, .seed = 1},
+                                  data_dir, name, err);
+    if (st == FL_OK) {
+        *metrics = baseline_metrics(json_array_get(list, 0), false);
+    }
+    json_decref(list);
+    return st;
+}
+
+json_t *baseline_metrics(const json_t *judged, bool compared_only)
+{
+    static const char *const compared[] = {
+        "auc", "accuracy", "balanced_accuracy", "f1",   "sensitivity", "specificity", "brier",
+        "nll", "ece",      "dice",              "iou",  "hd95",        "mae",         "rmse"};
+    json_t *all = json_object_get(judged, "metrics"), *some = json_object();
+    for (size_t i = 0; compared_only && i < sizeof compared / sizeof *compared; i++) {
+        json_t *figure = json_object_get(all, compared[i]);
+        if (figure != NULL) {
+            json_object_set(some, compared[i], figure);
+        }
+    }
+    if (!compared_only) {
+        json_object_update(some, all);
+    }
+    return some;
 }
 
 static json_t *settings_json(const task_train_config *c)
@@ -137,16 +189,27 @@ static fl_status centralised_figures(json_t *out, const scenario *s, const char 
     return st;
 }
 
-static fl_status add_left_out(json_t *figures, const scenario *s, const char *data, const char *out,
-                              fl_err *err)
+/* What the scenario asks for besides, by its key. */
+static fl_status add_compared(json_t *figures, const scenario *s, const char *data,
+                              const char *out, fl_err *err)
 {
-    char *dir = fl_path_join(out, "leave-one-out");
-    json_t *found = NULL;
-    fl_status st = leave_out_figures(&found, s, data, dir, err);
-    if (st == FL_OK) {
-        json_object_set_new(figures, "leave_one_out", found);
+    const scenario_compared *c = &s->compared;
+    const struct {
+        bool asked;
+        const char *key;
+        fl_status (*make)(json_t **out, const scenario *s, const char *data, const char *dir,
+                          fl_err *err);
+    } kinds[] = {
+        {c->cross_site, "cross_site", cross_site_figures},
+        {c->leave_one_out, "leave_one_out", leave_out_figures},
+    };
+    fl_status st = FL_OK;
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds && st == FL_OK; k++) {
+        json_t *found = NULL;
+        if (kinds[k].asked && (st = kinds[k].make(&found, s, data, out, err)) == FL_OK) {
+            json_object_set_new(figures, kinds[k].key, found);
+        }
     }
-    free(dir);
     return st;
 }
 
@@ -161,8 +224,8 @@ fl_status baseline_figures(const scenario *s, const char *data, const char *fold
     if (st == FL_OK && s->centralised) {
         st = centralised_figures(figures, s, data, folder, err);
     }
-    if (st == FL_OK && s->leave_one_out) {
-        st = add_left_out(figures, s, data, out, err);
+    if (st == FL_OK) {
+        st = add_compared(figures, s, data, out, err);
     }
     if (st == FL_OK) {
         st = fl_json_write(figures, path, err);

@@ -10,6 +10,10 @@
 #ifndef SIM_BASELINE_H
 #define SIM_BASELINE_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #include "base/err.h"
 #include "base/json.h"
 #include "sim/launch.h"
@@ -20,12 +24,27 @@
 fl_status baseline_start(launch_child *child, const scenario *s, const char *data,
                          const char *folder, const char *logs, fl_err *err);
 
+typedef struct {
+    const char *const *path;  // (n) .onnx, or .safetensors of graph's network
+    size_t n;
+    const char *graph;  // NULL: none is a .safetensors
+    bool joined;        // and the ensemble of all: one object more
+    uint64_t seed;      // of the bootstraps
+} baseline_models;
+
+/* What `client evaluate` says of each model on the test split of data_dir/name, each at
+ * its file's threshold; new reference. */
+fl_status baseline_judge(json_t **list, const baseline_models *m, const char *data_dir,
+                         const char *name, fl_err *err);
+/* {METRIC: FIGURE} of an object of that list; compared_only: those that models are
+ * compared by.  New reference. */
+json_t *baseline_metrics(const json_t *judged, bool compared_only);
 /* {METRIC: FIGURE} of a model on the test split of data_dir/name; new reference. */
 fl_status baseline_evaluate(json_t **metrics, const char *model, const char *data_dir,
                             const char *name, fl_err *err);
 
 /* Judges the centralised model at every hospital and on the pooled data, and the
- * global model on the pooled data, plays what is left out (below out) if that is wanted;
+ * global model on the pooled data, and what the scenario compares besides (below out);
  * writes report.json's "baselines" to path. */
 fl_status baseline_figures(const scenario *s, const char *data, const char *folder,
                            const char *global_onnx, const char *out, const char *path,

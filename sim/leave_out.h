@@ -2,8 +2,8 @@
  * leave_out.h - how the model does at a hospital that took no part
  *
  * Leave-one-hospital-out: for every hospital a federation of the others is
- * played, with the same rounds, and its model judged on the test cases of the
- * one left out.  What a hospital may expect that joins later; only a simulation
+ * played (extra.h), with the same rounds, and its model judged on the test cases of
+ * the one left out.  What a hospital may expect that joins later; only a simulation
  * can afford it, at the price of as many federations as hospitals.
  */
 #ifndef SIM_LEAVE_OUT_H
@@ -13,13 +13,9 @@
 #include "base/json.h"
 #include "sim/scenario.h"
 
-enum { LEAVE_OUT_LEAST = 3 };  // hospitals: two must remain
-
-/* One sentence before anything starts: what it will cost.  Caller's. */
-char *leave_out_cost(const scenario *s);
 /* {"sites": {SITE: {METRIC: FIGURE}}}, report.json's baselines.leave_one_out; new
- * reference.  Runs go to dir/SITE; data: the made data sets of all. */
-fl_status leave_out_figures(json_t **out, const scenario *s, const char *data, const char *dir,
-                            fl_err *err);
+ * reference.  data: the made data sets of all; out: the scenario's folder. */
+fl_status leave_out_figures(json_t **figures, const scenario *s, const char *data,
+                            const char *out, fl_err *err);
 
 #endif

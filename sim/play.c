@@ -14,9 +14,9 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "sim/baseline.h"
+#include "sim/extra.h"
 #include "sim/hospital.h"
 #include "sim/launch.h"
-#include "sim/leave_out.h"
 
 #define MARK ".consilium-sim"  // a folder that may be cleaned
 
@@ -270,14 +270,19 @@ static fl_status finish_report(stage *g, fl_err *err)
     return st == FL_OK ? link_report(g, err) : st;
 }
 
+/* Takes the sentence; NULL is none. */
+static void say(const stage *g, char *sentence)
+{
+    if (sentence != NULL && !g->o->quiet) {
+        fprintf(stderr, "%s\n", sentence);
+    }
+    free(sentence);
+}
+
 static fl_status play(stage *g, fl_err *err)
 {
     fl_status st;
-    if (g->s->leave_one_out && !g->o->quiet) {
-        char *cost = leave_out_cost(g->s);
-        fprintf(stderr, "%s\n", cost);
-        free(cost);
-    }
+    say(g, extra_cost(g->s));
     if ((st = prepare(g, err)) != FL_OK ||
         (!g->o->data_is_made && (st = hospital_make_all(g->s, g->data, err)) != FL_OK) ||
         (st = found_federation(g, err)) != FL_OK) {
@@ -293,15 +298,18 @@ static fl_status play(stage *g, fl_err *err)
     }
     /* The centralised model needs nothing from the federation: it trains in the
      * time that the hospitals leave. */
+    double start = fl_now();
     st = baseline_start(&g->centralised, g->s, g->data, g->baselines, g->logs, err);
     if (st != FL_OK || (st = wait_for_run(g, err)) != FL_OK ||
         (st = wait_for_clients(g, err)) != FL_OK) {
         return st;
     }
+    double seconds = fl_now() - start;
     if (g->centralised.pid != 0 && !g->o->quiet) {
         fl_progress("training the centralised model, to compare with");
     }
     if ((st = launch_wait(&g->centralised, err)) == FL_OK) {
+        say(g, extra_time(g->s, g->o->out, seconds));
         st = finish_report(g, err);
     }
     fl_progress_end();

@@ -9,7 +9,6 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
-#include "sim/leave_out.h"
 #include "sim/scenario_read.h"
 
 static void read_generate(scenario *s, fl_node generate)
@@ -108,35 +107,8 @@ static bool has_length(fl_node central)
     return fl_cfg_has(central, "epochs") || fl_cfg_has(central, "steps");
 }
 
-static void read_baselines(scenario *s, fl_node root)
+static void read_centralised(scenario *s, fl_node root)
 {
-    fl_node list = fl_cfg_list(root, "baselines",
-                               "[local, personal, centralised, leave_one_out]: what the global "
-                               "model is compared with; personal is evaluation.personal of the "
-                               "job; leave_one_out plays a federation more for every hospital");
-    for (size_t i = 0; i < fl_cfg_count(list); i++) {
-        const char *name = fl_node_text(fl_cfg_item(list, i), "baseline");
-        if (strcmp(name, "centralised") == 0) {
-            s->centralised = true;
-        } else if (strcmp(name, "leave_one_out") == 0) {
-            s->leave_one_out = true;
-        } else if (strcmp(name, "personal") == 0) {
-            s->personal = true;
-        } else if (strcmp(name, "cross_site") == 0) {
-            fl_cfg_complain(list,
-                            "baselines: cross_site is not built yet; expected local, personal, "
-                            "centralised or leave_one_out");
-        } else if (strcmp(name, "local") != 0) {
-            fl_cfg_complain(list,
-                            "baselines: expected local, personal, centralised or leave_one_out, "
-                            "found %s",
-                            name);
-        }
-    }
-    if (s->leave_one_out && s->n_hospitals < LEAVE_OUT_LEAST) {
-        fl_cfg_complain(list, "baselines: leave_one_out: expected %d hospitals or more, found %zu",
-                        LEAVE_OUT_LEAST, s->n_hospitals);
-    }
     s->central = s->job.local;
     fl_node central = fl_cfg_map(root, "centralised",
                                  "how the centralised baseline is trained; default: as `local:` "
@@ -156,18 +128,6 @@ static void read_baselines(scenario *s, fl_node root)
     }
 }
 
-/* What the scenario asks of the hospitals besides the job. */
-static fl_status ask_more(const scenario *s, fl_cfg *c, const char *prefix, fl_err *err)
-{
-    if (!s->personal || s->job.evaluation.personal.asked) {
-        return FL_OK;
-    }
-    char *path = fl_xasprintf("%sevaluation.personal", prefix);
-    fl_status st = fl_cfg_set(c, path, "{}", err);
-    free(path);
-    return st;
-}
-
 /* The job as text that can be read from any folder, once it is known to be
  * right.  prefix: where it stands in the document. */
 static fl_status keep_job(scenario *s, fl_cfg *c, const char *prefix, fl_err *err)
@@ -182,7 +142,7 @@ static fl_status keep_job(scenario *s, fl_cfg *c, const char *prefix, fl_err *er
             free(path);
         }
     }
-    fl_status st = ask_more(s, c, prefix, err);
+    fl_status st = scenario_ask_more(s, c, prefix, err);
     if (st != FL_OK) {
         return st;
     }
@@ -239,7 +199,8 @@ static void read_document(scenario *s, fl_node root, fl_node job_node)
     int64_t most = s->n_hospitals > 0 ? (int64_t)s->n_hospitals : 1;
     s->n_processes = fl_cfg_int(clients, "processes", 1, SCENARIO_MAX_HOSPITALS, most,
                                 "how many client processes host the sites");
-    read_baselines(s, root);
+    scenario_read_compared(s, root);
+    read_centralised(s, root);
 }
 
 /* Its own length stands instead of rounds; where the pool changes with the rounds, it is shared
@@ -353,7 +314,8 @@ static fl_status check_generated(const scenario *s, const char *path, fl_err *er
 static bool is_own_key(const char *path)
 {
     static const char *const own[] = {"hospitals", "generate",  "source",     "events",
-                                      "clients",   "baselines", "centralised"};
+                                      "clients",   "baselines", "centralised", "ensemble",
+                                      "snapshot"};
     for (size_t k = 0; k < sizeof own / sizeof own[0]; k++) {
         size_t n = strlen(own[k]);
         if (strncmp(path, own[k], n) == 0 && (path[n] == '.' || path[n] == '\0')) {
@@ -488,7 +450,8 @@ void scenario_describe(FILE *out)
     fl_cfg_int(fl_cfg_map(root, "clients", "the client processes"), "processes", 1,
                SCENARIO_MAX_HOSPITALS, 1,
                "how many client processes host the sites; default: one a hospital");
-    read_baselines(&s, root);
+    scenario_read_compared(&s, root);
+    read_centralised(&s, root);
     free(s.source.npz);
     free(s.source.folder);
     free(s.source.classes_yaml);

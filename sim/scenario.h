@@ -52,6 +52,15 @@ typedef struct {
     char *data;          // `data:`, a data set as it is; NULL = none; owned
 } scenario_hospital;
 
+/* What the shared model is compared with besides the own and the centralised one. */
+typedef struct {
+    bool leave_one_out;  // a federation more for every hospital
+    bool cross_site;     // every hospital's own model at every other
+    bool personal;       // asked of every hospital, though the job need not say so
+    int64_t ensemble;    // independent federations, this one among them; 0: none
+    int64_t snapshot;    // of the last rounds' models; 0: none
+} scenario_compared;
+
 typedef enum { SCENARIO_GENERATE, SCENARIO_SOURCE, SCENARIO_OWN } scenario_kind;
 
 typedef struct {
@@ -79,8 +88,7 @@ typedef struct {
     size_t n_hospitals;
     int64_t n_processes;        // client processes that host the sites
     bool centralised;           // baselines
-    bool leave_one_out;         // another
-    bool personal;              // asked of every hospital, though the job need not say so
+    scenario_compared compared;
     task_train_config central;  // how the centralised baseline is trained
     char *central_yaml;  // the same as a job of its own, without what only a federation has; owned
 } scenario;

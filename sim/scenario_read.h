@@ -21,4 +21,10 @@ scenario_hospital *scenario_find(const scenario *s, const char *name);
 /* Their keys, for the reference. */
 void scenario_describe_hospital(scenario *s, fl_node root);
 
+/* scenario_compared.c: baselines, ensemble and snapshot; the job and the hospitals are read. */
+void scenario_read_compared(scenario *s, fl_node root);
+/* What of them the hospitals are to do, into the job's text: prefix is where it stands in the
+ * document.  What is the simulator's alone is taken out. */
+fl_status scenario_ask_more(const scenario *s, fl_cfg *c, const char *prefix, fl_err *err);
+
 #endif

@@ -417,8 +417,10 @@ static void read_uncertainty(job_uncertainty *out, fl_node map)
         fl_cfg_complain(where, "evaluation.uncertainty.how: expected one, mc:N or tta:N, found "
                                "%.40s", how);
     } else if (out->members.kind == TASK_ENSEMBLE) {
-        fl_cfg_complain(where, "evaluation.uncertainty.how: an ensemble of federations is not "
-                               "built yet; expected one, mc:N or tta:N");
+        fl_cfg_complain(where, "evaluation.uncertainty.how: one federation has one model; a "
+                               "scenario's ensemble: N plays several, and client evaluate "
+                               "--uncertainty ensemble joins several jobs' models; expected one, "
+                               "mc:N or tta:N");
     }
 }
 
@@ -443,20 +445,35 @@ static void read_personal(job_personal *out, double local_lr, fl_node map)
     }
 }
 
+/* `evaluation: full` for `evaluation: {extent: full}`; the mapping, which is then absent. */
+static fl_node read_extent(job_evaluation *out, fl_node root)
+{
+    static const char *const extents[] = {"basic", "full", NULL};
+    static const char help[] = "how the model is judged; basic and full stand for their extent";
+    fl_node node = fl_cfg_get(root, "evaluation", help);
+    if (fl_cfg_is_scalar(node) && !fl_cfg_is_map(node) && !fl_cfg_is_null(node)) {
+        const char *word = fl_node_text(node, "evaluation");
+        out->full = strcmp(word, extents[1]) == 0;
+        if (!out->full && strcmp(word, extents[0]) != 0) {
+            fl_cfg_complain(node, "evaluation: expected basic, full or a mapping, found %.40s",
+                            word);
+        }
+        return (fl_node){root.cfg, 0};
+    }
+    fl_node map = fl_cfg_map(root, "evaluation", help);
+    out->full = fl_cfg_choice(map, "extent", extents, 0,
+                              "basic: the shared model and each site's own; full: what only a "
+                              "simulator can compare too, fine-tuned models, leave-one-out, the "
+                              "cross-site matrix and an ensemble") == 1;
+    return map;
+}
+
 static void read_evaluation(job *j, fl_node root)
 {
     job_evaluation *out = &j->evaluation;
     const data_spec *data = &j->data;
     static const char *const budgets[] = {"same_steps", "none", NULL};
-    static const char *const extents[] = {"basic", "full", NULL};
-    fl_node map = fl_cfg_map(root, "evaluation", "how the model is judged");
-    if (fl_cfg_choice(map, "extent", extents, 0,
-                      "basic: the shared model and each site's own") == 1) {
-        fl_cfg_complain(fl_cfg_get(map, "extent", ""),
-                        "evaluation.extent: full (cross-site matrix, personalised models) is not "
-                        "built yet; expected basic; a scenario's baselines: [leave_one_out] plays "
-                        "the federation without each hospital");
-    }
+    fl_node map = read_extent(out, root);
     read_threshold(out, data, map);
     read_margins(out, map);
     read_subgroups(out, data, map);
@@ -516,7 +533,7 @@ static void check_uncertainty(const job *j, fl_node root, const task_model *mode
     fl_err why = FL_ERR_INIT;
     const job_uncertainty *u = &j->evaluation.uncertainty;
     if (u->asked && task_members_check(&u->members, model, &why) != FL_OK) {
-        fl_node evaluation = fl_cfg_map(root, "evaluation", "");
+        fl_node evaluation = fl_cfg_map(root, "evaluation", "");  // asked: it is a mapping
         fl_cfg_complain(fl_cfg_get(evaluation, "uncertainty", ""), "%s", why.text);
     }
 }
@@ -556,9 +573,23 @@ static void check_model(job *j, fl_node root, const source *from)
     task_model_destroy(&model);
 }
 
+/* Keys that stand beside a job in a scenario. */
+static void refuse_scenario_keys(fl_node root)
+{
+    static const char *const keys[] = {"ensemble", "snapshot", "baselines"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        if (fl_cfg_has(root, keys[i])) {
+            fl_cfg_complain(fl_cfg_get(root, keys[i], ""),
+                            "%s: is a scenario's key, beside its job, and no key of the job",
+                            keys[i]);
+        }
+    }
+}
+
 static void read_node(job *out, fl_node root, const source *from)
 {
     memset(out, 0, sizeof *out);
+    refuse_scenario_keys(root);
     read_head(out, root);
     data_spec_read(&out->data, root);
     if (out->data.input.rank == 0) {

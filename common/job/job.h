@@ -106,6 +106,7 @@ typedef struct {
     data_shift_curves shift;  // that the test split is judged under; none: n = 0
     job_uncertainty uncertainty;
     job_personal personal;
+    bool full;  // all that a simulator can compare; a federation refuses it
 } job_evaluation;
 
 typedef struct {

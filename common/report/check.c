@@ -164,7 +164,21 @@ static const report_field left_out_fields[] = {
     {0},
 };
 
+/* {COLUMN: {METRIC: FIGURE}} of a hospital's own model. */
+static fl_status is_row(report_walk *w, const json_t *v)
+{
+    static const report_field each = {NULL, REPORT_BY_NAME, .check = report_are_figures};
+    return report_walk_value(w, v, &each);
+}
+
+static const report_field cross_site_fields[] = {
+    {"sites", REPORT_BY_NAME, .check = is_row},
+    {"missing", REPORT_LIST, .check = report_is_site_name},
+    {0},
+};
+
 static const report_field baseline_fields[] = {
+    {"cross_site", .fields = cross_site_fields},
     {"leave_one_out", .fields = left_out_fields},
     {"centralised", .fields = centralised_fields},
     {"global_on_pooled", .check = report_are_figures},

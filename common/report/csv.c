@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "base/sys.h"
 #include "report/csv.h"
 #include "report/read.h"
@@ -139,6 +140,13 @@ void report_csv_sites(fl_buf *out, const char *prefix, const json_t *report)
         report_csv_figures(out, prefix, name, "centralised", centralised);
         report_csv_figures(out, prefix, name, "left_out",
                            report_at(report, "baselines", "leave_one_out", "sites", name, NULL));
+        const char *trained_at;
+        report_each_member(report_at(report, "baselines", "cross_site", "sites", NULL), trained_at,
+                           figures) {
+            char *label = fl_xasprintf("local of %s", trained_at);
+            report_csv_figures(out, prefix, name, label, json_object_get(figures, name));
+            free(label);
+        }
         report_csv_figures(out, prefix, name, "benefit", json_object_get(site, "benefit"));
         report_csv_figures(out, prefix, name, "personal_gain",
                            json_object_get(site, "personal_gain"));

@@ -1,11 +1,15 @@
 /*
  * index_models.c - models beside the shared and the own one, on the run's page
  *
- * What a hospital may expect that took no part, and what each hospital's fine-tuning
- * makes of the shared model.
+ * What each hospital's fine-tuning makes of the shared model, what a hospital may
+ * expect that took no part, and what own models are worth at other hospitals.
  */
+#include <math.h>
+#include <stdlib.h>
+
 #include "report/html.h"
 #include "report/index_parts.h"
+#include "report/numbers.h"
 #include "report/parts.h"
 #include "report/read.h"
 
@@ -95,8 +99,109 @@ static void add_personal(report_page *out, const json_t *report, const char *met
     report_html_section_end(out);
 }
 
+/* ------------------------------------------------------- own models, elsewhere */
+
+enum { COLUMNS_A_TABLE = 6 };  // what fits on paper
+
+/* Means over the cells with a value: the diagonal, the others, the shared model. */
+static void add_cross_lead(report_page *out, const json_t *report, const char *metric)
+{
+    const json_t *sites = json_object_get(report, "sites"), *row, *column;
+    double sum[3] = {0};
+    size_t n[3] = {0}, i, j;
+    char text[3][REPORT_NUMBER_BYTES];
+    json_array_foreach(sites, i, row) {
+        double shared = report_value(report_figure(report, row, "global", metric));
+        sum[2] += isnan(shared) ? 0 : shared;
+        n[2] += !isnan(shared);
+        json_array_foreach(sites, j, column) {
+            double value = report_value(report_cross_site(report, report_site_name(row),
+                                                          report_site_name(column), metric));
+            sum[i != j] += isnan(value) ? 0 : value;
+            n[i != j] += !isnan(value);
+        }
+    }
+    if (n[0] == 0 || n[1] == 0 || n[2] == 0) {
+        return;
+    }
+    for (size_t k = 0; k < 3; k++) {
+        report_number(text[k], out->language, sum[k] / (double)n[k], 2);
+    }
+    report_html(out, "<p>");
+    report_say(out,
+               "On average (%s), a hospital's own model has %s at home and %s elsewhere; the shared "
+               "model has %s.",
+               report_label(out, metric), text[0], text[1], text[2]);
+    report_html(out, "</p>\n");
+}
+
+/* The columns from first on, as many as a table takes. */
+static void add_cross_table(report_page *out, const json_t *report, size_t first,
+                            const char *metric)
+{
+    const json_t *sites = json_object_get(report, "sites"), *row;
+    size_t end = json_array_size(sites), i;
+    end = end > first + COLUMNS_A_TABLE ? first + COLUMNS_A_TABLE : end;
+    report_html(out, "<div class=\"scroll\"><table><thead><tr><th>%s</th>",
+                report_word(out, "Trained at"));
+    for (size_t j = first; j < end; j++) {
+        report_html(out, "<th class=\"n\">%s</th>", report_site_name(json_array_get(sites, j)));
+    }
+    report_html(out, "</tr></thead><tbody>\n");
+    json_array_foreach(sites, i, row) {
+        report_html(out, "<tr><td>%s</td>", report_site_name(row));
+        for (size_t j = first; j < end; j++) {
+            const char *column = report_site_name(json_array_get(sites, j));
+            report_html_figure(out, "", report_cross_site(report, report_site_name(row), column,
+                                                          metric), 2, false);
+        }
+        report_html(out, "</tr>\n");
+    }
+    report_html(out, "<tr class=\"sum\"><td>%s</td>", report_word(out, "all: shared model"));
+    for (size_t j = first; j < end; j++) {
+        report_html_figure(out, "", report_figure(report, json_array_get(sites, j), "global",
+                                                  metric), 2, false);
+    }
+    report_html(out, "</tr>\n</tbody></table></div>\n");
+}
+
+static void add_cross_site(report_page *out, const json_t *report, const char *metric)
+{
+    const json_t *matrix = report_at(report, "baselines", "cross_site", NULL), *name;
+    size_t i;
+    if (matrix == NULL) {
+        return;
+    }
+    report_html_section(out, "cross-site", "Each hospital's own model at the others");
+    add_cross_lead(out, report, metric);
+    for (size_t j = 0; j < json_array_size(json_object_get(report, "sites"));
+         j += COLUMNS_A_TABLE) {
+        add_cross_table(out, report, j, metric);
+    }
+    report_html(out, "<p class=\"note\">");
+    report_say(out,
+               "A row is the model that a hospital trained alone, a column the hospital whose test "
+               "cases judge it (%s), at a threshold of the model's own. The simulator's: in a "
+               "federation these models stay where they are.",
+               report_label(out, metric));
+    index_names missing = {0};
+    json_array_foreach(json_object_get(matrix, "missing"), i, name) {
+        index_names_add(&missing, json_string_value(name));
+    }
+    if (missing.n > 0) {
+        char *names = report_names_text(out, missing.names, missing.n);
+        report_html(out, " ");
+        report_say(out, "Without a model of its own: %s.", names);
+        free(names);
+    }
+    free(missing.names);
+    report_html(out, "</p>\n");
+    report_html_section_end(out);
+}
+
 void index_models(report_page *out, const json_t *report, const char *metric)
 {
     add_personal(out, report, metric);
     add_left_out(out, report, metric);
+    add_cross_site(out, report, metric);
 }

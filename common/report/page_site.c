@@ -379,6 +379,7 @@ static fl_status write_page(const json_t *report, const json_t *site, report_lan
     report_site_groups(&out, report, site);
     report_site_shift(&out, site);
     add_others(&out, report, site, metric);
+    report_site_elsewhere(&out, report, site, metric);
     report_privacy_section(&out, report);
     report_site_problems(&out, site);
     report_selection_section(&out, report);

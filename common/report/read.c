@@ -212,6 +212,12 @@ const json_t *report_figure(const json_t *report, const json_t *site, const char
     return report_at(site, "models", model, metric, NULL);
 }
 
+const json_t *report_cross_site(const json_t *report, const char *row, const char *column,
+                                const char *metric)
+{
+    return report_at(report, "baselines", "cross_site", "sites", row, column, metric, NULL);
+}
+
 double report_value(const json_t *figure)
 {
     return fl_json_get_number(figure, "value");

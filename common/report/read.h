@@ -46,6 +46,10 @@ bool report_metric_of_parts(const char *metric);
  * minus local, "personal_gain" personal minus global. */
 const json_t *report_figure(const json_t *report, const json_t *site, const char *model,
                             const char *metric);
+/* FIGURE of the own model of hospital row on the test cases of hospital column, where the
+ * simulator judged it. */
+const json_t *report_cross_site(const json_t *report, const char *row, const char *column,
+                                const char *metric);
 double report_value(const json_t *figure);  // NAN when undefined
 /* Smallest difference of the metric that was declared to matter; 0 when none. */
 double report_margin(const json_t *report, const char *metric);

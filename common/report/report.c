@@ -290,6 +290,21 @@ static void code_pooled(json_t *pooled, const codes *c)
     }
 }
 
+static void code_baselines(json_t *baselines, const codes *c)
+{
+    static const char *const by_site[] = {"centralised", "leave_one_out", "cross_site"};
+    json_t *matrix = json_object_get(baselines, "cross_site");
+    const char *row;
+    json_t *columns;
+    report_each_member(json_object_get(matrix, "sites"), row, columns) {
+        code_keys(json_object_get(matrix, "sites"), row, c);
+    }
+    code_list(json_object_get(matrix, "missing"), c);
+    for (size_t k = 0; k < sizeof by_site / sizeof *by_site; k++) {
+        code_keys(json_object_get(baselines, by_site[k]), "sites", c);
+    }
+}
+
 json_t *report_for_site(const json_t *report, const char *site)
 {
     json_t *copy = json_deep_copy(report);
@@ -311,8 +326,7 @@ json_t *report_for_site(const json_t *report, const char *site)
     }
     code_absences(json_object_get(copy, "absent"), &c);
     code_pooled(json_object_get(copy, "pooled"), &c);
-    code_keys(json_object_get(json_object_get(copy, "baselines"), "centralised"), "sites", &c);
-    code_keys(json_object_get(json_object_get(copy, "baselines"), "leave_one_out"), "sites", &c);
+    code_baselines(json_object_get(copy, "baselines"), &c);
     code_member(json_object_get(copy, "fairness"), "worst_site", &c);
     code_environment(json_object_get(copy, "environment"), &c);
     json_array_foreach(json_object_get(json_object_get(copy, "security"), "refusals"), i, item) {

@@ -1,7 +1,8 @@
 /*
  * site_models.c - other models than the shared one, on a hospital's page (site_parts.h)
  *
- * What this hospital could use instead: the shared model fine-tuned here.
+ * What this hospital could use instead: the shared model fine-tuned here, or the model
+ * of another hospital.
  */
 #include <math.h>
 
@@ -75,6 +76,42 @@ void report_site_personal(report_page *out, const json_t *report, const json_t *
                "On the same test cases, paired. The fine-tuned model lies in your hospital "
                "(own/personal.onnx in the run's folder), with a threshold that was set on your "
                "validation cases; it was never sent.");
+    report_html(out, "</p>\n");
+    report_html_section_end(out);
+}
+
+/* --------------------------------------------------------- own models, elsewhere */
+
+void report_site_elsewhere(report_page *out, const json_t *report, const json_t *site,
+                           const char *metric)
+{
+    static const char *const columns[] = {REPORT_N("Hospital"), "#" REPORT_N("Its model, your cases"),
+                                          "#" REPORT_N("Your model, its cases"), NULL};
+    const char *own = report_site_name(site);
+    const json_t *other;
+    size_t i;
+    if (report_at(report, "baselines", "cross_site", NULL) == NULL) {
+        return;
+    }
+    report_html_section(out, "elsewhere", "Models of single hospitals away from home");
+    report_html_table(out, REPORT_CARDS, columns);
+    json_array_foreach(json_object_get(report, "sites"), i, other) {
+        const char *name = report_site_name(other);
+        report_html(out, "<tr class=\"%s\">", other == site ? "mark" : "");
+        report_html_cell(out, "Hospital", false);
+        report_html(out, "%s%s</td>", name, other == site ? report_word(out, " (yours)") : "");
+        report_html_figure(out, "Its model, your cases",
+                           report_cross_site(report, name, own, metric), 2, false);
+        report_html_figure(out, "Your model, its cases",
+                           report_cross_site(report, own, name, metric), 2, false);
+        report_html(out, "</tr>\n");
+    }
+    report_html_table_end(out);
+    report_html(out, "<p class=\"note\">");
+    report_say(out,
+               "Models that each hospital trained alone, on test cases (%s). The simulator's: in a "
+               "federation these models stay where they are.",
+               report_label(out, metric));
     report_html(out, "</p>\n");
     report_html_section_end(out);
 }

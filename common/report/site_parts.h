@@ -23,6 +23,8 @@ void report_site_calibration(report_page *out, const json_t *report, const json_
 // site_models.c
 void report_site_personal(report_page *out, const json_t *report, const json_t *site,
                           const char *metric);
+void report_site_elsewhere(report_page *out, const json_t *report, const json_t *site,
+                           const char *metric);
 
 // site_sure.c
 void report_site_sure(report_page *out, const json_t *site);

@@ -358,6 +358,20 @@ const report_words_entry report_words_said[] = {
      "sur ses cas de validation ; sur ses cas de test, comparaison appariée (%s). Ces modèles ne "
      "sortent jamais."},
     {"no step was better", "aucun pas n’a fait mieux"},
+    {"On average (%s), a hospital's own model has %s at home and %s elsewhere; the shared model "
+     "has %s.",
+     "En moyenne (%s), le modèle propre d’un hôpital obtient %s chez lui et %s ailleurs ; le "
+     "modèle partagé, %s."},
+    {"Trained at", "Entraîné à"},
+    {"all: shared model", "tous : modèle partagé"},
+    {"Each hospital's own model at the others", "Le modèle propre de chaque hôpital chez les autres"},
+    {"A row is the model that a hospital trained alone, a column the hospital whose test cases "
+     "judge it (%s), at a threshold of the model's own. The simulator's: in a federation these "
+     "models stay where they are.",
+     "Une ligne est le modèle qu’un hôpital a entraîné seul, une colonne l’hôpital dont les cas "
+     "de test le jugent (%s), au seuil propre du modèle. Donné par le simulateur : dans une "
+     "fédération, ces modèles restent où ils sont."},
+    {"Without a model of its own: %s.", "Sans modèle propre : %s."},
     {"Trained without it", "Entraîné sans lui"},
     {"A hospital that took no part", "Un hôpital qui n’a pas participé"},
     {"For every hospital the others' federation was played without it, and its model judged on "
@@ -721,6 +735,13 @@ const report_words_entry report_words_said[] = {
     {"Reading", "Lecture"},
     {"Can the scores be read as probabilities?",
      "Les scores peuvent-ils se lire comme des probabilités ?"},
+    {"Its model, your cases", "Son modèle, vos cas"},
+    {"Your model, its cases", "Votre modèle, ses cas"},
+    {"Models of single hospitals away from home", "Les modèles d’un seul hôpital, hors de chez eux"},
+    {"Models that each hospital trained alone, on test cases (%s). The simulator's: in a "
+     "federation these models stay where they are.",
+     "Modèles que chaque hôpital a entraînés seul, sur des cas de test (%s). Donné par le "
+     "simulateur : dans une fédération, ces modèles restent où ils sont."},
     {"A version of the shared model for your hospital",
      "Une version du modèle partagé pour votre hôpital"},
     {"Fine-tuned on your own training cases for %lld steps, the shared model did at no look "

@@ -210,9 +210,8 @@ static void bad_jobs_are_refused_in_one_sentence_with_file_and_line(void **state
          "job.yaml:22: evaluation.personal.steps: give either epochs or steps, not both"},
         {"  local_baseline:", "  personal: {lr: 0}\n  local_baseline:",
          "evaluation.personal.lr: expected a number"},
-        {"  local_baseline:", "  extent: full\n  local_baseline:",
-         "job.yaml:22: evaluation.extent: full (cross-site matrix, personalised models) is not "
-         "built yet"},
+        {"  local_baseline:", "  extent: fuller\n  local_baseline:",
+         "job.yaml:22: evaluation.extent: expected basic or full, found fuller"},
         {"  local_baseline:", "  local_baseline: {budget: none, x: 1}",
          "job.yaml:22: evaluation.local_baseline.x: unknown key"},
         {"  histogram_bins:", "  histogram_bins: 1",

@@ -409,6 +409,46 @@ static void a_model_beside_several_annotators(void **state)
     json_decref(report);
 }
 
+/* row's own model, with the AUC of the sample's global model at each column. */
+static json_t *matrix_row(json_t *report)
+{
+    json_t *row = json_object();
+    json_object_set_new(row, "nord",
+                        json_pack("{s:o}", "auc",
+                                  json_deep_copy(sample_at(report, "sites[1].models.global.auc"))));
+    return row;
+}
+
+static void own_models_stand_at_every_other_hospital(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    json_t *report = sample_read();
+    sample_set(report, "baselines.cross_site",
+               json_pack("{s:{s:o, s:o}, s:[s]}", "sites", "nord", matrix_row(report), "sud",
+                         matrix_row(report), "missing", "est"));
+    check_ok(report_check(report, &err), err);
+    char *page = page_text(report, NULL);
+    check_has(page, "Each hospital's own model at the others");
+    check_has(page, "Without a model of its own: est.");
+    check_has(page, "<tr class=\"sum\"><td>all: shared model</td>");
+    free(page);
+    page = page_text(report, "nord");
+    check_has(page, "data-l=\"Its model, your cases\"");
+    free(page);
+    // Rows and columns are codes for another hospital.
+    sample_set(report, "names", json_string("codes"));
+    json_t *seen = report_for_site(report, "sud");
+    check(sample_at(seen, "baselines.cross_site.sites.sud.H3.auc") != NULL);
+    check(sample_at(seen, "baselines.cross_site.sites.H3.H3.auc") != NULL);
+    check(sample_at(seen, "baselines.cross_site.sites.nord") == NULL);
+    json_decref(seen);
+    sample_set(report, "baselines.cross_site.sites.sud.nord.auc.value", json_integer(2));
+    check_fails(report_check(report, &err), FL_EFORMAT);
+    check_has(err.text, "cross_site.sites.sud.nord.auc");
+    json_decref(report);
+}
+
 static void an_unknown_site_has_no_page(void **state)
 {
     (void)state;
@@ -718,6 +758,7 @@ int main(void)
         cmocka_unit_test(small_counts_of_table_1_are_hidden),
         cmocka_unit_test(a_model_without_the_hospital_stands_beside_the_shared_one),
         cmocka_unit_test(a_personalised_model_is_held_against_the_shared_one),
+        cmocka_unit_test(own_models_stand_at_every_other_hospital),
         cmocka_unit_test(a_model_beside_several_annotators),
         cmocka_unit_test(an_unknown_site_has_no_page),
         cmocka_unit_test(codes_hide_names_on_pages),

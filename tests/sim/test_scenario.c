@@ -346,7 +346,17 @@ static void every_complaint_names_its_line(void **state)
         {FIXTURE_SMALL "clients: {processes: 0}\n", ":12: ", "processes"},
         {FIXTURE_SMALL "baselines: [magic]\n", ":12: ", "magic"},
         {FIXTURE_SMALL "baselines: centralised\n", ":12: ", "list"},
-        {FIXTURE_SMALL "baselines: [cross_site]\n", ":12: ", "cross_site is not built yet"},
+        {FIXTURE_SMALL "ensemble: 1\n", ":12: ", "ensemble: expected a whole number from 2 to 100"},
+        {FIXTURE_SMALL "snapshot: 4\n", ":12: ", "at most the 3 rounds of the job, found 4"},
+        {FIXTURE_JOB "  ensemble: 5\n" FIXTURE_GENERATE FIXTURE_HOSPITALS, ":8: ",
+         "ensemble: is a scenario's key"},
+        {FIXTURE_JOB "  evaluation: {local_baseline: {budget: none}}\n" FIXTURE_GENERATE
+             FIXTURE_HOSPITALS "baselines: [cross_site]\n",
+         ":13: ", "cross_site needs each hospital's own model"},
+        {FIXTURE_JOB "  evaluation: full\n" FIXTURE_GENERATE FIXTURE_HOSPITALS, "s.yaml:1: ",
+         "leave_one_out: expected 3 hospitals or more"},
+        {FIXTURE_JOB "  evaluation: fuller\n" FIXTURE_GENERATE FIXTURE_HOSPITALS, ":8: ",
+         "evaluation: expected basic, full or a mapping, found fuller"},
         {FIXTURE_SMALL "baselines: [leave_one_out]\n", ":12: ", "expected 3 hospitals or more"},
         // Inside the job: the scenario's own line, not one of a copy.
         {"job:\n  name: small\n  task: classify\n  data: {input: [1, 16, 16], classes: [normal, "
@@ -396,6 +406,37 @@ static void a_personalised_model_is_asked_of_every_hospital(void **state)
     check_ok(fixture_read(&s, dir, FIXTURE_SMALL "baselines: [personal]\n", &set, 1, -1, &err),
              err);
     check_int(s.job.evaluation.personal.epochs, 2);
+    scenario_clear(&s);
+    check_rmdir(&dir);
+}
+
+#define THREE FIXTURE_HOSPITALS "  - {name: est, like: nord}\n"
+
+static void a_full_evaluation_is_all_that_a_simulator_can_compare(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        FIXTURE_JOB "  evaluation: full\n" FIXTURE_GENERATE THREE,
+        FIXTURE_JOB "  evaluation: {extent: full, min_cell: 7}\n" FIXTURE_GENERATE THREE};
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    for (size_t i = 0; i < 2; i++) {
+        scenario s;
+        check_ok(fixture_read(&s, dir, texts[i], NULL, 0, -1, &err), err);
+        check(s.compared.leave_one_out && s.compared.cross_site && s.compared.personal);
+        check_int(s.compared.ensemble, 5);
+        check_int(s.compared.snapshot, 0);
+        check(!s.job.evaluation.full);  // the coordinator is told what a federation can do
+        check(s.job.evaluation.personal.asked);
+        check_int(s.job.evaluation.min_cell, i == 0 ? 10 : 7);
+        scenario_clear(&s);
+    }
+    // Said in the command, and with its own size of the ensemble.
+    const scenario_setting set[] = {{"evaluation", "full"}, {"ensemble", "3"}};
+    scenario s;
+    check_ok(fixture_read(&s, dir, FIXTURE_JOB FIXTURE_GENERATE THREE, set, 2, -1, &err), err);
+    check_int(s.compared.ensemble, 3);
+    check(s.job.evaluation.personal.asked);
     scenario_clear(&s);
     check_rmdir(&dir);
 }
@@ -581,6 +622,7 @@ int main(void)
         cmocka_unit_test(relative_paths_start_at_the_scenario),
         cmocka_unit_test(every_complaint_names_its_line),
         cmocka_unit_test(a_personalised_model_is_asked_of_every_hospital),
+        cmocka_unit_test(a_full_evaluation_is_all_that_a_simulator_can_compare),
         cmocka_unit_test(a_missing_file_and_an_unset_variable_are_named),
         cmocka_unit_test(a_scanner_is_replaced_while_the_federation_runs),
         cmocka_unit_test(many_hospitals_are_written_once),
