@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "sim/cross_site.h"
+#include "sim/ensemble.h"
 #include "sim/hospital.h"
 #include "sim/leave_out.h"
 
@@ -202,6 +203,8 @@ static fl_status add_compared(json_t *figures, const scenario *s, const char *da
     } kinds[] = {
         {c->cross_site, "cross_site", cross_site_figures},
         {c->leave_one_out, "leave_one_out", leave_out_figures},
+        {c->ensemble > 0, "ensemble", ensemble_figures},
+        {c->snapshot > 0, "snapshot", ensemble_snapshot_figures},
     };
     fl_status st = FL_OK;
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds && st == FL_OK; k++) {

@@ -177,7 +177,8 @@ char *extra_cost(const scenario *s)
     if (without + members == 0) {
         return NULL;
     }
-    fl_buf_printf(&text, "this run will train %zu more federations: ", without + members);
+    fl_buf_printf(&text, "this run will train %zu more federation%s: ", without + members,
+                  without + members == 1 ? "" : "s");
     if (without > 0) {
         fl_buf_printf(&text, "%zu of %zu hospitals, without each in turn", without,
                       s->n_hospitals - 1);
@@ -231,7 +232,8 @@ char *extra_time(const scenario *s, const char *out, double seconds)
         return NULL;
     }
     fl_buf text = FL_BUF_INIT;
-    fl_buf_printf(&text, "%zu more federations to train, at most about ", left);
+    fl_buf_printf(&text, "%zu more federation%s to train, at most about ", left,
+                  left == 1 ? "" : "s");
     add_duration(&text, factor * seconds);
     fl_buf_puts(&text, " by the time of the first, ");
     add_duration(&text, seconds);

@@ -4,6 +4,7 @@
 #include "sim/sweep.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "sim/extra.h"
 #include "sim/hospital.h"
 #include "sim/play.h"
 #include "sim/study.h"
@@ -159,6 +161,22 @@ static void add_validation(const tidy *t, const json_t *report)
     }
 }
 
+/* Several models as one, at every hospital. */
+static void add_teams(const tidy *t, const json_t *baselines)
+{
+    static const char *const teams[] = {"ensemble", "snapshot"};
+    for (size_t k = 0; k < sizeof teams / sizeof *teams; k++) {
+        const json_t *team = json_object_get(baselines, teams[k]);
+        const char *name;
+        json_t *joined;
+        json_object_foreach(json_object_get(team, "sites"), name, joined) {
+            add_figures(t, name, teams[k], json_object_get(joined, "metrics"));
+        }
+        add_figures(t, "pooled", teams[k],
+                    json_object_get(json_object_get(team, "pooled"), "metrics"));
+    }
+}
+
 static void add_report(const tidy *t, const json_t *report)
 {
     size_t i;
@@ -177,6 +195,11 @@ static void add_report(const tidy *t, const json_t *report)
     json_object_foreach(json_object_get(central, "sites"), name, metrics) {
         add_figures(t, name, "centralised", metrics);
     }
+    json_object_foreach(json_object_get(json_object_get(baselines, "leave_one_out"), "sites"), name,
+                        metrics) {
+        add_figures(t, name, "left_out", metrics);
+    }
+    add_teams(t, baselines);
 }
 
 // ----------------------------------------------------------------- the product
@@ -208,12 +231,29 @@ static char *run_folder(const sweep *w, const scenario *s)
 {
     uint8_t digest[FL_DIGEST_BYTES];
     char hex[FL_HEX_DIGEST], *stamp = hospital_stamp(s);
+    const scenario_compared *c = &s->compared;
     char *text = fl_xasprintf("%s%s%s", stamp, s->job_yaml, s->centralised ? s->central_yaml : "");
+    if (c->leave_one_out || c->cross_site || c->ensemble > 0 || c->snapshot > 0) {
+        char *more = fl_xasprintf("%s%d%d %lld %lld", text, c->leave_one_out, c->cross_site,
+                                  (long long)c->ensemble, (long long)c->snapshot);
+        free(text);
+        text = more;
+    }
     fl_blake2b_of(digest, "sweep", text, strlen(text));
     fl_hex(hex, digest, sizeof digest);
     free(text);
     free(stamp);
     return fl_xasprintf("%s/seed-%llu/%.16s", w->out, (unsigned long long)s->job.seed, hex);
+}
+
+/* Before the first run: what each will train besides. */
+static void say_cost(const sweep *w, const scenario *s)
+{
+    char *cost = w->n_done == 0 ? extra_cost(s) : NULL;
+    if (cost != NULL) {
+        fprintf(stderr, "%zu runs, of which each: %s\n", w->n_runs, cost);
+    }
+    free(cost);
 }
 
 static fl_status run_one(sweep *w, const size_t *choice, int64_t seed, fl_err *err)
@@ -232,6 +272,7 @@ static fl_status run_one(sweep *w, const size_t *choice, int64_t seed, fl_err *e
     if (st != FL_OK) {
         return st;
     }
+    say_cost(w, &s);
     int64_t used_seed = (int64_t)s.job.seed;
     char *settings = settings_text(w, choice), *folder = run_folder(w, &s);
     char *report_path = fl_path_join(folder, "report/report.json"),

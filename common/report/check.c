@@ -177,7 +177,27 @@ static const report_field cross_site_fields[] = {
     {0},
 };
 
+/* Several models' mean on some test cases, and each of them. */
+static const report_field joined_fields[] = {
+    {"metrics", .check = report_are_figures, .required = true},
+    {"members", REPORT_LIST, .check = report_are_figures, .required = true},
+    {"differences", .check = report_are_differences},
+    {"uncertainty", .fields = report_sure_fields},
+    {0},
+};
+
+static const report_field team_fields[] = {
+    {"members", .check = report_is_count, .required = true},
+    {"seeds", REPORT_LIST, .check = report_is_integer},
+    {"rounds", REPORT_LIST, .check = report_is_count},
+    {"sites", REPORT_BY_NAME, .fields = joined_fields},
+    {"pooled", .fields = joined_fields},
+    {0},
+};
+
 static const report_field baseline_fields[] = {
+    {"ensemble", .fields = team_fields},
+    {"snapshot", .fields = team_fields},
     {"cross_site", .fields = cross_site_fields},
     {"leave_one_out", .fields = left_out_fields},
     {"centralised", .fields = centralised_fields},

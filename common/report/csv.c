@@ -147,6 +147,12 @@ void report_csv_sites(fl_buf *out, const char *prefix, const json_t *report)
             report_csv_figures(out, prefix, name, label, json_object_get(figures, name));
             free(label);
         }
+        static const char *const teams[] = {"ensemble", "snapshot"};
+        for (size_t t = 0; t < sizeof teams / sizeof *teams; t++) {
+            report_csv_figures(out, prefix, name, teams[t],
+                               report_at(report, "baselines", teams[t], "sites", name, "metrics",
+                                         NULL));
+        }
         report_csv_figures(out, prefix, name, "benefit", json_object_get(site, "benefit"));
         report_csv_figures(out, prefix, name, "personal_gain",
                            json_object_get(site, "personal_gain"));

@@ -2,10 +2,12 @@
  * index_models.c - models beside the shared and the own one, on the run's page
  *
  * What each hospital's fine-tuning makes of the shared model, what a hospital may
- * expect that took no part, and what own models are worth at other hospitals.
+ * expect that took no part, what own models are worth at other hospitals, and what
+ * several models are as one.
  */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "report/html.h"
 #include "report/index_parts.h"
@@ -199,9 +201,125 @@ static void add_cross_site(report_page *out, const json_t *report, const char *m
     report_html_section_end(out);
 }
 
+/* ------------------------------------------------------- several models as one */
+
+/* How the two kinds of members are told of. */
+typedef struct {
+    const char *key, *heading, *less, *note;
+} team_words;
+
+static const team_words teams[] = {
+    {"ensemble", REPORT_N("Independent federations as one model"),
+     "#" REPORT_N("Mean less shared"),
+     REPORT_N("Members: lowest and highest of them. The mean is called at the mean of their frozen "
+              "thresholds.")},
+    {"snapshot", REPORT_N("The last rounds as one model"),
+     "#" REPORT_N("Mean less last round"),
+     REPORT_N("Members: lowest and highest of them. The mean is called at the frozen threshold.")},
+};
+
+/* "0.81 to 0.86" over the members with a value. */
+static void add_range(report_page *out, const json_t *members, const char *metric)
+{
+    double low = INFINITY, high = -INFINITY;
+    char a[REPORT_NUMBER_BYTES], b[REPORT_NUMBER_BYTES];
+    size_t i;
+    const json_t *member;
+    json_array_foreach(members, i, member) {
+        double value = report_value(json_object_get(member, metric));
+        if (!isnan(value)) {
+            low = fmin(low, value);
+            high = fmax(high, value);
+        }
+    }
+    report_html_cell(out, "Members", true);
+    if (low <= high) {
+        report_html(out, "<span>");
+        report_say(out, "%s to %s", report_number(a, out->language, low, 2),
+                   report_number(b, out->language, high, 2));
+        report_html(out, "</span>");
+    }
+    report_html(out, "</td>");
+}
+
+static void add_team_row(report_page *out, const json_t *joined, const char *name,
+                         const char *metric, const team_words *words)
+{
+    const json_t *u = json_object_get(joined, "uncertainty");
+    const json_t *measure = report_at(u, "measures", fl_json_get_string(u, "measure", ""), NULL);
+    const json_t *tells = json_object_get(measure, "auroc");
+    report_html(out, "<tr%s>", strcmp(name, "") == 0 ? " class=\"sum\"" : "");
+    report_html_cell(out, "Hospital", false);
+    report_html(out, "%s</td>", name[0] != '\0' ? name : report_word(out, "all test cases"));
+    add_range(out, json_object_get(joined, "members"), metric);
+    report_html_figure(out, "Mean", report_at(joined, "metrics", metric, NULL), 2, false);
+    report_html_figure(out, words->less + 1, report_at(joined, "differences", metric, NULL), 2,
+                       true);
+    report_html_figure(out, "Doubt tells errors",
+                       tells != NULL ? tells : json_object_get(measure, "pearson"), 2, false);
+    report_html_figure(out, "Error cut by referring", report_at(u, "refer", "cut", NULL), 2,
+                       false);
+    report_html(out, "</tr>\n");
+}
+
+static void add_team(report_page *out, const json_t *report, const team_words *words,
+                     const char *metric)
+{
+    const char *const columns[] = {REPORT_N("Hospital"),
+                                   "#" REPORT_N("Members"),
+                                   "#" REPORT_N("Mean"),
+                                   words->less,
+                                   "#" REPORT_N("Doubt tells errors"),
+                                   "#" REPORT_N("Error cut by referring"),
+                                   NULL};
+    const json_t *team = report_at(report, "baselines", words->key, NULL);
+    const json_t *joined;
+    const char *name;
+    long long n = (long long)fl_json_get_int(team, "members", 0);
+    char share[REPORT_NUMBER_BYTES];
+    if (team == NULL) {
+        return;
+    }
+    report_html_section(out, words->key, words->heading);
+    report_html(out, "<p>");
+    if (json_object_get(team, "rounds") != NULL) {
+        report_say(out,
+                   "The models of this federation's last rounds, %lld of them, and the mean of "
+                   "their scores: a snapshot, whose members are not independent (%s).",
+                   n, report_label(out, metric));
+    } else {
+        report_say(out,
+                   "Federations trained with seeds of their own, the shared model's first: %lld. "
+                   "Their scores' mean is a deep ensemble's (%s).",
+                   n, report_label(out, metric));
+    }
+    report_html(out, "</p>\n");
+    report_html_table(out, REPORT_CARDS, columns);
+    report_each_member(json_object_get(team, "sites"), name, joined) {
+        add_team_row(out, joined, name, metric, words);
+    }
+    joined = json_object_get(team, "pooled");
+    if (joined != NULL) {
+        add_team_row(out, joined, "", metric, words);
+    }
+    report_html_table_end(out);
+    report_html(out, "<p class=\"note\">%s ", report_word(out, words->note));
+    report_say(out,
+               "Doubt tells errors: AUROC of the cases' uncertainty for wrong calls, or its "
+               "correlation with the Dice error. Error cut: by referring the least sure %s.",
+               report_percent(share, out->language,
+                              fl_json_get_number(report_at(joined, "uncertainty", "refer", NULL),
+                                                 "share"), 0));
+    report_html(out, "</p>\n");
+    report_html_section_end(out);
+}
+
 void index_models(report_page *out, const json_t *report, const char *metric)
 {
     add_personal(out, report, metric);
     add_left_out(out, report, metric);
     add_cross_site(out, report, metric);
+    for (size_t t = 0; t < sizeof teams / sizeof *teams; t++) {
+        add_team(out, report, &teams[t], metric);
+    }
 }

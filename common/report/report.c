@@ -292,7 +292,8 @@ static void code_pooled(json_t *pooled, const codes *c)
 
 static void code_baselines(json_t *baselines, const codes *c)
 {
-    static const char *const by_site[] = {"centralised", "leave_one_out", "cross_site"};
+    static const char *const by_site[] = {"centralised", "leave_one_out", "cross_site",
+                                          "ensemble", "snapshot"};
     json_t *matrix = json_object_get(baselines, "cross_site");
     const char *row;
     json_t *columns;

@@ -372,6 +372,33 @@ const report_words_entry report_words_said[] = {
      "de test le jugent (%s), au seuil propre du modèle. Donné par le simulateur : dans une "
      "fédération, ces modèles restent où ils sont."},
     {"Without a model of its own: %s.", "Sans modèle propre : %s."},
+    {"Independent federations as one model", "Des fédérations indépendantes comme un seul modèle"},
+    {"Federations trained with seeds of their own, the shared model's first: %lld. Their scores' "
+     "mean is a deep ensemble's (%s).",
+     "Fédérations entraînées chacune avec sa graine, celle du modèle partagé d’abord : %lld. La "
+     "moyenne de leurs scores est celle d’un ensemble profond (%s)."},
+    {"Mean less shared", "Moyenne moins partagé"},
+    {"Members: lowest and highest of them. The mean is called at the mean of their frozen "
+     "thresholds.",
+     "Membres : le plus bas et le plus haut. La moyenne est jugée à la moyenne de leurs seuils "
+     "gelés."},
+    {"The last rounds as one model", "Les derniers tours comme un seul modèle"},
+    {"The models of this federation's last rounds, %lld of them, and the mean of their scores: a "
+     "snapshot, whose members are not independent (%s).",
+     "Les modèles des derniers tours de cette fédération, au nombre de %lld, et la moyenne de "
+     "leurs scores : un instantané, dont les membres ne sont pas indépendants (%s)."},
+    {"Mean less last round", "Moyenne moins dernier tour"},
+    {"Members: lowest and highest of them. The mean is called at the frozen threshold.",
+     "Membres : le plus bas et le plus haut. La moyenne est jugée au seuil gelé."},
+    {"Members", "Membres"},
+    {"%s to %s", "%s à %s"},
+    {"Mean", "Moyenne"},
+    {"Doubt tells errors", "Le doute signale les erreurs"},
+    {"Error cut by referring", "Erreur évitée en adressant"},
+    {"Doubt tells errors: AUROC of the cases' uncertainty for wrong calls, or its correlation with "
+     "the Dice error. Error cut: by referring the least sure %s.",
+     "Le doute signale les erreurs : AUROC de l’incertitude des cas pour les erreurs, ou sa "
+     "corrélation avec l’erreur de Dice. Erreur évitée : en adressant les %s de cas les moins sûrs."},
     {"Trained without it", "Entraîné sans lui"},
     {"A hospital that took no part", "Un hôpital qui n’a pas participé"},
     {"For every hospital the others' federation was played without it, and its model judged on "

@@ -31,7 +31,7 @@ for m in ("auc", "brier", "sensitivity"):
     assert tool["metrics"][m] == site["models"]["personal"][m], (m, tool["metrics"][m], site["models"]["personal"][m])
 assert tool["threshold"] == site["thresholds"]["personal"]' "$work/personal.json" "$report/report.json"
 check "which two sites trained" eval '[ "$(json "$work/run/leave-one-out/sud/report/report.json" .rounds.0.participants)" = "[\"est\", \"nord\"]" ]'
-check "says what it costs before it starts" grep -q '3 more federations of 2 hospitals' "$work/cost"
+check "says what it costs before it starts" grep -q '^this run will train 3 more federations: 3 of 2 hospitals, without each in turn' "$work/cost"
 check "and again in French, beside the English ones" "$bin/coordinator" report "$work/run/federation/runs/tiny" --lang fr
 check "in which nothing of the programs' is left in English" eval '! grep -l "<span lang=\"en\">" "$report"/index.fr.html "$report"/sites/*.fr.html'
 refuses "a language that there is none of" 2 '^consilium-coordinator report: --lang: expected en or fr, found de' \

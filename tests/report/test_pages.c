@@ -429,7 +429,7 @@ static void own_models_stand_at_every_other_hospital(void **state)
                          matrix_row(report), "missing", "est"));
     check_ok(report_check(report, &err), err);
     char *page = page_text(report, NULL);
-    check_has(page, "Each hospital's own model at the others");
+    check_has(page, "Each hospital&#39;s own model at the others");
     check_has(page, "Without a model of its own: est.");
     check_has(page, "<tr class=\"sum\"><td>all: shared model</td>");
     free(page);
@@ -446,6 +446,50 @@ static void own_models_stand_at_every_other_hospital(void **state)
     sample_set(report, "baselines.cross_site.sites.sud.nord.auc.value", json_integer(2));
     check_fails(report_check(report, &err), FL_EFORMAT);
     check_has(err.text, "cross_site.sites.sud.nord.auc");
+    json_decref(report);
+}
+
+/* A team of two whose figures are those of the sample's global and local model. */
+static json_t *team_of_two(json_t *report)
+{
+    json_t *joined = json_pack(
+        "{s:{s:o}, s:[{s:o}, {s:o}], s:{s:o}}", "metrics", "auc",
+        json_deep_copy(sample_at(report, "sites[1].models.global.auc")), "members", "auc",
+        json_deep_copy(sample_at(report, "sites[1].models.global.auc")), "auc",
+        json_deep_copy(sample_at(report, "sites[1].models.local.auc")), "differences", "auc",
+        json_deep_copy(sample_at(report, "sites[1].benefit.auc")));
+    return json_pack("{s:i, s:[i, i], s:{s:o}}", "members", 2, "seeds", 1, 99, "sites", "nord",
+                     joined);
+}
+
+static void several_models_stand_as_one_beside_their_members(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    json_t *report = sample_read();
+    sample_set(report, "baselines.ensemble", team_of_two(report));
+    check_ok(report_check(report, &err), err);
+    char *page = page_text(report, NULL);
+    check_has(page, "Independent federations as one model");
+    check_has(page, "data-l=\"Mean less shared\"");
+    check_has_not(page, "The last rounds as one model");
+    free(page);
+    json_t *snapshot = json_deep_copy(sample_at(report, "baselines.ensemble"));
+    json_object_set_new(snapshot, "rounds", json_pack("[i, i]", 20, 19));
+    json_object_del(snapshot, "seeds");
+    sample_set(report, "baselines.snapshot", snapshot);
+    check_ok(report_check(report, &err), err);
+    page = page_text(report, NULL);
+    check_has(page, "a snapshot, whose members are not independent");
+    free(page);
+    sample_set(report, "names", json_string("codes"));
+    json_t *seen = report_for_site(report, "sud");
+    check(sample_at(seen, "baselines.ensemble.sites.H3.metrics") != NULL);
+    check(sample_at(seen, "baselines.snapshot.sites.nord") == NULL);
+    json_decref(seen);
+    sample_set(report, "baselines.ensemble.sites.nord.members", NULL);
+    check_fails(report_check(report, &err), FL_EFORMAT);
+    check_has(err.text, "ensemble.sites.nord");
     json_decref(report);
 }
 
@@ -759,6 +803,7 @@ int main(void)
         cmocka_unit_test(a_model_without_the_hospital_stands_beside_the_shared_one),
         cmocka_unit_test(a_personalised_model_is_held_against_the_shared_one),
         cmocka_unit_test(own_models_stand_at_every_other_hospital),
+        cmocka_unit_test(several_models_stand_as_one_beside_their_members),
         cmocka_unit_test(a_model_beside_several_annotators),
         cmocka_unit_test(an_unknown_site_has_no_page),
         cmocka_unit_test(codes_hide_names_on_pages),
