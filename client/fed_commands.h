@@ -29,6 +29,8 @@ const fl_opt *client_doctor_options(void);
 /* keys_command.c */
 fl_status client_passphrase(int argc, char **argv, fl_err *err);
 const fl_opt *client_passphrase_options(void);
+fl_status client_rotate(int argc, char **argv, fl_err *err);
+const fl_opt *client_rotate_options(void);
 
 fl_status client_sent(int argc, char **argv, fl_err *err);
 const fl_opt *client_sent_options(void);

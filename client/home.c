@@ -261,10 +261,14 @@ fl_status home_open(home **out, const char *dir, fl_err *err)
                      dir, dir);
         goto done;
     }
+    fed_identity *id = NULL;
     if ((st = read_config(h, config, err)) != FL_OK ||
-        (st = fed_identity_read(&h->id, keys, err)) != FL_OK) {
+        (st = fed_rotation_finish(keys, err)) != FL_OK ||
+        (st = fed_rotation_former(&h->rotations, keys, err)) != FL_OK ||
+        (st = fed_identity_read(&id, keys, err)) != FL_OK) {
         goto done;
     }
+    h->id = id;
     *out = h;
     h = NULL;  // now the caller's
 done:
@@ -279,7 +283,13 @@ void home_close(home **h)
     if (*h == NULL) {
         return;
     }
-    fed_identity_destroy(&(*h)->id);
+    fed_identity *id = (*h)->id;
+    fed_identity_destroy(&id);
+    for (size_t i = 0; i < (*h)->n_old; i++) {
+        fed_identity_destroy(&(*h)->old_id[i]);
+    }
+    free((*h)->old_id);
+    json_decref((*h)->rotations);
     if ((*h)->lock_fd >= 0) {
         close((*h)->lock_fd);
     }
@@ -319,6 +329,63 @@ fl_status home_patient_secret(uint8_t out[static FED_KEY_BYTES], const home *h, 
     char *path = home_path(h, "keys/patients.key");
     fl_status st = fed_secret_open(out, path, err);
     free(path);
+    return st;
+}
+
+// ------------------------------------------------------------------ rotation
+
+bool home_had_key(const home *h, const fed_verify_key *key)
+{
+    fed_verify_key own = fed_identity_verify(h->id);
+    if (memcmp(&own, key, sizeof own) == 0) {
+        return true;
+    }
+    size_t i;
+    const json_t *item;
+    json_array_foreach(h->rotations, i, item) {
+        fed_rotation r;
+        if (fed_rotation_parse(&r, item, NULL) == FL_OK &&
+            (memcmp(&r.old_sign, key, sizeof *key) == 0 ||
+             memcmp(&r.sign, key, sizeof *key) == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool home_rotation(const home *h, fed_rotation *out)
+{
+    char *keys = home_path(h, "keys");
+    bool pending = fed_rotation_pending(out, keys);
+    free(keys);
+    return pending;
+}
+
+fl_status home_rotated(home *h, fl_err *err)
+{
+    char *keys = home_path(h, "keys");
+    json_t *rotations = NULL;
+    fed_identity *id = NULL;
+    fl_status st;
+    if ((st = fed_rotation_accept(keys, err)) == FL_OK &&
+        (st = fed_rotation_former(&rotations, keys, err)) == FL_OK &&
+        (st = fed_identity_read(&id, keys, err)) == FL_OK) {
+        json_decref(h->rotations);
+        h->rotations = json_incref(rotations);
+        h->old_id = fl_xrealloc(h->old_id, h->n_old + 1, sizeof *h->old_id);
+        h->old_id[h->n_old++] = h->id;
+        h->id = id;
+    }
+    json_decref(rotations);
+    free(keys);
+    return st;
+}
+
+fl_status home_not_rotated(home *h, fl_err *err)
+{
+    char *keys = home_path(h, "keys");
+    fl_status st = fed_rotation_drop(keys, err);
+    free(keys);
     return st;
 }
 

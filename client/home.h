@@ -6,7 +6,8 @@
  *     approved.jsonl    jobs that a person approved          (policy.h)
  *     pending/          jobs that wait for a person          (policy.h)
  *     keys/             own keys, 0600; invitation.yaml until enrolled; patients.key, the
- *                       secret by which patients get their pseudonyms
+ *                       secret by which patients get their pseudonyms; next/ and
+ *                       former.jsonl, see fed/rotation.h
  *     outbox/           contributions until committed        (outbox.h)
  *     receipts.jsonl    every message that left              (outbox.h)
  *     runs/R/           what the hospital keeps of a run     (keep.h)
@@ -27,6 +28,7 @@
 #include "fed/fed.h"
 #include "fed/identity.h"
 #include "fed/proxy.h"
+#include "fed/rotation.h"
 
 typedef struct {
     const char *invitation;  // file from the coordinator
@@ -57,7 +59,10 @@ typedef struct {
     char *proxy;      // as client.yaml says; "" = none.  May hold a password
     char *data;       // DATASET, absolute; never leaves
     int max_threads;  // of one training; 0 = as the job says
-    fed_identity *id;
+    _Atomic(fed_identity *) id;  // a rotation puts another in its place (home_rotated)
+    fed_identity **old_id;       // (n_old) those that a worker may still be reading
+    size_t n_old;
+    json_t *rotations;           // by which the keys came to be what they are, the oldest first
     home_receipts *receipts;
     int lock_fd;  // -1: not served by this process
 } home;
@@ -68,6 +73,14 @@ void home_close(home **h);  // wipes the keys, lets go of the lock; fine on NULL
 
 /* Takes the home for this process; FL_ECONFLICT when another one serves it. */
 fl_status home_lock(home *h, fl_err *err);
+
+/* Is this signing key ours, or was it? */
+bool home_had_key(const home *h, const fed_verify_key *key);
+/* The rotation that the coordinator does not know yet; false: none is under way. */
+bool home_rotation(const home *h, fed_rotation *out);
+/* The coordinator knows the new keys: they are ours from here on.  Or it does not want them. */
+fl_status home_rotated(home *h, fl_err *err);
+fl_status home_not_rotated(home *h, fl_err *err);
 
 /* The invitation while the site is not enrolled: true and *out filled in
  * (fed_invitation_clear it).  false once enrolled. */

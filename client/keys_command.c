@@ -1,5 +1,5 @@
 /*
- * keys_command.c - `client passphrase`: the home's keys under a passphrase, or under none
+ * keys_command.c - `client passphrase` and `client rotate`: the home's keys
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,9 +27,15 @@ fl_status client_passphrase(int argc, char **argv, fl_err *err)
 {
     home *h = NULL;
     fed_passphrase *pass = NULL;
+    fed_rotation rotation;
     fl_texts pos = {NULL, 0};
     fl_status st = fl_cli_parse(argc, argv, options, 0, 0, &pos, err);
-    if (st != FL_OK || (st = home_open(&h, chosen.home, err)) != FL_OK ||
+    if (st == FL_OK && (st = home_open(&h, chosen.home, err)) == FL_OK &&
+        home_rotation(h, &rotation)) {
+        st = fl_fail(err, FL_ECONFLICT,
+                     "a rotation of these keys is under way; wait until the coordinator knows them");
+    }
+    if (st != FL_OK ||
         (!chosen.remove && (st = fed_passphrase_choose(&pass, err)) != FL_OK)) {
         goto done;
     }
@@ -42,6 +48,52 @@ fl_status client_passphrase(int argc, char **argv, fl_err *err)
 done:
     fed_passphrase_destroy(&pass);
     home_close(&h);
+    free(pos.items);
+    return st;
+}
+
+// --------------------------------------------------------------------- rotate
+
+static const char *rotate_home;
+
+static const fl_opt rotate_options[] = {
+    {"home", FL_OPT_TEXT, "DIR", "the hospital's home", &rotate_home, 0, 0, true},
+    {0},
+};
+
+const fl_opt *client_rotate_options(void)
+{
+    return rotate_options;
+}
+
+fl_status client_rotate(int argc, char **argv, fl_err *err)
+{
+    home *h = NULL;
+    char *keys = NULL;
+    fed_invitation inv;
+    fed_rotation rotation;
+    fl_texts pos = {NULL, 0};
+    fl_status st = fl_cli_parse(argc, argv, rotate_options, 0, 0, &pos, err);
+    if (st != FL_OK || (st = home_open(&h, rotate_home, err)) != FL_OK) {
+        goto done;
+    }
+    keys = home_path(h, "keys");
+    if (home_invitation(h, &inv, NULL)) {
+        fed_invitation_clear(&inv);
+        st = fl_fail(err, FL_ECONFLICT,
+                     "%s is not enrolled yet: nobody knows its keys; to have others, join again",
+                     h->site.text);
+    } else if ((st = fed_rotation_begin(&rotation, keys, &h->site, err)) == FL_OK) {
+        char fingerprint[FED_FINGERPRINT_BYTES];
+        fed_fingerprint(fingerprint, &rotation.curve, &rotation.sign);
+        printf("new fingerprint  %s\n"
+               "The client that runs on %s (or the next one) tells the coordinator, under the "
+               "old\nkeys' signature; they stay in use until it has answered.\n",
+               fingerprint, h->dir);
+    }
+done:
+    home_close(&h);
+    free(keys);
     free(pos.items);
     return st;
 }

@@ -153,6 +153,11 @@ bool line_on_welcome(line *l, const fed_msg *m)
     return is_new;
 }
 
+void line_again(line *l, int64_t now_ms)
+{
+    hang_up(l, now_ms);
+}
+
 void line_sent_away(line *l, int64_t now_ms)
 {
     hang_up(l, now_ms + CONNECT_EVERY_MS);

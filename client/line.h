@@ -49,6 +49,8 @@ int64_t line_next_ms(const line *l, int64_t now_ms);
 void line_on_enrolled(line *l, const fed_msg *m, int64_t now_ms);
 /* true: the connection is heard from now on; false: it was already. */
 bool line_on_welcome(line *l, const fed_msg *m);
+/* The keys are others now: connects with them. */
+void line_again(line *l, int64_t now_ms);
 /* The coordinator does not want us; perhaps later. */
 void line_sent_away(line *l, int64_t now_ms);
 

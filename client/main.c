@@ -40,6 +40,12 @@ static const fl_command commands[] = {
      "`passphrase`.\nCONSILIUM_NEW_PASSPHRASE_FILE names a file with the new one where "
      "there is no\nterminal.",
      client_passphrase, client_passphrase_options},
+    {"rotate", "--home DIR",
+     "give the hospital new keys, under the old ones' signature",
+     "The client that runs tells the coordinator; the old keys stay in use until it "
+     "has\nanswered, so a lost answer or a killed program locks nobody out.  What was "
+     "signed before\nis checked with the keys of its time (`verify`).",
+     client_rotate, client_rotate_options},
     {"doctor", "--home DIR [--proxy URL] [--json]",
      "say what keeps this hospital's client from working, a line a cause",
      "Name, route, proxy, handshake, clock, protocol, disk, and whether the system "

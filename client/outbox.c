@@ -564,11 +564,33 @@ static fl_status record_if_missing(const home *h, const char *run, const fed_off
     return st;
 }
 
+/* With our keys, or with those that we had. */
+static bool is_signed_by_us(const home *h, const fed_offer *o)
+{
+    fed_verify_key own = fed_identity_verify(h->id);
+    bool ours = fed_offer_verify(o, &own);
+    size_t i;
+    const json_t *item;
+    json_array_foreach(h->rotations, i, item) {
+        fed_rotation r;
+        ours = ours || (fed_rotation_parse(&r, item, NULL) == FL_OK &&
+                        fed_offer_verify(o, &r.old_sign));
+    }
+    return ours;
+}
+
+void outbox_sign_again(outbox_item *item, const home *h)
+{
+    fed_verify_key own = fed_identity_verify(h->id);
+    if (!fed_offer_verify(&item->offer, &own)) {
+        fed_offer_sign(&item->offer, h->id);
+    }
+}
+
 fl_status outbox_open(outbox_item *out, const home *h, const char *run, const fed_order_key *key,
                       fl_err *err)
 {
     char *path = item_path(h, key);
-    fed_verify_key own = fed_identity_verify(h->id);
     fl_status st = FL_OK;
     out->fd = open(path, O_RDONLY | O_CLOEXEC);
     if (out->fd < 0) {
@@ -578,7 +600,7 @@ fl_status outbox_open(outbox_item *out, const home *h, const char *run, const fe
     char noted[FED_NAME_BYTES];
     if (!get_offer(&out->offer, noted, out->fd) || strcmp(noted, run) != 0 ||
         !fed_order_key_equal(&out->offer.key, key) ||
-        !fed_offer_verify(&out->offer, &own) || !payload_is_whole(out)) {
+        !is_signed_by_us(h, &out->offer) || !payload_is_whole(out)) {
         fl_log(FL_LOG_WARN, "outbox.damaged", "site=%s kind=%s round=%" PRIu32, h->site.text,
                receipts_kind(key->kind), key->round.n);
         unlink(path);
@@ -723,10 +745,9 @@ static void sweep_file(const char *path, const char *name, void *ctx)
         return;
     }
     outbox_item item = {.fd = open(path, O_RDONLY | O_CLOEXEC)};
-    fed_verify_key own = fed_identity_verify(h->id);
     char run[FED_NAME_BYTES];
     if (item.fd >= 0 && get_offer(&item.offer, run, item.fd) &&
-        fed_offer_verify(&item.offer, &own)) {
+        is_signed_by_us(h, &item.offer)) {
         (void)record_if_missing(h, run, &item.offer, NULL);  // when it is opened, it must work
     }
     outbox_item_close(&item);
@@ -816,6 +837,21 @@ void outbox_enrol(fed_msg *out, const home *h, const fed_invitation *inv, bool r
     if (record_it) {
         fed_order_key none = {.kind = FED_WAIT};
         json_t *line = receipts_new("sent", "enrol", "", &none);
+        json_object_set_new(line, "fields",
+                            json_pack("[s, s, s]", "site", "sign_key", "curve_key"));
+        json_object_set_new(line, "bytes", json_integer(2 * FED_KEY_BYTES));
+        (void)receipts_add(h, line, NULL);
+    }
+}
+
+void outbox_rotate(fed_msg *out, const home *h, const fed_rotation *rotation, bool record_it)
+{
+    memset(out, 0, sizeof *out);
+    out->type = FED_MSG_ROTATE;
+    out->u.rotate = *rotation;
+    if (record_it) {
+        fed_order_key none = {.kind = FED_WAIT};
+        json_t *line = receipts_new("sent", "rotate", "", &none);
         json_object_set_new(line, "fields",
                             json_pack("[s, s, s]", "site", "sign_key", "curve_key"));
         json_object_set_new(line, "bytes", json_integer(2 * FED_KEY_BYTES));

@@ -55,9 +55,12 @@ fl_status outbox_put_json(outbox_item *out, const home *h, const policy *p, cons
                           const fed_offer *draft, const json_t *payload, fl_err *err);
 
 /* What was put earlier, by this or an earlier process: FL_ENOTFOUND when there
- * is nothing.  A damaged file, or one signed by other keys, counts as nothing and is removed. */
+ * is nothing.  A damaged file, or one signed by keys that never were ours, counts as nothing and is
+ * removed. */
 fl_status outbox_open(outbox_item *out, const home *h, const char *run, const fed_order_key *key,
                       fl_err *err);
+/* Before it is offered: with the keys that are ours now, if a rotation came between. */
+void outbox_sign_again(outbox_item *item, const home *h);
 /* Piece index of the payload to piece (room FED_PIECE_BYTES). */
 fl_status outbox_piece(const outbox_item *item, uint32_t index, uint8_t *piece, size_t *n,
                        fl_err *err);
@@ -87,6 +90,7 @@ void outbox_reply(fed_msg *out, const home *h, const char *run, const fed_order_
 /* record: the first time in a process; later ones say the same again. */
 void outbox_hello(fed_msg *out, const home *h, const fed_digest *digest, fed_round_no committed,
                   bool record);
+void outbox_rotate(fed_msg *out, const home *h, const fed_rotation *rotation, bool record);
 void outbox_enrol(fed_msg *out, const home *h, const fed_invitation *inv, bool record);
 /* Library versions and CPU features, at most 256 bytes. */
 void outbox_environment(char *out, size_t n);

@@ -54,6 +54,7 @@ enum {
     APPROVAL_EVERY_MS = 3000,  // has a person approved?
     DISK_EVERY_MS = 10000,     // is there space again?
     FULL_QUEUE_MS = 5,         // the transport takes no more for the moment
+    ROTATE_EVERY_MS = 3000,    // new keys that the coordinator does not know yet
     LOOK_EVERY_MS = 1000,      // at the link's state and at silent fetches
     BEAT_MS = 2000,            // until Welcome says otherwise
     MAX_REPORT_BYTES = 64 << 20,
@@ -83,6 +84,9 @@ struct session {
     local *local;  // the workers' between orders
     order_work work;
     bool at_work;  // work is the pool's
+
+    int64_t rotate_at_ms;
+    bool said_rotate;  // and recorded
 
     outbox_item item;         // OFFER, and IDLE after the Verdict
     bool settled;             // it was accepted
@@ -132,6 +136,51 @@ static void on_refused(session *s, const fed_msg *m, int64_t now_ms)
     line_sent_away(&s->line, now_ms);
 }
 
+// ----------------------------------------------------------------- new keys
+
+/* Says them on the old ones, on every connection and before Hello, until they are answered. */
+static void tend_rotation(session *s, int64_t now_ms)
+{
+    fed_rotation rotation;
+    if (now_ms < s->rotate_at_ms || s->line.link == NULL || s->line.one_time != NULL ||
+        !fed_link_up(s->line.link)) {
+        return;
+    }
+    s->rotate_at_ms = now_ms + ROTATE_EVERY_MS;
+    if (home_rotation(s->home, &rotation)) {
+        outbox_rotate(&s->msg, s->home, &rotation, !s->said_rotate);
+        s->said_rotate = true;
+        say(s, &s->msg, NULL, 0);
+    }
+}
+
+static void on_rotated(session *s, const fed_msg *m, int64_t now_ms)
+{
+    fed_rotation rotation;
+    fl_err err = FL_ERR_INIT;
+    const char *site = s->home->site.text;
+    if (!home_rotation(s->home, &rotation) ||
+        memcmp(&rotation.sign, &m->u.rotated.sign, sizeof rotation.sign) != 0) {
+        return;  // an answer to what was said twice
+    }
+    bool accepted = m->u.rotated.accepted;
+    fl_status st = accepted ? home_rotated(s->home, &err) : home_not_rotated(s->home, &err);
+    if (st != FL_OK) {
+        fl_log(FL_LOG_ERROR, "keys.rotation", "site=%s %s", site, err.text);
+        return;  // the hospital's own disk: said again, answered again
+    }
+    s->said_rotate = false;
+    if (!accepted) {
+        fl_log(FL_LOG_ERROR, "keys.not_rotated", "site=%s the old keys stay: %s", site,
+               m->u.rotated.text);
+        return;
+    }
+    char fingerprint[FED_FINGERPRINT_BYTES];
+    fed_fingerprint(fingerprint, &rotation.curve, &rotation.sign);
+    fl_log(FL_LOG_INFO, "keys.rotated", "site=%s fingerprint=%s", site, fingerprint);
+    line_again(&s->line, now_ms);
+}
+
 // -------------------------------------------------------------------- replies
 
 static void reply(session *s, fed_answer answer, bool mismatch, const char *text)
@@ -159,6 +208,7 @@ static void refuse(session *s, bool mismatch, const char *text)
 
 static void offer(session *s, int64_t now_ms)
 {
+    outbox_sign_again(&s->item, s->home);
     s->msg.type = FED_MSG_OFFER;
     s->msg.u.offer = s->item.offer;
     s->piece = s->granted = 0;
@@ -671,6 +721,9 @@ static void on_message(session *s, const fed_packet *packet, int64_t now_ms)
     case FED_MSG_REFUSED:
         on_refused(s, m, now_ms);
         break;
+    case FED_MSG_ROTATED:
+        on_rotated(s, m, now_ms);
+        break;
     default:
         break;  // what only a coordinator is told
     }
@@ -697,6 +750,7 @@ void session_step(session *s, int64_t now_ms)
     while (s->line.link != NULL && fed_receive(s->line.link, &packet)) {
         on_message(s, &packet, now_ms);
     }
+    tend_rotation(s, now_ms);
     if (s->at_work && pool_collect(s->pool, s->home) != NULL) {
         finish_work(s, now_ms);
     }

@@ -141,6 +141,22 @@ static fl_status check_own(verification *v, const json_t *line, fl_err *err)
     return FL_OK;
 }
 
+/* The key that contributions bear from here on: ours, or one that was. */
+static fl_status follow_own_key(verification *v, const json_t *line, fl_err *err)
+{
+    const char *hex = fl_json_get_string(line, "sign_key", "");
+    fed_verify_key key;
+    if (*hex == '\0') {
+        return FL_OK;  // invited
+    }
+    if (fl_unhex(&key, sizeof key, hex, NULL) != FL_OK || !home_had_key(v->home, &key)) {
+        return fl_fail(err, FL_EFORMAT,
+                       "names a key under this hospital's name that never was its own");
+    }
+    v->own_key = key;
+    return FL_OK;
+}
+
 static fl_status check_line(void *ctx, const fed_audit_entry *e, fl_err *err)
 {
     verification *v = ctx;
@@ -148,9 +164,13 @@ static fl_status check_line(void *ctx, const fed_audit_entry *e, fl_err *err)
     if (st != FL_OK || (st = compare_heads(v, e, err)) != FL_OK) {
         return st;
     }
-    bool own = strcmp(fl_json_get_string(e->json, "what", ""), "contribution") == 0 &&
-               strcmp(fl_json_get_string(e->json, "site", ""), v->home->site.text) == 0;
-    return own ? check_own(v, e->json, err) : FL_OK;
+    const char *what = fl_json_get_string(e->json, "what", "");
+    if (strcmp(fl_json_get_string(e->json, "site", ""), v->home->site.text) != 0) {
+        return FL_OK;
+    }
+    return strcmp(what, "contribution") == 0 ? check_own(v, e->json, err)
+           : strcmp(what, "site") == 0       ? follow_own_key(v, e->json, err)
+                                             : FL_OK;
 }
 
 static bool is_counted(const verification *v, const char *digest)

@@ -50,7 +50,10 @@ static const char added[] =
     " PRIMARY KEY (round, site)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS abandoned (round INTEGER PRIMARY KEY, why TEXT NOT NULL);";
 
-enum { MAX_REFUSALS = 1000 };  // different ones; more are lumped together
+enum {
+    MAX_REFUSALS = 1000,  // different ones; more are lumped together
+    MAX_ROTATIONS = 32    // of a site, in a line
+};
 
 struct record {
     store *db;
@@ -109,7 +112,8 @@ static fl_status load_head(record *r, fl_err *err)
 }
 
 fl_status record_follow_site(record *r, const fed_site_id *site, const char *status,
-                             const fed_public_key *curve, const fed_verify_key *sign, fl_err *err)
+                             const fed_public_key *curve, const fed_verify_key *sign,
+                             const json_t *rotations, fl_err *err)
 {
     char fingerprint[FED_FINGERPRINT_BYTES] = "", key[FL_HEX_DIGEST] = "";
     if (sign != NULL) {
@@ -131,6 +135,15 @@ fl_status record_follow_site(record *r, const fed_site_id *site, const char *sta
         json_object_set_new(line, "fingerprint", json_string(fingerprint));
         json_object_set_new(line, "sign_key", json_string(key));
     }
+    json_t *last = json_array();  // a line holds so many
+    size_t n = json_array_size(rotations);
+    for (size_t i = n > MAX_ROTATIONS ? n - MAX_ROTATIONS : 0; i < n; i++) {
+        json_array_append(last, json_array_get(rotations, i));
+    }
+    if (n > 0) {
+        json_object_set(line, "rotations", last);
+    }
+    json_decref(last);
     return record_note(r, line, err);
 }
 

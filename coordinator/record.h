@@ -82,9 +82,11 @@ fl_status record_put_site(record *r, const fed_site_id *site, const fed_verify_k
 /* A line of the audit record that no function above writes; fields is taken. */
 fl_status record_note(record *r, json_t *fields, fl_err *err);
 /* A site as the federation knows it now: noted when that is news.  status: "enrolled",
- * "removed" ...; keys: NULL while it has none. */
+ * "removed" ...; keys: NULL while it has none; rotations: by which it came to them, the oldest
+ * first, borrowed. */
 fl_status record_follow_site(record *r, const fed_site_id *site, const char *status,
-                             const fed_public_key *curve, const fed_verify_key *sign, fl_err *err);
+                             const fed_public_key *curve, const fed_verify_key *sign,
+                             const json_t *rotations, fl_err *err);
 /*
  * count more refusals of one kind.  Noted the first time and whenever their number has doubled
  * since, so that a flood does not fill the record; all: whatever is not noted yet.

@@ -29,6 +29,12 @@ static const char schema[] =
     "CREATE TABLE refusal (what TEXT, reason TEXT, address TEXT, count INTEGER NOT NULL,"
     " first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL, PRIMARY KEY (what, reason, address));";
 
+/* rotation  in order; is_open: the old transport key may still speak.  statement: JSON */
+static const char added[] =
+    "CREATE TABLE IF NOT EXISTS rotation (n INTEGER PRIMARY KEY, site TEXT NOT NULL,"
+    " old_curve BLOB NOT NULL, statement TEXT NOT NULL, at_ms INTEGER NOT NULL,"
+    " is_open INTEGER NOT NULL);";
+
 enum { INVITATION_OPEN, INVITATION_USED, INVITATION_REVOKED };
 enum {
     MAX_PENDING_REFUSALS = 256,  // kinds counted between two flushes
@@ -38,6 +44,7 @@ enum {
 typedef struct {
     fed_public_key key;
     int site;  // index; -1: the one-time key of an invitation
+    bool former;
 } known_key;
 
 /* Different ones, each counted; of a flood the last are lumped together. */
@@ -109,6 +116,27 @@ static void add_key(known_key **keys, size_t *n, const fed_public_key *key, int 
 static int by_name(const void *a, const void *b)
 {
     return strcmp(((const roster_site *)a)->name.text, ((const roster_site *)b)->name.text);
+}
+
+/* Transport keys of before a rotation that may still speak.  The sites are sorted. */
+static fl_status load_former(roster *r, known_key **keys, size_t *n_keys, fl_err *err)
+{
+    fl_status st = store_find(r->db, err, "SELECT site, old_curve FROM rotation WHERE is_open = 1",
+                              "");
+    while (st == FL_OK && store_row(r->db, &st, err)) {
+        fed_public_key key;
+        int site = roster_find(r, store_text(r->db, 0));
+        if ((st = store_copy(r->db, 1, &key, sizeof key, err)) != FL_OK) {
+            store_end(r->db);
+            break;
+        }
+        if (site >= 0 && r->sites[site].status == ROSTER_ENROLLED) {
+            add_key(keys, n_keys, &key, site);
+            (*keys)[*n_keys - 1].former = true;
+            r->sites[site].knows_old_key = true;
+        }
+    }
+    return st;
 }
 
 /* Open invitations, one a site at most, make it "invited" where no keys are enrolled.  The sites
@@ -183,6 +211,10 @@ static fl_status load(roster *r, int64_t wall_ms, fl_err *err)
             add_key(&keys, &n_keys, &r->sites[i].curve, (int)i);
         }
     }
+    if ((st = load_former(r, &keys, &n_keys, err)) != FL_OK) {
+        free(keys);
+        return st;
+    }
     sort(keys, n_keys, sizeof *keys, by_key);
     pthread_mutex_lock(&r->mutex);
     known_key *old = r->keys;
@@ -200,6 +232,7 @@ fl_status roster_open(roster **out, const char *path, fl_err *err)
     pthread_mutex_init(&r->mutex, NULL);
     fl_status st;
     if ((st = store_open(&r->db, path, "federation", 1, schema, err)) != FL_OK ||
+        (st = store_extend(r->db, added, err)) != FL_OK ||
         (st = load(r, fl_wall_ms(), err)) != FL_OK) {
         roster_close(&r);
         return st;
@@ -276,7 +309,7 @@ roster_peer roster_who(const roster *r, const fed_public_key *key, size_t *site)
         return ROSTER_ONE_TIME;
     }
     *site = (size_t)found->site;
-    return ROSTER_SITE;
+    return found->former ? ROSTER_FORMER : ROSTER_SITE;
 }
 
 bool roster_allow(void *ctx, const fed_public_key *key)
@@ -493,6 +526,98 @@ fl_status roster_enrol(roster *r, const fed_public_key *peer, const fed_enrol *e
     }
     store_rollback(r->db);
     return st == FL_OK ? take_in(r, e, status, wall_ms, err) : st;
+}
+
+// ------------------------------------------------------------------- rotation
+
+/* The rules, in order; *again: it is the one that was carried out last. */
+static fl_status may_rotate(const roster *r, const roster_site *s, const fed_rotation *rotation,
+                            bool *again, fl_err *err)
+{
+    *again = memcmp(&s->sign, &rotation->sign, sizeof s->sign) == 0 &&
+             memcmp(&s->curve, &rotation->curve, sizeof s->curve) == 0;
+    if (strcmp(s->name.text, rotation->site.text) != 0) {
+        return fl_fail(err, FL_EDENIED, "the rotation is in the name of %s", rotation->site.text);
+    }
+    if (s->status != ROSTER_ENROLLED) {
+        return fl_fail(err, FL_EDENIED, "%s is %s: its keys cannot change", s->name.text,
+                       roster_status_text(s->status));
+    }
+    if (!fed_rotation_verify(rotation)) {
+        return fl_fail(err, FL_EDENIED,
+                       "the rotation does not bear the signatures of the old and the new key");
+    }
+    if (*again) {
+        return FL_OK;
+    }
+    if (memcmp(&s->sign, &rotation->old_sign, sizeof s->sign) != 0 ||
+        memcmp(&s->curve, &rotation->old_curve, sizeof s->curve) != 0) {
+        return fl_fail(err, FL_EDENIED, "the rotation is not from the keys that %s has now",
+                       s->name.text);
+    }
+    if (find_key(r, &rotation->curve) != NULL) {
+        return fl_fail(err, FL_EDENIED, "the new keys are known here already");
+    }
+    return FL_OK;
+}
+
+fl_status roster_rotate(roster *r, size_t site, const fed_rotation *rotation, int64_t wall_ms,
+                        fl_err *err)
+{
+    const roster_site s = *roster_at(r, site);
+    bool again = false;
+    fl_status st = may_rotate(r, &s, rotation, &again, err);
+    if (st != FL_OK || again || (st = begin(r, err)) != FL_OK) {
+        return st;
+    }
+    json_t *json = fed_rotation_json(rotation);
+    char *text = json_dumps(json, JSON_COMPACT);
+    if ((st = store_do(r->db, err, "UPDATE rotation SET is_open = 0 WHERE site = ?", "t",
+                       s.name.text)) == FL_OK &&
+        (st = store_do(r->db, err,
+                       "INSERT INTO rotation (site, old_curve, statement, at_ms, is_open)"
+                       " VALUES (?, ?, ?, ?, 1)",
+                       "tbti", s.name.text, (const void *)&s.curve, sizeof s.curve, text,
+                       wall_ms)) == FL_OK) {
+        st = store_do(r->db, err,
+                      "UPDATE site SET curve = ?, sign = ? WHERE name = ? AND status = 2"
+                      " AND sign = ?",
+                      "bbtb", (const void *)&rotation->curve, sizeof rotation->curve,
+                      (const void *)&rotation->sign, sizeof rotation->sign, s.name.text,
+                      (const void *)&s.sign, sizeof s.sign);
+    }
+    if (st == FL_OK && store_changes(r->db) == 0) {  // another process removed it meanwhile
+        st = fl_fail(err, FL_EDENIED, "%s is removed: its keys cannot change", s.name.text);
+    }
+    free(text);
+    json_decref(json);
+    return finish(r, st, err);
+}
+
+fl_status roster_used_new_key(roster *r, size_t site, fl_err *err)
+{
+    char name[FED_SITE_BYTES];
+    if (!roster_at(r, site)->knows_old_key) {
+        return FL_OK;
+    }
+    snprintf(name, sizeof name, "%s", roster_at(r, site)->name.text);
+    fl_status st = begin(r, err);
+    if (st == FL_OK) {
+        st = store_do(r->db, err, "UPDATE rotation SET is_open = 0 WHERE site = ?", "t", name);
+        st = finish(r, st, err);
+    }
+    return st;
+}
+
+fl_status roster_rotations(json_t **out, roster *r, const char *site, fl_err *err)
+{
+    *out = json_array();
+    fl_status st = store_find(r->db, err, "SELECT statement FROM rotation WHERE site = ? ORDER BY n",
+                              "t", site);
+    while (st == FL_OK && store_row(r->db, &st, err)) {
+        json_array_append_new(*out, json_loads(store_text(r->db, 0), 0, NULL));
+    }
+    return st;
 }
 
 fl_status roster_confirm(roster *r, const char *site, fl_err *err)

@@ -43,6 +43,7 @@ typedef struct {
     int64_t expires_ms;                       // of the invitation, while invited
     char software[65], environment[257];      // as it said of itself
     bool unsaved;                             // the last three differ from the database
+    bool knows_old_key;                       // its transport key before the last rotation is open
 } roster_site;
 
 fl_status roster_open(roster **out, const char *path, fl_err *err);
@@ -56,8 +57,9 @@ const roster_site *roster_at(const roster *r, size_t i);  // borrowed until a ch
 /* Index, or -1. */
 int roster_find(const roster *r, const char *name);
 
-typedef enum { ROSTER_STRANGER, ROSTER_ONE_TIME, ROSTER_SITE } roster_peer;
-/* Whose transport key this is; *site: index for ROSTER_SITE. */
+/* FORMER: a site's transport key before its rotation, until it has used the new one. */
+typedef enum { ROSTER_STRANGER, ROSTER_ONE_TIME, ROSTER_SITE, ROSTER_FORMER } roster_peer;
+/* Whose transport key this is; *site: index for ROSTER_SITE and ROSTER_FORMER. */
 roster_peer roster_who(const roster *r, const fed_public_key *key, size_t *site);
 /* fed_allow_fn; ctx: the roster.  Any thread. */
 bool roster_allow(void *ctx, const fed_public_key *key);
@@ -74,6 +76,16 @@ fl_status roster_invite_all(roster *r, const fed_invitation *inv, size_t n, bool
  */
 fl_status roster_enrol(roster *r, const fed_public_key *peer, const fed_enrol *e, int64_t wall_ms,
                        bool *confirmed, fl_err *err);
+/*
+ * A Rotate of site: its keys are the new ones from here on.  The old transport key may say the same
+ * again, for the answer may be lost, until roster_used_new_key.  FL_EDENIED with the reason.
+ */
+fl_status roster_rotate(roster *r, size_t site, const fed_rotation *rotation, int64_t wall_ms,
+                        fl_err *err);
+/* The site has spoken with its new keys: the old one is nobody's any more. */
+fl_status roster_used_new_key(roster *r, size_t site, fl_err *err);
+/* Every rotation of the site, the oldest first.  New reference. */
+fl_status roster_rotations(json_t **out, roster *r, const char *site, fl_err *err);
 fl_status roster_confirm(roster *r, const char *site, fl_err *err);  // FL_ENOTFOUND
 /* Revokes keys and invitations at once. */
 fl_status roster_remove(roster *r, const char *site, fl_err *err);

@@ -535,8 +535,14 @@ static fl_status note_site(run *r, size_t site, fl_err *err)
         return FL_OK;
     }
     bool has_keys = s->fingerprint[0] != '\0';
-    fl_status st = record_follow_site(r->record, &s->name, roster_status_text(s->status),
-                                      has_keys ? &s->curve : NULL, has_keys ? &s->sign : NULL, err);
+    json_t *rotations = NULL;
+    fl_status st = roster_rotations(&rotations, r->sites, s->name.text, err);
+    if (st == FL_OK) {
+        st = record_follow_site(r->record, &s->name, roster_status_text(s->status),
+                                has_keys ? &s->curve : NULL, has_keys ? &s->sign : NULL, rotations,
+                                err);
+    }
+    json_decref(rotations);
     if (st == FL_OK) {
         *noted = *s;
     }

@@ -27,11 +27,11 @@ enum {
 
 // ------------------------------------------------------------------ sending
 
-static fl_status send_to(serve *s, const fed_route *to, const fed_msg *m, const void *payload,
-                         size_t n)
+static fl_status send_to(serve *s, const fed_route *to, uint32_t version, const fed_msg *m,
+                         const void *payload, size_t n)
 {
     fl_buf_reset(&s->packed);
-    fed_msg_pack(m, &s->packed);
+    fed_msg_pack_as(m, version, &s->packed);
     return fed_send(s->link, to, s->packed.data, s->packed.n, payload, n, NULL);
 }
 
@@ -40,7 +40,7 @@ static fl_status send_to_site(void *ctx, void *site, const fed_msg *m, const voi
                               size_t n)
 {
     session *x = site;
-    return x->connected ? send_to(ctx, &x->route, m, payload, n) : FL_ENOTFOUND;
+    return x->connected ? send_to(ctx, &x->route, x->version, m, payload, n) : FL_ENOTFOUND;
 }
 
 static void send_refused(serve *s, const fed_route *to, fl_status code, const char *text)
@@ -48,7 +48,7 @@ static void send_refused(serve *s, const fed_route *to, fl_status code, const ch
     fed_msg m = {.type = FED_MSG_REFUSED};
     m.u.refused.code = (uint32_t)code;
     snprintf(m.u.refused.text, sizeof m.u.refused.text, "%s", text);
-    send_to(s, to, &m, NULL, 0);
+    send_to(s, to, FED_PROTOCOL_VERSION, &m, NULL, 0);
 }
 
 void serve_send_verdict(session *x, const fed_digest *digest, bool accepted, const char *text)
@@ -159,7 +159,9 @@ static void follow_roster(serve *s)
             sessions[known] = x;
             x->has_told = false;  // it may have been confirmed
         } else {
-            if (x->connected) {
+            bool rotated = known >= 0 &&
+                           roster_at(s->sites, (size_t)known)->status == ROSTER_ENROLLED;
+            if (x->connected && !rotated) {  // else it comes back with its new keys
                 send_refused(s, &x->route, FL_EDENIED, "this site was removed from the federation");
             }
             session_destroy(x);
@@ -173,7 +175,7 @@ static void follow_roster(serve *s)
     }
 }
 
-/* A site that was invited has its keys now. */
+/* A site that was invited has its keys now, or has others. */
 static void follow_site(serve *s, const fed_site_id *name)
 {
     int known = roster_find(s->sites, name->text);
@@ -273,7 +275,8 @@ static void on_fetch(session *x, const fed_msg *m)
     tell(x, &order);
 }
 
-static fl_status on_enrol(serve *s, const fed_packet *packet, const fed_enrol *e, fl_err *err)
+static fl_status on_enrol(serve *s, const fed_packet *packet, const fed_enrol *e, uint32_t version,
+                          fl_err *err)
 {
     fl_err why = FL_ERR_INIT;
     fed_msg m = {.type = FED_MSG_ENROLLED};
@@ -296,11 +299,44 @@ static fl_status on_enrol(serve *s, const fed_packet *packet, const fed_enrol *e
            m.u.enrolled.confirmed ? "yes" : "no");
     m.u.enrolled.site = e->site;
     snprintf(m.u.enrolled.federation, sizeof m.u.enrolled.federation, "%s", s->cfg.fed->name);
-    send_to(s, &packet->route, &m, NULL, 0);
+    send_to(s, &packet->route, version, &m, NULL, 0);
     if (roster_n(s->sites) == s->n_sessions) {
         follow_site(s, &e->site);
     } else {
         follow_roster(s);
+    }
+    return FL_OK;
+}
+
+/* On the old key, before or after it was carried out: the answer may have been lost. */
+static fl_status on_rotate(serve *s, size_t entry, const fed_packet *packet,
+                           const fed_rotation *rotation, fl_err *err)
+{
+    session *x = s->sessions[entry];
+    fl_err why = FL_ERR_INIT;
+    fed_msg m = {.type = FED_MSG_ROTATED};
+    if (x != NULL && x->transfer.up == TRANSFER_COMMITTING) {
+        return FL_OK;  // signed with the old key, and not in the record yet; said again
+    }
+    const fed_verify_key before = roster_at(s->sites, entry)->sign;
+    fl_status st = roster_rotate(s->sites, entry, rotation, fl_wall_ms(), &why);
+    if (st == FL_EFULL || st == FL_EIO) {
+        return fl_fail(err, st, "%s", why.text);
+    }
+    char who[64], fingerprint[FED_FINGERPRINT_BYTES];
+    snprintf(who, sizeof who, "site %s", roster_at(s->sites, entry)->name.text);
+    fed_fingerprint(fingerprint, &rotation->curve, &rotation->sign);
+    m.u.rotated.sign = rotation->sign;
+    m.u.rotated.accepted = st == FL_OK;
+    if (st != FL_OK) {
+        roster_refuse(s->sites, "rotation", why.text, who, 1, fl_wall_ms());
+        snprintf(m.u.rotated.text, sizeof m.u.rotated.text, "%.500s", why.text);
+    }
+    fl_log(st == FL_OK ? FL_LOG_INFO : FL_LOG_WARN, "site.rotation", "%s fingerprint=%s %s", who,
+           fingerprint, m.u.rotated.text);
+    send_to(s, &packet->route, FED_PROTOCOL_VERSION, &m, NULL, 0);
+    if (memcmp(&before, &roster_at(s->sites, entry)->sign, sizeof before) != 0) {
+        follow_site(s, &rotation->site);
     }
     return FL_OK;
 }
@@ -335,6 +371,11 @@ static fl_status on_site_message(serve *s, size_t entry, const fed_packet *packe
     }
     x->route = packet->route;
     x->connected = true;
+    x->version = m->version;
+    fl_status st = roster_used_new_key(s->sites, entry, err);
+    if (st != FL_OK) {
+        return st;
+    }
     x->transfer.heard_ms = fl_now_ms();
     for (size_t i = 0; i < s->n_runs; i++) {
         round_heard(run_machine(s->runs[i]), x->index[i], fl_now_ms());
@@ -384,7 +425,7 @@ static fl_status dispatch(serve *s, const fed_packet *packet, fl_err *err)
         fed_link_expel(s->link, packet);
         return FL_OK;
     }
-    if (peer == ROSTER_SITE) {
+    if (peer == ROSTER_SITE || peer == ROSTER_FORMER) {
         snprintf(who, sizeof who, "site %s", roster_at(s->sites, entry)->name.text);
     }
     fed_msg m;
@@ -398,11 +439,17 @@ static fl_status dispatch(serve *s, const fed_packet *packet, fl_err *err)
         }
         return FL_OK;
     }
+    if (m.type == FED_MSG_ROTATE && (peer == ROSTER_SITE || peer == ROSTER_FORMER)) {
+        return on_rotate(s, entry, packet, &m.u.rotate, err);
+    }
     if (peer == ROSTER_SITE) {
         return on_site_message(s, entry, packet, &m, err);
     }
+    if (peer == ROSTER_FORMER) {
+        return FL_OK;  // it hears that its keys have changed, and comes back with the new ones
+    }
     if (m.type == FED_MSG_ENROL) {
-        return on_enrol(s, packet, &m.u.enrol, err);
+        return on_enrol(s, packet, &m.u.enrol, m.version, err);
     }
     refuse_message(s, packet, who, FL_EDENIED, "a one-time key may only enrol");
     return FL_OK;

@@ -17,6 +17,7 @@ typedef struct {
     fed_public_key key;
     fed_route route;
     bool connected;  // said Hello on route
+    uint32_t version;  // of the protocol, that it speaks
     bool has_told;
     fed_order_key told;  // the last order sent
     size_t *index;       // of the site in each run's machine, for ever

@@ -102,6 +102,24 @@ static fl_status check_first(const verification *v, const json_t *line, fl_err *
     return FL_OK;
 }
 
+/* Other keys than before are under the signature of those, unless the site was removed meanwhile. */
+static fl_status check_site(verification *v, const json_t *line, fl_err *err)
+{
+    const char *site = fl_json_get_string(line, "site", ""),
+               *now = fl_json_get_string(line, "sign_key", ""),
+               *before = fl_json_get_string(v->keys, site, "");
+    bool removed = strcmp(fl_json_get_string(line, "status", ""), "removed") == 0;
+    fed_verify_key from, to;
+    if (*before != '\0' && *now != '\0' && !removed && strcmp(before, now) != 0 &&
+        (fl_unhex(&from, sizeof from, before, NULL) != FL_OK ||
+         fl_unhex(&to, sizeof to, now, NULL) != FL_OK ||
+         !fed_rotations_lead(json_object_get(line, "rotations"), &from, &to))) {
+        return fl_fail(err, FL_EFORMAT, "gives %.48s keys that its old ones did not sign", site);
+    }
+    json_object_set_new(v->keys, site, json_string(removed ? "" : now));
+    return FL_OK;
+}
+
 static fl_status check_contribution(verification *v, const json_t *line, fl_err *err)
 {
     const char *site = fl_json_get_string(line, "site", "");
@@ -201,8 +219,7 @@ static fl_status check_line(void *ctx, const fed_audit_entry *e, fl_err *err)
         return check_first(v, e->json, err);
     }
     if (strcmp(what, "site") == 0) {
-        json_object_set_new(v->keys, fl_json_get_string(e->json, "site", ""),
-                            json_string(fl_json_get_string(e->json, "sign_key", "")));
+        return check_site(v, e->json, err);
     } else if (strcmp(what, "contribution") == 0) {
         return check_contribution(v, e->json, err);
     } else if (strcmp(what, "carried") == 0) {

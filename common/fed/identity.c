@@ -169,8 +169,16 @@ static fl_status write_key(const char *dir, const char *name, const char *title,
 static fl_status read_key(uint8_t secret[static FED_KEY_BYTES], const char *dir, const char *name,
                           const char *title, fed_passphrase **pass, fl_err *err)
 {
-    char *path = fl_path_join(dir, name);
-    fl_status st = fed_key_file_read(secret, path, title, pass, err);
+    char *path = fl_path_join(dir, name), *next = fl_path_join(dir, "next");
+    char *accepted = fl_path_join(next, "accepted"), *moving = fl_path_join(next, name);
+    bool is_moving = fl_file_exists(accepted) && fl_file_exists(moving);
+    fl_status st = fed_key_file_read(secret, is_moving ? moving : path, title, pass, err);
+    if (is_moving && st == FL_ENOTFOUND) {  // moved meanwhile
+        st = fed_key_file_read(secret, path, title, pass, err);
+    }
+    free(moving);
+    free(accepted);
+    free(next);
     free(path);
     return st;
 }
@@ -239,15 +247,24 @@ fl_status fed_identity_write(const fed_identity *id, const char *dir, fl_err *er
 
 fl_status fed_identity_read(fed_identity **out, const char *dir, fl_err *err)
 {
-    *out = NULL;
-    fed_identity *id = identity_alloc();
     fed_passphrase *pass = NULL;
-    fl_status st = read_key(id->curve_secret, dir, "curve.key", curve_title, &pass, err);
-    if (st == FL_OK) {
-        st = read_key(id->sign_seed, dir, "sign.key", sign_title, &pass, err);
-    }
+    fl_status st = fed_identity_read_with(out, dir, &pass, err);
     fed_passphrase_destroy(&pass);
+    return st;
+}
+
+fl_status fed_identity_read_with(fed_identity **out, const char *dir, fed_passphrase **pass,
+                                 fl_err *err)
+{
+    *out = NULL;
+    *pass = NULL;
+    fed_identity *id = identity_alloc();
+    fl_status st = read_key(id->curve_secret, dir, "curve.key", curve_title, pass, err);
+    if (st == FL_OK) {
+        st = read_key(id->sign_seed, dir, "sign.key", sign_title, pass, err);
+    }
     if (st != FL_OK) {
+        fed_passphrase_destroy(pass);
         fed_identity_destroy(&id);
         return st;
     }

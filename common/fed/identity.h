@@ -21,8 +21,11 @@ void fed_identity_destroy(fed_identity **id); // wipes
 /* dir/curve.key and dir/sign.key (0600), dir/public.yaml (0644).  FL_ECONFLICT when keys are there. */
 fl_status fed_identity_write(const fed_identity *id, const char *dir, fl_err *err);
 /* FL_EDENIED when a key file can be read by others.  Keys under a passphrase: it is asked for
- * (passphrase.h). */
+ * (passphrase.h).  After a rotation that the other side knows (rotation.h): the new keys. */
 fl_status fed_identity_read(fed_identity **out, const char *dir, fl_err *err);
+/* The same; *pass: what they are under, the caller's; NULL = nothing. */
+fl_status fed_identity_read_with(fed_identity **out, const char *dir, fed_passphrase **pass,
+                                 fl_err *err);
 /* Writes the same keys again, under a passphrase (Argon2id) or, with NULL, under none.  Each file is
  * replaced whole; a crash in between leaves one of each kind, which is read all the same. */
 fl_status fed_identity_protect(const fed_identity *id, const char *dir, const fed_passphrase *pass,

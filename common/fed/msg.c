@@ -30,13 +30,14 @@ static const char *const type_names[] = {
     [FED_MSG_WELCOME] = "welcome", [FED_MSG_ORDER] = "order",       [FED_MSG_BEAT] = "beat",
     [FED_MSG_REPLY] = "reply",     [FED_MSG_FETCH] = "fetch",       [FED_MSG_OFFER] = "offer",
     [FED_MSG_GRANT] = "grant",     [FED_MSG_PIECE] = "piece",       [FED_MSG_VERDICT] = "verdict",
-    [FED_MSG_REFUSED] = "refused", [FED_MSG_BYE] = "bye",
+    [FED_MSG_REFUSED] = "refused", [FED_MSG_BYE] = "bye",           [FED_MSG_ROTATE] = "rotate",
+    [FED_MSG_ROTATED] = "rotated",
 };
 enum { N_TYPES = sizeof type_names / sizeof type_names[0] };
 
 // The numbers of Header.body run in the order of fed_msg_type.
 enum { FIRST_BODY = CONSILIUM__HEADER__BODY_ENROL };
-_Static_assert(CONSILIUM__HEADER__BODY_BYE - FIRST_BODY == FED_MSG_BYE, "body");
+_Static_assert(CONSILIUM__HEADER__BODY_ROTATED - FIRST_BODY == FED_MSG_ROTATED, "body");
 
 const char *fed_msg_name(fed_msg_type type)
 {
@@ -222,11 +223,17 @@ static void pack_header(Consilium__Header *h, fl_buf *out)
 
 void fed_msg_pack(const fed_msg *m, fl_buf *out)
 {
+    fed_msg_pack_as(m, FED_PROTOCOL_VERSION, out);
+}
+
+void fed_msg_pack_as(const fed_msg *m, uint32_t version, fl_buf *out)
+{
     FL_REQUIRE((unsigned)m->type < N_TYPES);
+    FL_REQUIRE(version >= FED_PROTOCOL_OLDEST && version <= FED_PROTOCOL_VERSION);
     pack_room room;
     Consilium__Header h;
     consilium__header__init(&h);
-    h.version = FED_PROTOCOL_VERSION;
+    h.version = version;
     h.body_case = (Consilium__Header__BodyCase)(FIRST_BODY + (int)m->type);
     switch (m->type) {
     case FED_MSG_ENROL: {
@@ -339,6 +346,27 @@ void fed_msg_pack(const fed_msg *m, fl_buf *out)
     case FED_MSG_BYE: {
         BODY(Bye, bye, bye);
         bye.text = fed_msg_clean_text(room.text[0], FED_TEXT_BYTES, m->u.bye.text);
+        pack_header(&h, out);
+        return;
+    }
+    case FED_MSG_ROTATE: {
+        BODY(Rotate, rotate, rotate);
+        const fed_rotation *r = &m->u.rotate;
+        rotate.site = site_of(&r->site);
+        rotate.old_sign_key = bytes_of(r->old_sign.bytes, FED_KEY_BYTES);
+        rotate.old_curve_key = bytes_of(r->old_curve.bytes, FED_KEY_BYTES);
+        rotate.sign_key = bytes_of(r->sign.bytes, FED_KEY_BYTES);
+        rotate.curve_key = bytes_of(r->curve.bytes, FED_KEY_BYTES);
+        rotate.old_signature = bytes_of(r->old_signature.bytes, FED_SIGNATURE_BYTES);
+        rotate.signature = bytes_of(r->signature.bytes, FED_SIGNATURE_BYTES);
+        pack_header(&h, out);
+        return;
+    }
+    case FED_MSG_ROTATED: {
+        BODY(Rotated, rotated, rotated);
+        rotated.sign_key = bytes_of(m->u.rotated.sign.bytes, FED_KEY_BYTES);
+        rotated.accepted = m->u.rotated.accepted;
+        rotated.text = fed_msg_clean_text(room.text[0], FED_TEXT_BYTES, m->u.rotated.text);
         pack_header(&h, out);
         return;
     }
@@ -616,6 +644,18 @@ static void take_piece(checks *c, fed_msg *out, const Consilium__Piece *in)
     out->u.piece.n_bytes = in->n_bytes;
 }
 
+static void take_rotate(checks *c, fed_rotation *out, const Consilium__Rotate *in)
+{
+    take_site(c, &out->site, in->site);
+    take_bytes(c, "old_sign_key", out->old_sign.bytes, FED_KEY_BYTES, &in->old_sign_key);
+    take_bytes(c, "old_curve_key", out->old_curve.bytes, FED_KEY_BYTES, &in->old_curve_key);
+    take_bytes(c, "sign_key", out->sign.bytes, FED_KEY_BYTES, &in->sign_key);
+    take_bytes(c, "curve_key", out->curve.bytes, FED_KEY_BYTES, &in->curve_key);
+    take_bytes(c, "old_signature", out->old_signature.bytes, FED_SIGNATURE_BYTES,
+               &in->old_signature);
+    take_bytes(c, "signature", out->signature.bytes, FED_SIGNATURE_BYTES, &in->signature);
+}
+
 static void take_body(checks *c, fed_msg *out, const Consilium__Header *h)
 {
     switch (out->type) {
@@ -669,6 +709,14 @@ static void take_body(checks *c, fed_msg *out, const Consilium__Header *h)
     case FED_MSG_BYE:
         take_text(c, "text", out->u.bye.text, FED_TEXT_BYTES, h->bye->text);
         break;
+    case FED_MSG_ROTATE:
+        take_rotate(c, &out->u.rotate, h->rotate);
+        break;
+    case FED_MSG_ROTATED:
+        take_bytes(c, "sign_key", out->u.rotated.sign.bytes, FED_KEY_BYTES, &h->rotated->sign_key);
+        out->u.rotated.accepted = h->rotated->accepted;
+        take_text(c, "text", out->u.rotated.text, FED_TEXT_BYTES, h->rotated->text);
+        break;
     }
 }
 
@@ -712,7 +760,7 @@ static fl_status check_version(const uint8_t *bytes, size_t n, fl_err *err)
             break;
         }
     }
-    if (version == FED_PROTOCOL_VERSION) {
+    if (version >= FED_PROTOCOL_OLDEST && version <= FED_PROTOCOL_VERSION) {
         return FL_OK;
     }
     return fl_fail(err, FL_EUNSUPPORTED,
@@ -769,9 +817,11 @@ fl_status fed_msg_unpack(fed_msg *out, const uint8_t *bytes, size_t n, fl_err *e
         return fl_fail(err, FL_EFORMAT, "a message that cannot be unpacked");
     }
     int type = (int)h->body_case - FIRST_BODY;
-    if (type < 0 || type >= N_TYPES) {
+    bool is_newer = h->version < FED_PROTOCOL_VERSION && type > (int)FED_MSG_BYE;
+    if (type < 0 || type >= N_TYPES || is_newer) {
         return fl_fail(err, FL_EFORMAT, "a message without body");
     }
+    out->version = h->version;
     out->type = (fed_msg_type)type;
     checks c = {fed_msg_name(out->type), FL_OK, err};
     take_body(&c, out, h);

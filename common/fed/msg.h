@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "fed/fed.h"
 #include "fed/identity.h"
+#include "fed/rotation.h"
 
 typedef enum { FED_WAIT, FED_CHECK, FED_TRAIN, FED_SCORE, FED_TEST, FED_DONE, FED_N_ORDERS } fed_order_kind;
 const char *fed_order_name(fed_order_kind kind); // "wait" "check" "train" "score" "test" "done"
@@ -60,8 +61,10 @@ bool fed_offer_verify(const fed_offer *o, const fed_verify_key *key) FL_MUST_CHE
 typedef enum {
     FED_MSG_ENROL, FED_MSG_ENROLLED, FED_MSG_HELLO, FED_MSG_WELCOME, FED_MSG_ORDER,
     FED_MSG_BEAT, FED_MSG_REPLY, FED_MSG_FETCH, FED_MSG_OFFER, FED_MSG_GRANT,
-    FED_MSG_PIECE, FED_MSG_VERDICT, FED_MSG_REFUSED, FED_MSG_BYE
+    FED_MSG_PIECE, FED_MSG_VERDICT, FED_MSG_REFUSED, FED_MSG_BYE,
+    FED_MSG_ROTATE, FED_MSG_ROTATED // from version 3 on
 } fed_msg_type;
+enum { FED_N_MSGS = FED_MSG_ROTATED + 1 };
 const char *fed_msg_name(fed_msg_type type);
 
 typedef struct {
@@ -93,6 +96,7 @@ typedef struct {
 } fed_order;
 
 typedef struct {
+    uint32_t version; // that it came in; 0 in one that is made
     fed_msg_type type;
     union {
         fed_enrol enrol;
@@ -107,6 +111,8 @@ typedef struct {
         struct { fed_digest digest; uint32_t next, credits; } grant;
         struct { fed_digest object; uint32_t index, n_pieces; uint64_t n_bytes; } piece;
         struct { fed_digest digest; bool accepted; char text[FED_TEXT_BYTES]; } verdict;
+        fed_rotation rotate;
+        struct { fed_verify_key sign; bool accepted; char text[FED_TEXT_BYTES]; } rotated;
         struct { uint32_t code; char text[FED_TEXT_BYTES]; } refused;
         struct { char text[FED_TEXT_BYTES]; } bye;
     } u;
@@ -114,6 +120,8 @@ typedef struct {
 
 /* Appends the packed header to out. */
 void fed_msg_pack(const fed_msg *m, fl_buf *out);
+/* For a peer that speaks an older version, FED_PROTOCOL_OLDEST at least. */
+void fed_msg_pack_as(const fed_msg *m, uint32_t version, fl_buf *out);
 /* FL_EFORMAT or FL_ELIMIT with the field's name; FL_EUNSUPPORTED for another
  * protocol version ("speaks protocol 2, this coordinator 1: upgrade ..."). */
 fl_status fed_msg_unpack(fed_msg *out, const uint8_t *bytes, size_t n, fl_err *err) FL_MUST_CHECK;

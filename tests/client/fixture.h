@@ -108,7 +108,7 @@ typedef struct {
     fed_offer offer;     // the last one
     fl_buf payload;      // its pieces as far as they are in
     uint32_t n_in;
-    size_t n[FED_MSG_BYE + 1];  // messages received, by type
+    size_t n[FED_N_MSGS];  // messages received, by type
     fed_msg reply;              // the last one
     fed_msg beat;               // likewise
 } coordinator;

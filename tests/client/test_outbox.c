@@ -421,6 +421,33 @@ static void a_settled_file_is_used_again(void **state)
     desk_destroy(&d);
 }
 
+static void what_the_old_keys_signed_is_kept_and_signed_again_with_the_new(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    desk d = desk_new();
+    outbox_item item;
+    fed_rotation r;
+    check_ok(put_update(&d, &item, &err), err);
+    outbox_item_close(&item);
+    fed_offer before = item.offer;
+    char *keys = home_path(d.h.home, "keys");
+    check_ok(fed_rotation_begin(&r, keys, &d.h.home->site, &err), err);
+    check(fed_offer_verify(&before, &r.old_sign));
+    check_ok(home_rotated(d.h.home, &err), err);
+    check(home_had_key(d.h.home, &r.old_sign));
+    check(home_had_key(d.h.home, &r.sign));
+    check(!home_had_key(d.h.home, &d.h.home->coordinator_sign));
+    check_ok(outbox_open(&item, d.h.home, "toy-1", &d.draft.key, &err), err);
+    outbox_sign_again(&item, d.h.home);
+    check(fed_offer_verify(&item.offer, &r.sign));
+    check(fed_digest_equal(&item.offer.digest, &before.digest));
+    check_int(n_sent(&d), 1);
+    outbox_item_close(&item);
+    free(keys);
+    desk_destroy(&d);
+}
+
 static void a_file_in_the_making_is_the_worker_s(void **state)
 {
     (void)state;
@@ -512,6 +539,7 @@ int main(void)
         cmocka_unit_test(a_settled_file_is_used_again),
         cmocka_unit_test(
             an_update_stays_until_it_is_answered_and_is_late_once_its_round_is_committed),
+        cmocka_unit_test(what_the_old_keys_signed_is_kept_and_signed_again_with_the_new),
         cmocka_unit_test(a_file_in_the_making_is_the_worker_s),
         cmocka_unit_test(sentences_leave_without_folders_and_file_names),
         cmocka_unit_test(replies_are_recorded_too),

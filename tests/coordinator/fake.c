@@ -188,6 +188,9 @@ static fake_kept *find_late(fake_site *s)
 static void offer(fake_site *s, const fake_kept *k)
 {
     fed_msg m = {.type = FED_MSG_OFFER, .u.offer = k->offer};
+    if (s->n_rotated > 0) {
+        fake_sign(s, &m.u.offer);
+    }
     s->offered_ms = fl_now_ms();
     fake_say(s, &m, NULL, 0);
 }
@@ -389,6 +392,21 @@ static void on_message(fake_site *s, const fed_packet *packet)
             s->has_order = false;
         }
         break;
+    case FED_MSG_ROTATED:
+        if (s->next == NULL || s->deaf_to_rotated ||
+            memcmp(&s->rotation.sign, &m.u.rotated.sign, sizeof s->rotation.sign) != 0) {
+            break;
+        }
+        if (m.u.rotated.accepted) {
+            fed_identity_destroy(&s->id);
+            s->id = s->next;
+            s->n_rotated++;
+        } else {
+            fed_identity_destroy(&s->next);
+            snprintf(s->not_rotated, sizeof s->not_rotated, "%s", m.u.rotated.text);
+        }
+        s->next = NULL;
+        break;
     case FED_MSG_REFUSED:
         snprintf(s->refused, sizeof s->refused, "%s", m.u.refused.text);
         break;
@@ -462,8 +480,19 @@ void fake_site_step(fake_site *s)
         s->welcome = false;
         s->greeted_ms = 0;
     }
+    int n_rotated = s->n_rotated;
+    if (s->next != NULL && !s->one_time && fl_now_ms() - s->rotated_ms >= AGAIN_MS) {
+        fed_msg m = {.type = FED_MSG_ROTATE, .u.rotate = s->rotation};
+        s->rotated_ms = fl_now_ms();
+        fake_say(s, &m, NULL, 0);
+    }
     while (fed_receive(s->link, &packet)) {
         on_message(s, &packet);
+    }
+    if (s->n_rotated > n_rotated) {
+        fed_link_close(&s->link);
+        s->welcome = false;
+        return;
     }
     if (s->one_time && s->enrolled) {
         fed_link_close(&s->link);
@@ -477,6 +506,16 @@ void fake_site_step(fake_site *s)
     if (s->has_order) {
         work(s);
     }
+}
+
+void fake_rotate(fake_site *s)
+{
+    fed_site_id name;
+    fl_err err = FL_ERR_INIT;
+    check_ok(fed_site_id_parse(&name, s->name, &err), err);
+    check(s->next == NULL);
+    s->next = fed_identity_new();
+    fed_rotation_make(&s->rotation, &name, s->id, s->next);
 }
 
 void fake_site_kill(fake_site *s)
@@ -573,6 +612,7 @@ void fake_free(fake **f)
             free(s->kept[k].items);
         }
         fed_identity_destroy(&s->id);
+        fed_identity_destroy(&s->next);
         fed_invitation_clear(&s->invitation);
     }
     federation_close(&(*f)->fed);

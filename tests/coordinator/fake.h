@@ -57,6 +57,13 @@ typedef struct fake_site {
      * an update for later; 0: never. */
     uint32_t late_in;
     bool keeps_late;  // for the moment
+    bool deaf_to_rotated;
+    /* A rotation that is under way (fake_rotate), and how many there were. */
+    fed_identity *next;
+    fed_rotation rotation;
+    int64_t rotated_ms;
+    int n_rotated;
+    char not_rotated[FED_TEXT_BYTES];
     /* Changes an offer and its payload before it is signed. */
     void (*spoil)(struct fake_site *s, fake_kept *k);
 } fake_site;
@@ -98,6 +105,8 @@ bool fake_until(fake *f, bool (*cond)(fake *f), fl_err *err);
 void fake_site_step(fake_site *s);
 /* Sends a message as this site, whatever it is. */
 fl_status fake_say(fake_site *s, const fed_msg *m, const void *payload, size_t n);
+/* Fresh keys for the site, said until they are answered. */
+void fake_rotate(fake_site *s);
 /* The site forgets what it knows but its keys and its outbox, as a killed client. */
 void fake_site_kill(fake_site *s);
 /* The site's update of a round; NULL: it has none. */

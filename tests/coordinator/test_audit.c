@@ -183,13 +183,13 @@ static void a_site_is_noted_when_it_is_news(void **state)
     uint64_t before = record_head(f->record)->n_lines;
     check_ok(record_begin(f->record, &err), err);
     for (int i = 0; i < 2; i++) {
-        check_ok(record_follow_site(f->record, &nord, "invited", NULL, NULL, &err), err);
+        check_ok(record_follow_site(f->record, &nord, "invited", NULL, NULL, NULL, &err), err);
     }
     check_int(record_head(f->record)->n_lines - before, 1);
     for (int i = 0; i < 2; i++) {
-        check_ok(record_follow_site(f->record, &nord, "enrolled", &curve, &sign, &err), err);
+        check_ok(record_follow_site(f->record, &nord, "enrolled", &curve, &sign, NULL, &err), err);
     }
-    check_ok(record_follow_site(f->record, &nord, "removed", &curve, &sign, &err), err);
+    check_ok(record_follow_site(f->record, &nord, "removed", &curve, &sign, NULL, &err), err);
     check_int(record_head(f->record)->n_lines - before, 3);
     record_rollback(f->record);
     check_int(record_head(f->record)->n_lines, before);

@@ -143,6 +143,7 @@ static void draw_message(fed_msg *m, fed_msg_type type)
 {
     memset(m, 0, sizeof *m);
     m->type = type;
+    m->version = FED_PROTOCOL_VERSION;
     switch (type) {
     case FED_MSG_ENROL:
         draw_bytes(m->u.enrol.invitation, sizeof m->u.enrol.invitation);
@@ -213,6 +214,20 @@ static void draw_message(fed_msg *m, fed_msg_type type)
     case FED_MSG_BYE:
         draw_text(m->u.bye.text, sizeof m->u.bye.text);
         break;
+    case FED_MSG_ROTATE:
+        draw_site(&m->u.rotate.site);
+        draw_bytes(&m->u.rotate.old_sign, sizeof m->u.rotate.old_sign);
+        draw_bytes(&m->u.rotate.old_curve, sizeof m->u.rotate.old_curve);
+        draw_bytes(&m->u.rotate.sign, sizeof m->u.rotate.sign);
+        draw_bytes(&m->u.rotate.curve, sizeof m->u.rotate.curve);
+        draw_bytes(&m->u.rotate.old_signature, sizeof m->u.rotate.old_signature);
+        draw_bytes(&m->u.rotate.signature, sizeof m->u.rotate.signature);
+        break;
+    case FED_MSG_ROTATED:
+        draw_bytes(&m->u.rotated.sign, sizeof m->u.rotated.sign);
+        m->u.rotated.accepted = fl_rng_below(&rng, 2) == 1;
+        draw_text(m->u.rotated.text, sizeof m->u.rotated.text);
+        break;
     }
 }
 
@@ -233,7 +248,7 @@ static void every_message_comes_back_as_it_was(void **state)
     for (int trial = 0; trial < 3000; trial++) {
         fl_err err = FL_ERR_INIT;
         static fed_msg sent, read;
-        draw_message(&sent, (fed_msg_type)(trial % (FED_MSG_BYE + 1)));
+        draw_message(&sent, (fed_msg_type)(trial % FED_N_MSGS));
         fl_buf_reset(&wire);
         fed_msg_pack(&sent, &wire);
         check_ok(fed_msg_unpack(&read, (const uint8_t *)wire.data, wire.n, &err), err);
@@ -256,7 +271,7 @@ static bool unpacks_or_says_why(const uint8_t *bytes, size_t n)
     fl_status st = fed_msg_unpack(&read, copy, n, &err);
     if (st == FL_OK) {
         fl_buf again = FL_BUF_INIT;
-        fed_msg_pack(&read, &again);
+        fed_msg_pack_as(&read, read.version, &again);
         check_int(again.n, n);
         check_bytes(again.data, copy, n);
         fl_buf_clear(&again);
@@ -273,9 +288,9 @@ static void no_damaged_header_gets_through_unnoticed(void **state)
     (void)state;
     seed_rng();
     fl_buf wire = FL_BUF_INIT;
-    for (int trial = 0; trial < 2 * (FED_MSG_BYE + 1); trial++) {
+    for (int trial = 0; trial < 2 * FED_N_MSGS; trial++) {
         static fed_msg sent;
-        draw_message(&sent, (fed_msg_type)(trial % (FED_MSG_BYE + 1)));
+        draw_message(&sent, (fed_msg_type)(trial % FED_N_MSGS));
         fl_buf_reset(&wire);
         fed_msg_pack(&sent, &wire);
         uint8_t *bytes = (uint8_t *)wire.data;
@@ -500,39 +515,66 @@ static void another_protocol_version_is_named_in_words(void **state)
     fl_err err = FL_ERR_INIT;
     static fed_msg m;
     fl_buf b = FL_BUF_INIT;
-    put_blob(&b, 99, "whatever version 3 says", 23);
-    check_fails(read_wire(&m, 3, 18, &b, &err), FL_EUNSUPPORTED);
-    check_has(err.text, "speaks protocol 3, this program protocol 2: upgrade "
+    put_blob(&b, 99, "whatever version 4 says", 23);
+    check_fails(read_wire(&m, 4, 18, &b, &err), FL_EUNSUPPORTED);
+    check_has(err.text, "speaks protocol 4, this program protocol 3: upgrade "
                         "this program");
     check_fails(read_wire(&m, 0, 18, &b, &err), FL_EUNSUPPORTED);
     check_has(err.text, "upgrade the other side");
-    check_fails(read_wire(&m, FED_PROTOCOL_VERSION, 24, &b, &err), FL_EFORMAT);
+    check_fails(read_wire(&m, FED_PROTOCOL_VERSION, 26, &b, &err), FL_EFORMAT);
+    check_has(err.text, "without body");
+    check_fails(read_wire(&m, 2, 24, &b, &err), FL_EFORMAT);  // `rotate` is not in it
     check_has(err.text, "without body");
     check_fails(fed_msg_unpack(&m, (const uint8_t *)"\n\1x", 3, &err), FL_EFORMAT);
     check_has(err.text, "without protocol version");
     fl_buf_clear(&b);
 }
 
-/* What a client one version older says, saved when it was the version. */
-static void the_version_before_is_refused_in_words(void **state)
+/* Calls each for the messages of a version, saved when it was the newest. */
+static void each_saved(const char *folder, void (*each)(const uint8_t *bytes, size_t n))
 {
-    (void)state;
-    static fed_msg m;
     char **names = NULL;
     size_t n = 0;
     fl_err err = FL_ERR_INIT;
-    check_ok(fl_list_dir(&names, &n, "tests/vectors/messages-v1", &err), err);
-    check(n >= FED_MSG_BYE);
+    check_ok(fl_list_dir(&names, &n, folder, &err), err);
+    check_int(n, FED_MSG_BYE + 1);
     for (size_t i = 0; i < n; i++) {
-        char *path = fl_path_join("tests/vectors/messages-v1", names[i]), *bytes = NULL;
+        char *path = fl_path_join(folder, names[i]), *bytes = NULL;
         size_t n_bytes = 0;
         check_ok(fl_file_read(&bytes, &n_bytes, path, FED_MAX_HEADER_BYTES, &err), err);
-        check_fails(fed_msg_unpack(&m, (const uint8_t *)bytes, n_bytes, &err), FL_EUNSUPPORTED);
-        check_has(err.text, "speaks protocol 1, this program protocol 2: upgrade the other side");
+        each((const uint8_t *)bytes, n_bytes);
         free(bytes);
         free(path);
     }
     fl_names_free(&names, n);
+}
+
+static void is_refused(const uint8_t *bytes, size_t n)
+{
+    static fed_msg m;
+    fl_err err = FL_ERR_INIT;
+    check_fails(fed_msg_unpack(&m, bytes, n, &err), FL_EUNSUPPORTED);
+    check_has(err.text, "speaks protocol 1, this program protocol 3: upgrade the other side");
+}
+
+static void is_understood(const uint8_t *bytes, size_t n)
+{
+    static fed_msg m;
+    fl_err err = FL_ERR_INIT;
+    fl_buf again = FL_BUF_INIT;
+    check_ok(fed_msg_unpack(&m, bytes, n, &err), err);
+    check_int(m.version, 2);
+    fed_msg_pack_as(&m, 2, &again);
+    check_int(again.n, n);
+    check_bytes(again.data, bytes, n);
+    fl_buf_clear(&again);
+}
+
+static void two_versions_before_is_refused_in_words_and_the_one_before_is_spoken(void **state)
+{
+    (void)state;
+    each_saved("tests/vectors/messages-v1", is_refused);
+    each_saved("tests/vectors/messages-v2", is_understood);
 }
 
 /* Small on the wire, large in memory: protobuf-c's own structs are counted. */
@@ -690,7 +732,7 @@ static void an_offer_is_written_byte_for_byte_as_written_down(void **state)
     check(fed_verify(&o->signature, &key, "consilium contribution 1", bytes.data, bytes.n));
 
     fl_buf_reset(&bytes);
-    fed_msg_pack(&m, &bytes);
+    fed_msg_pack_as(&m, 2, &bytes);
     blob = golden_blob(&n, expected, "wire");
     check_int(bytes.n, n);
     check_bytes(bytes.data, blob, n);
@@ -767,7 +809,7 @@ int main(void)
         cmocka_unit_test(text_is_printable_and_short),
         cmocka_unit_test(what_we_send_is_cleaned),
         cmocka_unit_test(another_protocol_version_is_named_in_words),
-        cmocka_unit_test(the_version_before_is_refused_in_words),
+        cmocka_unit_test(two_versions_before_is_refused_in_words_and_the_one_before_is_spoken),
         cmocka_unit_test(a_header_cannot_make_us_take_memory),
         cmocka_unit_test(numbers_stay_in_range),
         cmocka_unit_test(scalars_stay_sorted_and_unique),
