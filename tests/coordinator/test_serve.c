@@ -3,6 +3,9 @@
  */
 #include "check.h"
 #include "fake.h"
+#include "played.h"
+
+#include <unistd.h>
 
 #include "base/json.h"
 #include "base/log.h"
@@ -282,6 +285,48 @@ static void payloads_of_many_sites_stay_within_the_pool(void **state)
     free(yaml);
 }
 
+static void a_run_of_the_same_name_with_another_job_is_a_conflict(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    fake *f = started(2, 1, 1, "20s", "");
+    fake_kill(f);
+    char *yaml = fake_job(2, 1, "{name: fedavg}", 6, "20s", "");
+    check_ok(fl_file_write(f->job_path, yaml, strlen(yaml), 0644, &err), err);
+    check_fails(fake_start(f, true, &err), FL_ECONFLICT);
+    check_has(err.text, "--name");
+    char *copy = fake_run_path(f, "job.yaml"), *db = fake_run_path(f, "state.db");
+    check(unlink(copy) == 0);  // nor may it take the place of a run that lost its job
+    check_fails(fake_start(f, true, &err), FL_ECONFLICT);
+    check_has(err.text, "has lost its job.yaml");
+    check(!fl_file_exists(copy) && fl_file_exists(db));
+    free(db);
+    free(copy);
+    free(yaml);
+    fake_free(&f);
+}
+
+static void with_codes_every_site_gets_a_report_of_its_own(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    fake *f = started(3, 3, 1, "20s", "names: codes\n");
+    check_ok(fake_run(f, &err), err);
+    run *r = serve_active_run(f->serve);
+    fed_order a, b;
+    run_order(r, 0, &a);
+    run_order(r, 1, &b);
+    check_int(round_count(run_machine(r), ROUND_IN), 3);
+    json_t *report = fake_report(f), *own = report_for_site(report, "site-a");
+    check_str(fl_json_get_string(report, "names", ""), "codes");
+    char *text = fl_json_text(own);
+    check(strstr(text, "site-b") == NULL);
+    free(text);
+    json_decref(own);
+    json_decref(report);
+    fake_free(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -291,6 +336,8 @@ int main(void)
         cmocka_unit_test(killed_at_every_transition_the_run_ends_with_the_same_bits),
         cmocka_unit_test(sites_and_coordinator_killed_at_random_change_nothing),
         cmocka_unit_test(one_message_in_seven_lost_changes_nothing),
+        cmocka_unit_test(a_run_of_the_same_name_with_another_job_is_a_conflict),
+        cmocka_unit_test(with_codes_every_site_gets_a_report_of_its_own),
         cmocka_unit_test(payloads_of_many_sites_stay_within_the_pool),
     };
     fl_log_setup(stderr, FL_LOG_ERROR);

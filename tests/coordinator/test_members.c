@@ -1,0 +1,236 @@
+/*
+ * test_members.c - sites that are invited, confirmed and removed while a run goes on
+ */
+#include "check.h"
+#include "fake.h"
+#include "played.h"
+
+#include "base/json.h"
+#include "base/log.h"
+
+static bool a_greeted_again(fake *f)
+{
+    return f->site[0].n_connected > 1 && f->site[0].welcome;
+}
+
+/* Two programs serve copies of one home; the one that spoke last goes away. */
+static void a_site_s_other_connection_speaks_for_it_when_one_is_gone(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    fake *f = started(2, 2, 1, "20s", "");
+    fake_site *a = &f->site[0];
+    check(fake_until(f, is_training, &err));
+    check_int(a->n_connected, 1);
+    fed_public_key server = fed_identity_public(f->fed.identity);
+    fed_link *copy = NULL;
+    check_ok(fed_connect(&copy, serve_address(f->serve), &server, a->id, &err), err);
+    fed_msg m = {.type = FED_MSG_HELLO};
+    snprintf(m.u.hello.software, sizeof m.u.hello.software, "copy");
+    fl_buf header = FL_BUF_INIT;
+    fed_msg_pack(&m, &header);
+    fed_packet packet;
+    bool done = false, welcome = false;
+    while (!welcome) {
+        fed_send(copy, NULL, header.data, header.n, NULL, 0, NULL);
+        check_ok(serve_step(f->serve, 5, &done, &err), err);
+        welcome = fed_receive(copy, &packet);
+    }
+    fed_link_close(&copy);
+    check(fake_until(f, a_greeted_again, &err));
+    check_ok(fake_run(f, &err), err);
+    json_t *report = fake_report(f);
+    check(absence(report, 1, "site-a") == NULL);
+    json_decref(report);
+    fl_buf_clear(&header);
+    fake_free(&f);
+}
+
+static void remove_site(fake *f, const char *name)
+{
+    fl_err err = FL_ERR_INIT;
+    roster *r = NULL;
+    char *db = federation_path(&f->fed, "federation.db");
+    check_ok(roster_open(&r, db, &err), err);
+    check_ok(roster_remove(r, name, &err), err);
+    roster_close(&r);
+    free(db);
+}
+
+static void a_site_removed_in_mid_round_is_cut_off_at_once(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    fake *f = started(3, 2, 2, "30s", "");
+    f->site[1].idle_beats = false;
+    check(fake_until(f, is_training, &err));
+    f->site[1].idle_beats = true;  // holds the round up
+    remove_site(f, "site-b");      // as `coordinator remove` from another process
+    check_ok(fake_run(f, &err), err);
+    json_t *report = fake_report(f);
+    check_str(absence(report, 1, "site-b"), "removed from the federation");
+    check_str(absence(report, 2, "site-b"), "removed from the federation");
+    check_str(absence_in(json_object_get(report, "absent"), "site-b"),
+              "removed from the federation");
+    check_int(json_array_size(json_object_get(report, "sites")), 2);
+    fake_site_step(&f->site[1]);
+    check_has(f->site[1].refused, "key is not on the list any more");
+    json_decref(report);
+    fake_free(&f);
+}
+
+static bool two_have_joined(fake *f)
+{
+    round_machine *m = run_machine(serve_active_run(f->serve));
+    size_t joined = 0;
+    for (size_t i = 0; i < round_n_sites(m); i++) {
+        joined += round_at(m, i)->check == ROUND_CHECK_JOINED;
+    }
+    return joined == 2;
+}
+
+static void a_site_removed_before_it_answered_is_in_the_report(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    fake *f = started(3, 2, 2, "30s", "");
+    f->site[1].asleep = true;
+    check(fake_until(f, two_have_joined, &err));
+    remove_site(f, "site-b");
+    fake_kill(f);
+    check_ok(fake_start(f, true, &err), err);  // and a coordinator that never saw it knows of it
+    check_ok(fake_run(f, &err), err);
+    json_t *report = fake_report(f);
+    const char *why = "removed from the federation before it answered";
+    check_str(absence(report, 1, "site-b"), why);
+    check_str(absence_in(json_object_get(report, "absent"), "site-b"), why);
+    json_decref(report);
+    fake_free(&f);
+}
+
+static bool d_enrolled(fake *f)
+{
+    return f->site[2].welcome;
+}
+
+static void an_invitation_made_while_the_job_runs_is_honoured(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    fake *f = started(2, 2, 1, "30s", "");
+    f->site[0].idle_beats = true;
+    bool done;
+    check_ok(fake_step(f, &done, &err), err);
+    fake_invite(f, "late", 1, false);
+    check(fake_until(f, d_enrolled, &err));
+    f->site[0].idle_beats = false;
+    check_ok(fake_run(f, &err), err);
+    json_t *report = fake_report(f);
+    check_int(json_array_size(json_object_get(report, "sites")), 3);
+    json_decref(report);
+    fake_free(&f);
+}
+
+static void until_it_is_confirmed_a_site_is_served_nothing(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *yaml = fake_job(1, 2, "{name: fedavg}", 6, "30s", "");
+    fake *f = fake_new(2, yaml);
+    fake_site *s = fake_invite(f, "new", 1, true);
+    check_ok(fake_start(f, true, &err), err);
+    check(fake_until(f, hears_wait, &err));
+    check_int(round_now(run_machine(serve_active_run(f->serve))),
+              ROUND_CHECKING);  // it is waited for
+    s->order.key = (fed_order_key){.kind = FED_CHECK,
+                                   .job = *run_digest(serve_active_run(f->serve))};
+    fed_msg m = {.type = FED_MSG_FETCH};
+    m.u.fetch.object = *run_digest(serve_active_run(f->serve));
+    m.u.fetch.count = 1;
+    fake_say(s, &m, NULL, 0);
+    fed_inbox_destroy(&s->inbox);
+    s->inbox_object = m.u.fetch.object;
+    check_ok(fed_inbox_new(&s->inbox, &s->inbox_object, 1 << 20, &err), err);
+    bool done;
+    for (int i = 0; i < 50; i++) {
+        check_ok(fake_step(f, &done, &err), err);
+    }
+    check(!fed_inbox_done(s->inbox));
+    roster *r = NULL;
+    char *db = federation_path(&f->fed, "federation.db");
+    check_ok(roster_open(&r, db, &err), err);
+    check_ok(roster_confirm(r, "new", &err), err);
+    roster_close(&r);
+    check_ok(fake_run(f, &err), err);
+    json_t *report = fake_report(f);
+    check_int(json_array_size(json_object_get(report, "sites")), 3);
+    json_decref(report);
+    free(db);
+    free(yaml);
+    fake_free(&f);
+}
+
+static void a_quorum_of_more_sites_than_there_are_is_refused_at_the_start(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *yaml = fake_job(1, 4, "{name: fedavg}", 6, "30s", "");
+    fake *f = fake_new(3, yaml);
+    check_fails(fake_start(f, true, &err), FL_ECONFIG);
+    check_has(err.text, "sites.quorum: the job needs 4 sites, 3 are enrolled or invited");
+    char *path = fake_run_path(f, "");
+    check(!fl_file_exists(path));  // nothing half-written
+    free(path);
+    fake_free(&f);
+    free(yaml);
+}
+
+static void a_one_time_key_can_only_enrol(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    fake *f = started(2, 2, 1, "20s", "");
+    fed_identity *key = fed_identity_one_time(f->site[0].invitation.curve_secret);
+    fed_public_key server = fed_identity_public(f->fed.identity);
+    fed_link *link = NULL;
+    check_ok(fed_connect(&link, serve_address(f->serve), &server, key, &err), err);
+    fed_msg m = {.type = FED_MSG_FETCH};
+    m.u.fetch.object = *run_digest(serve_active_run(f->serve));
+    m.u.fetch.count = 1;
+    fl_buf header = FL_BUF_INIT;
+    fed_msg_pack(&m, &header);
+    fed_packet packet;
+    bool done = false, answered = false;
+    while (!done) {
+        fed_send(link, NULL, header.data, header.n, NULL, 0, NULL);
+        check_ok(fake_step(f, &done, &err), err);
+        while (fed_receive(link, &packet)) {
+            check_ok(fed_msg_unpack(&m, packet.header, packet.n_header, &err), err);
+            check_int(m.type, FED_MSG_REFUSED);
+            answered = true;
+        }
+    }
+    check(answered);
+    json_t *report = fake_report(f);
+    check(was_refused(report, "message", "a one-time key may only enrol"));
+    json_decref(report);
+    fl_buf_clear(&header);
+    fed_link_close(&link);
+    fed_identity_destroy(&key);
+    fake_free(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_site_s_other_connection_speaks_for_it_when_one_is_gone),
+        cmocka_unit_test(a_site_removed_in_mid_round_is_cut_off_at_once),
+        cmocka_unit_test(a_site_removed_before_it_answered_is_in_the_report),
+        cmocka_unit_test(an_invitation_made_while_the_job_runs_is_honoured),
+        cmocka_unit_test(until_it_is_confirmed_a_site_is_served_nothing),
+        cmocka_unit_test(a_quorum_of_more_sites_than_there_are_is_refused_at_the_start),
+        cmocka_unit_test(a_one_time_key_can_only_enrol),
+    };
+    fl_log_setup(stderr, FL_LOG_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
