@@ -106,49 +106,20 @@ static json_t *scaled_json(const local *l, const task_scores *test, double thres
     return json_pack("{s:f, s:o}", "value", temperature, "metrics", figures);
 }
 
-/* The quantile that this site's sets are made with, and whose it is. */
-typedef struct {
-    double value;  // INFINITY: every class is in the set; NaN: there is none
-    const char *source;
-    size_t n;  // own validation cases
-} quantile;
-
 /* From EVAL_CONFORMAL_CASES validation cases on the site's own is exact. */
-static fl_status find_quantile(quantile *out, const local *l, const float *params,
+static fl_status find_quantile(task_conformal *out, const local *l, const float *params,
                                const sure_pooled *pooled, fl_err *err)
 {
-    *out = (quantile){.value = pooled->quantile > 0 ? pooled->quantile : NAN, .source = "pooled"};
+    *out = (task_conformal){.alpha = l->job.evaluation.uncertainty.alpha,
+                            .quantile = pooled->quantile > 0 ? pooled->quantile : NAN,
+                            .source = "pooled"};
     task_scores val;
     fl_status st = task_predict(&val, l->model, params, l->now, DATA_VAL, l->threads, err);
-    if (st != FL_OK) {
-        return st;
+    if (st == FL_OK) {
+        task_conformal_own(out, &val);
+        task_scores_clear(&val);
     }
-    double *s = fl_xcalloc(val.n, sizeof *s);
-    out->n = eval_conformal_nonconformity(s, val.score, val.label, val.n, val.K);
-    if (out->n >= EVAL_CONFORMAL_CASES) {
-        out->value = eval_conformal_quantile(s, out->n, l->job.evaluation.uncertainty.alpha);
-        out->source = "own";
-    }
-    free(s);
-    task_scores_clear(&val);
-    return FL_OK;
-}
-
-static json_t *conformal_json(const local *l, const task_scores *test, const quantile *q)
-{
-    double alpha = l->job.evaluation.uncertainty.alpha;
-    if (isnan(q->value)) {
-        return json_pack("{s:f, s:n, s:s}", "alpha", alpha, "quantile", "why",
-                         "fewer than 200 validation cases of one's own, and no pooled quantile");
-    }
-    eval_conformal judged;
-    eval_conformal_judge(&judged, test->score, test->label, test->patient, test->n, test->K,
-                         q->value, l->job.seed);
-    return json_pack("{s:f, s:f, s:s, s:I, s:o, s:o, s:o, s:o}", "alpha", alpha, "quantile",
-                     fmin(1, q->value), "source", q->source, "n_calibration", (json_int_t)q->n,
-                     "coverage", eval_figure_json(&judged.coverage), "set_size",
-                     eval_figure_json(&judged.set_size), "single", fl_json_number(judged.single),
-                     "empty", fl_json_number(judged.empty));
+    return st;
 }
 
 /* What few cases are behind is not said: means of the flagged ones, or of the others. */
@@ -188,6 +159,45 @@ static fl_status limit_of(double *limit, const char **why, const local *l,
     return st;
 }
 
+/* One point further, unless nobody wants it any more. */
+static bool is_wanted(void *ctx)
+{
+    local_progress *progress = ctx;
+    local_step(progress);
+    return !atomic_load(&progress->cancel);
+}
+
+/* The same under the job's shifts, if it names any. */
+static fl_status put_shifts(json_t *u, const local *l, const task_member *model,
+                            double threshold, double limit, const task_conformal *conformal,
+                            local_progress *progress, fl_err *err)
+{
+    const job_evaluation *e = &l->job.evaluation;
+    const task_doubt_subject of = {&e->uncertainty.members, model, 1, l->now, DATA_TEST};
+    const task_doubt_shift_config cfg = {
+        .curves = &e->shift,
+        .first = 1,
+        .last = DATA_SHIFT_SEVERITIES,
+        .threshold = threshold,
+        .limit = limit,
+        .selective = {.share = e->uncertainty.refer, .target = NAN, .seed = l->job.seed},
+        .conformal = conformal,
+        .sets_are_plain = true,
+        .min_cell = e->min_cell,
+        .threads = l->threads,
+        .ctx = progress,
+        .step = is_wanted};
+    json_t *points;
+    if (e->shift.n == 0) {
+        return FL_OK;
+    }
+    fl_status st = task_doubt_shifts(&points, &of, &cfg, err);
+    if (st == FL_OK) {
+        json_object_set_new(u, "shift", points);
+    }
+    return st;
+}
+
 fl_status sure_judge(json_t **out, const local *l, const float *params, double threshold,
                      const sure_pooled *pooled, const task_scores *test, local_progress *progress,
                      fl_err *err)
@@ -196,7 +206,8 @@ fl_status sure_judge(json_t **out, const local *l, const float *params, double t
     const task_member model = {l->model, params};
     const int64_t min_cell = l->job.evaluation.min_cell;
     task_doubt doubt;
-    quantile q;
+    task_conformal sets;
+    bool calibrated = job_asks_calibration(&l->job);
     double limit;
     const char *why;
     *out = NULL;
@@ -215,14 +226,17 @@ fl_status sure_judge(json_t **out, const local *l, const float *params, double t
     json_t *u = task_doubt_json(&doubt, &l->job.data, threshold, &cfg, limit, why);
     hide_small_flags(u, min_cell);
     task_doubt_clear(&doubt);
-    if (job_asks_calibration(&l->job)) {
-        if ((st = find_quantile(&q, l, params, pooled, err)) != FL_OK) {
-            json_decref(u);
-            return st;
-        }
+    if (calibrated && (st = find_quantile(&sets, l, params, pooled, err)) == FL_OK) {
         json_object_set_new(u, "temperature",
                             scaled_json(l, test, threshold, pooled->temperature));
-        json_object_set_new(u, "conformal", conformal_json(l, test, &q));
+        json_object_set_new(u, "conformal", task_conformal_json(&sets, test, l->job.seed));
+    }
+    if (st == FL_OK) {
+        st = put_shifts(u, l, &model, threshold, limit, calibrated ? &sets : NULL, progress, err);
+    }
+    if (st != FL_OK) {
+        json_decref(u);
+        return st;
     }
     local_step(progress);
     *out = u;

@@ -13,23 +13,68 @@ fl_status tool_doubt_parse(tool_doubt *out, const char *how, fl_err *err)
     return st == FL_OK ? st : fl_wrap(err, st, "--uncertainty");
 }
 
-fl_status tool_doubt_limit(double *limit, const char **why, const tool_doubt *d,
-                           const task_member *models, size_t n_models, const data_set *set,
-                           data_split split, fl_err *err)
+/* What the validation split's cases set, by which others are judged. */
+typedef struct {
+    double limit;         // from it on a case is flagged; NaN: none
+    const char *why;      // none
+    task_conformal sets;  // classify; else quantile NaN
+} by_validation;
+
+static fl_status look_at_validation(by_validation *out, const tool_doubt *d,
+                                    const task_member *models, size_t n_models,
+                                    const data_set *set, data_split split, fl_err *err)
 {
-    *limit = NAN;
-    *why = split == DATA_VAL                        ? "the validation split itself is judged"
-           : data_set_n_split(set, DATA_VAL) == 0 ? "no validation cases to set a limit by"
-                                                  : NULL;
-    if (*why != NULL) {
+    *out = (by_validation){.limit = NAN, .sets = {.alpha = d->alpha, .quantile = NAN}};
+    out->why = split == DATA_VAL                        ? "the validation split itself is judged"
+               : data_set_n_split(set, DATA_VAL) == 0 ? "no validation cases to set a limit by"
+                                                      : NULL;
+    if (out->why != NULL) {
         return FL_OK;
     }
     task_doubt doubt;
     fl_status st = task_doubt_of(&doubt, &d->members, models, n_models, set, DATA_VAL, d->seed,
                                  d->threads, NULL, err);
     if (st == FL_OK) {
-        *limit = task_doubt_limit(&doubt, d->refer);
+        out->limit = task_doubt_limit(&doubt, d->refer);
+        if (task_model_spec(models[0].model)->task == DATA_CLASSIFY) {
+            task_conformal_own(&out->sets, &doubt.scores);
+        }
         task_doubt_clear(&doubt);
+    }
+    return st;
+}
+
+fl_status tool_doubt_limit(double *limit, const char **why, const tool_doubt *d,
+                           const task_member *models, size_t n_models, const data_set *set,
+                           data_split split, fl_err *err)
+{
+    by_validation v;
+    fl_status st = look_at_validation(&v, d, models, n_models, set, split, err);
+    *limit = v.limit;
+    *why = v.why;
+    return st;
+}
+
+/* The same under the shifts asked for, if any. */
+static fl_status put_shifts(json_t *u, const tool_doubt *d, const task_doubt_subject *of,
+                            double threshold, const by_validation *v, fl_err *err)
+{
+    data_shift_curves curves = {.n = 0};
+    task_doubt_shift_config cfg = {
+        .curves = &curves,
+        .threshold = threshold,
+        .limit = v->limit,
+        .selective = {.share = d->refer, .target = d->target_error, .seed = d->seed},
+        .conformal = &v->sets,
+        .threads = d->threads};
+    json_t *points;
+    if (d->shift == NULL || d->shift->n == 0) {
+        return FL_OK;
+    }
+    fl_status st = tool_find_shifts(&curves, &cfg.first, &cfg.last, d->shift,
+                                    task_model_spec(of->models[0].model), err);
+    if (st == FL_OK && (st = task_doubt_shifts(&points, of, &cfg, err)) == FL_OK) {
+        json_object_set_new(u, "shift", points);
     }
     return st;
 }
@@ -53,11 +98,11 @@ fl_status tool_doubt_judge(json_t **out, eval_metrics *metrics, const tool_doubt
                            const task_member *models, size_t n_models, const data_set *set,
                            const data_spec *spec, data_split split, double threshold, fl_err *err)
 {
+    const task_doubt_subject of = {&d->members, models, n_models, set, split};
     task_doubt doubt;
-    double limit;
-    const char *why;
+    by_validation v;
     *out = NULL;
-    fl_status st = tool_doubt_limit(&limit, &why, d, models, n_models, set, split, err);
+    fl_status st = look_at_validation(&v, d, models, n_models, set, split, err);
     if (st != FL_OK || (st = task_doubt_of(&doubt, &d->members, models, n_models, set, split,
                                            d->seed, d->threads, NULL, err)) != FL_OK) {
         return fl_wrap(err, st, "--uncertainty");
@@ -65,16 +110,22 @@ fl_status tool_doubt_judge(json_t **out, eval_metrics *metrics, const tool_doubt
     const eval_selective_config cfg = {.share = d->refer, .target = d->target_error,
                                        .n_points = EVAL_MAX_POINTS, .seed = d->seed};
     task_evaluate(metrics, &doubt.scores, spec, threshold, d->seed);
-    *out = json_object();
-    json_object_set_new(*out, "metrics", eval_metrics_json(metrics));
-    json_object_set_new(*out, "uncertainty",
-                        task_doubt_json(&doubt, spec, threshold, &cfg, limit, why));
+    json_t *u = task_doubt_json(&doubt, spec, threshold, &cfg, v.limit, v.why);
+    json_t *both = json_pack("{s:o, s:o}", "metrics", eval_metrics_json(metrics), "uncertainty", u);
+    if (spec->task == DATA_CLASSIFY && split != DATA_VAL) {
+        json_object_set_new(u, "conformal", task_conformal_json(&v.sets, &doubt.scores, d->seed));
+    }
     if (d->against != NULL) {
         const task_scored mean = {&doubt.scores, threshold};
-        json_object_set_new(*out, "differences", differences_json(d, &mean, spec));
+        json_object_set_new(both, "differences", differences_json(d, &mean, spec));
     }
     task_doubt_clear(&doubt);
-    return FL_OK;
+    if ((st = put_shifts(u, d, &of, threshold, &v, err)) == FL_OK) {
+        *out = both;
+        both = NULL;  // now the caller's
+    }
+    json_decref(both);
+    return st;
 }
 
 // ----------------------------------------------------------------------- text
@@ -115,6 +166,53 @@ static void print_flag(const json_t *flag)
            fl_json_get_number(flag, "error_rest"));
 }
 
+static void print_conformal(const json_t *conformal)
+{
+    if (conformal == NULL) {
+        return;
+    }
+    if (json_is_null(json_object_get(conformal, "quantile"))) {
+        printf("no conformal sets: %s\n", fl_json_get_string(conformal, "why", ""));
+        return;
+    }
+    char what[64];
+    snprintf(what, sizeof what, "conformal sets that hold the class (%g)",
+             1 - fl_json_get_number(conformal, "alpha"));
+    tool_print_line(what, json_object_get(conformal, "coverage"));
+    tool_print_line("  classes in a set", json_object_get(conformal, "set_size"));
+}
+
+static double value_at(const json_t *object, const char *key)
+{
+    return fl_json_get_number(json_object_get(object, key), "value");
+}
+
+/* A line a shift and severity; what is not defined is a dash. */
+static void print_shifts(const json_t *points)
+{
+    static const char *const keys[] = {"error", "error_kept", "auroc", "coverage", "set_size"};
+    size_t i;
+    const json_t *point;
+    if (json_array_size(points) == 0) {
+        return;
+    }
+    printf("\n%-28s %3s %8s %8s %8s %8s %8s\n", "under shift, severity", "", "error", "kept",
+           "auroc", "coverage", "set size");
+    json_array_foreach(points, i, point) {
+        printf("%-28s %3lld", fl_json_get_string(point, "shift", ""),
+               (long long)fl_json_get_int(point, "severity", 0));
+        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
+            double value = value_at(point, keys[k]);
+            if (isnan(value)) {
+                printf(" %8s", "-");
+            } else {
+                printf(" %8.3f", value);
+            }
+        }
+        printf("\n");
+    }
+}
+
 void tool_print_doubt(const json_t *u)
 {
     const json_t *refer = json_object_get(u, "refer"), *target = json_object_get(u, "target");
@@ -136,5 +234,7 @@ void tool_print_doubt(const json_t *u)
     printf("\nto reach an error of %.3f, refer %.1f %% of the cases\n",
            fl_json_get_number(target, "error"), 100 * fl_json_get_number(target, "share"));
     print_flag(json_object_get(u, "flag"));
+    print_conformal(json_object_get(u, "conformal"));
+    print_shifts(json_object_get(u, "shift"));
     printf("\n");
 }

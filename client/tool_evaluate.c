@@ -19,12 +19,12 @@ static struct {
     int64_t min_cell, threads, seed;
     bool json;
     const char *uncertainty;
-    double refer, target_error;
+    double refer, target_error, alpha;
     fl_texts shift;
     const char *reference, *label_map;  // later
 } options = {
     .split = "test", .threshold = NAN, .min_cell = 1, .threads = 1, .seed = 1,
-    .refer = 0.2, .target_error = NAN,
+    .refer = 0.2, .target_error = NAN, .alpha = 0.1,
 };
 
 static tool_doubt doubt;  // --uncertainty, once it is read
@@ -59,7 +59,8 @@ const fl_opt *client_evaluate_options(void)
          .min = 0, .max = 9e15},
         {.name = "shift", .kind = FL_OPT_LIST, .arg = "CHAIN[:1-5]",
          .help = "judge under a shift too, at these severities: blur, or "
-                 "blur,noise in a row, a family such as scanner, or all",
+                 "blur,noise in a row, a family such as scanner, or all; with "
+                 "--uncertainty also that",
          .out = &options.shift},
         {.name = "json", .kind = FL_OPT_FLAG, .help = "print JSON",
          .out = &options.json},
@@ -71,6 +72,10 @@ const fl_opt *client_evaluate_options(void)
          .help = "of the cases, the most uncertain, that somebody else judges; "
                  "default 0.2",
          .out = &options.refer, .min = 0.001, .max = 0.999},
+        {.name = "alpha", .kind = FL_OPT_NUM, .arg = "A",
+         .help = "conformal sets, calibrated on 200 validation cases or more, miss the "
+                 "label in this share of cases; default 0.1",
+         .out = &options.alpha, .min = 0.005, .max = 0.5},
         {.name = "target-error", .kind = FL_OPT_NUM, .arg = "E",
          .help = "to reach by referring cases; default: half the error of all",
          .out = &options.target_error, .min = 0, .max = 1},
@@ -305,6 +310,7 @@ static fl_status read_doubt(fl_err *err)
         return FL_OK;
     }
     doubt = (tool_doubt){.refer = options.refer, .target_error = options.target_error,
+                         .alpha = options.alpha, .shift = &options.shift,
                          .seed = (uint64_t)options.seed, .threads = (int)options.threads};
     fl_status st = tool_doubt_parse(&doubt, options.uncertainty, err);
     if (st == FL_OK && doubt.members.kind == TASK_ENSEMBLE && options.models.n < 2) {

@@ -103,6 +103,8 @@ typedef struct {
     double target_error;  // to reach by referring; NaN: half the error of all
     uint64_t seed;
     int threads;
+    double alpha;           // classify: conformal sets miss the label in this share of cases
+    const fl_texts *shift;  // CHAIN[:1-5] that all is judged under again; NULL: none
     const task_scored *against;  // of the same cases, to hold the mean against; or NULL
 } tool_doubt;
 

@@ -102,6 +102,28 @@ static const report_field conformal_fields[] = {
     {0},
 };
 
+static fl_status is_severity(report_walk *w, const json_t *v)
+{
+    bool ok = json_is_integer(v) && json_integer_value(v) >= 1 && json_integer_value(v) <= 5;
+    return ok ? FL_OK : report_wrong(w, v, "a severity from 1 to 5");
+}
+
+static const report_field shifted_fields[] = {
+    {"shift", .check = report_is_text, .required = true},
+    {"family", .check = report_is_text},
+    {"severity", .check = is_severity, .required = true},
+    {"error", .check = is_share_figure, .required = true},
+    {"error_kept", .check = is_share_figure, .required = true},
+    {"cut", .check = is_signed_figure},
+    {"aurc", .check = report_is_share},
+    {"auroc", .check = is_share_figure},
+    {"pearson", .check = is_signed_figure},
+    {"flagged", .check = report_is_share},
+    {"coverage", .check = is_share_figure},
+    {"set_size", .check = is_size_figure},
+    {0},
+};
+
 const report_field report_sure_fields[] = {
     {"how", .check = report_is_text, .required = true},
     {"members", .check = report_is_count, .required = true},
@@ -115,5 +137,6 @@ const report_field report_sure_fields[] = {
     {"lesions", .fields = lesion_fields},
     {"temperature", .fields = temperature_fields},
     {"conformal", .fields = conformal_fields},
+    {"shift", REPORT_LIST, .fields = shifted_fields},
     {0},
 };

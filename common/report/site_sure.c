@@ -284,6 +284,104 @@ static void add_conformal(report_page *out, const json_t *conformal)
     close_note(out);
 }
 
+/* ------------------------------------------------------------------ under shift */
+
+/* Mean of a figure over the points where it has a value; NAN: none. */
+static double mean_of(const json_t *points, const char *key)
+{
+    double sum = 0;
+    size_t n = 0, i;
+    const json_t *point;
+    json_array_foreach(points, i, point) {
+        double value = report_value(json_object_get(point, key));
+        sum += isnan(value) ? 0 : value;
+        n += !isnan(value);
+    }
+    return n > 0 ? sum / (double)n : NAN;
+}
+
+static void add_shift_lead(report_page *out, const json_t *u, const json_t *points)
+{
+    double error = mean_of(points, "error"), kept = mean_of(points, "error_kept");
+    double coverage = mean_of(points, "coverage");
+    double alpha = fl_json_get_number(json_object_get(u, "conformal"), "alpha");
+    char a[REPORT_NUMBER_BYTES], b[REPORT_NUMBER_BYTES];
+    report_html(out, "<p>");
+    if (!isnan(error) && !isnan(kept)) {
+        report_say(out,
+                   "Mean error over all shifts and severities: %s; of the cases that are kept when "
+                   "the least sure are referred: %s.",
+                   report_number(a, out->language, error, 2),
+                   report_number(b, out->language, kept, 2));
+    }
+    if (!isnan(coverage)) {
+        report_html(out, " ");
+        report_say(out,
+                   "The sets, calibrated on images as they are, hold the true class in %s of cases "
+                   "where %s was the aim.",
+                   report_percent(a, out->language, coverage, 3),
+                   report_percent(b, out->language, 1 - alpha, 3));
+    }
+    report_html(out, "</p>\n");
+}
+
+static void add_shift_row(report_page *out, const json_t *point, bool sets)
+{
+    const json_t *tells = json_object_get(point, "auroc");
+    char share[REPORT_NUMBER_BYTES];
+    report_html(out, "<tr>");
+    report_html_cell(out, "Shift", false);
+    report_html(out, "<span lang=\"en\">%s</span></td>", fl_json_get_string(point, "shift", ""));
+    report_html_figure(out, "Error", json_object_get(point, "error"), 2, false);
+    report_html_figure(out, "Error of the rest", json_object_get(point, "error_kept"), 2, false);
+    report_html_figure(out, "Doubt tells errors",
+                       tells != NULL ? tells : json_object_get(point, "pearson"), 2, false);
+    report_html_cell(out, "Flagged", true);
+    report_html(out, "%s</td>",
+                report_percent(share, out->language, fl_json_get_number(point, "flagged"), 2));
+    if (sets) {
+        report_html_figure(out, "Sets hold the class", json_object_get(point, "coverage"), 2,
+                           false);
+    }
+    report_html(out, "</tr>\n");
+}
+
+/* The strongest severity of every shift. */
+static void add_shifts(report_page *out, const json_t *u)
+{
+    enum { SETS = 5 };
+    const char *columns[] = {REPORT_N("Shift"),
+                             "#" REPORT_N("Error"),
+                             "#" REPORT_N("Error of the rest"),
+                             "#" REPORT_N("Doubt tells errors"),
+                             "#" REPORT_N("Flagged"),
+                             "#" REPORT_N("Sets hold the class"),
+                             NULL};
+    const json_t *points = json_object_get(u, "shift"), *point;
+    bool sets = !isnan(mean_of(points, "coverage"));
+    int64_t most = 0;
+    size_t i;
+    columns[SETS] = sets ? columns[SETS] : NULL;
+    json_array_foreach(points, i, point) {
+        int64_t severity = fl_json_get_int(point, "severity", 0);
+        most = severity > most ? severity : most;
+    }
+    add_shift_lead(out, u, points);
+    report_html_table(out, REPORT_CARDS, columns);
+    json_array_foreach(points, i, point) {
+        if (fl_json_get_int(point, "severity", 0) == most) {
+            add_shift_row(out, point, sets);
+        }
+    }
+    report_html_table_end(out);
+    open_note(out);
+    report_say(out,
+               "At severity %lld; limit, threshold and sets are those of images as they are, as if "
+               "nobody had noticed the shift.",
+               (long long)most);
+    close_note(out);
+}
+
 void report_site_sure(report_page *out, const json_t *site)
 {
     const json_t *u = json_object_get(site, "uncertainty");
@@ -311,6 +409,10 @@ void report_site_sure(report_page *out, const json_t *site)
     if (conformal != NULL) {
         report_html(out, "<h3>%s</h3>\n", report_word(out, "Sets of classes (conformal)"));
         add_conformal(out, conformal);
+    }
+    if (json_array_size(json_object_get(u, "shift")) > 0) {
+        report_html(out, "<h3>%s</h3>\n", report_word(out, "Again under shift"));
+        add_shifts(out, u);
     }
     report_html_section_end(out);
 }

@@ -934,6 +934,23 @@ const report_words_entry report_words_said[] = {
     {"Value", "Valeur"},
     {"How sure it is, and what that is good for", "À quel point il est sûr, et à quoi cela sert"},
     {"Scores at one temperature", "Les scores à une même température"},
+    {"Mean error over all shifts and severities: %s; of the cases that are kept when the least "
+     "sure are referred: %s.",
+     "Erreur moyenne sur tous les décalages et toutes les sévérités : %s ; des cas gardés quand les moins sûrs "
+     "sont adressés : %s."},
+    {"The sets, calibrated on images as they are, hold the true class in %s of cases where %s was "
+     "the aim.",
+     "Les ensembles, calibrés sur les images telles qu’elles sont, contiennent la vraie classe "
+     "dans %s des cas, pour un but de %s."},
+    {"Error", "Erreur"},
+    {"Error of the rest", "Erreur du reste"},
+    {"Flagged", "Signalés"},
+    {"Sets hold the class", "La classe est dans l’ensemble"},
+    {"At severity %lld; limit, threshold and sets are those of images as they are, as if nobody "
+     "had noticed the shift.",
+     "À la sévérité %lld ; limite, seuil et ensembles sont ceux des images telles qu’elles sont, comme "
+     "si personne n’avait remarqué le décalage."},
+    {"Again under shift", "De nouveau sous décalage"},
     {"Sets of classes (conformal)", "Ensembles de classes (conformes)"},
     {"share of cases kept, the surest first", "proportion de cas gardés, les plus sûrs d’abord"},
     {"their error", "leur erreur"},

@@ -109,6 +109,7 @@ typedef struct {
     const data_set *set;
     uint64_t seed;
     const task_maps *maps;
+    const data_shift *shift;  // NULL: images as they are
     const task_ops *ops;
     const data_spec *spec;
     int64_t L;             // of the model at hand
@@ -235,7 +236,15 @@ static fl_status predict_batch(work *w, size_t from, size_t n, fl_err *err)
     task_scores *s = &d->scores;
     size_t M = (size_t)d->members.n;
     w->rows = n;
-    data_set_batch(w->set, s->index + from, n, w->x);
+    if (w->shift == NULL) {
+        data_set_batch(w->set, s->index + from, n, w->x);
+    } else {
+        fl_status st = data_set_batch_shifted(w->set, w->shift, w->seed, s->index + from, n, w->x,
+                                              err);
+        if (st != FL_OK) {
+            return st;
+        }
+    }
     for (size_t row = 0; w->ops->of_pixels && row < n; row++) {
         eval_points_restart(&w->points[row]);
     }
@@ -410,20 +419,21 @@ static fl_status check_members(task_members *m, const task_member *models, size_
     return FL_OK;
 }
 
-fl_status task_doubt_of(task_doubt *out, const task_members *members, const task_member *models,
-                        size_t n_models, const data_set *set, data_split split, uint64_t seed,
-                        int threads, const task_maps *maps, fl_err *err)
+static fl_status doubt_of(task_doubt *out, const task_doubt_subject *of, const data_shift *shift,
+                          uint64_t seed, int threads, const task_maps *maps, fl_err *err)
 {
-    const task_model *first = models[0].model;
-    size_t n = data_set_n_split(set, split);
-    work w = {.out = out, .models = models, .set = set, .seed = seed, .maps = maps,
+    const task_model *first = of->models[0].model;
+    const data_set *set = of->set;
+    size_t n = data_set_n_split(set, of->split);
+    work w = {.out = out, .models = of->models, .set = set, .seed = seed, .maps = maps,
+              .shift = shift,
               .ops = task_model_ops(first), .spec = task_model_spec(first),
               .evidential = task_model_is_evidential(first),
               .n_features = data_set_n_features(set)};
     fl_status st;
 
-    *out = (task_doubt){.members = *members, .scores = {.loss = NAN}};
-    if ((st = check_members(&out->members, models, n_models, err)) != FL_OK) {
+    *out = (task_doubt){.members = *of->members, .scores = {.loss = NAN}};
+    if ((st = check_members(&out->members, of->models, of->n_models, err)) != FL_OK) {
         return st;
     }
     if (n == 0) {
@@ -438,11 +448,11 @@ fl_status task_doubt_of(task_doubt *out, const task_members *members, const task
     if ((st = task_scores_init(&out->scores, first, n, err)) != FL_OK) {
         return st;
     }
-    memcpy(out->scores.index, data_set_split(set, split), n * sizeof *out->scores.index);
+    memcpy(out->scores.index, data_set_split(set, of->split), n * sizeof *out->scores.index);
     out->scores.prevalence = data_set_prevalence(set);
     w.batch = task_batch_rows(first, n);
     if ((st = make_out(&w, n, err)) == FL_OK && (st = make_room(&w, err)) == FL_OK) {
-        st = make_plans(&w, members->kind == TASK_ENSEMBLE ? n_models : 1, threads, err);
+        st = make_plans(&w, of->members->kind == TASK_ENSEMBLE ? of->n_models : 1, threads, err);
     }
     for (size_t from = 0; from < n && st == FL_OK; from += w.batch) {
         size_t left = n - from;
@@ -453,6 +463,22 @@ fl_status task_doubt_of(task_doubt *out, const task_members *members, const task
         task_doubt_clear(out);
     }
     return st;
+}
+
+fl_status task_doubt_of(task_doubt *out, const task_members *members, const task_member *models,
+                        size_t n_models, const data_set *set, data_split split, uint64_t seed,
+                        int threads, const task_maps *maps, fl_err *err)
+{
+    const task_doubt_subject of = {members, models, n_models, set, split};
+    return doubt_of(out, &of, NULL, seed, threads, maps, err);
+}
+
+fl_status task_doubt_of_shifted(task_doubt *out, const task_doubt_subject *of,
+                                const data_shift *chain, uint64_t seed, int threads, fl_err *err)
+{
+    *out = (task_doubt){.scores = {.loss = NAN}};
+    fl_status st = data_shift_check(chain, &task_model_spec(of->models[0].model)->input, err);
+    return st == FL_OK ? doubt_of(out, of, chain, seed, threads, NULL, err) : st;
 }
 
 void task_doubt_clear(task_doubt *d)

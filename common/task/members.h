@@ -67,6 +67,18 @@ typedef struct {
 fl_status task_doubt_of(task_doubt *out, const task_members *members, const task_member *models,
                         size_t n_models, const data_set *set, data_split split, uint64_t seed,
                         int threads, const task_maps *maps, fl_err *err);
+/* Whose predictions of which cases. */
+typedef struct {
+    const task_members *members;
+    const task_member *models;
+    size_t n_models;
+    const data_set *set;
+    data_split split;
+} task_doubt_subject;
+
+/* The same of the images as another scanner shows them: see data_set_batch_shifted. */
+fl_status task_doubt_of_shifted(task_doubt *out, const task_doubt_subject *of,
+                                const data_shift *chain, uint64_t seed, int threads, fl_err *err);
 void task_doubt_clear(task_doubt *d);
 
 enum { TASK_MAX_DOUBTS = 5 };
@@ -88,5 +100,43 @@ double task_doubt_limit(const task_doubt *d, double share);
  */
 json_t *task_doubt_json(const task_doubt *d, const data_spec *spec, double threshold,
                         const eval_selective_config *cfg, double limit, const char *limit_why);
+
+// ------------------------------------------------------------- conformal sets
+
+typedef struct {
+    double alpha;        // sets miss the label in this share of cases
+    double quantile;     // INFINITY: every class is in the set; NaN: there is none
+    const char *source;  // whose validation cases set it: "own", "pooled"
+    size_t n;            // own validation cases
+} task_conformal;
+
+/* Takes the quantile of a site's own validation scores from EVAL_CONFORMAL_CASES of them
+ * on; with fewer, only their number. */
+void task_conformal_own(task_conformal *c, const task_scores *val);
+/* report.json's "conformal" of labelled cases.  New reference. */
+json_t *task_conformal_json(const task_conformal *c, const task_scores *s, uint64_t seed);
+
+// ---------------------------------------------------------------- under shift
+
+typedef struct {
+    const data_shift_curves *curves;
+    int first, last;                  // severities, 1 <= first <= last <= 5
+    double threshold, limit;          // as in task_doubt_json; set on images as they are
+    eval_selective_config selective;  // its seed also draws the shifts
+    const task_conformal *conformal;  // NULL: no sets
+    bool sets_are_plain;  // of the model's plain scores, as the quantile; else of the mean
+    int64_t min_cell;     // fewer cases on one side of the limit are not counted
+    int threads;
+    void *ctx;
+    bool (*step)(void *ctx);  // optional; after each point, false stops (FL_ESTOPPED)
+} task_doubt_shift_config;
+
+/*
+ * Selective prediction and conformal sets of a split under every curve at every
+ * severity, with the limits and the quantile of images as they are: the list of
+ * report.json's "uncertainty"."shift".  New reference.
+ */
+fl_status task_doubt_shifts(json_t **out, const task_doubt_subject *of,
+                            const task_doubt_shift_config *cfg, fl_err *err);
 
 #endif

@@ -3,7 +3,8 @@
 . "$(dirname "$0")/lib.sh"
 tiny=$top/tests/e2e/tiny.yaml
 
-run() { "$bin/sim" run "$tiny" --out "$work/run" --set rounds=2 --set evaluation.extent=full --set ensemble=2 --set snapshot=2 "$@" >"$work/out" 2>"$work/said"; }
+run() { "$bin/sim" run "$tiny" --out "$work/run" --set rounds=2 --set evaluation.extent=full --set ensemble=2 --set snapshot=2 \
+    --set 'evaluation.uncertainty={alpha: 0.2}' --set 'evaluation.shift=[blur]' "$@" >"$work/out" 2>"$work/said"; }
 check "a full evaluation" run || { cat "$work/said"; exit 1; }
 report=$work/run/report/report.json
 check "says what it will train before anything starts" \
@@ -46,6 +47,14 @@ for name, site in sites.items():
     last = snapshot["sites"][name]["members"][2 - r["select"]["round"]]
     assert last["auc"] == site["models"]["global"]["auc"], "a round as numbers is the round as a network"
 assert set(b["leave_one_out"]["sites"]) == set(sites)
+# How sure the model is, again under the shift: the same errors as those of the shift itself.
+for name, site in sites.items():
+    again = site["uncertainty"]["shift"]
+    assert [p["severity"] for p in again] == [1, 2, 3, 4, 5], name
+    for p, s in zip(again, site["shift"]):
+        assert p["shift"] == s["shift"] and p["severity"] == s["severity"]
+        assert abs(p["error"]["value"] + s["accuracy"]["value"] - 1) < 1e-9, (name, p, s)
+        assert p["coverage"]["value"] is not None and p["coverage"]["n"] == site["n_test"]
 for name, site in sites.items():
     assert "personal" in site["models"], name' "$report"
 
@@ -56,6 +65,14 @@ check "the tool says the same of the same models" /usr/bin/python3 -c '
 import json, sys
 tool, report = json.load(open(sys.argv[1]))["models"][2], json.load(open(sys.argv[2]))["baselines"]["ensemble"]["sites"]["est"]
 assert tool["metrics"]["auc"] == report["metrics"]["auc"] and tool["uncertainty"] == report["uncertainty"]' "$work/tool.json" "$report"
+"$bin/client" evaluate --model "${members[0]}" --model "${members[1]}" --uncertainty ensemble --shift noise:4-5 --data "$work/run/data/est" --seed 5 \
+    --threshold 0.5 --json >"$work/shifted.json"
+check "and judges it again under a shift" /usr/bin/python3 -c '
+import json, sys
+u = json.load(open(sys.argv[1]))["models"][2]["uncertainty"]
+assert [(p["shift"], p["severity"]) for p in u["shift"]] == [("noise", 4), ("noise", 5)]
+assert all(0 <= p["error_kept"]["value"] <= p["error"]["value"] for p in u["shift"])
+assert u["conformal"]["quantile"] is None and "200 validation cases" in u["conformal"]["why"]' "$work/shifted.json"
 refuses "a round's numbers without their network" 2 'holds numbers only; --graph' \
     "$bin/client" evaluate --model "$work/run/federation/runs/tiny/model/round-0001.safetensors" --data "$work/run/data/est"
 

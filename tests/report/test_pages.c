@@ -493,6 +493,36 @@ static void several_models_stand_as_one_beside_their_members(void **state)
     json_decref(report);
 }
 
+static void how_sure_the_model_is_is_told_again_under_shift(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    json_t *report = sample_read_of("sure.json");
+    json_t *u = sample_at(report, "sites[1].uncertainty");
+    const char *name = json_string_value(sample_at(report, "sites[1].name"));
+    json_object_del(u, "shift");
+    char *page = page_text(report, name);
+    check_has_not(page, "Again under shift");
+    free(page);
+    json_t *error = json_object_get(u, "error");
+    json_object_set_new(
+        u, "shift",
+        json_pack("[{s:s, s:s, s:i, s:O, s:O}, {s:s, s:s, s:i, s:O, s:O, s:O}]", "shift", "blur",
+                  "family", "scanner", "severity", 4, "error", error, "error_kept", error, "shift",
+                  "blur", "family", "scanner", "severity", 5, "error", error, "error_kept", error,
+                  "coverage", error));
+    check_ok(report_check(report, &err), err);
+    page = page_text(report, name);
+    check_has(page, "Again under shift");
+    check_has(page, "At severity 5; limit, threshold and sets");
+    check_has(page, "data-l=\"Sets hold the class\"");
+    free(page);
+    sample_set(report, "sites[1].uncertainty.shift[1].severity", json_integer(6));
+    check_fails(report_check(report, &err), FL_EFORMAT);
+    check_has(err.text, "uncertainty.shift[1].severity");
+    json_decref(report);
+}
+
 static void an_unknown_site_has_no_page(void **state)
 {
     (void)state;
@@ -802,6 +832,7 @@ int main(void)
         cmocka_unit_test(small_counts_of_table_1_are_hidden),
         cmocka_unit_test(a_model_without_the_hospital_stands_beside_the_shared_one),
         cmocka_unit_test(a_personalised_model_is_held_against_the_shared_one),
+        cmocka_unit_test(how_sure_the_model_is_is_told_again_under_shift),
         cmocka_unit_test(own_models_stand_at_every_other_hospital),
         cmocka_unit_test(several_models_stand_as_one_beside_their_members),
         cmocka_unit_test(a_model_beside_several_annotators),

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "data/formats.h"
+#include "task/members.h"
 
 enum { SIDE = 16 };
 
@@ -61,6 +62,88 @@ static bool stops_at_once(void *ctx)
 static double value_of(const json_t *object, const char *key)
 {
     return fl_json_get_number(json_object_get(object, key), "value");
+}
+
+/* Of a shifted split, predicted by itself: sets that hold the label, and classes in them. */
+static void sets_of(double *coverage, double *size, const task_scores *s, double quantile)
+{
+    size_t held = 0, in = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        for (size_t k = 0; k < s->K; k++) {
+            bool is_in = 1 - s->score[i * s->K + k] <= quantile;
+            in += is_in;
+            held += is_in && (int)k == s->label[i];
+        }
+    }
+    *coverage = (double)held / (double)s->n;
+    *size = (double)in / (double)s->n;
+}
+
+static void how_sure_it_is_is_judged_again_under_every_shift(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    data_set *set = spots(dir, 200);
+    task_model *m = toy_model(set, "{name: cnn, channels: [8, 8], fc: 16, dropout: 0.2}");
+    float *params = trained(m, set);
+    const task_member model = {m, params};
+    const task_members ways[] = {{TASK_ONE, 1}, {TASK_FLIPS, 4}};
+    const task_conformal sets = {.alpha = 0.1, .quantile = 0.6, .source = "pooled"};
+    data_shift_curves curves = {.n = 0};
+    check_ok(data_shift_curves_add(&curves, "noise", task_model_spec(m), &err), err);
+    for (size_t w = 0; w < 2; w++) {
+        const task_doubt_subject of = {&ways[w], &model, 1, set, DATA_TEST};
+        const task_doubt_shift_config cfg = {
+            .curves = &curves, .first = 1, .last = 5, .threshold = 0.5, .limit = 0.5,
+            .selective = {.share = 0.25, .target = NAN, .seed = 4}, .conformal = &sets,
+            .sets_are_plain = true, .min_cell = 1, .threads = 1};
+        json_t *points = NULL;
+        check_ok(task_doubt_shifts(&points, &of, &cfg, &err), err);
+        check_int(json_array_size(points), 5);
+        double before = 0;
+        for (int v = 1; v <= 5; v++) {
+            const json_t *point = json_array_get(points, (size_t)v - 1);
+            data_shift chain;
+            task_scores plain;
+            double coverage, size;
+            data_shift_curve_at(&chain, &curves.item[0], v);
+            check_ok(task_predict_shifted(&plain, m, params, set, DATA_TEST, &chain, 4, 1, &err),
+                     err);
+            // The sets are the plain scores', whatever the members; so is the error of one.
+            sets_of(&coverage, &size, &plain, sets.quantile);
+            check_near(value_of(point, "coverage"), coverage, 1e-12);
+            check_near(value_of(point, "set_size"), size, 1e-12);
+            eval_metrics metrics;
+            task_evaluate(&metrics, &plain, task_model_spec(m), 0.5, 4);
+            if (w == 0) {
+                check_near(value_of(point, "error"),
+                           1 - eval_metrics_find(&metrics, "accuracy")->value, 1e-12);
+            }
+            check_int(fl_json_get_int(point, "severity", 0), v);
+            check(value_of(point, "error_kept") <= value_of(point, "error") + 1e-12);
+            before = v == 1 ? coverage : before;
+            task_scores_clear(&plain);
+        }
+        // Exchangeable no more: the sets hold the label less often.
+        check(value_of(json_array_get(points, 4), "coverage") < before);
+        json_decref(points);
+    }
+    // What is on one side of the limit is not counted where it is few.
+    const task_doubt_subject of = {&ways[0], &model, 1, set, DATA_TEST};
+    const task_doubt_shift_config few = {
+        .curves = &curves, .first = 5, .last = 5, .threshold = 0.5, .limit = 0.5,
+        .selective = {.share = 0.25, .target = NAN, .seed = 4}, .min_cell = 1000, .threads = 1};
+    json_t *points = NULL;
+    check_ok(task_doubt_shifts(&points, &of, &few, &err), err);
+    const json_t *point = json_array_get(points, 0);
+    check(json_is_null(json_object_get(point, "flagged")));
+    check(json_object_get(point, "coverage") == NULL);
+    json_decref(points);
+    free(params);
+    task_model_destroy(&m);
+    data_set_destroy(&set);
+    check_rmdir(&dir);
 }
 
 static void curves_fall_and_are_the_same_on_any_number_of_threads(void **state)
@@ -149,6 +232,7 @@ static void a_shift_of_nothing_changes_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(how_sure_it_is_is_judged_again_under_every_shift),
         cmocka_unit_test(curves_fall_and_are_the_same_on_any_number_of_threads),
         cmocka_unit_test(a_shift_of_nothing_changes_nothing),
     };
