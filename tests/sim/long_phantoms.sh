@@ -23,7 +23,7 @@ pet malignancy 2 malignant benign,malignant 16 | noise: 3, gain: 3 | blur: 3, ga
 mammography density 1 - a,b,c,d 16 | gamma: 3, noise: 3 | contrast: 3, blur: 3, window: 3
 mammography mass 1 mass normal,mass 30 | gamma: 3, noise: 3 | contrast: 3, blur: 3
 mammography calcification 1 calcification normal,calcification 30 | gamma: 3, noise: 3 | contrast: 3, blur: 3
-ultrasound lesion 1 malignant benign,malignant 16 | speckle: 3, blur: 3 | resolution: 3, blur: 3, speckle: 3
+ultrasound lesion 1 malignant benign,malignant 16 | field_of_view: 3, gain: 3 | resolution: 3, blur: 3, speckle: 3
 "
 size=64
 
