@@ -90,7 +90,7 @@ fl_status fetch_items(const fetch *f, fed_encoding wanted, const void **items, u
     fed_encoding enc = wanted;
     FL_REQUIRE(fetch_is_done(f));
     *items = fed_inbox_items(f->inbox, &enc, n);
-    if (enc != wanted) {
+    if ((enc == FED_ENC_BYTES) != (wanted == FED_ENC_BYTES)) {
         return fl_fail(err, FL_EFORMAT,
                        "an object of the coordinator's is not encoded as expected");
     }

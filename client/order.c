@@ -16,6 +16,7 @@
 #include "client/judge.h"
 #include "client/keep.h"
 #include "client/policy.h"
+#include "client/rest.h"
 #include "nn/params.h"
 
 /* What every order's own work is given. */
@@ -113,8 +114,13 @@ static fl_status train_round(errand *e, fl_err *err)
         fed_offer_set(&e->draft, "loss", result.loss);
     }
     nn_table_hash(e->draft.table_hash, task_model_table(l->model));
+    if (l->job.bf16_pieces &&
+        (st = rest_round(params, w->home, &w->order, P, err)) != FL_OK) {
+        goto done;
+    }
     st = outbox_put_update(&w->item, w->home, e->policy, w->order.run, &e->draft,
-                           task_model_table(l->model), params, err);
+                           task_model_table(l->model), params,
+                           l->job.bf16_pieces ? FED_ENC_BF16 : FED_ENC_F32, err);
 done:
     free(params);
     return st == FL_EFORMAT ? fl_wrap(err, st, "training failed") : st;

@@ -379,6 +379,7 @@ static fl_status put(outbox_item *out, const home *h, const char *run, const fed
 
     *o = *draft;
     o->site = h->site;
+    out->stride = fed_full_piece(enc);
     out->fd = open_partial(h, partial, allowed[draft->key.kind].update);
     if (out->fd < 0) {
         st = fl_fail_errno(err, errno, path);
@@ -426,7 +427,7 @@ static fl_status put_and_record(outbox_item *out, const home *h, const char *run
 
 fl_status outbox_put_update(outbox_item *out, const home *h, const policy *p, const char *run,
                             const fed_offer *draft, const nn_table *table, const float *update,
-                            fl_err *err)
+                            fed_encoding enc, fl_err *err)
 {
     const contents *c = &allowed[draft->key.kind];
     out->fd = -1;
@@ -435,7 +436,7 @@ fl_status outbox_put_update(outbox_item *out, const home *h, const policy *p, co
     if (st != FL_OK || (st = check_update(p, table, update, err)) != FL_OK) {
         return st;
     }
-    return put_and_record(out, h, run, draft, FED_ENC_F32, update, (uint64_t)nn_table_count(table),
+    return put_and_record(out, h, run, draft, enc, update, (uint64_t)nn_table_count(table),
                           fields_of(draft, table, NULL), err);
 }
 
@@ -519,10 +520,10 @@ static bool get_offer(fed_offer *out, char *run, int fd)
 fl_status outbox_piece(const outbox_item *item, uint32_t index, uint8_t *piece, size_t *n,
                        fl_err *err)
 {
-    uint64_t at = (uint64_t)index * FED_PIECE_BYTES;
+    uint64_t at = (uint64_t)index * item->stride;
     FL_REQUIRE(item->fd >= 0 && index < item->offer.n_pieces && at < item->offer.n_bytes);
     uint64_t rest = item->offer.n_bytes - at;
-    *n = rest < FED_PIECE_BYTES ? (size_t)rest : FED_PIECE_BYTES;
+    *n = rest < item->stride ? (size_t)rest : item->stride;
     if (!get_bytes(item->fd, piece, *n, (int64_t)at)) {
         return fl_fail(err, FL_EIO, "the outbox's file of %s %" PRIu32 " cannot be read",
                        receipts_kind(item->offer.key.kind), item->offer.key.round.n);
@@ -530,9 +531,14 @@ fl_status outbox_piece(const outbox_item *item, uint32_t index, uint8_t *piece, 
     return FL_OK;
 }
 
-static bool payload_is_whole(const outbox_item *item)
+static bool payload_is_whole(outbox_item *item)
 {
     const fed_offer *o = &item->offer;
+    uint8_t enc = FED_ENC_BYTES;  // of the first piece, and so of all
+    if (o->n_pieces > 0 && (!get_bytes(item->fd, &enc, 1, 0) || enc > FED_ENC_BF16)) {
+        return false;
+    }
+    item->stride = fed_full_piece((fed_encoding)enc);
     fed_tree tree;
     fed_digest digest;
     fed_tree_init(&tree, o->n_bytes, o->n_pieces);
@@ -540,7 +546,7 @@ static bool payload_is_whole(const outbox_item *item)
     bool good = true;
     for (uint32_t i = 0; i < o->n_pieces && good; i++) {
         size_t n = 0;
-        good = (uint64_t)i * FED_PIECE_BYTES < o->n_bytes &&
+        good = (uint64_t)i * item->stride < o->n_bytes &&
                outbox_piece(item, i, piece, &n, NULL) == FL_OK;
         if (good) {
             fed_tree_add(&tree, piece, n);

@@ -31,12 +31,14 @@
 #include "client/policy.h"
 #include "fed/fed.h"
 #include "fed/msg.h"
+#include "fed/update.h"
 #include "nn/params.h"
 
 /* A contribution on its way. */
 typedef struct {
     fed_offer offer;  // signed
     int fd;           // its file; -1 when closed
+    size_t stride;    // bytes of a full piece in it
 } outbox_item;
 
 void outbox_item_close(outbox_item *item);  // the file stays; fine when closed
@@ -46,10 +48,11 @@ void outbox_item_close(outbox_item *item);  // the file stays; fine when closed
  * filled in (for an update the table hash too); the rest is made here.
  * FL_EDENIED: policy or kind forbid it; FL_EFORMAT: not finite or out of range;
  * nothing was written then.  FL_EFULL, FL_EIO: try again later.
+ * enc: how an update travels; rounded before for FED_ENC_BF16 (rest.h).
  */
 fl_status outbox_put_update(outbox_item *out, const home *h, const policy *p, const char *run,
                             const fed_offer *draft, const nn_table *table, const float *update,
-                            fl_err *err);
+                            fed_encoding enc, fl_err *err);
 /* payload: an object, or NULL for none; borrowed. */
 fl_status outbox_put_json(outbox_item *out, const home *h, const policy *p, const char *run,
                           const fed_offer *draft, const json_t *payload, fl_err *err);

@@ -122,13 +122,13 @@ static fl_status check_size(const check_job *c, const fed_offer *o, fl_err *err)
                                                 [FED_DONE] = 0};
     if (o->key.kind == FED_TRAIN) {
         uint64_t P = (uint64_t)nn_table_count(c->table);
-        if (o->n_pieces != fed_pieces_of(FED_ENC_F32, P) ||
-            o->n_bytes != fed_piece_bytes_of(FED_ENC_F32, P)) {
+        if (o->n_pieces != fed_pieces_of(c->enc, P) ||
+            o->n_bytes != fed_piece_bytes_of(c->enc, P)) {
             return fl_fail(err, FL_EFORMAT,
                            "the update has %llu bytes in %u pieces, expected %llu in %u",
                            (unsigned long long)o->n_bytes, o->n_pieces,
-                           (unsigned long long)fed_piece_bytes_of(FED_ENC_F32, P),
-                           fed_pieces_of(FED_ENC_F32, P));
+                           (unsigned long long)fed_piece_bytes_of(c->enc, P),
+                           fed_pieces_of(c->enc, P));
         }
         return FL_OK;
     }
@@ -205,11 +205,16 @@ fl_status check_piece(const check_job *c, const uint8_t *piece, size_t n, uint32
         return st;
     }
     int64_t offset = (int64_t)index * FED_PIECE_VALUES;
-    if (enc != FED_ENC_F32 || offset + count > nn_table_count(c->table)) {
+    if (enc != c->enc || offset + count > nn_table_count(c->table)) {
         return fl_fail(err, FL_EFORMAT, "piece %u is no part of an update", index);
     }
+    static float widened[FED_PIECE_VALUES];  // of the one thread
     FL_REQUIRE((uintptr_t)bytes % _Alignof(float) == 0);
     const float *values = (const float *)(const void *)bytes;
+    if (enc != FED_ENC_F32) {
+        fed_piece_values(widened, enc, bytes, count);
+        values = widened;
+    }
     for (int64_t at = 0; at < count && st == FL_OK;) {
         aggregate_stretch s = aggregate_stretch_at(c->table, offset + at, offset + count);
         st = fed_accum_check(values + at, s.count, s.trainable ? FED_SCALE_TRAINED : FED_SCALE_STAT,

@@ -23,6 +23,7 @@ enum { CHECK_MAX_DOCUMENT = 8 << 20 };  // bytes of a test's figures; others are
 typedef struct {
     fed_digest job;
     const nn_table *table;  // borrowed
+    fed_encoding enc;              // of updates
     uint8_t table_hash[32];
     size_t n_classes;
     int64_t histogram_bins;  // a site sends so many, or a divisor of it

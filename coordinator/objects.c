@@ -122,10 +122,10 @@ fl_status objects_add_file(objects *o, const char *path, fed_digest *digest, fl_
     return st;
 }
 
-fl_status objects_add_model(objects *o, const char *path, const nn_table *table, fed_digest *digest,
-                            fl_err *err)
+fl_status objects_add_model(objects *o, const char *path, const nn_table *table, fed_encoding enc,
+                            fed_digest *digest, fl_err *err)
 {
-    object new = {.enc = FED_ENC_F32, .n = (uint64_t)nn_table_count(table)};
+    object new = {.enc = enc, .n = (uint64_t)nn_table_count(table)};
     fl_status st = map_file(&new, path, err);
     if (st != FL_OK) {
         return st;
@@ -144,6 +144,12 @@ fl_status objects_add_model(objects *o, const char *path, const nn_table *table,
                        path, new.map_size, (unsigned long long)new.n);
     }
     new.items = head + 8 + header;
+    for (uint64_t i = 0; enc == FED_ENC_BF16 && i < new.n; i++) {
+        if ((((const uint32_t *)new.items)[i] & 0xffff) != 0) {
+            release(&new);
+            return fl_fail(err, FL_EFORMAT, "%s: damaged: its numbers are not rounded", path);
+        }
+    }
     add(o, &new, digest);
     return FL_OK;
 }
@@ -187,5 +193,5 @@ const void *objects_bytes(const objects *o, const fed_digest *digest, size_t *n)
 const float *objects_model(const objects *o, const fed_digest *digest)
 {
     const object *found = find(o, digest);
-    return found != NULL && found->enc == FED_ENC_F32 ? found->items : NULL;
+    return found != NULL && found->enc != FED_ENC_BYTES ? found->items : NULL;
 }

@@ -25,9 +25,9 @@ void objects_destroy(objects **o);
 void objects_add_bytes(objects *o, const void *bytes, size_t n, fed_digest *digest);
 /* A file's bytes. */
 fl_status objects_add_file(objects *o, const char *path, fed_digest *digest, fl_err *err);
-/* The numbers of a safetensors file that ckpt_safetensors_write made of table. */
-fl_status objects_add_model(objects *o, const char *path, const nn_table *table, fed_digest *digest,
-                            fl_err *err);
+/* The numbers of a safetensors file that ckpt_safetensors_write made of table, to travel as enc. */
+fl_status objects_add_model(objects *o, const char *path, const nn_table *table, fed_encoding enc,
+                            fed_digest *digest, fl_err *err);
 /* What digest does not name any more is not served. */
 void objects_drop(objects *o, const fed_digest *digest);
 

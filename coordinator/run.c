@@ -55,6 +55,7 @@ static fl_status read_job(run *r, fl_err *err)
         r->check = (check_job){
             .job = r->job_object,
             .table = table,
+            .enc = r->job.bf16_pieces ? FED_ENC_BF16 : FED_ENC_F32,
             .n_classes = r->job.data.n_classes,
             .histogram_bins = r->job.evaluation.histogram_bins,
             .partial = r->job.sites.partial ? &r->job.local : NULL};

@@ -156,6 +156,9 @@ static fl_status make_folder(const char *dir, const plan *p, fl_err *err)
     if ((st = strategy_init(&rule, &p->job.strategy, err)) == FL_OK &&
         (st = carry_check(&p->job, &rule, err)) == FL_OK &&
         (st = make_first_model(&model, &data, &p->job, err)) == FL_OK) {
+        if (p->job.bf16_pieces) {
+            fed_bf16_round(data, NULL, nn_table_count(task_model_table(model)));
+        }
         st = write_folder(dir, p, task_model_table(model), data, err);
     }
     free(data);

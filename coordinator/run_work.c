@@ -43,7 +43,7 @@ static fl_status serve_model(run *r, uint32_t round, fl_err *err)
     }
     if (objects_model(r->objects, &model.object) == NULL) {  // else make_model has just put it there
         char *path = model_path(r, "round", round);
-        st = objects_add_model(r->objects, path, r->check.table, &found, err);
+        st = objects_add_model(r->objects, path, r->check.table, r->check.enc, &found, err);
         if (st == FL_OK && !fed_digest_equal(&found, &model.object)) {
             objects_drop(r->objects, &found);
             st = fl_fail(err, FL_EFORMAT,
@@ -69,7 +69,7 @@ static fl_status record_first_model(run *r, fl_err *err)
     }
     record_model first = {.loss = NAN, .seconds = NAN, .committed_ms = fl_wall_ms()};
     char *path = model_path(r, "round", 0);
-    fl_status st = objects_add_model(r->objects, path, r->check.table, &first.object, err);
+    fl_status st = objects_add_model(r->objects, path, r->check.table, r->check.enc, &first.object, err);
     free(path);
     if (st != FL_OK) {
         return st;
@@ -99,7 +99,7 @@ static fl_status survey_spool(void *ctx, const record_answer *a, fl_err *err)
         return FL_OK;
     }
     char *path = run_spool_path(s->r, &a->offer);
-    if (!spool_verify(path, a->offer.n_bytes, a->offer.n_pieces, &a->offer.digest)) {
+    if (!spool_verify(path, s->r->check.enc, a->offer.n_bytes, a->offer.n_pieces, &a->offer.digest)) {
         s->lost = fl_xrealloc(s->lost, s->n_lost + 1, sizeof *s->lost);
         s->lost[s->n_lost++] = a->site;
     }
@@ -210,10 +210,13 @@ static void drop_spools(run *r, uint32_t round)
 /* The strategy's vectors behind the committed model stay; older ones go. */
 static void sweep_vectors(const run *r, uint32_t committed)
 {
+    static const char *const kept[] = {"state", "rest"};
     for (uint32_t back = 1; back <= 2 && back <= committed; back++) {
-        char *path = model_path(r, "state", committed - back);
-        unlink(path);
-        free(path);
+        for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+            char *path = model_path(r, kept[i], committed - back);
+            unlink(path);
+            free(path);
+        }
     }
 }
 
@@ -333,7 +336,7 @@ static fl_status read_update(void *ctx, size_t i, float *out, int64_t offset, in
                              fl_err *err)
 {
     const round_updates *u = ctx;
-    return spool_read_values(u->path[i], out, offset, count, err);
+    return spool_read_values(u->path[i], u->r->check.enc, out, offset, count, err);
 }
 
 /* A file of the run's folder that verify holds against its digest.  (A round's model needs none:
@@ -389,6 +392,51 @@ static fl_status load_vectors(run *r, uint32_t round, float ***vectors, fl_err *
     return st;
 }
 
+/*
+ * Where pieces are bfloat16 the committed model is the rounded one, for everybody.  What
+ * rounding took is kept beside it and added before the next (error feedback: Seide et al. 2014,
+ * Karimireddy et al. 2019), so that steps below half a unit are not lost for good.
+ */
+static fl_status round_model(run *r, uint32_t round, float *out, fl_err *err)
+{
+    nn_table *found = NULL;
+    float *rest = NULL;
+    fl_status st = FL_OK;
+    if (r->check.enc != FED_ENC_BF16) {
+        return FL_OK;
+    }
+    if (round > 1) {
+        char *path = model_path(r, "rest", round - 1);
+        ckpt_meta meta = {NULL, NULL, 0};
+        st = ckpt_safetensors_read(&found, &rest, &meta, path, err);
+        if (st == FL_OK && !nn_table_equal(found, r->check.table)) {
+            st = fl_fail(err, FL_EFORMAT, "%s: not what rounding left of this job's model", path);
+        }
+        ckpt_meta_clear(&meta);
+        nn_table_destroy(&found);
+        free(path);
+    } else if ((rest = fl_calloc_aligned((size_t)r->P, sizeof *rest, "the remainder", err)) ==
+               NULL) {
+        st = FL_ELIMIT;
+    }
+    if (st == FL_OK) {
+        nn_vec_axpy(out, 1, rest, r->P);
+        fed_bf16_round(out, rest, r->P);
+        st = nn_vec_is_finite(out, r->P)
+                 ? FL_OK
+                 : fl_fail(err, FL_EFORMAT, "the new global model is too large for bfloat16");
+    }
+    if (st == FL_OK) {
+        char *path = model_path(r, "rest", round);
+        if ((st = ckpt_safetensors_write(path, r->check.table, rest, NULL, err)) == FL_OK) {
+            st = note_file(r, "file", path + strlen(r->dir) + 1, err);
+        }
+        free(path);
+    }
+    free(rest);
+    return st;
+}
+
 /* round_commit: a pure function of what is on disk, so a restart makes the same bits. */
 static fl_status make_model(run *r, uint32_t round, record_model *model, fl_err *err)
 {
@@ -414,6 +462,7 @@ static fl_status make_model(run *r, uint32_t round, record_model *model, fl_err 
                           .read = read_update};
     if ((st = aggregate_run(out, vectors, &r->strategy, r->check.table,
                             objects_model(r->objects, &r->base.object), &in, err)) != FL_OK ||
+        (st = round_model(r, round, out, err)) != FL_OK ||
         (st = write_model(r, round, out, vectors, err)) != FL_OK) {
         goto done;
     }
@@ -425,7 +474,8 @@ static fl_status make_model(run *r, uint32_t round, record_model *model, fl_err 
     /* What the file holds is served from now on, so that is what is hashed, and once. */
     FL_FREE(out);
     char *path = model_path(r, "round", round);
-    st = objects_add_model(r->objects, path, r->check.table, &model->object, err);
+    st = objects_add_model(r->objects, path, r->check.table, r->check.enc, &model->object,
+                           err);
     free(path);
     if (st == FL_OK) {
         nn_params_sha256(model->id.bytes, r->check.table,

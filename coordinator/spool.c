@@ -22,10 +22,10 @@ struct spool {
 };
 
 /* Bytes of piece index: all but the last are full. */
-static size_t piece_size(uint64_t n_bytes, uint32_t n_pieces, uint32_t index)
+static size_t piece_size(fed_encoding enc, uint64_t n_bytes, uint32_t n_pieces, uint32_t index)
 {
-    return index + 1 < n_pieces ? (size_t)FED_PIECE_BYTES
-                                : (size_t)(n_bytes - (uint64_t)(n_pieces - 1) * FED_PIECE_BYTES);
+    uint64_t full = fed_full_piece(enc);
+    return (size_t)(index + 1 < n_pieces ? full : n_bytes - (n_pieces - 1) * full);
 }
 
 static fl_status write_at(int fd, const uint8_t *bytes, size_t n, off_t at)
@@ -86,8 +86,8 @@ static uint32_t hash_pieces(int fd, fed_encoding enc, uint64_t n_bytes, uint32_t
     while (on && tree->next < end) {
         size_t used = 0;
         for (uint32_t i = tree->next; on && i < end && i < tree->next + FED_TREE_BATCH; i++) {
-            size_t size = piece_size(n_bytes, n_pieces, i);
-            on = read_at(fd, batch + used, size, (off_t)i * FED_PIECE_BYTES) &&
+            size_t size = piece_size(enc, n_bytes, n_pieces, i);
+            on = read_at(fd, batch + used, size, (off_t)i * (off_t)fed_full_piece(enc)) &&
                  piece_is_good(enc, batch + used, size, size);
             used += on ? size : 0;
         }
@@ -100,9 +100,9 @@ fl_status spool_open(spool **out, const char *path, fed_encoding enc, uint64_t n
                      uint32_t n_pieces, fl_err *err)
 {
     *out = NULL;
-    uint64_t last = (uint64_t)(n_pieces - 1) * FED_PIECE_BYTES;
+    uint64_t full = fed_full_piece(enc), last = (uint64_t)(n_pieces - 1) * full;
     if (n_pieces == 0 || n_pieces > FED_MAX_PIECES || n_bytes <= last + FED_PIECE_HEAD ||
-        n_bytes > last + FED_PIECE_BYTES) {
+        n_bytes > last + full) {
         return fl_fail(err, FL_EFORMAT, "%llu bytes do not make %u pieces",
                        (unsigned long long)n_bytes, n_pieces);
     }
@@ -114,7 +114,7 @@ fl_status spool_open(spool **out, const char *path, fed_encoding enc, uint64_t n
     *s = (spool){.path = fl_xstrdup(path), .enc = enc, .n_bytes = n_bytes, .n_pieces = n_pieces};
     fed_tree_init(&s->tree, n_bytes, n_pieces);
     s->next = hash_pieces(fd, enc, n_bytes, n_pieces, n_pieces, &s->tree);
-    uint64_t kept = s->next == n_pieces ? n_bytes : (uint64_t)s->next * FED_PIECE_BYTES;
+    uint64_t kept = s->next == n_pieces ? n_bytes : s->next * full;
     fl_status st = FL_OK;
     struct stat info;
     if (fstat(fd, &info) != 0 ||
@@ -148,7 +148,7 @@ bool spool_is_whole(const spool *s)
 fl_status spool_append(spool *s, const uint8_t *piece, size_t n, fl_err *err)
 {
     FL_REQUIRE(s->next < s->n_pieces);
-    size_t wanted = piece_size(s->n_bytes, s->n_pieces, s->next);
+    size_t wanted = piece_size(s->enc, s->n_bytes, s->n_pieces, s->next);
     if (!piece_is_good(s->enc, piece, n, wanted)) {
         return fl_fail(err, FL_EFORMAT, "piece %u of %u is not %zu bytes of the right kind",
                        s->next, s->n_pieces, wanted);
@@ -158,7 +158,7 @@ fl_status spool_append(spool *s, const uint8_t *piece, size_t n, fl_err *err)
         return fl_fail_errno(err, errno, s->path);
     }
     fl_status st = FL_OK;
-    if (write_at(fd, piece, n, (off_t)s->next * FED_PIECE_BYTES) != FL_OK) {
+    if (write_at(fd, piece, n, (off_t)s->next * (off_t)fed_full_piece(s->enc)) != FL_OK) {
         st = fl_fail_errno(err, errno != 0 ? errno : EIO, s->path);
     }
     uint32_t next = s->next + (st == FL_OK);
@@ -207,20 +207,25 @@ fl_status spool_reset(spool *s, fl_err *err)
     return FL_OK;
 }
 
-fl_status spool_read_values(const char *path, float *out, int64_t offset, int64_t count,
-                            fl_err *err)
+fl_status spool_read_values(const char *path, fed_encoding enc, float *out, int64_t offset,
+                            int64_t count, fl_err *err)
 {
+    static uint8_t packed[FED_PIECE_BYTES];
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return fl_fail_errno(err, errno, path);
     }
     fl_status st = FL_OK;
+    const off_t full = (off_t)fed_full_piece(enc), value = (off_t)fed_value_bytes(enc);
     while (count > 0 && st == FL_OK) {
         int64_t index = offset / FED_PIECE_VALUES, within = offset % FED_PIECE_VALUES;
         int64_t here = FED_PIECE_VALUES - within < count ? FED_PIECE_VALUES - within : count;
-        off_t at = (off_t)index * FED_PIECE_BYTES + FED_PIECE_HEAD + within * (off_t)sizeof *out;
-        if (!read_at(fd, out, (size_t)here * sizeof *out, at)) {
+        void *to = enc == FED_ENC_F32 ? (void *)out : packed;
+        if (!read_at(fd, to, (size_t)(here * value),
+                     (off_t)index * full + FED_PIECE_HEAD + within * value)) {
             st = fl_fail(err, FL_EIO, "%s: ends early", path);
+        } else if (enc != FED_ENC_F32) {
+            fed_piece_values(out, enc, packed, (uint32_t)here);
         }
         out += here;
         offset += here;
@@ -255,7 +260,7 @@ fl_status spool_read_bytes(const char *path, char **out, size_t *n, size_t max, 
     }
     size_t used = 0;
     for (uint32_t i = 0; i < n_pieces && st == FL_OK; i++) {
-        size_t here = piece_size(size, n_pieces, i) - FED_PIECE_HEAD;
+        size_t here = piece_size(FED_ENC_BYTES, size, n_pieces, i) - FED_PIECE_HEAD;
         if (!read_at(fd, *out + used, here, (off_t)i * FED_PIECE_BYTES + FED_PIECE_HEAD)) {
             st = fl_fail(err, FL_EIO, "%s: ends early", path);
         }
@@ -270,7 +275,8 @@ fl_status spool_read_bytes(const char *path, char **out, size_t *n, size_t max, 
     return FL_OK;
 }
 
-bool spool_verify(const char *path, uint64_t n_bytes, uint32_t n_pieces, const fed_digest *digest)
+bool spool_verify(const char *path, fed_encoding enc, uint64_t n_bytes, uint32_t n_pieces,
+                  const fed_digest *digest)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
@@ -279,7 +285,7 @@ bool spool_verify(const char *path, uint64_t n_bytes, uint32_t n_pieces, const f
     fed_tree tree;
     fed_digest found;
     fed_tree_init(&tree, n_bytes, n_pieces);
-    bool whole = hash_pieces(fd, FED_ENC_F32, n_bytes, n_pieces, n_pieces, &tree) == n_pieces;
+    bool whole = hash_pieces(fd, enc, n_bytes, n_pieces, n_pieces, &tree) == n_pieces;
     close(fd);
     if (!whole) {
         return false;

@@ -2,7 +2,7 @@
  * spool.h - a contribution's payload on disk while it arrives, and after
  *
  * One file a contribution: its pieces, as they travelled, one behind the other;
- * all but the last are FED_PIECE_BYTES long, so piece i is found without an
+ * all but the last are equally long, so piece i is found without an
  * index.  Pieces are hashed on the way.  A killed coordinator opens the file
  * again, keeps its whole pieces and asks for the rest.  No file stays open
  * between two pieces, so a thousand sites need no thousand descriptors.
@@ -40,12 +40,13 @@ fl_status spool_flush(const spool *s, fl_err *err);
 /* Starts over with an empty file. */
 fl_status spool_reset(spool *s, fl_err *err);
 
-/* Values [offset, offset + count) of a float32 spool. */
-fl_status spool_read_values(const char *path, float *out, int64_t offset, int64_t count,
-                            fl_err *err);
+/* Values [offset, offset + count) of a vector's spool. */
+fl_status spool_read_values(const char *path, fed_encoding enc, float *out, int64_t offset,
+                            int64_t count, fl_err *err);
 /* The bytes of a FED_ENC_BYTES spool, NUL-terminated, caller's. */
 fl_status spool_read_bytes(const char *path, char **out, size_t *n, size_t max, fl_err *err);
 /* Is path there, whole, and of this digest? */
-bool spool_verify(const char *path, uint64_t n_bytes, uint32_t n_pieces, const fed_digest *digest);
+bool spool_verify(const char *path, fed_encoding enc, uint64_t n_bytes, uint32_t n_pieces,
+                  const fed_digest *digest);
 
 #endif

@@ -112,7 +112,8 @@ fl_status store_open(store **out, const char *path, const char *name, int versio
         sqlite3_limit(s->db, SQLITE_LIMIT_LENGTH, 64 << 20);
         /* NORMAL: a commit alone flushes nothing; flush() does. */
         st = execute(
-            s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON",
+            s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;"
+            " PRAGMA cache_size = -512",
             err);
     }
     if (st == FL_OK) {

@@ -235,16 +235,19 @@ static fl_status check_line(void *ctx, const fed_audit_entry *e, fl_err *err)
 
 // -------------------------------------------------------------- what is beside
 
-/* A strategy's vectors of older rounds are not kept. */
+/* A strategy's vectors, and what rounding left, of older rounds are not kept. */
 static bool may_be_gone(const verification *v, const char *part)
 {
     const char *other;
     json_t *ignored;
-    if (strncmp(part, "model/state-", 12) != 0) {
+    size_t n = strncmp(part, "model/state-", 12) == 0  ? 12
+               : strncmp(part, "model/rest-", 11) == 0 ? 11
+                                                       : 0;
+    if (n == 0) {
         return false;
     }
     json_object_foreach (v->last, other, ignored) {
-        if (strncmp(other, "model/state-", 12) == 0 && strcmp(other, part) > 0) {
+        if (strncmp(other, part, n) == 0 && strcmp(other, part) > 0) {
             return true;
         }
     }

@@ -160,7 +160,7 @@ fl_status transfer_start(transfer_pool *p, transfer *t, run *r, size_t site_inde
     }
     t->path = run_spool_path(r, o);
     fl_status st = spool_open(&t->spool, t->path,
-                              o->key.kind == FED_TRAIN ? FED_ENC_F32 : FED_ENC_BYTES, o->n_bytes,
+                              o->key.kind == FED_TRAIN ? run_check_job(r)->enc : FED_ENC_BYTES, o->n_bytes,
                               o->n_pieces, err);
     if (st != FL_OK) {
         transfer_stop(p, t, false);

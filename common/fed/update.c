@@ -15,18 +15,81 @@ _Static_assert(sizeof(float) == 4, "float32");
 
 static bool is_encoding(uint8_t code)
 {
-    return code == FED_ENC_BYTES || code == FED_ENC_F32;
+    return code == FED_ENC_BYTES || code == FED_ENC_F32 || code == FED_ENC_BF16;
 }
 
+/* On the way. */
 static size_t item_bytes(fed_encoding enc)
 {
-    return enc == FED_ENC_F32 ? sizeof(float) : 1;
+    return enc == FED_ENC_F32 ? sizeof(float) : enc == FED_ENC_BF16 ? sizeof(uint16_t) : 1;
+}
+
+/* In memory. */
+static size_t kept_bytes(fed_encoding enc)
+{
+    return enc == FED_ENC_BYTES ? 1 : sizeof(float);
 }
 
 /* Items in every piece but the last. */
 static uint32_t items_per_piece(fed_encoding enc)
 {
-    return enc == FED_ENC_F32 ? FED_PIECE_VALUES : 4 * FED_PIECE_VALUES;
+    return enc == FED_ENC_BYTES ? 4 * FED_PIECE_VALUES : FED_PIECE_VALUES;
+}
+
+size_t fed_value_bytes(fed_encoding enc)
+{
+    return item_bytes(enc);
+}
+
+size_t fed_full_piece(fed_encoding enc)
+{
+    return FED_PIECE_HEAD + items_per_piece(enc) * item_bytes(enc);
+}
+
+// ------------------------------------------------------------------- bfloat16
+
+void fed_bf16_round(float *x, float *rest, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        float rounded;
+        memcpy(&bits, &x[i], sizeof bits);
+        bits += 0x7fff + (bits >> 16 & 1);
+        bits &= 0xffff0000u;
+        memcpy(&rounded, &bits, sizeof rounded);
+        if (rest != NULL) {
+            rest[i] = x[i] - rounded;
+        }
+        x[i] = rounded;
+    }
+}
+
+static void bf16_pack(uint8_t *out, const float *x, uint32_t n)
+{
+    uint32_t low = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        uint16_t high = (uint16_t)(bits >> 16);
+        memcpy(out + 2 * (size_t)i, &high, sizeof high);
+        low |= bits;
+    }
+    FL_REQUIRE((low & 0xffff) == 0);  // rounded before
+}
+
+void fed_piece_values(float *out, fed_encoding enc, const uint8_t *values, uint32_t n)
+{
+    FL_REQUIRE(enc != FED_ENC_BYTES);
+    if (enc == FED_ENC_F32) {
+        memcpy(out, values, n * sizeof *out);
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        uint16_t high;
+        memcpy(&high, values + 2 * (size_t)i, sizeof high);
+        uint32_t bits = (uint32_t)high << 16;
+        memcpy(&out[i], &bits, sizeof bits);
+    }
 }
 
 /* Items in piece index of an object of n. */
@@ -79,6 +142,10 @@ size_t fed_piece_pack(uint8_t *out, fed_encoding enc, const void *items, uint64_
     memset(out, 0, FED_PIECE_HEAD);
     out[0] = (uint8_t)enc;
     put_u32(out + 4, count);
+    if (enc == FED_ENC_BF16) {
+        bf16_pack(out + FED_PIECE_HEAD, (const float *)items + first, count);
+        return FED_PIECE_HEAD + count * size;
+    }
     memcpy(out + FED_PIECE_HEAD, (const uint8_t *)items + first * size, count * size);
     return FED_PIECE_HEAD + count * size;
 }
@@ -156,18 +223,34 @@ void fed_tree_add_row(fed_tree *t, const uint8_t *pieces, size_t n)
 {
     uint8_t leaf[FED_TREE_BATCH][FL_DIGEST_BYTES];
     const uint8_t *at[FED_TREE_BATCH];
-    uint32_t count = (uint32_t)(n / FED_PIECE_BYTES);
+    size_t full = n > 0 ? fed_full_piece((fed_encoding)pieces[0]) : FED_PIECE_BYTES;
+    uint32_t count = (uint32_t)(n / full);
     for (uint32_t here; count > 0; count -= here) {
         here = batch_of(count);
-        for (uint32_t i = 0; i < here; i++, pieces += FED_PIECE_BYTES) {
+        for (uint32_t i = 0; i < here; i++, pieces += full) {
             at[i] = pieces;
         }
-        fl_blake2b_many(leaf, "consilium piece", NULL, 0, at, FED_PIECE_BYTES, here);
-        add_leaves(t, leaf, here, FED_PIECE_BYTES);
+        fl_blake2b_many(leaf, "consilium piece", NULL, 0, at, full, here);
+        add_leaves(t, leaf, here, full);
     }
-    if (n % FED_PIECE_BYTES != 0) {
-        fed_tree_add(t, pieces, n % FED_PIECE_BYTES);
+    if (n % full != 0) {
+        fed_tree_add(t, pieces, n % full);
     }
+}
+
+/* Where pieces are not what lies in memory they are put together. */
+static void add_packed(fed_tree *t, fed_encoding enc, const void *items, uint64_t n, uint32_t end)
+{
+    uint8_t *row = fl_xcalloc(FED_TREE_BATCH, fed_full_piece(enc));
+    while (t->next < end) {
+        size_t used = 0;
+        uint32_t stop = t->next + batch_of(end - t->next);
+        for (uint32_t i = t->next; i < stop; i++) {
+            used += fed_piece_pack(row + used, enc, items, n, i);
+        }
+        fed_tree_add_row(t, row, used);
+    }
+    free(row);
 }
 
 /* The head goes in first and the values from where they lie, so no piece is
@@ -177,6 +260,10 @@ void fed_tree_add_items(fed_tree *t, fed_encoding enc, const void *items, uint64
     uint8_t leaf[FED_TREE_BATCH][FL_DIGEST_BYTES];
     const uint8_t *at[FED_TREE_BATCH];
     size_t stride = items_per_piece(enc) * item_bytes(enc);
+    if (enc == FED_ENC_BF16) {
+        add_packed(t, enc, items, n, end);
+        return;
+    }
     while (t->next < end) {
         uint32_t count = items_in(enc, n, t->next), here = 1;
         if (count == items_per_piece(enc)) {
@@ -256,19 +343,20 @@ static void start_over(fed_inbox *b)
 static fl_status open_inbox(fed_inbox *b, uint32_t n_pieces, uint64_t n_bytes, fed_encoding enc,
                             fl_err *err)
 {
-    if (n_bytes > b->max_bytes) {
+    uint64_t heads = (uint64_t)n_pieces * FED_PIECE_HEAD;
+    uint64_t size = item_bytes(enc);
+    uint64_t values = n_bytes > heads ? (n_bytes - heads) / size : 0;
+    if (n_bytes > b->max_bytes || values * kept_bytes(enc) + heads > b->max_bytes) {
         return fl_fail(err, FL_ELIMIT, "an object of %llu bytes, at most %llu are expected",
                        (unsigned long long)n_bytes, (unsigned long long)b->max_bytes);
     }
-    uint64_t heads = (uint64_t)n_pieces * FED_PIECE_HEAD;
-    uint64_t size = item_bytes(enc);
     if (n_pieces == 0 || n_pieces > FED_MAX_PIECES || n_bytes <= heads ||
         n_bytes > (uint64_t)n_pieces * FED_PIECE_BYTES || (n_bytes - heads) % size != 0 ||
         fed_pieces_of(enc, (n_bytes - heads) / size) != n_pieces) {
         return fl_fail(err, FL_EFORMAT, "an object cannot have %llu bytes in %u pieces",
                        (unsigned long long)n_bytes, n_pieces);
     }
-    b->items = fl_calloc_aligned(n_bytes - heads, 1, "an object", err);
+    b->items = fl_calloc_aligned((n_bytes - heads) / size, kept_bytes(enc), "an object", err);
     if (b->items == NULL) {
         return FL_ELIMIT;
     }
@@ -309,8 +397,12 @@ fl_status fed_inbox_add(fed_inbox *b, uint32_t index, uint32_t n_pieces, uint64_
         }
         return FL_EFORMAT;
     }
-    size_t size = item_bytes(enc);
-    memcpy(b->items + (size_t)index * items_per_piece(enc) * size, values, count * size);
+    uint8_t *to = b->items + (size_t)index * items_per_piece(enc) * kept_bytes(enc);
+    if (enc == FED_ENC_BYTES) {
+        memcpy(to, values, count);
+    } else {
+        fed_piece_values((float *)(void *)to, enc, values, count);
+    }
     b->next++;
     if (b->next == b->n_pieces || b->next - b->tree.next == FED_TREE_BATCH) {
         fed_tree_add_items(&b->tree, b->enc, b->items, b->n, b->next);

@@ -495,6 +495,7 @@ static void read_evaluation(job *j, fl_node root)
 static void read_privacy(job *out, fl_node root)
 {
     static const char *const names[] = {"real", "codes", NULL};
+    static const char *const pieces[] = {"fp32", "bf16", NULL};
     fl_node map = fl_cfg_map(root, "privacy", "what protects an update");
     out->privacy.secure_aggregation =
         fl_cfg_bool(map, "secure_aggregation", false,
@@ -514,6 +515,9 @@ static void read_privacy(job *out, fl_node root)
                               "yet; expected none");
     }
     memcpy(out->privacy.dp, "none", sizeof "none");
+    out->bf16_pieces = fl_cfg_choice(root, "pieces", pieces, 0,
+                                     "how models and updates travel; bf16: rounded, half the "
+                                     "bytes, and what rounding took is added the next time") == 1;
     out->codes = fl_cfg_choice(root, "names", names, 0,
                                "how other hospitals appear in a hospital's "
                                "report") == 1;

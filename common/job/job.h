@@ -129,6 +129,7 @@ typedef struct {
     job_select select;
     job_evaluation evaluation;
     job_privacy privacy;
+    bool bf16_pieces;           // models and updates travel rounded to bfloat16
     bool codes;                 // names: codes
     /* The bytes it was read from, and nothing else, travel to the sites. */
     char *text;

@@ -15,7 +15,7 @@
  * folded and committed, and every site then scores the new model.
  *
  * BENCH_FILTER=10x1000000 chooses a row, BENCH_REPEATS=3 how often, BENCH_ROUNDS=30 how many
- * rounds each time.  1000x1000000 and 10000x10000 are run only when chosen: eight processes
+ * rounds each time, BENCH_PIECES=bf16 how models and updates travel.  1000x1000000 and 10000x10000 are run only when chosen: eight processes
  * play all sites, and nobody else does.
  */
 #include <arpa/inet.h>
@@ -214,6 +214,12 @@ static char *program(const char *name)
     return fl_xasprintf("%s/%s", build != NULL ? build : "build", name);
 }
 
+static const char *pieces(void)
+{
+    const char *given = getenv("BENCH_PIECES");
+    return given != NULL ? given : "fp32";
+}
+
 static void write_job(const row *r, const char *path)
 {
     char text[1024];
@@ -229,8 +235,9 @@ static void write_job(const row *r, const char *path)
                      "local: {steps: 1, batch: 1, lr: 0.1}\n"
                      "sites: {quorum: %d, patience: 10m}\n"
                      "evaluation:\n"
-                     "  threshold: {rule: fixed, at: 0.5}\n",
-                     r->hidden, r->rounds + 1, r->sites);
+                     "  threshold: {rule: fixed, at: 0.5}\n"
+                     "pieces: %s\n",
+                     r->hidden, r->rounds + 1, r->sites, pieces());
     fl_err err = FL_ERR_INIT;
     if (fl_file_write(path, text, (size_t)n, 0644, &err) != FL_OK) {
         fail("job.yaml", err.text);
@@ -691,9 +698,9 @@ static void print_row(FILE *out, const row *r, const times *ours, const times *e
            c.hash, c.sha256, c.check, c.read, c.fold, c.fold / c.read);
     fflush(stdout);
     fprintf(out,
-            "{\"name\": \"federation %d x %lld\", \"threads\": %d, \"precision\": \"fp32\", "
+            "{\"name\": \"federation %d x %lld\", \"threads\": %d, \"precision\": \"%s\", "
             "\"ours\": %.5f, \"unit\": \"s per round\", ",
-            r->sites, (long long)P, fl_n_cores(), us);
+            r->sites, (long long)P, fl_n_cores(), pieces(), us);
     if (flower->n > 0) {
         fprintf(out, "\"peer\": %.5f, \"peer_name\": \"Flower %s\", \"ratio\": %.3f, ", them, who,
                 them / us);

@@ -21,6 +21,7 @@
 #include "client/fed_commands.h"
 #include "client/order.h"
 #include "client/policy.h"
+#include "client/rest.h"
 #include "job/job.h"
 #include "task/task.h"
 
@@ -31,6 +32,7 @@ static struct {
     pthread_mutex_t mutex;
     task_model *model;
     float *update;
+    bool bf16;
 } played = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static fl_status open_job(const order_work *w, fl_err *err)
@@ -41,6 +43,7 @@ static fl_status open_job(const order_work *w, fl_err *err)
     if (played.model == NULL &&
         (st = job_parse(&j, w->job_text, w->n_job, "job.yaml", w->home->dir, err)) == FL_OK) {
         st = task_model_new(&played.model, &j.data, &j.model, err);
+        played.bf16 = j.bf16_pieces;
         job_clear(&j);
     }
     if (st == FL_OK && played.update == NULL) {
@@ -67,6 +70,29 @@ static json_t *test_figures(const home *h)
                      "confusion", "global", "tp", 12, "fn", 4, "fp", 4, "tn", 20);
 }
 
+/* As client/order.c does it. */
+static fl_status put_update(order_work *w, const policy *p, const fed_offer *draft,
+                            const nn_table *table, fl_err *err)
+{
+    if (!played.bf16) {
+        return outbox_put_update(&w->item, w->home, p, w->order.run, draft, table, played.update,
+                                 FED_ENC_F32, err);
+    }
+    int64_t P = nn_table_count(table);
+    float *update = fl_calloc_aligned((size_t)P, sizeof *update, "an update", err);
+    if (update == NULL) {
+        return FL_ELIMIT;
+    }
+    nn_vec_copy(update, played.update, P);
+    fl_status st = rest_round(update, w->home, &w->order, P, err);
+    if (st == FL_OK) {
+        st = outbox_put_update(&w->item, w->home, p, w->order.run, draft, table, update,
+                               FED_ENC_BF16, err);
+    }
+    free(update);
+    return st;
+}
+
 static fl_status contribute(order_work *w, const policy *p, fl_err *err)
 {
     const nn_table *table = task_model_table(played.model);
@@ -80,8 +106,7 @@ static fl_status contribute(order_work *w, const policy *p, fl_err *err)
         fed_offer_set(&draft, "steps", 1);
         fed_offer_set(&draft, "loss", 1.0 / (1 + w->order.key.round.n));
         nn_table_hash(draft.table_hash, table);
-        return outbox_put_update(&w->item, w->home, p, w->order.run, &draft, table, played.update,
-                                 err);
+        return put_update(w, p, &draft, table, err);
     case FED_CHECK:
         fed_offer_set(&draft, "n_train", N_TRAIN);
         fed_offer_set(&draft, "n_val", N_VAL);

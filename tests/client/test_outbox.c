@@ -60,7 +60,7 @@ static void desk_destroy(desk *d)
 static fl_status put_update(desk *d, outbox_item *item, fl_err *err)
 {
     return outbox_put_update(item, d->h.home, &d->p, "toy-1", &d->draft,
-                             task_model_table(d->c->model), d->update, err);
+                             task_model_table(d->c->model), d->update, FED_ENC_F32, err);
 }
 
 static fed_offer draft_of(const desk *d, fed_order_kind kind)

@@ -35,7 +35,7 @@ void fake_sign(fake_site *s, fed_offer *o)
 fake_kept *fake_keep(fake_site *s, fed_encoding enc, const void *items, uint64_t n)
 {
     check(s->n_kept < FAKE_MAX_KEPT);
-    size_t size = enc == FED_ENC_F32 ? 4 : 1;
+    size_t size = enc == FED_ENC_BYTES ? 1 : 4;
     fake_kept *k = &s->kept[s->n_kept++];
     fed_offer scalars = k->offer;
     *k = (fake_kept){.enc = enc, .n = n, .items = fl_xcalloc((size_t)n + 1, size)};
@@ -96,7 +96,10 @@ static void make_update(fake_site *s, const float *model, uint64_t P)
     fed_offer_set(o, "n", n_train(s));
     fed_offer_set(o, "steps", 10);
     fed_offer_set(o, "loss", 0.7 / (1 + s->order.key.round.n));
-    fake_keep(s, FED_ENC_F32, update, P);
+    if (s->enc == FED_ENC_BF16) {
+        fed_bf16_round(update, NULL, (int64_t)P);
+    }
+    fake_keep(s, s->enc, update, P);
     free(update);
 }
 
@@ -552,6 +555,7 @@ fake_site *fake_invite(fake *f, const char *name, int days, bool confirm)
     fl_err err = FL_ERR_INIT;
     check(f->n_sites < FAKE_MAX_SITES);
     fake_site *s = &f->site[f->n_sites];
+    s->enc = FED_ENC_F32;
     s->fake = f;
     s->number = (int)f->n_sites++;
     snprintf(s->name, sizeof s->name, "%s", name);

@@ -66,6 +66,7 @@ typedef struct fake_site {
     char not_rotated[FED_TEXT_BYTES];
     /* Changes an offer and its payload before it is signed. */
     void (*spoil)(struct fake_site *s, fake_kept *k);
+    fed_encoding enc;  // of its updates
 } fake_site;
 
 struct fake {

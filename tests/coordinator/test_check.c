@@ -28,7 +28,8 @@ static setting setting_new(void)
     check_ok(fed_site_id_parse(&s.site, "nord", &err), err);
     check_ok(nn_table_add(s.table, "w", NN_WEIGHT, &(nn_shape){1, {P - 4}}, &err), err);
     check_ok(nn_table_add(s.table, "m", NN_STAT, &(nn_shape){1, {4}}, &err), err);
-    s.job = (check_job){.table = s.table, .n_classes = 2, .histogram_bins = 20};
+    s.job = (check_job){
+        .table = s.table, .enc = FED_ENC_F32, .n_classes = 2, .histogram_bins = 20};
     nn_table_hash(s.job.table_hash, s.table);
     return s;
 }

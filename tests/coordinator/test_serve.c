@@ -182,6 +182,35 @@ static void killed_at_every_transition_the_run_ends_with_the_same_bits(void **st
     }
 }
 
+/* Models and updates rounded on the way: what rounding left is read back as it was written. */
+static void killed_at_every_transition_of_rounded_rounds_the_bits_are_the_same(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *yaml = fake_job(3, 3, "{name: fedyogi}", 70000, "10s", "pieces: bf16\n");
+    char *model[2];
+    for (int i = 0; i < 2; i++) {
+        killer k = {.n = 0};
+        fake *f = fake_new(3, yaml);
+        for (size_t s = 0; s < 3; s++) {
+            f->site[s].enc = FED_ENC_BF16;
+        }
+        f->probe = i > 0 ? kill_once_everywhere : NULL;
+        f->probe_ctx = &k;
+        f->one_at_a_time = i > 0;
+        run_under_kills(f, &err);
+        check(i == 0 || k.n >= 50);
+        json_t *report = fake_report(f);
+        model[i] = fl_xstrdup(model_of(report));
+        json_decref(report);
+        fake_free(&f);
+    }
+    check_str(model[1], model[0]);
+    free(model[0]);
+    free(model[1]);
+    free(yaml);
+}
+
 /* Sites killed too: they keep their keys and their outbox. */
 static void sites_and_coordinator_killed_at_random_change_nothing(void **state)
 {
@@ -334,6 +363,7 @@ int main(void)
         cmocka_unit_test(the_same_job_gives_the_same_model_twice),
         cmocka_unit_test(partial_work_counts_by_its_steps_and_is_in_the_report),
         cmocka_unit_test(killed_at_every_transition_the_run_ends_with_the_same_bits),
+        cmocka_unit_test(killed_at_every_transition_of_rounded_rounds_the_bits_are_the_same),
         cmocka_unit_test(sites_and_coordinator_killed_at_random_change_nothing),
         cmocka_unit_test(one_message_in_seven_lost_changes_nothing),
         cmocka_unit_test(a_run_of_the_same_name_with_another_job_is_a_conflict),

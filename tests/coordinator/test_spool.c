@@ -74,16 +74,16 @@ static void pieces_are_appended_hashed_and_read_by_block(void **state)
     check(fed_digest_equal(&digest, &s.digest));
     spool_digest(p, &digest);  // may be asked twice
     check(fed_digest_equal(&digest, &s.digest));
-    check(spool_verify(s.path, s.n_bytes, s.n_pieces, &s.digest));
+    check(spool_verify(s.path, FED_ENC_F32, s.n_bytes, s.n_pieces, &s.digest));
 
     float *block = fl_xcalloc(N, sizeof *block);
     const int64_t cuts[][2] = {{0, 1},         {0, N},         {65535, 2},
                                {65536, 65536}, {131072, 1000}, {70000, 62000}};
     for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
-        check_ok(spool_read_values(s.path, block, cuts[i][0], cuts[i][1], &err), err);
+        check_ok(spool_read_values(s.path, FED_ENC_F32, block, cuts[i][0], cuts[i][1], &err), err);
         check_bytes(block, s.values + cuts[i][0], (size_t)cuts[i][1] * sizeof *block);
     }
-    check_fails(spool_read_values(s.path, block, N - 1, 2, &err), FL_EIO);
+    check_fails(spool_read_values(s.path, FED_ENC_F32, block, N - 1, 2, &err), FL_EIO);
     free(block);
     spool_close(&p);
     sample_free(&s);
@@ -144,12 +144,12 @@ static void a_changed_byte_changes_the_digest(void **state)
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         bytes[places[i]] ^= 1;
         check_ok(fl_file_write(s.path, bytes, n, 0600, &err), err);
-        check(!spool_verify(s.path, s.n_bytes, s.n_pieces, &s.digest));
+        check(!spool_verify(s.path, FED_ENC_F32, s.n_bytes, s.n_pieces, &s.digest));
         bytes[places[i]] ^= 1;
     }
     check_ok(fl_file_write(s.path, bytes, n, 0600, &err), err);
-    check(spool_verify(s.path, s.n_bytes, s.n_pieces, &s.digest));
-    check(!spool_verify("/nowhere", s.n_bytes, s.n_pieces, &s.digest));
+    check(spool_verify(s.path, FED_ENC_F32, s.n_bytes, s.n_pieces, &s.digest));
+    check(!spool_verify("/nowhere", FED_ENC_F32, s.n_bytes, s.n_pieces, &s.digest));
     free(bytes);
     sample_free(&s);
 }
@@ -227,7 +227,7 @@ static void a_model_is_served_from_its_file_as_from_memory(void **state)
     check_ok(ckpt_safetensors_write(s.path, t, s.values, NULL, &err), err);
     objects *o = objects_new();
     fed_digest digest;
-    check_ok(objects_add_model(o, s.path, t, &digest, &err), err);
+    check_ok(objects_add_model(o, s.path, t, FED_ENC_F32, &digest, &err), err);
     check(fed_digest_equal(&digest, &s.digest));
     check_bytes(objects_model(o, &digest), s.values, N * sizeof(float));
     uint32_t n_pieces;
@@ -245,8 +245,8 @@ static void a_model_is_served_from_its_file_as_from_memory(void **state)
 
     nn_table *other = nn_table_new();  // a file of another size is no model of this table
     check_ok(nn_table_add(other, "w", NN_WEIGHT, &(nn_shape){1, {N - 1}}, &err), err);
-    check_fails(objects_add_model(o, s.path, other, &digest, &err), FL_EFORMAT);
-    check_fails(objects_add_model(o, "/nowhere", t, &digest, &err), FL_ENOTFOUND);
+    check_fails(objects_add_model(o, s.path, other, FED_ENC_F32, &digest, &err), FL_EFORMAT);
+    check_fails(objects_add_model(o, "/nowhere", t, FED_ENC_F32, &digest, &err), FL_ENOTFOUND);
     objects_destroy(&o);
     nn_table_destroy(&other);
     nn_table_destroy(&t);
@@ -254,9 +254,52 @@ static void a_model_is_served_from_its_file_as_from_memory(void **state)
     sample_free(&s);
 }
 
+static void a_rounded_spool_is_read_as_numbers(void **state)
+{
+    (void)state;
+    enum { COUNT = 2 * FED_PIECE_VALUES + 77 };
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir(), *path = fl_path_join(dir, "spool");
+    float *values = fl_xcalloc(COUNT, sizeof *values), *back = fl_xcalloc(COUNT, sizeof *back);
+    static uint8_t piece[FED_PIECE_BYTES];
+    fed_digest digest, found;
+    uint64_t n_bytes;
+    uint32_t n_pieces;
+    for (int i = 0; i < COUNT; i++) {
+        values[i] = 1e-4f * (float)(i % 1999 - 999);
+    }
+    fed_bf16_round(values, NULL, COUNT);
+    fed_object_digest(&digest, FED_ENC_BF16, values, COUNT, &n_bytes, &n_pieces);
+    spool *p = NULL;
+    for (uint32_t i = 0; i < n_pieces; i++) {  // opened anew before every piece, as after a kill
+        check_ok(spool_open(&p, path, FED_ENC_BF16, n_bytes, n_pieces, &err), err);
+        check_int(spool_next(p), i);
+        size_t n = fed_piece_pack(piece, FED_ENC_BF16, values, COUNT, i);
+        check_ok(spool_append(p, piece, n, &err), err);
+        if (i + 1 == n_pieces) {
+            spool_digest(p, &found);
+        }
+        spool_close(&p);
+    }
+    check_bytes(&found, &digest, sizeof digest);
+    check(spool_verify(path, FED_ENC_BF16, n_bytes, n_pieces, &digest));
+    check(!spool_verify(path, FED_ENC_F32, n_bytes, n_pieces, &digest));
+    const int64_t cuts[][2] = {{0, COUNT}, {1, 5}, {FED_PIECE_VALUES - 3, 7}, {COUNT - 1, 1}};
+    for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
+        check_ok(spool_read_values(path, FED_ENC_BF16, back, cuts[i][0], cuts[i][1], &err), err);
+        check_bytes(back, values + cuts[i][0], (size_t)cuts[i][1] * sizeof *back);
+    }
+    check_fails(spool_read_values(path, FED_ENC_BF16, back, COUNT - 1, 2, &err), FL_EIO);
+    free(back);
+    free(values);
+    free(path);
+    check_rmdir(&dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_rounded_spool_is_read_as_numbers),
         cmocka_unit_test(pieces_are_appended_hashed_and_read_by_block),
         cmocka_unit_test(a_torn_tail_is_cut_to_whole_pieces),
         cmocka_unit_test(a_changed_byte_changes_the_digest),

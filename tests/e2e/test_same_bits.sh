@@ -20,6 +20,13 @@ check "a federation of three processes runs to its report" run first
 check "the same again gives the same model" eval 'run second && same first second'
 check "one process that hosts all sites gives the same model" eval 'run one --set clients.processes=1 && same first one'
 check "sites that start in reverse order give the same model" eval 'run reverse --reverse && same first reverse'
+# Pieces rounded to bfloat16, with what rounding left carried to the next round on both sides.
+check "rounded pieces give one model too, however they are run" eval '
+    run rounded --set pieces=bf16 && run rounded-one --set pieces=bf16 --set clients.processes=1 &&
+    same rounded rounded-one && differ first rounded'
+check "its record holds" "$bin/coordinator" verify "$work/rounded/federation/runs/tiny"
+check "and a hospital finds in it what it sent" \
+    "$bin/client" verify --home "$work/rounded/homes/nord" "$work/rounded/federation/runs/tiny"
 check "another seed gives another model" eval 'run other --seed 6 && differ first other'
 check "the report names every round's participants" eval \
     '[ "$(json "$(report_of "$work/first")" rounds.2.participants)" = "[\"est\", \"nord\", \"sud\"]" ]'

@@ -3,6 +3,8 @@
  */
 #include "fed/update.h"
 
+#include <math.h>
+
 #include "base/rng.h"
 #include "check.h"
 #include "fed/golden.h"
@@ -279,9 +281,109 @@ static void sizes_follow_from_the_number_of_items(void **state)
     check_int(fed_piece_bytes_of(FED_ENC_BYTES, 10), 18);
 }
 
+// ------------------------------------------------------------------- bfloat16
+
+static float from_bits(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* To nearest, ties to even; expected bits by hand (IEEE 754 rounding of the lower half). */
+static void rounding_is_to_nearest_with_ties_to_even(void **state)
+{
+    (void)state;
+    static const uint32_t cases[][2] = {
+        {0x3f800000, 0x3f800000}, {0x3f808000, 0x3f800000}, {0x3f808001, 0x3f810000},
+        {0x3f818000, 0x3f820000}, {0x3f817fff, 0x3f810000}, {0xbf808001, 0xbf810000},
+        {0x3fffffff, 0x40000000}, {0x00000000, 0x00000000}, {0x80000000, 0x80000000},
+        {0x00008000, 0x00000000}, {0x00018000, 0x00020000}, {0x7f7f7fff, 0x7f7f0000},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        float x = from_bits(cases[i][0]), before = x, rest = 1;
+        fed_bf16_round(&x, &rest, 1);
+        float wanted = from_bits(cases[i][1]);
+        check_bytes(&x, &wanted, sizeof x);
+        check(x + rest == before);
+    }
+}
+
+static void what_rounding_takes_is_exact_and_small(void **state)
+{
+    (void)state;
+    enum { N = 10000 };
+    float *x = fl_xcalloc(N, sizeof *x), *was = fl_xcalloc(N, sizeof *was),
+          *rest = fl_xcalloc(N, sizeof *rest);
+    fl_rng rng;
+    fl_rng_init(&rng, 5, "bf16", "", 0);
+    for (int i = 0; i < N; i++) {
+        was[i] = x[i] = (float)(fl_rng_normal(&rng) * pow(10, (double)(i % 13) - 6));
+    }
+    fed_bf16_round(x, rest, N);
+    for (int i = 0; i < N; i++) {
+        check((double)x[i] + (double)rest[i] == (double)was[i]);
+        check(fabs(rest[i]) <= fabs(was[i]) * 0x1p-8);
+    }
+    float *again = fl_xcalloc(N, sizeof *again);
+    memcpy(again, x, N * sizeof *x);
+    fed_bf16_round(again, rest, N);
+    check_bytes(again, x, N * sizeof *x);  // what is rounded stays
+    free(again);
+    free(rest);
+    free(was);
+    free(x);
+}
+
+static void a_rounded_vector_travels_in_half_the_bytes(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    object model = object_new(FED_ENC_F32, 10 * FED_PIECE_VALUES + 5);
+    uint64_t whole = model.n_bytes;
+    fed_bf16_round(model.items, NULL, (int64_t)model.n);
+    model.enc = FED_ENC_BF16;
+    fed_object_digest(&model.digest, model.enc, model.items, model.n, &model.n_bytes,
+                      &model.n_pieces);
+    check_int(model.n_pieces, 11);
+    check_int(2 * model.n_bytes - 11 * FED_PIECE_HEAD, whole);
+    fed_tree one_by_one;  // the digest does not depend on how pieces are put together
+    fed_digest digest;
+    fed_tree_init(&one_by_one, model.n_bytes, model.n_pieces);
+    fed_inbox *inbox = NULL, *small = NULL;
+    check_ok(fed_inbox_new(&inbox, &model.digest, fed_piece_bytes_of(FED_ENC_F32, model.n), &err),
+             err);
+    for (uint32_t i = 0; i < model.n_pieces; i++) {
+        size_t n = fed_piece_pack(piece, model.enc, model.items, model.n, i);
+        check_int(n, i < 10 ? fed_full_piece(FED_ENC_BF16) : FED_PIECE_HEAD + 10);
+        fed_tree_add(&one_by_one, piece, n);
+        check_ok(fed_inbox_add(inbox, i, model.n_pieces, model.n_bytes, piece, n, &err), err);
+    }
+    fed_tree_done(&one_by_one, &digest);
+    check_bytes(&digest, &model.digest, sizeof digest);
+    check(fed_inbox_done(inbox));
+    fed_encoding enc;
+    uint64_t n;
+    const float *values = fed_inbox_items(inbox, &enc, &n);
+    check_int(enc, FED_ENC_BF16);
+    check_int(n, model.n);
+    check_bytes(values, model.items, n * sizeof(float));
+    // A limit is on what it takes in memory: half the bytes are no way around it.
+    check_ok(fed_inbox_new(&small, &model.digest, fed_piece_bytes_of(FED_ENC_F32, model.n / 2),
+                           &err),
+             err);
+    check_fails(send_piece(small, &model, 0, &err), FL_ELIMIT);
+    fed_inbox_destroy(&small);
+    fed_inbox_destroy(&inbox);
+    free(model.items);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rounding_is_to_nearest_with_ties_to_even),
+        cmocka_unit_test(what_rounding_takes_is_exact_and_small),
+        cmocka_unit_test(a_rounded_vector_travels_in_half_the_bytes),
         cmocka_unit_test(a_vector_travels_in_pieces_and_arrives_whole),
         cmocka_unit_test(digests_are_those_of_an_independent_program),
         cmocka_unit_test(a_job_is_named_by_the_digest_it_is_fetched_by),

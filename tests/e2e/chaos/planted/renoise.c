@@ -20,10 +20,12 @@ fl_status __wrap_outbox_open(outbox_item *out, const home *h, const char *run,
                              const fed_order_key *key, fl_err *err);
 fl_status __real_outbox_put_update(outbox_item *out, const home *h, const policy *p,
                                    const char *run, const fed_offer *draft, const nn_table *table,
-                                   const float *update, fl_err *err);
+                                   const float *update,
+                                         fed_encoding enc, fl_err *err);
 fl_status __wrap_outbox_put_update(outbox_item *out, const home *h, const policy *p,
                                    const char *run, const fed_offer *draft, const nn_table *table,
-                                   const float *update, fl_err *err);
+                                   const float *update,
+                                         fed_encoding enc, fl_err *err);
 
 fl_status __wrap_outbox_open(outbox_item *out, const home *h, const char *run,
                              const fed_order_key *key, fl_err *err)
@@ -54,10 +56,11 @@ static bool was_sent(const home *h, const char *run, uint32_t round)
 
 fl_status __wrap_outbox_put_update(outbox_item *out, const home *h, const policy *p,
                                    const char *run, const fed_offer *draft, const nn_table *table,
-                                   const float *update, fl_err *err)
+                                   const float *update,
+                                         fed_encoding enc, fl_err *err)
 {
     if (!was_sent(h, run, draft->key.round.n)) {
-        return __real_outbox_put_update(out, h, p, run, draft, table, update, err);
+        return __real_outbox_put_update(out, h, p, run, draft, table, update, enc, err);
     }
     int64_t P = nn_table_count(table);
     float *noisy = fl_xcalloc((size_t)P, sizeof *noisy);
@@ -66,7 +69,7 @@ fl_status __wrap_outbox_put_update(outbox_item *out, const home *h, const policy
     for (int64_t i = 0; i < P; i++) {
         noisy[i] = update[i] + 1e-4f * (float)fl_rng_normal(&rng);
     }
-    fl_status st = __real_outbox_put_update(out, h, p, run, draft, table, noisy, err);
+    fl_status st = __real_outbox_put_update(out, h, p, run, draft, table, noisy, enc, err);
     free(noisy);
     return st;
 }
