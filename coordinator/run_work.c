@@ -69,7 +69,8 @@ static fl_status record_first_model(run *r, fl_err *err)
     }
     record_model first = {.loss = NAN, .seconds = NAN, .committed_ms = fl_wall_ms()};
     char *path = model_path(r, "round", 0);
-    fl_status st = objects_add_model(r->objects, path, r->check.table, r->check.enc, &first.object, err);
+    fl_status st = objects_add_model(r->objects, path, r->check.table, r->check.enc,
+                                     &first.object, err);
     free(path);
     if (st != FL_OK) {
         return st;
@@ -99,7 +100,8 @@ static fl_status survey_spool(void *ctx, const record_answer *a, fl_err *err)
         return FL_OK;
     }
     char *path = run_spool_path(s->r, &a->offer);
-    if (!spool_verify(path, s->r->check.enc, a->offer.n_bytes, a->offer.n_pieces, &a->offer.digest)) {
+    if (!spool_verify(path, s->r->check.enc, a->offer.n_bytes, a->offer.n_pieces,
+                      &a->offer.digest)) {
         s->lost = fl_xrealloc(s->lost, s->n_lost + 1, sizeof *s->lost);
         s->lost[s->n_lost++] = a->site;
     }
@@ -145,7 +147,8 @@ static fl_status check_carried(void *ctx, const record_answer *a, fl_err *err)
     spool_survey *s = ctx;
     char *path = run_spool_path(s->r, &a->offer);
     fl_status st = FL_OK;
-    if (!spool_verify(path, a->offer.n_bytes, a->offer.n_pieces, &a->offer.digest)) {
+    if (!spool_verify(path, s->r->check.enc, a->offer.n_bytes, a->offer.n_pieces,
+                      &a->offer.digest)) {
         st = fl_fail(err, FL_EFORMAT,
                      "%s: damaged or gone, and %s counts on it: put it back from a copy of the disk",
                      path, a->site.text);
