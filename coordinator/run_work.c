@@ -395,34 +395,41 @@ static fl_status load_vectors(run *r, uint32_t round, float ***vectors, fl_err *
     return st;
 }
 
+/* What rounding left of the model before round's (P), caller's: nothing before the first. */
+static fl_status load_rest(float **rest, run *r, uint32_t round, fl_err *err)
+{
+    *rest = NULL;
+    if (round == 1) {
+        *rest = fl_calloc_aligned((size_t)r->P, sizeof **rest, "the remainder", err);
+        return *rest != NULL ? FL_OK : FL_ELIMIT;
+    }
+    nn_table *found = NULL;
+    ckpt_meta meta = {NULL, NULL, 0};
+    char *path = model_path(r, "rest", round - 1);
+    fl_status st = ckpt_safetensors_read(&found, rest, &meta, path, err);
+    if (st == FL_OK && !nn_table_equal(found, r->check.table)) {
+        st = fl_fail(err, FL_EFORMAT, "%s: not what rounding left of this job's model", path);
+    }
+    ckpt_meta_clear(&meta);
+    nn_table_destroy(&found);
+    free(path);
+    return st;
+}
+
 /*
  * Where pieces are bfloat16 the committed model is the rounded one, for everybody.  What
  * rounding took is kept beside it and added before the next (error feedback: Seide et al. 2014,
  * Karimireddy et al. 2019), so that steps below half a unit are not lost for good.
+ * out: NULL when the round was abandoned; then the remainder is that of the round before.
  */
 static fl_status round_model(run *r, uint32_t round, float *out, fl_err *err)
 {
-    nn_table *found = NULL;
     float *rest = NULL;
-    fl_status st = FL_OK;
     if (r->check.enc != FED_ENC_BF16) {
         return FL_OK;
     }
-    if (round > 1) {
-        char *path = model_path(r, "rest", round - 1);
-        ckpt_meta meta = {NULL, NULL, 0};
-        st = ckpt_safetensors_read(&found, &rest, &meta, path, err);
-        if (st == FL_OK && !nn_table_equal(found, r->check.table)) {
-            st = fl_fail(err, FL_EFORMAT, "%s: not what rounding left of this job's model", path);
-        }
-        ckpt_meta_clear(&meta);
-        nn_table_destroy(&found);
-        free(path);
-    } else if ((rest = fl_calloc_aligned((size_t)r->P, sizeof *rest, "the remainder", err)) ==
-               NULL) {
-        st = FL_ELIMIT;
-    }
-    if (st == FL_OK) {
+    fl_status st = load_rest(&rest, r, round, err);
+    if (st == FL_OK && out != NULL) {
         nn_vec_axpy(out, 1, rest, r->P);
         fed_bf16_round(out, rest, r->P);
         st = nn_vec_is_finite(out, r->P)
@@ -502,7 +509,7 @@ static fl_status keep_model(run *r, uint32_t round, record_model *model, fl_err 
 {
     float **vectors = NULL;
     fl_status st = load_vectors(r, round, &vectors, err);
-    if (st == FL_OK) {
+    if (st == FL_OK && (st = round_model(r, round, NULL, err)) == FL_OK) {
         st = write_model(r, round, objects_model(r->objects, &r->base.object), vectors, err);
     }
     aggregate_vectors_free(&vectors, &r->strategy);
