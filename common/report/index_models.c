@@ -273,8 +273,8 @@ static void add_team(report_page *out, const json_t *report, const team_words *w
                                    "#" REPORT_N("Error cut by referring"),
                                    NULL};
     const json_t *team = report_at(report, "baselines", words->key, NULL);
-    const json_t *joined;
-    const char *name;
+    const json_t *joined, *site;
+    size_t i;
     long long n = (long long)fl_json_get_int(team, "members", 0);
     char share[REPORT_NUMBER_BYTES];
     if (team == NULL) {
@@ -295,8 +295,11 @@ static void add_team(report_page *out, const json_t *report, const team_words *w
     }
     report_html(out, "</p>\n");
     report_html_table(out, REPORT_CARDS, columns);
-    report_each_member(json_object_get(team, "sites"), name, joined) {
-        add_team_row(out, joined, name, metric, words);
+    json_array_foreach(json_object_get(report, "sites"), i, site) {
+        joined = report_at(team, "sites", report_site_name(site), NULL);
+        if (joined != NULL) {
+            add_team_row(out, joined, report_site_name(site), metric, words);
+        }
     }
     joined = json_object_get(team, "pooled");
     if (joined != NULL) {
@@ -309,7 +312,7 @@ static void add_team(report_page *out, const json_t *report, const team_words *w
                "correlation with the Dice error. Error cut: by referring the least sure %s.",
                report_percent(share, out->language,
                               fl_json_get_number(report_at(joined, "uncertainty", "refer", NULL),
-                                                 "share"), 0));
+                                                 "share"), 3));
     report_html(out, "</p>\n");
     report_html_section_end(out);
 }

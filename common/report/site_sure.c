@@ -338,7 +338,7 @@ static void add_shift_row(report_page *out, const json_t *point, bool sets)
                        tells != NULL ? tells : json_object_get(point, "pearson"), 2, false);
     report_html_cell(out, "Flagged", true);
     report_html(out, "%s</td>",
-                report_percent(share, out->language, fl_json_get_number(point, "flagged"), 2));
+                report_percent(share, out->language, fl_json_get_number(point, "flagged"), 3));
     if (sets) {
         report_html_figure(out, "Sets hold the class", json_object_get(point, "coverage"), 2,
                            false);

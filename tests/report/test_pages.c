@@ -458,8 +458,11 @@ static json_t *team_of_two(json_t *report)
         json_deep_copy(sample_at(report, "sites[1].models.global.auc")), "auc",
         json_deep_copy(sample_at(report, "sites[1].models.local.auc")), "differences", "auc",
         json_deep_copy(sample_at(report, "sites[1].benefit.auc")));
-    return json_pack("{s:i, s:[i, i], s:{s:o}}", "members", 2, "seeds", 1, 99, "sites", "nord",
-                     joined);
+    json_t *pooled = json_deep_copy(joined), *sure = sample_read_of("sure.json");
+    json_object_set(pooled, "uncertainty", sample_at(sure, "sites[1].uncertainty"));
+    json_decref(sure);
+    return json_pack("{s:i, s:[i, i], s:{s:o}, s:o}", "members", 2, "seeds", 1, 99, "sites",
+                     "nord", joined, "pooled", pooled);
 }
 
 static void several_models_stand_as_one_beside_their_members(void **state)
@@ -472,6 +475,7 @@ static void several_models_stand_as_one_beside_their_members(void **state)
     char *page = page_text(report, NULL);
     check_has(page, "Independent federations as one model");
     check_has(page, "data-l=\"Mean less shared\"");
+    check_has(page, "by referring the least sure 20 %.");
     check_has_not(page, "The last rounds as one model");
     free(page);
     json_t *snapshot = json_deep_copy(sample_at(report, "baselines.ensemble"));
@@ -507,13 +511,15 @@ static void how_sure_the_model_is_is_told_again_under_shift(void **state)
     json_t *error = json_object_get(u, "error");
     json_object_set_new(
         u, "shift",
-        json_pack("[{s:s, s:s, s:i, s:O, s:O}, {s:s, s:s, s:i, s:O, s:O, s:O}]", "shift", "blur",
+        json_pack("[{s:s, s:s, s:i, s:O, s:O}, {s:s, s:s, s:i, s:O, s:O, s:O, s:i}]", "shift", "blur",
                   "family", "scanner", "severity", 4, "error", error, "error_kept", error, "shift",
                   "blur", "family", "scanner", "severity", 5, "error", error, "error_kept", error,
-                  "coverage", error));
+                  "coverage", error, "flagged", 1));
     check_ok(report_check(report, &err), err);
     page = page_text(report, name);
     check_has(page, "Again under shift");
+    check_has(page, "data-l=\"Flagged\">100 %");
+    check_has_not(page, "e+0");
     check_has(page, "At severity 5; limit, threshold and sets");
     check_has(page, "data-l=\"Sets hold the class\"");
     free(page);
