@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/linked.h"
 #include "client/tools.h"
 
 fl_status tool_doubt_parse(tool_doubt *out, const char *how, fl_err *err)
@@ -101,10 +102,17 @@ fl_status tool_doubt_judge(json_t **out, eval_metrics *metrics, const tool_doubt
     const task_doubt_subject of = {&d->members, models, n_models, set, split};
     task_doubt doubt;
     by_validation v;
+    linked *link = NULL;
     *out = NULL;
     fl_status st = look_at_validation(&v, d, models, n_models, set, split, err);
+    if (st == FL_OK && d->explained) {
+        st = linked_new(&link, models[0].model, models[0].params, err);
+    }
+    task_maps sink = linked_sink(link);
     if (st != FL_OK || (st = task_doubt_of(&doubt, &d->members, models, n_models, set, split,
-                                           d->seed, d->threads, NULL, err)) != FL_OK) {
+                                           d->seed, d->threads, link != NULL ? &sink : NULL,
+                                           err)) != FL_OK) {
+        linked_destroy(&link);
         return fl_wrap(err, st, "--uncertainty");
     }
     const eval_selective_config cfg = {.share = d->refer, .target = d->target_error,
@@ -119,6 +127,10 @@ fl_status tool_doubt_judge(json_t **out, eval_metrics *metrics, const tool_doubt
         const task_scored mean = {&doubt.scores, threshold};
         json_object_set_new(both, "differences", differences_json(d, &mean, spec));
     }
+    if (link != NULL) {
+        json_object_set_new(u, "explained", linked_json(link, d->seed));
+    }
+    linked_destroy(&link);
     task_doubt_clear(&doubt);
     if ((st = put_shifts(u, d, &of, threshold, &v, err)) == FL_OK) {
         *out = both;
@@ -213,6 +225,17 @@ static void print_shifts(const json_t *points)
     }
 }
 
+/* Whether the uncertain pixels lie where the model looked. */
+static void print_link(const json_t *link)
+{
+    char what[64];
+    if (link != NULL) {
+        snprintf(what, sizeof what, "uncertain pixels where it looked (chance: %g)",
+                 fl_json_get_number(link, "chance"));
+        tool_print_line(what, json_object_get(link, "share"));
+    }
+}
+
 void tool_print_doubt(const json_t *u)
 {
     const json_t *refer = json_object_get(u, "refer"), *target = json_object_get(u, "target");
@@ -231,6 +254,7 @@ void tool_print_doubt(const json_t *u)
                  (long long)fl_json_get_int(lesions, "n_false", 0));
         tool_print_line(what, json_object_get(lesions, "auroc"));
     }
+    print_link(json_object_get(u, "explained"));
     printf("\nto reach an error of %.3f, refer %.1f %% of the cases\n",
            fl_json_get_number(target, "error"), 100 * fl_json_get_number(target, "share"));
     print_flag(json_object_get(u, "flag"));

@@ -17,7 +17,7 @@ static struct {
     double threshold;
     fl_texts by;
     int64_t min_cell, threads, seed;
-    bool json;
+    bool json, explained;
     const char *uncertainty;
     double refer, target_error, alpha;
     fl_texts shift;
@@ -68,6 +68,10 @@ const fl_opt *client_evaluate_options(void)
          .help = "how sure the model is: mc:N passes with dropout, tta:N turned "
                  "inputs, ensemble of the models given, or one: of its scores",
          .out = &options.uncertainty},
+        {.name = "explained", .kind = FL_OPT_FLAG,
+         .help = "with --uncertainty, segment: how much of the tenth of pixels that is most "
+                 "uncertain lies in the tenth that the outline is explained by (Seg-Grad-CAM)",
+         .out = &options.explained},
         {.name = "refer", .kind = FL_OPT_NUM, .arg = "SHARE",
          .help = "of the cases, the most uncertain, that somebody else judges; "
                  "default 0.2",
@@ -307,14 +311,18 @@ static fl_status judge_ensemble(json_t **out, data_split split, fl_err *err)
 static fl_status read_doubt(fl_err *err)
 {
     if (options.uncertainty == NULL) {
-        return FL_OK;
+        return !options.explained ? FL_OK
+                                  : fl_fail(err, FL_EUSAGE, "--explained goes with --uncertainty");
     }
     doubt = (tool_doubt){.refer = options.refer, .target_error = options.target_error,
                          .alpha = options.alpha, .shift = &options.shift,
-                         .seed = (uint64_t)options.seed, .threads = (int)options.threads};
+                         .seed = (uint64_t)options.seed, .threads = (int)options.threads,
+                         .explained = options.explained};
     fl_status st = tool_doubt_parse(&doubt, options.uncertainty, err);
     if (st == FL_OK && doubt.members.kind == TASK_ENSEMBLE && options.models.n < 2) {
         st = fl_fail(err, FL_EUSAGE, "--uncertainty ensemble needs two --model or more");
+    } else if (st == FL_OK && doubt.members.kind == TASK_ENSEMBLE && options.explained) {
+        st = fl_fail(err, FL_EUSAGE, "--explained: of one model, not of an ensemble");
     }
     return st;
 }

@@ -30,12 +30,15 @@ const fl_opt *client_explain_options(void)
                  "as large as the model's input",
          .out = &options.data},
         {.name = "out", .kind = FL_OPT_TEXT, .arg = "PNG",
-         .help = "picture to write, for images", .out = &options.out},
+         .help = "picture to write, for images; of a volume, the slice where the map is strongest",
+         .out = &options.out},
         {.name = "method", .kind = FL_OPT_TEXT, .arg = "HOW",
-         .help = "gradcam (default for images), lime or shap (default for tables)",
+         .help = "gradcam (default for images; volumes and models that outline have no other), "
+                 "lime or shap (default for tables)",
          .out = &options.method},
         {.name = "class", .kind = FL_OPT_TEXT, .arg = "CLASS",
-         .help = "whose score is explained; default: the highest",
+         .help = "whose score is explained; default: the highest; of a model that outlines, the "
+                 "class most pixels are called",
          .out = &options.of_class},
         {.name = "samples", .kind = FL_OPT_INT, .arg = "N",
          .help = "questions of lime and shap; default 2000", .out = &options.samples,
@@ -72,18 +75,26 @@ typedef struct {
     double *score;  // (K)
     double *weight; // (M)
     float *heat;    // (pixels) images
+    bool *asked;    // (pixels) models that outline: whose answers are explained; else NULL
+    size_t n_asked;
     double none, all, intercept, r2;
     task_scorer *scorer;
 } explained;
 
+/* Or a volume. */
 static bool is_image(const explained *e)
 {
-    return e->spec.input.rank == 3;
+    return e->spec.input.rank >= 3;
+}
+
+static bool is_volume(const explained *e)
+{
+    return e->spec.input.rank == 4;
 }
 
 static size_t n_pixels(const explained *e)
 {
-    return is_image(e) ? (size_t)(e->spec.input.dim[1] * e->spec.input.dim[2]) : 1;
+    return is_image(e) ? data_spec_n_pixels(&e->spec) : 1;
 }
 
 // -------------------------------------------------------------------- the case
@@ -187,11 +198,12 @@ static fl_status open_all(explained *e, const char *id, fl_err *err)
                                              (int)options.threads, err)) != FL_OK) {
         return st;
     }
-    if (rank != 1 && rank != 3) {
-        return fl_fail(err, FL_EUNSUPPORTED, "explain: for images and tables, not for volumes");
+    if (rank != 1 && rank != 3 && rank != 4) {
+        return fl_fail(err, FL_EUNSUPPORTED, "explain: for images, volumes and tables");
     }
-    if (rank == 1 && options.data == NULL) {
-        return fl_fail(err, FL_EUSAGE, "explain: a row of a table needs --data DATASET");
+    if (rank != 3 && options.data == NULL) {
+        return fl_fail(err, FL_EUSAGE, "explain: a %s needs --data DATASET",
+                       rank == 1 ? "row of a table" : "volume");
     }
     e->F = (size_t)nn_shape_count(&e->spec.input, 1);
     e->x = fl_xcalloc(e->F, sizeof *e->x);
@@ -282,10 +294,14 @@ static fl_status look(explained *e, fl_err *err)
         return fl_fail(err, FL_EUSAGE, "--method gradcam: for images; a table takes lime or shap");
     }
     int64_t logit = task_model_logit_of(e->model, e->k, &sign);
-    fl_status st = explain_gradcam(&cam, task_model_graph(e->model), e->params, e->x, logit, sign,
-                                   err);
+    const nn_graph *g = task_model_graph(e->model);
+    const nn_shape *input = &e->spec.input;
+    fl_status st = e->asked != NULL
+                       ? explain_seg_gradcam(&cam, g, e->params, e->x, logit, sign, e->asked, err)
+                       : explain_gradcam(&cam, g, e->params, e->x, logit, sign, err);
     if (st == FL_OK) {
-        explain_cam_resize(e->heat, e->spec.input.dim[1], e->spec.input.dim[2], &cam);
+        explain_cam_resize(e->heat, is_volume(e) ? input->dim[1] : 1, input->dim[input->rank - 2],
+                           input->dim[input->rank - 1], &cam);
         free(cam.map);
     }
     return st;
@@ -300,6 +316,39 @@ static void heat_of_weights(explained *e)
     for (size_t i = 0; i < n_pixels(e) && most > 0; i++) {
         e->heat[i] = (float)(e->weight[e->piece[i]] / most);
     }
+}
+
+// --------------------------------------------------------------------- picture
+
+/* The slice whose map is strongest in sum; 0 of an image. */
+static size_t strongest_slice(const explained *e)
+{
+    const nn_shape *s = &e->spec.input;
+    size_t D = is_volume(e) ? (size_t)s->dim[1] : 1, n = n_pixels(e) / D, best = 0;
+    double most = -1;
+    for (size_t d = 0; d < D; d++) {
+        double sum = 0;
+        for (size_t i = 0; i < n; i++) {
+            sum += fabs((double)e->heat[d * n + i]);
+        }
+        best = sum > most ? d : best;
+        most = fmax(most, sum);
+    }
+    return best;
+}
+
+static fl_status write_picture(const explained *e, fl_err *err)
+{
+    const nn_shape *s = &e->spec.input;
+    nn_shape flat = {3, {s->dim[0], s->dim[s->rank - 2], s->dim[s->rank - 1]}};
+    size_t D = is_volume(e) ? (size_t)s->dim[1] : 1, n = n_pixels(e) / D, d = strongest_slice(e);
+    float *slice = fl_xcalloc((size_t)s->dim[0] * n, sizeof *slice);
+    for (size_t c = 0; c < (size_t)s->dim[0]; c++) {
+        memcpy(slice + c * n, e->image + (c * D + d) * n, n * sizeof *slice);
+    }
+    fl_status st = picture_write(options.out, slice, &flat, e->heat + d * n, err);
+    free(slice);
+    return st;
 }
 
 // --------------------------------------------------------------------- answers
@@ -330,6 +379,13 @@ static json_t *answer_json(const explained *e, const char *id, const char *metho
 {
     json_t *json = json_pack("{s:s, s:s, s:s, s:f}", "case", id, "method", method, "class",
                              class_name(e, e->k), "score", e->score[e->k]);
+    if (e->asked != NULL) {
+        json_object_set_new(json, "pixels", json_integer((json_int_t)e->n_asked));
+    }
+    if (is_volume(e)) {
+        json_object_set_new(json, "slice", json_integer((json_int_t)strongest_slice(e)));
+        json_object_set_new(json, "slices", json_integer((json_int_t)e->spec.input.dim[1]));
+    }
     if (strcmp(method, "shap") == 0) {
         json_object_set_new(json, "without", fl_json_number(e->none));
     } else if (strcmp(method, "lime") == 0) {
@@ -349,6 +405,15 @@ static void print_answer(const json_t *json)
     printf("%s: %s %.4f, by %s\n", fl_json_get_string(json, "case", ""),
            fl_json_get_string(json, "class", ""), fl_json_get_number(json, "score"),
            fl_json_get_string(json, "method", ""));
+    if (json_object_get(json, "pixels") != NULL) {
+        printf("of %lld pixels that are called so; the score is their mean\n",
+               (long long)fl_json_get_int(json, "pixels", 0));
+    }
+    if (json_object_get(json, "slice") != NULL) {
+        printf("shown is slice %lld of %lld, counted from 0: where the map is strongest\n",
+               (long long)fl_json_get_int(json, "slice", 0),
+               (long long)fl_json_get_int(json, "slices", 0));
+    }
     if (json_object_get(json, "without") != NULL) {
         printf("%-24s %9.4f\n", "with nothing of it", fl_json_get_number(json, "without"));
     }
@@ -366,6 +431,63 @@ static void print_answer(const json_t *json)
 
 // ------------------------------------------------------------------- the whole
 
+static fl_status find_class(size_t *out, const explained *e, fl_err *err)
+{
+    for (size_t k = 0; k < e->spec.n_classes; k++) {
+        if (strcmp(e->spec.classes[k], options.of_class) == 0) {
+            *out = k;
+            return FL_OK;
+        }
+    }
+    return fl_fail(err, FL_EUSAGE, "--class: the model has no class %.80s", options.of_class);
+}
+
+/* The highest score, or that of --class. */
+static fl_status choose_score(explained *e, fl_err *err)
+{
+    task_scorer_run(e->scorer, e->score, e->x, 1);
+    for (size_t k = 1; k < task_model_n_scores(e->model); k++) {
+        e->k = e->score[k] > e->score[e->k] ? k : e->k;
+    }
+    return options.of_class == NULL ? FL_OK : find_class(&e->k, e, err);
+}
+
+/* The pixels of the class that most are called, or of --class; their score is the mean
+ * probability of what they are called, background or not. */
+static fl_status choose_pixels(explained *e, fl_err *err)
+{
+    size_t P = n_pixels(e), count[DATA_MAX_CLASSES] = {0};
+    uint8_t *code = fl_xcalloc(P, sizeof *code);
+    float *prob = fl_xcalloc(P, sizeof *prob);
+    double sum = 0;
+    fl_status st = FL_OK;
+    task_scorer_mask(e->scorer, code, prob, e->x);
+    for (size_t i = 0; i < P; i++) {
+        count[code[i]]++;
+    }
+    e->k = 1;
+    for (size_t k = 2; k < e->spec.n_classes; k++) {
+        e->k = count[k] > count[e->k] ? k : e->k;
+    }
+    st = options.of_class == NULL ? FL_OK : find_class(&e->k, e, err);
+    e->asked = fl_xcalloc(P, sizeof *e->asked);
+    for (size_t i = 0; i < P; i++) {
+        e->asked[i] = code[i] == e->k;
+        sum += !e->asked[i] ? 0 : e->k == 0 ? 1 - (double)prob[i] : (double)prob[i];
+    }
+    e->n_asked = count[e->k];
+    free(prob);
+    free(code);
+    if (st == FL_OK && e->n_asked == 0) {
+        return fl_fail(err, FL_ENOTFOUND, "explain: the model calls no pixel %s; there is nothing "
+                                          "to explain", e->spec.classes[e->k]);
+    }
+    free(e->score);
+    e->score = fl_xcalloc(e->spec.n_classes, sizeof *e->score);
+    e->score[e->k] = sum / (double)e->n_asked;
+    return st;
+}
+
 static fl_status choose(explained *e, const char **method, fl_err *err)
 {
     *method = options.method != NULL ? options.method : is_image(e) ? "gradcam" : "shap";
@@ -380,26 +502,20 @@ static fl_status choose(explained *e, const char **method, fl_err *err)
                        is_image(e) ? "explain: an image needs --out PNG"
                                    : "--out: for images; a table's weights are printed");
     }
-    task_scorer_run(e->scorer, e->score, e->x, 1);
-    for (size_t k = 1; k < task_model_n_scores(e->model); k++) {
-        e->k = e->score[k] > e->score[e->k] ? k : e->k;
+    bool of_pixels = task_scorer_is_of_pixels(e->scorer);
+    if ((of_pixels || is_volume(e)) && strcmp(*method, "gradcam") != 0) {
+        return fl_fail(err, FL_EUNSUPPORTED, "--method %s: for images and tables with one answer a "
+                                             "case; a %s takes gradcam", *method,
+                       of_pixels ? "model that outlines" : "volume");
     }
-    if (options.of_class == NULL) {
-        return FL_OK;
-    }
-    for (size_t k = 0; k < e->spec.n_classes; k++) {
-        if (strcmp(e->spec.classes[k], options.of_class) == 0) {
-            e->k = k;
-            return FL_OK;
-        }
-    }
-    return fl_fail(err, FL_EUSAGE, "--class: the model has no class %.80s", options.of_class);
+    return of_pixels ? choose_pixels(e, err) : choose_score(e, err);
 }
 
 static void explained_clear(explained *e)
 {
     task_scorer_destroy(&e->scorer);
     free(e->heat);
+    free(e->asked);
     free(e->weight);
     free(e->piece);
     free(e->score);
@@ -430,7 +546,7 @@ static fl_status explain(const char *id, fl_err *err)
         if (!by_sight) {
             heat_of_weights(&e);
         }
-        st = picture_write(options.out, e.image, &e.spec.input, e.heat, err);
+        st = write_picture(&e, err);
     }
     if (st == FL_OK) {
         json_t *json = answer_json(&e, id, method);

@@ -106,6 +106,7 @@ typedef struct {
     double alpha;           // classify: conformal sets miss the label in this share of cases
     const fl_texts *shift;  // CHAIN[:1-5] that all is judged under again; NULL: none
     const task_scored *against;  // of the same cases, to hold the mean against; or NULL
+    bool explained;         // segment: do the uncertain pixels lie where the model looked?
 } tool_doubt;
 
 /* --uncertainty HOW: FL_EUSAGE as task_members_parse. */

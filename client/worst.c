@@ -68,7 +68,7 @@ static bool heat_of(float *heat, const task_model *m, const float *params, const
     if (explain_gradcam(&cam, task_model_graph(m), params, x, logit, sign, &unused) != FL_OK) {
         return false;
     }
-    explain_cam_resize(heat, shape->dim[1], shape->dim[2], &cam);
+    explain_cam_resize(heat, 1, shape->dim[1], shape->dim[2], &cam);
     free(cam.map);
     return true;
 }

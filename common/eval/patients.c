@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "eval/stats.h"
 
 typedef struct {
     int64_t patient;
@@ -78,4 +79,37 @@ void eval_patients_resample(double *weight, double *drawn, const eval_patients *
     for (size_t i = 0; i < p->n; i++) {
         weight[i] = drawn[p->of[i]];
     }
+}
+
+void eval_patients_mean(eval_figure *f, const double *value, const eval_patients *p,
+                        const char *stream, uint64_t seed)
+{
+    double sum = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        sum += value[i];
+    }
+    f->value = sum / (double)p->n;
+    if (p->n_patients < EVAL_FEW) {
+        eval_figure_no_interval(f, "too few cases: 10 are needed");
+        return;
+    }
+    size_t n_replicates = eval_n_replicates(p->n);
+    double *replicate = fl_xcalloc(n_replicates, sizeof *replicate);
+    double *weight = fl_xcalloc(p->n, sizeof *weight);
+    double *drawn = fl_xcalloc(p->n_patients, sizeof *drawn);
+    fl_rng rng;
+    fl_rng_init(&rng, seed, "bootstrap", stream, 0);
+    for (size_t r = 0; r < n_replicates; r++) {
+        double total = 0;
+        eval_patients_resample(weight, drawn, p, &rng);
+        for (size_t i = 0; i < p->n; i++) {
+            replicate[r] += weight[i] * value[i];
+            total += weight[i];
+        }
+        replicate[r] /= total;
+    }
+    eval_percentile(f, replicate, n_replicates, p->repeats);
+    free(replicate);
+    free(weight);
+    free(drawn);
 }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/rng.h"
+#include "eval/eval.h"
 
 typedef struct {
     size_t n;  // cases
@@ -33,5 +34,9 @@ size_t eval_patients_count(const eval_patients *p, const bool *in);
  * cases.  weight: (n), how often a case was drawn.  drawn: (n_patients) room.
  */
 void eval_patients_resample(double *weight, double *drawn, const eval_patients *p, fl_rng *rng);
+
+/* Mean of value (n > 0) over the cases, bootstrap by patient; stream names its draws. */
+void eval_patients_mean(eval_figure *f, const double *value, const eval_patients *p,
+                        const char *stream, uint64_t seed);
 
 #endif

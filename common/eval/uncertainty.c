@@ -219,39 +219,6 @@ size_t eval_conformal_nonconformity(double *out, const double *score, const int 
     return kept;
 }
 
-static void set_size_figure(eval_figure *f, const double *size, const eval_patients *p,
-                            uint64_t seed)
-{
-    double sum = 0;
-    for (size_t i = 0; i < p->n; i++) {
-        sum += size[i];
-    }
-    f->value = sum / (double)p->n;
-    if (p->n_patients < EVAL_FEW) {
-        eval_figure_no_interval(f, "too few cases: 10 are needed");
-        return;
-    }
-    size_t n_replicates = eval_n_replicates(p->n);
-    double *replicate = fl_xcalloc(n_replicates, sizeof *replicate);
-    double *weight = fl_xcalloc(p->n, sizeof *weight);
-    double *drawn = fl_xcalloc(p->n_patients, sizeof *drawn);
-    fl_rng rng;
-    fl_rng_init(&rng, seed, "bootstrap", "set size", 0);
-    for (size_t r = 0; r < n_replicates; r++) {
-        double total = 0;
-        eval_patients_resample(weight, drawn, p, &rng);
-        for (size_t i = 0; i < p->n; i++) {
-            replicate[r] += weight[i] * size[i];
-            total += weight[i];
-        }
-        replicate[r] /= total;
-    }
-    eval_percentile(f, replicate, n_replicates, p->repeats);
-    free(replicate);
-    free(weight);
-    free(drawn);
-}
-
 void eval_conformal_judge(eval_conformal *out, const double *score, const int *label,
                           const int64_t *patient, size_t n, size_t K, double quantile,
                           uint64_t seed)
@@ -286,7 +253,7 @@ void eval_conformal_judge(eval_conformal *out, const double *score, const int *l
     } else {
         out->empty = (double)n_empty / (double)kept;
         out->single = (double)n_single / (double)kept;
-        set_size_figure(&out->set_size, size, &patients, seed);
+        eval_patients_mean(&out->set_size, size, &patients, "set size", seed);
     }
     eval_patients_clear(&patients);
     free(in_set);

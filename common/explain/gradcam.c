@@ -4,10 +4,13 @@
  * The engine gives gradients by parameters.  So the graph is cut at the maps: the trunk
  * makes them, and in the head a parameter of zeros is added to them, whose gradient is
  * theirs.  The loss is a square whose slope at the scores is the one of the score asked for.
+ * A network with an answer a pixel has ways around its deepest maps, so it is made again as
+ * a whole, normalisation by running statistics as what it is in use: a scale and a shift.
  */
 #include "explain/gradcam.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,20 +57,48 @@ static const nn_node *sole_reader(const nn_graph *g, nn_value v, size_t from, si
     return found;
 }
 
+/* Pixels of a map (N, C, ...). */
+static int64_t n_places(const nn_shape *s)
+{
+    int64_t n = 1;
+    for (int i = 2; i < s->rank; i++) {
+        n *= s->dim[i];
+    }
+    return n;
+}
+
 static bool is_maps(const nn_graph *g, nn_value v)
 {
     const nn_shape *s = nn_graph_shape(g, v);
-    return s->rank == 4 && s->dim[2] * s->dim[3] > 1;
+    return (s->rank == 4 || s->rank == 5) && n_places(s) > 1;
 }
 
-/* The last convolution's maps, behind what is done to each place by itself. *first: the
- * first node behind them. */
-static fl_status find_maps(nn_value *out, size_t *first, const nn_graph *g, fl_err *err)
+/* From a convolution's maps on to what is made of each place by itself. *first: the first
+ * node behind. */
+static void go_on(nn_value *out, size_t *first, const nn_graph *g)
 {
     static const char *const by_place[] = {
         "BatchNormalization", "InstanceNormalization", "GroupNormalization", "Relu", "LeakyRelu",
         "PRelu", "Elu", "Selu", "Gelu", "Sigmoid", "Tanh", "Softplus", "HardSwish", "Clip", "Add",
         "Concat", "Dropout", NULL};
+    size_t at = 0;
+    const nn_node *next;
+    while ((next = sole_reader(g, *out, *first, &at)) != NULL && is_one_of(next->op, by_place) &&
+           is_maps(g, next->out[0])) {
+        *out = next->out[0];
+        *first = at + 1;
+    }
+}
+
+static fl_status no_maps(fl_err *err)
+{
+    return fl_fail(err, FL_EUNSUPPORTED, "gradcam: the model has no convolution of images or "
+                                         "volumes with more than one place");
+}
+
+/* The last convolution's maps. */
+static fl_status find_maps(nn_value *out, size_t *first, const nn_graph *g, fl_err *err)
+{
     *out = -1;
     for (size_t i = nn_graph_n_nodes(g); i-- > 0 && *out < 0;) {
         const nn_node *node = nn_graph_node(g, i);
@@ -77,16 +108,33 @@ static fl_status find_maps(nn_value *out, size_t *first, const nn_graph *g, fl_e
         }
     }
     if (*out < 0) {
-        return fl_fail(err, FL_EUNSUPPORTED,
-                       "gradcam: the model has no convolution of images with more than one place");
+        return no_maps(err);
     }
-    size_t at = 0;
-    const nn_node *next;
-    while ((next = sole_reader(g, *out, *first, &at)) != NULL && is_one_of(next->op, by_place) &&
-           is_maps(g, next->out[0])) {
-        *out = next->out[0];
-        *first = at + 1;
+    go_on(out, first, g);
+    return FL_OK;
+}
+
+/* The deepest ones: fewest places, of these most channels, of these the last. */
+static fl_status find_deepest(nn_value *out, size_t *first, const nn_graph *g, fl_err *err)
+{
+    *out = -1;
+    for (size_t i = 0; i < nn_graph_n_nodes(g); i++) {
+        const nn_node *node = nn_graph_node(g, i);
+        if (strcmp(node->op, "Conv") != 0 || !is_maps(g, node->out[0])) {
+            continue;
+        }
+        const nn_shape *s = nn_graph_shape(g, node->out[0]);
+        const nn_shape *best = *out >= 0 ? nn_graph_shape(g, *out) : NULL;
+        if (best == NULL || n_places(s) < n_places(best) ||
+            (n_places(s) == n_places(best) && s->dim[1] >= best->dim[1])) {
+            *out = node->out[0];
+            *first = i + 1;
+        }
     }
+    if (*out < 0) {
+        return no_maps(err);
+    }
+    go_on(out, first, g);
     return FL_OK;
 }
 
@@ -266,11 +314,152 @@ static fl_status run_head(float *slope, const float *maps, const nn_graph *g, nn
     return st;
 }
 
+// -------------------------------------------------- the whole, with the maps inside
+
+/* Normalisation as in use, which a plan that trains would not do: y = scale x + shift. */
+static void copy_affine(copying *c, const nn_node *node, size_t i)
+{
+    nn_shape s = *nn_graph_shape(c->g, node->in[0]);
+    char scale[NN_NAME_BYTES], shift[NN_NAME_BYTES];
+    snprintf(scale, sizeof scale, "explain.scale.%zu", i);
+    snprintf(shift, sizeof shift, "explain.shift.%zu", i);
+    for (int d = 0; d < s.rank; d++) {
+        s.dim[d] = d == 1 ? s.dim[d] : 1;
+    }
+    nn_value by = nn_graph_param(c->to, scale, NN_FROZEN, &s, NN_INIT_ZERO, 0);
+    nn_value plus = nn_graph_param(c->to, shift, NN_FROZEN, &s, NN_INIT_ZERO, 0);
+    nn_value x = nn_graph_op(c->to, "Mul", NULL, (nn_value[]){c->map[node->in[0]], by}, 2, NULL, 0);
+    c->map[node->out[0]] = nn_add(c->to, x, plus);
+}
+
+static const float *numbers(const nn_graph *g, const float *params, nn_value v)
+{
+    return params + nn_table_at(nn_graph_table(g), (size_t)nn_graph_param_index(g, v))->offset;
+}
+
+static void set_affine(float *values, const nn_graph *copy, const nn_graph *g, const float *params)
+{
+    for (size_t i = 0; i < nn_graph_n_nodes(g); i++) {
+        const nn_node *node = nn_graph_node(g, i);
+        char name[NN_NAME_BYTES];
+        if (strcmp(node->op, "BatchNormalization") != 0) {
+            continue;
+        }
+        snprintf(name, sizeof name, "explain.scale.%zu", i);
+        const nn_param *scale = nn_table_find(nn_graph_table(copy), name);
+        snprintf(name, sizeof name, "explain.shift.%zu", i);
+        const nn_param *shift = nn_table_find(nn_graph_table(copy), name);
+        if (scale == NULL || shift == NULL) {
+            continue;  // no answer depends on it
+        }
+        const float *weight = numbers(g, params, node->in[1]);
+        const float *bias = numbers(g, params, node->in[2]);
+        const float *mean = numbers(g, params, node->in[3]), *var = numbers(g, params, node->in[4]);
+        const nn_attr *attr = nn_node_attr(node, "epsilon");
+        double epsilon = attr != NULL ? attr->f : 1e-5;  // as ONNX has it
+        for (int64_t k = 0; k < scale->count; k++) {
+            double by = (double)weight[k] / sqrt((double)var[k] + epsilon);
+            values[scale->offset + k] = (float)by;
+            values[shift->offset + k] = (float)((double)bias[k] - by * (double)mean[k]);
+        }
+    }
+}
+
+/* Statistics that are no parameters cannot be folded. */
+static fl_status check_norms(const nn_graph *g, fl_err *err)
+{
+    for (size_t i = 0; i < nn_graph_n_nodes(g); i++) {
+        const nn_node *node = nn_graph_node(g, i);
+        for (size_t k = 1; strcmp(node->op, "BatchNormalization") == 0 && k < 5; k++) {
+            if (node->n_in < 5 || nn_graph_param_index(g, node->in[k]) < 0) {
+                return fl_fail(err, FL_EUNSUPPORTED,
+                               "gradcam: the model computes what it normalises by");
+            }
+        }
+    }
+    return FL_OK;
+}
+
+/* g again with all its parameters frozen, and a probe added to the maps, which are an output
+ * too. */
+static fl_status make_whole(copying *c, nn_value at, size_t first, fl_err *err)
+{
+    const nn_graph *g = c->g;
+    nn_value input = nn_graph_input_at(g, 0), output = nn_graph_output_at(g, 0), maps = -1;
+    fl_status st = check_norms(g, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    c->map[input] = nn_graph_input(c->to, "input", nn_graph_shape(g, input));
+    for (size_t i = 0; i < nn_graph_n_nodes(g); i++) {
+        if (i == first) {
+            nn_shape one = *nn_graph_shape(g, at);
+            one.dim[0] = 1;
+            maps = c->map[at];
+            nn_value probe = nn_graph_param(c->to, probe_name, NN_WEIGHT, &one, NN_INIT_ZERO, 0);
+            c->map[at] = nn_add(c->to, maps, probe);
+        }
+        if (strcmp(nn_graph_node(g, i)->op, "BatchNormalization") == 0) {
+            copy_affine(c, nn_graph_node(g, i), i);
+        } else {
+            copy_node(c, nn_graph_node(g, i), true);
+        }
+    }
+    if (maps < 0 || nn_graph_shape(g, output)->rank != nn_graph_shape(g, input)->rank) {
+        return fl_fail(err, FL_EUNSUPPORTED, "gradcam: the model has no answer a pixel");
+    }
+    nn_graph_output(c->to, "logits", c->map[output]);
+    nn_graph_output(c->to, "maps", maps);
+    return nn_graph_finish(c->to, err);
+}
+
+/* maps and slope (C, places) of the sum of a logit over the pixels asked. */
+static fl_status run_whole(float *maps, float *slope, const nn_graph *g, nn_value at, size_t first,
+                           const float *params, const float *x, int64_t logit, int sign,
+                           const bool *asked, fl_err *err)
+{
+    fl_status st;
+    nn_plan *plan = NULL;
+    float *values = NULL, *grad = NULL;
+    size_t n = (size_t)nn_shape_count(nn_graph_shape(g, at), 1);
+    size_t n_input = (size_t)nn_shape_count(nn_graph_shape(g, nn_graph_input_at(g, 0)), 1);
+    nn_plan_config cfg = {.capacity = 1, .train = true, .precision = NN_FP32, .threads = 1,
+                          .loss = {.kind = NN_LOSS_MSE}};
+    copying c = copying_of(g, "whole");
+    if ((st = make_whole(&c, at, first, err)) == FL_OK &&
+        (st = nn_plan_new(&plan, c.to, &cfg, err)) == FL_OK) {
+        size_t P = (size_t)n_places(nn_graph_shape(g, nn_graph_output_at(g, 0)));
+        size_t K = (size_t)nn_plan_target_row(plan) / P;
+        const nn_param *probe = nn_table_find(nn_graph_table(c.to), probe_name);
+        FL_REQUIRE((size_t)logit < K && probe != NULL && (size_t)probe->count == n);
+        values = values_of(c.to, g, params);
+        set_affine(values, c.to, g, params);
+        grad = fl_xcalloc((size_t)nn_table_count(nn_graph_table(c.to)), sizeof *grad);
+        memcpy(nn_plan_input(plan, 0), x, n_input * sizeof *x);
+        nn_plan_forward(plan, values, 1);
+        float *target = nn_plan_target(plan);
+        memcpy(target, nn_plan_output(plan, 0), K * P * sizeof *target);
+        memcpy(maps, nn_plan_output(plan, 1), n * sizeof *maps);
+        for (size_t i = 0; i < P; i++) {
+            target[(size_t)logit * P + i] -= asked[i] ? (float)sign : 0;
+        }
+        memcpy(nn_plan_input(plan, 0), x, n_input * sizeof *x);
+        (void)nn_plan_step(plan, values, grad, 1, NULL);
+        memcpy(slope, grad + probe->offset, n * sizeof *slope);
+    }
+    free(grad);
+    free(values);
+    nn_plan_destroy(&plan);
+    nn_graph_destroy(&c.to);
+    free(c.map);
+    return st;
+}
+
 // -------------------------------------------------------------------- the map
 
 static void weigh_maps(explain_cam *out, const float *maps, const float *slope, int64_t C)
 {
-    int64_t n = out->rows * out->cols;
+    int64_t n = out->frames * out->rows * out->cols;
     double *sum = fl_xcalloc((size_t)n, sizeof *sum), most = 0;
     for (int64_t k = 0; k < C; k++) {
         double alpha = 0;
@@ -288,6 +477,16 @@ static void weigh_maps(explain_cam *out, const float *maps, const float *slope, 
         out->map[i] = most > 0 && sum[i] > 0 ? (float)(sum[i] / most) : 0;
     }
     free(sum);
+}
+
+/* shape: of the maps, (N, C, rows, cols) or with frames before the rows. */
+static void make_map(explain_cam *out, const float *maps, const float *slope, const nn_shape *shape)
+{
+    out->frames = shape->rank == 5 ? shape->dim[2] : 1;
+    out->rows = shape->dim[shape->rank - 2];
+    out->cols = shape->dim[shape->rank - 1];
+    out->map = fl_xcalloc((size_t)n_places(shape), sizeof *out->map);
+    weigh_maps(out, maps, slope, shape->dim[1]);
 }
 
 fl_status explain_gradcam(explain_cam *out, const nn_graph *g, const float *params, const float *x,
@@ -308,37 +507,79 @@ fl_status explain_gradcam(explain_cam *out, const nn_graph *g, const float *para
         st = FL_ELIMIT;
     } else if ((st = run_trunk(maps, g, at, first, params, x, err)) == FL_OK &&
                (st = run_head(slope, maps, g, at, first, params, logit, sign, err)) == FL_OK) {
-        out->rows = shape->dim[2];
-        out->cols = shape->dim[3];
-        out->map = fl_xcalloc((size_t)(out->rows * out->cols), sizeof *out->map);
-        weigh_maps(out, maps, slope, shape->dim[1]);
+        make_map(out, maps, slope, shape);
     }
     free(slope);
     free(maps);
     return st;
 }
 
-static double between(double v, int64_t n)
+fl_status explain_seg_gradcam(explain_cam *out, const nn_graph *g, const float *params,
+                              const float *x, int64_t logit, int sign, const bool *asked,
+                              fl_err *err)
 {
-    return v < 0 ? 0 : v > (double)(n - 1) ? (double)(n - 1) : v;
+    nn_value at;
+    size_t first = 0;
+    *out = (explain_cam){.map = NULL};
+    fl_status st = find_deepest(&at, &first, g, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    const nn_shape *shape = nn_graph_shape(g, at);
+    size_t n = (size_t)nn_shape_count(shape, 1);
+    float *maps = fl_calloc(n, sizeof *maps, "the maps", err);
+    float *slope = fl_calloc(n, sizeof *slope, "the maps", err);
+    if (maps == NULL || slope == NULL) {
+        st = FL_ELIMIT;
+    } else if ((st = run_whole(maps, slope, g, at, first, params, x, logit, sign, asked, err)) ==
+               FL_OK) {
+        make_map(out, maps, slope, shape);
+    }
+    free(slope);
+    free(maps);
+    return st;
 }
 
-void explain_cam_resize(float *out, int64_t rows, int64_t cols, const explain_cam *cam)
+/* Where pixel i of n lies among places: between two of them, and how far from the first. */
+typedef struct {
+    int64_t low, high;
+    double share;
+} between;
+
+static between place_of(int64_t i, int64_t n, int64_t places)
 {
-    for (int64_t r = 0; r < rows; r++) {
-        for (int64_t c = 0; c < cols; c++) {
-            double y = between(((double)r + 0.5) * (double)cam->rows / (double)rows - 0.5,
-                               cam->rows);
-            double x = between(((double)c + 0.5) * (double)cam->cols / (double)cols - 0.5,
-                               cam->cols);
-            int64_t r0 = (int64_t)y, c0 = (int64_t)x;
-            int64_t r1 = r0 + (r0 + 1 < cam->rows), c1 = c0 + (c0 + 1 < cam->cols);
-            double v = y - (double)r0, u = x - (double)c0;
-            double top = (1 - u) * (double)cam->map[r0 * cam->cols + c0] +
-                         u * (double)cam->map[r0 * cam->cols + c1];
-            double low = (1 - u) * (double)cam->map[r1 * cam->cols + c0] +
-                         u * (double)cam->map[r1 * cam->cols + c1];
-            out[r * cols + c] = (float)((1 - v) * top + v * low);
+    double v = ((double)i + 0.5) * (double)places / (double)n - 0.5;
+    v = v < 0 ? 0 : v > (double)(places - 1) ? (double)(places - 1) : v;
+    int64_t low = (int64_t)v;
+    return (between){low, low + (low + 1 < places), v - (double)low};
+}
+
+static double along_row(const float *row, const between *c)
+{
+    return (1 - c->share) * (double)row[c->low] + c->share * (double)row[c->high];
+}
+
+static double in_frame(const float *frame, int64_t cols, const between *r, const between *c)
+{
+    return (1 - r->share) * along_row(frame + r->low * cols, c) +
+           r->share * along_row(frame + r->high * cols, c);
+}
+
+void explain_cam_resize(float *out, int64_t frames, int64_t rows, int64_t cols,
+                        const explain_cam *cam)
+{
+    int64_t size = cam->rows * cam->cols;
+    for (int64_t f = 0; f < frames; f++) {
+        between z = place_of(f, frames, cam->frames);
+        for (int64_t r = 0; r < rows; r++) {
+            between y = place_of(r, rows, cam->rows);
+            for (int64_t c = 0; c < cols; c++) {
+                between x = place_of(c, cols, cam->cols);
+                double low = in_frame(cam->map + z.low * size, cam->cols, &y, &x);
+                double high = in_frame(cam->map + z.high * size, cam->cols, &y, &x);
+                out[(f * rows + r) * cols + c] =
+                    (float)((1 - z.share) * low + z.share * high);
+            }
         }
     }
 }

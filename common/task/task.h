@@ -285,13 +285,17 @@ bool task_quick_higher_is_better(const char *metric);
 /* A model that is asked about inputs that are no data set's: changed ones. */
 typedef struct task_scorer task_scorer;
 
-/* m and params are borrowed until destroy.  FL_EUNSUPPORTED for task segment. */
+/* m and params are borrowed until destroy. */
 fl_status task_scorer_new(task_scorer **out, const task_model *m, const float *params,
                           int threads, fl_err *err);
 void task_scorer_destroy(task_scorer **s);  // fine on NULL
-/* score (n, K) of x (n, input...), as in task_scores. */
+bool task_scorer_is_of_pixels(const task_scorer *s);
+/* score (n, K) of x (n, input...), as in task_scores; not of pixels. */
 void task_scorer_run(task_scorer *s, double *score, const float *x, size_t n);
-/* The output that speaks for score k, and *sign -1 where it speaks against it. */
+/* Of pixels: the class that each of x (input...) is called, code (n_pixels), and the probability
+ * that it is no background, prob (n_pixels). */
+void task_scorer_mask(task_scorer *s, uint8_t *code, float *prob, const float *x);
+/* The output that speaks for score k (of pixels: of class k), and *sign -1 where it speaks against it. */
 int64_t task_model_logit_of(const task_model *m, size_t k, int *sign);
 
 // ----------------------------------------------------------------- robustness

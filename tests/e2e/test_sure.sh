@@ -80,3 +80,23 @@ left() { "$bin/client" sent --home "$work/classify/homes/$1"; }
 check "sums of 220 validation cases leave" eval 'left nord | grep -q "temperature, nonconformity"'
 check "of 24 counts alone" eval 'left est | grep -q nonconformity && ! left est | grep -q temperature'
 check "of 6 nothing" eval '! left ile | grep -qE "temperature|nonconformity"'
+
+model=$work/segment/homes/nord/runs/sure/model/final.onnx
+data=$work/segment/data/nord
+# explained MODEL DATA: the share of uncertain pixels in the explained region is a share, of all outlined cases
+explained() {
+    "$bin/client" evaluate --model "$1" --data "$2" --uncertainty tta:8 --explained --json | /usr/bin/python3 -c '
+import json, sys
+e = json.load(sys.stdin)["uncertainty"]["explained"]
+sys.exit(not (e["chance"] == 0.1 and e["n_outlined"] + e["n_without"] == 40 and e["n_outlined"] > 0 and
+              0 <= e["share"]["value"] <= 1 and e["share"]["n"] == e["n_outlined"]))'
+}
+check "how much of the uncertain pixels lies where the model looked" explained "$model" "$data"
+refuses "which needs an uncertainty" 2 '--explained goes with --uncertainty' \
+    "$bin/client" evaluate --model "$model" --data "$data" --explained
+# The case with the largest outline (n_pred).
+case=$(sort -t, -k7,7nr "$(echo "$work"/segment/homes/nord/runs/sure/predictions.csv)" | head -n 1 | cut -d, -f1)
+check "an outline is explained" eval '"$bin/client" explain "$case" --model "$model" --data "$data" --out "$work/cam.png" | grep -q "pixels that are called so"'
+check "in a picture" eval '"$bin/client" inspect "$work/cam.png" --json | grep -q "\"channels\": 3"'
+refuses "by sight alone" 1 'a model that outlines takes gradcam' \
+    "$bin/client" explain "$case" --model "$model" --data "$data" --out "$work/cam.png" --method lime

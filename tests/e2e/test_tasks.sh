@@ -141,6 +141,24 @@ data=$work/out-segment/data/nord
 check "its masks and its gate's weights are written as images" "$bin/client" predict --model "$model" --data "$data" --out "$work/maps" --maps
 check "a mask of each test case" pictures "$work/maps" mask
 check "and where the gate looked" pictures "$work/maps" attention1
+cat >"$work/volume.yaml" <<EOF
+$(job volume)
+  task: classify
+  data: {input: [2, 8, 24, 24], classes: [normal, tumour], positive: tumour}
+  model: {name: cnn}
+generate: {phantom: mri, task: tumour, difficulty: 0.2, size: 24, depth: 8}
+hospitals:
+  - {name: nord, patients: {n: {train: 16, val: 4, test: 4}, prevalence: 0.5}}
+EOF
+"$bin/sim" hospital --scenario "$work/volume.yaml" --out "$work/volumes" >"$work/log" 2>&1 &&
+    "$bin/client" train --model "{name: cnn, channels: [4, 8], fc: 16}" --data "$work/volumes/nord" --epochs 1 --batch 8 \
+        --out "$work/volume.onnx" >>"$work/log" 2>&1 || cat "$work/log"
+case=$(sed -n 2p "$work/volumes/nord/manifest.csv" | cut -d, -f1)
+check "a volume is explained, by its strongest slice" eval '"$bin/client" explain "$case" --model "$work/volume.onnx" \
+    --data "$work/volumes/nord" --out "$work/volume.png" | grep -qE "slice [0-7] of 8"'
+refuses "by sight alone too" 1 'a volume takes gradcam' \
+    "$bin/client" explain "$case" --model "$work/volume.onnx" --data "$work/volumes/nord" --out "$work/volume.png" --method shap
+
 check "the original's form of U-Net is trained on whole images" "$bin/client" train --model "{name: unet, base: 4, depth: 1, padding: valid}" \
     --data "$data" --epochs 1 --batch 8 --out "$work/valid.onnx"
 check "and masks them whole" "$bin/client" predict --model "$work/valid.onnx" --data "$data" --out "$work/valid" --maps
