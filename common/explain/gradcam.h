@@ -18,7 +18,7 @@
 
 typedef struct {
     int64_t frames, rows, cols;  // of the maps; frames: 1 for images
-    float *map;          // (frames, rows, cols), 0 to 1: divided by its greatest; all 0 where nothing
+    float *map;  // (frames, rows, cols), 0 to 1: divided by its greatest; all 0 where nothing
                          // speaks for the score.  free(map)
 } explain_cam;
 
