@@ -37,7 +37,7 @@ static fl_status look_at_validation(by_validation *out, const tool_doubt *d,
                                  d->threads, NULL, err);
     if (st == FL_OK) {
         out->limit = task_doubt_limit(&doubt, d->refer);
-        if (task_model_spec(models[0].model)->task == DATA_CLASSIFY) {
+        if (task_model_spec(models[0].model)->task == DATA_CLASSIFY && d->alpha > 0) {
             task_conformal_own(&out->sets, &doubt.scores);
         }
         task_doubt_clear(&doubt);

@@ -103,7 +103,7 @@ typedef struct {
     double target_error;  // to reach by referring; NaN: half the error of all
     uint64_t seed;
     int threads;
-    double alpha;           // classify: conformal sets miss the label in this share of cases
+    double alpha;           // classify: conformal sets miss the label as often; 0: no sets
     const fl_texts *shift;  // CHAIN[:1-5] that all is judged under again; NULL: none
     const task_scored *against;  // of the same cases, to hold the mean against; or NULL
     bool explained;         // segment: do the uncertain pixels lie where the model looked?
