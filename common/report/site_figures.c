@@ -28,8 +28,7 @@ static bool of_calibration(const char *metric)
     return false;
 }
 
-/* Has no value because the job or the hospital asks for none: not worth a row. */
-static bool is_not_asked(const json_t *figure)
+bool report_site_not_asked(const json_t *figure)
 {
     const char *why = fl_json_get_string(figure, "why", "");
     return isnan(report_value(figure)) && (strcmp(why, "no prevalence is declared") == 0 ||
@@ -64,7 +63,7 @@ static void add_figures_row(report_page *out, const json_t *report, const json_t
                             const char *metric, const bool *there)
 {
     const json_t *global = report_figure(report, site, "global", metric);
-    if (global == NULL || of_calibration(metric) || is_not_asked(global)) {
+    if (global == NULL || of_calibration(metric) || report_site_not_asked(global)) {
         return;
     }
     report_html(out, "<tr>");

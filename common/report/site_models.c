@@ -57,7 +57,7 @@ void report_site_personal(report_page *out, const json_t *report, const json_t *
     report_html_table(out, REPORT_CARDS, columns);
     for (size_t k = 0; report_metrics[k] != NULL; k++) {
         const json_t *gain = report_figure(report, site, "personal_gain", report_metrics[k]);
-        if (gain == NULL) {
+        if (gain == NULL || report_site_not_asked(gain)) {
             continue;
         }
         report_html(out, "<tr>");

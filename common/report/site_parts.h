@@ -6,6 +6,8 @@
 #ifndef REPORT_SITE_PARTS_H
 #define REPORT_SITE_PARTS_H
 
+#include <stdbool.h>
+
 #include "base/json.h"
 #include "report/html.h"
 
@@ -15,6 +17,8 @@ void report_site_table1(report_page *out, const json_t *report, const json_t *si
 void report_site_problems(report_page *out, const json_t *site);
 
 // site_figures.c
+/* Has no value because the job or the hospital asks for none: not worth a row. */
+bool report_site_not_asked(const json_t *figure);
 void report_site_figures(report_page *out, const json_t *report, const json_t *site);
 void report_site_classes(report_page *out, const json_t *site);
 void report_site_threshold(report_page *out, const json_t *report, const json_t *site);
