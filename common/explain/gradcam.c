@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "nn/copy.h"
 #include "nn/plan.h"
 
 static const char probe_name[] = "explain.probe";
@@ -138,66 +139,7 @@ static fl_status find_deepest(nn_value *out, size_t *first, const nn_graph *g, f
     return FL_OK;
 }
 
-// --------------------------------------------------------------------- copies
-
-/* A part of the graph being made again; map: value of g to value of to, -1 unknown. */
-typedef struct {
-    const nn_graph *g;
-    nn_graph *to;
-    nn_value *map;
-} copying;
-
-static nn_value copied(copying *c, nn_value v, bool frozen)
-{
-    int64_t index = nn_graph_param_index(c->g, v);
-    if (c->map[v] < 0 && index >= 0) {
-        const nn_param *p = nn_table_at(nn_graph_table(c->g), (size_t)index);
-        nn_kind kind = frozen && nn_kind_trainable(p->kind) ? NN_FROZEN : p->kind;
-        c->map[v] = nn_graph_param(c->to, p->name, kind, &p->shape, NN_INIT_ZERO, 0);
-    }
-    return c->map[v];
-}
-
-static void copy_node(copying *c, const nn_node *node, bool frozen)
-{
-    nn_value *in = fl_xcalloc(node->n_in, sizeof *in);
-    for (size_t i = 0; i < node->n_in; i++) {
-        in[i] = node->in[i] < 0 ? -1 : copied(c, node->in[i], frozen);
-    }
-    nn_value out = nn_graph_op(c->to, node->op, node->name, in, node->n_in, node->attrs,
-                               node->n_attrs);
-    for (size_t k = 0; k < node->n_out && out >= 0; k++) {
-        if (node->out[k] >= 0) {
-            c->map[node->out[k]] = out + (nn_value)k;
-        }
-    }
-    free(in);
-}
-
-static copying copying_of(const nn_graph *g, const char *name)
-{
-    copying c = {.g = g, .to = nn_graph_new(name)};
-    c.map = fl_xcalloc(nn_graph_n_values(g), sizeof *c.map);
-    for (size_t v = 0; v < nn_graph_n_values(g); v++) {
-        c.map[v] = -1;
-    }
-    return c;
-}
-
-/* Numbers of the copy's parameters, by name; what g lacks is 0.  Caller's. */
-static float *values_of(const nn_graph *copy, const nn_graph *g, const float *params)
-{
-    const nn_table *table = nn_graph_table(copy);
-    float *values = fl_xcalloc((size_t)nn_table_count(table), sizeof *values);
-    for (size_t i = 0; i < nn_table_n(table); i++) {
-        const nn_param *p = nn_table_at(table, i);
-        const nn_param *from = nn_table_find(nn_graph_table(g), p->name);
-        if (from != NULL) {
-            memcpy(values + p->offset, params + from->offset, (size_t)p->count * sizeof *values);
-        }
-    }
-    return values;
-}
+// ---------------------------------------------------------------- trunk and head
 
 /* maps: (C, rows, cols) that the trunk makes of x. */
 static fl_status run_trunk(float *maps, const nn_graph *g, nn_value at, size_t first,
@@ -207,16 +149,16 @@ static fl_status run_trunk(float *maps, const nn_graph *g, nn_value at, size_t f
     nn_plan *plan = NULL;
     float *values = NULL;
     nn_plan_config cfg = {.capacity = 1, .precision = NN_FP32, .threads = 1};
-    copying c = copying_of(g, "trunk");
+    nn_copying c = nn_copying_of(g, "trunk");
     nn_value input = nn_graph_input_at(g, 0);
     c.map[input] = nn_graph_input(c.to, "input", nn_graph_shape(g, input));
     for (size_t i = 0; i < first; i++) {
-        copy_node(&c, nn_graph_node(g, i), false);
+        nn_copying_node(&c, nn_graph_node(g, i), false);
     }
     nn_graph_output(c.to, "maps", c.map[at]);
     if ((st = nn_graph_finish(c.to, err)) == FL_OK &&
         (st = nn_plan_new(&plan, c.to, &cfg, err)) == FL_OK) {
-        values = values_of(c.to, g, params);
+        values = nn_copied_values(c.to, g, params);
         memcpy(nn_plan_input(plan, 0), x,
                (size_t)nn_shape_count(nn_graph_shape(g, input), 1) * sizeof *x);
         nn_plan_forward(plan, values, 1);
@@ -225,13 +167,12 @@ static fl_status run_trunk(float *maps, const nn_graph *g, nn_value at, size_t f
     }
     free(values);
     nn_plan_destroy(&plan);
-    nn_graph_destroy(&c.to);
-    free(c.map);
+    nn_copying_clear(&c);
     return st;
 }
 
 /* The nodes that the maps lead to: all else must be a parameter. */
-static fl_status copy_head(copying *c, nn_value at, size_t first, fl_err *err)
+static fl_status copy_head(nn_copying *c, nn_value at, size_t first, fl_err *err)
 {
     const nn_graph *g = c->g;
     for (size_t i = first; i < nn_graph_n_nodes(g); i++) {
@@ -254,13 +195,13 @@ static fl_status copy_head(copying *c, nn_value at, size_t first, fl_err *err)
                            "maps");
         }
         if (behind) {
-            copy_node(c, node, true);
+            nn_copying_node(c, node, true);
         }
     }
     return FL_OK;
 }
 
-static fl_status make_head(copying *c, nn_value at, size_t first, fl_err *err)
+static fl_status make_head(nn_copying *c, nn_value at, size_t first, fl_err *err)
 {
     nn_shape one = *nn_graph_shape(c->g, at);
     nn_value output = nn_graph_output_at(c->g, 0);
@@ -290,13 +231,13 @@ static fl_status run_head(float *slope, const float *maps, const nn_graph *g, nn
     size_t n = (size_t)nn_shape_count(nn_graph_shape(g, at), 1);
     nn_plan_config cfg = {.capacity = 1, .train = true, .precision = NN_FP32, .threads = 1,
                           .loss = {.kind = NN_LOSS_MSE}};
-    copying c = copying_of(g, "head");
+    nn_copying c = nn_copying_of(g, "head");
     if ((st = make_head(&c, at, first, err)) == FL_OK &&
         (st = nn_plan_new(&plan, c.to, &cfg, err)) == FL_OK) {
         int64_t K = nn_plan_target_row(plan);
         const nn_param *probe = nn_table_find(nn_graph_table(c.to), probe_name);
         FL_REQUIRE(logit < K && probe != NULL && (size_t)probe->count == n);
-        values = values_of(c.to, g, params);
+        values = nn_copied_values(c.to, g, params);
         grad = fl_xcalloc((size_t)nn_table_count(nn_graph_table(c.to)), sizeof *grad);
         memcpy(nn_plan_input(plan, 0), maps, n * sizeof *maps);
         nn_plan_forward(plan, values, 1);
@@ -309,15 +250,14 @@ static fl_status run_head(float *slope, const float *maps, const nn_graph *g, nn
     free(grad);
     free(values);
     nn_plan_destroy(&plan);
-    nn_graph_destroy(&c.to);
-    free(c.map);
+    nn_copying_clear(&c);
     return st;
 }
 
 // -------------------------------------------------- the whole, with the maps inside
 
 /* Normalisation as in use, which a plan that trains would not do: y = scale x + shift. */
-static void copy_affine(copying *c, const nn_node *node, size_t i)
+static void copy_affine(nn_copying *c, const nn_node *node, size_t i)
 {
     nn_shape s = *nn_graph_shape(c->g, node->in[0]);
     char scale[NN_NAME_BYTES], shift[NN_NAME_BYTES];
@@ -382,7 +322,7 @@ static fl_status check_norms(const nn_graph *g, fl_err *err)
 
 /* g again with all its parameters frozen, and a probe added to the maps, which are an output
  * too. */
-static fl_status make_whole(copying *c, nn_value at, size_t first, fl_err *err)
+static fl_status make_whole(nn_copying *c, nn_value at, size_t first, fl_err *err)
 {
     const nn_graph *g = c->g;
     nn_value input = nn_graph_input_at(g, 0), output = nn_graph_output_at(g, 0), maps = -1;
@@ -402,7 +342,7 @@ static fl_status make_whole(copying *c, nn_value at, size_t first, fl_err *err)
         if (strcmp(nn_graph_node(g, i)->op, "BatchNormalization") == 0) {
             copy_affine(c, nn_graph_node(g, i), i);
         } else {
-            copy_node(c, nn_graph_node(g, i), true);
+            nn_copying_node(c, nn_graph_node(g, i), true);
         }
     }
     if (maps < 0 || nn_graph_shape(g, output)->rank != nn_graph_shape(g, input)->rank) {
@@ -425,14 +365,14 @@ static fl_status run_whole(float *maps, float *slope, const nn_graph *g, nn_valu
     size_t n_input = (size_t)nn_shape_count(nn_graph_shape(g, nn_graph_input_at(g, 0)), 1);
     nn_plan_config cfg = {.capacity = 1, .train = true, .precision = NN_FP32, .threads = 1,
                           .loss = {.kind = NN_LOSS_MSE}};
-    copying c = copying_of(g, "whole");
+    nn_copying c = nn_copying_of(g, "whole");
     if ((st = make_whole(&c, at, first, err)) == FL_OK &&
         (st = nn_plan_new(&plan, c.to, &cfg, err)) == FL_OK) {
         size_t P = (size_t)n_places(nn_graph_shape(g, nn_graph_output_at(g, 0)));
         size_t K = (size_t)nn_plan_target_row(plan) / P;
         const nn_param *probe = nn_table_find(nn_graph_table(c.to), probe_name);
         FL_REQUIRE((size_t)logit < K && probe != NULL && (size_t)probe->count == n);
-        values = values_of(c.to, g, params);
+        values = nn_copied_values(c.to, g, params);
         set_affine(values, c.to, g, params);
         grad = fl_xcalloc((size_t)nn_table_count(nn_graph_table(c.to)), sizeof *grad);
         memcpy(nn_plan_input(plan, 0), x, n_input * sizeof *x);
@@ -450,8 +390,7 @@ static fl_status run_whole(float *maps, float *slope, const nn_graph *g, nn_valu
     free(grad);
     free(values);
     nn_plan_destroy(&plan);
-    nn_graph_destroy(&c.to);
-    free(c.map);
+    nn_copying_clear(&c);
     return st;
 }
 
