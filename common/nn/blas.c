@@ -46,3 +46,34 @@ bool nn_blas_solve(double *x, double *a, int64_t n)
     LAPACK_dposv("U", &order, &one, a, &order, x, &order, &info);
     return info == 0;
 }
+
+void nn_blas_gram(double *restrict c, const double *a, int64_t rows, int64_t n)
+{
+    FL_REQUIRE(rows >= 1 && rows <= INT32_MAX && n >= 1 && n <= INT32_MAX);
+    one_thread();
+    cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)n, (int)rows, 1, a, (int)n, 0, c,
+                (int)n);
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t j = i + 1; j < n; j++) {
+            c[i * n + j] = c[j * n + i];
+        }
+    }
+}
+
+bool nn_blas_cholesky(double *a, int64_t n)
+{
+    FL_REQUIRE(n >= 1 && n <= INT32_MAX);
+    one_thread();
+    lapack_int order = (lapack_int)n, info = 0;  // as nn_blas_solve
+    LAPACK_dpotrf("U", &order, a, &order, &info);
+    return info == 0;
+}
+
+void nn_blas_solve_lower(double *x, const double *l, int64_t rows, int64_t n)
+{
+    FL_REQUIRE(rows >= 0 && rows <= INT32_MAX && n >= 1 && n <= INT32_MAX);
+    one_thread();
+    // Rows: x' l'^-1.
+    cblas_dtrsm(CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, (int)rows, (int)n,
+                1, l, (int)n, x, (int)n);
+}

@@ -25,4 +25,14 @@ void nn_blas_product(float *restrict c, const float *a, const float *b, int64_t 
  * read; a is overwritten.  False when a is not positive definite. */
 bool nn_blas_solve(double *x, double *a, int64_t n);
 
+/* c (n, n) = a' a of a (rows, n), row-major, all of it. */
+void nn_blas_gram(double *restrict c, const double *a, int64_t rows, int64_t n);
+
+/* a (n, n), symmetric and positive definite, row-major: its lower half becomes l with l l' = a;
+ * the upper is left.  False when a is not positive definite. */
+bool nn_blas_cholesky(double *a, int64_t n);
+
+/* Every row of x (rows, n) becomes l^-1 of it; l (n, n) as nn_blas_cholesky leaves it. */
+void nn_blas_solve_lower(double *x, const double *l, int64_t rows, int64_t n);
+
 #endif

@@ -14,7 +14,6 @@ import os
 
 import numpy as np
 from scipy import ndimage, special, stats
-from sklearn import metrics as sk
 
 import eval_vectors as ev
 
@@ -76,32 +75,7 @@ def masks():
             "lesion_is_false": [int(not (true & (part == k)).any()) for k in of]}
 
 
-def outside():
-    """Mahalanobis distance with a shared covariance, and how well a score tells two sets."""
-    rng = np.random.default_rng(43)
-    D, K, n = 5, 3, 80
-    label = rng.integers(0, K, n)
-    mix = rng.normal(size=(D, D))
-    x = np.round(rng.normal(size=(n, D)) @ mix + 2 * rng.normal(size=(K, D))[label], 5)
-    inside = np.round(rng.normal(size=(30, D)) @ mix + 2 * rng.normal(size=D), 5)
-    mean = np.stack([x[label == k].mean(0) for k in range(K)])
-    centred = x - mean[label]
-    cov = centred.T @ centred / n
-    shrunk = cov + 1e-6 * np.trace(cov) / D * np.eye(D)
-    inverse = np.linalg.inv(shrunk)
-    d = inside[:, None] - mean
-    distance = np.einsum("nkd,de,nke->nk", d, inverse, d).min(1)
-    a, b = np.round(rng.normal(size=70), 2), np.round(rng.normal(1, 1.2, 50), 2)
-    fpr, tpr, _ = sk.roc_curve(np.r_[np.zeros(70), np.ones(50)], np.r_[a, b],
-                               drop_intermediate=False)
-    return {"D": D, "K": K, "x": x.ravel(), "label": label, "new": inside.ravel(),
-            "distance": distance, "inside": a, "outside": b,
-            "auroc": sk.roc_auc_score(np.r_[np.zeros(70), np.ones(50)], np.r_[a, b]),
-            "fpr95": fpr[tpr >= 0.95].min()}
-
-
 if __name__ == "__main__":
-    text = json.dumps(ev.plain({"cases": cases(), "masks": masks(), "outside": outside()}),
-                      separators=(",", ":"))
+    text = json.dumps(ev.plain({"cases": cases(), "masks": masks()}), separators=(",", ":"))
     with open(os.path.join(HERE, "eval_selective.json"), "w") as f:
         f.write(text + "\n")
