@@ -21,7 +21,8 @@ static struct {
     const char *uncertainty;
     double refer, target_error, alpha;
     fl_texts shift;
-    const char *reference, *label_map;  // later
+    const char *reference;
+    const char *label_map;  // later
 } options = {
     .split = "test", .threshold = NAN, .min_cell = 1, .threads = 1, .seed = 1,
     .refer = 0.2, .target_error = NAN, .alpha = 0.1,
@@ -84,7 +85,10 @@ const fl_opt *client_evaluate_options(void)
          .help = "to reach by referring cases; default: half the error of all",
          .out = &options.target_error, .min = 0, .max = 1},
         {.name = "reference", .kind = FL_OPT_TEXT, .arg = "DATASET",
-         .help = NULL, .out = &options.reference},
+         .help = "what the model learnt from: says how far the cases are unlike it, their "
+                 "--shift too, and what diseases that it does not hold are called; DATASET of "
+                 "--data may then be of other classes",
+         .out = &options.reference},
         {.name = "label-map", .kind = FL_OPT_TEXT, .arg = "FILE",
          .help = NULL, .out = &options.label_map},
         {0},
@@ -94,13 +98,9 @@ const fl_opt *client_evaluate_options(void)
 
 static fl_status refuse_what_comes_later(fl_err *err)
 {
-    const char *given = options.reference != NULL ? "reference"
-                        : options.label_map != NULL ? "label-map"
-                                                    : NULL;
-    if (given != NULL) {
-        return fl_fail(err, FL_EUNSUPPORTED, "--%s is not built yet", given);
-    }
-    return FL_OK;
+    return options.label_map == NULL
+               ? FL_OK
+               : fl_fail(err, FL_EUNSUPPORTED, "--label-map is not built yet");
 }
 
 /* The set's attributes of the cases that were scored; the caller's. */
@@ -222,51 +222,39 @@ static fl_status predict(task_scores *scores, json_t **annotators, const task_mo
     return st;
 }
 
-/* Judges one model; *out: its figures as JSON. */
-static fl_status judge(json_t **out, const char *path, data_split split,
-                       fl_err *err)
+/* A model and the cases that it is asked about. */
+typedef struct {
+    const char *path;
+    task_model *model;
+    float *params;
+    data_set *set;
+    data_spec spec;
+    bool own_classes;  // the set's labels are not the model's
+    data_split split;
+    double threshold;
+} asked;
+
+/* The figures of labelled cases. */
+static fl_status judge_labelled(json_t *json, const asked *a, fl_err *err)
 {
     fl_status st;
-    task_model *model = NULL;
-    data_set *set = NULL;
-    float *params = NULL;
     task_scores scores = {0};
-    data_spec spec;
     eval_metrics metrics;
     json_t *subgroups = NULL, *points = NULL, *robustness = NULL, *annotators = NULL;
-
-    *out = NULL;
-    if ((st = tool_read_model(&model, &params, path, options.graph, err)) != FL_OK ||
-        (st = tool_open_for_model(&set, &spec, model, options.data, err)) !=
-            FL_OK ||
-        (st = predict(&scores, &annotators, model, params, set, split, err)) != FL_OK) {
-        goto done;
+    if ((st = predict(&scores, &annotators, a->model, a->params, a->set, a->split, err)) != FL_OK) {
+        return st;
     }
-    if (scores.n == 0) {
-        st = fl_fail(err, FL_ENOTFOUND, "%s: the %s split is empty",
-                     options.data, options.split);
-        goto done;
-    }
-    double threshold = !isnan(options.threshold) ? options.threshold
-                                                 : task_model_threshold(model);
-    threshold = isnan(threshold) ? 0.5 : threshold;
-    spec.positive = task_model_spec(model)->positive;
-    task_evaluate(&metrics, &scores, &spec, threshold, (uint64_t)options.seed);
-    if ((st = subgroups_of(&subgroups, &scores, set, &spec, threshold, err)) != FL_OK ||
-        (st = judge_shifted(&points, &robustness, model, params, set, split, &scores, threshold,
-                            err)) != FL_OK) {
+    task_evaluate(&metrics, &scores, &a->spec, a->threshold, (uint64_t)options.seed);
+    if ((st = subgroups_of(&subgroups, &scores, a->set, &a->spec, a->threshold, err)) != FL_OK ||
+        (st = judge_shifted(&points, &robustness, a->model, a->params, a->set, a->split, &scores,
+                            a->threshold, err)) != FL_OK) {
         goto done;
     }
     if (!options.json) {
-        print_text(path, &scores, &spec, threshold, &metrics, subgroups);
+        print_text(a->path, &scores, &a->spec, a->threshold, &metrics, subgroups);
         tool_print_annotators(annotators);
         tool_print_shift(points, robustness);
     }
-    json_t *json = json_object();
-    json_object_set_new(json, "model", json_string(path));
-    json_object_set_new(json, "split", json_string(options.split));
-    json_object_set_new(json, "n", json_integer((json_int_t)scores.n));
-    json_object_set_new(json, "threshold", fl_json_number(threshold));
     json_object_set_new(json, "loss", fl_json_number(scores.loss));
     json_object_set_new(json, "metrics", eval_metrics_json(&metrics));
     json_object_set(json, "subgroups", subgroups);
@@ -277,10 +265,9 @@ static fl_status judge(json_t **out, const char *path, data_split split,
         json_object_set(json, "shift", points);
         json_object_set(json, "robustness", robustness);
     }
-    *out = json;
     if (options.uncertainty != NULL && doubt.members.kind != TASK_ENSEMBLE) {
-        const task_member one = {model, params};
-        st = add_doubt(json, &one, set, &spec, split, threshold, err);
+        const task_member one = {a->model, a->params};
+        st = add_doubt(json, &one, a->set, &a->spec, a->split, a->threshold, err);
     }
 done:
     json_decref(annotators);
@@ -288,9 +275,98 @@ done:
     json_decref(points);
     json_decref(subgroups);
     task_scores_clear(&scores);
-    free(params);
-    data_set_destroy(&set);
-    task_model_destroy(&model);
+    return st;
+}
+
+/* The cases, and what --shift makes of them, beside --reference. */
+static fl_status add_outside(json_t *json, const asked *a, fl_err *err)
+{
+    data_shift_curves curves = {.n = 0};
+    tool_reference reference;
+    task_ood_given given = {.set = a->set, .split = a->split, .own_classes = a->own_classes,
+                            .is_reference = tool_same_files(options.data, options.reference),
+                            .curves = &curves, .threshold = a->threshold,
+                            .seed = (uint64_t)options.seed};
+    json_t *outside;
+    fl_status st;
+    if (options.shift.n > 0 &&
+        (st = tool_find_shifts(&curves, &given.first, &given.last, &options.shift,
+                               task_model_spec(a->model), err)) != FL_OK) {
+        return st;
+    }
+    if ((st = tool_reference_open(&reference, a->model, a->params, options.reference, a->split,
+                                  (int)options.threads, err)) != FL_OK) {
+        return st;
+    }
+    if ((st = task_ood_judge(&outside, reference.ood, &given, err)) == FL_OK) {
+        json_object_set_new(outside, "reference", json_string(options.reference));
+        if (!options.json) {
+            tool_print_outside(outside);
+        }
+        json_object_set_new(json, "outside", outside);
+    }
+    tool_reference_clear(&reference);
+    return st;
+}
+
+/* A model whose file names no classes has learnt the reference's, whatever the cases are. */
+static fl_status take_classes(task_model *model, fl_err *err)
+{
+    data_set *reference = NULL;
+    data_spec spec;
+    if (task_model_spec(model)->n_classes > 0) {
+        return FL_OK;
+    }
+    fl_status st = tool_open_for_model(&reference, &spec, model, options.reference, err);
+    data_set_destroy(&reference);
+    return st == FL_OK ? st : fl_wrap(err, st, "--reference %.200s", options.reference);
+}
+
+static fl_status open_asked(asked *a, fl_err *err)
+{
+    fl_status st = tool_read_model(&a->model, &a->params, a->path, options.graph, err);
+    if (st == FL_OK && options.reference == NULL) {
+        st = tool_open_for_model(&a->set, &a->spec, a->model, options.data, err);
+    } else if (st == FL_OK && (st = take_classes(a->model, err)) == FL_OK) {
+        st = tool_open_given(&a->set, &a->spec, &a->own_classes, a->model, options.data, err);
+    }
+    if (st == FL_OK && data_set_n_split(a->set, a->split) == 0) {
+        st = fl_fail(err, FL_ENOTFOUND, "%s: the %s split is empty", options.data, options.split);
+    }
+    if (st == FL_OK && a->own_classes && options.uncertainty != NULL) {
+        st = fl_fail(err, FL_EUSAGE,
+                     "--uncertainty: %s is of other classes than the model: its cases cannot be "
+                     "judged", options.data);
+    }
+    return st;
+}
+
+/* Judges one model; *out: its figures as JSON. */
+static fl_status judge(json_t **out, const char *path, data_split split, fl_err *err)
+{
+    asked a = {.path = path, .split = split};
+    fl_status st = open_asked(&a, err);
+    *out = NULL;
+    if (st == FL_OK) {
+        double own = task_model_threshold(a.model);
+        a.threshold = !isnan(options.threshold) ? options.threshold : isnan(own) ? 0.5 : own;
+        a.spec.positive = task_model_spec(a.model)->positive;
+        json_int_t n = (json_int_t)data_set_n_split(a.set, split);
+        *out = json_pack("{s:s, s:s, s:I}", "model", path, "split", options.split, "n", n);
+        json_object_set_new(*out, "threshold", fl_json_number(a.threshold));
+        if (!a.own_classes) {
+            st = judge_labelled(*out, &a, err);
+        } else if (!options.json) {
+            printf("%s: %lld cases of the %s split, of other classes than the model's\n\n", path,
+                   (long long)n, options.split);
+        }
+    }
+    if (st == FL_OK && options.reference != NULL) {
+        st = add_outside(*out, &a, err);
+    }
+    free(a.params);
+    data_set_destroy(&a.set);
+    task_model_destroy(&a.model);
     return st;
 }
 

@@ -18,6 +18,7 @@
 #include "data/dataset.h"
 #include "eval/eval.h"
 #include "task/members.h"
+#include "task/ood.h"
 #include "task/task.h"
 
 fl_status client_check_data(int argc, char **argv, fl_err *err);
@@ -147,6 +148,29 @@ fl_status tool_ensemble_judge(json_t **out, const tool_ensemble *e, fl_err *err)
 
 /* report.json's "annotators"; nothing for NULL. */
 void tool_print_annotators(const json_t *annotators);
+
+// ------------------------------------ tool_ood.c: unlike what a model learnt from
+
+/* --reference DATASET, fitted. */
+typedef struct {
+    const char *path;  // borrowed
+    data_set *set;
+    task_ood *ood;
+} tool_reference;
+
+/* split: whose cases are compared with.  Fails as tool_open_for_model and task_ood_new. */
+fl_status tool_reference_open(tool_reference *out, task_model *m, const float *params,
+                              const char *path, data_split split, int threads, fl_err *err);
+void tool_reference_clear(tool_reference *r);  // fine when it is empty
+
+/* Opens DATASET for a model, or, where its classes are others, as it sees itself: *own_classes.
+ * FL_ECONFIG when its inputs are not the model's. */
+fl_status tool_open_given(data_set **out, data_spec *spec, bool *own_classes, task_model *m,
+                          const char *path, fl_err *err);
+bool tool_same_files(const char *a, const char *b);
+
+/* Of task_ood_judge, with "reference", its path; nothing for NULL. */
+void tool_print_outside(const json_t *outside);
 
 // --------------------------------------------------- tool_shift.c: robustness
 

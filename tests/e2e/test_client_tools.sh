@@ -353,6 +353,36 @@ what_a_prediction_rests_on_is_weighed()
 }
 shows what_a_prediction_rests_on_is_weighed
 
+# Cases whose numbers are ten times as large, of a disease that nobody taught the model.
+cases_unlike_those_of_training_are_told()
+{
+    mkdir "$dir/strange"
+    awk -F, -v OFS=, 'NR > 1 { $4 = 10 * $4 + 5 } { print }' "$clinic/table.csv" >"$dir/strange/table.csv"
+    sed 's/sick: 1/new: 1/; s/^positive: sick/positive: new/' "$clinic/dataset.yaml" >"$dir/strange/dataset.yaml"
+    "$client" evaluate --model "$dir/wet.onnx" --data "$clinic" --reference "$clinic" --json >"$dir/own.json" &&
+        holds "$dir/own.json" "j['metrics']['auc']['value'] > 0.5 and
+            abs(j['outside']['sets'][0]['mahalanobis']['auroc']['value'] - 0.5) < 1e-9 and
+            j['outside']['features'] == 8 and j['outside']['unseen'] == []" &&
+        "$client" evaluate --model "$dir/wet.onnx" --data "$dir/strange" --reference "$clinic" --json \
+            >"$dir/strange.json" &&
+        holds "$dir/strange.json" "'metrics' not in j and
+            j['outside']['sets'][0]['mahalanobis']['auroc']['value'] > 0.8 and
+            [u['class'] for u in j['outside']['unseen']] == ['new'] and
+            abs(sum(c['share']['value'] for c in j['outside']['unseen'][0]['called']) - 1) < 1e-9" &&
+        "$client" evaluate --model "$dir/wet.onnx" --data "$dir/strange" --reference "$clinic" |
+            grep -q '^new, which the model was never taught, [0-9]* cases: called healthy' &&
+        "$client" predict --model "$dir/wet.onnx" --data "$clinic" --reference "$clinic" --out "$dir/near" \
+            >"$dir/near.txt" &&
+        grep -q 'unlike the training images' "$dir/near.txt" &&
+        head -1 "$dir/near/predictions.csv" | grep -q '^case,patient,label,score_0,score_1,distance,unlike,' &&
+        refused 2 "healthy, sick" evaluate --model "$dir/wet.onnx" --data "$dir/strange" &&
+        refused 2 "is of other classes than the model: its cases cannot be judged" evaluate \
+            --model "$dir/wet.onnx" --data "$dir/strange" --reference "$clinic" --uncertainty one &&
+        refused 1 "--reference $dir/none: $dir/none: No such file" \
+            evaluate --model "$dir/wet.onnx" --data "$clinic" --reference "$dir/none"
+}
+shows cases_unlike_those_of_training_are_told
+
 what_comes_later_says_so()
 {
     refused 1 "shift: blur: only for images and volumes" evaluate --model "$dir/a.onnx" --data "$clinic" --shift blur:1 &&
