@@ -19,6 +19,7 @@
 #include "eval/disparity.h"
 #include "eval/eval.h"
 #include "task/annotators.h"
+#include "task/unseen.h"
 
 enum { MAX_LOOKS_BYTES = 1 << 20 };
 
@@ -343,6 +344,23 @@ static void put_figures(json_t *site, const local *l, const judged *on, int64_t 
     }
 }
 
+/* What each model calls the diseases that the site's training cases never showed. */
+static void put_unseen(json_t *site, const local *l, const judged *on)
+{
+    task_answering answering[N_MODELS];
+    size_t n = 0;
+    for (size_t m = 0; m < N_MODELS; m++) {
+        if (on[m].there) {
+            answering[n++] = (task_answering){model_names[m], &on[m].scores, on[m].threshold};
+        }
+    }
+    json_t *unseen = task_unseen_json(l->now, &l->job.data, answering, n,
+                                      l->job.evaluation.min_cell);
+    if (unseen != NULL) {
+        json_object_set_new(site, "unseen", unseen);
+    }
+}
+
 /* One point further, unless nobody wants it any more. */
 static bool is_wanted(void *ctx)
 {
@@ -443,6 +461,7 @@ fl_status judge_site(json_t **out, local *l, const float *global, const fed_mode
     }
     json_t *site = data_json(l, n_looks);
     put_figures(site, l, on, bins, progress);
+    put_unseen(site, l, on);
     if (uncertainty != NULL) {
         json_object_set(site, "uncertainty", uncertainty);
     }

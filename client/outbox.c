@@ -181,6 +181,7 @@ static fl_status check_cells(const policy *p, const json_t *site, fl_err *err)
     fl_status st;
     if ((st = check_list(p, site, "subgroups", "n", err)) != FL_OK ||
         (st = check_list(p, site, "by_class", "n", err)) != FL_OK ||
+        (st = check_list(p, site, "unseen", "n", err)) != FL_OK ||
         (st = check_list(p, site, "calibration", "n", err)) != FL_OK ||
         (st = check_list(p, site, "disparities", "n", err)) != FL_OK ||
         (st = check_list(p, site, "disparities", "n_other", err)) != FL_OK) {

@@ -89,6 +89,9 @@ extern const report_field report_sure_fields[];
 // check_annotators.c: a site's "annotators".
 extern const report_field report_annotators_fields[];
 
+// check_unseen.c: one of a site's "unseen".
+fl_status report_is_unseen(report_walk *w, const json_t *v);
+
 // check_site.c: an element of "sites".
 fl_status report_is_site(report_walk *w, const json_t *v);
 

@@ -404,6 +404,7 @@ fl_status report_is_site(report_walk *w, const json_t *v)
         {"robustness", .check = report_is_robustness},
         {"uncertainty", .fields = report_sure_fields},
         {"annotators", .fields = report_annotators_fields},
+        {"unseen", REPORT_LIST, .check = report_is_unseen},
         {"test_opened", .check = report_is_count},
         {0},
     };

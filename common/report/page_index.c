@@ -558,6 +558,7 @@ fl_status report_write_index_with(const json_t *report, report_language language
     add_charts(&out, report, metric);
     index_models(&out, report, metric);
     add_fairness(&out, report);
+    report_unseen_section(&out, report);
     report_selection_section(&out, report);
     report_privacy_section(&out, report);
     add_rounds(&out, report);

@@ -22,6 +22,8 @@ void report_privacy_sentence(report_page *out, const json_t *report);
 /* How model and threshold were chosen, and what judged them. */
 void report_selection_section(report_page *out, const json_t *report);
 void report_privacy_section(report_page *out, const json_t *report);
+/* Diseases that a hospital's training cases never showed (unseen.c); nothing without any. */
+void report_unseen_section(report_page *out, const json_t *report);
 /* Strategy, model, software. */
 void report_model_section(report_page *out, const json_t *report);
 

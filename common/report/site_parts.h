@@ -40,6 +40,9 @@ void report_site_annotators(report_page *out, const json_t *site);
 void report_site_agreement(report_page *out, const json_t *site);
 void report_site_agreement_rule(report_page *out, const json_t *site);
 
+// unseen.c
+void report_site_unseen(report_page *out, const json_t *site);
+
 // site_groups.c
 void report_site_groups(report_page *out, const json_t *report, const json_t *site);
 /* "sex F against M: AUC -0.12 [-0.20, -0.05]; ...": the flagged differences;

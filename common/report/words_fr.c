@@ -895,6 +895,38 @@ const report_words_entry report_words_said[] = {
     {"classes in a set", "classes par ensemble"},
     {"Sets of one class: %s; empty ones, which are like no class: %s.",
      "Ensembles d’une seule classe : %s ; vides, semblables à aucune classe : %s."},
+    {"Called", "Déclarés"},
+    {"Your training cases never showed %s, which %lld of your test cases have. The shared model sees "
+     "no finding at all in this share of them: %s",
+     "Vos cas d’entraînement n’ont jamais montré « %s », que présentent %lld de vos cas de test. Le "
+     "modèle partagé ne voit aucune anomalie dans cette proportion d’entre eux : %s"},
+    {"; the model trained on your data alone in %s",
+     " ; le modèle entraîné sur vos seules données, dans %s"},
+    {"Your training cases never showed %s, which %lld of your test cases are. The shared model most "
+     "often calls them %s: %s",
+     "Vos cas d’entraînement n’ont jamais montré « %s », la classe de %lld de vos cas de test. Le "
+     "modèle partagé les déclare le plus souvent « %s » : %s"},
+    {"; the model trained on your data alone %s: %s",
+     " ; le modèle entraîné sur vos seules données, « %s » : %s"},
+    {"no finding", "aucune anomalie"},
+    {"What your training cases never showed", "Ce que vos cas d’entraînement n’ont jamais montré"},
+    {"Shares of those test cases, by what each model calls them at its threshold; a case can have "
+     "several findings.",
+     "Proportions de ces cas de test, selon ce que chaque modèle déclare à son seuil ; un cas peut "
+     "présenter plusieurs anomalies."},
+    {"Disease", "Maladie"},
+    {"Shared model: names it", "Modèle partagé : la nomme"},
+    {"Shared model: no finding", "Modèle partagé : aucune anomalie"},
+    {"Own model: names it", "Modèle propre : la nomme"},
+    {"Own model: no finding", "Modèle propre : aucune anomalie"},
+    {"Diseases that a hospital's training cases never showed",
+     "Maladies que les cas d’entraînement d’un hôpital n’ont jamais montrées"},
+    {"Shares of that hospital's test cases with the disease: called by its name, and, where a case can "
+     "have several findings, called as without any. The own model was trained on that hospital's "
+     "cases alone.",
+     "Proportions des cas de test de cet hôpital qui présentent la maladie : ceux où elle est nommée "
+     "et, quand un cas peut présenter plusieurs anomalies, ceux qui sont déclarés sans aucune. Le "
+     "modèle propre a été entraîné sur les seuls cas de cet hôpital."},
     {"Masks of", "Masques de"},
     {"The model agrees with your annotators as well as they agree with each other",
      "Le modèle s’accorde avec vos annotateurs aussi bien qu’ils s’accordent entre eux"},

@@ -45,10 +45,10 @@ EOF
   data: {input: [1, 32, 32], classes: [opacity, nodule, effusion], attributes: {sex: [F, M], age: years, scanner: text}}
   model: {name: cnn, channels: [8, 16], fc: 32}
   local: {epochs: 1, batch: 8, lr: 0.02, ema: 0.9}
-  evaluation: {threshold: {rule: fixed, at: 0.4}}
+  evaluation: {threshold: {rule: fixed, at: 0.4}, min_cell: 2}
 generate: {phantom: xray, task: findings, difficulty: 0, size: 32}
 EOF
-    hospitals
+    hospitals | sed 's/like: nord/&, patients: {n: {train: 24, val: 10, test: 12}, unseen: [nodule]}/'
 } >"$work/multilabel.yaml"
 
 # Two hospitals whose rows follow one plane, with noise.
@@ -125,7 +125,15 @@ drawn() {
 
 play segment dice iou
 check "segment: a hospital with two annotators sees the model beside them" drawn "$work/out-segment/report"
+# never_showed REPORT: what is called of the one hospital's cases whose disease it never learnt
+never_showed() {
+    grep -q 'Your training cases never showed nodule, which' "$1/sites/sud.html" &&
+        ! grep -q 'id="unseen"' "$1/sites/nord.html" && grep -q 'id="unseen"' "$1/index.html"
+}
+
 play multilabel auc sensitivity
+check "multilabel: a hospital hears what a disease is called that its training cases never showed" \
+    never_showed "$work/out-multilabel/report"
 play regress mae rmse
 
 check "multilabel: each finding has its own figures" grep -q '"class": "effusion"' "$work/out-multilabel/report/report.json"

@@ -150,6 +150,12 @@ static void impossible_numbers_of_a_site_are_refused(void **state)
          "{\"metric\": \"accuracy\", \"mce\": {\"value\": 1, \"n\": 4}, \"rise\": {\"value\": 0, "
          "\"n\": 4}, \"lost\": {}, \"shifts\": [], \"worst\": \"fog\"}",
          "robustness: worst: fog is not one of shifts"},
+        {"unseen", "[{\"class\": \"nodule\", \"n\": 401, \"models\": {}}]",
+         "unseen[0]: 401 cases, the split has 400"},
+        {"unseen",
+         "[{\"class\": \"nodule\", \"n\": 40, \"models\": {\"global\": {\"called\": [{\"class\": "
+         "\"nodule\", \"share\": {\"value\": 1.4, \"n\": 40}}]}}}]",
+         "unseen[0].models.global.called[0].share.value: expected a number from 0 to 1, found 1.4"},
         {"annotators",
          "{\"annotators\": 2, \"pairs\": [{\"a\": \"1\", \"b\": \"2\", \"dice\": {\"value\": 1.2, "
          "\"n\": 4}}], \"model\": [], \"consensus\": {\"why\": \"two\"}, \"comparison\": {}}",

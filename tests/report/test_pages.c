@@ -260,6 +260,62 @@ static void guidelines_are_answered_only_by_what_the_page_holds(void **state)
     json_decref(report);
 }
 
+static json_t *share_figure(double value, double low, double high)
+{
+    return json_pack("{s:f, s:f, s:f, s:i, s:n, s:i, s:s, s:s}", "value", value, "ci_low", low,
+                     "ci_high", high, "n", 40, "n_positive", "n_patients", 40, "method", "Wilson",
+                     "why", "");
+}
+
+static json_t *called(double nodule, double none)
+{
+    json_t *json = json_pack("{s:[{s:s, s:o}, {s:s, s:o}]}", "called", "class", "opacity", "share",
+                             share_figure(0.3, 0.2, 0.45), "class", "nodule", "share",
+                             share_figure(nodule, 0, 1));
+    if (none >= 0) {
+        json_object_set_new(json, "no_finding", share_figure(none, 0, 1));
+    }
+    return json;
+}
+
+static void what_training_never_showed_is_said_with_what_it_is_called(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    json_t *report = sample_read();
+    char *page = page_text(report, "nord");
+    check_has_not(page, "never showed");
+    free(page);
+    sample_set(report, "sites[0].unseen",
+               json_pack("[{s:s, s:i, s:{s:o, s:o}}]", "class", "nodule", "n", 40, "models",
+                         "global", called(0.7, 0.25), "local", called(0, 0.8)));
+    check_ok(report_check(report, &err), err);
+    page = page_text(report, "nord");
+    check_has(page, "Your training cases never showed nodule, which 40 of your test cases have. The "
+                    "shared model sees no finding at all in this share of them: 0.25 [0.00, 1.00]; "
+                    "the model trained on your data alone in 0.80 [0.00, 1.00].");
+    check_has(page, "<td data-l=\"Called\">no finding</td>");
+    free(page);
+    page = page_text(report, NULL);
+    check_has(page, "Diseases that a hospital&#39;s training cases never showed");
+    check_has(page, "<td data-l=\"Disease\">nodule</td>");
+    free(page);
+    page = page_in(REPORT_FR, report, "nord");
+    check_has(page, "Vos cas d\xe2\x80\x99"
+                    "entra\xc3\xaenement n\xe2\x80\x99ont jamais montr\xc3\xa9");
+    check_has_not(page, "<span lang=\"en\">");
+    free(page);
+    // One class a case: what they are taken for.
+    sample_set(report, "sites[0].unseen",
+               json_pack("[{s:s, s:i, s:{s:o}}]", "class", "nodule", "n", 40, "models", "global",
+                         called(0.2, -1)));
+    page = page_text(report, "nord");
+    check_has(page, "which 40 of your test cases are. The shared model most often calls them opacity: "
+                    "0.30 [0.20, 0.45].");
+    free(page);
+    json_decref(report);
+}
+
 static void small_counts_of_table_1_are_hidden(void **state)
 {
     (void)state;
@@ -835,6 +891,7 @@ int main(void)
         cmocka_unit_test(how_sure_it_is_is_said_in_words),
         cmocka_unit_test(how_sure_masks_are_is_said_in_words),
         cmocka_unit_test(guidelines_are_answered_only_by_what_the_page_holds),
+        cmocka_unit_test(what_training_never_showed_is_said_with_what_it_is_called),
         cmocka_unit_test(small_counts_of_table_1_are_hidden),
         cmocka_unit_test(a_model_without_the_hospital_stands_beside_the_shared_one),
         cmocka_unit_test(a_personalised_model_is_held_against_the_shared_one),
