@@ -290,6 +290,15 @@ check-long: deps-check
 	$(Q)BUILD=$(abspath $(BUILD)) TEST_TIMEOUT=$${TEST_TIMEOUT:-43200} \
 	    tests/run $(unit_tests) $(end_tests) $(long_tests)
 
+# What starts threads, under ThreadSanitizer, one thread a site.  Libraries that are not built for it are in
+# tests/threads.supp.
+THREADS_TESTS ?= fed/test_transport_zmq fed/test_proxy client/test_session
+.PHONY: check-threads
+check-threads: deps-check
+	$(Q)$(submake) SAN=thread $(THREADS_TESTS:%=build-san-thread/tests/%)
+	$(Q)TSAN_OPTIONS="suppressions=$(abspath tests/threads.supp) exitcode=66" \
+	    BUILD=$(abspath build-san-thread) tests/run $(THREADS_TESTS:%=build-san-thread/tests/%)
+
 # Breaks a federation on purpose, 140 times (each lie is told once); SEED=N plays the same again.
 SEED ?= any
 chaos: deps-check
@@ -395,6 +404,7 @@ help:
 	@echo 'make check       install what is missing, build, run every test'
 	@echo 'make check-unit  as check, without the tests that start real processes'
 	@echo 'make check-long  as check, and the tests that take minutes'
+	@echo 'make check-threads   ThreadSanitizer over the tests with threads (THREADS_TESTS=...)'
 	@echo 'make chaos       break a federation on purpose: 500 faults, 140 runs (SEED=N: again)'
 	@echo 'make bench       measure, beside PyTorch; writes out/bench.json (BENCH_FILTER=resnet)'
 	@echo 'make bench-federation  rounds without training, beside Flower where it is installed'
