@@ -1,6 +1,7 @@
 /*
  * tool_ood.c - `--reference DATASET`: cases beside those that a model learnt from
  */
+#define _XOPEN_SOURCE 700  // realpath
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -24,6 +24,7 @@ typedef struct {
     transfer transfer;
     fed_order_key refused_key;  // contributions of this order were refused ...
     int n_refused;              // ... so often
+    int64_t refused_ms;         // when one was last recorded at once; 0: never
     int n_malformed;            // messages
 } session;
 

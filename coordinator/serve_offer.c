@@ -11,18 +11,20 @@
 #include "base/sys.h"
 #include "coordinator/serve_inside.h"
 
-enum { MAX_REFUSED_CONTRIBUTIONS = 3 };
+enum {
+    MAX_REFUSED_CONTRIBUTIONS = 3,
+    RECORD_APART_MS = 50  // of one site's refusals that are recorded at once
+};
 
 /* Refuses a contribution, for the record and to the site, and asks for it again; at the third
  * time the site leaves the stage. */
-static void refuse_contribution(session *x, run *r, size_t site, const fed_offer *o,
-                                const char *reason)
+static fl_status refuse_contribution(session *x, run *r, size_t site, const fed_offer *o,
+                                     const char *reason, fl_err *err)
 {
     serve *s = x->serve;
     char address[64];
     snprintf(address, sizeof address, "site %s", x->site.text);
     roster_refuse(s->sites, "contribution", reason, address, 1, fl_wall_ms());
-    serve_send_verdict(x, &o->digest, false, reason);
     if (!fed_order_key_equal(&x->refused_key, &o->key)) {
         x->refused_key = o->key;
         x->n_refused = 0;
@@ -31,14 +33,25 @@ static void refuse_contribution(session *x, run *r, size_t site, const fed_offer
         fl_log(FL_LOG_WARN, "contribution.refused", "site=%s kind=%s round=%u reason=\"%s\"",
                x->site.text, fed_order_name(o->key.kind), o->key.round.n, reason);
     }
+    /* Recorded before the site is told; of a site that sends nothing else, with the housekeeping. */
+    int64_t now_ms = fl_now_ms();
+    if (x->refused_ms == 0 || now_ms - x->refused_ms >= RECORD_APART_MS) {
+        x->refused_ms = now_ms;
+        fl_status st = roster_flush(s->sites, err);
+        if (st != FL_OK) {
+            return st;
+        }
+    }
+    serve_send_verdict(x, &o->digest, false, reason);
     if (!run_wants(r, site, &o->key)) {
-        return;
+        return FL_OK;
     }
     if (x->n_refused < MAX_REFUSED_CONTRIBUTIONS) {
         x->has_told = false;  // once more
     } else if (x->n_refused == MAX_REFUSED_CONTRIBUTIONS) {
         run_give_up_on(r, site, reason);
     }
+    return FL_OK;
 }
 
 /* Whole and on disk: looks at it once more and hands it to the run. */
@@ -69,9 +82,9 @@ static fl_status finish_contribution(session *x, size_t site, fl_err *err)
     }
     if (st != FL_OK) {
         free(payload);
-        refuse_contribution(x, t->run, site, o, why.text);
+        st = refuse_contribution(x, t->run, site, o, why.text, err);
         transfer_stop(x->serve->pool, t, true);
-        return FL_OK;
+        return st;
     }
     if (run_carries(t->run, site, &o->key) &&  // its site forgets it: it must outlast a power cut
         (st = spool_flush(t->spool, err)) != FL_OK) {
@@ -131,8 +144,7 @@ fl_status serve_on_offer(session *x, const fed_offer *o, fl_err *err)
     if (known && !fed_digest_equal(&prior, &o->digest)) {
         snprintf(text, sizeof text, "a different %s contribution of round %u was accepted already",
                  fed_order_name(o->key.kind), fed_plain_round(o->key.round));
-        refuse_contribution(x, r, site, o, text);
-        return FL_OK;
+        return refuse_contribution(x, r, site, o, text, err);
     }
     if (!run_wants(r, site, &o->key)) {
         snprintf(text, sizeof text, "round %u is closed", fed_plain_round(o->key.round));
@@ -144,8 +156,7 @@ fl_status serve_on_offer(session *x, const fed_offer *o, fl_err *err)
     }
     fl_err why = FL_ERR_INIT;
     if (look_at_offer(x, r, o, &why) != FL_OK) {
-        refuse_contribution(x, r, site, o, why.text);
-        return FL_OK;
+        return refuse_contribution(x, r, site, o, why.text, err);
     }
     fl_status st = transfer_start(s->pool, t, r, site, o, fl_now_ms(), err);
     if (st == FL_OK && (t->spool == NULL || spool_is_whole(t->spool))) {
@@ -177,9 +188,9 @@ fl_status serve_on_piece(session *x, const fed_msg *m, const fed_packet *packet,
                                   packet->payload, packet->n_payload, &moved, &whole, fl_now_ms(),
                                   &why);
     if (st == FL_EFORMAT) {
-        refuse_contribution(x, r, site, t->offer, why.text);
+        st = refuse_contribution(x, r, site, t->offer, why.text, err);
         transfer_stop(x->serve->pool, t, true);
-        return FL_OK;
+        return st;
     }
     if (st != FL_OK) {
         return fl_fail(err, st, "%s", why.text);  // our disk
