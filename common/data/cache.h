@@ -28,7 +28,8 @@ typedef struct {
     fl_err *error;  // from malloc; NULL where all went well
 } data_decoded;
 
-enum { DATA_MEMORY_BYTES = 256 << 20 };  // of samples that a data set keeps in memory unasked
+/* Of samples that a data set, with all members of a union, keeps in memory unasked. */
+enum { DATA_MEMORY_BYTES = 256 << 20 };
 
 /* Of its samples and masks. */
 size_t data_decoded_bytes(const data_decoded *d, size_t n_annotators);

@@ -95,6 +95,7 @@ typedef struct {
     int depth;      // unions around what is opened now
     int n_opened;   // data sets so far
     int64_t round;  // whose data are opened; 0: those before any change
+    size_t room;    // bytes of samples that may yet be kept in memory unasked
 } nesting;
 
 static fl_status load(data_set **out, const char *path, const data_spec *expect, nesting *at,
@@ -177,46 +178,6 @@ static fl_status add_member(data_set *s, data_set *member, bool alone, const cha
     return FL_OK;
 }
 
-typedef struct {
-    data_set *set;
-    const data_recipe *r;
-    fl_err **errors;  // [entry], NULL where all went well
-} shifting;
-
-static void shift_entry(void *context, size_t i)
-{
-    shifting *w = context;
-    data_entry *e = &w->set->entries[i];
-    fl_err err = FL_ERR_INIT;
-    if (data_input_shift(&e->input, &w->r->shift, w->r->shift_seed, e->case_id, &err) != FL_OK) {
-        w->errors[i] = fl_xcalloc(1, sizeof err);
-        *w->errors[i] = err;
-    }
-}
-
-/* Another scanner's look for a data set that is used where it lies. */
-static fl_status shift_all(data_set *s, const data_recipe *r, fl_err *err)
-{
-    fl_status st = FL_OK;
-    shifting w = {.set = s, .r = r};
-
-    if (r->shift.n == 0) {
-        return FL_OK;
-    }
-    w.errors = fl_xcalloc(s->n + 1, sizeof *w.errors);
-    fl_parallel(fl_n_cores(), s->n, shift_entry, &w);
-    for (size_t i = 0; i < s->n; i++) {
-        if (w.errors[i] == NULL) {
-            data_set_own(s, s->entries[i].input.samples);
-        } else if (st == FL_OK) {
-            st = fl_fail(err, w.errors[i]->status, "%s: %s", r->name, w.errors[i]->text);
-        }
-        free(w.errors[i]);
-    }
-    free(w.errors);
-    return st;
-}
-
 static fl_status load_union(data_set *s, const data_recipe *r, const data_spec *expect, nesting *at,
                             fl_err *err)
 {
@@ -247,8 +208,28 @@ static fl_status load_union(data_set *s, const data_recipe *r, const data_spec *
     return FL_OK;
 }
 
-/* later: whether it may change with the rounds. */
-static data_set *set_new(const data_recipe *r, bool later)
+/* Of the samples and masks that are no cache's. */
+static size_t bytes_in_memory(const data_set *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        const data_entry *e = &s->entries[i];
+        const data_decoded d = {.input = e->input,
+                                .masks = {.mask = e->mask, .masks = e->masks}};
+        n += e->cache == NULL ? data_decoded_bytes(&d, s->n_annotators) : 0;
+    }
+    return n;
+}
+
+/* What s keeps in memory the rest of a union cannot. */
+static void take_room(nesting *at, const data_set *s)
+{
+    size_t n = bytes_in_memory(s);
+    at->room -= n < at->room ? n : at->room;
+}
+
+/* later: whether it may change with the rounds.  room: as a data_set has it. */
+static data_set *set_new(const data_recipe *r, bool later, size_t room)
 {
     data_set *s = fl_xcalloc(1, sizeof *s);
     s->arena = fl_arena_new(1 << 16);
@@ -256,6 +237,7 @@ static data_set *set_new(const data_recipe *r, bool later)
     s->notes = json_array();
     s->reference_standard = fl_xstrdup(r->reference_standard);
     s->prevalence = r->prevalence;
+    s->room = room;
     if (later) {
         data_later_note(s, r);
     }
@@ -296,7 +278,7 @@ static fl_status load(data_set **out, const char *path, const data_spec *expect,
     if (st != FL_OK) {
         return st;
     }
-    data_set *s = set_new(&r, at->round == 0);
+    data_set *s = set_new(&r, at->round == 0, at->room);
     if ((st = is_manifest(&images, &r, err)) == FL_OK) {
         data_origin origin = images ? DATA_FROM_MANIFEST : r.origin;
         switch (origin) {
@@ -318,7 +300,11 @@ static fl_status load(data_set **out, const char *path, const data_spec *expect,
         st = data_choose(s, r.cases, err);
     }
     if (st == FL_OK && r.origin == DATA_FROM_UNION) {
-        st = shift_all(s, &r, err);
+        s->room = at->room;  // its members are in
+        st = data_shift_set(s, &r, err);
+    }
+    if (st == FL_OK && (r.origin != DATA_FROM_UNION || r.shift.n > 0)) {
+        take_room(at, s);
     }
     if (st == FL_OK && s->n == 0) {
         st = fl_fail(err, FL_ECONFIG, "%s: there is no case left in it", r.name);
@@ -436,7 +422,7 @@ static void hide_patients(data_set *s, const uint8_t *secret)
 fl_status data_set_open_round(data_set **out, const char *path, const data_spec *expect,
                               int64_t round, fl_err *err)
 {
-    nesting at = {.round = round};
+    nesting at = {.round = round, .room = DATA_MEMORY_BYTES};
     fl_status st = load(out, path, expect, &at, err);
     if (st == FL_OK && (*out)->standardise) {
         st = standardise(*out, path, err);

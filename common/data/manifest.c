@@ -467,7 +467,7 @@ static bool is_large(decoding *d)
         size_t bytes = data_decoded_bytes(&d->cases[i], d->columns->masks.n);
         most = bytes > most ? bytes : most;
     }
-    if (most <= DATA_MEMORY_BYTES / n) {
+    if (most <= d->set->room / n) {
         return false;
     }
     for (size_t i = 0; i < n_few; i++) {

@@ -254,7 +254,7 @@ static fl_status decode_in_memory(archive_images *m, bool *large, fl_err *err)
         return st;
     }
     decode_here(m, 0);
-    *large = !m->r->no_cache && data_decoded_bytes(&m->cases[0], 0) > DATA_MEMORY_BYTES / n;
+    *large = !m->r->no_cache && data_decoded_bytes(&m->cases[0], 0) > m->set->room / n;
     if (*large) {
         data_decoded_clear(&m->cases[0]);
     } else {

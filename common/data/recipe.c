@@ -364,9 +364,10 @@ static void check_combinations(const data_recipe *r, fl_node root)
         fl_cfg_complain(
             root, "union: task, classes, attributes, split and preprocess are said by its members");
     }
-    bool has_images = r->origin == DATA_FROM_MANIFEST || r->origin == DATA_FROM_NPZ;
-    if (!has_images && (r->cache != NULL || r->no_cache)) {
-        fl_cfg_complain(root, "cache: only with images, of a manifest or an npz");
+    bool makes_images = r->origin == DATA_FROM_MANIFEST || r->origin == DATA_FROM_NPZ ||
+                        (r->origin == DATA_FROM_UNION && r->shift.n > 0);
+    if (!makes_images && (r->cache != NULL || r->no_cache)) {
+        fl_cfg_complain(root, "cache: only with images, of a manifest, an npz or a union's shift");
     }
     if (r->table.relation != DATA_NO_RULE && r->has_task && r->task != DATA_CLASSIFY) {
         fl_cfg_complain(root, "table: label: positive is for task classify");

@@ -56,7 +56,8 @@ struct data_set {
     int64_t n_patients;
     void **blocks;  // memory of the inputs, from malloc
     size_t n_blocks;
-    data_cache *cache;        // of a manifest whose images are not kept in memory, or NULL
+    data_cache *cache;        // of what is not kept in memory, or NULL
+    size_t room;              // bytes of samples that it keeps in memory unasked
     const char **annotators;  // names, in the arena
     size_t n_annotators;
     const char **features;  // names of a table's columns, in the arena; or NULL
@@ -101,6 +102,10 @@ fl_status data_manifest_file(data_image *out, const char *dir, const char *file,
 /* choose.c */
 /* Leaves only the cases that the file lists, in the splits and with the labels that it says. */
 fl_status data_choose(data_set *s, const char *file, fl_err *err);
+
+/* shift_set.c */
+/* The recipe's chain over all samples of a union, which become the set's own. */
+fl_status data_shift_set(data_set *s, const data_recipe *r, fl_err *err);
 
 /* dataset.c */
 /* A whole data set as it is in a round (0: before any change), what comes later left closed, and

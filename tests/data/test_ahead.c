@@ -69,7 +69,7 @@ static void memory_is_bounded_whatever_the_size(void **state)
     char *dir = check_tmpdir();
     many_images(dir, 400, 512, YAML "cache: c\n");  // 100 MiB of samples
     size_t before = fl_rss_bytes();
-    size_t most = many_train(dir, 400, 1);
+    size_t most = many_train(dir, 400, 1, true);
     print_message("# %zu MiB more\n", (most - before) >> 20);
     check(most - before < (size_t)96 << 20);  // 32 of them are a batch
     check_rmdir(&dir);

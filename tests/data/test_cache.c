@@ -396,6 +396,109 @@ static void a_damaged_archive_makes_no_cache(void **state)
     check_rmdir(&dir);
 }
 
+/* Samples, and masks of every annotator, of the reader's pass over a shifted union. */
+static void read_shifted(float *x, uint8_t *codes, const char *dir)
+{
+    enum { PIXELS = 64 };
+    fl_err err = FL_ERR_INIT;
+    data_set *s;
+    check_ok(data_set_open(&s, dir, NULL, &err), err);
+    check_int(data_set_n(s), 3);
+    check_int(data_set_n_annotators(s), 2);
+    for (size_t i = 0; i < 3; i++) {
+        const uint8_t *from[] = {data_set_case(s, i).mask, data_set_mask_by(s, i, 0),
+                                 data_set_mask_by(s, i, 1)};
+        data_set_batch(s, &i, 1, x + i * PIXELS);
+        for (size_t k = 0; k < 3; k++) {
+            uint8_t *to = codes + (3 * i + k) * PIXELS;
+            memset(to, 9, PIXELS);  // nobody drew
+            memcpy(to, from[k] != NULL ? from[k] : to, from[k] != NULL ? PIXELS : 0);
+        }
+    }
+    data_set_destroy(&s);
+}
+
+static void a_shifted_union_from_a_cache_is_the_one_from_memory(void **state)
+{
+    (void)state;
+    static const char manifest[] = "case,patient,file,mask,mask:a,mask:b,split\n"
+                                   "1,p,x.png,m.png,m.png,,train\n"
+                                   "2,q,y.png,,,n.png,train\n"
+                                   "3,r,y.png,,,,test\n";
+    static const char *const members[] = {"none", "auto", "made/member"};
+    char *dir = check_tmpdir();
+    char *path = fl_path_join(dir, "all.yaml");
+    float x[2][3 * 64];
+    uint8_t codes[2][9 * 64];
+
+    fixture_png(dir, "x.png", 8, 3);
+    fixture_png(dir, "y.png", 8, 90);
+    fixture_png(dir, "m.png", 8, 120);
+    fixture_png(dir, "n.png", 8, 7);
+    fixture_text(dir, "manifest.csv", manifest);
+    for (size_t k = 0; k < 3; k++) {  // whatever its member does
+        char *yaml = fl_xasprintf("task: segment\nclasses: {no: 0, yes: 255}\nmask_threshold: 128\n"
+                                  "preprocess: [normalise: zscore]\ncache: %s\n",
+                                  members[k]);
+        write_yaml(dir, yaml);
+        free(yaml);
+        fixture_text(dir, "all.yaml", "union: [.]\nshift: [noise: 3, blur: 1]\ncache: none\n");
+        read_shifted(x[0], codes[0], path);
+        fixture_text(dir, "all.yaml", "union: [.]\nshift: [noise: 3, blur: 1]\ncache: made/here\n");
+        for (int pass = 0; pass < 2; pass++) {  // built, found
+            memset(x[1], 0, sizeof x[1]);
+            memset(codes[1], 0, sizeof codes[1]);
+            read_shifted(x[1], codes[1], path);
+            check_bytes(x[1], x[0], sizeof x[0]);
+            check_bytes(codes[1], codes[0], sizeof codes[0]);
+        }
+        free(cache_file(dir, k + 1));
+    }
+    free(path);
+    check_rmdir(&dir);
+}
+
+/* A member's pixels and masks, its preprocessing and the chain are all in the key. */
+static void what_a_shifted_union_is_made_of_makes_another_cache(void **state)
+{
+    (void)state;
+    char hex[5][FL_HEX_DIGEST];
+    float x[3 * 64];
+    uint8_t codes[9 * 64];
+    char *dir = check_tmpdir();
+    char *path = fl_path_join(dir, "all.yaml");
+    const char *const yaml = "task: segment\nclasses: {no: 0, yes: 255}\nmask_threshold: 128\n";
+    size_t n = 0;
+
+    fixture_png(dir, "x.png", 8, 3);
+    fixture_png(dir, "m.png", 8, 120);
+    fixture_text(dir, "manifest.csv", "case,patient,file,mask:a,mask:b,split\n1,p,x.png,m.png,m.png"
+                                      ",train\n2,q,x.png,m.png,,test\n3,r,x.png,,,test\n");
+    write_yaml(dir, yaml);
+    fixture_text(dir, "all.yaml", "union: [.]\nshift: [gamma: 1]\ncache: made/here\n");
+    digest_of(hex[n++], path);
+    fixture_png(dir, "x.png", 8, 4);
+    digest_of(hex[n++], path);
+    char *steps = fl_xasprintf("%spreprocess: [normalise: zscore]\n", yaml);
+    write_yaml(dir, steps);
+    digest_of(hex[n++], path);
+    fixture_text(dir, "all.yaml", "union: [.]\nshift: [gamma: 2]\ncache: made/here\n");
+    digest_of(hex[n++], path);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < i; k++) {
+            check(strcmp(hex[i], hex[k]) != 0);
+        }
+    }
+    fixture_png(dir, "m.png", 8, 20);
+    read_shifted(x, codes, path);
+    for (size_t i = 0; i < 64; i++) {
+        check_int(codes[64 + i], (20 + 3 * i) % 256 >= 128);
+    }
+    free(steps);
+    free(path);
+    check_rmdir(&dir);
+}
+
 static void a_folder_that_cannot_be_made_is_told(void **state)
 {
     (void)state;
@@ -422,6 +525,8 @@ int main(void)
         cmocka_unit_test(an_epoch_of_an_archive_has_the_same_bits),
         cmocka_unit_test(another_archive_or_other_rows_make_another_cache),
         cmocka_unit_test(a_damaged_archive_makes_no_cache),
+        cmocka_unit_test(a_shifted_union_from_a_cache_is_the_one_from_memory),
+        cmocka_unit_test(what_a_shifted_union_is_made_of_makes_another_cache),
         cmocka_unit_test(a_folder_that_cannot_be_made_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
