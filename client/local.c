@@ -141,6 +141,7 @@ void local_step(local_progress *progress)
 
 typedef struct {
     local_progress *progress;
+    uint64_t before;  // steps of the order that this training follows
     drift *drift;
     drift_adjust *adjust;
     int64_t until_ms;  // where partial work counts: no longer than this; 0: to the end
@@ -153,12 +154,13 @@ static void after_gradient(void *ctx, float *grad, const float *params, int64_t 
     s->adjust(s->drift, grad, params, n);
 }
 
+/* total: of the training, which knows what its data come to in each round. */
 static bool after_step(void *ctx, int64_t done, int64_t total, double loss)
 {
     (void)done;
-    (void)total;
     (void)loss;
     step_context *s = ctx;
+    atomic_store(&s->progress->total, s->before + (uint64_t)total);
     local_step(s->progress);
     s->ran_out = s->until_ms > 0 && fl_now_ms() >= s->until_ms;
     return !s->ran_out && !atomic_load(&s->progress->cancel);
@@ -178,12 +180,12 @@ fl_status local_train(local *l, float *params, const float *base, fed_round_no r
         return st;
     }
     drift d;
-    step_context step = {.progress = progress, .drift = &d};
+    step_context step = {
+        .progress = progress, .before = atomic_load(&progress->done), .drift = &d};
     step.adjust = drift_of(&d, &l->job.strategy, task_model_table(l->model), base);
     task_hooks hooks = {.ctx = &step,
                         .adjust = step.adjust == NULL ? NULL : after_gradient,
                         .step_done = after_step};
-    atomic_store(&progress->total, (uint64_t)task_trainer_steps(l->trainer));
     nn_vec_copy(params, base, local_n_parameters(l));
     if (l->job.sites.partial) {
         step.until_ms = fl_now_ms() + l->job.sites.patience_ms;
@@ -210,22 +212,23 @@ fl_status local_baseline(local *l, float *params, const float *first, local_prog
     if (st != FL_OK || (st = need_trainer(l, err)) != FL_OK) {
         return st;
     }
-    step_context step = {.progress = progress};
+    step_context step = {.progress = progress, .before = atomic_load(&progress->done)};
     const task_fit_config cfg = {.rounds = l->job.rounds,
                                  .metric = l->job.select.metric,
                                  .keep_best = true,
                                  .in_rounds = true};
     const task_fit_hooks hooks = {.step = {.ctx = &step, .step_done = after_step}};
-    task_fit_result done;
-    *result = (local_baseline_result){.steps = l->job.rounds * task_trainer_steps(l->trainer)};
-    atomic_store(&progress->total, (uint64_t)result->steps);
+    task_fit_result done = {0};
+    *result = (local_baseline_result){0};
     if (first != NULL) {
         nn_vec_copy(params, first, local_n_parameters(l));
     } else {
         nn_graph_init(task_model_graph(l->model), params, l->job.seed);
     }
     st = task_fit(params, l->trainer, l->job.seed, l->site, &cfg, &hooks, &done, err);
-    result->best_step = done.best_step > 0 ? done.best_step : result->steps;
+    atomic_store(&progress->total, 0);  // nobody counts what follows
+    *result = (local_baseline_result){
+        .steps = done.steps, .best_step = done.best_step > 0 ? done.best_step : done.steps};
     return st;
 }
 
@@ -260,7 +263,7 @@ fl_status local_personal(local *l, float *params, const float *global, local_pro
     task_train_config train = l->job.local;
     task_trainer *trainer;
     task_fit_result fit;
-    step_context step = {.progress = progress};
+    step_context step = {.progress = progress, .before = atomic_load(&progress->done)};
     const task_fit_hooks hooks = {.step = {.ctx = &step, .step_done = after_step}};
     bool better;
     train.epochs = 1;
@@ -279,11 +282,9 @@ fl_status local_personal(local *l, float *params, const float *global, local_pro
                                  .max_steps = how->steps,
                                  .metric = l->job.select.metric,
                                  .keep_best = true};
-    atomic_store(&progress->total,
-                 atomic_load(&progress->done) +
-                     (uint64_t)(how->steps > 0 ? how->steps : how->epochs * epoch));
     nn_vec_copy(params, global, local_n_parameters(l));
     st = task_fit(params, trainer, l->job.seed, l->site, &cfg, &hooks, &fit, err);
+    atomic_store(&progress->total, 0);
     task_trainer_destroy(&trainer);
     if (st != FL_OK || (st = is_better(&better, l, global, &fit, err)) != FL_OK) {
         return st;

@@ -29,7 +29,7 @@ typedef struct {
     atomic_bool cancel;           // stop after the step
     atomic_bool may_be_late;      // what comes out counts even when its round is over
     atomic_uint_least64_t done;   // optimiser steps, and stretches of evaluation
-    atomic_uint_least64_t total;  // 0 = not known
+    atomic_uint_least64_t total;  // of done, at the end of the training that runs; 0 = not known
     atomic_uint_least64_t *all;   // steps of the whole process; may be NULL
 } local_progress;
 

@@ -683,7 +683,8 @@ void round_describe(const round_machine *m, char *out, size_t n)
                                  waiting++ == 0 ? "; waiting for" : ",", s->name.text);
         if (s->check == ROUND_CHECK_PENDING) {
             used += (size_t)snprintf(out + used, n - used, " (approval)");
-        } else if (s->steps_total > 0 && s->phase == FED_WORKING) {
+        } else if (s->steps_done <= s->steps_total && s->steps_total > 0 &&
+                   s->phase == FED_WORKING) {
             used += (size_t)snprintf(out + used, n - used, " (%llu/%llu)",
                                      (unsigned long long)s->steps_done,
                                      (unsigned long long)s->steps_total);

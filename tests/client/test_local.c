@@ -182,6 +182,8 @@ static void the_local_model_is_the_best_stretch_by_validation(void **state)
     local_baseline_result result, again;
     check_ok(local_baseline(d.l, d.params, NULL, &d.progress, &result, &err), err);
     check_int(result.steps, 30);
+    check_int(atomic_load(&d.progress.done), 30);
+    check_int(atomic_load(&d.progress.total), 0);  // what follows has no known end
     check(result.best_step >= 10 && result.best_step <= 30 && result.best_step % 10 == 0);
     float first[3];
     memcpy(first, d.params, sizeof first);

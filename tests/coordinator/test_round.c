@@ -326,6 +326,25 @@ static void fewer_than_the_quorum_waits_and_says_so(void **state)
     round_destroy(&d.m);
 }
 
+static void progress_is_shown_while_it_is_known_how_far_it_goes(void **state)
+{
+    (void)state;
+    driver d = driver_of(2, 2, 1);
+    everyone_contributes(&d, 0);
+    char text[512];
+    round_beat(d.m, 0, FED_WORKING, 7, 266, 10);
+    round_beat(d.m, 1, FED_WORKING, 272, 266, 10);  // goes on after what was counted
+    round_describe(d.m, text, sizeof text);
+    check_has(text, "waiting for site-a (7/266), site-b");
+    check(strstr(text, "272") == NULL);
+    round_beat(d.m, 0, FED_WORKING, 266, 266, 20);
+    round_beat(d.m, 1, FED_WORKING, 300, 0, 20);
+    round_describe(d.m, text, sizeof text);
+    check_has(text, "site-a (266/266), site-b");
+    check(strstr(text, "300") == NULL);
+    round_destroy(&d.m);
+}
+
 static void a_round_short_of_its_quorum_is_given_up_only_as_the_job_says(void **state)
 {
     (void)state;
@@ -565,6 +584,7 @@ int main(void)
         cmocka_unit_test(time_in_which_the_coordinator_was_deaf_counts_for_nobody),
         cmocka_unit_test(late_wait_lets_nobody_leave_for_being_late),
         cmocka_unit_test(fewer_than_the_quorum_waits_and_says_so),
+        cmocka_unit_test(progress_is_shown_while_it_is_known_how_far_it_goes),
         cmocka_unit_test(a_round_short_of_its_quorum_is_given_up_only_as_the_job_says),
         cmocka_unit_test(whoever_joins_late_fills_a_round_that_cannot_reach_its_quorum),
         cmocka_unit_test(a_site_that_fails_to_train_is_absent_and_asked_again_after_hello),
