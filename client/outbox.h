@@ -5,7 +5,7 @@
  * update, score, test, done), the sentences of replies, the environment text,
  * the keys of an enrolment.  It
  *   - checks a contribution against what its kind may hold and against the
- *     hospital's policy; what does not pass stays;
+ *     hospital's policy (contents.h); what does not pass stays;
  *   - signs it, writes it to outbox/ and records it in receipts.jsonl before byte
  *     one can be sent; outbox.c says what of it is flushed to the disk, and why;
  *   - keeps the exact bytes until the coordinator has committed the round, so
