@@ -35,15 +35,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "client/fetch.h"
+#include "client/gather.h"
 #include "client/line.h"
 #include "client/order.h"
 #include "client/outbox.h"
-#include "client/policy.h"
 #include "client/receipts.h"
 #include "fed/audit.h"
 #include "fed/update.h"
@@ -56,9 +53,7 @@ enum {
     FULL_QUEUE_MS = 5,         // the transport takes no more for the moment
     ROTATE_EVERY_MS = 3000,    // new keys that the coordinator does not know yet
     LOOK_EVERY_MS = 1000,      // at the link's state and at silent fetches
-    BEAT_MS = 2000,            // until Welcome says otherwise
-    MAX_REPORT_BYTES = 64 << 20,
-    MAX_NODE_BYTES = 16 << 20  // of a graph, beside its numbers
+    BEAT_MS = 2000             // until Welcome says otherwise
 };
 
 typedef enum { IDLE, FETCH, WORK, WAIT, OFFER } stage;
@@ -78,9 +73,7 @@ struct session {
     bool said_pending;  // to the current order
     fed_digest kept_job;       // the audit head that was kept last: of this job,
     fed_round_no kept_commit;  // when this round was the last committed one
-    fetch job, graph, model, report;
-    bool knows_graph;  // the order's job was read for the graph it names
-    bool needs_graph;  // it names one, and its model is not built here yet
+    gather gather;
     local *local;  // the workers' between orders
     order_work work;
     bool at_work;  // work is the pool's
@@ -114,10 +107,7 @@ static void on_welcome(session *s, const fed_msg *m, int64_t now_ms)
         return;  // an answer to a Hello that was said twice
     }
     s->beat_at_ms = now_ms + s->beat_ms;
-    fetch_again(&s->job);
-    fetch_again(&s->graph);
-    fetch_again(&s->model);
-    fetch_again(&s->report);
+    gather_again(&s->gather);
     if (s->stage == OFFER) {
         s->due_ms = now_ms;
     }
@@ -311,108 +301,12 @@ static void on_verdict(session *s, const fed_msg *m, int64_t now_ms)
 
 // ------------------------------------------------------- FETCH, WORK and WAIT
 
-/* The first object of the order that is not whole yet. */
-static fetch *missing(session *s)
-{
-    if (!fetch_is_done(&s->job)) {
-        return &s->job;
-    }
-    if (s->needs_graph && !fetch_is_done(&s->graph)) {
-        return &s->graph;
-    }
-    if (s->order.has_model && !fetch_is_done(&s->model)) {
-        return &s->model;
-    }
-    if (s->order.has_report && !fetch_is_done(&s->report)) {
-        return &s->report;
-    }
-    return NULL;
-}
-
-/* The most parameters that this hospital takes. */
-static uint64_t most_parameters(const session *s)
-{
-    policy p;
-    if (policy_read(&p, s->home, NULL) != FL_OK) {
-        policy_defaults(&p);  // the worker says what is wrong with it
-    }
-    return (uint64_t)p.max_parameters;
-}
-
-/*
- * Once the job is here: the graph that it names, of at most as many bytes as the largest
- * model's numbers and its nodes have.  A model that is built already needs no graph.
- */
-static fl_status find_graph(session *s, fl_err *err)
-{
-    char hex[MODEL_DIGEST_BYTES];
-    fed_digest graph;
-    const void *text = NULL;
-    uint64_t n = 0;
-    fl_status st = fetch_items(&s->job, FED_ENC_BYTES, &text, &n, err);
-    if (st != FL_OK) {
-        return st;
-    }
-    bool is_built = s->local != NULL && fed_digest_equal(&s->local->digest, &s->order.key.job);
-    s->knows_graph = true;
-    s->needs_graph = !is_built && job_names_graph(hex, text, (size_t)n);
-    if (!s->needs_graph) {
-        return FL_OK;
-    }
-    if ((st = fl_unhex(graph.bytes, sizeof graph.bytes, hex, err)) != FL_OK) {
-        return st;
-    }
-    uint64_t most = most_parameters(s) * sizeof(float) + MAX_NODE_BYTES;
-    return fetch_start(&s->graph, &graph, fed_piece_bytes_of(FED_ENC_BYTES, most), err);
-}
-
-static fl_status start_fetches(session *s, fl_err *err)
-{
-    const fed_order *o = &s->order;
-    uint64_t model_bytes = fed_piece_bytes_of(FED_ENC_F32, most_parameters(s));
-    s->knows_graph = s->needs_graph = false;
-    fl_status st = fetch_start(&s->job, &o->key.job,
-                               fed_piece_bytes_of(FED_ENC_BYTES, JOB_MAX_BYTES), err);
-    if (st == FL_OK && o->has_model) {
-        st = fetch_start(&s->model, &o->model, model_bytes, err);
-    }
-    if (st == FL_OK && o->has_report) {
-        st = fetch_start(&s->report, &o->report, MAX_REPORT_BYTES, err);
-    }
-    return st;
-}
-
-static fl_status fill_work(session *s, fl_err *err)
-{
-    order_work *w = &s->work;
-    const void *items = NULL;
-    uint64_t n = 0;
-    fl_status st = fetch_items(&s->job, FED_ENC_BYTES, &items, &n, err);
-    *w = (order_work){.home = s->home, .order = s->order, .local = &s->local};
-    w->item.fd = -1;
-    w->job_text = items;
-    w->n_job = (size_t)n;
-    if (st == FL_OK && s->needs_graph) {
-        st = fetch_items(&s->graph, FED_ENC_BYTES, &items, &n, err);
-        w->graph = (job_graph){items, (size_t)n};
-    }
-    if (st == FL_OK && s->order.has_model) {
-        st = fetch_items(&s->model, FED_ENC_F32, &items, &n, err);
-        w->model = items;
-        w->n_model = n;
-    }
-    if (st == FL_OK && s->order.has_report) {
-        st = fetch_items(&s->report, FED_ENC_BYTES, &items, &n, err);
-        w->report = items;
-        w->n_report = (size_t)n;
-    }
-    return st;
-}
-
 static void begin_work(session *s)
 {
     fl_err err = FL_ERR_INIT;
-    if (fill_work(s, &err) != FL_OK) {
+    s->work = (order_work){.home = s->home, .order = s->order, .local = &s->local};
+    s->work.item.fd = -1;
+    if (gather_give(&s->gather, &s->work, &err) != FL_OK) {
         refuse(s, false, err.text);
         return;
     }
@@ -425,11 +319,11 @@ static void continue_fetch(session *s, int64_t now_ms)
 {
     fl_err err = FL_ERR_INIT;
     while (s->stage == FETCH && s->line.heard) {
-        if (!s->knows_graph && fetch_is_done(&s->job) && find_graph(s, &err) != FL_OK) {
+        fetch *f = NULL;
+        if (gather_next(&s->gather, s->home, s->local, &f, &err) != FL_OK) {
             refuse(s, false, err.text);
             return;
         }
-        fetch *f = missing(s);
         if (f == NULL) {
             begin_work(s);
             return;
@@ -443,17 +337,13 @@ static void continue_fetch(session *s, int64_t now_ms)
 static void on_piece(session *s, const fed_msg *m, const uint8_t *payload, size_t n, int64_t now_ms)
 {
     fl_err err = FL_ERR_INIT;
-    fetch *f = s->stage == FETCH ? missing(s) : NULL;
+    fetch *f = s->stage == FETCH ? gather_missing(&s->gather) : NULL;
     if (f == NULL) {
         return;
     }
     fl_status st = fetch_piece(f, m, payload, n, now_ms, &err);
     if (st == FL_ELIMIT) {
-        fl_wrap(&err, st, "%s is larger than this hospital allows",
-                f == &s->graph   ? "the job's graph"
-                : f == &s->model ? "the model"
-                : f == &s->job   ? "the job"
-                                 : "the report");
+        fl_wrap(&err, st, "%s is larger than this hospital allows", gather_name(&s->gather, f));
         refuse(s, false, err.text);
     } else if (st != FL_OK) {
         fl_log(FL_LOG_WARN, "session.piece", "site=%s %s", s->home->site.text, err.text);
@@ -474,7 +364,7 @@ static void finish_work(session *s, int64_t now_ms)
     case ORDER_CONTRIBUTED:
         s->item = s->work.item;  // its file is ours now
         s->work.item.fd = -1;
-        fetch_clear(&s->graph);  // the model is built
+        gather_built(&s->gather);
         begin_offer(s, now_ms);
         return;
     case ORDER_PENDING:
@@ -542,7 +432,7 @@ static void start(session *s, const fed_order *o, int64_t now_ms)
         return;
     }
     fl_err err = FL_ERR_INIT;
-    if (start_fetches(s, &err) != FL_OK) {
+    if (gather_start(&s->gather, &s->order, s->home, &err) != FL_OK) {
         refuse(s, false, err.text);
         return;
     }
@@ -651,7 +541,7 @@ static void progress_of(session *s, fed_phase *phase, uint64_t *done, uint64_t *
         return;
     case FETCH:
         *phase = FED_FETCHING;
-        f = missing(s);
+        f = gather_missing(&s->gather);
         if (f != NULL) {
             *done = fed_inbox_next(f->inbox);
             *total = fed_inbox_n_pieces(f->inbox);
@@ -808,10 +698,7 @@ void session_destroy(session **sp)
     line_clear(&s->line);
     outbox_item_close(&s->item);
     outbox_item_close(&s->work.item);
-    fetch_clear(&s->job);
-    fetch_clear(&s->graph);
-    fetch_clear(&s->model);
-    fetch_clear(&s->report);
+    gather_clear(&s->gather);
     local_destroy(&s->local);
     free(s->buffer);
     FL_FREE(*sp);
