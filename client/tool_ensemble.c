@@ -84,17 +84,27 @@ static void print(const char *name, const eval_metrics *metrics, const json_t *u
     tool_print_doubt(uncertainty);
 }
 
+/* The cases; *labels: NULL, or what became of theirs. */
+static fl_status open_cases(data_set **set, data_spec *spec, json_t **labels, const team *t,
+                            const tool_ensemble *e, fl_err *err)
+{
+    *labels = NULL;
+    return e->map == NULL ? tool_open_for_model(set, spec, t->model[0], e->data, err)
+                          : tool_open_mapped(set, spec, labels, t->model[0], e->data, e->map,
+                                             e->split, err);
+}
+
 fl_status tool_ensemble_judge(json_t **out, const tool_ensemble *e, fl_err *err)
 {
     team t;
     data_set *set = NULL;
     data_spec spec;
     eval_metrics metrics;
-    json_t *both = NULL;
+    json_t *both = NULL, *labels = NULL;
     *out = NULL;
     fl_status st = team_read(&t, e, err);
     if (st != FL_OK ||
-        (st = tool_open_for_model(&set, &spec, t.model[0], e->data, err)) != FL_OK) {
+        (st = open_cases(&set, &spec, &labels, &t, e, err)) != FL_OK) {
         goto done;
     }
     spec.positive = task_model_spec(t.model[0])->positive;
@@ -111,9 +121,13 @@ fl_status tool_ensemble_judge(json_t **out, const tool_ensemble *e, fl_err *err)
     json_object_set_new(both, "n", json_integer((json_int_t)data_set_n_split(set, e->split)));
     json_object_set_new(both, "threshold", fl_json_number(threshold));
     free(name);
+    if (labels != NULL) {
+        json_object_set(both, "labels", labels);
+    }
     *out = both;
     both = NULL;  // now the caller's
 done:
+    json_decref(labels);
     json_decref(both);
     data_set_destroy(&set);
     team_clear(&t);

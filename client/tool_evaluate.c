@@ -22,13 +22,14 @@ static struct {
     double refer, target_error, alpha;
     fl_texts shift;
     const char *reference;
-    const char *label_map;  // later
+    const char *label_map;
 } options = {
     .split = "test", .threshold = NAN, .min_cell = 1, .threads = 1, .seed = 1,
     .refer = 0.2, .target_error = NAN, .alpha = 0.1,
 };
 
-static tool_doubt doubt;  // --uncertainty, once it is read
+static tool_doubt doubt;           // --uncertainty, once it is read
+static data_label_map *label_map;  // --label-map, likewise
 
 const fl_opt *client_evaluate_options(void)
 {
@@ -90,17 +91,12 @@ const fl_opt *client_evaluate_options(void)
                  "--data may then be of other classes",
          .out = &options.reference},
         {.name = "label-map", .kind = FL_OPT_TEXT, .arg = "FILE",
-         .help = NULL, .out = &options.label_map},
+         .help = "YAML or CSV that says which of the model's classes each label of the data is: "
+                 "labels: {no_finding: normal, empyema: effusion, fracture: ignore}; classify, "
+                 "multilabel", .out = &options.label_map},
         {0},
     };
     return table;
-}
-
-static fl_status refuse_what_comes_later(fl_err *err)
-{
-    return options.label_map == NULL
-               ? FL_OK
-               : fl_fail(err, FL_EUNSUPPORTED, "--label-map is not built yet");
 }
 
 /* The set's attributes of the cases that were scored; the caller's. */
@@ -228,6 +224,7 @@ typedef struct {
     task_model *model;
     float *params;
     data_set *set;
+    json_t *labels;  // what --label-map made of the set's; NULL: they are the model's classes
     data_spec spec;
     bool own_classes;  // the set's labels are not the model's
     data_split split;
@@ -325,9 +322,15 @@ static fl_status take_classes(task_model *model, fl_err *err)
 static fl_status open_asked(asked *a, fl_err *err)
 {
     fl_status st = tool_read_model(&a->model, &a->params, a->path, options.graph, err);
-    if (st == FL_OK && options.reference == NULL) {
+    if (st == FL_OK && options.reference != NULL) {
+        st = take_classes(a->model, err);
+    }
+    if (st == FL_OK && label_map != NULL) {
+        st = tool_open_mapped(&a->set, &a->spec, &a->labels, a->model, options.data, label_map,
+                              a->split, err);
+    } else if (st == FL_OK && options.reference == NULL) {
         st = tool_open_for_model(&a->set, &a->spec, a->model, options.data, err);
-    } else if (st == FL_OK && (st = take_classes(a->model, err)) == FL_OK) {
+    } else if (st == FL_OK) {
         st = tool_open_given(&a->set, &a->spec, &a->own_classes, a->model, options.data, err);
     }
     if (st == FL_OK && data_set_n_split(a->set, a->split) == 0) {
@@ -354,6 +357,13 @@ static fl_status judge(json_t **out, const char *path, data_split split, fl_err 
         json_int_t n = (json_int_t)data_set_n_split(a.set, split);
         *out = json_pack("{s:s, s:s, s:I}", "model", path, "split", options.split, "n", n);
         json_object_set_new(*out, "threshold", fl_json_number(a.threshold));
+        if (a.labels != NULL) {
+            json_object_set(*out, "labels", a.labels);
+            json_object_set_new(*out, "flow", data_set_flow(a.set));
+        }
+        if (a.labels != NULL && !options.json) {
+            tool_print_labels(a.labels, label_map, split);
+        }
         if (!a.own_classes) {
             st = judge_labelled(*out, &a, err);
         } else if (!options.json) {
@@ -364,6 +374,7 @@ static fl_status judge(json_t **out, const char *path, data_split split, fl_err 
     if (st == FL_OK && options.reference != NULL) {
         st = add_outside(*out, &a, err);
     }
+    json_decref(a.labels);
     free(a.params);
     data_set_destroy(&a.set);
     task_model_destroy(&a.model);
@@ -379,6 +390,7 @@ static fl_status judge_ensemble(json_t **out, data_split split, fl_err *err)
                                .data = options.data,
                                .split = split,
                                .threshold = options.threshold,
+                               .map = label_map,
                                .doubt = &doubt,
                                .prints = !options.json};
     return tool_ensemble_judge(out, &all, err);
@@ -426,8 +438,10 @@ fl_status client_evaluate(int argc, char **argv, fl_err *err)
         return st;
     }
     json_t *list = json_array();
-    if ((st = refuse_what_comes_later(err)) != FL_OK || (st = read_doubt(err)) != FL_OK ||
-        (st = tool_find_split(&split, options.split, err)) != FL_OK) {
+    if ((st = read_doubt(err)) != FL_OK ||
+        (st = tool_find_split(&split, options.split, err)) != FL_OK ||
+        (options.label_map != NULL &&
+         (st = data_label_map_read(&label_map, options.label_map, err)) != FL_OK)) {
         goto done;
     }
     for (size_t i = 0; i < options.models.n && st == FL_OK; i++) {
@@ -445,6 +459,7 @@ fl_status client_evaluate(int argc, char **argv, fl_err *err)
         list = NULL;  // printed and released
     }
 done:
+    data_label_map_destroy(&label_map);
     json_decref(list);
     free(options.models.items);
     free(options.shift.items);

@@ -6,6 +6,7 @@
 
 #include "client/tools.h"
 #include "data/dataset.h"
+#include "data/label_map.h"
 #include "job/job.h"
 
 fl_status client_keys(int argc, char **argv, fl_err *err)
@@ -18,6 +19,8 @@ fl_status client_keys(int argc, char **argv, fl_err *err)
     free(none.items);
     printf("dataset.yaml: what one hospital has\n\n");
     data_set_keys(stdout);
+    printf("\na label map: what a hospital's labels are among a model's classes\n\n");
+    data_label_map_keys(stdout);
     printf("\njob.yaml: what the consortium trains\n\n");
     job_describe(stdout);
     return FL_OK;

@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "data/dataset.h"
+#include "data/label_map.h"
 #include "eval/eval.h"
 #include "task/members.h"
 #include "task/ood.h"
@@ -136,6 +137,7 @@ typedef struct {
     const char *graph, *data;
     data_split split;
     double threshold;  // NaN: the mean of those in the models' files, else 0.5
+    const data_label_map *map;  // of the data's labels; NULL: they are the models' classes
     const tool_doubt *doubt;
     bool prints;  // text for people
 } tool_ensemble;
@@ -148,6 +150,19 @@ fl_status tool_ensemble_judge(json_t **out, const tool_ensemble *e, fl_err *err)
 
 /* report.json's "annotators"; nothing for NULL. */
 void tool_print_annotators(const json_t *annotators);
+
+// ----------------------------------------- tool_map.c: labels of their own
+
+/*
+ * As tool_open_for_model, of a data set whose labels the map brings to the model's classes.
+ * *labels: what became of them, as data_set_map_labels; new reference.  Fails as that, or
+ * where no case of the split is left.
+ */
+fl_status tool_open_mapped(data_set **out, data_spec *spec, json_t **labels, const task_model *m,
+                           const char *path, const data_label_map *map, data_split split,
+                           fl_err *err);
+/* A line a label, with its cases of the split; nothing for NULL. */
+void tool_print_labels(const json_t *labels, const data_label_map *map, data_split split);
 
 // ------------------------------------ tool_ood.c: unlike what a model learnt from
 

@@ -363,10 +363,12 @@ static fl_status standardise(data_set *s, const char *path, fl_err *err)
     return FL_OK;
 }
 
-static void index_splits(data_set *s)
+void data_set_index(data_set *s)
 {
     for (int k = 0; k < DATA_N_SPLITS; k++) {
+        free(s->by_split[k]);
         s->by_split[k] = fl_xcalloc(s->n, sizeof *s->by_split[k]);
+        s->n_split[k] = 0;
     }
     for (size_t i = 0; i < s->n; i++) {
         int k = s->entries[i].split;
@@ -434,7 +436,7 @@ fl_status data_set_open_round(data_set **out, const char *path, const data_spec 
     if (expect == NULL) {
         guess_attributes(*out);
     }
-    index_splits(*out);
+    data_set_index(*out);
     return FL_OK;
 }
 

@@ -108,6 +108,8 @@ fl_status data_choose(data_set *s, const char *file, fl_err *err);
 fl_status data_shift_set(data_set *s, const data_recipe *r, fl_err *err);
 
 /* dataset.c */
+/* Lists the cases of each split, again where cases have gone. */
+void data_set_index(data_set *s);
 /* A whole data set as it is in a round (0: before any change), what comes later left closed, and
  * patients by the names in the files. */
 fl_status data_set_open_round(data_set **out, const char *path, const data_spec *expect,

@@ -383,6 +383,40 @@ cases_unlike_those_of_training_are_told()
 }
 shows cases_unlike_those_of_training_are_told
 
+# Another hospital's words: two kinds of sick, and injuries, which the model was not made for.
+labels_of_ones_own_are_mapped_to_the_models()
+{
+    local other=$dir/other
+    mkdir "$other"
+    awk -F, -v OFS=, 'NR > 1 { $8 = $8 == 0 ? "well" : NR % 2 ? "flu" : "cold" } { print }' "$clinic/table.csv" >"$other/table.csv"
+    sed '/^classes:/d; /^positive:/d' "$clinic/dataset.yaml" >"$other/dataset.yaml"
+    printf 'labels: {well: healthy, flu: sick, cold: sick}\n' >"$dir/map.yaml"
+    printf 'label,class\nwell,healthy\nflu,sick\ncold,ignore\n' >"$dir/map.csv"
+    "$client" evaluate --model "$dir/a.onnx" --data "$other" --label-map "$dir/map.yaml" --json >"$dir/mapped.json" &&
+        holds "$dir/mapped.json" "j['metrics'] == json.load(open('$dir/e.json'))['metrics']" &&
+        holds "$dir/mapped.json" "j['n'] == 80 and sum(l['test'] for l in j['labels']) == 80" &&
+        "$client" evaluate --model "$dir/a.onnx" --data "$other" --label-map "$dir/map.csv" --json >"$dir/scoped.json" &&
+        holds "$dir/scoped.json" "[l['class'] for l in j['labels'] if l['label'] == 'cold'] == [None] and
+            j['n'] + [l['test'] for l in j['labels'] if l['label'] == 'cold'][0] == 80 and
+            j['flow']['refused']['out of the model\\'s scope'] + j['flow']['cases'] == 400 and
+            j['metrics']['auc']['n'] == j['n'] < 80" &&
+        "$client" evaluate --model "$dir/a.onnx" --data "$other" --label-map "$dir/map.csv" |
+            grep -q "cold  *out of the model's scope" &&
+        "$client" evaluate --model "$dir/a.onnx" --model "$dir/wet.onnx" --data "$other" \
+            --label-map "$dir/map.yaml" --uncertainty ensemble --json >"$dir/mapped3.json" &&
+        holds "$dir/mapped3.json" "j['models'][2]['metrics']['auc']['n'] == 80" &&
+        printf 'labels: {well: healthy, flu: sick}\n' >"$dir/map.yaml" &&
+        refused 2 "does not name the label cold of this data set; give its class, or ignore" \
+            evaluate --model "$dir/a.onnx" --data "$other" --label-map "$dir/map.yaml" &&
+        printf 'labels: {well: ignore, flu: ignore, cold: ignore}\n' >"$dir/map.yaml" &&
+        refused 2 "leaves no class of the model with a case in the test split" \
+            evaluate --model "$dir/a.onnx" --data "$other" --label-map "$dir/map.yaml" &&
+        printf 'labels: {well: healthy, flu: ill, cold: sick}\n' >"$dir/map.yaml" &&
+        refused 2 "map.yaml:1: flu: expected a class of the model (healthy, sick) or ignore, found ill" \
+            evaluate --model "$dir/a.onnx" --data "$other" --label-map "$dir/map.yaml"
+}
+shows labels_of_ones_own_are_mapped_to_the_models
+
 what_comes_later_says_so()
 {
     refused 1 "shift: blur: only for images and volumes" evaluate --model "$dir/a.onnx" --data "$clinic" --shift blur:1 &&
