@@ -213,7 +213,8 @@ static fl_status keep_results(errand *e, fl_err *err)
     if (st != FL_OK) {
         return st;
     }
-    if ((st = keep_run(e->local, dir, w->model, w->report, w->n_report, err)) == FL_OK) {
+    if ((st = keep_run(e->local, dir, w->model, w->report, w->n_report, err)) == FL_OK &&
+        (st = rest_drop(w->home, w->order.run, err)) == FL_OK) {
         st = put_json(e, NULL, err);
     }
     free(dir);

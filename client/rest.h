@@ -5,7 +5,9 @@
  * round after round, where steps are small; so it is added to the site's next update
  * (error feedback: Seide et al. 2014, Stich et al. 2018).  The remainder of round r is
  * runs/R/rest-r, written before the outbox has the update; it is current once the
- * coordinator has committed r, and so rolls forward and back with the rounds.  It never leaves.
+ * coordinator has committed r, and so rolls forward and back with the rounds.  It never leaves, and
+ * is removed when the job is done, before the coordinator hears that it is: a process that is
+ * killed in between is given the same order, and removes it then.
  * Threads: a worker's.
  */
 #ifndef CLIENT_REST_H
@@ -23,5 +25,8 @@
  * remainder is damaged.
  */
 fl_status rest_round(float *update, const home *h, const fed_order *order, int64_t P, fl_err *err);
+
+/* At the end of the job, when no update can follow: its remainders go. */
+fl_status rest_drop(const home *h, const char *run, fl_err *err);
 
 #endif

@@ -15,6 +15,7 @@
 #include "ckpt/ckpt.h"
 #include "coordinator/carry.h"
 #include "coordinator/run.h"
+#include "fed/bf16.h"
 
 /* Says of every parameter whether it starts from the file. */
 static fl_status start_from_file(const char *path, const nn_table *table, float *data, fl_err *err)

@@ -21,6 +21,7 @@
 #include "coordinator/report_build.h"
 #include "coordinator/run_inside.h"
 #include "coordinator/spool.h"
+#include "fed/bf16.h"
 
 /* model/round-0003.safetensors or model/state-0003.safetensors */
 static char *model_path(const run *r, const char *what, uint32_t round)

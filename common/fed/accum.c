@@ -144,7 +144,7 @@ bool fed_accum_use(fed_accum_variant v)
     return true;
 }
 
-static blocks_fn blocks(void)
+fed_accum_variant fed_accum_variant_now(void)
 {
     int v = atomic_load_explicit(&chosen, memory_order_relaxed);
     if (v == FED_ACCUM_N_VARIANTS) {
@@ -153,7 +153,12 @@ static blocks_fn blocks(void)
             v--;
         }
     }
-    return blocks_of[v];
+    return (fed_accum_variant)v;
+}
+
+static blocks_fn blocks(void)
+{
+    return blocks_of[fed_accum_variant_now()];
 }
 
 // ------------------------------------------------------------------ checking, adding

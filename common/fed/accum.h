@@ -43,5 +43,6 @@ typedef enum {
     FED_ACCUM_N_VARIANTS
 } fed_accum_variant;
 bool fed_accum_use(fed_accum_variant v);  // false: this machine cannot
+fed_accum_variant fed_accum_variant_now(void);
 
 #endif

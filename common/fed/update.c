@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "fed/bf16.h"
 
 // Values travel as they lie in memory; a big-endian machine needs a swap here.
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "byte order");
@@ -46,37 +47,6 @@ size_t fed_full_piece(fed_encoding enc)
     return FED_PIECE_HEAD + items_per_piece(enc) * item_bytes(enc);
 }
 
-// ------------------------------------------------------------------- bfloat16
-
-void fed_bf16_round(float *x, float *rest, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t bits;
-        float rounded;
-        memcpy(&bits, &x[i], sizeof bits);
-        bits += 0x7fff + (bits >> 16 & 1);
-        bits &= 0xffff0000u;
-        memcpy(&rounded, &bits, sizeof rounded);
-        if (rest != NULL) {
-            rest[i] = x[i] - rounded;
-        }
-        x[i] = rounded;
-    }
-}
-
-static void bf16_pack(uint8_t *out, const float *x, uint32_t n)
-{
-    uint32_t low = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &x[i], sizeof bits);
-        uint16_t high = (uint16_t)(bits >> 16);
-        memcpy(out + 2 * (size_t)i, &high, sizeof high);
-        low |= bits;
-    }
-    FL_REQUIRE((low & 0xffff) == 0);  // rounded before
-}
-
 void fed_piece_values(float *out, fed_encoding enc, const uint8_t *values, uint32_t n)
 {
     FL_REQUIRE(enc != FED_ENC_BYTES);
@@ -84,12 +54,7 @@ void fed_piece_values(float *out, fed_encoding enc, const uint8_t *values, uint3
         memcpy(out, values, n * sizeof *out);
         return;
     }
-    for (uint32_t i = 0; i < n; i++) {
-        uint16_t high;
-        memcpy(&high, values + 2 * (size_t)i, sizeof high);
-        uint32_t bits = (uint32_t)high << 16;
-        memcpy(&out[i], &bits, sizeof bits);
-    }
+    fed_bf16_widen(out, values, n);
 }
 
 /* Items in piece index of an object of n. */
@@ -143,7 +108,7 @@ size_t fed_piece_pack(uint8_t *out, fed_encoding enc, const void *items, uint64_
     out[0] = (uint8_t)enc;
     put_u32(out + 4, count);
     if (enc == FED_ENC_BF16) {
-        bf16_pack(out + FED_PIECE_HEAD, (const float *)items + first, count);
+        fed_bf16_pack(out + FED_PIECE_HEAD, (const float *)items + first, count);
         return FED_PIECE_HEAD + count * size;
     }
     memcpy(out + FED_PIECE_HEAD, (const uint8_t *)items + first * size, count * size);

@@ -9,7 +9,7 @@
  *     then       the values, little-endian
  * Vectors have FED_PIECE_VALUES values in every piece but the last; bytes have
  * 4 * FED_PIECE_VALUES.  In memory a vector is always float32; one that travels as
- * bfloat16 holds values that need no more (fed_bf16_round).  The tree digest of an object is
+ * bfloat16 holds values that need no more (bf16.h).  The tree digest of an object is
  *     BLAKE2b("consilium tree", n_bytes, n_pieces, BLAKE2b("consilium piece", piece 0), ...)
  * so a receiver checks piece by piece and never holds the whole.
  */
@@ -33,12 +33,6 @@ fl_status fed_piece_parse(const uint8_t *piece, size_t n_bytes, fed_encoding *en
 
 /* n values of a vector's piece as float32. */
 void fed_piece_values(float *out, fed_encoding enc, const uint8_t *values, uint32_t n);
-/*
- * Rounds x in place to bfloat16, the upper half of a float32, to nearest with ties to even
- * (as IEEE 754 rounds).  rest (optional): what that took, exactly.  x: finite.
- */
-void fed_bf16_round(float *x, float *rest, int64_t n);
-
 /* Tree digest, piece after piece in order. */
 typedef struct { fl_blake2b tree; uint64_t n_bytes; uint32_t n_pieces, next; uint64_t seen; } fed_tree;
 void fed_tree_init(fed_tree *t, uint64_t n_bytes, uint32_t n_pieces);

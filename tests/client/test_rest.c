@@ -6,7 +6,7 @@
 #include <math.h>
 
 #include "client/rest.h"
-#include "fed/update.h"
+#include "fed/bf16.h"
 
 enum { P = 3 * 1000 + 7 };
 
@@ -135,6 +135,34 @@ static void a_damaged_remainder_is_refused_in_words(void **state)
     desk_destroy(&d);
 }
 
+/* A process that was killed while it wrote, and the job's end. */
+static void what_a_job_leaves_is_removed_and_may_be_removed_twice(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    desk d = desk_new();
+    float *a = fl_xcalloc(P, sizeof *a), *b = fl_xcalloc(P, sizeof *b);
+    check_ok(rest_drop(d.h.home, "toy-1", &err), err);  // there is no folder yet
+    round_of(&d, a, 1, 0);
+    round_of(&d, a, 2, 1);
+    hospital_file(d.h.home_dir, "runs/toy-1/rest.tmp", "half of a rema");
+    round_of(&d, b, 2, 1);
+    check_bytes(b, a, P * sizeof *b);
+    check(!has_file(&d.h, "runs/toy-1/rest.tmp"));
+    hospital_file(d.h.home_dir, "runs/toy-1/rest.tmp", "half of a rema");
+    hospital_file(d.h.home_dir, "runs/toy-1/rest-of-it.txt", "somebody's");
+    for (int i = 0; i < 2; i++) {
+        check_ok(rest_drop(d.h.home, "toy-1", &err), err);
+        check(!has_file(&d.h, "runs/toy-1/rest-0000000001"));
+        check(!has_file(&d.h, "runs/toy-1/rest-0000000002"));
+        check(!has_file(&d.h, "runs/toy-1/rest.tmp"));
+        check(has_file(&d.h, "runs/toy-1/rest-of-it.txt"));
+    }
+    free(b);
+    free(a);
+    desk_destroy(&d);
+}
+
 int main(void)
 {
     fl_log_setup(NULL, FL_LOG_ERROR);
@@ -142,6 +170,7 @@ int main(void)
         cmocka_unit_test(nothing_is_lost_over_rounds),
         cmocka_unit_test(the_same_order_gives_the_same_again_and_remainders_follow_commits),
         cmocka_unit_test(a_damaged_remainder_is_refused_in_words),
+        cmocka_unit_test(what_a_job_leaves_is_removed_and_may_be_removed_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "coordinator/round.h"
+#include "fed/bf16.h"
 #include "fed/msg.h"
 
 enum { AGAIN_MS = 60, BEAT_MS = 40, WINDOW = 64 };

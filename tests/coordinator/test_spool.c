@@ -7,6 +7,7 @@
 #include "ckpt/ckpt.h"
 #include "coordinator/objects.h"
 #include "coordinator/spool.h"
+#include "fed/bf16.h"
 
 enum { N = 2 * FED_PIECE_VALUES + 1000 };  // three pieces
 

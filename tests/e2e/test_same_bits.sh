@@ -24,6 +24,7 @@ check "sites that start in reverse order give the same model" eval 'run reverse 
 check "rounded pieces give one model too, however they are run" eval '
     run rounded --set pieces=bf16 && run rounded-one --set pieces=bf16 --set clients.processes=1 &&
     same rounded rounded-one && differ first rounded'
+check "nothing of what rounding left stays in a home" eval '! ls "$work"/rounded/homes/*/runs/tiny/rest* 2>/dev/null'
 check "its record holds" "$bin/coordinator" verify "$work/rounded/federation/runs/tiny"
 check "and a hospital finds in it what it sent" \
     "$bin/client" verify --home "$work/rounded/homes/nord" "$work/rounded/federation/runs/tiny"

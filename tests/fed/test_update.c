@@ -7,6 +7,8 @@
 
 #include "base/rng.h"
 #include "check.h"
+#include "fed/accum.h"
+#include "fed/bf16.h"
 #include "fed/golden.h"
 
 /* An object in memory and what its owner says about it. */
@@ -335,6 +337,60 @@ static void what_rounding_takes_is_exact_and_small(void **state)
     free(x);
 }
 
+/* To nearest with ties to even, said in another way. */
+static uint16_t half_of(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    uint32_t low = bits & 0xffff, high = bits >> 16;
+    bool up = low > 0x8000 || (low == 0x8000 && (high & 1) != 0);
+    return (uint16_t)(high + up);
+}
+
+/* Lengths around whole blocks; places that are not aligned; values from random bits, ties too. */
+static void wide_loops_round_pack_and_add_as_one_by_one(void **state)
+{
+    (void)state;
+    enum { N = 64 * 5 + 63 };
+    static float x[N + 1], y[N], rest[N], sum[N];
+    static uint8_t packed[2 * N + 1], kept[2 * N];
+    fl_rng rng;
+    fl_rng_init(&rng, 6, "bf16", "", 0);
+    for (int v = 0; v < FED_ACCUM_N_VARIANTS; v++) {
+        if (!fed_accum_use((fed_accum_variant)v)) {
+            continue;
+        }
+        for (int n = 0; n <= N; n += n < 140 ? 1 : 61) {
+            for (int i = 0; i < n; i++) {
+                uint32_t bits = (uint32_t)fl_rng_u64(&rng);
+                bits = i % 5 == 0 ? (bits & 0xffff0000u) | 0x8000 : bits;
+                bits = (bits >> 23 & 0xff) >= 0xfe ? bits & 0x7fffff : bits;  // stays finite
+                x[i + 1] = y[i] = from_bits(bits);
+            }
+            fed_bf16_round(x + 1, rest, n);
+            fed_bf16_pack(packed + 1, x + 1, n);
+            for (int i = 0; i < n; i++) {
+                uint16_t half = half_of(y[i]), found;
+                memcpy(&found, packed + 1 + 2 * i, sizeof found);
+                check_int(found, half);
+                float back = from_bits((uint32_t)half << 16), left = y[i] - back;
+                check_bytes(&x[i + 1], &back, sizeof back);
+                check_bytes(&rest[i], &left, sizeof left);
+                sum[i] = y[i] + back;
+            }
+            memcpy(kept, packed + 1, 2 * (size_t)n);
+            fed_bf16_add(y, packed + 1, n);
+            check_bytes(y, sum, (size_t)n * sizeof *y);
+            fed_bf16_widen(y, kept, n);
+            check_bytes(y, x + 1, (size_t)n * sizeof *y);
+            fed_bf16_round(y, NULL, n);
+            check_bytes(y, x + 1, (size_t)n * sizeof *y);
+        }
+    }
+    for (int v = FED_ACCUM_N_VARIANTS - 1; !fed_accum_use((fed_accum_variant)v); v--) {
+    }
+}
+
 static void a_rounded_vector_travels_in_half_the_bytes(void **state)
 {
     (void)state;
@@ -383,6 +439,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rounding_is_to_nearest_with_ties_to_even),
         cmocka_unit_test(what_rounding_takes_is_exact_and_small),
+        cmocka_unit_test(wide_loops_round_pack_and_add_as_one_by_one),
         cmocka_unit_test(a_rounded_vector_travels_in_half_the_bytes),
         cmocka_unit_test(a_vector_travels_in_pieces_and_arrives_whole),
         cmocka_unit_test(digests_are_those_of_an_independent_program),
