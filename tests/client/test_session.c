@@ -136,8 +136,11 @@ static void a_whole_job_ends_with_model_and_report_in_the_home(void **state)
     c->report = report;
     fed_object_digest(&c->report_object, FED_ENC_BYTES, report, strlen(report), &n_bytes,
                       &n_pieces);
+    hospital_file(h.home_dir, "runs/toy-1/rest-0000000002", "of a job with rounded pieces");
+    hospital_file(h.home_dir, "runs/toy-1/rest.tmp", "torn");
     coordinator_order(c, FED_DONE, 3, 3);
     play_until_offered(&h, c);
+    check(!has_file(&h, "runs/toy-1/rest-0000000002") && !has_file(&h, "runs/toy-1/rest.tmp"));
     check_int(session_first_job(h.session), SESSION_DONE);
     check(has_file(&h, "runs/toy-1/report.html"));
     check(has_file(&h, "runs/toy-1/report.json"));
@@ -202,6 +205,35 @@ static void another_order_cancels_the_one_at_work(void **state)
     play_until_offered(&h, c);
     check_int(c->offer.key.round.n, 2);
     check_int(c->n[FED_MSG_OFFER], 1);
+    hospital_destroy(&h);
+    coordinator_destroy(&c);
+}
+
+/* The coordinator lends what was sent and not known to have arrived to nobody else. */
+static void a_model_that_is_here_is_told_of_before_the_next_beat_is_due(void **state)
+{
+    (void)state;
+    coordinator *c = coordinator_new(hospital_job);
+    c->beat_ms = 60000;
+    hospital h = hospital_new(c, "nord", hospital_approves_all);
+    hospital_starts(&h);
+    check_int(c->n[FED_MSG_BEAT], 0);
+    coordinator_order(c, FED_TRAIN, 1, 0);
+    for (int i = 0; i < 20; i++) {  // the pool does not run
+        session_step(h.session, h.now_ms);
+        coordinator_step(c);
+    }
+    check_int(c->n[FED_MSG_BEAT], 1);
+    check_int(c->beat.u.beat.phase, FED_QUEUED);
+    check_int(c->beat.u.beat.key.kind, FED_TRAIN);
+    play_until_offered(&h, c);
+    commit_update(c);
+    coordinator_order(c, FED_SCORE, 1, 1);
+    play_until_offered(&h, c);
+    check_int(c->n[FED_MSG_BEAT], 2);
+    coordinator_order(c, FED_TRAIN, 2, 1);  // from the model that is here
+    play_until_offered(&h, c);
+    check_int(c->n[FED_MSG_BEAT], 2);
     hospital_destroy(&h);
     coordinator_destroy(&c);
 }
@@ -507,6 +539,7 @@ int main(void)
         cmocka_unit_test(a_whole_job_ends_with_model_and_report_in_the_home),
         cmocka_unit_test(a_killed_site_offers_the_same_bytes_again),
         cmocka_unit_test(another_order_cancels_the_one_at_work),
+        cmocka_unit_test(a_model_that_is_here_is_told_of_before_the_next_beat_is_due),
         cmocka_unit_test(
             an_update_without_an_answer_is_offered_once_more_before_the_next_round),
         cmocka_unit_test(
