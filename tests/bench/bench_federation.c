@@ -15,8 +15,8 @@
  * folded and committed, and every site then scores the new model.
  *
  * BENCH_FILTER=10x1000000 chooses a row, BENCH_REPEATS=3 how often, BENCH_ROUNDS=30 how many
- * rounds each time, BENCH_PIECES=bf16 how models and updates travel.  1000x1000000 and 10000x10000 are run only when chosen: eight processes
- * play all sites, and nobody else does.
+ * rounds each time, BENCH_PIECES=bf16 how models and updates travel.  From 64 sites on rows are run
+ * only when chosen: eight processes play all sites, and nobody else does.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -54,6 +54,7 @@ static const row rows[] = {
     {10, 97, 12, 0, "10x100000"},       {10, 974, 8, 0, "10x1000000"},
     {10, 9737, 4, 0, "10x10000000"},    {50, 97, 8, 0, "50x100000"},
     {50, 974, 4, 0, "50x1000000"},      {1000, 974, 2, 8, "1000x1000000"},
+    {64, 974, 2, 8, "64x1000000"},      {200, 974, 2, 8, "200x1000000"},
     {1000, 97, 4, 8, "1000x100000"},    {10000, 10, 2, 8, "10000x10000"},
 };
 
