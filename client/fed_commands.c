@@ -33,7 +33,7 @@ enum {
 // ----------------------------------------------------------------------- join
 
 static struct {
-    const char *home, *data, *approve, *tasks;
+    const char *home, *data, *approve, *tasks, *lang;
     int64_t histogram_bins, min_other_sites, min_cell;
 } join;
 
@@ -52,6 +52,8 @@ static const fl_opt join_options[] = {
      100000, false},
     {"min-cell", FL_OPT_INT, "N", "fewest patients in a cell that may leave (default 10)",
      &join.min_cell, 1, 1000000, false},
+    {"lang", FL_OPT_TEXT, "en|fr", "fr: the hospital's pages in French too (default en)",
+     &join.lang, 0, 0, false},
     {0},
 };
 
@@ -126,10 +128,12 @@ static fl_status print_joined(const char *dir, fl_err *err)
 fl_status client_join(int argc, char **argv, fl_err *err)
 {
     policy p;
+    report_language language;
     fl_texts pos = {NULL, 0};
     fl_buf text = FL_BUF_INIT;
     policy_defaults(&p);
     join.approve = "each";
+    join.lang = "en";
     join.histogram_bins = p.histogram_bins;
     join.min_other_sites = -1;  // not given
     join.min_cell = p.min_cell;
@@ -137,9 +141,16 @@ fl_status client_join(int argc, char **argv, fl_err *err)
     if (st != FL_OK || (st = chosen_policy(&p, err)) != FL_OK) {
         goto done;
     }
+    if (!report_language_find(&language, join.lang)) {
+        st = fl_fail(err, FL_EUSAGE, "--lang: expected en or fr, found %.60s", join.lang);
+        goto done;
+    }
     policy_text(&p, &text);
-    home_plan plan = {
-        .invitation = pos.items[0], .dir = join.home, .data = join.data, .policy = text.data};
+    home_plan plan = {.invitation = pos.items[0],
+                      .dir = join.home,
+                      .data = join.data,
+                      .policy = text.data,
+                      .language = language};
     if ((st = home_join(&plan, err)) == FL_OK) {
         st = print_joined(join.home, err);
     }

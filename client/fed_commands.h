@@ -1,5 +1,5 @@
 /*
- * fed_commands.h - join, run, approve, sent, verify, doctor ...: the client in a federation
+ * fed_commands.h - join, run, approve, sent, report, doctor ...: the client in a federation
  *
  * Each is a subcommand of main.c's table; argv[0] is its name.
  */
@@ -31,6 +31,10 @@ fl_status client_passphrase(int argc, char **argv, fl_err *err);
 const fl_opt *client_passphrase_options(void);
 fl_status client_rotate(int argc, char **argv, fl_err *err);
 const fl_opt *client_rotate_options(void);
+
+/* report_command.c */
+fl_status client_report(int argc, char **argv, fl_err *err);
+const fl_opt *client_report_options(void);
 
 fl_status client_sent(int argc, char **argv, fl_err *err);
 const fl_opt *client_sent_options(void);

@@ -50,10 +50,10 @@ static char *absolute_path(const char *path)
     return fl_path_join(here, path);
 }
 
-static void config_text(fl_buf *out, const fed_invitation *inv, const char *data)
+static void config_text(fl_buf *out, const fed_invitation *inv, const home_plan *plan)
 {
     char curve[2 * FED_KEY_BYTES + 1], sign[2 * FED_KEY_BYTES + 1];
-    char *path = absolute_path(data);
+    char *path = absolute_path(plan->data);
 
     fl_hex(curve, inv->coordinator_curve.bytes, FED_KEY_BYTES);
     fl_hex(sign, inv->coordinator_sign.bytes, FED_KEY_BYTES);
@@ -70,7 +70,9 @@ static void config_text(fl_buf *out, const fed_invitation *inv, const char *data
     fl_buf_puts(out, "\n\n# Most threads of one training; 0 = as the job says.\nthreads: 0\n"
                      "\n# Where there is no direct way out: http://HOST:PORT or socks5://HOST:PORT,\n"
                      "# with USER:PASSWORD@ before HOST where the proxy asks for them.\n"
-                     "proxy: none\n");
+                     "proxy: none\n"
+                     "\n# Of the hospital's pages: en, or fr for French ones beside the English.\n");
+    fl_buf_printf(out, "language: %s\n", report_language_code(plan->language));
     free(path);
 }
 
@@ -105,7 +107,7 @@ static fl_status fill(const char *dir, const home_plan *plan, const fed_invitati
     for (size_t i = 0; i < sizeof folders / sizeof *folders && st == FL_OK; i++) {
         st = make_dir_in(dir, folders[i], err);
     }
-    config_text(&config, inv, plan->data);
+    config_text(&config, inv, plan);
     if (st != FL_OK || (st = fed_identity_write(id, keys, err)) != FL_OK ||
         (st = fed_invitation_write(inv, copy, err)) != FL_OK ||
         (st = write_in(dir, "policy.yaml", plan->policy, 0644, err)) != FL_OK ||
@@ -214,6 +216,14 @@ static void read_short(char *out, size_t size, fl_node map, const char *key, con
     memcpy(out, text, strlen(text) + 1);
 }
 
+static void read_language(home *h, fl_node root)
+{
+    const char *code = fl_cfg_text(root, "language", "en", "of the pages: en or fr");
+    if (!report_language_find(&h->language, code)) {
+        fl_cfg_complain(root, "language: expected en or fr, found %.60s", code);
+    }
+}
+
 static fl_status read_config(home *h, const char *path, fl_err *err)
 {
     fl_cfg *cfg = NULL;
@@ -235,6 +245,7 @@ static fl_status read_config(home *h, const char *path, fl_err *err)
     h->proxy = fl_xstrdup(fl_cfg_text(root, "proxy", "none",
                                       "http://HOST:PORT or socks5://HOST:PORT to go through"));
     memcpy(h->dial, h->address, sizeof h->dial);
+    read_language(h, root);
     if ((st = fl_cfg_finish(cfg, err)) == FL_OK &&
         (st = fed_site_id_parse(&h->site, site, err)) != FL_OK) {
         st = fl_wrap(err, st, "%s: site", path);

@@ -29,12 +29,14 @@
 #include "fed/identity.h"
 #include "fed/proxy.h"
 #include "fed/rotation.h"
+#include "report/words.h"
 
 typedef struct {
     const char *invitation;  // file from the coordinator
     const char *dir;         // the home to make; must not be there
     const char *data;        // DATASET as given; not opened
     const char *policy;      // text of policy.yaml
+    report_language language;  // of the pages
 } home_plan;
 
 /* Makes a home; needs no network.  FL_ECONFLICT when there is one already,
@@ -59,6 +61,7 @@ typedef struct {
     char *proxy;      // as client.yaml says; "" = none.  May hold a password
     char *data;       // DATASET, absolute; never leaves
     int max_threads;  // of one training; 0 = as the job says
+    report_language language;  // of the pages; those in English are always there
     _Atomic(fed_identity *) id;  // a rotation puts another in its place (home_rotated)
     fed_identity **old_id;       // (n_old) those that a worker may still be reading
     size_t n_old;

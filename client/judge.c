@@ -455,8 +455,8 @@ fl_status judge_site(json_t **out, local *l, const float *global, const fed_mode
         (st = sure_judge(&uncertainty, l, global, threshold, pooled, &on[GLOBAL].scores, progress,
                          err)) != FL_OK ||
         (st = keep_predictions(l, &on[GLOBAL].scores, run_dir, err)) != FL_OK ||
-        (st = worst_write(l->model, global, l->now, &on[GLOBAL].scores, threshold, run_dir,
-                          err)) != FL_OK) {
+        (st = worst_write(l->model, global, l->now, &on[GLOBAL].scores, threshold, l->language,
+                          run_dir, err)) != FL_OK) {
         goto done;
     }
     json_t *site = data_json(l, n_looks);

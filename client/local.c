@@ -24,6 +24,7 @@ fl_status local_new(local **out, const home *h, const fed_digest *digest, const 
     local *l = fl_xcalloc(1, sizeof *l);
     l->digest = *digest;
     memcpy(l->site, h->site.text, sizeof l->site);
+    l->language = h->language;
     fl_status st = job_parse_model(&l->job, &l->model, text, n, "job.yaml", h->dir, graph, err);
     if (st != FL_OK) {
         free(l);

@@ -40,6 +40,7 @@ typedef struct {
     fed_digest digest;  // names the job
     job job;
     char site[FED_SITE_BYTES];
+    report_language language;  // of the hospital's pages
     int threads;
     task_model *model;
     data_set *set;          // NULL until local_load

@@ -26,6 +26,11 @@ static const fl_command commands[] = {
     {"sent", "--home DIR [--run R]",
      "list every message that left this hospital", NULL,
      client_sent, client_sent_options},
+    {"report", "--home DIR [--run R] [--lang en|fr]",
+     "write the hospital's pages again, from the reports in its home",
+     "A page lies beside its report.json, runs/R/report.html, or report.fr.html in French.\n"
+     "client.yaml's `language: fr` has French ones written at the end of every run.",
+     client_report, client_report_options},
     {"verify", "--home DIR RUN",
      "check a coordinator's record of a run against what this hospital kept",
      "RUN is a run's folder at the coordinator, or a copy of its audit.jsonl.  A "

@@ -14,6 +14,8 @@
 #include "client/picture.h"
 #include "explain/gradcam.h"
 #include "report/html.h"
+#include "report/numbers.h"
+#include "report/report.h"
 
 typedef struct {
     size_t row;    // in the scores
@@ -98,46 +100,69 @@ static fl_status draw(const char *dir, size_t number, const task_model *m, const
 static void add_case(report_page *page, size_t number, const data_case *c, const data_spec *spec,
                      const mistake *one)
 {
-    char score[32];
-    snprintf(score, sizeof score, "%.3f", one->score);
-    report_html(page,
-                "<figure><img src=\"%zu%zu.png\" alt=\"\"><figcaption>%s: labelled %s, called %s; "
-                "score of %s %s</figcaption></figure>\n",
-                number / 10, number % 10, c->case_id, spec->classes[c->code],
-                spec->classes[one->called], spec->classes[c->code], score);
+    char score[REPORT_NUMBER_BYTES];
+    report_html(page, "<figure><img src=\"%zu%zu.png\" alt=\"\"><figcaption>", number / 10,
+                number % 10);
+    report_say(page, "%s: labelled %s, called %s; score of %s %s", c->case_id,
+               spec->classes[c->code], spec->classes[one->called], spec->classes[c->code],
+               report_number(score, page->language, one->score, 3));
+    report_html(page, "</figcaption></figure>\n");
 }
 
-static fl_status write_all(const char *dir, const task_model *m, const float *params,
-                           const data_set *set, const task_scores *s, const mistake *worst,
-                           size_t n, fl_err *err)
+static fl_status write_index(const char *dir, report_language language, const data_set *set,
+                             const data_spec *spec, const task_scores *s, const mistake *worst,
+                             size_t n, fl_err *err)
 {
-    report_page page = REPORT_PAGE(REPORT_EN);
-    fl_status st = FL_OK;
-    report_html(&page, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-                       "<title>Worst errors</title>\n<style>body{font:16px sans-serif;max-width:"
-                       "60em;margin:2em auto;padding:0 1em}img{max-width:100%%}figure{margin:2em 0}"
-                       "</style></head><body>\n<h1>Worst errors</h1>\n<p>The test cases that the "
-                       "shared model called wrongly with the lowest score for their label. Red: "
-                       "what speaks for what was called (Grad-CAM, Selvaraju et al. 2017). This "
-                       "page names cases: it is the hospital's own and never leaves it.</p>\n");
-    for (size_t i = 0; i < n && st == FL_OK; i++) {
-        size_t index = s->index[worst[i].row];
-        data_case c = data_set_case(set, index);
-        add_case(&page, i + 1, &c, task_model_spec(m), &worst[i]);
-        st = draw(dir, i + 1, m, params, set, index, worst[i].called, err);
+    report_page page = REPORT_PAGE(language);
+    report_html(&page, "<!DOCTYPE html>\n<html lang=\"%s\"><head><meta charset=\"utf-8\">"
+                       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
+                       "<title>%s</title>\n<style>body{font:16px sans-serif;max-width:60em;"
+                       "margin:2em auto;padding:0 1em}img{max-width:100%%}figure{margin:2em 0}"
+                       "</style></head><body>\n<h1>%s</h1>\n<p>",
+                report_language_code(language), report_word(&page, "Worst errors"),
+                report_word(&page, "Worst errors"));
+    report_say(&page, "The test cases that the shared model called wrongly with the lowest score "
+                      "for their label. Red: what speaks for what was called (Grad-CAM, Selvaraju "
+                      "et al. 2017). This page names cases: it is the hospital's own and never "
+                      "leaves it.");
+    report_html(&page, "</p>\n");
+    for (size_t i = 0; i < n; i++) {
+        data_case c = data_set_case(set, s->index[worst[i].row]);
+        add_case(&page, i + 1, &c, spec, &worst[i]);
     }
-    report_html(&page, "%s</body></html>\n", n == 0 ? "No test case was called wrongly." : "");
-    char *path = fl_path_join(dir, "index.html");
-    if (st == FL_OK) {
-        st = fl_file_write(path, page.text.data, page.text.n, 0600, err);
+    if (n == 0) {
+        report_html(&page, "<p>%s</p>\n",
+                    report_word(&page, "No test case was called wrongly."));
     }
+    report_html(&page, "</body></html>\n");
+    char *path = fl_xasprintf("%s/index%s", dir, report_page_suffix(language));
+    fl_status st = fl_file_write(path, page.text.data, page.text.n, 0600, err);
     free(path);
     report_page_clear(&page);
     return st;
 }
 
+static fl_status write_all(const char *dir, const task_model *m, const float *params,
+                           const data_set *set, const task_scores *s, const mistake *worst,
+                           size_t n, report_language language, fl_err *err)
+{
+    const data_spec *spec = task_model_spec(m);
+    fl_status st = FL_OK;
+    for (size_t i = 0; i < n && st == FL_OK; i++) {
+        st = draw(dir, i + 1, m, params, set, s->index[worst[i].row], worst[i].called, err);
+    }
+    if (st == FL_OK) {
+        st = write_index(dir, REPORT_EN, set, spec, s, worst, n, err);
+    }
+    if (st == FL_OK && language != REPORT_EN) {
+        st = write_index(dir, language, set, spec, s, worst, n, err);
+    }
+    return st;
+}
+
 fl_status worst_write(const task_model *m, const float *params, const data_set *set,
-                      const task_scores *s, double threshold, const char *run_dir, fl_err *err)
+                      const task_scores *s, double threshold, report_language language,
+                      const char *run_dir, fl_err *err)
 {
     const data_spec *spec = task_model_spec(m);
     char *dir = fl_path_join(run_dir, "worst");
@@ -151,7 +176,7 @@ fl_status worst_write(const task_model *m, const float *params, const data_set *
     }
     mistake *worst = find_worst(&n, s, spec->positive, isnan(threshold) ? 0.5 : threshold);
     if ((st = fl_mkdirs(partial, 0700, err)) == FL_OK &&
-        (st = write_all(partial, m, params, set, s, worst, n, err)) == FL_OK &&
+        (st = write_all(partial, m, params, set, s, worst, n, language, err)) == FL_OK &&
         rename(partial, dir) != 0) {
         st = fl_fail_errno(err, errno, dir);
     }

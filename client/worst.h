@@ -9,6 +9,7 @@
 #define CLIENT_WORST_H
 
 #include "base/err.h"
+#include "report/words.h"
 #include "task/task.h"
 
 enum { WORST_CASES = 12 };
@@ -17,8 +18,10 @@ enum { WORST_CASES = 12 };
  * The wrong calls of the lowest score for the label, the worst first.  threshold: two
  * classes.  Nothing is written for other tasks than classify, for other data than images, and
  * nothing is left of an earlier one.  A model without maps for Grad-CAM has its images alone.
+ * The page is index.html in English, and in another language (index.fr.html) beside it.
  */
 fl_status worst_write(const task_model *m, const float *params, const data_set *set,
-                      const task_scores *s, double threshold, const char *run_dir, fl_err *err);
+                      const task_scores *s, double threshold, report_language language,
+                      const char *run_dir, fl_err *err);
 
 #endif

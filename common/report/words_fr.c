@@ -948,6 +948,17 @@ const report_words_entry report_words_said[] = {
      "Sur les cas tracés par deux annotateurs ou plus ; chaque cas compte une fois, et deux masques "
      "vides s’accordent :"},
     {"Beside several annotators", "À côté de plusieurs annotateurs"},
+
+    /* client/worst.c: a page that stays in the hospital */
+    {"Worst errors", "Les pires erreurs"},
+    {"The test cases that the shared model called wrongly with the lowest score for their label. "
+     "Red: what speaks for what was called (Grad-CAM, Selvaraju et al. 2017). This page names "
+     "cases: it is the hospital's own and never leaves it.",
+     "Les cas de test que le modèle commun a mal classés avec le score le plus bas pour leur "
+     "étiquette. En rouge : ce qui parle pour la classe attribuée (Grad-CAM, Selvaraju et al. 2017). "
+     "Cette page nomme des cas : elle appartient à l’hôpital et n’en sort jamais."},
+    {"%s: labelled %s, called %s; score of %s %s", "%s : annoté %s, classé %s ; score de %s %s"},
+    {"No test case was called wrongly.", "Aucun cas de test n’a été mal classé."},
     {"%lld annotators drew masks of your test cases; they are numbered in the order of the "
      "manifest's columns. Dice of two masks, the mean over cases; cases where both are empty are "
      "left out. The vote is of each pixel, where three or more drew the case; of classes with as "

@@ -166,6 +166,44 @@ static void a_mistake_in_client_yaml_is_named_with_its_line(void **state)
     coordinator_destroy(&c);
 }
 
+static void the_pages_language_is_the_home_s(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    coordinator *c = coordinator_new(hospital_job);
+    hospital h = hospital_new(c, "nord", NULL);
+    check_int(h.home->language, REPORT_EN);
+
+    char *dir = check_tmpdir(), *target = fl_path_join(dir, "home");
+    char *invitation = coordinator_invite(c, dir, "nord");
+    home_plan plan = plan_for(&h, invitation, "approve: all\n");
+    plan.dir = target;
+    plan.language = REPORT_FR;
+    check_ok(home_join(&plan, &err), err);
+    home *french = NULL;
+    check_ok(home_open(&french, target, &err), err);
+    check_int(french->language, REPORT_FR);
+    home_close(&french);
+
+    char *path = fl_path_join(target, "client.yaml");
+    char *text = NULL, *said;
+    size_t n = 0;
+    check_ok(fl_file_read(&text, &n, path, 1 << 16, &err), err);
+    said = strstr(text, "language: fr");
+    check(said != NULL);
+    memcpy(said, "language: de", 12);
+    check_ok(fl_file_write(path, text, n, 0600, &err), err);
+    check_fails(home_open(&french, target, &err), FL_ECONFIG);
+    check_has(err.text, "language: expected en or fr, found de");
+    free(text);
+    free(path);
+    free(invitation);
+    free(target);
+    check_rmdir(&dir);
+    hospital_destroy(&h);
+    coordinator_destroy(&c);
+}
+
 static void a_path_with_quotes_and_blanks_reads_back(void **state)
 {
     (void)state;
@@ -203,6 +241,7 @@ int main(void)
         cmocka_unit_test(a_home_is_served_by_one_process_at_a_time),
         cmocka_unit_test(a_run_s_name_from_outside_cannot_leave_the_home),
         cmocka_unit_test(a_mistake_in_client_yaml_is_named_with_its_line),
+        cmocka_unit_test(the_pages_language_is_the_home_s),
         cmocka_unit_test(a_path_with_quotes_and_blanks_reads_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,10 +44,10 @@ static data_set *noise(const char *dir)
     return set;
 }
 
-static char *read_page(const char *dir)
+static char *read_page(const char *dir, const char *name)
 {
     fl_err err = FL_ERR_INIT;
-    char *path = fl_path_join(dir, "worst/index.html"), *text = NULL;
+    char *path = fl_xasprintf("%s/worst/%s", dir, name), *text = NULL;
     size_t n;
     check_ok(fl_file_read(&text, &n, path, 1 << 20, &err), err);
     free(path);
@@ -79,8 +79,12 @@ static void the_worst_errors_are_pictures_that_stay(void **state)
     check_ok(task_predict(&s, m, params, set, DATA_TEST, 1, &err), err);
 
     // All are called negative: 20 are wrong, of which 12 are shown.
-    check_ok(worst_write(m, params, set, &s, 1, dir, &err), err);
-    char *page = read_page(dir);
+    check_ok(worst_write(m, params, set, &s, 1, REPORT_FR, dir, &err), err);
+    char *page = read_page(dir, "index.fr.html");
+    check_has(page, "<html lang=\"fr\">");
+    check_int(count(page, "annot\xc3\xa9 yes, class\xc3\xa9 no"), WORST_CASES);
+    free(page);
+    page = read_page(dir, "index.html");
     check_int(count(page, "<figure>"), WORST_CASES);
     check_int(count(page, "labelled yes, called no"), WORST_CASES);
     check_has(page, "&lt;c");  // a case's name is text
@@ -110,11 +114,14 @@ static void the_worst_errors_are_pictures_that_stay(void **state)
         s.score[2 * i + 1] = s.label[i];
         s.score[2 * i] = 1 - s.label[i];
     }
-    check_ok(worst_write(m, params, set, &s, 0.5, dir, &err), err);
-    page = read_page(dir);
+    check_ok(worst_write(m, params, set, &s, 0.5, REPORT_EN, dir, &err), err);
+    page = read_page(dir, "index.html");
     check_has(page, "No test case was called wrongly");
     free(page);
     path = fl_path_join(dir, "worst/01.png");
+    check(!fl_file_exists(path));
+    free(path);
+    path = fl_path_join(dir, "worst/index.fr.html");
     check(!fl_file_exists(path));
     free(path);
 

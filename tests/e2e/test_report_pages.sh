@@ -34,6 +34,12 @@ check "which two sites trained" eval '[ "$(json "$work/run/leave-one-out/sud/rep
 check "says what it costs before it starts" grep -q '^this run will train 3 more federations: 3 of 2 hospitals, without each in turn' "$work/cost"
 check "and again in French, beside the English ones" "$bin/coordinator" report "$work/run/federation/runs/tiny" --lang fr
 check "in which nothing of the programs' is left in English" eval '! grep -l "<span lang=\"en\">" "$report"/index.fr.html "$report"/sites/*.fr.html'
+home=$work/run/homes/sud
+check "a hospital makes its page again, in French" "$bin/client" report --home "$home" --lang fr
+check "beside the English one" test -s "$home/runs/tiny/report.html" -a -s "$home/runs/tiny/report.fr.html"
+check "in which nothing is left in English either" eval '! grep -q "<span lang=\"en\">" "$home/runs/tiny/report.fr.html"'
+refuses "a page of a run that the hospital has no report of" 1 'runs/tinny/report.json: is not there; a run' \
+    "$bin/client" report --home "$home" --run tinny
 refuses "a language that there is none of" 2 '^consilium-coordinator report: --lang: expected en or fr, found de' \
     "$bin/coordinator" report "$work/run/federation/runs/tiny" --lang de
 refuses "a folder for a comparison that there is none of" 2 '^consilium-coordinator report: --out goes with --compare' \
@@ -42,7 +48,7 @@ check "every drawing as a file" "$bin/coordinator" report "$work/run/federation/
 check "as SVG and as PDF" test -s "$report/figures/run-chart-sites.svg" -a -s "$report/figures/run-chart-sites.pdf" -a -s "$report/figures/nord-others.pdf"
 if [ -x "$(command -v chromium)" ]; then
     check "every page opens in headless Chromium without an error or a request" \
-        "$top/tests/report/page_check.sh" "$report"/index*.html "$report"/sites/*.html "$work"/run/homes/*/runs/tiny/report.html
+        "$top/tests/report/page_check.sh" "$report"/index*.html "$report"/sites/*.html "$work"/run/homes/*/runs/tiny/report*.html
 else
     skip "pages in headless Chromium" "chromium is not installed"
 fi

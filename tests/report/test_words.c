@@ -28,6 +28,7 @@ static const taker pages[] = {
     {"fact_told", 2},
     {"fact_paper", 2},
     {"report_html_section", 3},
+    {"open_section", 3},
     {"report_html_figure", 2},
     {"report_html_cell", 2},
     {"report_html_count", 2},
@@ -40,7 +41,10 @@ static void every_message_has_its_french_and_every_french_its_message(void **sta
 {
     (void)state;
     messages m = {0};
-    messages_read(&m, "common/report", pages, sizeof pages / sizeof pages[0]);
+    static const char *const folders[] = {"common/report", "client"};
+    for (size_t f = 0; f < sizeof folders / sizeof folders[0]; f++) {
+        messages_read(&m, folders[f], pages, sizeof pages / sizeof pages[0]);
+    }
     check(m.n > 300);
     size_t n_missing = 0;
     for (size_t i = 0; i < m.n; i++) {
