@@ -3,6 +3,7 @@
  */
 #include "report/html.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,10 +24,19 @@ void report_page_clear(report_page *page)
 
 static const char no_break[] = "\xc2\xa0";
 
+/* "95 %" or "95 %%" of a format; "hôpital %s" is none. */
+static bool is_percent(const char *text)
+{
+    return text[0] == '%' && !isalnum((unsigned char)text[1]);
+}
+
 /* In French a space stands before these marks and inside guillemets, and no line ends there. */
 static bool stays_with_next(const char *text)
 {
-    static const char *const marks[] = {":", ";", "?", "!", "%", "\xc2\xbb"};
+    static const char *const marks[] = {":", ";", "?", "!", "\xc2\xbb"};
+    if (text[0] == ' ' && is_percent(text + 1)) {
+        return true;
+    }
     for (size_t i = 0; text[0] == ' ' && i < sizeof marks / sizeof marks[0]; i++) {
         if (strncmp(text + 1, marks[i], strlen(marks[i])) == 0) {
             return true;
