@@ -15,6 +15,33 @@
 #include "report/parts.h"
 #include "report/read.h"
 
+/* A section's first words are the caller's ... */
+static void open_section(report_page *out, const char *id, const char *heading)
+{
+    report_html_section(out, id, heading);
+    report_html(out, "<p>");
+}
+
+/* ... and behind them is a table of hospitals. */
+static void open_table(report_page *out, const char *const *columns)
+{
+    report_html(out, "</p>\n");
+    report_html_table(out, REPORT_CARDS, columns);
+}
+
+static void open_row(report_page *out, const char *name)
+{
+    report_html(out, "<tr>");
+    report_html_cell(out, "Hospital", false);
+    report_html(out, "%s", name);
+}
+
+static void close_section(report_page *out)
+{
+    report_html_table_end(out);
+    report_html_section_end(out);
+}
+
 /* At each hospital, a model that it took no part in. */
 static void add_left_out(report_page *out, const json_t *report, const char *metric)
 {
@@ -25,27 +52,23 @@ static void add_left_out(report_page *out, const json_t *report, const char *met
     if (report_at(report, "baselines", "leave_one_out", NULL) == NULL) {
         return;
     }
-    report_html_section(out, "left-out", "A hospital that took no part");
-    report_html(out, "<p>");
+    open_section(out, "left-out", "A hospital that took no part");
     report_say(out,
                "For every hospital the others' federation was played without it, and its model "
                "judged on this hospital's test cases: what a hospital may expect that only "
                "uses the model (%s).",
                report_label(out, metric));
-    report_html(out, "</p>\n");
-    report_html_table(out, REPORT_CARDS, columns);
+    open_table(out, columns);
     json_array_foreach(json_object_get(report, "sites"), i, site) {
-        report_html(out, "<tr>");
-        report_html_cell(out, "Hospital", false);
-        report_html(out, "%s</td>", report_site_name(site));
+        open_row(out, report_site_name(site));
+        report_html(out, "</td>");
         report_html_figure(out, "Shared model", report_figure(report, site, "global", metric), 2,
                            false);
         report_html_figure(out, "Trained without it",
                            report_figure(report, site, "left_out", metric), 2, false);
         report_html(out, "</tr>\n");
     }
-    report_html_table_end(out);
-    report_html_section_end(out);
+    close_section(out);
 }
 
 /* Is there such a model at some hospital? */
@@ -71,19 +94,15 @@ static void add_personal(report_page *out, const json_t *report, const char *met
     if (!is_anywhere(report, "personal")) {
         return;
     }
-    report_html_section(out, "personal", "A version of the shared model for each hospital");
-    report_html(out, "<p>");
+    open_section(out, "personal", "A version of the shared model for each hospital");
     report_say(out,
                "The shared model, fine-tuned at every hospital on its own training cases and "
                "chosen on its validation cases; on its test cases, paired (%s). These models "
                "never leave.",
                report_label(out, metric));
-    report_html(out, "</p>\n");
-    report_html_table(out, REPORT_CARDS, columns);
+    open_table(out, columns);
     json_array_foreach(json_object_get(report, "sites"), i, site) {
-        report_html(out, "<tr>");
-        report_html_cell(out, "Hospital", false);
-        report_html(out, "%s", report_site_name(site));
+        open_row(out, report_site_name(site));
         if (fl_json_get_int(json_object_get(site, "personal"), "best_step", -1) == 0) {
             report_html(out, " <span class=\"soft\">%s</span>",
                         report_word(out, "no step was better"));
@@ -97,8 +116,7 @@ static void add_personal(report_page *out, const json_t *report, const char *met
                            report_figure(report, site, "personal_gain", metric), 2, true);
         report_html(out, "</tr>\n");
     }
-    report_html_table_end(out);
-    report_html_section_end(out);
+    close_section(out);
 }
 
 /* ------------------------------------------------------- own models, elsewhere */
@@ -280,8 +298,7 @@ static void add_team(report_page *out, const json_t *report, const team_words *w
     if (team == NULL) {
         return;
     }
-    report_html_section(out, words->key, words->heading);
-    report_html(out, "<p>");
+    open_section(out, words->key, words->heading);
     if (json_object_get(team, "rounds") != NULL) {
         report_say(out,
                    "The models of this federation's last rounds, %lld of them, and the mean of "
@@ -293,8 +310,7 @@ static void add_team(report_page *out, const json_t *report, const team_words *w
                    "Their scores' mean is a deep ensemble's (%s).",
                    n, report_label(out, metric));
     }
-    report_html(out, "</p>\n");
-    report_html_table(out, REPORT_CARDS, columns);
+    open_table(out, columns);
     json_array_foreach(json_object_get(report, "sites"), i, site) {
         joined = report_at(team, "sites", report_site_name(site), NULL);
         if (joined != NULL) {
