@@ -91,79 +91,121 @@ static void go_on(nn_value *out, size_t *first, const nn_graph *g)
     }
 }
 
-static fl_status no_maps(fl_err *err)
+/* Where the graph is cut. */
+typedef struct {
+    const nn_graph *g;
+    nn_value at;   // the maps
+    size_t first;  // the first node behind them
+} cut;
+
+/* Does a convolution's value come after the best so far, -1: none? */
+typedef bool is_better(const nn_graph *g, nn_value v, nn_value best);
+
+static bool is_later(const nn_graph *g, nn_value v, nn_value best)
 {
-    return fl_fail(err, FL_EUNSUPPORTED, "gradcam: the model has no convolution of images or "
-                                         "volumes with more than one place");
+    (void)g, (void)v, (void)best;
+    return true;
 }
 
-/* The last convolution's maps. */
-static fl_status find_maps(nn_value *out, size_t *first, const nn_graph *g, fl_err *err)
+/* Fewest places, of these most channels, of these the last. */
+static bool is_deeper(const nn_graph *g, nn_value v, nn_value best)
 {
-    *out = -1;
-    for (size_t i = nn_graph_n_nodes(g); i-- > 0 && *out < 0;) {
-        const nn_node *node = nn_graph_node(g, i);
-        if (strcmp(node->op, "Conv") == 0 && is_maps(g, node->out[0])) {
-            *out = node->out[0];
-            *first = i + 1;
-        }
+    if (best < 0) {
+        return true;
     }
-    if (*out < 0) {
-        return no_maps(err);
-    }
-    go_on(out, first, g);
-    return FL_OK;
+    const nn_shape *s = nn_graph_shape(g, v), *other = nn_graph_shape(g, best);
+    return n_places(s) < n_places(other) ||
+           (n_places(s) == n_places(other) && s->dim[1] >= other->dim[1]);
 }
 
-/* The deepest ones: fewest places, of these most channels, of these the last. */
-static fl_status find_deepest(nn_value *out, size_t *first, const nn_graph *g, fl_err *err)
+static fl_status find_maps(cut *out, const nn_graph *g, is_better *better, fl_err *err)
 {
-    *out = -1;
+    *out = (cut){.g = g, .at = -1};
     for (size_t i = 0; i < nn_graph_n_nodes(g); i++) {
         const nn_node *node = nn_graph_node(g, i);
-        if (strcmp(node->op, "Conv") != 0 || !is_maps(g, node->out[0])) {
-            continue;
-        }
-        const nn_shape *s = nn_graph_shape(g, node->out[0]);
-        const nn_shape *best = *out >= 0 ? nn_graph_shape(g, *out) : NULL;
-        if (best == NULL || n_places(s) < n_places(best) ||
-            (n_places(s) == n_places(best) && s->dim[1] >= best->dim[1])) {
-            *out = node->out[0];
-            *first = i + 1;
+        if (strcmp(node->op, "Conv") == 0 && is_maps(g, node->out[0]) &&
+            better(g, node->out[0], out->at)) {
+            out->at = node->out[0];
+            out->first = i + 1;
         }
     }
-    if (*out < 0) {
-        return no_maps(err);
+    if (out->at < 0) {
+        return fl_fail(err, FL_EUNSUPPORTED, "gradcam: the model has no convolution of images or "
+                                             "volumes with more than one place");
     }
-    go_on(out, first, g);
+    go_on(&out->at, &out->first, g);
     return FL_OK;
 }
+
+// --------------------------------------------------------------- what is asked
+
+typedef struct {
+    const float *params, *x;
+    int64_t logit;
+    int sign;           // -1: what speaks against it
+    const bool *asked;  // pixels whose answers count; NULL: the model has one answer a case
+} question;
+
+/*
+ * slope: of the answers asked for by the probe, times a number above 0: a step on the loss
+ * (y - target)^2 whose target is the answer less the sign.  maps: NULL, or what the plan's
+ * second output is.
+ */
+static void run_probe(float *slope, float *maps, nn_plan *plan, const nn_graph *copy, float *values,
+                      const float *input, const question *q)
+{
+    const nn_table *table = nn_graph_table(copy);
+    const nn_param *probe = nn_table_find(table, probe_name);
+    size_t n_input = (size_t)nn_shape_count(nn_graph_shape(copy, nn_graph_input_at(copy, 0)), 1);
+    size_t n_answers = (size_t)nn_plan_target_row(plan);
+    size_t P = (size_t)n_places(nn_graph_shape(copy, nn_graph_output_at(copy, 0)));
+    FL_REQUIRE((size_t)q->logit < n_answers / P && probe != NULL);
+    float *grad = fl_xcalloc((size_t)nn_table_count(table), sizeof *grad);
+    memcpy(nn_plan_input(plan, 0), input, n_input * sizeof *input);
+    nn_plan_forward(plan, values, 1);
+    float *target = nn_plan_target(plan);
+    memcpy(target, nn_plan_output(plan, 0), n_answers * sizeof *target);
+    if (maps != NULL) {
+        memcpy(maps, nn_plan_output(plan, 1), (size_t)probe->count * sizeof *maps);
+    }
+    for (size_t i = 0; i < P; i++) {
+        bool counts = q->asked == NULL || q->asked[i];
+        target[(size_t)q->logit * P + i] -= counts ? (float)q->sign : 0;
+    }
+    memcpy(nn_plan_input(plan, 0), input, n_input * sizeof *input);
+    (void)nn_plan_step(plan, values, grad, 1, NULL);
+    memcpy(slope, grad + probe->offset, (size_t)probe->count * sizeof *slope);
+    free(grad);
+}
+
+static const nn_plan_config probing = {.capacity = 1, .train = true, .precision = NN_FP32,
+                                       .threads = 1, .loss = {.kind = NN_LOSS_MSE}};
 
 // ---------------------------------------------------------------- trunk and head
 
 /* maps: (C, rows, cols) that the trunk makes of x. */
-static fl_status run_trunk(float *maps, const nn_graph *g, nn_value at, size_t first,
-                           const float *params, const float *x, fl_err *err)
+static fl_status run_trunk(float *maps, const cut *k, const question *q, fl_err *err)
 {
     fl_status st;
+    const nn_graph *g = k->g;
     nn_plan *plan = NULL;
     float *values = NULL;
     nn_plan_config cfg = {.capacity = 1, .precision = NN_FP32, .threads = 1};
     nn_copying c = nn_copying_of(g, "trunk");
     nn_value input = nn_graph_input_at(g, 0);
     c.map[input] = nn_graph_input(c.to, "input", nn_graph_shape(g, input));
-    for (size_t i = 0; i < first; i++) {
+    for (size_t i = 0; i < k->first; i++) {
         nn_copying_node(&c, nn_graph_node(g, i), false);
     }
-    nn_graph_output(c.to, "maps", c.map[at]);
+    nn_graph_output(c.to, "maps", c.map[k->at]);
     if ((st = nn_graph_finish(c.to, err)) == FL_OK &&
         (st = nn_plan_new(&plan, c.to, &cfg, err)) == FL_OK) {
-        values = nn_copied_values(c.to, g, params);
-        memcpy(nn_plan_input(plan, 0), x,
-               (size_t)nn_shape_count(nn_graph_shape(g, input), 1) * sizeof *x);
+        values = nn_copied_values(c.to, g, q->params);
+        memcpy(nn_plan_input(plan, 0), q->x,
+               (size_t)nn_shape_count(nn_graph_shape(g, input), 1) * sizeof *q->x);
         nn_plan_forward(plan, values, 1);
         memcpy(maps, nn_plan_output(plan, 0),
-               (size_t)nn_shape_count(nn_graph_shape(g, at), 1) * sizeof *maps);
+               (size_t)nn_shape_count(nn_graph_shape(g, k->at), 1) * sizeof *maps);
     }
     free(values);
     nn_plan_destroy(&plan);
@@ -172,14 +214,14 @@ static fl_status run_trunk(float *maps, const nn_graph *g, nn_value at, size_t f
 }
 
 /* The nodes that the maps lead to: all else must be a parameter. */
-static fl_status copy_head(nn_copying *c, nn_value at, size_t first, fl_err *err)
+static fl_status copy_head(nn_copying *c, const cut *k, fl_err *err)
 {
     const nn_graph *g = c->g;
-    for (size_t i = first; i < nn_graph_n_nodes(g); i++) {
+    for (size_t i = k->first; i < nn_graph_n_nodes(g); i++) {
         const nn_node *node = nn_graph_node(g, i);
         bool behind = false, beside = false;
-        for (size_t k = 0; k < node->n_in; k++) {
-            nn_value v = node->in[k];
+        for (size_t j = 0; j < node->n_in; j++) {
+            nn_value v = node->in[j];
             bool is_param = v >= 0 && nn_graph_param_index(g, v) >= 0;
             behind = behind || (v >= 0 && !is_param && c->map[v] >= 0);
             beside = beside || (v >= 0 && !is_param && c->map[v] < 0);
@@ -187,7 +229,7 @@ static fl_status copy_head(nn_copying *c, nn_value at, size_t first, fl_err *err
         if (behind && beside) {
             return fl_fail(err, FL_EUNSUPPORTED,
                            "gradcam: the model has ways around its last convolution's maps (%.60s)",
-                           nn_graph_value_name(g, at));
+                           nn_graph_value_name(g, k->at));
         }
         if (behind && strcmp(node->op, "BatchNormalization") == 0) {
             return fl_fail(err, FL_EUNSUPPORTED,
@@ -201,15 +243,15 @@ static fl_status copy_head(nn_copying *c, nn_value at, size_t first, fl_err *err
     return FL_OK;
 }
 
-static fl_status make_head(nn_copying *c, nn_value at, size_t first, fl_err *err)
+static fl_status make_head(nn_copying *c, const cut *k, fl_err *err)
 {
-    nn_shape one = *nn_graph_shape(c->g, at);
+    nn_shape one = *nn_graph_shape(c->g, k->at);
     nn_value output = nn_graph_output_at(c->g, 0);
     nn_value maps = nn_graph_input(c->to, "maps", &one);
     one.dim[0] = 1;
     nn_value probe = nn_graph_param(c->to, probe_name, NN_WEIGHT, &one, NN_INIT_ZERO, 0);
-    c->map[at] = nn_add(c->to, maps, probe);
-    fl_status st = copy_head(c, at, first, err);
+    c->map[k->at] = nn_add(c->to, maps, probe);
+    fl_status st = copy_head(c, k, err);
     if (st != FL_OK) {
         return st;
     }
@@ -221,34 +263,21 @@ static fl_status make_head(nn_copying *c, nn_value at, size_t first, fl_err *err
     return nn_graph_finish(c->to, err);
 }
 
-/* slope: (C, rows, cols) of the score by the maps, times a number above 0. */
-static fl_status run_head(float *slope, const float *maps, const nn_graph *g, nn_value at,
-                          size_t first, const float *params, int64_t logit, int sign, fl_err *err)
+/* maps and slope (C, places) of a logit: of the trunk, then of the head alone. */
+static fl_status run_parts(float *maps, float *slope, const cut *k, const question *q, fl_err *err)
 {
-    fl_status st;
     nn_plan *plan = NULL;
-    float *values = NULL, *grad = NULL;
-    size_t n = (size_t)nn_shape_count(nn_graph_shape(g, at), 1);
-    nn_plan_config cfg = {.capacity = 1, .train = true, .precision = NN_FP32, .threads = 1,
-                          .loss = {.kind = NN_LOSS_MSE}};
-    nn_copying c = nn_copying_of(g, "head");
-    if ((st = make_head(&c, at, first, err)) == FL_OK &&
-        (st = nn_plan_new(&plan, c.to, &cfg, err)) == FL_OK) {
-        int64_t K = nn_plan_target_row(plan);
-        const nn_param *probe = nn_table_find(nn_graph_table(c.to), probe_name);
-        FL_REQUIRE(logit < K && probe != NULL && (size_t)probe->count == n);
-        values = nn_copied_values(c.to, g, params);
-        grad = fl_xcalloc((size_t)nn_table_count(nn_graph_table(c.to)), sizeof *grad);
-        memcpy(nn_plan_input(plan, 0), maps, n * sizeof *maps);
-        nn_plan_forward(plan, values, 1);
-        memcpy(nn_plan_target(plan), nn_plan_output(plan, 0), (size_t)K * sizeof *grad);
-        nn_plan_target(plan)[logit] -= (float)sign;
-        memcpy(nn_plan_input(plan, 0), maps, n * sizeof *maps);
-        (void)nn_plan_step(plan, values, grad, 1, NULL);
-        memcpy(slope, grad + probe->offset, n * sizeof *slope);
+    fl_status st = run_trunk(maps, k, q, err);
+    if (st != FL_OK) {
+        return st;
     }
-    free(grad);
-    free(values);
+    nn_copying c = nn_copying_of(k->g, "head");
+    if ((st = make_head(&c, k, err)) == FL_OK &&
+        (st = nn_plan_new(&plan, c.to, &probing, err)) == FL_OK) {
+        float *values = nn_copied_values(c.to, k->g, q->params);
+        run_probe(slope, NULL, plan, c.to, values, maps, q);
+        free(values);
+    }
     nn_plan_destroy(&plan);
     nn_copying_clear(&c);
     return st;
@@ -322,7 +351,7 @@ static fl_status check_norms(const nn_graph *g, fl_err *err)
 
 /* g again with all its parameters frozen, and a probe added to the maps, which are an output
  * too. */
-static fl_status make_whole(nn_copying *c, nn_value at, size_t first, fl_err *err)
+static fl_status make_whole(nn_copying *c, const cut *k, fl_err *err)
 {
     const nn_graph *g = c->g;
     nn_value input = nn_graph_input_at(g, 0), output = nn_graph_output_at(g, 0), maps = -1;
@@ -332,12 +361,12 @@ static fl_status make_whole(nn_copying *c, nn_value at, size_t first, fl_err *er
     }
     c->map[input] = nn_graph_input(c->to, "input", nn_graph_shape(g, input));
     for (size_t i = 0; i < nn_graph_n_nodes(g); i++) {
-        if (i == first) {
-            nn_shape one = *nn_graph_shape(g, at);
+        if (i == k->first) {
+            nn_shape one = *nn_graph_shape(g, k->at);
             one.dim[0] = 1;
-            maps = c->map[at];
+            maps = c->map[k->at];
             nn_value probe = nn_graph_param(c->to, probe_name, NN_WEIGHT, &one, NN_INIT_ZERO, 0);
-            c->map[at] = nn_add(c->to, maps, probe);
+            c->map[k->at] = nn_add(c->to, maps, probe);
         }
         if (strcmp(nn_graph_node(g, i)->op, "BatchNormalization") == 0) {
             copy_affine(c, nn_graph_node(g, i), i);
@@ -353,42 +382,19 @@ static fl_status make_whole(nn_copying *c, nn_value at, size_t first, fl_err *er
     return nn_graph_finish(c->to, err);
 }
 
-/* maps and slope (C, places) of the sum of a logit over the pixels asked. */
-static fl_status run_whole(float *maps, float *slope, const nn_graph *g, nn_value at, size_t first,
-                           const float *params, const float *x, int64_t logit, int sign,
-                           const bool *asked, fl_err *err)
+/* The same of a logit's sum over the pixels asked. */
+static fl_status run_whole(float *maps, float *slope, const cut *k, const question *q, fl_err *err)
 {
     fl_status st;
     nn_plan *plan = NULL;
-    float *values = NULL, *grad = NULL;
-    size_t n = (size_t)nn_shape_count(nn_graph_shape(g, at), 1);
-    size_t n_input = (size_t)nn_shape_count(nn_graph_shape(g, nn_graph_input_at(g, 0)), 1);
-    nn_plan_config cfg = {.capacity = 1, .train = true, .precision = NN_FP32, .threads = 1,
-                          .loss = {.kind = NN_LOSS_MSE}};
-    nn_copying c = nn_copying_of(g, "whole");
-    if ((st = make_whole(&c, at, first, err)) == FL_OK &&
-        (st = nn_plan_new(&plan, c.to, &cfg, err)) == FL_OK) {
-        size_t P = (size_t)n_places(nn_graph_shape(g, nn_graph_output_at(g, 0)));
-        size_t K = (size_t)nn_plan_target_row(plan) / P;
-        const nn_param *probe = nn_table_find(nn_graph_table(c.to), probe_name);
-        FL_REQUIRE((size_t)logit < K && probe != NULL && (size_t)probe->count == n);
-        values = nn_copied_values(c.to, g, params);
-        set_affine(values, c.to, g, params);
-        grad = fl_xcalloc((size_t)nn_table_count(nn_graph_table(c.to)), sizeof *grad);
-        memcpy(nn_plan_input(plan, 0), x, n_input * sizeof *x);
-        nn_plan_forward(plan, values, 1);
-        float *target = nn_plan_target(plan);
-        memcpy(target, nn_plan_output(plan, 0), K * P * sizeof *target);
-        memcpy(maps, nn_plan_output(plan, 1), n * sizeof *maps);
-        for (size_t i = 0; i < P; i++) {
-            target[(size_t)logit * P + i] -= asked[i] ? (float)sign : 0;
-        }
-        memcpy(nn_plan_input(plan, 0), x, n_input * sizeof *x);
-        (void)nn_plan_step(plan, values, grad, 1, NULL);
-        memcpy(slope, grad + probe->offset, n * sizeof *slope);
+    nn_copying c = nn_copying_of(k->g, "whole");
+    if ((st = make_whole(&c, k, err)) == FL_OK &&
+        (st = nn_plan_new(&plan, c.to, &probing, err)) == FL_OK) {
+        float *values = nn_copied_values(c.to, k->g, q->params);
+        set_affine(values, c.to, k->g, q->params);
+        run_probe(slope, maps, plan, c.to, values, q->x, q);
+        free(values);
     }
-    free(grad);
-    free(values);
     nn_plan_destroy(&plan);
     nn_copying_clear(&c);
     return st;
@@ -428,24 +434,18 @@ static void make_map(explain_cam *out, const float *maps, const float *slope, co
     weigh_maps(out, maps, slope, shape->dim[1]);
 }
 
-fl_status explain_gradcam(explain_cam *out, const nn_graph *g, const float *params, const float *x,
-                          int64_t logit, int sign, fl_err *err)
+static fl_status explain(explain_cam *out, const cut *k, const question *q, fl_err *err)
 {
-    nn_value at;
-    size_t first = 0;
-    *out = (explain_cam){.map = NULL};
-    fl_status st = find_maps(&at, &first, g, err);
-    if (st != FL_OK) {
-        return st;
-    }
-    const nn_shape *shape = nn_graph_shape(g, at);
+    const nn_shape *shape = nn_graph_shape(k->g, k->at);
     size_t n = (size_t)nn_shape_count(shape, 1);
     float *maps = fl_calloc(n, sizeof *maps, "the maps", err);
     float *slope = fl_calloc(n, sizeof *slope, "the maps", err);
-    if (maps == NULL || slope == NULL) {
-        st = FL_ELIMIT;
-    } else if ((st = run_trunk(maps, g, at, first, params, x, err)) == FL_OK &&
-               (st = run_head(slope, maps, g, at, first, params, logit, sign, err)) == FL_OK) {
+    fl_status st = FL_ELIMIT;
+    if (maps != NULL && slope != NULL) {
+        st = q->asked != NULL ? run_whole(maps, slope, k, q, err)
+                              : run_parts(maps, slope, k, q, err);
+    }
+    if (st == FL_OK) {
         make_map(out, maps, slope, shape);
     }
     free(slope);
@@ -453,30 +453,25 @@ fl_status explain_gradcam(explain_cam *out, const nn_graph *g, const float *para
     return st;
 }
 
+fl_status explain_gradcam(explain_cam *out, const nn_graph *g, const float *params, const float *x,
+                          int64_t logit, int sign, fl_err *err)
+{
+    const question q = {.params = params, .x = x, .logit = logit, .sign = sign};
+    cut k;
+    *out = (explain_cam){.map = NULL};
+    fl_status st = find_maps(&k, g, is_later, err);
+    return st == FL_OK ? explain(out, &k, &q, err) : st;
+}
+
 fl_status explain_seg_gradcam(explain_cam *out, const nn_graph *g, const float *params,
                               const float *x, int64_t logit, int sign, const bool *asked,
                               fl_err *err)
 {
-    nn_value at;
-    size_t first = 0;
+    const question q = {.params = params, .x = x, .logit = logit, .sign = sign, .asked = asked};
+    cut k;
     *out = (explain_cam){.map = NULL};
-    fl_status st = find_deepest(&at, &first, g, err);
-    if (st != FL_OK) {
-        return st;
-    }
-    const nn_shape *shape = nn_graph_shape(g, at);
-    size_t n = (size_t)nn_shape_count(shape, 1);
-    float *maps = fl_calloc(n, sizeof *maps, "the maps", err);
-    float *slope = fl_calloc(n, sizeof *slope, "the maps", err);
-    if (maps == NULL || slope == NULL) {
-        st = FL_ELIMIT;
-    } else if ((st = run_whole(maps, slope, g, at, first, params, x, logit, sign, asked, err)) ==
-               FL_OK) {
-        make_map(out, maps, slope, shape);
-    }
-    free(slope);
-    free(maps);
-    return st;
+    fl_status st = find_maps(&k, g, is_deeper, err);
+    return st == FL_OK ? explain(out, &k, &q, err) : st;
 }
 
 /* Where pixel i of n lies among places: between two of them, and how far from the first. */
