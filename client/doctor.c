@@ -155,6 +155,20 @@ static bool wait_for_link(fed_link *link)
     return false;
 }
 
+/* With the coordinator's key; false: it is not the one that answers, or err says what is wrong. */
+static bool connect_with(visit *v, const fed_public_key *key, fl_err *err)
+{
+    fed_link_close(&v->link);
+    if (fed_connect(&v->link, v->home->dial, key, v->one_time != NULL ? v->one_time : v->home->id,
+                    err) != FL_OK) {
+        return false;
+    }
+    if (v->has_proxy) {
+        fed_link_through(v->link, v->home->address, v->home->via);
+    }
+    return wait_for_link(v->link);
+}
+
 static void look_at_handshake(findings *f, visit *v)
 {
     fl_err err = FL_ERR_INIT;
@@ -169,16 +183,9 @@ static void look_at_handshake(findings *f, visit *v)
     }
     int64_t start = fl_now_ms();
     if (ways_open(&v->ways, &v->home, 1, doctor.proxy, &err) != FL_OK ||
-        fed_connect(&v->link, v->home->dial, &v->home->coordinator_curve,
-                    v->one_time != NULL ? v->one_time : v->home->id, &err) != FL_OK) {
-        find(f, "handshake", BAD, "%s", err.text);
-        return;
-    }
-    if (v->has_proxy) {
-        fed_link_through(v->link, v->home->address, v->home->via);
-    }
-    if (!wait_for_link(v->link)) {
-        find(f, "handshake", BAD, "%s", fed_link_state(v->link));
+        (!connect_with(v, &v->home->coordinator_curve, &err) && err.status == FL_OK &&
+         (!v->home->has_next || !connect_with(v, &v->home->next.curve, &err)))) {
+        find(f, "handshake", BAD, "%s", err.status != FL_OK ? err.text : fed_link_state(v->link));
         fed_link_close(&v->link);
         return;
     }

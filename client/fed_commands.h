@@ -31,6 +31,8 @@ fl_status client_passphrase(int argc, char **argv, fl_err *err);
 const fl_opt *client_passphrase_options(void);
 fl_status client_rotate(int argc, char **argv, fl_err *err);
 const fl_opt *client_rotate_options(void);
+fl_status client_trust(int argc, char **argv, fl_err *err);
+const fl_opt *client_trust_options(void);
 
 /* report_command.c */
 fl_status client_report(int argc, char **argv, fl_err *err);

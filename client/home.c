@@ -19,6 +19,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "client/peer.h"
 #include "fed/secret.h"
 
 enum { MAX_THREADS = 256 };
@@ -273,7 +274,7 @@ fl_status home_open(home **out, const char *dir, fl_err *err)
         goto done;
     }
     fed_identity *id = NULL;
-    if ((st = read_config(h, config, err)) != FL_OK ||
+    if ((st = read_config(h, config, err)) != FL_OK || (st = peer_read(h, err)) != FL_OK ||
         (st = fed_rotation_finish(keys, err)) != FL_OK ||
         (st = fed_rotation_former(&h->rotations, keys, err)) != FL_OK ||
         (st = fed_identity_read(&id, keys, err)) != FL_OK) {
@@ -301,6 +302,7 @@ void home_close(home **h)
     }
     free((*h)->old_id);
     json_decref((*h)->rotations);
+    peer_clear(*h);
     if ((*h)->lock_fd >= 0) {
         close((*h)->lock_fd);
     }

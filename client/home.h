@@ -7,7 +7,7 @@
  *     pending/          jobs that wait for a person          (policy.h)
  *     keys/             own keys, 0600; invitation.yaml until enrolled; patients.key, the
  *                       secret by which patients get their pseudonyms; next/ and
- *                       former.jsonl, see fed/rotation.h
+ *                       former.jsonl, see fed/rotation.h; coordinator.*, see peer.h
  *     outbox/           contributions until committed        (outbox.h)
  *     receipts.jsonl    every message that left              (outbox.h)
  *     runs/R/           what the hospital keeps of a run     (keep.h)
@@ -56,8 +56,11 @@ typedef struct {
     char address[256];  // "tcp://host:7700"
     char dial[256];     // where the line connects to: address, or a door to the proxy (way.h)
     char via[FED_PROXY_NAME_BYTES];  // the proxy behind that door; "" = none
-    fed_public_key coordinator_curve;
+    fed_public_key coordinator_curve;  // as known now (peer.h)
     fed_verify_key coordinator_sign;
+    json_t *coordinators;  // the rotations by which they came to be, the oldest first
+    bool has_next;         // they are about to change:
+    fed_rotation next;     // to these
     char *proxy;      // as client.yaml says; "" = none.  May hold a password
     char *data;       // DATASET, absolute; never leaves
     int max_threads;  // of one training; 0 = as the job says

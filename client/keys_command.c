@@ -1,11 +1,12 @@
 /*
- * keys_command.c - `client passphrase` and `client rotate`: the home's keys
+ * keys_command.c - `client passphrase`, `client rotate` and `client trust`: the home's keys
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "client/fed_commands.h"
 #include "client/home.h"
+#include "client/peer.h"
 
 static struct {
     const char *home;
@@ -94,6 +95,40 @@ fl_status client_rotate(int argc, char **argv, fl_err *err)
 done:
     home_close(&h);
     free(keys);
+    free(pos.items);
+    return st;
+}
+
+// ---------------------------------------------------------------------- trust
+
+static const char *trust_home;
+
+static const fl_opt trust_options[] = {
+    {"home", FL_OPT_TEXT, "DIR", "the hospital's home", &trust_home, 0, 0, true},
+    {0},
+};
+
+const fl_opt *client_trust_options(void)
+{
+    return trust_options;
+}
+
+fl_status client_trust(int argc, char **argv, fl_err *err)
+{
+    home *h = NULL;
+    fl_texts pos = {NULL, 0};
+    size_t n = 0;
+    fl_status st = fl_cli_parse(argc, argv, trust_options, 1, 1, &pos, err);
+    if (st == FL_OK && (st = home_open(&h, trust_home, err)) == FL_OK &&
+        (st = home_lock(h, err)) == FL_OK &&
+        (st = peer_trust(h, pos.items[0], &n, err)) == FL_OK) {
+        char fingerprint[FED_FINGERPRINT_BYTES];
+        fed_fingerprint(fingerprint, &h->coordinator_curve, &h->coordinator_sign);
+        printf("fingerprint of the coordinator  %s\n%zu change%s of its keys followed, each under "
+               "the signature of the keys before.\n",
+               fingerprint, n, n == 1 ? "" : "s");
+    }
+    home_close(&h);
     free(pos.items);
     return st;
 }

@@ -11,13 +11,15 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "client/outbox.h"
+#include "client/peer.h"
 
 enum {
     GREET_EVERY_MS = 3000,    // Hello and Enrol, while unanswered
-    CONNECT_EVERY_MS = 30000  // after the coordinator sent us away
+    CONNECT_EVERY_MS = 30000,  // after the coordinator sent us away
+    TURN_EVERY_MS = 4000       // without a connection: the coordinator's other keys are tried
 };
 
-void line_init(line *l, const home *h)
+void line_init(line *l, home *h)
 {
     memset(l, 0, sizeof *l);
     l->home = h;
@@ -51,7 +53,10 @@ static void dial(line *l, int64_t now_ms)
         fl_log(FL_LOG_ERROR, "session.invitation", "site=%s %s", site, err.text);
     }
     l->greet_at_ms = now_ms;
-    if (fed_connect(&l->link, l->home->dial, &l->home->coordinator_curve,
+    l->turn_at_ms = now_ms + TURN_EVERY_MS;
+    l->uses_next = l->uses_next && l->home->has_next;
+    if (fed_connect(&l->link, l->home->dial,
+                    l->uses_next ? &l->home->next.curve : &l->home->coordinator_curve,
                     l->one_time != NULL ? l->one_time : l->home->id, &err) != FL_OK) {
         fl_log(FL_LOG_ERROR, "session.connect", "site=%s %s", site, err.text);
         hang_up(l, now_ms + CONNECT_EVERY_MS);
@@ -94,6 +99,13 @@ void line_tend(line *l, const fed_digest *digest, fed_round_no committed, int64_
     }
     log_state(l);
     bool is_up = fed_link_up(l->link);
+    if (is_up) {
+        l->turn_at_ms = now_ms + TURN_EVERY_MS;
+    } else if (l->home->has_next && now_ms >= l->turn_at_ms) {
+        l->uses_next = !l->uses_next;
+        hang_up(l, now_ms);
+        return;  // dials when it is called next
+    }
     uint32_t n = fed_link_n_connected(l->link);
     if (n != l->n_connected) {
         l->n_connected = n;
@@ -142,8 +154,28 @@ void line_on_enrolled(line *l, const fed_msg *m, int64_t now_ms)
     hang_up(l, now_ms);
 }
 
-bool line_on_welcome(line *l, const fed_msg *m)
+/* Welcome came on the coordinator's next keys. */
+static fl_status take_next(line *l, fl_err *err)
 {
+    char fingerprint[FED_FINGERPRINT_BYTES];
+    fed_fingerprint(fingerprint, &l->home->next.curve, &l->home->next.sign);
+    fl_status st = peer_takes_next(l->home, err);
+    if (st == FL_OK) {
+        l->uses_next = l->said_rotated = false;
+        fl_log(FL_LOG_INFO, "coordinator.rotated", "site=%s fingerprint=%s", l->home->site.text,
+               fingerprint);
+    }
+    return st;
+}
+
+bool line_on_welcome(line *l, const fed_msg *m, int64_t now_ms)
+{
+    fl_err err = FL_ERR_INIT;
+    if (l->uses_next && take_next(l, &err) != FL_OK) {
+        fl_log(FL_LOG_ERROR, "coordinator.rotation", "site=%s %s", l->home->site.text, err.text);
+        line_sent_away(l, now_ms);  // the hospital's own disk; perhaps later
+        return false;
+    }
     if (strcmp(m->u.welcome.site.text, l->home->site.text) != 0) {
         fl_log(FL_LOG_ERROR, "session.site", "site=%s the coordinator knows this key as %s",
                l->home->site.text, m->u.welcome.site.text);
@@ -151,6 +183,31 @@ bool line_on_welcome(line *l, const fed_msg *m)
     bool is_new = !l->heard;
     l->heard = true;
     return is_new;
+}
+
+void line_on_rotate(line *l, const fed_msg *m)
+{
+    char fingerprint[FED_FINGERPRINT_BYTES];
+    fl_err err = FL_ERR_INIT;
+    const fed_rotation *r = &m->u.rotate;
+    bool is_news = !l->home->has_next;
+    fl_status st = peer_learn(l->home, r, &err);
+    if (st != FL_OK) {
+        fl_log(FL_LOG_ERROR, "coordinator.rotation", "site=%s %s", l->home->site.text, err.text);
+    }
+    if (st != FL_OK && st != FL_EDENIED) {
+        return;  // the hospital's own disk: said again
+    }
+    fed_fingerprint(fingerprint, &r->curve, &r->sign);
+    if (st == FL_OK && is_news) {
+        fl_log(FL_LOG_INFO, "coordinator.next", "site=%s fingerprint=%s", l->home->site.text,
+               fingerprint);
+    }
+    fed_msg *answer = fl_xcalloc(1, sizeof *answer);
+    outbox_rotated(answer, l->home, &r->sign, st == FL_OK, err.text, !l->said_rotated);
+    l->said_rotated = true;
+    line_say(l, answer, NULL, 0);
+    free(answer);
 }
 
 void line_again(line *l, int64_t now_ms)

@@ -51,6 +51,12 @@ static const fl_command commands[] = {
      "has\nanswered, so a lost answer or a killed program locks nobody out.  What was "
      "signed before\nis checked with the keys of its time (`verify`).",
      client_rotate, client_rotate_options},
+    {"trust", "FILE --home DIR",
+     "follow the coordinator's keys to new ones that it could not tell",
+     "FILE is the coordinator's keys/former.jsonl.  Needed only where the hospital was away "
+     "while\nthe coordinator rotated its keys without waiting for it.  Every change in it "
+     "bears the\nsignature of the keys before, so it may come by any way; it holds no secret.",
+     client_trust, client_trust_options},
     {"doctor", "--home DIR [--proxy URL] [--json]",
      "say what keeps this hospital's client from working, a line a cause",
      "Name, route, proxy, handshake, clock, protocol, disk, and whether the system "

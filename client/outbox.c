@@ -667,3 +667,22 @@ void outbox_rotate(fed_msg *out, const home *h, const fed_rotation *rotation, bo
         (void)receipts_add(h, line, NULL);
     }
 }
+
+void outbox_rotated(fed_msg *out, const home *h, const fed_verify_key *key, bool accepted,
+                    const char *why, bool record_it)
+{
+    memset(out, 0, sizeof *out);
+    out->type = FED_MSG_ROTATED;
+    out->u.rotated.sign = *key;
+    out->u.rotated.accepted = accepted;
+    if (!accepted) {
+        scrub_text(out->u.rotated.text, sizeof out->u.rotated.text, why);
+    }
+    if (record_it) {
+        fed_order_key none = {.kind = FED_WAIT};
+        json_t *line = receipts_new("sent", "rotated", "", &none);
+        json_object_set_new(line, "fields", json_pack("[s, s]", "sign_key", "accepted"));
+        json_object_set_new(line, "bytes", json_integer(FED_KEY_BYTES));
+        (void)receipts_add(h, line, NULL);
+    }
+}

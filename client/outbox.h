@@ -94,6 +94,9 @@ void outbox_reply(fed_msg *out, const home *h, const char *run, const fed_order_
 void outbox_hello(fed_msg *out, const home *h, const fed_digest *digest, fed_round_no committed,
                   bool record);
 void outbox_rotate(fed_msg *out, const home *h, const fed_rotation *rotation, bool record);
+/* The answer to the coordinator's own rotation. */
+void outbox_rotated(fed_msg *out, const home *h, const fed_verify_key *key, bool accepted,
+                    const char *why, bool record);
 void outbox_enrol(fed_msg *out, const home *h, const fed_invitation *inv, bool record);
 /* Library versions and CPU features, at most 256 bytes. */
 void outbox_environment(char *out, size_t n);

@@ -104,8 +104,8 @@ static bool say(session *s, const fed_msg *m, const void *payload, size_t n)
 static void on_welcome(session *s, const fed_msg *m, int64_t now_ms)
 {
     s->beat_ms = m->u.welcome.beat_ms;
-    if (!line_on_welcome(&s->line, m)) {
-        return;  // an answer to a Hello that was said twice
+    if (!line_on_welcome(&s->line, m, now_ms)) {
+        return;  // an answer to a Hello that was said twice, or the line is down
     }
     s->beat_at_ms = now_ms + s->beat_ms;
     gather_again(&s->gather);
@@ -614,6 +614,9 @@ static void on_message(session *s, const fed_packet *packet, int64_t now_ms)
         break;
     case FED_MSG_REFUSED:
         on_refused(s, m, now_ms);
+        break;
+    case FED_MSG_ROTATE:
+        line_on_rotate(&s->line, m);
         break;
     case FED_MSG_ROTATED:
         on_rotated(s, m, now_ms);

@@ -15,6 +15,7 @@
 #include "base/sys.h"
 #include "client/fed_commands.h"
 #include "client/home.h"
+#include "client/peer.h"
 #include "client/receipts.h"
 #include "fed/audit.h"
 
@@ -51,6 +52,21 @@ static bool is_what(const json_t *receipt, const char *what)
     return strcmp(fl_json_get_string(receipt, "what", ""), what) == 0;
 }
 
+/* The coordinator's key of its time: it may have changed since. */
+static bool is_signed(const verification *v, const fed_signature *signature, const char *run,
+                      const fed_audit_head *head)
+{
+    size_t i;
+    const json_t *item;
+    bool good = fed_audit_verify(signature, &v->home->coordinator_sign, &v->job, run, head);
+    json_array_foreach (v->home->coordinators, i, item) {
+        fed_rotation r;
+        good = good || (fed_rotation_parse(&r, item, NULL) == FL_OK &&
+                        fed_audit_verify(signature, &r.old_sign, &v->job, run, head));
+    }
+    return good;
+}
+
 static fl_status head_of(fed_audit_head *head, const verification *v, const json_t *receipt,
                          fl_err *err)
 {
@@ -60,8 +76,7 @@ static fl_status head_of(fed_audit_head *head, const verification *v, const json
             FL_OK ||
         fl_unhex(&signature, sizeof signature, fl_json_get_string(receipt, "signature", ""),
                  NULL) != FL_OK ||
-        !fed_audit_verify(&signature, &v->home->coordinator_sign, &v->job,
-                          fl_json_get_string(receipt, "run", ""), head)) {
+        !is_signed(v, &signature, fl_json_get_string(receipt, "run", ""), head)) {
         return fl_fail(err, FL_EFORMAT,
                        "receipts.jsonl: the head of line %lld does not bear the coordinator's "
                        "signature: this hospital's own file was changed",
@@ -157,6 +172,21 @@ static fl_status follow_own_key(verification *v, const json_t *line, fl_err *err
     return FL_OK;
 }
 
+/* One that this hospital knows or knew; or one to which such a key leads, of which it has not heard. */
+static fl_status check_coordinator(const verification *v, const json_t *line, fl_err *err)
+{
+    fed_verify_key key;
+    if (fl_unhex(&key, sizeof key, fl_json_get_string(line, "sign_key", ""), NULL) != FL_OK ||
+        (!peer_knew(v->home, &key) &&
+         !fed_rotations_lead(json_object_get(line, "rotations"), &v->home->coordinator_sign,
+                             &key))) {
+        return fl_fail(err, FL_EFORMAT,
+                       "names a key of the coordinator that those which this hospital knows did "
+                       "not sign");
+    }
+    return FL_OK;
+}
+
 static fl_status check_line(void *ctx, const fed_audit_entry *e, fl_err *err)
 {
     verification *v = ctx;
@@ -165,6 +195,9 @@ static fl_status check_line(void *ctx, const fed_audit_entry *e, fl_err *err)
         return st;
     }
     const char *what = fl_json_get_string(e->json, "what", "");
+    if (strcmp(what, "coordinator") == 0) {
+        return check_coordinator(v, e->json, err);
+    }
     if (strcmp(fl_json_get_string(e->json, "site", ""), v->home->site.text) != 0) {
         return FL_OK;
     }

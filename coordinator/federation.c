@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "fed/rotation.h"
 
 fl_status federation_port(int *port, const char *address, fl_err *err)
 {
@@ -173,7 +174,9 @@ fl_status federation_open(federation *out, const char *dir, fl_err *err)
     if ((st = fl_cfg_finish(c, err)) != FL_OK) {
         goto done;
     }
-    st = fed_identity_read(&out->identity, keys, err);
+    if ((st = fed_rotation_finish(keys, err)) == FL_OK) {
+        st = fed_identity_read_with(&out->identity, keys, &out->pass, err);
+    }
 done:
     fl_cfg_destroy(&c);
     free(config);
@@ -190,6 +193,7 @@ void federation_close(federation *f)
         close(f->lock);
     }
     fed_identity_destroy(&f->identity);
+    fed_passphrase_destroy(&f->pass);
     free(f->dir);
     *f = (federation){.lock = -1};
 }

@@ -2,7 +2,7 @@
  * federation.h - the coordinator's folder
  *
  *   DIR/federation.yaml        name and address, for people to edit
- *   DIR/keys/                  the coordinator's own keys
+ *   DIR/keys/                  the coordinator's own keys; next/ and former.jsonl: renewal.h
  *   DIR/federation.db          sites, invitations, refusals (roster.h)
  *   DIR/invitations/SITE.yaml  as handed to the hospitals
  *   DIR/runs/R/                one folder a run (run.h)
@@ -25,6 +25,7 @@ typedef struct {
     char name[FED_NAME_BYTES];
     char address[FEDERATION_ADDRESS_BYTES];  // "tcp://host:7700", as sites reach it
     fed_identity *identity;                  // owned
+    fed_passphrase *pass;                    // that its keys are under; owned; NULL = none
     int lock;                                // descriptor; -1: not held
 } federation;
 

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "coordinator/federation.h"
+#include "coordinator/renewal.h"
 #include "coordinator/roster.h"
 #include "coordinator/serve.h"
 #include "coordinator/strategy.h"
@@ -216,44 +217,6 @@ static fl_status run_remove(int argc, char **argv, fl_err *err)
     return st;
 }
 
-// --------------------------------------------------------------- passphrase
-
-static bool passphrase_remove;
-
-static const fl_opt passphrase_options[] = {
-    {"remove", FL_OPT_FLAG, NULL, "under none again", &passphrase_remove, 0, 0, false},
-    {0},
-};
-
-static const fl_opt *get_passphrase_options(void)
-{
-    return passphrase_options;
-}
-
-static fl_status run_passphrase(int argc, char **argv, fl_err *err)
-{
-    fl_texts pos;
-    federation f;
-    fed_passphrase *pass = NULL;
-    fl_status st = fl_cli_parse(argc, argv, passphrase_options, 1, 1, &pos, err);
-    if (st != FL_OK) {
-        return st;
-    }
-    if ((st = federation_open(&f, pos.items[0], err)) == FL_OK) {
-        char *keys = federation_path(&f, "keys");
-        if ((passphrase_remove || (st = fed_passphrase_choose(&pass, err)) == FL_OK) &&
-            (st = fed_identity_protect(f.identity, keys, pass, err)) == FL_OK) {
-            printf("the keys of %s are under %s passphrase now\n", f.dir,
-                   passphrase_remove ? "no" : "the new");
-        }
-        fed_passphrase_destroy(&pass);
-        free(keys);
-        federation_close(&f);
-    }
-    free(pos.items);
-    return st;
-}
-
 // ---------------------------------------------------------------------- run
 
 static struct {
@@ -432,24 +395,41 @@ static void quieten_terminal(void)
     }
 }
 
-static fl_status serve_until_done(const federation *f, const char *dir, fl_err *err)
+/* Again with new keys whenever they are due. */
+static fl_status serve_with_keys(federation *f, const serve_config *cfg, fl_err *err)
 {
-    serve *s = NULL;
+    fl_status st;
+    bool renews = false;
+    do {
+        serve *s = NULL;
+        if ((renews && (st = renewal_take(f, err)) != FL_OK) ||
+            (st = serve_new(&s, cfg, err)) != FL_OK) {
+            return st;
+        }
+        if (!renews) {
+            fl_catch_signals();
+            print_start(s, cfg->run_dir);
+            if (cfg->run_dir != NULL) {
+                quieten_terminal();
+            }
+        }
+        st = serve_run(s, err);
+        renews = st == FL_OK && serve_wants_new_keys(s);
+        serve_destroy(&s);
+    } while (renews);
+    return st;
+}
+
+static fl_status serve_until_done(federation *f, const char *dir, fl_err *err)
+{
     char bind[32];
     int port = FEDERATION_PORT;
     fl_status st = federation_port(&port, f->address, err);
     snprintf(bind, sizeof bind, "tcp://*:%d", port);
     serve_config cfg = {.fed = f, .bind = run_o.bind != NULL ? run_o.bind : bind, .run_dir = dir};
-    if (st != FL_OK || (st = serve_new(&s, &cfg, err)) != FL_OK) {
-        return st;
+    if (st == FL_OK) {
+        st = serve_with_keys(f, &cfg, err);
     }
-    fl_catch_signals();
-    print_start(s, dir);
-    if (dir != NULL) {
-        quieten_terminal();
-    }
-    st = serve_run(s, err);
-    serve_destroy(&s);
     if (st == FL_EFULL) {
         return fl_wrap(
             err, st,
@@ -541,7 +521,14 @@ static const fl_command commands[] = {
      "the\nfile that CONSILIUM_PASSPHRASE_FILE names, or as systemd's credential "
      "`passphrase`.\nCONSILIUM_NEW_PASSPHRASE_FILE names a file with the new one where "
      "there is no\nterminal.",
-     run_passphrase, get_passphrase_options},
+     coordinator_passphrase, coordinator_passphrase_options},
+    {"rotate", "DIR [--now]", "give the coordinator new keys, under the old ones' signature",
+     "The coordinator that runs tells every site, also one that comes back weeks later, and "
+     "takes\nthe new keys when all know them: it listens anew, the run goes on.  Until then the "
+     "old keys\nare in use.  With --now it does not wait; sites that do not know the new keys "
+     "then need\nkeys/former.jsonl (`consilium-client trust`).  Again: says who is waited for.  "
+     "The record\nof a run names the new keys, and `verify` follows them.",
+     coordinator_rotate, coordinator_rotate_options},
     {"status", "DIR [--json]", "show what the runs are doing", NULL, coordinator_status,
      coordinator_status_options},
     {"verify", "DIR/runs/R [--json]", "check a run's record, signatures and models, offline",

@@ -23,6 +23,7 @@
  * audit    the lines of audit.jsonl, whose file is a copy (audit.h)
  * member   sites as the federation knew them when they were last noted
  * refusal  what was refused, how often, and the count that was last noted
+ * coordinator  one row: its keys as they were last noted
  */
 static const char schema[] =
     "CREATE TABLE run (id INTEGER PRIMARY KEY CHECK (id = 1), job BLOB NOT NULL, name TEXT NOT "
@@ -45,7 +46,9 @@ static const char schema[] =
 static const char added[] =
     "CREATE TABLE IF NOT EXISTS carried (round INTEGER, site TEXT, folded INTEGER NOT NULL,"
     " PRIMARY KEY (round, site)) WITHOUT ROWID;"
-    "CREATE TABLE IF NOT EXISTS abandoned (round INTEGER PRIMARY KEY, why TEXT NOT NULL);";
+    "CREATE TABLE IF NOT EXISTS abandoned (round INTEGER PRIMARY KEY, why TEXT NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS coordinator (id INTEGER PRIMARY KEY CHECK (id = 1),"
+    " fingerprint TEXT NOT NULL);";
 
 // ----------------------------------------------------------------- open, close
 

@@ -87,6 +87,10 @@ fl_status record_note(record *r, json_t *fields, fl_err *err);
 fl_status record_follow_site(record *r, const fed_site_id *site, const char *status,
                              const fed_public_key *curve, const fed_verify_key *sign,
                              const json_t *rotations, fl_err *err);
+/* The coordinator's own keys, likewise. */
+fl_status record_follow_coordinator(record *r, const fed_public_key *curve,
+                                    const fed_verify_key *sign, const json_t *rotations,
+                                    fl_err *err);
 /*
  * count more refusals of one kind.  Noted the first time and whenever their number has doubled
  * since, so that a flood does not fill the record; all: whatever is not noted yet.

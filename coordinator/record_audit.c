@@ -51,14 +51,51 @@ fl_status record_lines(record *r, uint64_t from,
     return st;
 }
 
+/* The keys that a line names, and the last rotations by which they came to be. */
+static void add_keys(json_t *line, const char *fingerprint, const fed_verify_key *sign,
+                     const json_t *rotations)
+{
+    char key[FL_HEX_DIGEST];
+    fl_hex(key, sign->bytes, sizeof sign->bytes);
+    json_object_set_new(line, "fingerprint", json_string(fingerprint));
+    json_object_set_new(line, "sign_key", json_string(key));
+    size_t n = json_array_size(rotations);
+    json_t *last = json_array();  // a line holds so many
+    for (size_t i = n > MAX_ROTATIONS ? n - MAX_ROTATIONS : 0; i < n; i++) {
+        json_array_append(last, json_array_get(rotations, i));
+    }
+    if (n > 0) {
+        json_object_set(line, "rotations", last);
+    }
+    json_decref(last);
+}
+
+fl_status record_follow_coordinator(record *r, const fed_public_key *curve,
+                                    const fed_verify_key *sign, const json_t *rotations,
+                                    fl_err *err)
+{
+    char fingerprint[FED_FINGERPRINT_BYTES];
+    fed_fingerprint(fingerprint, curve, sign);
+    fl_status st = store_do(r->db, err,
+                            "INSERT INTO coordinator VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET"
+                            " fingerprint = excluded.fingerprint"
+                            " WHERE fingerprint != excluded.fingerprint",
+                            "t", fingerprint);
+    if (st != FL_OK || store_changes(r->db) == 0) {
+        return st;
+    }
+    json_t *line = json_pack("{s:s}", "what", "coordinator");
+    add_keys(line, fingerprint, sign, rotations);
+    return record_note(r, line, err);
+}
+
 fl_status record_follow_site(record *r, const fed_site_id *site, const char *status,
                              const fed_public_key *curve, const fed_verify_key *sign,
                              const json_t *rotations, fl_err *err)
 {
-    char fingerprint[FED_FINGERPRINT_BYTES] = "", key[FL_HEX_DIGEST] = "";
+    char fingerprint[FED_FINGERPRINT_BYTES] = "";
     if (sign != NULL) {
         fed_fingerprint(fingerprint, curve, sign);
-        fl_hex(key, sign->bytes, sizeof sign->bytes);
     }
     fl_status st = store_do(r->db, err,
                             "INSERT INTO member VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
@@ -72,18 +109,8 @@ fl_status record_follow_site(record *r, const fed_site_id *site, const char *sta
     json_t *line = json_pack("{s:s, s:s, s:s}", "what", "site", "site", site->text, "status",
                              status);
     if (sign != NULL) {
-        json_object_set_new(line, "fingerprint", json_string(fingerprint));
-        json_object_set_new(line, "sign_key", json_string(key));
+        add_keys(line, fingerprint, sign, rotations);
     }
-    json_t *last = json_array();  // a line holds so many
-    size_t n = json_array_size(rotations);
-    for (size_t i = n > MAX_ROTATIONS ? n - MAX_ROTATIONS : 0; i < n; i++) {
-        json_array_append(last, json_array_get(rotations, i));
-    }
-    if (n > 0) {
-        json_object_set(line, "rotations", last);
-    }
-    json_decref(last);
     return record_note(r, line, err);
 }
 

@@ -27,11 +27,13 @@ static const char schema[] =
     "CREATE TABLE refusal (what TEXT, reason TEXT, address TEXT, count INTEGER NOT NULL,"
     " first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL, PRIMARY KEY (what, reason, address));";
 
-/* rotation  in order; is_open: the old transport key may still speak.  statement: JSON */
+/* rotation  in order; is_open: the old transport key may still speak.  statement: JSON
+ * knows     the coordinator's next signing key, of a site that said that it has it */
 static const char added[] =
     "CREATE TABLE IF NOT EXISTS rotation (n INTEGER PRIMARY KEY, site TEXT NOT NULL,"
     " old_curve BLOB NOT NULL, statement TEXT NOT NULL, at_ms INTEGER NOT NULL,"
-    " is_open INTEGER NOT NULL);";
+    " is_open INTEGER NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS knows (site TEXT PRIMARY KEY, sign BLOB NOT NULL);";
 
 enum { INVITATION_OPEN, INVITATION_USED, INVITATION_REVOKED };
 
@@ -55,7 +57,8 @@ static fl_status load_sites(roster *r, fl_err *err)
 {
     fl_status st = store_find(
         r->db, err,
-        "SELECT name, status, curve, sign, enrolled_ms, seen_ms, software, environment FROM site",
+        "SELECT name, status, curve, s.sign, enrolled_ms, seen_ms, software, environment, k.sign"
+        " FROM site s LEFT JOIN knows k ON k.site = s.name",
         "");
     while (st == FL_OK && store_row(r->db, &st, err)) {
         roster_site *s = append_site(r);
@@ -69,6 +72,10 @@ static fl_status load_sites(roster *r, fl_err *err)
             (st = store_copy(r->db, 3, &s->sign, sizeof s->sign, err)) != FL_OK) {
             store_end(r->db);
             break;
+        }
+        size_t n_knows = 0;
+        if (store_bytes(r->db, 8, &n_knows) != NULL && n_knows == sizeof s->knows) {
+            st = store_copy(r->db, 8, &s->knows, sizeof s->knows, err);
         }
         fed_fingerprint(s->fingerprint, &s->curve, &s->sign);
     }
@@ -489,6 +496,9 @@ fl_status roster_enrol(roster *r, const fed_public_key *peer, const fed_enrol *e
                       sizeof e->curve_key, (const void *)&e->sign_key, sizeof e->sign_key, wall_ms);
     }
     *confirmed = status == ROSTER_ENROLLED;
+    if (st == FL_OK) {  // what an earlier site of that name knew, this one does not
+        st = store_do(r->db, err, "DELETE FROM knows WHERE site = ?", "t", e->site.text);
+    }
     if (st == FL_OK) {
         st = store_commit(r->db, err);
     }

@@ -42,7 +42,8 @@ typedef struct {
     int64_t enrolled_ms, seen_ms;             // UTC since 1970; 0 = never
     int64_t expires_ms;                       // of the invitation, while invited
     char software[65], environment[257];      // as it said of itself
-    bool unsaved;                             // the last three differ from the database
+    fed_verify_key knows;                     // the coordinator's next key, as it said last; zeros
+    bool unsaved;                             // the last four differ from the database
     bool knows_old_key;                       // its transport key before the last rotation is open
 } roster_site;
 
@@ -100,6 +101,8 @@ typedef struct {
  * roster_flush writes all of it in one transaction. */
 void roster_seen(roster *r, size_t site, const char *software, const char *environment,
                  int64_t wall_ms);
+/* It has the coordinator's next signing key on its disk (renewal.h); likewise. */
+void roster_knows(roster *r, size_t site, const fed_verify_key *next);
 void roster_refuse(roster *r, const char *what, const char *reason, const char *address,
                    uint64_t count, int64_t wall_ms);
 fl_status roster_flush(roster *r, fl_err *err);

@@ -24,6 +24,13 @@ void roster_seen(roster *r, size_t site, const char *software, const char *envir
     r->unsaved = true;
 }
 
+void roster_knows(roster *r, size_t site, const fed_verify_key *next)
+{
+    r->sites[site].knows = *next;
+    r->sites[site].unsaved = true;
+    r->unsaved = true;
+}
+
 static void count_refusal(refusal_list *list, const roster_refusal *more)
 {
     roster_refusal *found = NULL;
@@ -96,11 +103,16 @@ fl_status roster_flush(roster *r, fl_err *err)
     }
     for (size_t i = 0; i < r->n_sites && st == FL_OK; i++) {
         const roster_site *s = &r->sites[i];
-        if (s->unsaved) {
-            st = store_do(
-                r->db, err,
-                "UPDATE site SET seen_ms = ?, software = ?, environment = ? WHERE name = ?", "ittt",
-                s->seen_ms, s->software, s->environment, s->name.text);
+        if (!s->unsaved) {
+            continue;
+        }
+        st = store_do(
+            r->db, err,
+            "UPDATE site SET seen_ms = ?, software = ?, environment = ? WHERE name = ?", "ittt",
+            s->seen_ms, s->software, s->environment, s->name.text);
+        if (st == FL_OK) {
+            st = store_do(r->db, err, "INSERT OR REPLACE INTO knows VALUES (?, ?)", "tb",
+                          s->name.text, (const void *)&s->knows, sizeof s->knows);
         }
     }
     if (st == FL_OK) {

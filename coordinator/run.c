@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "coordinator/carry.h"
+#include "fed/rotation.h"
 
 // --------------------------------------------------------------------- open
 
@@ -66,6 +67,25 @@ static fl_status read_job(run *r, fl_err *err)
     return st;
 }
 
+/* The keys that sign what follows are in the record before anything is signed with them. */
+static fl_status note_coordinator(run *r, fl_err *err)
+{
+    json_t *rotations = NULL;
+    char *keys = federation_path(r->fed, "keys");
+    fed_public_key curve = fed_identity_public(r->fed->identity);
+    fed_verify_key sign = fed_identity_verify(r->fed->identity);
+    fl_status st = fed_rotation_former(&rotations, keys, err);
+    if (st == FL_OK && (st = record_begin(r->record, err)) == FL_OK) {
+        if ((st = record_follow_coordinator(r->record, &curve, &sign, rotations, err)) == FL_OK) {
+            st = record_commit(r->record, err);
+        }
+        record_rollback(r->record);
+    }
+    json_decref(rotations);
+    free(keys);
+    return st;
+}
+
 fl_status run_open(run **out, const char *dir, const federation *f, roster *sites, int64_t now_ms,
                    run_probe probe_fn, void *probe_ctx, fl_err *err)
 {
@@ -99,6 +119,7 @@ fl_status run_open(run **out, const char *dir, const federation *f, roster *site
                             .record = r->record,
                             .id = f->identity};
     if ((st = record_load(r->record, r->machine, now_ms, err)) != FL_OK ||
+        (st = note_coordinator(r, err)) != FL_OK ||
         (st = audit_open(&r->audit, &audited, err)) != FL_OK) {
         goto done;
     }

@@ -51,6 +51,11 @@ static void send_refused(serve *s, const fed_route *to, fl_status code, const ch
     send_to(s, to, FED_PROTOCOL_VERSION, &m, NULL, 0);
 }
 
+fl_status serve_send(session *x, const fed_msg *m)
+{
+    return send_to_site(x->serve, x, m, NULL, 0);
+}
+
 void serve_send_verdict(session *x, const fed_digest *digest, bool accepted, const char *text)
 {
     fed_msg m = {.type = FED_MSG_VERDICT};
@@ -215,6 +220,7 @@ static void on_hello(session *x, const fed_msg *m, size_t entry)
     }
     transfer_arrived(s->pool, &x->transfer, UINT32_MAX);
     x->transfer.fetching = false;
+    x->rotate_ms = 0;
     snprintf(answer.u.welcome.federation, sizeof answer.u.welcome.federation, "%s",
              s->cfg.fed->name);
     answer.u.welcome.site = x->site;
@@ -382,7 +388,7 @@ static fl_status on_site_message(serve *s, size_t entry, const fed_packet *packe
     }
     bool confirmed = roster_at(s->sites, entry)->status == ROSTER_ENROLLED;
     if (!confirmed && m->type != FED_MSG_HELLO && m->type != FED_MSG_BEAT &&
-        m->type != FED_MSG_BYE) {
+        m->type != FED_MSG_BYE && m->type != FED_MSG_ROTATED) {
         return FL_OK;  // is served nothing and takes part in nothing until it is confirmed
     }
     switch (m->type) {
@@ -402,6 +408,9 @@ static fl_status on_site_message(serve *s, size_t entry, const fed_packet *packe
         return serve_on_offer(x, &m->u.offer, err);
     case FED_MSG_PIECE:
         return serve_on_piece(x, m, packet, err);
+    case FED_MSG_ROTATED:
+        serve_on_rotated(x, m, entry);
+        return FL_OK;
     case FED_MSG_BYE:
         x->connected = x->has_told = false;
         fl_log(FL_LOG_INFO, "site.bye", "site=%s", x->site.text);
@@ -477,6 +486,7 @@ static fl_status housekeeping(serve *s, int64_t now_ms, fl_err *err)
     if (changed) {
         follow_roster(s);
     }
+    serve_tend_keys(s, now_ms);
     return FL_OK;
 }
 
@@ -573,14 +583,14 @@ fl_status serve_step(serve *s, int timeout_ms, bool *done, fl_err *err)
 fl_status serve_run(serve *s, fl_err *err)
 {
     bool done = false;
-    while (!done && !fl_stop_requested()) {
+    while (!done && !s->wants_new_keys && !fl_stop_requested()) {
         fl_status st = serve_step(s, 200, &done, err);
         if (st != FL_OK) {
             return st;
         }
     }
     fl_progress_end();
-    if (!done && s->active) {
+    if (!done && s->active && !s->wants_new_keys) {
         return fl_fail(err, FL_ESTOPPED,
                        "stopped; the run goes on where it was with the same command");
     }
@@ -709,6 +719,11 @@ uint64_t serve_under_way(const serve *s)
 const char *serve_address(const serve *s)
 {
     return fed_link_address(s->link);
+}
+
+bool serve_wants_new_keys(const serve *s)
+{
+    return s->wants_new_keys;
 }
 
 run *serve_active_run(serve *s)

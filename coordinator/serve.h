@@ -40,10 +40,12 @@ uint64_t serve_under_way(const serve *s);
 
 /* Handles what there is, waiting at most timeout_ms; *done when the run has finished. */
 fl_status serve_step(serve *s, int timeout_ms, bool *done, fl_err *err);
-/* Until the run has finished, or a stop is requested: FL_ESTOPPED when that leaves a run
- * unfinished. */
+/* Until the run has finished, serve_wants_new_keys, or a stop is requested: FL_ESTOPPED when that
+ * leaves a run unfinished. */
 fl_status serve_run(serve *s, fl_err *err);
 run *serve_active_run(serve *s);  // NULL: none
+/* The coordinator's own keys are due to change: destroy this, renewal_take, and serve again. */
+bool serve_wants_new_keys(const serve *s);
 /* Tests, in-process only: loses messages (fed_link_set_drop). */
 void serve_set_drop(serve *s, bool (*drop)(void *ctx, bool to_server), void *ctx);
 

@@ -2,7 +2,8 @@
  * serve_inside.h - what serve.c and serve_offer.c share; for them alone
  *
  * serve.c holds the loop, the sites' connections and what they are told;
- * serve_offer.c a contribution's way from its Offer to the run.
+ * serve_offer.c a contribution's way from its Offer to the run; serve_keys.c
+ * the coordinator's new keys, until every site knows them.
  */
 #ifndef COORDINATOR_SERVE_INSIDE_H
 #define COORDINATOR_SERVE_INSIDE_H
@@ -26,6 +27,7 @@ typedef struct {
     int n_refused;              // ... so often
     int64_t refused_ms;         // when one was last recorded at once; 0: never
     int n_malformed;            // messages
+    int64_t rotate_ms;  // when it was last told the coordinator's next keys; 0: not on this connection
 } session;
 
 struct serve {
@@ -41,14 +43,22 @@ struct serve {
     fl_buf packed;  // scratch
     int64_t first_news_ms, housekeeping_ms, progress_ms, answered_ms;
     int64_t listened_ms;  // the network was last emptied
+    bool wants_new_keys;  // the coordinator's own are due to change
 };
 
 /* The run of that job; *which: its place among the runs.  NULL: not here. */
 run *serve_run_of(serve *s, const fed_digest *digest, size_t *which);
+fl_status serve_send(session *x, const fed_msg *m);
 void serve_send_verdict(session *x, const fed_digest *digest, bool accepted, const char *text);
 
 /* ---- serve_offer.c ---- */
 fl_status serve_on_offer(session *x, const fed_offer *o, fl_err *err);
 fl_status serve_on_piece(session *x, const fed_msg *m, const fed_packet *packet, fl_err *err);
+
+
+/* ---- serve_keys.c ---- */
+/* Now and then: tells who does not know them yet, and sees whether they are due. */
+void serve_tend_keys(serve *s, int64_t now_ms);
+void serve_on_rotated(session *x, const fed_msg *m, size_t entry);
 
 #endif

@@ -45,6 +45,8 @@ typedef struct {
     json_t *carried;   // "train round site": true, of updates that count in a later round
     json_t *last;      // path: SHA-256, of the files the record tells of
     fed_audit_head signed_head, end;
+    fed_verify_key signer;    // of the signed head
+    char coordinator[FL_HEX_DIGEST];  // its key as the record has it so far; "": it names none
     bool passed_head;  // the signed head's line was seen, and is it
     int64_t n_contributions, n_models, n_files;
 } verification;
@@ -63,13 +65,12 @@ static fl_status read_hex(void *out, size_t n, const json_t *json, const char *k
 static fl_status read_head(verification *v, fl_err *err)
 {
     json_t *json = NULL;
-    fed_verify_key key;
     fed_signature signature;
     char *path = fl_path_join(v->dir, "audit.head");
     fl_status st;
     if ((st = fl_json_read(&json, path, MAX_HEAD_BYTES, err)) != FL_OK ||
         (st = read_hex(&v->job, sizeof v->job, json, "job", path, err)) != FL_OK ||
-        (st = read_hex(&key, sizeof key, json, "coordinator", path, err)) != FL_OK ||
+        (st = read_hex(&v->signer, sizeof v->signer, json, "coordinator", path, err)) != FL_OK ||
         (st = read_hex(&signature, sizeof signature, json, "signature", path, err)) != FL_OK ||
         (st = read_hex(&v->signed_head.last, sizeof v->signed_head.last, json, "last", path,
                        err)) != FL_OK) {
@@ -77,7 +78,7 @@ static fl_status read_head(verification *v, fl_err *err)
     }
     v->signed_head.n_lines = (uint64_t)fl_json_get_int(json, "lines", 0);
     snprintf(v->run, sizeof v->run, "%s", fl_json_get_string(json, "run", ""));
-    if (!fed_audit_verify(&signature, &key, &v->job, v->run, &v->signed_head)) {
+    if (!fed_audit_verify(&signature, &v->signer, &v->job, v->run, &v->signed_head)) {
         st = fl_fail(err, FL_EFORMAT, "%s: does not bear the signature of the key it names", path);
     }
 done:
@@ -118,6 +119,35 @@ static fl_status check_site(verification *v, const json_t *line, fl_err *err)
     }
     json_object_set_new(v->keys, site, json_string(removed ? "" : now));
     return FL_OK;
+}
+
+/* The first time it names its keys; later ones are under the signature of those before. */
+static fl_status check_coordinator(verification *v, const json_t *line, fl_err *err)
+{
+    const char *now = fl_json_get_string(line, "sign_key", "");
+    fed_verify_key from, to;
+    if (fl_unhex(&to, sizeof to, now, NULL) != FL_OK ||
+        (v->coordinator[0] != '\0' &&
+         (fl_unhex(&from, sizeof from, v->coordinator, NULL) != FL_OK ||
+          !fed_rotations_lead(json_object_get(line, "rotations"), &from, &to)))) {
+        return fl_fail(err, FL_EFORMAT,
+                       "gives the coordinator keys that its old ones did not sign");
+    }
+    snprintf(v->coordinator, sizeof v->coordinator, "%s", now);
+    return FL_OK;
+}
+
+/* The head is signed with the keys that the record came to last. */
+static fl_status check_signer(const verification *v, fl_err *err)
+{
+    char hex[FL_HEX_DIGEST];
+    fl_hex(hex, v->signer.bytes, sizeof v->signer.bytes);
+    return v->coordinator[0] == '\0' || strcmp(v->coordinator, hex) == 0
+               ? FL_OK
+               : fl_fail(err, FL_EFORMAT,
+                         "%s/audit.head: is signed with another key than the coordinator's in the "
+                         "record",
+                         v->dir);
 }
 
 static fl_status check_contribution(verification *v, const json_t *line, fl_err *err)
@@ -218,7 +248,9 @@ static fl_status check_line(void *ctx, const fed_audit_entry *e, fl_err *err)
     if (e->head.n_lines == 1) {
         return check_first(v, e->json, err);
     }
-    if (strcmp(what, "site") == 0) {
+    if (strcmp(what, "coordinator") == 0) {
+        return check_coordinator(v, e->json, err);
+    } else if (strcmp(what, "site") == 0) {
         return check_site(v, e->json, err);
     } else if (strcmp(what, "contribution") == 0) {
         return check_contribution(v, e->json, err);
@@ -353,7 +385,8 @@ static fl_status verify(verification *v, fl_err *err)
                      (unsigned long long)v->signed_head.n_lines);
     }
     free(path);
-    if (st != FL_OK || (st = check_record(v, err)) != FL_OK ||
+    if (st != FL_OK || (st = check_signer(v, err)) != FL_OK ||
+        (st = check_record(v, err)) != FL_OK ||
         (st = check_job(v, err)) != FL_OK) {
         return st;
     }

@@ -1,5 +1,5 @@
 /*
- * tools.h - the coordinator's commands that need no network
+ * tools.h - the coordinator's commands that listen to nobody
  */
 #ifndef COORDINATOR_TOOLS_H
 #define COORDINATOR_TOOLS_H
@@ -16,6 +16,11 @@ const fl_opt *coordinator_report_options(void);
 /* `verify`: a run's folder against its audit record (tool_verify.c). */
 fl_status coordinator_verify(int argc, char **argv, fl_err *err);
 const fl_opt *coordinator_verify_options(void);
+/* `passphrase` and `rotate` (keys_command.c). */
+fl_status coordinator_passphrase(int argc, char **argv, fl_err *err);
+const fl_opt *coordinator_passphrase_options(void);
+fl_status coordinator_rotate(int argc, char **argv, fl_err *err);
+const fl_opt *coordinator_rotate_options(void);
 /* `sites` and `status` (tool_show.c). */
 fl_status coordinator_sites(int argc, char **argv, fl_err *err);
 const fl_opt *coordinator_sites_options(void);

@@ -257,7 +257,6 @@ fl_status fed_identity_read_with(fed_identity **out, const char *dir, fed_passph
                                  fl_err *err)
 {
     *out = NULL;
-    *pass = NULL;
     fed_identity *id = identity_alloc();
     fl_status st = read_key(id->curve_secret, dir, "curve.key", curve_title, pass, err);
     if (st == FL_OK) {

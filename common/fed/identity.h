@@ -23,7 +23,8 @@ fl_status fed_identity_write(const fed_identity *id, const char *dir, fl_err *er
 /* FL_EDENIED when a key file can be read by others.  Keys under a passphrase: it is asked for
  * (passphrase.h).  After a rotation that the other side knows (rotation.h): the new keys. */
 fl_status fed_identity_read(fed_identity **out, const char *dir, fl_err *err);
-/* The same; *pass: what they are under, the caller's; NULL = nothing. */
+/* The same.  *pass: tried first, unless it is NULL; then what they are under, the caller's; NULL =
+ * nothing.  Wiped and NULL when it fails. */
 fl_status fed_identity_read_with(fed_identity **out, const char *dir, fed_passphrase **pass,
                                  fl_err *err);
 /* Writes the same keys again, under a passphrase (Argon2id) or, with NULL, under none.  Each file is

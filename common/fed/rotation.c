@@ -16,6 +16,7 @@
 
 static const char label[] = "consilium rotate 1";
 enum { MAX_FILE_BYTES = 16 << 20 };
+const fed_site_id fed_coordinator = {.text = "coordinator"};
 
 // ---------------------------------------------------------------- the statement
 
@@ -210,30 +211,38 @@ bool fed_rotation_pending(fed_rotation *out, const char *dir)
            read_rotation(out, dir, NULL) == FL_OK;
 }
 
-/* Adds the rotation to former.jsonl, unless it is there. */
-static fl_status note_former(const char *dir, fl_err *err)
+fl_status fed_rotations_add(const char *path, const fed_rotation *r, fl_err *err)
 {
-    fed_rotation r, last;
+    fed_rotation last;
     json_t *list = NULL;
-    fl_status st;
-    if ((st = read_rotation(&r, dir, err)) != FL_OK ||
-        (st = fed_rotation_former(&list, dir, err)) != FL_OK) {
+    fl_status st = fed_rotations_read(&list, path, err);
+    if (st != FL_OK) {
         return st;
     }
     size_t n = json_array_size(list);
     bool noted = n > 0 && fed_rotation_parse(&last, json_array_get(list, n - 1), NULL) == FL_OK &&
-                 memcmp(&last, &r, sizeof r) == 0;
+                 memcmp(&last, r, sizeof last) == 0;
     if (!noted) {
-        json_t *json = fed_rotation_json(&r);
+        json_t *json = fed_rotation_json(r);
         char *text = json_dumps(json, JSON_COMPACT), *line = fl_xasprintf("\n%s\n", text);
-        char *path = fl_path_join(dir, "former.jsonl");
         st = fl_file_append(path, line, strlen(line), err);  // a torn line before it stands alone
-        free(path);
         free(line);
         free(text);
         json_decref(json);
     }
     json_decref(list);
+    return st;
+}
+
+static fl_status note_former(const char *dir, fl_err *err)
+{
+    fed_rotation r;
+    char *path = fl_path_join(dir, "former.jsonl");
+    fl_status st = read_rotation(&r, dir, err);
+    if (st == FL_OK) {
+        st = fed_rotations_add(path, &r, err);
+    }
+    free(path);
     return st;
 }
 
@@ -298,7 +307,15 @@ fl_status fed_rotation_drop(const char *dir, fl_err *err)
 
 fl_status fed_rotation_former(json_t **out, const char *dir, fl_err *err)
 {
-    char *path = fl_path_join(dir, "former.jsonl"), *text = NULL, *rest = NULL;
+    char *path = fl_path_join(dir, "former.jsonl");
+    fl_status st = fed_rotations_read(out, path, err);
+    free(path);
+    return st;
+}
+
+fl_status fed_rotations_read(json_t **out, const char *path, fl_err *err)
+{
+    char *text = NULL, *rest = NULL;
     size_t n = 0;
     *out = json_array();
     fl_status st = fl_file_read(&text, &n, path, MAX_FILE_BYTES, err);
@@ -312,6 +329,5 @@ fl_status fed_rotation_former(json_t **out, const char *dir, fl_err *err)
         json_decref(json);
     }
     free(text);
-    free(path);
     return st == FL_ENOTFOUND ? FL_OK : st;
 }

@@ -8,7 +8,8 @@
  * On disk a key folder has `next/` while the other side does not know the new keys: they are
  * made whole or not at all, and the old ones stay in use.  When it does, `next/accepted` is
  * written, and from then on fed_identity_read finds the new ones, whether their files have been
- * moved into place or not.  former.jsonl keeps every rotation of the folder, one a line.
+ * moved into place or not.  former.jsonl keeps every rotation of the folder, one a line; it holds
+ * no secret, and whoever knows one of the keys in it can follow it to the last.
  */
 #ifndef FED_ROTATION_H
 #define FED_ROTATION_H
@@ -22,6 +23,8 @@ typedef struct {
     fed_public_key old_curve, curve;
     fed_signature old_signature, signature;  // by old_sign and by sign, over the same bytes
 } fed_rotation;
+
+extern const fed_site_id fed_coordinator;  // in whose name the coordinator's own rotations are
 
 /* Signs; site, old and new keys. */
 void fed_rotation_make(fed_rotation *out, const fed_site_id *site, const fed_identity *old,
@@ -49,5 +52,10 @@ fl_status fed_rotation_finish(const char *dir, fl_err *err);
 fl_status fed_rotation_drop(const char *dir, fl_err *err);
 /* Every rotation of the folder, the oldest first.  New reference, empty when there are none. */
 fl_status fed_rotation_former(json_t **out, const char *dir, fl_err *err);
+
+/* A file of rotations, one a line; a torn line is none.  New reference, empty without a file. */
+fl_status fed_rotations_read(json_t **out, const char *path, fl_err *err);
+/* Adds one, flushed, unless it is the last there already. */
+fl_status fed_rotations_add(const char *path, const fed_rotation *r, fl_err *err);
 
 #endif

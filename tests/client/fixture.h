@@ -111,6 +111,7 @@ typedef struct {
     size_t n[FED_N_MSGS];  // messages received, by type
     fed_msg reply;              // the last one
     fed_msg beat;               // likewise
+    fed_msg rotated;            // likewise
 } coordinator;
 
 static inline bool coordinator_allows(void *ctx, const fed_public_key *key)
@@ -337,6 +338,9 @@ static inline void coordinator_hear(coordinator *c, const fed_msg *m, const fed_
     case FED_MSG_REPLY:
         c->reply = *m;
         break;
+    case FED_MSG_ROTATED:
+        c->rotated = *m;
+        break;
     default:
         break;
     }
@@ -355,6 +359,15 @@ static inline void coordinator_step(coordinator *c)
         coordinator_hear(c, m, &packet);
         free(m);
     }
+}
+
+/* Listens anew, elsewhere, with these keys, which stay the caller's. */
+static inline void coordinator_returns(coordinator *c, fed_identity *id)
+{
+    fl_err err = FL_ERR_INIT;
+    fed_link_close(&c->link);
+    c->has_route = false;
+    check_ok(fed_listen_mem(&c->link, id, coordinator_allows, NULL, &err), err);
 }
 
 // ------------------------------------------------------------------ a hospital
@@ -440,6 +453,12 @@ static inline void hospital_destroy(hospital *h)
     check_rmdir(&h->dir);
     free(h->home_dir);
     free(h->data);
+}
+
+/* The coordinator is there now, and the line is cut. */
+static inline void hospital_moves_to(hospital *h, const char *address)
+{
+    snprintf(h->home->dial, sizeof h->home->dial, "%s", address);
 }
 
 /* Lets both sides go on for a while of the hospital's clock. */

@@ -411,6 +411,15 @@ static void on_message(fake_site *s, const fed_packet *packet)
         }
         s->next = NULL;
         break;
+    case FED_MSG_ROTATE: {
+        fed_msg answer = {.type = FED_MSG_ROTATED};
+        answer.u.rotated.sign = m.u.rotate.sign;
+        answer.u.rotated.accepted = fed_rotation_verify(&m.u.rotate);
+        check(answer.u.rotated.accepted);
+        s->n_told++;
+        fake_say(s, &answer, NULL, 0);
+        break;
+    }
     case FED_MSG_REFUSED:
         snprintf(s->refused, sizeof s->refused, "%s", m.u.refused.text);
         break;

@@ -58,6 +58,7 @@ typedef struct fake_site {
     uint32_t late_in;
     bool keeps_late;  // for the moment
     bool deaf_to_rotated;
+    int n_told;  // how often it was told the coordinator's new keys, and answered
     /* A rotation that is under way (fake_rotate), and how many there were. */
     fed_identity *next;
     fed_rotation rotation;

@@ -1,0 +1,214 @@
+/*
+ * test_renewal.c - the coordinator's own keys change while sites come and go and a run goes on
+ */
+#include "check.h"
+#include "fake.h"
+
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/sys.h"
+#include "coordinator/record.h"
+#include "coordinator/renewal.h"
+#include "fed/audit.h"
+
+static bool is_training_second(fake *f)
+{
+    const round_machine *m = run_machine(serve_active_run(f->serve));
+    return round_now(m) == ROUND_TRAINING && round_number(m) == 2;
+}
+
+static bool wants_new_keys(fake *f)
+{
+    return serve_wants_new_keys(f->serve);
+}
+
+/* It looks every second whether they are due. */
+static void check_waits(fake *f)
+{
+    fl_err err = FL_ERR_INIT;
+    for (int64_t until = fl_now_ms() + 1200; fl_now_ms() < until;) {
+        bool done = false;
+        check_ok(fake_step(f, &done, &err), err);
+        check(!wants_new_keys(f));
+    }
+}
+
+static bool two_know(fake *f)
+{
+    return f->site[0].n_told > 0 && f->site[2].n_told > 0;
+}
+
+static bool all_are_welcome(fake *f)
+{
+    return f->site[0].welcome && f->site[1].welcome && f->site[2].welcome;
+}
+
+static char *unaware(fake *f)
+{
+    fl_err err = FL_ERR_INIT;
+    roster *r = NULL;
+    fed_rotation rotation;
+    char *db = federation_path(&f->fed, "federation.db");
+    check_ok(roster_open(&r, db, &err), err);
+    check(renewal_pending(&rotation, &f->fed));
+    char *text = renewal_unaware(r, &rotation);
+    roster_close(&r);
+    free(db);
+    return text;
+}
+
+static void check_unaware(fake *f, const char *expected)
+{
+    char *text = unaware(f);
+    check_str(text, expected);
+    free(text);
+}
+
+/* As the program does between two listenings. */
+static void take(fake *f)
+{
+    fl_err err = FL_ERR_INIT;
+    fake_kill(f);
+    check_ok(federation_lock(&f->fed, &err), err);
+    check_ok(renewal_take(&f->fed, &err), err);
+    close(f->fed.lock);
+    f->fed.lock = -1;
+}
+
+static char *sha256_of(fake *f)
+{
+    json_t *report = fake_report(f);
+    char *sha256 = fl_xstrdup(
+        fl_json_get_string(json_object_get(report, "model"), "sha256", ""));
+    json_decref(report);
+    return sha256;
+}
+
+typedef struct {
+    fed_verify_key key;  // as the record has it so far
+    int n;
+} reading;
+
+static fl_status follow_line(void *ctx, const fed_audit_entry *e, fl_err *err)
+{
+    reading *r = ctx;
+    fed_verify_key key;
+    if (strcmp(fl_json_get_string(e->json, "what", ""), "coordinator") != 0) {
+        return FL_OK;
+    }
+    fl_status st = fl_unhex(&key, sizeof key, fl_json_get_string(e->json, "sign_key", ""), err);
+    check(r->n == 0 ||
+          fed_rotations_lead(json_object_get(e->json, "rotations"), &r->key, &key));
+    r->key = key;
+    r->n++;
+    return st;
+}
+
+static void a_run_goes_on_with_the_new_keys_when_every_site_knows_them(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *yaml = fake_job(3, 3, "{name: fedavg}", 70000, "20s", "");
+    fake *f = fake_new(3, yaml);
+    check_ok(fake_start(f, true, &err), err);
+    check_ok(fake_run(f, &err), err);
+    char *expected = sha256_of(f);
+    fake_free(&f);
+
+    f = fake_new(3, yaml);
+    check_ok(fake_start(f, true, &err), err);
+    check(fake_until(f, is_training_second, &err));
+    fed_verify_key before = fed_identity_verify(f->fed.identity);
+    fed_rotation rotation;
+    f->site[1].asleep = true;
+    check_ok(renewal_begin(&rotation, &f->fed, &err), err);
+    check_fails(renewal_begin(&rotation, &f->fed, &err), FL_ECONFLICT);
+    check(fake_until(f, two_know, &err));
+    check_waits(f);
+    check_unaware(f, "site-b");
+    fake_kill(f);  // what the two said is remembered
+    check_unaware(f, "site-b");
+    f->site[1].asleep = false;
+    check_ok(fake_start(f, true, &err), err);
+    check(fake_until(f, wants_new_keys, &err));
+    check(f->site[1].n_told > 0);
+    take(f);
+    fed_verify_key after = fed_identity_verify(f->fed.identity);
+    check(memcmp(&before, &after, sizeof after) != 0);
+    check_bytes(&after, &rotation.sign, sizeof after);
+    check(!renewal_pending(&rotation, &f->fed));
+    check_ok(fake_start(f, true, &err), err);
+    check_ok(fake_run(f, &err), err);
+
+    char *found = sha256_of(f);
+    check_str(found, expected);
+    reading r = {.n = 0};
+    fed_audit_head end;
+    char *path = fake_run_path(f, "audit.jsonl");
+    check_ok(fed_audit_walk(&end, path, follow_line, &r, &err), err);
+    check_int(r.n, 2);
+    check_bytes(&r.key, &after, sizeof after);
+    free(path);
+    free(found);
+    free(expected);
+    free(yaml);
+    fake_free(&f);
+}
+
+static void invited_sites_are_waited_for_and_removed_ones_are_not(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *yaml = fake_job(2, 2, "{name: fedavg}", 10, "20s", "");
+    fake *f = fake_new(3, yaml);
+    fed_rotation rotation;
+    check_ok(fake_start(f, false, &err), err);
+    check(fake_until(f, all_are_welcome, &err));
+    fake_invite(f, "site-d", 1, false)->asleep = true;
+    check_ok(renewal_begin(&rotation, &f->fed, &err), err);
+    check(fake_until(f, two_know, &err));
+    check_waits(f);
+    check_unaware(f, "site-d (invited)");
+    roster *r = NULL;
+    char *db = federation_path(&f->fed, "federation.db");
+    check_ok(roster_open(&r, db, &err), err);
+    check(!renewal_is_due(&f->fed, r, &rotation));
+    check_ok(roster_remove(r, "site-d", &err), err);
+    check(renewal_is_due(&f->fed, r, &rotation));
+    roster_close(&r);
+    free(db);
+    check(fake_until(f, wants_new_keys, &err));
+    fake_free(&f);
+    free(yaml);
+}
+
+static void a_person_in_a_hurry_waits_for_nobody(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *yaml = fake_job(2, 2, "{name: fedavg}", 10, "20s", "");
+    fake *f = fake_new(3, yaml);
+    fed_rotation rotation;
+    check_ok(fake_start(f, false, &err), err);
+    check(fake_until(f, all_are_welcome, &err));
+    f->site[1].asleep = true;
+    check_ok(renewal_begin(&rotation, &f->fed, &err), err);
+    check_ok(renewal_hurry(&f->fed, &err), err);
+    check(fake_until(f, wants_new_keys, &err));
+    take(f);
+    fed_verify_key after = fed_identity_verify(f->fed.identity);
+    check_bytes(&after, &rotation.sign, sizeof after);
+    fake_free(&f);
+    free(yaml);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_run_goes_on_with_the_new_keys_when_every_site_knows_them),
+        cmocka_unit_test(invited_sites_are_waited_for_and_removed_ones_are_not),
+        cmocka_unit_test(a_person_in_a_hurry_waits_for_nobody),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
