@@ -8,9 +8,10 @@
 #include "sim/scenario.h"
 
 /*
- * Test cases side by side as a PNG: three channels in colour, other numbers of
- * channels one beside the other, of volumes the middle slice (of the mask, where
- * there is one), masks as outlines, one colour a reader.
+ * Test cases side by side as a PNG, under what the hospital's scanner does and above what
+ * the truth calls each: three channels in colour, other numbers of channels one beside the
+ * other, of volumes the middle slice (of the mask, where there is one), masks as outlines,
+ * one colour a reader.  A scanner that comes later has a row of its own.
  * dir: where hospital_make_all put the data sets.
  */
 fl_status gallery_write(const scenario *s, const char *dir, const char *png, fl_err *err);

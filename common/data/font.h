@@ -1,5 +1,5 @@
 /*
- * font.h - text in pictures; known to this folder only
+ * font.h - text in pictures
  */
 #ifndef DATA_FONT_H
 #define DATA_FONT_H

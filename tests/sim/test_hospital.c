@@ -262,19 +262,28 @@ static void the_gallery_is_a_picture_of_every_hospital(void **state)
     check_ok(gallery_write(&s, out, png, &err), err);
     data_image image;
     check_ok(data_image_read(&image, png, &err), err);
-    check_int(image.rows, 2 * (16 + 4));
-    check_int(image.cols, 10 * (16 + 4));
+    const int zoom = 7, side = 16 * zoom + 4, title = 18, row = title + 16 * zoom + 13 + 4;
+    check_int(image.rows, 2 * row);
+    check_int(image.cols, 10 * side);
     // The first test case (the 19th image) as its file has it; the seventh place is empty.
     data_image first;
     char *file = fl_path_join(out, "sud/images/000019.png");
     check_ok(data_image_read(&first, file, &err), err);
-    for (int y = 0; y < 16; y++) {
-        const float *line = image.data + (20 + y) * image.cols;
-        for (int x = 0; x < 16; x++) {
-            check_near(line[x], first.data[16 * y + x], 0);
-            check_near(line[6 * 20 + x], 0, 0);
+    for (int y = 0; y < 16 * zoom; y++) {
+        const float *line = image.data + (row + title + y) * image.cols;
+        for (int x = 0; x < 16 * zoom; x++) {
+            check_near(line[x], first.data[16 * (y / zoom) + x / zoom], 0);
+            check_near(line[6 * side + x], 0, 0);
         }
     }
+    int n_lit[2] = {0};  // of a row's title, and under its first image
+    for (int x = 0; x < side; x++) {
+        for (int y = 0; y < title; y++) {
+            n_lit[0] += image.data[y * image.cols + x] > 0;
+            n_lit[1] += y < 13 && image.data[(title + 16 * zoom + y) * image.cols + x] > 0;
+        }
+    }
+    check(n_lit[0] > 50 && n_lit[1] > 20);
     data_image_clear(&first);
     free(file);
     data_image_clear(&image);
