@@ -177,6 +177,23 @@ static void render(const generation *g, size_t i, phantom_case *out, fl_err *err
             "patients: none of %d drawn is what unseen, curated and prevalence ask for", MAX_DRAWS);
 }
 
+/* Outlines move with what the scanner moves.  rng: at the start of the image's stream. */
+static void move_mask(const generation *g, float *mask, const nn_shape *shape, fl_rng *rng,
+                      fl_err *err)
+{
+    size_t n = (size_t)(nn_shape_count(shape, 1) / shape->dim[0]);
+    uint8_t *codes = fl_calloc(n, 1, "mask", err);
+    for (size_t i = 0; codes != NULL && i < n; i++) {
+        codes[i] = mask[i] > 0.5f;
+    }
+    if (codes != NULL && data_shift_masks(&g->h->shift, &codes, 1, shape, rng, err) == FL_OK) {
+        for (size_t i = 0; i < n; i++) {
+            mask[i] = codes[i];
+        }
+    }
+    free(codes);
+}
+
 static void make_patient(void *ctx, size_t i)
 {
     generation *g = ctx;
@@ -192,6 +209,10 @@ static void make_patient(void *ctx, size_t i)
     g->patients[i] = c.patient;
     fl_rng rng;
     fl_rng_init(&rng, g->s->job.seed, "scanner", g->h->name, i);
+    if (err->status == FL_OK && has_masks(g) && data_shift_moves(&g->h->shift)) {
+        fl_rng same = rng;
+        move_mask(g, c.mask, &shape, &same, err);
+    }
     if (err->status == FL_OK &&
         data_shift_apply(&g->h->shift, c.image, &shape, &rng, err) == FL_OK) {
         write_images(g, i, c.image, err);

@@ -24,6 +24,7 @@ typedef struct {
 
 typedef struct {
     const char *file;
+    const data_recipe *r;
     char *dir;  // of the file; owned
     data_csv table;
     int name, split;                 // columns; -1: there is none
@@ -232,12 +233,23 @@ static fl_status read_masks(data_set *s, data_entry *e, const choosing *c, const
     return st;
 }
 
+/* Masks are on the grid of the input as no scanner has moved it; a union is shifted later. */
+static fl_status move_masks(const data_set *s, const data_entry *e, const choosing *c, fl_err *err)
+{
+    const data_masks drawn = {.mask = e->mask, .masks = e->masks};
+    return c->r->origin == DATA_FROM_UNION
+               ? FL_OK
+               : data_masks_shift(&drawn, c->masks.n, &s->spec.input, &c->r->shift,
+                                  c->r->shift_seed, e->case_id, err);
+}
+
 /* What another reader made of the case. */
 static fl_status read_again(data_set *s, data_entry *e, const choosing *c, const choice *at,
                             fl_err *err)
 {
     if (c->has_masks) {
-        return read_masks(s, e, c, at, err);
+        fl_status st = read_masks(s, e, c, at, err);
+        return st == FL_OK ? move_masks(s, e, c, err) : st;
     }
     if (!c->has_labels) {
         return FL_OK;
@@ -290,9 +302,10 @@ static fl_status choose(data_set *s, choosing *c, fl_err *err)
     return check_choices(c, err);
 }
 
-fl_status data_choose(data_set *s, const char *file, fl_err *err)
+fl_status data_choose(data_set *s, const data_recipe *r, fl_err *err)
 {
-    choosing c = {.file = file};
+    const char *file = r->cases;
+    choosing c = {.file = file, .r = r};
     fl_status st = data_csv_read(&c.table, file, true, err);
     if (st != FL_OK) {
         return st;

@@ -297,7 +297,7 @@ static fl_status load(data_set **out, const char *path, const data_spec *expect,
         }
     }
     if (st == FL_OK && r.cases != NULL) {
-        st = data_choose(s, r.cases, err);
+        st = data_choose(s, &r, err);
     }
     if (st == FL_OK && r.origin == DATA_FROM_UNION) {
         s->room = at->room;  // its members are in

@@ -57,6 +57,15 @@ fl_status data_input_shift_values(float *x, const nn_shape *shape, const data_sh
     return data_shift_apply(chain, x, shape, &rng, err);
 }
 
+fl_status data_input_shift_masks(uint8_t *const *masks, size_t n, const nn_shape *shape,
+                                 const data_shift *chain, uint64_t seed, const char *name,
+                                 fl_err *err)
+{
+    fl_rng rng;
+    fl_rng_init(&rng, seed, "shift", name, 0);
+    return data_shift_masks(chain, masks, n, shape, &rng, err);
+}
+
 static fl_status shift(data_image *image, const data_recipe *r, const nn_shape *shape,
                        const char *name, const char *where, fl_err *err)
 {

@@ -37,6 +37,11 @@ fl_status data_input_make(data_input *out, data_image *image, const data_recipe 
 fl_status data_input_shift_values(float *x, const nn_shape *shape, const data_shift *chain,
                                   uint64_t seed, const char *name, fl_err *err);
 
+/* The same chain, from the same stream, over masks of it: data_shift_masks. */
+fl_status data_input_shift_masks(uint8_t *const *masks, size_t n, const nn_shape *shape,
+                                 const data_shift *chain, uint64_t seed, const char *name,
+                                 fl_err *err);
+
 /* Replaces in->samples, which it does not free, by shifted ones that are the
  * caller's to own; normalises again. */
 fl_status data_input_shift(data_input *in, const data_shift *chain, uint64_t seed, const char *name,

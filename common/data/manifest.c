@@ -293,6 +293,10 @@ static void decode(void *context, size_t i, data_decoded *out)
         st = data_masks_read(&out->masks, &m->masks, m->csv->cell[e->row], m->dir, &grid,
                              image.view, &out->input.shape, &m->coding, where, &err);
     }
+    if (st == FL_OK) {
+        st = data_masks_shift(&out->masks, m->masks.n, &out->input.shape, &m->r->shift,
+                              m->r->shift_seed, e->case_id, &err);
+    }
     if (st != FL_OK) {
         data_decoded_clear(out);
         out->error = fl_xcalloc(1, sizeof err);

@@ -417,3 +417,47 @@ fl_status data_masks_read(data_masks *out, const data_mask_columns *columns, cha
     out->mask = has_reference || votes ? code : NULL;
     return FL_OK;
 }
+
+fl_status data_masks_copy(data_masks *out, const data_masks *from, size_t n_annotators,
+                          size_t n_pixels, const char *what, fl_err *err)
+{
+    size_t n_pointers = from->masks != NULL ? n_annotators * sizeof *out->masks : 0;
+
+    *out = (data_masks){.block = NULL};
+    if (from->mask == NULL && n_pointers == 0) {
+        return FL_OK;
+    }
+    if ((out->block = fl_calloc(n_pointers + (n_annotators + 1) * n_pixels, 1, what, err)) == NULL) {
+        return FL_ELIMIT;
+    }
+    uint8_t *code = (uint8_t *)out->block + n_pointers;
+    out->masks = n_pointers > 0 ? out->block : NULL;
+    for (size_t a = 0; out->masks != NULL && a < n_annotators; a++, code += n_pixels) {
+        if (from->masks[a] != NULL) {
+            memcpy(code, from->masks[a], n_pixels);
+            out->masks[a] = code;
+        }
+    }
+    if (from->mask != NULL) {
+        memcpy(code, from->mask, n_pixels);
+        out->mask = code;
+    }
+    return FL_OK;
+}
+
+fl_status data_masks_shift(const data_masks *masks, size_t n_annotators, const nn_shape *shape,
+                           const data_shift *chain, uint64_t seed, const char *name, fl_err *err)
+{
+    uint8_t *moved[DATA_MAX_ANNOTATORS + 1];
+    size_t n = 0;
+
+    for (size_t a = 0; masks->masks != NULL && a < n_annotators; a++) {
+        if (masks->masks[a] != NULL) {
+            moved[n++] = (uint8_t *)masks->masks[a];
+        }
+    }
+    if (masks->mask != NULL) {
+        moved[n++] = (uint8_t *)masks->mask;
+    }
+    return data_input_shift_masks(moved, n, shape, chain, seed, name, err);
+}

@@ -12,6 +12,7 @@
 #include "data/coding.h"
 #include "data/dataset.h"
 #include "data/formats.h"
+#include "data/shift.h"
 
 enum { DATA_MAX_ANNOTATORS = 16, DATA_MAX_MASK_FILES = 64 };
 
@@ -64,6 +65,15 @@ fl_status data_masks_read(data_masks *out, const data_mask_columns *columns, cha
                           const char *dir, const data_grid *grid, const double view[static 12],
                           const nn_shape *shape, const data_coding *coding, const char *where,
                           fl_err *err);
+
+/* The same masks in a block of their own; mask and those in masks may be NULL.  what: for the
+ * sentence.  Frees nothing. */
+fl_status data_masks_copy(data_masks *out, const data_masks *from, size_t n_annotators,
+                          size_t n_pixels, const char *what, fl_err *err);
+
+/* Moves masks, whose memory is the caller's to change, as the chain moves the image of that name. */
+fl_status data_masks_shift(const data_masks *masks, size_t n_annotators, const nn_shape *shape,
+                           const data_shift *chain, uint64_t seed, const char *name, fl_err *err);
 
 /* Where an input lies that view made of a grid's pixels. */
 data_place data_grid_place(const data_grid *grid, const double view[static 12]);

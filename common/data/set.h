@@ -100,8 +100,9 @@ fl_status data_manifest_file(data_image *out, const char *dir, const char *file,
                              const char *where, fl_err *err);
 
 /* choose.c */
-/* Leaves only the cases that the file lists, in the splits and with the labels that it says. */
-fl_status data_choose(data_set *s, const char *file, fl_err *err);
+/* Leaves only the cases that the recipe's file lists, in the splits and with the labels that it
+ * says. */
+fl_status data_choose(data_set *s, const data_recipe *r, fl_err *err);
 
 /* shift_set.c */
 /* The recipe's chain over all samples of a union, which become the set's own. */

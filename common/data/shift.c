@@ -83,31 +83,67 @@ fl_status data_shift_check(const data_shift *chain, const nn_shape *shape, fl_er
     return FL_OK;
 }
 
-fl_status data_shift_apply(const data_shift *chain, float *x, const nn_shape *shape, fl_rng *rng,
-                           fl_err *err)
+static fl_status image_of(data_shift_image *out, const nn_shape *shape, fl_err *err)
 {
-    fl_status st = data_shift_check(chain, shape, err);
-    if (st != FL_OK || chain->n == 0) {
-        return st;
-    }
-    data_shift_image image = {
-        .x = x,
+    *out = (data_shift_image){
         .channels = shape->dim[0],
         .depth = shape->rank == 4 ? shape->dim[1] : 1,
         .rows = shape->dim[shape->rank - 2],
         .cols = shape->dim[shape->rank - 1],
     };
-    image.scratch = fl_calloc((size_t)data_shift_count(&image), sizeof *x, "shift", err);
-    if (image.scratch == NULL) {
-        return FL_ELIMIT;
-    }
+    out->scratch = fl_calloc((size_t)data_shift_count(out), sizeof *out->scratch, "shift", err);
+    return out->scratch != NULL ? FL_OK : FL_ELIMIT;
+}
+
+/* Where only what moves is wanted, the others' streams are passed over. */
+static void apply_all(data_shift_image *image, const data_shift *chain, bool moving, fl_rng *rng)
+{
     for (size_t i = 0; i < chain->n; i++) {
+        const data_shift_ops *ops = chain->ops[i];
         fl_rng own;
-        fl_rng_init(&own, fl_rng_u64(rng), "shift", chain->ops[i]->name, i);
-        if (chain->severity[i] > 0) {
-            chain->ops[i]->apply(&image, chain->severity[i], &own);
+        fl_rng_init(&own, fl_rng_u64(rng), "shift", ops->name, i);
+        if (chain->severity[i] > 0 && (!moving || ops->moves)) {
+            ops->apply(image, chain->severity[i], &own);
         }
     }
+}
+
+fl_status data_shift_apply(const data_shift *chain, float *x, const nn_shape *shape, fl_rng *rng,
+                           fl_err *err)
+{
+    data_shift_image image;
+    fl_status st = data_shift_check(chain, shape, err);
+    if (st != FL_OK || chain->n == 0 || (st = image_of(&image, shape, err)) != FL_OK) {
+        return st;
+    }
+    image.x = x;
+    apply_all(&image, chain, false, rng);
+    free(image.scratch);
+    return FL_OK;
+}
+
+bool data_shift_moves(const data_shift *chain)
+{
+    bool moves = false;
+    for (size_t i = 0; i < chain->n; i++) {
+        moves = moves || (chain->ops[i]->moves && chain->severity[i] > 0);
+    }
+    return moves;
+}
+
+fl_status data_shift_masks(const data_shift *chain, uint8_t *const *masks, size_t n,
+                           const nn_shape *shape, fl_rng *rng, fl_err *err)
+{
+    data_shift_image image;
+    fl_status st = data_shift_check(chain, shape, err);
+    if (st != FL_OK || n == 0 || !data_shift_moves(chain) ||
+        (st = image_of(&image, shape, err)) != FL_OK) {
+        return st;
+    }
+    image.channels = 0;  // an image without values: its masks are all that moves
+    image.masks = masks;
+    image.n_masks = n;
+    apply_all(&image, chain, true, rng);
     free(image.scratch);
     return FL_OK;
 }

@@ -25,7 +25,9 @@ typedef struct {
     float *x;                 // (channels, depth, rows, cols) in [0, 1]
     int64_t channels, depth;  // depth 1: an image
     int64_t rows, cols;
-    float *scratch;  // room for as many values as x
+    float *scratch;  // room for as many values as x, and for a plane
+    uint8_t *const *masks;  // (depth, rows, cols) codes that move with x
+    size_t n_masks;
 } data_shift_image;
 
 typedef struct {
@@ -57,5 +59,16 @@ fl_status data_shift_check(const data_shift *chain, const nn_shape *shape, fl_er
 /* Changes x of that shape, after the same check. */
 fl_status data_shift_apply(const data_shift *chain, float *x, const nn_shape *shape, fl_rng *rng,
                            fl_err *err);
+
+/* Does what is shown come to lie elsewhere? */
+bool data_shift_moves(const data_shift *chain);
+
+/*
+ * Moves n masks of an image of that shape, codes (H, W) or (D, H, W), as data_shift_apply
+ * moves the image where rng is at the same place of the same stream.  Nearest neighbour;
+ * what comes in from outside is code 0.
+ */
+fl_status data_shift_masks(const data_shift *chain, uint8_t *const *masks, size_t n,
+                           const nn_shape *shape, fl_rng *rng, fl_err *err);
 
 #endif

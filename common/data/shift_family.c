@@ -68,6 +68,32 @@ double data_shift_between(const float *x, int64_t rows, int64_t cols, double r, 
     return (1 - down) * upper + down * lower;
 }
 
+/* The pixel nearest to (r, c); outside, the nearest edge's. */
+static int64_t nearest(double r, double c, int64_t rows, int64_t cols)
+{
+    r = fmin(fmax(floor(r + 0.5), 0), (double)(rows - 1));
+    c = fmin(fmax(floor(c + 0.5), 0), (double)(cols - 1));
+    return (int64_t)r * cols + (int64_t)c;
+}
+
+/* Every plane of the masks likewise, but codes are not mixed. */
+static void warp_masks(data_shift_image *image, data_shift_map map, const void *ctx)
+{
+    int64_t cols = image->cols;
+    int64_t n = image->rows * cols;
+    uint8_t *was = (uint8_t *)image->scratch;
+    for (size_t k = 0; k < image->n_masks * (size_t)image->depth; k++) {
+        uint8_t *plane = image->masks[k / (size_t)image->depth] +
+                         (int64_t)(k % (size_t)image->depth) * n;
+        memcpy(was, plane, (size_t)n);
+        for (int64_t i = 0; i < n; i++) {
+            double at[2];
+            bool inside = map(at, (const double[2]){(double)(i / cols), (double)(i % cols)}, ctx);
+            plane[i] = inside ? was[nearest(at[0], at[1], image->rows, cols)] : 0;
+        }
+    }
+}
+
 void data_shift_warp(data_shift_image *image, data_shift_map map, const void *ctx)
 {
     int64_t rows = image->rows;
@@ -85,4 +111,5 @@ void data_shift_warp(data_shift_image *image, data_shift_map map, const void *ct
             }
         }
     }
+    warp_masks(image, map, ctx);
 }

@@ -51,7 +51,7 @@ double data_shift_between(const float *x, int64_t rows, int64_t cols, double r, 
  */
 typedef bool (*data_shift_map)(double to[2], const double from[2], const void *ctx);
 
-/* Every plane seen through the map, linearly between pixels. */
+/* Every plane seen through the map, linearly between pixels; masks by the nearest one. */
 void data_shift_warp(data_shift_image *image, data_shift_map map, const void *ctx);
 
 #endif

@@ -25,16 +25,43 @@ static void looked_at(const data_entry *e, size_t n_pixels)
     }
 }
 
+/* Masks move with what is shown; where nothing moves they stay the member's. */
+static fl_status shift_masks(data_masks *out, const shifting *w, const data_entry *e, fl_err *err)
+{
+    const data_set *s = w->set;
+    const data_masks whose = {.mask = e->mask, .masks = e->masks};
+    fl_status st;
+
+    *out = whose;
+    if (!data_shift_moves(&w->r->shift)) {
+        return FL_OK;
+    }
+    if ((st = data_masks_copy(out, &whose, s->n_annotators, data_set_n_pixels(s), "shifted masks",
+                              err)) != FL_OK) {
+        return st;
+    }
+    return data_masks_shift(out, s->n_annotators, &s->spec.input, &w->r->shift, w->r->shift_seed,
+                            e->case_id, err);
+}
+
 static void shift_case(void *context, size_t i, data_decoded *out)
 {
     const shifting *w = context;
+    const data_recipe *r = w->r;
     const data_entry *e = &w->set->entries[i];
     fl_err err = FL_ERR_INIT;
 
-    *out = (data_decoded){.input = e->input, .masks = {.mask = e->mask, .masks = e->masks}};
-    if (data_input_shift(&out->input, &w->r->shift, w->r->shift_seed, e->case_id, &err) != FL_OK) {
-        *out = (data_decoded){.error = fl_xcalloc(1, sizeof err)};  // samples are the member's
-        fl_fail(out->error, err.status, "%s: %s", w->r->name, err.text);
+    *out = (data_decoded){.input = e->input};
+    if (data_input_shift(&out->input, &r->shift, r->shift_seed, e->case_id, &err) != FL_OK) {
+        out->input.samples = NULL;  // the member's
+    }
+    if (err.status == FL_OK) {
+        shift_masks(&out->masks, w, e, &err);
+    }
+    if (err.status != FL_OK) {
+        data_decoded_clear(out);
+        out->error = fl_xcalloc(1, sizeof err);
+        fl_fail(out->error, err.status, "%s: %s", r->name, err.text);
     }
     looked_at(e, 0);
 }
@@ -56,8 +83,11 @@ static fl_status shift_in_memory(shifting *w, fl_err *err)
         const data_decoded *c = &w->cases[i];
         if (c->error == NULL) {
             s->entries[i].input = c->input;
+            s->entries[i].mask = c->masks.mask;
+            s->entries[i].masks = c->masks.masks;
             s->entries[i].cache = NULL;
             data_set_own(s, c->input.samples);
+            data_set_own(s, c->masks.block);
         } else if (st == FL_OK) {
             st = fl_fail(err, c->error->status, "%s", c->error->text);
         }

@@ -429,6 +429,7 @@ static void a_shifted_union_from_a_cache_is_the_one_from_memory(void **state)
     char *dir = check_tmpdir();
     char *path = fl_path_join(dir, "all.yaml");
     float x[2][3 * 64];
+    uint8_t plain[9 * 64];
     uint8_t codes[2][9 * 64];
 
     fixture_png(dir, "x.png", 8, 3);
@@ -441,10 +442,16 @@ static void a_shifted_union_from_a_cache_is_the_one_from_memory(void **state)
                                   "preprocess: [normalise: zscore]\ncache: %s\n",
                                   members[k]);
         write_yaml(dir, yaml);
+        read_shifted(x[0], plain, dir);
+        char *itself = fl_xasprintf("%sshift: [noise: 3, field_of_view: 3]\n", yaml);
+        fixture_text(dir, "itself.yaml", itself);
+        free(itself);
         free(yaml);
-        fixture_text(dir, "all.yaml", "union: [.]\nshift: [noise: 3, blur: 1]\ncache: none\n");
+        fixture_text(dir, "all.yaml", "union: [.]\nshift: [noise: 3, field_of_view: 3]\ncache: none\n");
         read_shifted(x[0], codes[0], path);
-        fixture_text(dir, "all.yaml", "union: [.]\nshift: [noise: 3, blur: 1]\ncache: made/here\n");
+        check_int(codes[0][0], 0);  // from outside; in its file it is 0 or more
+        check(memcmp(codes[0], plain, sizeof plain) != 0);
+        fixture_text(dir, "all.yaml", "union: [.]\nshift: [noise: 3, field_of_view: 3]\ncache: made/here\n");
         for (int pass = 0; pass < 2; pass++) {  // built, found
             memset(x[1], 0, sizeof x[1]);
             memset(codes[1], 0, sizeof codes[1]);
@@ -453,6 +460,11 @@ static void a_shifted_union_from_a_cache_is_the_one_from_memory(void **state)
             check_bytes(codes[1], codes[0], sizeof codes[0]);
         }
         free(cache_file(dir, k + 1));
+        char *manifest_itself = fl_path_join(dir, "itself.yaml");
+        read_shifted(x[1], codes[1], manifest_itself);  // the same scanner in the manifest
+        check_bytes(x[1], x[0], sizeof x[0]);
+        check_bytes(codes[1], codes[0], sizeof codes[0]);
+        free(manifest_itself);
     }
     free(path);
     check_rmdir(&dir);

@@ -115,6 +115,25 @@ static void masks_may_be_drawn_again(void **state)
     check_int(data_set_case(s, 0).mask[16], 0);
     data_set_destroy(&s);
 
+    // A scanner that moves the image moves what was drawn, in a union and in a manifest.
+    fixture_text(from, "moved.yaml",
+                 "task: segment\nclasses: {no: 0, yes: 255}\nshift: [field_of_view: 5]\n"
+                 "cases: ../cases.csv\n");
+    fixture_text(dir, "moved.yaml", "union: [from]\ncases: cases.csv\nshift: [field_of_view: 5]\n");
+    const char *const moved[] = {from, dir};
+    for (int k = 0; k < 2; k++) {
+        char *file = fl_path_join(moved[k], "moved.yaml");
+        check_ok(data_set_open(&s, file, NULL, &err), err);
+        const uint8_t *mask = data_set_case(s, 0).mask;  // row 1 is in row 2 now
+        for (int c = 0; c < 8; c++) {
+            check_int(mask[c], 0);
+            check(c == 1 || c == 6 || mask[2 * 8 + c] == (c > 1 && c < 6));  // edges of the field
+            check_int(mask[3 * 8 + c], 0);
+        }
+        data_set_destroy(&s);
+        free(file);
+    }
+
     fixture_png(dir, "large.png", 9, 0);
     fixture_png(dir, "gray.png", 8, 0);
     check_refused(dir, share, "case,mask\nc1,large.png\n",

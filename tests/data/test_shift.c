@@ -154,6 +154,50 @@ static void the_same_seed_gives_the_same_image(void **state)
     }
 }
 
+/* A disc and its mask, moved alike: apart from its edge they still agree, also behind
+ * transforms that move nothing. */
+static void a_mask_moves_with_what_is_shown(void **state)
+{
+    (void)state;
+    enum { DEPTH = 2 };
+    fl_err err = FL_ERR_INIT;
+    const data_shift_ops *ops;
+    const nn_shape volume = {4, {1, DEPTH, SIDE, SIDE}};
+    for (size_t i = 0; (ops = data_shift_at(i)) != NULL; i++) {
+        data_shift chain = {.ops = {data_shift_find("gamma"), ops}, .severity = {1, 4}, .n = 2};
+        float x[DEPTH * N];
+        uint8_t code[2][DEPTH * N], was[DEPTH * N];
+        fl_rng rng, same;
+        for (int k = 0; k < DEPTH * N; k++) {
+            int r = k % N / SIDE - 14, c = k % SIDE - 30 + 4 * (k / N);
+            was[k] = code[0][k] = r * r + c * c < 80;
+            code[1][k] = 3;
+            x[k] = was[k];
+        }
+        fl_rng_init(&rng, 9, "shift", "case", 0);
+        same = rng;
+        check_int(data_shift_moves(&chain), ops->moves);
+        uint8_t *const masks[2] = {code[0], code[1]};
+        if (ops->moves) {
+            check_ok(data_shift_apply(&chain, x, &volume, &rng, &err), err);
+        }
+        if (!ops->needs_rgb) {
+            check_ok(data_shift_masks(&chain, masks, 2, &volume, &same, &err), err);
+        }
+        int apart = 0, changed = 0, black = 0;
+        for (int k = 0; k < DEPTH * N; k++) {
+            apart += (x[k] > 0.5f) != code[0][k];
+            changed += was[k] != code[0][k];
+            black += code[1][k] == 0;
+            check(code[0][k] <= 1 && (code[1][k] == 3 || code[1][k] == 0));
+        }
+        if (apart > DEPTH * 12 || (changed > 40) != ops->moves || (black > 0 && !ops->moves)) {
+            check_fail("%s: %d pixels apart, %d changed, %d black", ops->name, apart, changed,
+                       black);
+        }
+    }
+}
+
 static void one_severity_leaves_the_others_noise_alone(void **state)
 {
     (void)state;
@@ -368,6 +412,7 @@ int main(void)
         cmocka_unit_test(severity_zero_changes_nothing),
         cmocka_unit_test(more_severity_is_further_away),
         cmocka_unit_test(the_same_seed_gives_the_same_image),
+        cmocka_unit_test(a_mask_moves_with_what_is_shown),
         cmocka_unit_test(one_severity_leaves_the_others_noise_alone),
         cmocka_unit_test(quantum_noise_has_the_physics_variance),
         cmocka_unit_test(rician_noise_lifts_the_dark),

@@ -129,6 +129,38 @@ static void a_volume_is_read_as_it_was_rendered(void **state)
     check_rmdir(&dir);
 }
 
+/* The same patients by a scanner with a field 1.6 times as large. */
+static void outlines_move_with_what_the_scanner_moves(void **state)
+{
+    (void)state;
+    char *dir = check_tmpdir();
+    static const char *const shifts[] = {"", ", shift: [noise: 1, field_of_view: 5, rotation: 3]"};
+    double area[2] = {0};
+    for (int k = 0; k < 2; k++) {
+        char *hospital = fl_xasprintf("  - {name: a, patients: {n: {train: 20, val: 1, test: 1}}%s}\n",
+                                      shifts[k]);
+        char *text = scenario_of(phantom_find("histology", "grade"), "segment", 1, hospital);
+        char *name = fl_xasprintf("data-%d", k);
+        scenario s;
+        char *out = fixture_make(&s, dir, text, -1, name);
+        data_set *set = open_hospital(&s, out, "a");
+        for (size_t i = 0; i < data_set_n(set); i++) {
+            for (size_t p = 0; p < data_set_n_pixels(set); p++) {
+                area[k] += data_set_case(set, i).mask[p];
+            }
+        }
+        data_set_destroy(&set);
+        scenario_clear(&s);
+        free(out);
+        free(name);
+        free(text);
+        free(hospital);
+    }
+    check(area[0] > 500);
+    check_near(area[1] / area[0], 16. * 16 / (24 * 24), 0.03);  // 16 of 24 pixels a side are inside
+    check_rmdir(&dir);
+}
+
 static void several_annotators_each_outline_every_case(void **state)
 {
     (void)state;
@@ -261,6 +293,7 @@ int main(void)
         cmocka_unit_test(every_phantom_makes_hospitals_that_open),
         cmocka_unit_test(every_phantom_repeats_on_any_number_of_cores),
         cmocka_unit_test(a_volume_is_read_as_it_was_rendered),
+        cmocka_unit_test(outlines_move_with_what_the_scanner_moves),
         cmocka_unit_test(several_annotators_each_outline_every_case),
         cmocka_unit_test(composition_is_what_was_asked_for),
         cmocka_unit_test(curated_training_has_only_plain_findings),
