@@ -18,9 +18,10 @@ check "every test case has its maps" test "$(find "$lab/maps" -name '*.variance.
 lab=$work/robustness
 last() { near <(grep -F -- "$2" "$1" | tail -n 1) "$2" "$3" "$4"; }
 check "the robustness lab runs" env BUILD="$BUILD" "$top/sim/labs/robustness.sh" "$lab"
-check "the model is good at home" last "$lab/uni.txt" 'auc ' 0.97 1
-check "and at a hospital that writes in its own words" last "$lab/digital.txt" 'auc ' 0.97 1
+check "the model is good at home" last "$lab/uni.txt" 'auc ' 0.9 1
+check "and at a hospital that writes in its own words" last "$lab/digital.txt" 'auc ' 0.93 1
+check "whose other diseases are out of scope" near "$lab/digital.txt" "consolidation                   out of the model's scope" 50 50
 check "film takes the AUC" last "$lab/film-3.txt" 'auc ' 0.5 0.8
-check "and F1 before it" last "$lab/film-1.txt" 'f1 ' 0.3 0.75
+check "and F1 before it" last "$lab/film-1.txt" 'f1 ' 0.15 0.6
 check "uncertain cases mark the failures at home" last "$lab/digital.txt" 'entropy: AUROC for wrong calls' 0.8 1
 check "and not on film" last "$lab/film-5.txt" 'entropy: AUROC for wrong calls' 0.3 0.65
