@@ -179,18 +179,17 @@ static void put_subgroups(json_t *site, const local *l, const judged *global,
     const job_evaluation *e = &l->job.evaluation;
     json_t *list = json_array();
     json_object_set_new(site, "subgroups", list);
-    if (l->job.data.task != DATA_CLASSIFY) {
-        return;
-    }
     size_t n = 0;
     grouped *groups = find_groups(&n, l, &global->scores);
     eval_attribute *attributes = fl_xcalloc(n, sizeof *attributes);
-    eval_predictions p = task_predictions(&global->scores, &l->job.data, global->threshold);
+    const task_grouped all = {.scores = &global->scores, .spec = &l->job.data,
+                              .threshold = global->threshold, .min_cell = e->min_cell,
+                              .seed = l->job.seed};
     for (size_t g = 0; g < n; g++) {
         const char *name = groups[g].attribute->name;
         json_t *cells = json_array();
         attributes[g] = (eval_attribute){name, groups[g].value};
-        eval_subgroups(cells, name, groups[g].value, &p, e->min_cell, l->job.seed);
+        task_subgroups(cells, &all, &attributes[g]);
         if (groups[g].attribute->kind == DATA_ATTR_TEXT) {
             hide_small_values(cells);
         }
@@ -198,8 +197,8 @@ static void put_subgroups(json_t *site, const local *l, const judged *global,
         json_decref(cells);
         local_step(progress);
     }
-    eval_subgroup_pairs(list, attributes, n, &p, e->min_cell, l->job.seed);
-    json_object_set_new(site, "disparities", eval_disparities(attributes, n, &p, e->min_cell));
+    task_subgroup_pairs(list, &all, attributes, n);
+    json_object_set_new(site, "disparities", task_disparities(&all, attributes, n));
     local_step(progress);
     for (size_t g = 0; g < n; g++) {
         free(groups[g].value);

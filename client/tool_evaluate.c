@@ -118,15 +118,10 @@ static fl_status subgroups_of(json_t **out, const task_scores *s,
                               const data_set *set, const data_spec *spec,
                               double threshold, fl_err *err)
 {
-    if (spec->task != DATA_CLASSIFY) {
-        *out = json_array();
-        return FL_OK;
-    }
     tool_column *columns = columns_of(s, set, spec);
-    eval_predictions p = task_predictions(s, spec, threshold);
-    fl_status st = tool_subgroups(out, columns, spec->n_attributes, &p,
-                                  &options.by, options.min_cell,
-                                  (uint64_t)options.seed, err);
+    const task_grouped all = {.scores = s, .spec = spec, .threshold = threshold,
+                              .min_cell = options.min_cell, .seed = (uint64_t)options.seed};
+    fl_status st = tool_subgroups(out, columns, spec->n_attributes, &all, &options.by, err);
     for (size_t a = 0; a < spec->n_attributes; a++) {
         free(columns[a].value);
     }

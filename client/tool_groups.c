@@ -138,33 +138,31 @@ static fl_status group_as_asked(grouping *g, const tool_column *columns,
     return FL_OK;
 }
 
-static void add_groups(json_t *list, const grouping *g,
-                       const eval_predictions *p, int64_t min_cell,
-                       uint64_t seed)
+static void add_groups(json_t *list, const grouping *g, const task_grouped *all)
 {
     const tool_column *c = g->column;
+    size_t n = all->scores->n;
     if (g->n_edges == 0) {
-        eval_subgroups(list, c->name, c->value, p, min_cell, seed);
+        task_subgroups(list, all, &(eval_attribute){c->name, c->value});
         return;
     }
-    char *bands = fl_xcalloc(p->n, BAND_BYTES);
-    const char **value = fl_xcalloc(p->n, sizeof *value);
-    for (size_t i = 0; i < p->n; i++) {
+    char *bands = fl_xcalloc(n, BAND_BYTES);
+    const char **value = fl_xcalloc(n, sizeof *value);
+    for (size_t i = 0; i < n; i++) {
         double number;
         bool known = parse_number(&number, c->value[i]);
         eval_band(bands + i * BAND_BYTES, BAND_BYTES, known ? number : NAN,
                   g->edges, g->n_edges);
         value[i] = bands + i * BAND_BYTES;
     }
-    eval_subgroups(list, c->name, value, p, min_cell, seed);
+    task_subgroups(list, all, &(eval_attribute){c->name, value});
     free(value);
     free(bands);
 }
 
 fl_status tool_subgroups(json_t **out, const tool_column *columns,
-                         size_t n_columns, const eval_predictions *p,
-                         const fl_texts *by, int64_t min_cell, uint64_t seed,
-                         fl_err *err)
+                         size_t n_columns, const task_grouped *all,
+                         const fl_texts *by, fl_err *err)
 {
     json_t *list = json_array();
     grouping g;
@@ -175,11 +173,11 @@ fl_status tool_subgroups(json_t **out, const tool_column *columns,
             json_decref(list);
             return st;
         }
-        add_groups(list, &g, p, min_cell, seed);
+        add_groups(list, &g, all);
     }
     for (size_t c = 0; c < n_columns && by->n == 0; c++) {
-        if (group_by_itself(&g, &columns[c], p->n)) {
-            add_groups(list, &g, p, min_cell, seed);
+        if (group_by_itself(&g, &columns[c], all->scores->n)) {
+            add_groups(list, &g, all);
         }
     }
     *out = list;

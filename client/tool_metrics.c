@@ -530,20 +530,15 @@ static fl_status print_differences(const predictions *p, fl_err *err)
 static fl_status print_figures(const predictions *p, fl_err *err)
 {
     eval_metrics metrics;
-    json_t *subgroups = json_array();
+    json_t *subgroups;
     const data_spec *spec = &p->spec;
     task_evaluate(&metrics, &p->scores, spec, options.threshold,
                   (uint64_t)options.seed);
-    if (spec->task == DATA_CLASSIFY) {
-        eval_predictions all = task_predictions(&p->scores, spec,
-                                                options.threshold);
-        json_decref(subgroups);
-        fl_status st = tool_subgroups(&subgroups, p->columns, p->n_columns,
-                                      &all, &options.by, options.min_cell,
-                                      (uint64_t)options.seed, err);
-        if (st != FL_OK) {
-            return st;
-        }
+    const task_grouped all = {.scores = &p->scores, .spec = spec, .threshold = options.threshold,
+                              .min_cell = options.min_cell, .seed = (uint64_t)options.seed};
+    fl_status st = tool_subgroups(&subgroups, p->columns, p->n_columns, &all, &options.by, err);
+    if (st != FL_OK) {
+        return st;
     }
     if (!options.json) {
         printf("%zu cases", p->scores.n);

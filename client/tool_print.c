@@ -61,37 +61,56 @@ void tool_print_metrics(const eval_metrics *m)
     }
 }
 
-static void print_subgroup_value(const json_t *entry, const char *metric)
+/* The figures that matter first, of those that the subgroups have. */
+static size_t find_columns(const char *columns[static 3], const json_t *subgroups)
 {
-    const json_t *figure = json_object_get(entry, metric);
-    tool_print_value(fl_json_get_number(figure, "value"),
-                fl_json_get_number(figure, "ci_low"),
-                fl_json_get_number(figure, "ci_high"));
+    static const char *const first[] = {"auc", "sensitivity", "specificity", "dice", "hd95",
+                                        "mae", "bias"};
+    size_t n = 0, i;
+    const json_t *entry;
+    for (size_t m = 0; m < sizeof first / sizeof *first && n < 3; m++) {
+        bool has = false;
+        json_array_foreach(subgroups, i, entry) {
+            has = has || json_object_get(entry, first[m]) != NULL;
+        }
+        if (has) {
+            columns[n++] = first[m];
+        }
+    }
+    return n;
+}
+
+static void print_subgroup(const json_t *entry, const char *const *columns, size_t n)
+{
+    char name[200];
+    const char *finding = fl_json_get_string(entry, "class", "");
+    snprintf(name, sizeof name, "%s%s%s = %s", finding, finding[0] != '\0' ? ": " : "",
+             fl_json_get_string(entry, "attribute", ""), fl_json_get_string(entry, "value", ""));
+    if (json_is_null(json_object_get(entry, "n"))) {
+        printf("%-28s %7s  %s\n", name, "-", fl_json_get_string(entry, "why", "suppressed"));
+        return;
+    }
+    printf("%-28s %7lld ", name, (long long)fl_json_get_int(entry, "n", 0));
+    for (size_t m = 0; m < n; m++) {
+        tool_print_figure(json_object_get(entry, columns[m]));
+    }
+    printf("\n");
 }
 
 void tool_print_subgroups(const json_t *subgroups)
 {
-    size_t i;
-    json_t *entry;
+    const char *columns[3];
+    size_t n = find_columns(columns, subgroups), i;
+    const json_t *entry;
     if (json_array_size(subgroups) == 0) {
         return;
     }
-    printf("\n%-28s %7s %8s  %-16s%8s  %-16s%8s  %-16s\n", "subgroup", "n",
-           "auc", "", "sens", "", "spec", "");
+    printf("\n%-28s %7s ", "subgroup", "n");
+    for (size_t m = 0; m < n; m++) {
+        printf("%8s  %-16s", columns[m], "");
+    }
+    printf("\n");
     json_array_foreach(subgroups, i, entry) {
-        char name[160];
-        snprintf(name, sizeof name, "%s = %s",
-                 fl_json_get_string(entry, "attribute", ""),
-                 fl_json_get_string(entry, "value", ""));
-        if (json_is_null(json_object_get(entry, "n"))) {
-            printf("%-28s %7s  %s\n", name, "-",
-                   fl_json_get_string(entry, "why", "suppressed"));
-            continue;
-        }
-        printf("%-28s %7lld ", name, (long long)fl_json_get_int(entry, "n", 0));
-        print_subgroup_value(entry, "auc");
-        print_subgroup_value(entry, "sensitivity");
-        print_subgroup_value(entry, "specificity");
-        printf("\n");
+        print_subgroup(entry, columns, n);
     }
 }

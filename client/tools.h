@@ -93,9 +93,8 @@ typedef struct {
  * values that has no edges is cut at its quartiles.
  */
 fl_status tool_subgroups(json_t **out, const tool_column *columns,
-                         size_t n_columns, const eval_predictions *p,
-                         const fl_texts *by, int64_t min_cell, uint64_t seed,
-                         fl_err *err);
+                         size_t n_columns, const task_grouped *all,
+                         const fl_texts *by, fl_err *err);
 
 // ------------------------------------------------- tool_doubt.c: uncertainty
 

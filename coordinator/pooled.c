@@ -286,8 +286,9 @@ json_t *pooled_build(const json_t *sites, const json_t *missing, data_task task)
 
 // ----------------------------------------------------------------- fairness
 
-/* Largest difference of a subgroup attribute's AUC within any one site. */
-static void add_subgroup_gaps(json_t *gaps, const json_t *site)
+/* Largest difference of the metric between groups of an attribute within any one site; groups
+ * of one of several findings do not count. */
+static void add_subgroup_gaps(json_t *gaps, const json_t *site, const char *metric)
 {
     size_t i, k;
     json_t *a, *b;
@@ -295,10 +296,11 @@ static void add_subgroup_gaps(json_t *gaps, const json_t *site)
     json_array_foreach(groups, i, a) {
         json_array_foreach(groups, k, b) {
             const char *attribute = fl_json_get_string(a, "attribute", "");
-            double x = fl_json_get_number(json_object_get(a, "auc"), "value");
-            double y = fl_json_get_number(json_object_get(b, "auc"), "value");
+            double x = fl_json_get_number(json_object_get(a, metric), "value");
+            double y = fl_json_get_number(json_object_get(b, metric), "value");
             double before = fl_json_get_number(gaps, attribute);
             if (k <= i || strcmp(attribute, fl_json_get_string(b, "attribute", "")) != 0 ||
+                json_object_get(a, "class") != NULL || json_object_get(b, "class") != NULL ||
                 isnan(x) || isnan(y)) {
                 continue;
             }
@@ -334,7 +336,7 @@ json_t *pooled_fairness(const json_t *sites, data_task task)
     json_t *gaps = json_object();
     json_t *site;
     json_array_foreach(sites, i, site) {
-        add_subgroup_gaps(gaps, site);
+        add_subgroup_gaps(gaps, site, task_quick_of_task(task, 0));
     }
     const char *worst = f.worst_site < 0
                             ? NULL

@@ -41,6 +41,7 @@ static const struct {
     {"map", true},
     {"mae", false},
     {"rmse", false},
+    {"bias", false},
     {"cindex", true},
 };
 
@@ -70,7 +71,7 @@ bool eval_metric_compared(const char *name)
 {
     static const char *const in_between[] = {
         "observed_expected", "calibration_intercept", "calibration_slope", "volume_bias",
-        "volume_low",        "volume_high",
+        "volume_low",        "volume_high", "bias",
     };
     for (size_t m = 0; m < sizeof in_between / sizeof *in_between; m++) {
         if (strcmp(in_between[m], name) == 0) {

@@ -163,17 +163,18 @@ void eval_cells_free(eval_cell *cells, size_t n_cells)
     free(cells);
 }
 
-static void add_metrics(json_t *entry, const eval_cell *at, const eval_predictions *p,
-                        uint64_t seed)
+void eval_classified_figures(void *ctx, json_t *entry, const bool *in)
 {
+    const eval_classified *c = ctx;
+    const eval_predictions *p = c->p;
     eval_metrics metrics;
     int *label = fl_xcalloc(p->n, sizeof *label);
     for (size_t i = 0; i < p->n; i++) {
-        label[i] = at->in[i] ? p->label[i] : -1;
+        label[i] = in[i] ? p->label[i] : -1;
     }
     eval_predictions part = *p;
     part.label = label;
-    eval_classify(&metrics, &part, seed);
+    eval_classify(&metrics, &part, c->seed);
     free(label);
     for (size_t m = 0; m < metrics.n; m++) {
         json_object_set_new(entry, metrics.item[m].name, eval_figure_json(&metrics.item[m].figure));
@@ -212,6 +213,14 @@ static json_t *suppressed_new(const char *attribute, const char *value)
 void eval_subgroups(json_t *list, const char *attribute, const char *const *value,
                     const eval_predictions *p, int64_t min_cell, uint64_t seed)
 {
+    eval_classified of = {p, seed};
+    eval_subgroups_by(list, attribute, value, p, min_cell, eval_classified_figures, &of);
+}
+
+void eval_subgroups_by(json_t *list, const char *attribute, const char *const *value,
+                       const eval_predictions *p, int64_t min_cell, eval_group_figures *figures,
+                       void *ctx)
+{
     eval_cell *cells = NULL;
     size_t n_cells = eval_cells_find(&cells, value, p, min_cell);
     bool too_many = n_cells > EVAL_MAX_CELLS;
@@ -228,7 +237,7 @@ void eval_subgroups(json_t *list, const char *attribute, const char *const *valu
         } else if (!too_many) {
             json_t *entry = entry_new(attribute, cells[at].value);
             json_object_set_new(entry, "n", json_integer((json_int_t)cells[at].n_cases));
-            add_metrics(entry, &cells[at], p, seed);
+            figures(ctx, entry, cells[at].in);
             json_array_append_new(list, entry);
         }
     }

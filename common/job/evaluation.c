@@ -137,11 +137,6 @@ static void read_subgroups(job_evaluation *out, const data_spec *data,
                                "attributes; a number with the edges to cut it "
                                "at, as in age: [40, 60]");
     size_t n = fl_cfg_count(list);
-    if (n > 0 && data->task != DATA_CLASSIFY) {
-        fl_cfg_complain(list, "evaluation.subgroups: are not built yet for task %s",
-                        data_task_name(data->task));
-        return;
-    }
     if (n > JOB_MAX_SUBGROUPS) {
         fl_cfg_complain(list, "evaluation.subgroups: expected at most %d, found "
                               "%zu", JOB_MAX_SUBGROUPS, n);

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "report/read.h"
 
@@ -87,11 +88,13 @@ fl_status report_is_metric(report_walk *w, const char *metric, const json_t *fig
     return report_walk_key(w, metric, figure, &known);
 }
 
-/* A difference of two groups: a share of shares, whatever its name. */
+/* A difference of two groups: of shares, but where the name says what else. */
 fl_status report_is_gap(report_walk *w, const char *name, const json_t *figure)
 {
     static const report_field one = {.check = is_figure};
-    w->metric = "auc";  // like it, within 0 and 1
+    w->metric = strcmp(name, "mae_gap") == 0    ? "mae"
+                : strcmp(name, "bias_gap") == 0 ? "bias"
+                                                : "auc";  // like it, within 0 and 1
     w->difference = true;
     fl_status st = report_walk_key(w, name, figure, &one);
     w->difference = false;

@@ -263,6 +263,7 @@ static fl_status is_subgroup(report_walk *w, const json_t *v)
     static const report_field fields[] = {
         {"attribute", .check = report_is_text, .required = true},
         {"value", .check = report_is_text, .required = true},
+        {"class", .check = report_is_text},  // of several findings, the one
         {"why", .check = report_is_text},
         {"n", .check = report_is_count},
         {0},
@@ -332,6 +333,7 @@ static fl_status is_disparity(report_walk *w, const json_t *v)
         {"attribute", .check = report_is_text, .required = true},
         {"value", .check = report_is_text, .required = true},
         {"other", .check = report_is_text, .required = true},
+        {"class", .check = report_is_text},
         {"n", .check = report_is_count, .required = true},
         {"n_other", .check = report_is_count, .required = true},
         {0},

@@ -181,7 +181,9 @@ static void unknown_groups_sentence(report_page *out, const json_t *site, const 
         const json_t *figure = json_object_get(group, metric);
         if (isnan(fl_json_get_number(figure, "ci_low"))) {
             char *value = report_group_value(out, group, "value");
-            fl_buf_printf(&groups, "%s%s %s", groups.n > 0 ? ", " : "",
+            const char *finding = fl_json_get_string(group, "class", "");
+            fl_buf_printf(&groups, "%s%s%s%s %s", groups.n > 0 ? ", " : "", finding,
+                          finding[0] != '\0' ? ": " : "",
                           report_usual(out, fl_json_get_string(group, "attribute", "?")), value);
             free(value);
         }

@@ -79,6 +79,7 @@ static const struct {
     {"map", REPORT_N("mAP"), true, 1, PLAIN},
     {"mae", REPORT_N("mean absolute error"), false, INFINITY, PLAIN},
     {"rmse", REPORT_N("root mean square error"), false, INFINITY, PLAIN},
+    {"bias", REPORT_N("mean error"), false, INFINITY, SIGNED},
     {"cindex", REPORT_N("concordance index"), true, 1, PLAIN},
 };
 
@@ -116,6 +117,7 @@ const char *const report_metrics[] = {
     "map",
     "mae",
     "rmse",
+    "bias",
     "cindex",
     NULL,
 };

@@ -15,8 +15,13 @@
 
 /* --------------------------------------------------------------- subgroups */
 
-static const char *const subgroup_metrics[] = {"auc",         "accuracy", "sensitivity",
-                                               "specificity", "brier",    NULL};
+/* Those of a task; a group has some of them. */
+static const char *const subgroup_metrics[] = {
+    "auc",          "accuracy", "sensitivity",        "specificity", "brier", "dice",
+    "surface_dice", "hd95",     "lesion_sensitivity", "mae",         "rmse",  "bias", NULL};
+enum { MAX_COLUMNS = sizeof subgroup_metrics / sizeof subgroup_metrics[0] - 1 };
+
+enum { FINDING_BYTES = 128 };
 
 static bool subgroups_have(const json_t *site, const char *metric)
 {
@@ -30,12 +35,21 @@ static bool subgroups_have(const json_t *site, const char *metric)
     return false;
 }
 
+/* "effusion: " where the entry is of one of several findings; else nothing. */
+static const char *finding_of(const json_t *entry, char text[static FINDING_BYTES])
+{
+    const char *name = fl_json_get_string(entry, "class", "");
+    snprintf(text, FINDING_BYTES, "%.100s%s", name, name[0] != '\0' ? ": " : "");
+    return text;
+}
+
 static void add_group_cell(report_page *out, const json_t *group)
 {
+    char finding[FINDING_BYTES];
     char *value = report_group_value(out, group, "value");
     report_html_cell(out, "Group", false);
-    report_html(out, "%s %s</td>", report_usual(out, fl_json_get_string(group, "attribute", "?")),
-                value);
+    report_html(out, "%s%s %s</td>", finding_of(group, finding),
+                report_usual(out, fl_json_get_string(group, "attribute", "?")), value);
     free(value);
 }
 
@@ -60,8 +74,9 @@ static void add_subgroup(report_page *out, const json_t *group, const char *cons
 static void add_table(report_page *out, const json_t *report, const json_t *site)
 {
     const json_t *groups = json_object_get(site, "subgroups"), *group;
-    const char *metrics[8], *columns[10] = {REPORT_N("Group"), "#" REPORT_N("Cases")};
-    fl_buf titles[8] = {FL_BUF_INIT};
+    const char *metrics[MAX_COLUMNS];
+    const char *columns[MAX_COLUMNS + 3] = {REPORT_N("Group"), "#" REPORT_N("Cases")};
+    fl_buf titles[MAX_COLUMNS] = {FL_BUF_INIT};
     size_t n = 0, i;
     for (size_t m = 0; subgroup_metrics[m] != NULL; m++) {
         if (subgroups_have(site, subgroup_metrics[m])) {
@@ -103,6 +118,9 @@ static const struct {
     {"equalised_odds", REPORT_N("equalised odds"), "#" REPORT_N("Equalised odds")},
     {"demographic_parity", REPORT_N("share called positive"), "#" REPORT_N("Called positive")},
     {"calibration_gap", REPORT_N("observed less expected"), "#" REPORT_N("Observed less expected")},
+    {"dice_gap", REPORT_N("Dice"), "#" REPORT_N("Dice")},
+    {"mae_gap", REPORT_N("mean absolute error"), "#" REPORT_N("Mean absolute error")},
+    {"bias_gap", REPORT_N("mean error"), "#" REPORT_N("Mean error")},
 };
 
 enum { N_GAPS = sizeof gaps / sizeof gaps[0] };
@@ -117,6 +135,8 @@ static void add_flag(report_page *out, const json_t *pair, const char *gap, cons
     char text[REPORT_NUMBER_BYTES];
     char *value = report_group_value(out, pair, "value");
     char *other = report_group_value(out, pair, "other");
+    char finding[FINDING_BYTES];
+    report_html(out, "%s", finding_of(pair, finding));
     report_say(out, "%s %s against %s: %s ",
                report_usual(out, fl_json_get_string(pair, "attribute", "?")), value, other,
                report_word(out, gap));
@@ -141,9 +161,22 @@ size_t report_site_flags(report_page *out, const json_t *site)
     return n;
 }
 
-static void add_pair(report_page *out, const json_t *pair)
+static bool pairs_have(const json_t *pairs, const char *gap)
+{
+    size_t i;
+    const json_t *pair;
+    json_array_foreach(pairs, i, pair) {
+        if (json_object_get(pair, gap) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_pair(report_page *out, const json_t *pair, const bool shown[static N_GAPS])
 {
     bool flagged = false;
+    char finding[FINDING_BYTES];
     for (size_t g = 0; g < N_GAPS; g++) {
         flagged = flagged || is_flagged(json_object_get(pair, gaps[g].key));
     }
@@ -151,14 +184,16 @@ static void add_pair(report_page *out, const json_t *pair)
     char *value = report_group_value(out, pair, "value");
     char *other = report_group_value(out, pair, "other");
     report_html_cell(out, "Group", false);
-    report_html(out, "%s %s <span class=\"soft\">",
+    report_html(out, "%s%s %s <span class=\"soft\">", finding_of(pair, finding),
                 report_usual(out, fl_json_get_string(pair, "attribute", "?")), value);
     report_say(out, "less %s", other);
     free(value);
     free(other);
     report_html(out, "</span></td>");
     for (size_t g = 0; g < N_GAPS; g++) {
-        report_html_figure(out, gaps[g].name, json_object_get(pair, gaps[g].key), 2, true);
+        if (shown[g]) {
+            report_html_figure(out, gaps[g].name, json_object_get(pair, gaps[g].key), 2, true);
+        }
     }
     report_html(out, "</tr>\n");
 }
@@ -181,21 +216,33 @@ static void add_gaps(report_page *out, const json_t *site)
 {
     const char *columns[N_GAPS + 2] = {REPORT_N("Group, less other")};
     const json_t *pairs = json_object_get(site, "disparities"), *pair;
-    size_t i;
+    bool shown[N_GAPS];
+    size_t i, n = 1;
     if (json_array_size(pairs) == 0) {
         return;
     }
     for (size_t g = 0; g < N_GAPS; g++) {
-        columns[g + 1] = gaps[g].column;
+        shown[g] = pairs_have(pairs, gaps[g].key);
+        if (shown[g]) {
+            columns[n++] = gaps[g].column;
+        }
     }
     report_html(out, "<h3>%s</h3>\n", report_word(out, "How groups differ"));
     report_html_table(out, REPORT_CARDS, columns);
     json_array_foreach(pairs, i, pair) {
-        add_pair(out, pair);
+        add_pair(out, pair, shown);
     }
     report_html_table_end(out);
     add_flags(out, site);
     report_html(out, "<p class=\"note\">");
+    if (!pairs_have(pairs, "auc_gap")) {
+        report_say(out,
+                   "Differences of means, with 95 %% intervals (Welch's t, by patient). All of them "
+                   "are tested and flagged after Holm's correction over all tests of this page; "
+                   "where a group has fewer than 50 patients nothing is tested.");
+        report_html(out, "</p>\n");
+        return;
+    }
     report_say(out,
                "Differences at the frozen threshold, with 95 %% intervals. AUC, sensitivity, false "
                "alarms and observed less expected are tested and flagged after Holm's correction "

@@ -692,6 +692,9 @@ const report_words_entry report_words_said[] = {
     {"mAP", "mAP"},
     {"mean absolute error", "erreur absolue moyenne"},
     {"root mean square error", "racine de l’erreur quadratique moyenne"},
+    {"mean error", "erreur moyenne"},
+    {"Mean error", "Erreur moyenne"},
+    {"Mean absolute error", "Erreur absolue moyenne"},
     {"concordance index", "indice de concordance"},
     {"helps", "utile"},
     {"hurts", "dessert"},
@@ -821,6 +824,12 @@ const report_words_entry report_words_said[] = {
      "fois sur vingt ; au-dessous de 25 patients d’un type, rien n’est testé. La proportion "
      "déclarée positive diffère partout où les groupes sont inégalement positifs : elle n’est "
      "pas testée."},
+    {"Differences of means, with 95 %% intervals (Welch's t, by patient). All of them are tested "
+     "and flagged after Holm's correction over all tests of this page; where a group has fewer "
+     "than 50 patients nothing is tested.",
+     "Différences de moyennes, avec intervalles à 95 %% (t de Welch, par patient). Toutes sont "
+     "testées et signalées après la correction de Holm sur tous les tests de la page ; dans un "
+     "groupe de moins de 50 patients, rien n’est testé."},
     {"How sure the model is, by its scores alone.",
      "Assurance du modèle, d’après ses seuls scores."},
     {"How sure the model is, by passes in which parts of it are left out at random "

@@ -215,5 +215,6 @@ const task_ops task_classify = {
     .score = score,
     .evaluate = evaluate,
     .differences = differences,
+    .groups = &task_groups_of_classes,
     .quick = quick,
 };

@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "eval/metrics_multi.h"
 #include "task/ops.h"
 
 static const char *const metrics[] = {"auc", "accuracy", "loss", NULL};
@@ -55,7 +54,7 @@ static void score(double *row, const data_spec *spec, int64_t L,
 
 // ------------------------------------------------------------------- figures
 
-static eval_findings findings_of(const task_scores *s, double threshold)
+eval_findings task_findings(const task_scores *s, double threshold)
 {
     return (eval_findings){
         .n = s->n, .K = s->K, .score = s->score, .target = s->target, .patient = s->patient,
@@ -67,7 +66,7 @@ static void evaluate(eval_metrics *out, const task_scores *s,
                      const data_spec *spec, double threshold, uint64_t seed)
 {
     (void)spec;
-    eval_findings f = findings_of(s, threshold);
+    eval_findings f = task_findings(s, threshold);
     eval_multilabel(out, &f, seed);
 }
 
@@ -75,7 +74,7 @@ json_t *task_findings_json(const task_scores *s, const data_spec *spec, double t
                            int64_t min_cell, uint64_t seed)
 {
     const char *names[DATA_MAX_CLASSES];
-    eval_findings f = findings_of(s, threshold);
+    eval_findings f = task_findings(s, threshold);
     json_t *list = json_array();
     for (size_t k = 0; k < spec->n_classes; k++) {
         names[k] = spec->classes[k];
@@ -88,8 +87,8 @@ static void differences(eval_metrics *out, const task_scored *a, const task_scor
                         const data_spec *spec, uint64_t seed)
 {
     (void)spec;
-    eval_findings x = findings_of(a->scores, a->threshold);
-    eval_findings y = findings_of(b->scores, b->threshold);
+    eval_findings x = task_findings(a->scores, a->threshold);
+    eval_findings y = task_findings(b->scores, b->threshold);
     eval_multilabel_differences(out, &x, &y, seed);
 }
 
@@ -161,5 +160,6 @@ const task_ops task_multilabel = {
     .differences = differences,
     .case_metric = "accuracy",
     .case_value = case_accuracy,
+    .groups = &task_groups_of_findings,
     .quick = quick,
 };

@@ -14,7 +14,18 @@
 
 #include "data/dataset.h"
 #include "eval/eval.h"
+#include "eval/metrics_multi.h"
 #include "task/task.h"
+
+/* What task_subgroups and its neighbours do. */
+typedef struct {
+    void (*each)(json_t *list, const task_grouped *g, const eval_attribute *a);
+    void (*pairs)(json_t *list, const task_grouped *g, const eval_attribute *a, size_t n);
+    json_t *(*gaps)(const task_grouped *g, const eval_attribute *a, size_t n);
+} task_group_ops;
+
+extern const task_group_ops task_groups_of_classes, task_groups_of_findings, task_groups_of_masks,
+    task_groups_of_numbers;
 
 typedef struct {
     data_task task;
@@ -42,6 +53,7 @@ typedef struct {
      * the metric is the mean over cases.  NULL: the calls are judged as classes. */
     const char *case_metric;
     double (*case_value)(const task_scores *s, size_t i, double threshold);
+    const task_group_ops *groups;
     /* The metrics, n and n_positive; the rest is filled in already. */
     void (*quick)(task_quick *out, const task_scores *s, const data_spec *spec);
 } task_ops;
@@ -78,6 +90,9 @@ void task_segment_measure(eval_seg_case *cases, const uint8_t *code, const data_
 /* S, the sum of a Dirichlet's parameters 1 + softplus(x) (Sensoy et al. 2018), of L
  * logits that lie stride apart. */
 double task_evidence(const float *logits, int64_t L, size_t stride);
+
+/* Borrowed view; task multilabel.  threshold NaN: 0.5. */
+eval_findings task_findings(const task_scores *s, double threshold);
 
 // Of predict.c, for members.c.
 fl_status task_scores_init(task_scores *s, const task_model *m, size_t n, fl_err *err);

@@ -128,5 +128,6 @@ const task_ops task_regress = {
     .differences = differences,
     .case_metric = "mae",
     .case_value = case_error,
+    .groups = &task_groups_of_numbers,
     .quick = quick,
 };

@@ -290,5 +290,6 @@ const task_ops task_segment = {
     .differences = differences,
     .case_metric = "dice",
     .case_value = case_dice,
+    .groups = &task_groups_of_masks,
     .quick = quick,
 };

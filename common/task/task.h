@@ -27,6 +27,7 @@
 #include "base/json.h"
 #include "data/dataset.h"
 #include "data/shift_curve.h"
+#include "eval/disparity.h"
 #include "eval/eval.h"
 #include "eval/metrics_seg.h"
 #include "model/model.h"
@@ -233,6 +234,23 @@ void task_evaluate(eval_metrics *out, const task_scores *s,
 /* Multilabel: eval_multilabel_each of the spec's findings.  New reference. */
 json_t *task_findings_json(const task_scores *s, const data_spec *spec, double threshold,
                            int64_t min_cell, uint64_t seed);
+
+/* Test cases of whom subgroups are made. */
+typedef struct {
+    const task_scores *scores;
+    const data_spec *spec;
+    double threshold;  // of two classes and of findings; NaN: 0.5
+    int64_t min_cell;  // patients
+    uint64_t seed;
+} task_grouped;
+
+/* Figures by the values of an attribute, of two together, and what differs between groups,
+ * as report.json's "subgroups" and "disparities" (proto/REPORT.md); the last is a new
+ * reference, and empty with more than two classes. */
+void task_subgroups(json_t *list, const task_grouped *g, const eval_attribute *attribute);
+void task_subgroup_pairs(json_t *list, const task_grouped *g, const eval_attribute *attributes,
+                         size_t n);
+json_t *task_disparities(const task_grouped *g, const eval_attribute *attributes, size_t n);
 
 /*
  * The decision threshold that rule sets on the validation split's scores, in

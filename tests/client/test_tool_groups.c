@@ -13,7 +13,9 @@ typedef struct {
     char age[N][8];
     const char *age_of[N], *sex_of[N], *name_of[N];
     char name[N][16];
-    eval_predictions p;
+    task_scores scores;
+    data_spec spec;
+    task_grouped all;
     tool_column columns[3];
 } clinic;
 
@@ -30,10 +32,11 @@ static void clinic_init(clinic *c)
         c->sex_of[i] = i < 10 ? "F" : "M";
         c->name_of[i] = c->name[i];
     }
-    c->p = (eval_predictions){
-        .n = N, .n_classes = 2, .score = c->score, .label = c->label,
-        .patient = c->patient, .positive = 1, .threshold = 0.5,
-    };
+    c->scores = (task_scores){.n = N, .K = 2, .score = c->score, .label = c->label,
+                              .patient = c->patient};
+    c->spec = (data_spec){.task = DATA_CLASSIFY, .n_classes = 2, .positive = 1};
+    c->all = (task_grouped){.scores = &c->scores, .spec = &c->spec, .threshold = 0.5,
+                            .min_cell = 1, .seed = 1};
     c->columns[0] = (tool_column){"age", c->age_of};
     c->columns[1] = (tool_column){"sex", c->sex_of};
     c->columns[2] = (tool_column){"name", c->name_of};
@@ -61,7 +64,7 @@ static void attributes_group_themselves(void **state)
     fl_err err = FL_ERR_INIT;
     fl_texts by = {0};
     clinic_init(&c);
-    check_ok(tool_subgroups(&list, c.columns, 3, &c.p, &by, 1, 1, &err), err);
+    check_ok(tool_subgroups(&list, c.columns, 3, &c.all, &by, &err), err);
     check_int(cases_of(list, "sex", "F"), 10);
     check_int(cases_of(list, "sex", "M"), 30);
     // 39 known ages, cut at their quartiles 29, 40 and 50
@@ -84,7 +87,7 @@ static void groups_are_made_as_asked(void **state)
     const char *wanted[] = {"age:30,55"};
     fl_texts by = {wanted, 1};
     clinic_init(&c);
-    check_ok(tool_subgroups(&list, c.columns, 3, &c.p, &by, 1, 1, &err), err);
+    check_ok(tool_subgroups(&list, c.columns, 3, &c.all, &by, &err), err);
     check_int(json_array_size(list), 4);
     check_int(cases_of(list, "age", "under 30"), 9);
     check_int(cases_of(list, "age", "30-55"), 25);
@@ -95,7 +98,7 @@ static void groups_are_made_as_asked(void **state)
                                       "age:40,,60", "age:40;60", "age:nan"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         wanted[0] = bad[i];
-        fl_status st = tool_subgroups(&list, c.columns, 3, &c.p, &by, 1, 1, &err);
+        fl_status st = tool_subgroups(&list, c.columns, 3, &c.all, &by, &err);
         if (strcmp(bad[i], "age:") == 0) {
             check_ok(st, err);  // no edges: values as they are
             json_decref(list);

@@ -32,7 +32,7 @@ EOF
   model: {name: attention_unet, base: 4, depth: 2, maps: true}
   local: {epochs: 8, batch: 8, optimizer: adam, lr: 0.01, loss: {name: dice_ce, weights: [1, 5]}, augment: {flip: horizontal, gamma: 0.2}}
   select: {metric: dice, split: val, keep: best}
-  evaluation: {min_cell: 2}
+  evaluation: {min_cell: 2, subgroups: [sex, age: [50, 65]]}
 generate: {phantom: xray, task: nodule, difficulty: 0, size: 32}
 EOF
     hospitals | sed 's/like: nord/&, labels: {annotators: 2, variation: 0.03}/'
@@ -45,26 +45,27 @@ EOF
   data: {input: [1, 32, 32], classes: [opacity, nodule, effusion], attributes: {sex: [F, M], age: years, scanner: text}}
   model: {name: cnn, channels: [8, 16], fc: 32}
   local: {epochs: 1, batch: 8, lr: 0.02, ema: 0.9}
-  evaluation: {threshold: {rule: fixed, at: 0.4}, min_cell: 2}
+  evaluation: {threshold: {rule: fixed, at: 0.4}, min_cell: 2, subgroups: [sex]}
 generate: {phantom: xray, task: findings, difficulty: 0, size: 32}
 EOF
-    hospitals | sed 's/like: nord/&, patients: {n: {train: 24, val: 10, test: 12}, unseen: [nodule]}/'
+    hospitals | sed 's/test: 12}, female/test: 60}, female/; s/like: nord/&, patients: {n: {train: 24, val: 10, test: 12}, unseen: [nodule]}/'
 } >"$work/multilabel.yaml"
 
 # Two hospitals whose rows follow one plane, with noise.
 for site in nord sud; do
     mkdir "$work/$site"
     awk -v seed=${#site} 'BEGIN {
-        print "case,x,z,y,split"; s = seed
+        print "case,x,z,y,split,ward"; s = seed
         for (i = 0; i < 80; i++) {
             for (k = 0; k < 3; k++) { s = (s * 16807) % 2147483647; u[k] = s / 2147483647 }
             split_ = i % 4 == 0 ? "test" : i % 5 == 0 ? "val" : "train"
-            printf "c%d,%.4f,%.4f,%.4f,%s\n", i, u[0], u[1], 2 * u[0] - 3 * u[1] + 0.2 * u[2], split_
+            printf "c%d,%.4f,%.4f,%.4f,%s,%s\n", i, u[0], u[1], 2 * u[0] - 3 * u[1] + 0.2 * u[2], split_, u[2] < 0.5 ? "a" : "b"
         }
     }' >"$work/$site/t.csv"
     cat >"$work/$site/dataset.yaml" <<EOF
 task: regress
-table: {file: t.csv, case: case, label: {column: y}, standardise: site}
+attributes: {ward: ward}
+table: {file: t.csv, case: case, drop: [ward], label: {column: y}, standardise: site}
 split: {column: split}
 EOF
 done
@@ -72,8 +73,9 @@ done
     job dose
     cat <<EOF
   task: regress
-  data: {input: [2]}
+  data: {input: [2], attributes: {ward: [a, b]}}
   model: {name: mlp, hidden: [8]}
+  evaluation: {min_cell: 5, subgroups: [ward]}
   local: {epochs: 10, batch: 8, lr: 0.02, loss: {name: huber, delta: 0.5}}
   select: {metric: mae}
 hospitals:
@@ -123,7 +125,19 @@ drawn() {
         ! grep -q 'reader-' "$1/report.json" && ! grep -q 'id="annotators"' "$1/sites/nord.html"
 }
 
+# grouped TASK METRIC GAP: groups of nord have the metric, differences the gap, and a page shows them
+grouped() {
+    /usr/bin/python3 -c '
+import json, sys
+nord = [s for s in json.load(open(sys.argv[1]))["sites"] if s["name"] == "nord"][0]
+shown = [g for g in nord["subgroups"] if g["n"] is not None]
+assert shown and all(g[sys.argv[2]]["n"] <= g["n"] for g in shown if sys.argv[2] in g), shown
+assert [g for g in nord["disparities"] if sys.argv[3] in g], nord["disparities"]' \
+        "$work/out-$1/report/report.json" "$2" "$3" && grep -q 'For whom it is good' "$work/out-$1/report/sites/nord.html"
+}
+
 play segment dice iou
+check "segment: Dice by group, and how groups differ" grouped segment dice dice_gap
 check "segment: a hospital with two annotators sees the model beside them" drawn "$work/out-segment/report"
 # never_showed REPORT: what is called of the one hospital's cases whose disease it never learnt
 never_showed() {
@@ -134,7 +148,9 @@ never_showed() {
 play multilabel auc sensitivity
 check "multilabel: a hospital hears what a disease is called that its training cases never showed" \
     never_showed "$work/out-multilabel/report"
+check "multilabel: figures by group, each finding's where every cell may be shown" grouped multilabel auc auc_gap
 play regress mae rmse
+check "regress: error and bias by group, and how groups differ" grouped regress bias bias_gap
 
 check "multilabel: each finding has its own figures" grep -q '"class": "effusion"' "$work/out-multilabel/report/report.json"
 

@@ -24,7 +24,8 @@ double *vectors_numbers(const json_t *object, const char *key, size_t *n)
     }
     double *out = fl_xcalloc(*n, sizeof *out);
     for (size_t i = 0; i < *n; i++) {
-        out[i] = json_number_value(json_array_get(list, i));
+        const json_t *item = json_array_get(list, i);
+        out[i] = json_is_null(item) ? NAN : json_number_value(item);
     }
     return out;
 }

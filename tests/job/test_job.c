@@ -290,8 +290,6 @@ static void what_does_not_suit_the_task_is_refused(void **state)
          "job.yaml:6: loss: expected ce, focal, dice"},
         {"classify", "[a, b, c]", "cnn", "local: {loss: {name: focal, smoothing: 0.2}}\n",
          "job.yaml:6: loss.smoothing: is a setting of ce"},
-        {"regress", "[]", "cnn", "evaluation: {subgroups: [sex]}\n",
-         "job.yaml:6: evaluation.subgroups: are not built yet for task regress"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         job j;

@@ -111,6 +111,10 @@ static void impossible_numbers_of_a_site_are_refused(void **state)
          "disparities[0].auc_gap.value: expected a number from -1 to 1, found -2"},
         {"disparities",
          "[{\"attribute\": \"sex\", \"value\": \"F\", \"other\": \"M\", "
+         "\"n\": 3, \"n_other\": 3, \"mae_gap\": {\"value\": -20, \"n\": 600}}]",
+         "mae_gap: rests on 600 cases, the split has 400"},
+        {"disparities",
+         "[{\"attribute\": \"sex\", \"value\": \"F\", \"other\": \"M\", "
          "\"n\": 3, \"n_other\": 3, \"auc_gap\": {\"value\": 0.1, \"n\": 6, \"p\": 1.5}}]",
          "auc_gap.p: expected a number from 0 to 1, found 1.5"},
         {"calibration",
