@@ -96,6 +96,21 @@ static void tell(session *x, const fed_order *order)
     }
 }
 
+/* transfer_hang_up.  One that is gone already had its descriptor taken by another, perhaps. */
+static void hang_up_site(void *ctx, void *site)
+{
+    serve *s = ctx;
+    session *x = site;
+    fl_log(FL_LOG_WARN, "site.stuck", "site=%s its transfer does not move", x->site.text);
+    fed_msg probe = {.type = FED_MSG_ORDER};
+    order_of(x, &probe.u.order);
+    if (send_to_site(s, x, &probe, NULL, 0) != FL_ENOTFOUND) {
+        fed_packet on = {.connection = x->connection};
+        fed_link_expel(s->link, &on);
+    }
+    x->connected = x->has_told = false;
+}
+
 /* Tells every site whose order has changed. */
 static void publish(serve *s)
 {
@@ -218,8 +233,7 @@ static void on_hello(session *x, const fed_msg *m, size_t entry)
     for (size_t i = 0; i < s->n_runs; i++) {
         round_hello(run_machine(s->runs[i]), x->index[i], fl_now_ms());
     }
-    transfer_arrived(s->pool, &x->transfer, UINT32_MAX);
-    x->transfer.fetching = false;
+    transfer_anew(s->pool, &x->transfer);
     x->rotate_ms = 0;
     snprintf(answer.u.welcome.federation, sizeof answer.u.welcome.federation, "%s",
              s->cfg.fed->name);
@@ -245,11 +259,16 @@ static void on_beat(session *x, const fed_msg *m)
                        m->u.beat.steps_total, fl_now_ms());
         }
     }
-    bool fetching = m->u.beat.phase == FED_FETCHING && on_it;
-    uint64_t pieces = fetching ? m->u.beat.steps_done : UINT32_MAX;  // then they are its steps
-    transfer_arrived(s->pool, &x->transfer, pieces < UINT32_MAX ? (uint32_t)pieces : UINT32_MAX);
     if (!on_it) {
         tell(x, &order);
+        return;
+    }
+    bool fetching = m->u.beat.phase == FED_FETCHING;
+    uint64_t pieces = fetching ? m->u.beat.steps_done : UINT32_MAX;  // then they are its steps
+    transfer_arrived(s->pool, &x->transfer, pieces < UINT32_MAX ? (uint32_t)pieces : UINT32_MAX,
+                     fl_now_ms());
+    if (m->u.beat.phase != FED_SENDING && x->transfer.up == TRANSFER_IDLE) {
+        transfer_came(s->pool, &x->transfer);
     }
 }
 
@@ -272,7 +291,7 @@ static void on_fetch(session *x, const fed_msg *m)
         if (objects_find(run_objects(s->runs[i]), &m->u.fetch.object, &n_pieces, &n_bytes)) {
             round_progress(run_machine(s->runs[i]), x->index[i], fl_now_ms());
             transfer_fetch(s->pool, &x->transfer, s->runs[i], &m->u.fetch.object, m->u.fetch.first,
-                           m->u.fetch.count);
+                           m->u.fetch.count, fl_now_ms());
             return;
         }
     }
@@ -376,6 +395,7 @@ static fl_status on_site_message(serve *s, size_t entry, const fed_packet *packe
         return FL_OK;  // of a connection that is over, or one that has not said Hello
     }
     x->route = packet->route;
+    x->connection = packet->connection;
     x->connected = true;
     x->version = m->version;
     fl_status st = roster_used_new_key(s->sites, entry, err);
@@ -550,6 +570,9 @@ fl_status serve_step(serve *s, int timeout_ms, bool *done, fl_err *err)
     for (size_t i = 0; i < s->n_runs && deaf > DEAF_MS; i++) {
         round_was_deaf(run_machine(s->runs[i]), deaf);
     }
+    if (deaf > DEAF_MS) {
+        transfer_was_deaf(s->pool, deaf);
+    }
     fed_packet packet;
     fl_status st;
     int n = 0;
@@ -663,7 +686,7 @@ fl_status serve_new(serve **out, const serve_config *cfg, fl_err *err)
     s->cfg.beat_ms = cfg->beat_ms != 0 ? cfg->beat_ms : BEAT_MS;
     s->cfg.group_ms = cfg->group_ms != 0 ? cfg->group_ms : GROUP_COMMIT_MS;
     s->active = cfg->run_dir != NULL;
-    s->pool = transfer_pool_new(send_to_site, s);
+    s->pool = transfer_pool_new(send_to_site, hang_up_site, s);
     char *db = federation_path(cfg->fed, "federation.db");
     fl_status st = roster_open(&s->sites, db, err);
     free(db);

@@ -17,6 +17,7 @@ typedef struct {
     fed_site_id site;
     fed_public_key key;
     fed_route route;
+    int64_t connection;  // likewise, for the transport
     bool connected;  // said Hello on route
     uint32_t version;  // of the protocol, that it speaks
     bool has_told;

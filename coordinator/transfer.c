@@ -11,9 +11,10 @@
 
 enum {
     DOWN_TURN = 8,          // pieces a site is sent before the next one has its turn
-    UP_LEASE_MS = 10000,    // without a piece, a site's credit goes back to the pool
+    UP_LEASE_MS = 10000,    // without a piece, a site's credit is lent again
     DOWN_LEASE_MS = 30000,  // without word of what was sent to it, likewise
-    SILENT_MS = 6000,       // and at once when the site is gone, three beats
+    SILENT_MS = 6000,       // and so it is when nothing is heard of the site for three beats
+    STUCK_MS = 60000,       // without either, its connection is ended
     RECLAIM_MS = 1000
 };
 
@@ -24,8 +25,9 @@ typedef struct {
 
 struct transfer_pool {
     transfer_send send;
+    transfer_hang_up hang_up;
     void *ctx;
-    uint64_t used;
+    uint64_t used, late;
     transfer **all;
     size_t n_all;
     waiting *queue;  // ring
@@ -34,10 +36,11 @@ struct transfer_pool {
     uint8_t piece[FED_PIECE_BYTES];
 };
 
-transfer_pool *transfer_pool_new(transfer_send send, void *ctx)
+transfer_pool *transfer_pool_new(transfer_send send, transfer_hang_up hang_up, void *ctx)
 {
     transfer_pool *p = fl_xcalloc(1, sizeof *p);
     p->send = send;
+    p->hang_up = hang_up;
     p->ctx = ctx;
     return p;
 }
@@ -54,6 +57,11 @@ void transfer_pool_destroy(transfer_pool **p)
 uint64_t transfer_pool_used(const transfer_pool *p)
 {
     return p->used;
+}
+
+uint64_t transfer_pool_late(const transfer_pool *p)
+{
+    return p->late;
 }
 
 // -------------------------------------------------------------------- queue
@@ -109,11 +117,50 @@ static void unqueue(transfer_pool *p, transfer *t, bool up)
     *(up ? &t->queued_up : &t->queued_down) = false;
 }
 
-static void give_back(transfer_pool *p, uint64_t *held, uint64_t bytes)
+static uint64_t least(uint64_t a, uint64_t b)
 {
-    bytes = bytes < *held ? bytes : *held;
+    return a < b ? a : b;
+}
+
+/* So much is not on its way any more: first of what is held. */
+static void give_back(transfer_pool *p, uint64_t *held, uint64_t *late, uint64_t bytes)
+{
+    uint64_t of_held = least(bytes, *held), of_late = least(bytes - of_held, *late);
+    *held -= of_held;
+    p->used -= of_held;
+    *late -= of_late;
+    p->late -= of_late;
+}
+
+static void give_back_up(transfer_pool *p, transfer *t, uint64_t bytes)
+{
+    give_back(p, &t->up_bytes, &t->up_late, bytes);
+}
+
+static void give_back_down(transfer_pool *p, transfer *t, uint64_t bytes)
+{
+    give_back(p, &t->down_bytes, &t->down_late, bytes);
+}
+
+/* What is held may still be used, but others wait for it. */
+static void lend_again(transfer_pool *p, uint64_t *held, uint64_t *late)
+{
+    uint64_t bytes = least(*held, TRANSFER_LATE_BYTES - p->late);
     *held -= bytes;
     p->used -= bytes;
+    *late += bytes;
+    p->late += bytes;
+}
+
+static void revoke(transfer *t)
+{
+    t->granted = t->spool != NULL ? spool_next(t->spool) : 0;
+}
+
+static void hang_up(transfer_pool *p, transfer *t)
+{
+    p->hang_up(p->ctx, t->site);
+    transfer_anew(p, t);
 }
 
 void transfer_add(transfer_pool *p, transfer *t, void *site)
@@ -132,8 +179,7 @@ static void stop_fetch(transfer_pool *p, transfer *t)
 void transfer_forget(transfer_pool *p, transfer *t)
 {
     transfer_stop(p, t, false);
-    stop_fetch(p, t);
-    give_back(p, &t->down_bytes, t->down_bytes);
+    transfer_anew(p, t);
     for (size_t i = 0; i < p->n_all; i++) {
         if (p->all[i] == t) {
             p->all[i] = p->all[--p->n_all];
@@ -148,6 +194,7 @@ fl_status transfer_start(transfer_pool *p, transfer *t, run *r, size_t site_inde
                          const fed_offer *o, int64_t now_ms, fl_err *err)
 {
     bool same = t->offer != NULL && fed_digest_equal(&t->offer->digest, &o->digest);
+    transfer_came(p, t);  // an Offer comes behind what was sent before
     transfer_stop(p, t, !same);  // one spool a site: offers cannot fill the disk
     t->run = r;
     t->site_index = site_index;
@@ -177,8 +224,7 @@ void transfer_again(transfer_pool *p, transfer *t)
     if (t->spool == NULL || t->up == TRANSFER_COMMITTING || spool_is_whole(t->spool)) {
         return;
     }
-    give_back(p, &t->up_bytes, t->up_bytes);
-    t->granted = spool_next(t->spool);
+    transfer_came(p, t);
     t->up = TRANSFER_QUEUED;
     round_set_waits_for_credit(run_machine(t->run), t->site_index, true);
     push(p, t, true);
@@ -204,7 +250,7 @@ fl_status transfer_piece(transfer_pool *p, transfer *t, const fed_digest *object
     *moved = true;
     *whole = spool_is_whole(t->spool);
     t->up_moved_ms = now_ms;
-    give_back(p, &t->up_bytes, FED_PIECE_BYTES);
+    give_back_up(p, t, FED_PIECE_BYTES);
     if (!*whole && spool_next(t->spool) == t->granted) {
         transfer_again(p, t);
     }
@@ -214,7 +260,10 @@ fl_status transfer_piece(transfer_pool *p, transfer *t, const fed_digest *object
 void transfer_stop(transfer_pool *p, transfer *t, bool drop)
 {
     unqueue(p, t, true);
-    give_back(p, &t->up_bytes, t->up_bytes);
+    lend_again(p, &t->up_bytes, &t->up_late);  // pieces of one that was refused may still come
+    if (t->up_bytes > 0) {
+        hang_up(p, t);
+    }
     if (t->up == TRANSFER_QUEUED) {
         round_set_waits_for_credit(run_machine(t->run), t->site_index, false);
     }
@@ -249,15 +298,38 @@ static bool grant(transfer_pool *p, transfer *t, int64_t now_ms)
     m.u.grant.next = next;
     m.u.grant.credits = want;
     if (p->send(p->ctx, t->site, &m, NULL, 0) != FL_OK) {
-        give_back(p, &t->up_bytes, t->up_bytes);  // gone: it offers again when it is back
+        transfer_came(p, t);  // gone: it offers again when it is back
     }
     return true;
+}
+
+void transfer_came(transfer_pool *p, transfer *t)
+{
+    give_back_up(p, t, UINT64_MAX);
+    revoke(t);
+}
+
+void transfer_anew(transfer_pool *p, transfer *t)
+{
+    transfer_came(p, t);
+    stop_fetch(p, t);
+    give_back_down(p, t, UINT64_MAX);
+}
+
+void transfer_was_deaf(transfer_pool *p, int64_t ms)
+{
+    for (size_t i = 0; i < p->n_all; i++) {
+        transfer *t = p->all[i];
+        t->heard_ms += ms;
+        t->up_moved_ms += ms;
+        t->down_moved_ms += ms;
+    }
 }
 
 // ---------------------------------------------------------------------- out
 
 void transfer_fetch(transfer_pool *p, transfer *t, run *r, const fed_digest *object, uint32_t first,
-                    uint32_t count)
+                    uint32_t count, int64_t now_ms)
 {
     uint32_t n_pieces;
     uint64_t n_bytes;
@@ -265,10 +337,11 @@ void transfer_fetch(transfer_pool *p, transfer *t, run *r, const fed_digest *obj
         return;
     }
     if (!t->fetching || !fed_digest_equal(&t->object, object)) {
-        give_back(p, &t->down_bytes, t->down_bytes);
+        transfer_arrived(p, t, UINT32_MAX, now_ms);
     } else {
         /* A site asks for more when at most half a window of what it asked for is missing. */
-        transfer_arrived(p, t, first > TRANSFER_WINDOW / 2 ? first - TRANSFER_WINDOW / 2 : 0);
+        transfer_arrived(p, t, first > TRANSFER_WINDOW / 2 ? first - TRANSFER_WINDOW / 2 : 0,
+                         now_ms);
     }
     uint32_t end = count < n_pieces - first ? first + count : n_pieces;
     bool goes_on = t->fetching && fed_digest_equal(&t->object, object) && t->next < t->end &&
@@ -283,10 +356,14 @@ void transfer_fetch(transfer_pool *p, transfer *t, run *r, const fed_digest *obj
     push(p, t, false);
 }
 
-void transfer_arrived(transfer_pool *p, transfer *t, uint32_t n)
+void transfer_arrived(transfer_pool *p, transfer *t, uint32_t n, int64_t now_ms)
 {
     uint64_t missing = t->next > n ? (uint64_t)(t->next - n) * FED_PIECE_BYTES : 0;
-    give_back(p, &t->down_bytes, t->down_bytes > missing ? t->down_bytes - missing : 0);
+    uint64_t sent = t->down_bytes + t->down_late;
+    if (sent > missing) {
+        give_back_down(p, t, sent - missing);
+        t->down_moved_ms = now_ms;
+    }
 }
 
 typedef enum { SENT, NO_ROOM, BLOCKED } sending;
@@ -304,7 +381,8 @@ static sending send_pieces(transfer_pool *p, transfer *t, int64_t now_ms)
         if (p->used + FED_PIECE_BYTES > TRANSFER_POOL_BYTES) {
             return NO_ROOM;
         }
-        if (t->down_bytes + FED_PIECE_BYTES > (uint64_t)TRANSFER_WINDOW * FED_PIECE_BYTES) {
+        if (t->down_bytes + t->down_late + FED_PIECE_BYTES >
+            (uint64_t)TRANSFER_WINDOW * FED_PIECE_BYTES) {
             return BLOCKED;
         }
         size_t n = objects_piece(run_objects(t->source), &t->object, t->next, p->piece);
@@ -326,9 +404,15 @@ static sending send_pieces(transfer_pool *p, transfer *t, int64_t now_ms)
     return SENT;
 }
 
+static bool is_stuck(uint64_t bytes, int64_t moved_ms, int64_t now_ms)
+{
+    return bytes > 0 && now_ms - moved_ms > STUCK_MS;
+}
+
+/* While somebody waits: credit on which nothing moves is lent again, as far as that goes. */
 static void reclaim(transfer_pool *p, int64_t now_ms)
 {
-    if (now_ms - p->reclaimed_ms < RECLAIM_MS) {
+    if (p->n_queue == 0 || now_ms - p->reclaimed_ms < RECLAIM_MS) {
         return;
     }
     p->reclaimed_ms = now_ms;
@@ -336,10 +420,14 @@ static void reclaim(transfer_pool *p, int64_t now_ms)
         transfer *t = p->all[i];
         bool gone = now_ms - t->heard_ms > SILENT_MS;
         if (gone || now_ms - t->up_moved_ms > UP_LEASE_MS) {
-            give_back(p, &t->up_bytes, t->up_bytes);
+            lend_again(p, &t->up_bytes, &t->up_late);
         }
         if (gone || now_ms - t->down_moved_ms > DOWN_LEASE_MS) {
-            give_back(p, &t->down_bytes, t->down_bytes);
+            lend_again(p, &t->down_bytes, &t->down_late);
+        }
+        if (is_stuck(t->up_bytes + t->up_late, t->up_moved_ms, now_ms) ||
+            is_stuck(t->down_bytes + t->down_late, t->down_moved_ms, now_ms)) {
+            hang_up(p, t);
         }
     }
 }

@@ -6,7 +6,12 @@
  * been spooled, and what went out and is not known to have arrived.  So memory does
  * not grow with the number of sites.  Waiting for credit is not silence.
  *
- * A site that goes away keeps its credit for a few seconds at most.
+ * While others wait, a site that is not heard, or on whose transfer nothing moves, keeps its credit
+ * for a few seconds only.  But what it was granted may still come, and what it was sent lies
+ * in our queue until its connection ends; so what is lent again in this way is bounded too, and a
+ * connection that stays stuck is ended.  Never are more than TRANSFER_POOL_BYTES +
+ * TRANSFER_LATE_BYTES on their way, whatever sites do, as long as they tell the truth about what
+ * arrived; of one that does not, the transport's queues bound what lies in them.
  * Threads: one.
  */
 #ifndef COORDINATOR_TRANSFER_H
@@ -24,6 +29,7 @@
 
 enum {
     TRANSFER_POOL_BYTES = 256 * FED_PIECE_BYTES,
+    TRANSFER_LATE_BYTES = TRANSFER_POOL_BYTES,  // lent again while it may still be used
     TRANSFER_WINDOW = 64  // pieces a site may have on the way, each way
 };
 
@@ -45,6 +51,7 @@ typedef struct {
     size_t site_index;  // in run's machine
     uint32_t granted;   // pieces before this one may come
     uint64_t up_bytes;  // of the pool
+    uint64_t up_late;   // lent again, and may still come
     int64_t up_moved_ms;
     /* the object it fetches */
     bool fetching;
@@ -52,6 +59,7 @@ typedef struct {
     run *source;
     uint32_t next, end;   // pieces still to go out
     uint64_t down_bytes;  // of the pool
+    uint64_t down_late;   // lent again, and may still lie in our queue
     int64_t down_moved_ms;
     void *site;                   // whom messages go to
     int64_t heard_ms;             // any message came from it; serve.c's to say
@@ -63,13 +71,16 @@ typedef struct transfer_pool transfer_pool;
 /* Sends one message to the site behind ctx; FL_ELIMIT: its queue is full. */
 typedef fl_status (*transfer_send)(void *ctx, void *site, const fed_msg *m, const void *payload,
                                    size_t n);
+/* Ends the site's connection, on which a transfer is stuck: it comes back with a new one. */
+typedef void (*transfer_hang_up)(void *ctx, void *site);
 
-transfer_pool *transfer_pool_new(transfer_send send, void *ctx);
+transfer_pool *transfer_pool_new(transfer_send send, transfer_hang_up hang_up, void *ctx);
 void transfer_pool_destroy(transfer_pool **p);
 /* A site's transfers are zeroed, then added; forgotten before they are freed. */
 void transfer_add(transfer_pool *p, transfer *t, void *site);
 void transfer_forget(transfer_pool *p, transfer *t);
 uint64_t transfer_pool_used(const transfer_pool *p);
+uint64_t transfer_pool_late(const transfer_pool *p);
 
 /* Starts receiving o into its spool, going on where it ends.  Without payload: whole at once. */
 fl_status transfer_start(transfer_pool *p, transfer *t, run *r, size_t site_index,
@@ -86,9 +97,15 @@ void transfer_stop(transfer_pool *p, transfer *t, bool drop);
 
 /* The site wants pieces [first, first + count) of an object of r. */
 void transfer_fetch(transfer_pool *p, transfer *t, run *r, const fed_digest *object, uint32_t first,
-                    uint32_t count);
+                    uint32_t count, int64_t now_ms);
 /* The site has the object's first n pieces; UINT32_MAX: everything that was sent to it. */
-void transfer_arrived(transfer_pool *p, transfer *t, uint32_t n);
+void transfer_arrived(transfer_pool *p, transfer *t, uint32_t n, int64_t now_ms);
+/* No piece of the site's is on its way to us: it said so. */
+void transfer_came(transfer_pool *p, transfer *t);
+/* The site has a new connection: nothing is on its way, either way. */
+void transfer_anew(transfer_pool *p, transfer *t);
+/* Nothing was read for so long: no site is to blame for its silence. */
+void transfer_was_deaf(transfer_pool *p, int64_t ms);
 
 /* Grants and sends what the pool allows.  true: something is held up by a full queue, try again
  * soon. */

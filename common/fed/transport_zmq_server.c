@@ -27,7 +27,7 @@
 enum {
     // Messages.  What may be under way is bounded by the protocol's credits;
     // these bound what a peer that ignores them can pile up.
-    SERVER_OUT = 256,
+    SERVER_OUT = 96,  // a window of 64 pieces, and orders
     SERVER_IN = 32,
     INVENTED_ID = 5,  // bytes of a routing id made by libzmq
 };

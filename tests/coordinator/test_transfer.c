@@ -5,6 +5,7 @@
 #include "fake.h"
 
 #include "base/log.h"
+#include "base/rng.h"
 #include "coordinator/transfer.h"
 
 enum { N_SITES = 7 };
@@ -18,6 +19,12 @@ typedef struct {
     uint32_t received[N_SITES];  // pieces
     uint32_t granted[N_SITES], from[N_SITES];
     bool full[N_SITES];  // takes nothing
+    /* of the simulated network */
+    uint32_t to_site[N_SITES], from_site[N_SITES];  // pieces on the way
+    bool has_hung_up[N_SITES];
+    bool is_slow;  // what is sent arrives some time
+    float *values;  // zeros
+    int64_t now_ms;
     fed_digest model;
     uint32_t n_pieces;
 } setting;
@@ -34,13 +41,23 @@ static fl_status count_message(void *ctx, void *site, const fed_msg *m, const vo
     if (m->type == FED_MSG_GRANT) {
         s->from[i] = m->u.grant.next;
         s->granted[i] = m->u.grant.credits;
+        s->from_site[i] += s->is_slow ? m->u.grant.credits : 0;  // may be sent at any time from now
     } else {
         check_int(m->type, FED_MSG_PIECE);
-        check_int(m->u.piece.index, s->received[i]);
+        check_int(m->u.piece.index, s->received[i] + s->to_site[i]);
         check(n <= FED_PIECE_BYTES);
-        s->received[i]++;
+        s->received[i] += !s->is_slow;
+        s->to_site[i] += s->is_slow;
     }
     return FL_OK;
+}
+
+static void hang_up(void *ctx, void *site)
+{
+    setting *s = ctx;
+    size_t i = (size_t)((transfer *)site - s->t);
+    s->to_site[i] = s->from_site[i] = 0;  // what was on the way is gone with it
+    s->has_hung_up[i] = true;
 }
 
 static setting *setting_new(void)
@@ -60,7 +77,8 @@ static setting *setting_new(void)
     uint64_t n_bytes;
     check(objects_find(run_objects(s->r), &s->model, &s->n_pieces, &n_bytes));
     check_int(s->n_pieces, 81);
-    s->pool = transfer_pool_new(count_message, s);
+    s->values = fl_xcalloc((size_t)nn_table_count(run_check_job(s->r)->table), sizeof *s->values);
+    s->pool = transfer_pool_new(count_message, hang_up, s);
     for (size_t i = 0; i < N_SITES; i++) {
         transfer_add(s->pool, &s->t[i], &s->t[i]);
         s->t[i].heard_ms = s->t[i].up_moved_ms = s->t[i].down_moved_ms = 1;
@@ -78,6 +96,7 @@ static void setting_free(setting **s)
     check_int(transfer_pool_used((*s)->pool), 0);
     transfer_pool_destroy(&(*s)->pool);
     fake_free(&(*s)->f);
+    free((*s)->values);
     FL_FREE(*s);
 }
 
@@ -103,7 +122,7 @@ static void what_goes_out_stops_at_the_pool_and_goes_on_as_it_arrives(void **sta
     (void)state;
     setting *s = setting_new();
     for (size_t i = 0; i < N_SITES; i++) {
-        transfer_fetch(s->pool, &s->t[i], s->r, &s->model, 0, TRANSFER_WINDOW);
+        transfer_fetch(s->pool, &s->t[i], s->r, &s->model, 0, TRANSFER_WINDOW, 10);
     }
     pump(s, 10);
     check_int(all_received(s), 256);
@@ -114,9 +133,9 @@ static void what_goes_out_stops_at_the_pool_and_goes_on_as_it_arrives(void **sta
         for (size_t i = 0; i < N_SITES; i++) {
             if (s->received[i] == TRANSFER_WINDOW) {  // as a client does
                 transfer_fetch(s->pool, &s->t[i], s->r, &s->model, TRANSFER_WINDOW,
-                               TRANSFER_WINDOW);
+                               TRANSFER_WINDOW, 20);
             }
-            transfer_arrived(s->pool, &s->t[i], s->received[i]);
+            transfer_arrived(s->pool, &s->t[i], s->received[i], 20);
         }
         pump(s, 20);
     }
@@ -140,15 +159,13 @@ static void send_piece(setting *s, size_t i, uint32_t index, bool *whole)
 {
     fl_err err = FL_ERR_INIT;
     static uint64_t zeros[FED_PIECE_BYTES / 8];
-    float *values = fl_xcalloc((size_t)nn_table_count(run_check_job(s->r)->table), sizeof *values);
-    size_t n = fed_piece_pack((uint8_t *)zeros, FED_ENC_F32, values,
+    size_t n = fed_piece_pack((uint8_t *)zeros, FED_ENC_F32, s->values,
                               (uint64_t)nn_table_count(run_check_job(s->r)->table), index);
     bool moved;
     fed_digest digest = s->t[i].offer->digest;
     check_ok(transfer_piece(s->pool, &s->t[i], &digest, index, (uint8_t *)zeros, n, &moved, whole,
-                            30, &err),
+                            s->now_ms, &err),
              err);
-    free(values);
 }
 
 static void what_comes_in_is_granted_first_come_first_served(void **state)
@@ -195,7 +212,7 @@ static void a_site_that_is_gone_gives_its_credit_back(void **state)
         check_ok(transfer_start(s->pool, &s->t[i], s->r, 0, &o, 10, &err), err);
     }
     pump(s, 10);
-    transfer_fetch(s->pool, &s->t[5], s->r, &s->model, 0, TRANSFER_WINDOW);
+    transfer_fetch(s->pool, &s->t[5], s->r, &s->model, 0, TRANSFER_WINDOW, 10);
     pump(s, 20);
     check_int(s->received[5], 0);
     for (size_t i = 0; i < N_SITES; i++) {
@@ -214,8 +231,8 @@ static void a_full_queue_holds_up_one_site_and_no_other(void **state)
     (void)state;
     setting *s = setting_new();
     s->full[0] = true;
-    transfer_fetch(s->pool, &s->t[0], s->r, &s->model, 0, TRANSFER_WINDOW);
-    transfer_fetch(s->pool, &s->t[1], s->r, &s->model, 0, TRANSFER_WINDOW);
+    transfer_fetch(s->pool, &s->t[0], s->r, &s->model, 0, TRANSFER_WINDOW, 10);
+    transfer_fetch(s->pool, &s->t[1], s->r, &s->model, 0, TRANSFER_WINDOW, 10);
     check(transfer_pump(s->pool, 10));
     pump(s, 10);
     check_int(s->received[0], 0);
@@ -249,12 +266,153 @@ static void a_second_offer_leaves_one_spool_behind_at_most(void **state)
     setting_free(&s);
 }
 
+// ------------------------------------------- sites that sleep, drag and die
+
+/* One site's half of both transfers; all it says is true. */
+typedef struct {
+    int64_t asleep_until_ms;
+    uint32_t asked, sent;  // pieces
+    bool offered, whole;
+} sleeper;
+
+static void say_hello(setting *s, size_t i, sleeper *x)
+{
+    fl_err err = FL_ERR_INIT;
+    s->has_hung_up[i] = false;
+    transfer_anew(s->pool, &s->t[i]);
+    x->asked = s->received[i];
+    fed_offer o = offer_of(s, i);
+    if (!x->whole) {
+        check_ok(transfer_start(s->pool, &s->t[i], s->r, 0, &o, s->now_ms, &err), err);
+        x->sent = spool_next(s->t[i].spool);
+    }
+}
+
+/* Up to n pieces each way, then what a client says of them. */
+static void have_turn(setting *s, size_t i, sleeper *x, uint32_t n)
+{
+    transfer *t = &s->t[i];
+    t->heard_ms = s->now_ms;
+    if (s->has_hung_up[i] || !x->offered) {
+        x->offered = true;
+        say_hello(s, i, x);
+    }
+    uint32_t down = s->to_site[i] < n ? s->to_site[i] : n;
+    s->received[i] += down;
+    s->to_site[i] -= down;
+    transfer_arrived(s->pool, t, s->received[i], s->now_ms);  // a Beat
+    if (x->asked < s->n_pieces && x->asked - s->received[i] <= TRANSFER_WINDOW / 2) {
+        uint32_t count = TRANSFER_WINDOW - (x->asked - s->received[i]);
+        count = count < s->n_pieces - x->asked ? count : s->n_pieces - x->asked;
+        transfer_fetch(s->pool, t, s->r, &s->model, x->asked, count, s->now_ms);
+        x->asked += count;
+    }
+    for (; s->from_site[i] > 0 && n > 0 && !x->whole; n--) {
+        s->from_site[i]--;
+        send_piece(s, i, x->sent++, &x->whole);
+    }
+}
+
+static uint32_t under_way(const setting *s)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < N_SITES; i++) {
+        n += s->to_site[i] + s->from_site[i];
+    }
+    return n;
+}
+
+/* What is on the way is counted where it is, not by the pool's book. */
+static void what_is_on_the_way_is_bounded_whoever_sleeps_or_dies(void **state)
+{
+    (void)state;
+    enum { DEAD = 3, TURNS = 12000, TURN_MS = 250 };
+    const uint32_t most = (TRANSFER_POOL_BYTES + TRANSFER_LATE_BYTES) / FED_PIECE_BYTES;
+    setting *s = setting_new();
+    sleeper sites[N_SITES] = {{0}};
+    uint32_t peak = 0;
+    const uint64_t seed = 7;
+    fl_rng rng;
+    fl_rng_init(&rng, seed, "transfer", "", 0);
+    printf("seed %llu\n", (unsigned long long)seed);
+    s->is_slow = true;
+    for (int turn = 0; turn < TURNS; turn++) {
+        s->now_ms = 1000 + (int64_t)turn * TURN_MS;
+        for (size_t i = 0; i < N_SITES; i++) {
+            if (fl_rng_below(&rng, 12) == 0) {
+                sites[i].asleep_until_ms = s->now_ms + (int64_t)fl_rng_below(&rng, 90000);
+            }
+            bool is_dead = i < DEAD && turn > 12;
+            if (!is_dead && s->now_ms >= sites[i].asleep_until_ms) {
+                have_turn(s, i, &sites[i], (uint32_t)fl_rng_below(&rng, 5));
+            }
+        }
+        transfer_pump(s->pool, s->now_ms);
+        peak = under_way(s) > peak ? under_way(s) : peak;
+        check(under_way(s) <= most);
+        check(transfer_pool_used(s->pool) <= TRANSFER_POOL_BYTES);
+        check(transfer_pool_late(s->pool) <= TRANSFER_LATE_BYTES);
+    }
+    printf("at most %u pieces on the way\n", peak);
+    check(peak > TRANSFER_POOL_BYTES / FED_PIECE_BYTES);  // else nobody was asleep on credit
+    for (size_t i = DEAD; i < N_SITES; i++) {
+        check_int(s->received[i], s->n_pieces);
+        check(sites[i].whole);
+    }
+    for (size_t i = 0; i < N_SITES; i++) {
+        transfer_stop(s->pool, &s->t[i], true);
+    }
+    setting_free(&s);
+}
+
+static void a_contribution_that_is_refused_half_way_keeps_what_may_still_come_on_the_books(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    setting *s = setting_new();
+    for (size_t i = 0; i < 5; i++) {  // each is granted a window, sends nothing, and is refused
+        fed_offer o = offer_of(s, i);
+        check_ok(transfer_start(s->pool, &s->t[i], s->r, 0, &o, 10, &err), err);
+        pump(s, 10);
+        check_int(s->granted[i], TRANSFER_WINDOW);
+        transfer_stop(s->pool, &s->t[i], true);
+        check_int(transfer_pool_used(s->pool), 0);
+        check_int(s->has_hung_up[i], i == 4);  // there is no room for a fifth
+    }
+    check_int(transfer_pool_late(s->pool), TRANSFER_LATE_BYTES);
+    transfer_came(s->pool, &s->t[0]);  // it says that it sends nothing
+    check_int(transfer_pool_late(s->pool), TRANSFER_LATE_BYTES - TRANSFER_LATE_BYTES / 4);
+    setting_free(&s);
+}
+
+static void time_in_which_nothing_was_read_is_nobodys_silence(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    setting *s = setting_new();
+    for (size_t i = 0; i < 4; i++) {
+        fed_offer o = offer_of(s, i);
+        check_ok(transfer_start(s->pool, &s->t[i], s->r, 0, &o, 10, &err), err);
+    }
+    pump(s, 10);
+    transfer_fetch(s->pool, &s->t[5], s->r, &s->model, 0, TRANSFER_WINDOW, 20);
+    transfer_was_deaf(s->pool, 100000);
+    pump(s, 100000);
+    check_int(s->received[5], 0);
+    check_int(transfer_pool_late(s->pool), 0);
+    setting_free(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_goes_out_stops_at_the_pool_and_goes_on_as_it_arrives),
         cmocka_unit_test(what_comes_in_is_granted_first_come_first_served),
         cmocka_unit_test(a_site_that_is_gone_gives_its_credit_back),
+        cmocka_unit_test(what_is_on_the_way_is_bounded_whoever_sleeps_or_dies),
+        cmocka_unit_test(
+            a_contribution_that_is_refused_half_way_keeps_what_may_still_come_on_the_books),
+        cmocka_unit_test(time_in_which_nothing_was_read_is_nobodys_silence),
         cmocka_unit_test(a_full_queue_holds_up_one_site_and_no_other),
         cmocka_unit_test(a_second_offer_leaves_one_spool_behind_at_most),
     };
