@@ -142,7 +142,7 @@ static void *alloc_pages(size_t padded)
     return p;
 }
 
-void *fl_calloc_aligned(size_t n, size_t size, const char *what, fl_err *err)
+void *fl_alloc_aligned(size_t n, size_t size, const char *what, fl_err *err)
 {
     size_t bytes;
     size_t padded;
@@ -156,7 +156,16 @@ void *fl_calloc_aligned(size_t n, size_t size, const char *what, fl_err *err)
         fl_fail(err, FL_ELIMIT, "%s: %zu x %zu bytes do not fit in memory", what, n, size);
         return NULL;
     }
-    memset(p, 0, padded);
+    memset((char *)p + bytes, 0, padded - bytes);  // behind the last element
+    return p;
+}
+
+void *fl_calloc_aligned(size_t n, size_t size, const char *what, fl_err *err)
+{
+    void *p = fl_alloc_aligned(n, size, what, err);
+    if (p != NULL) {
+        memset(p, 0, n * size);
+    }
     return p;
 }
 

@@ -39,6 +39,8 @@ void *fl_calloc(size_t n, size_t size, const char *what, fl_err *err);
 /* As fl_calloc, aligned to FL_ALIGN, large blocks on huge pages where there are.  Free
  * with free(). */
 void *fl_calloc_aligned(size_t n, size_t size, const char *what, fl_err *err);
+/* The same without zeros: for what is filled in before it is read. */
+void *fl_alloc_aligned(size_t n, size_t size, const char *what, fl_err *err);
 
 /* Frees *p and sets it to NULL.  Use on any pointer lvalue. */
 #define FL_FREE(p) (free(p), (p) = NULL)

@@ -321,7 +321,8 @@ static fl_status open_inbox(fed_inbox *b, uint32_t n_pieces, uint64_t n_bytes, f
         return fl_fail(err, FL_EFORMAT, "an object cannot have %llu bytes in %u pieces",
                        (unsigned long long)n_bytes, n_pieces);
     }
-    b->items = fl_calloc_aligned((n_bytes - heads) / size, kept_bytes(enc), "an object", err);
+    /* Not touched before its pieces are here: an announcement alone costs no memory. */
+    b->items = fl_alloc_aligned((n_bytes - heads) / size, kept_bytes(enc), "an object", err);
     if (b->items == NULL) {
         return FL_ELIMIT;
     }
