@@ -29,7 +29,7 @@
 
 enum {
     TRANSFER_POOL_BYTES = 256 * FED_PIECE_BYTES,
-    TRANSFER_LATE_BYTES = TRANSFER_POOL_BYTES,  // lent again while it may still be used
+    TRANSFER_LATE_BYTES = TRANSFER_POOL_BYTES / 2,  // lent again while it may still be used
     TRANSFER_WINDOW = 64  // pieces a site may have on the way, each way
 };
 

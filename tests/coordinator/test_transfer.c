@@ -370,18 +370,19 @@ static void a_contribution_that_is_refused_half_way_keeps_what_may_still_come_on
     (void)state;
     fl_err err = FL_ERR_INIT;
     setting *s = setting_new();
-    for (size_t i = 0; i < 5; i++) {  // each is granted a window, sends nothing, and is refused
+    enum { ROOM = TRANSFER_LATE_BYTES / (TRANSFER_WINDOW * FED_PIECE_BYTES) };
+    for (size_t i = 0; i <= ROOM; i++) {  // each is granted a window, sends nothing, and is refused
         fed_offer o = offer_of(s, i);
         check_ok(transfer_start(s->pool, &s->t[i], s->r, 0, &o, 10, &err), err);
         pump(s, 10);
         check_int(s->granted[i], TRANSFER_WINDOW);
         transfer_stop(s->pool, &s->t[i], true);
         check_int(transfer_pool_used(s->pool), 0);
-        check_int(s->has_hung_up[i], i == 4);  // there is no room for a fifth
+        check_int(s->has_hung_up[i], i == ROOM);  // there is no room for this one
     }
     check_int(transfer_pool_late(s->pool), TRANSFER_LATE_BYTES);
     transfer_came(s->pool, &s->t[0]);  // it says that it sends nothing
-    check_int(transfer_pool_late(s->pool), TRANSFER_LATE_BYTES - TRANSFER_LATE_BYTES / 4);
+    check_int(transfer_pool_late(s->pool), TRANSFER_LATE_BYTES - TRANSFER_WINDOW * FED_PIECE_BYTES);
     setting_free(&s);
 }
 
