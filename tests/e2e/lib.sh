@@ -79,5 +79,34 @@ print(json.dumps(v) if isinstance(v, (dict, list)) else v)' "$1" "$2"; }
 free_port() { /usr/bin/python3 -c 'import socket
 s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
+# tiny_data: what the hospitals of tiny.yaml have, in $work/data.
+tiny_data() {
+    "$bin/sim" hospital --scenario "$top/tests/e2e/tiny.yaml" --out "$work/data" >"$work/sim.log" 2>&1 ||
+        { not_ok "the data" "$(cat "$work/sim.log")"; return 1; }
+}
+
+# tiny_job FILE [KEY VALUE]...: the job of tiny.yaml, with other values at its top level.
+tiny_job() { /usr/bin/python3 - "$top/tests/e2e/tiny.yaml" "$@" <<'PY'
+import re, sys
+text = re.search(r"^job:\n((?:  .*\n)+)", open(sys.argv[1]).read(), re.M).group(1)
+text = re.sub(r"^  ", "", text, flags=re.M)
+for key, value in zip(sys.argv[3::2], sys.argv[4::2]):
+    text, n = re.subn(rf"^{key}: .*$", f"{key}: {value}", text, flags=re.M)
+    assert n == 1, key
+open(sys.argv[2], "w").write(text)
+PY
+}
+
+# federation DIR PORT SITE...: made; each SITE is joined, with $work/data/SITE, at home in $work/home-SITE.  join_with: options of `join`.
+join_with=(--approve all)
+federation() {
+    local dir=$1 port=$2 site; shift 2
+    "$bin/coordinator" init "$dir" --name tiny --address "tcp://127.0.0.1:$port" >/dev/null || exit 1
+    for site in "$@"; do
+        "$bin/coordinator" invite "$dir" --site "$site" --out "$work/$site.invitation" >/dev/null &&
+            "$bin/client" join "$work/$site.invitation" --home "$work/home-$site" --data "$work/data/$site" "${join_with[@]}" >/dev/null || exit 1
+    done
+}
+
 # report of a folder made by sim run
 report_of() { echo "$1/report/report.json"; }

@@ -3,15 +3,12 @@
 . "$(dirname "$0")/lib.sh"
 tiny=$top/tests/e2e/tiny.yaml
 exported=$top/tests/vectors/exports/cnn_dynamo18.onnx
-"$bin/sim" hospital --scenario "$tiny" --out "$work/data" >/dev/null || { not_ok "making data"; exit 1; }
+tiny_data || exit 1
 for site in nord sud; do sed -i 's/^preprocess: .*/preprocess: [resize: 8, normalise: zscore]/' "$work/data/$site/dataset.yaml"; done
 
 fed=$work/fed port=$(free_port)
-"$bin/coordinator" init "$fed" --name graphs --address "tcp://127.0.0.1:$port" >/dev/null || exit 1
-for site in nord sud; do
-    "$bin/coordinator" invite "$fed" --site $site --out "$work/$site.invitation" >/dev/null &&
-        "$bin/client" join "$work/$site.invitation" --home "$work/home-$site" --data "$work/data/$site" --min-other-sites 1 >/dev/null || exit 1
-done
+join_with=(--min-other-sites 1)
+federation "$fed" "$port" nord sud
 sed -i 's/^approve: .*/approve: all/' "$work/home-sud/policy.yaml"
 
 cp "$exported" "$work/net.onnx"

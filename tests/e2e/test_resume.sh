@@ -10,11 +10,7 @@ ok "the undisturbed run"
 # The same by hand, so that its processes can be killed.
 fed=$work/fed port=$(free_port)
 cp -r "$work/calm/data" "$work/data"
-"$bin/coordinator" init "$fed" --name tiny --address "tcp://127.0.0.1:$port" >/dev/null || exit 1
-for site in nord sud est; do
-    "$bin/coordinator" invite "$fed" --site $site --out "$work/$site.invitation" >/dev/null &&
-        "$bin/client" join "$work/$site.invitation" --home "$work/home-$site" --data "$work/data/$site" --approve all >/dev/null || exit 1
-done
+federation "$fed" "$port" nord sud est
 job=$work/calm/job.yaml
 coordinate() { start "coordinator-$1" "$bin/coordinator" run "$fed" --job "$job" --bind "tcp://127.0.0.1:$port"; coordinator=$last; }
 serve() { start "client-$1-$2" "$bin/client" run --home "$work/home-$1" --once; eval "client_$1=$last"; }

@@ -4,20 +4,9 @@
 . "$(dirname "$0")/lib.sh"
 preload=$BUILD/tests/e2e/chaos/preload.so
 fed=$work/fed port=$(free_port)
-"$bin/sim" hospital --scenario "$top/tests/e2e/tiny.yaml" --out "$work/data" >"$work/sim.log" 2>&1 || { not_ok "the data" "$(cat "$work/sim.log")"; exit 1; }
-/usr/bin/python3 - "$top/tests/e2e/tiny.yaml" "$work/job.yaml" <<'PY'
-import re, sys
-text = open(sys.argv[1]).read()
-job = re.search(r"^job:\n((?:  .*\n)+)", text, re.M).group(1)
-job = re.sub(r"^  ", "", job, flags=re.M)
-job = re.sub(r"^rounds: .*$", "rounds: 60", job, flags=re.M)
-open(sys.argv[2], "w").write(job)
-PY
-"$bin/coordinator" init "$fed" --name tiny --address "tcp://127.0.0.1:$port" >/dev/null || exit 1
-for site in nord sud est; do
-    "$bin/coordinator" invite "$fed" --site $site --out "$work/$site.invitation" >/dev/null &&
-        "$bin/client" join "$work/$site.invitation" --home "$work/home-$site" --data "$work/data/$site" --approve all >/dev/null || exit 1
-done
+tiny_data || exit 1
+tiny_job "$work/job.yaml" rounds 60
+federation "$fed" "$port" nord sud est
 home=$work/home-est
 fingerprint() { sed -n 's/^fingerprint: "\(.*\)"/\1/p' "$home/keys/public.yaml"; }
 known() { "$bin/coordinator" sites "$fed" | grep -q "est .*$1"; }
