@@ -35,7 +35,8 @@ static const uint32_t tag_item = TAG(0xfffe, 0xe000);
 static const uint32_t tag_item_end = TAG(0xfffe, 0xe00d);
 static const uint32_t tag_sequence_end = TAG(0xfffe, 0xe0dd);
 
-/* What is not here, PS3.5 annex A calls retired or it holds films. */
+/* What is not here, PS3.5 annex A calls retired, or it holds films, or is of JPEG 2000 the second
+ * part (.92, .93) or HTJ2K (.201 to .203). */
 static const dicom_syntax syntaxes[] = {
     {"1.2.840.10008.1.2", false, false, false, DICOM_PACK_NONE},
     {"1.2.840.10008.1.2.1", true, false, false, DICOM_PACK_NONE},
