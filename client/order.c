@@ -134,19 +134,24 @@ static void set_defined(fed_offer *draft, const char *name, double value)
     }
 }
 
+/* The hospital's smallest cell, and the job's, if that is more. */
+static int64_t least_cell(const errand *e)
+{
+    int64_t asked = e->local->job.evaluation.min_cell;
+    return asked > e->policy->min_cell ? asked : e->policy->min_cell;
+}
+
 /* What threshold and calibration need of the selected model's validation scores. */
 static json_t *counts_of(const errand *e, const task_scores *scores)
 {
     const job *j = &e->local->job;
     int64_t bins = policy_bins(e->policy, e->work->order.histogram_bins);
-    int64_t min_cell = j->evaluation.min_cell > e->policy->min_cell ? j->evaluation.min_cell
-                                                                    : e->policy->min_cell;
     json_t *counts = job_asks_histogram(j) ? local_histogram(scores, &j->data, bins,
                                                              j->evaluation.min_cell)
                                            : NULL;
     json_object_del(counts, "spans");  // of use for the test figures only
     counts = counts != NULL ? counts : json_object();
-    sure_put_sums(counts, e->local, scores, bins, min_cell);
+    sure_put_sums(counts, e->local, scores, bins, least_cell(e));
     return counts;
 }
 
@@ -166,9 +171,11 @@ static fl_status score_model(errand *e, fl_err *err)
         return st;
     }
     task_quick quick;
-    task_quick_of(&quick, &scores, &l->job.data);
+    task_quick_told(&quick, &scores, &l->job.data, least_cell(e));
     fed_offer_set(&e->draft, "n", (double)quick.n);
-    fed_offer_set(&e->draft, "n_positive", (double)quick.n_positive);
+    if (quick.n_positive >= 0) {
+        fed_offer_set(&e->draft, "n_positive", (double)quick.n_positive);
+    }
     const char *name;
     for (size_t i = 0; (name = task_quick_name(i)) != NULL; i++) {
         set_defined(&e->draft, name, task_quick_metric(&quick, name));

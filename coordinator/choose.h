@@ -24,7 +24,8 @@ fl_status choose_score_of(choose_score *out, record *r, uint32_t round, fl_err *
 
 /*
  * The round by the job's rule, ties to the earlier one.  *value: its metric; NAN
- * when no site has a validation split: then it is the last round.
+ * when no site could send the figure (no validation split, or too few patients in it): then
+ * it is the last round.
  */
 fl_status choose_round(uint32_t *round, double *value, record *r, const job *j, fl_err *err);
 /*

@@ -386,7 +386,8 @@ static fl_status add_choices(const report_build_input *in, json_t *report, fl_er
                   j->select.best ? "best" : "last", "value", fl_json_number(value)));
     if (isnan(value)) {
         json_object_set_new(json_object_get(report, "select"), "why",
-                            json_string("no site has a validation split: the last round is used"));
+                            json_string("no site could send it, without a validation split or with too "
+                                        "few patients in it: the last round is used"));
     }
     json_object_set_new(
         report, "threshold",

@@ -1190,7 +1190,8 @@ const report_words_entry report_words_heard[] = {
     {"no validation cases to set it by: %s", "aucun cas de validation pour le fixer : %s"},
     {"the validation cases do not define it: %s",
      "les cas de validation ne le définissent pas : %s"},
-    {"no site has a validation split: the last round is used",
+    {"no site could send it, without a validation split or with too few patients in it: the last "
+     "round is used",
      "aucun site n’a de jeu de validation : le dernier tour est utilisé"},
     {"never connected", "jamais connecté"},
     {"never connected: the invitation was not used",

@@ -156,8 +156,23 @@ static double class_auc(const task_scores *s, int k, double *column,
     return eval_auc(column, is_positive, n);
 }
 
+/* Class k and the rest both have min_cell patients or more. */
+static bool may_be_told(const task_scores *s, int k, int64_t min_cell)
+{
+    bool told = true;
+    bool *in = fl_xcalloc(s->n, sizeof *in);
+    for (int rest = 0; rest < 2 && min_cell > 1; rest++) {
+        for (size_t i = 0; i < s->n; i++) {
+            in[i] = s->label[i] >= 0 && (s->label[i] != k) == rest;
+        }
+        told = told && task_are_enough(s, in, min_cell);
+    }
+    free(in);
+    return told;
+}
+
 /* Two classes: of the positive one.  More: mean over those that are there. */
-static double mean_auc(const task_scores *s, const data_spec *spec)
+static double mean_auc(const task_scores *s, const data_spec *spec, int64_t min_cell)
 {
     double *column = fl_xcalloc(s->n, sizeof *column);
     int *is_positive = fl_xcalloc(s->n, sizeof *is_positive);
@@ -169,7 +184,7 @@ static double mean_auc(const task_scores *s, const data_spec *spec)
         int n = 0;
         for (int k = 0; k < (int)s->K; k++) {
             double one = class_auc(s, k, column, is_positive);
-            if (isfinite(one)) {
+            if (isfinite(one) && may_be_told(s, k, min_cell)) {
                 sum += one;
                 n++;
             }
@@ -181,7 +196,7 @@ static double mean_auc(const task_scores *s, const data_spec *spec)
     return auc;
 }
 
-static void quick(task_quick *out, const task_scores *s, const data_spec *spec)
+static void quick(task_quick *out, const task_scores *s, const data_spec *spec, int64_t min_cell)
 {
     int64_t n_right = 0;
     for (size_t i = 0; i < s->n; i++) {
@@ -200,7 +215,11 @@ static void quick(task_quick *out, const task_scores *s, const data_spec *spec)
         out->n++;
     }
     out->accuracy = out->n > 0 ? (double)n_right / (double)out->n : NAN;
-    out->auc = mean_auc(s, spec);
+    out->auc = mean_auc(s, spec, min_cell);
+    if (spec->positive >= 0 && !may_be_told(s, spec->positive, min_cell)) {
+        out->auc = NAN;
+        out->n_positive = -1;
+    }
 }
 
 const task_ops task_classify = {

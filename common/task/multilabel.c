@@ -93,7 +93,23 @@ static void differences(eval_metrics *out, const task_scored *a, const task_scor
 }
 
 /* Of all answers that somebody gave, and the mean AUC over the findings. */
-static void quick(task_quick *out, const task_scores *s, const data_spec *spec)
+/* Finding k was said to be there, and not to be, of min_cell patients each or more. */
+static bool may_be_told(const task_scores *s, size_t k, int64_t min_cell)
+{
+    bool told = true;
+    bool *in = fl_xcalloc(s->n, sizeof *in);
+    for (int present = 0; present < 2 && min_cell > 1; present++) {
+        for (size_t i = 0; i < s->n; i++) {
+            double y = s->target[i * s->K + k];
+            in[i] = !isnan(y) && (y > 0.5) == present;
+        }
+        told = told && task_are_enough(s, in, min_cell);
+    }
+    free(in);
+    return told;
+}
+
+static void quick(task_quick *out, const task_scores *s, const data_spec *spec, int64_t min_cell)
 {
     (void)spec;
     double *column = fl_xcalloc(s->n, sizeof *column);
@@ -116,7 +132,7 @@ static void quick(task_quick *out, const task_scores *s, const data_spec *spec)
         }
         n_targets += (int64_t)n;
         double auc = eval_auc(column, present, n);
-        if (isfinite(auc)) {
+        if (isfinite(auc) && may_be_told(s, k, min_cell)) {
             auc_sum += auc;
             n_auc++;
         }

@@ -54,8 +54,9 @@ typedef struct {
     const char *case_metric;
     double (*case_value)(const task_scores *s, size_t i, double threshold);
     const task_group_ops *groups;
-    /* The metrics, n and n_positive; the rest is filled in already. */
-    void (*quick)(task_quick *out, const task_scores *s, const data_spec *spec);
+    /* The metrics, n and n_positive; the rest is filled in already.  min_cell: as
+     * task_quick_told, 1 for all; what rests on too few labelled patients is hidden later. */
+    void (*quick)(task_quick *out, const task_scores *s, const data_spec *spec, int64_t min_cell);
 } task_ops;
 
 extern const task_ops task_classify, task_multilabel, task_regress, task_segment;
@@ -93,6 +94,9 @@ double task_evidence(const float *logits, int64_t L, size_t stride);
 
 /* Borrowed view; task multilabel.  threshold NaN: 0.5. */
 eval_findings task_findings(const task_scores *s, double threshold);
+
+/* Do the cases in (n) come from min_cell patients or more? */
+bool task_are_enough(const task_scores *s, const bool *in, int64_t min_cell);
 
 // Of predict.c, for members.c.
 fl_status task_scores_init(task_scores *s, const task_model *m, size_t n, fl_err *err);

@@ -3,8 +3,11 @@
  */
 #include <math.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
+#include "eval/patients.h"
 #include "task/ops.h"
 #include "task/task.h"
 
@@ -23,13 +26,53 @@ static const struct {
 };
 enum { N_FIGURES = sizeof figures / sizeof *figures };
 
+bool task_are_enough(const task_scores *s, const bool *in, int64_t min_cell)
+{
+    eval_patients patients;
+    if (min_cell <= 1) {
+        return true;
+    }
+    eval_patients_init(&patients, s->patient, s->n);
+    size_t n = eval_patients_count(&patients, in);
+    eval_patients_clear(&patients);
+    return n >= (size_t)min_cell;
+}
+
 void task_quick_of(task_quick *out, const task_scores *s, const data_spec *spec)
+{
+    task_quick_told(out, s, spec, 1);
+}
+
+/* Cases that anybody labelled. */
+static bool *labelled(const task_scores *s)
+{
+    bool *in = fl_xcalloc(s->n, sizeof *in);
+    for (size_t i = 0; i < s->n; i++) {
+        in[i] = s->label[i] >= 0;
+        for (size_t k = 0; s->target != NULL && k < s->K; k++) {
+            in[i] = in[i] || !isnan(s->target[i * s->K + k]);
+        }
+    }
+    return in;
+}
+
+void task_quick_told(task_quick *out, const task_scores *s, const data_spec *spec,
+                     int64_t min_cell)
 {
     const task_ops *ops = task_ops_find(spec->task);
     FL_REQUIRE(ops != NULL);
     *out = (task_quick){.loss = s->loss, .accuracy = NAN, .auc = NAN, .dice = NAN, .iou = NAN,
                         .mae = NAN, .rmse = NAN};
-    ops->quick(out, s, spec);
+    ops->quick(out, s, spec, min_cell);
+    bool *in = labelled(s);
+    if (!task_are_enough(s, in, min_cell)) {
+        const char *name;
+        for (size_t i = 0; (name = task_quick_name(i)) != NULL; i++) {
+            *task_quick_at(out, name) = NAN;
+        }
+        out->n_positive = -1;
+    }
+    free(in);
 }
 
 const char *task_quick_name(size_t i)

@@ -92,9 +92,10 @@ static void differences(eval_metrics *out, const task_scored *a, const task_scor
     known_clear(&y);
 }
 
-static void quick(task_quick *out, const task_scores *s, const data_spec *spec)
+static void quick(task_quick *out, const task_scores *s, const data_spec *spec, int64_t min_cell)
 {
     (void)spec;
+    (void)min_cell;  // no class may be few
     double absolute = 0, squares = 0;
     for (size_t i = 0; i < s->n; i++) {
         if (!isnan(s->target[i])) {

@@ -232,9 +232,10 @@ static void differences(eval_metrics *out, const task_scored *a, const task_scor
 }
 
 /* Mean over the cases that have a value, of the mean over their classes. */
-static void quick(task_quick *out, const task_scores *s, const data_spec *spec)
+static void quick(task_quick *out, const task_scores *s, const data_spec *spec, int64_t min_cell)
 {
     (void)spec;
+    bool *drawn = fl_xcalloc(s->n, sizeof *drawn);
     double dice = 0, iou = 0;
     int64_t n_defined = 0;
     for (size_t i = 0; i < s->n; i++) {
@@ -252,12 +253,18 @@ static void quick(task_quick *out, const task_scores *s, const data_spec *spec)
             dice += case_dice / n_classes;
             iou += case_iou / n_classes;
             n_defined++;
+            drawn[i] = true;
         }
         out->n += s->label[i] >= 0;
     }
     out->n_positive = n_defined;
     out->dice = n_defined > 0 ? dice / (double)n_defined : NAN;
     out->iou = n_defined > 0 ? iou / (double)n_defined : NAN;
+    if (!task_are_enough(s, drawn, min_cell)) {
+        out->dice = out->iou = NAN;
+        out->n_positive = -1;
+    }
+    free(drawn);
 }
 
 /* Over the classes that are in the true mask: a case without any is not asked. */

@@ -287,6 +287,13 @@ typedef struct {
 } task_quick;
 void task_quick_of(task_quick *out, const task_scores *s,
                    const data_spec *spec);
+/*
+ * The same, of what may leave a site: a figure that rests on fewer than min_cell patients, or
+ * an AUC with fewer of either class (of a finding: then of the others), is NaN, and n_positive
+ * -1 where such a count is behind it.
+ */
+void task_quick_told(task_quick *out, const task_scores *s, const data_spec *spec,
+                     int64_t min_cell);
 /* By name; NaN when undefined. */
 double task_quick_metric(const task_quick *q, const char *metric);
 double *task_quick_at(task_quick *q, const char *metric);  // where it stands; a known name

@@ -143,6 +143,51 @@ static void a_rounds_figures_are_counted_by_hand(void **state)
     check(isnan(q.accuracy) && isnan(q.auc));
 }
 
+/* 12 cases of 12 patients, 3 of them positive; at 4 a patient they would be one. */
+static void what_rests_on_few_patients_is_not_told(void **state)
+{
+    (void)state;
+    enum { N = 12 };
+    const data_spec two = {.task = DATA_CLASSIFY, .n_classes = 2, .positive = 1};
+    const data_spec finding = {.task = DATA_MULTILABEL, .n_classes = 2, .positive = -1};
+    double score[2 * N], target[2 * N];
+    int label[N], none[N];
+    int64_t patient[N], twice[N];
+    for (int i = 0; i < N; i++) {
+        score[2 * i + 1] = (i + 0.5) / N;
+        score[2 * i] = 1 - score[2 * i + 1];
+        label[i] = i >= 9;
+        none[i] = -1;
+        target[2 * i] = i >= 6;
+        target[2 * i + 1] = i >= 9;
+        patient[i] = i;
+        twice[i] = i / 2;
+    }
+    task_scores s = {.n = N, .K = 2, .score = score, .label = label, .patient = patient,
+                     .loss = 0.5};
+    task_quick q;
+    task_quick_told(&q, &s, &two, 3);
+    check_near(q.auc, 1, 0);
+    check_int(q.n_positive, 3);
+    task_quick_told(&q, &s, &two, 4);  // three positive patients
+    check(isnan(q.auc));
+    check_int(q.n_positive, -1);
+    check_int(q.n, N);
+    check_near(q.accuracy, 9.0 / 12, 1e-12);
+    check_near(q.loss, 0.5, 0);
+    s.patient = twice;  // six patients
+    task_quick_told(&q, &s, &two, 7);
+    check(isnan(q.loss) && isnan(q.accuracy) && isnan(q.auc));
+    check_int(q.n, N);
+    s.patient = patient;
+    s.label = none;
+    s.target = target;
+    task_quick_told(&q, &s, &finding, 3);
+    check_near(q.auc, 0.5, 1e-12);  // none of the first are in order, all of the second
+    task_quick_told(&q, &s, &finding, 4);
+    check_near(q.auc, 0, 0);  // of the first alone
+}
+
 static void predictions_are_written_for_the_owner_only(void **state)
 {
     (void)state;
@@ -342,6 +387,7 @@ int main(void)
         cmocka_unit_test(scores_are_the_softmax_of_what_the_plan_says),
         cmocka_unit_test(one_logit_gives_two_scores),
         cmocka_unit_test(a_rounds_figures_are_counted_by_hand),
+        cmocka_unit_test(what_rests_on_few_patients_is_not_told),
         cmocka_unit_test(predictions_are_written_for_the_owner_only),
         cmocka_unit_test(an_empty_split_has_no_scores),
         cmocka_unit_test(several_findings_a_case_are_learned_each),
