@@ -71,8 +71,15 @@
 
 enum { HANDING_PATIENCE_MS = 60000 };  // a site that misses DONE gets it later
 
+/* How far a stage is, as every site that waits is told: counted once a change, not once a site. */
+typedef struct {
+    bool known;
+    size_t in, all;
+} stage_counts;
+
 struct round_machine {
     round_config cfg;
+    stage_counts *counts;
     round_state state;
     uint32_t round;     // being trained, or last trained
     uint32_t selected;  // 0 until a round was selected
@@ -95,6 +102,7 @@ round_machine *round_new(const round_config *cfg, int64_t now_ms)
 {
     round_machine *m = fl_xcalloc(1, sizeof *m);
     m->cfg = *cfg;
+    m->counts = fl_xcalloc(1, sizeof *m->counts);
     m->state = ROUND_CHECKING;
     m->since_ms = now_ms;
     return m;
@@ -105,12 +113,14 @@ void round_destroy(round_machine **m)
     if (*m != NULL) {
         free((*m)->sites);
         free((*m)->by_name);
+        free((*m)->counts);
         FL_FREE(*m);
     }
 }
 
 void round_restore(round_machine *m, round_state state, uint32_t round, uint32_t selected)
 {
+    m->counts->known = false;
     m->state = state;
     m->round = round;
     m->selected = selected;
@@ -131,6 +141,7 @@ size_t round_add_site(round_machine *m, const fed_site_id *name, int64_t now_ms)
             low = middle + 1;
         }
     }
+    m->counts->known = false;
     m->by_name = fl_xrealloc(m->by_name, m->n_sites + 1, sizeof *m->by_name);
     memmove(m->by_name + low + 1, m->by_name + low, (m->n_sites - low) * sizeof *m->by_name);
     m->by_name[low] = m->n_sites;
@@ -142,12 +153,14 @@ size_t round_add_site(round_machine *m, const fed_site_id *name, int64_t now_ms)
 
 void round_restore_check(round_machine *m, size_t site, round_check check, const char *reason)
 {
+    m->counts->known = false;
     m->sites[site].check = check;
     snprintf(m->sites[site].check_reason, FED_TEXT_BYTES, "%s", reason);
 }
 
 void round_restore_answer(round_machine *m, size_t site, round_answer answer, const char *reason)
 {
+    m->counts->known = false;
     m->sites[site].answer = answer;
     snprintf(m->sites[site].reason, FED_TEXT_BYTES, "%s", reason);
 }
@@ -156,6 +169,7 @@ void round_restore_answer(round_machine *m, size_t site, round_answer answer, co
 
 void round_set_member(round_machine *m, size_t site, bool member)
 {
+    m->counts->known = m->counts->known && m->sites[site].member == member;
     m->sites[site].member = member;
 }
 
@@ -559,6 +573,7 @@ void round_apply(round_machine *m, const round_step *step, int64_t now_ms)
     round_site *s = step->kind == ROUND_STEP_ENTER || step->kind == ROUND_STEP_STOP
                         ? NULL
                         : &m->sites[step->site];
+    m->counts->known = false;
     switch (step->kind) {
     case ROUND_STEP_ENTER:
         apply_enter(m, step, now_ms);
@@ -598,20 +613,30 @@ void round_apply(round_machine *m, const round_step *step, int64_t now_ms)
 
 // ------------------------------------------------------------- what it says
 
-/* The stage's name and how far it is, as a site that waits reads it. */
-static void describe_stage(const round_machine *m, char *out, size_t n)
+static const stage_counts *count_stage(const round_machine *m)
 {
-    size_t in = 0, all = 0;
+    stage_counts *c = m->counts;
+    if (c->known) {
+        return c;
+    }
+    *c = (stage_counts){.known = true};
     for (size_t i = 0; i < m->n_sites; i++) {
         const round_site *s = &m->sites[i];
         if (m->state == ROUND_CHECKING) {
-            all += s->member;
-            in += s->member && s->check != ROUND_CHECK_ASKED && s->check != ROUND_CHECK_PENDING;
+            c->all += s->member;
+            c->in += s->member && s->check != ROUND_CHECK_ASKED && s->check != ROUND_CHECK_PENDING;
         } else {
-            all += s->answer != ROUND_UNASKED;
-            in += s->answer == ROUND_IN;
+            c->all += s->answer != ROUND_UNASKED;
+            c->in += s->answer == ROUND_IN;
         }
     }
+    return c;
+}
+
+/* The stage's name and how far it is, as a site that waits reads it. */
+static void describe_stage(const round_machine *m, char *out, size_t n)
+{
+    const size_t in = count_stage(m)->in, all = count_stage(m)->all;
     switch (m->state) {
     case ROUND_CHECKING:
         snprintf(out, n, "checking: %zu of %zu sites have answered, quorum %lld", in, all,

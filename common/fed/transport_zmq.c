@@ -24,9 +24,6 @@ static const fed_zmq_setting common_settings[] = {
     {ZMQ_IPV6, 1},
     {ZMQ_LINGER, LINGER_MS},
     {ZMQ_HANDSHAKE_IVL, 20000},      // ms; a slow line and a crowd at start
-    {ZMQ_HEARTBEAT_IVL, 15000},      // ms; keeps a firewall's entry alive too
-    {ZMQ_HEARTBEAT_TIMEOUT, 45000},  // ms without an answer: connect anew
-    {ZMQ_HEARTBEAT_TTL, 60000},      // ms; the same for the other side
     {ZMQ_TCP_KEEPALIVE, 1},
     {ZMQ_TCP_KEEPALIVE_IDLE, 60},   // s
     {ZMQ_TCP_KEEPALIVE_INTVL, 15},  // s

@@ -26,6 +26,8 @@ static const fed_zmq_setting client_settings[] = {
     {ZMQ_CONNECT_TIMEOUT, 10000},  // ms
     {ZMQ_RECONNECT_IVL, 100},      // ms, doubling up to
     {ZMQ_RECONNECT_IVL_MAX, 5000},
+    {ZMQ_HEARTBEAT_IVL, 15000},      // ms; keeps a firewall's entry alive too
+    {ZMQ_HEARTBEAT_TIMEOUT, 45000},  // ms without an answer: connect anew
 };
 
 typedef struct {

@@ -38,6 +38,9 @@ static const fed_zmq_setting server_settings[] = {
     {ZMQ_BACKLOG, 4096},
     {ZMQ_SNDHWM, SERVER_OUT},  // per peer
     {ZMQ_RCVHWM, SERVER_IN},   // likewise
+    // Clients ping and are answered.  libzmq walks through all timers of a thread to end one, so the
+    // server has none of its own for every connection; TCP tells it of peers that are gone.
+    {ZMQ_TCP_MAXRT, 60000},  // ms
 };
 
 typedef struct {
