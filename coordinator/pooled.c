@@ -286,6 +286,14 @@ json_t *pooled_build(const json_t *sites, const json_t *missing, data_task task)
 
 // ----------------------------------------------------------------- fairness
 
+/* A group's figure; NAN where it has no interval: what few cases give is chance. */
+static double known_value(const json_t *group, const char *metric)
+{
+    const json_t *figure = json_object_get(group, metric);
+    bool known = !isnan(fl_json_get_number(figure, "ci_low"));
+    return known ? fl_json_get_number(figure, "value") : NAN;
+}
+
 /* Largest difference of the metric between groups of an attribute within any one site; groups
  * of one of several findings do not count. */
 static void add_subgroup_gaps(json_t *gaps, const json_t *site, const char *metric)
@@ -296,8 +304,7 @@ static void add_subgroup_gaps(json_t *gaps, const json_t *site, const char *metr
     json_array_foreach(groups, i, a) {
         json_array_foreach(groups, k, b) {
             const char *attribute = fl_json_get_string(a, "attribute", "");
-            double x = fl_json_get_number(json_object_get(a, metric), "value");
-            double y = fl_json_get_number(json_object_get(b, metric), "value");
+            double x = known_value(a, metric), y = known_value(b, metric);
             double before = fl_json_get_number(gaps, attribute);
             if (k <= i || strcmp(attribute, fl_json_get_string(b, "attribute", "")) != 0 ||
                 json_object_get(a, "class") != NULL || json_object_get(b, "class") != NULL ||

@@ -33,7 +33,7 @@ static const char preamble[] =
     "set xtics nomirror tc rgb '#55656f'\n"
     "set ytics nomirror tc rgb '#1b2a33'\n"
     "set grid x lt 1 lc rgb '#e6ebee'\n"
-    "set key tmargin center horizontal samplen 1.2 spacing 1.15 tc rgb '#1b2a33'\n";
+    "set key tmargin right horizontal samplen 1.2 spacing 1.15 tc rgb '#1b2a33'\n";
 
 static void begin(fl_buf *script, const report_page *page, int height)
 {

@@ -17,7 +17,8 @@
 #include "report/site_parts.h"
 
 /* where: ids of sections, with spaces between; "+" in front of one that needs
- * the hospital's reference standard, "=" in front of a message that is the answer;
+ * the hospital's reference standard, "^" of one that needs a model trained without the hospital,
+ * "=" in front of a message that is the answer;
  * NULL: nothing a page could know. */
 typedef struct {
     const char *number, *title, *where;
@@ -52,19 +53,19 @@ static const item claim[] = {
     {"24", REPORT_N("Initialisation of the parameters"), "model"},
     {"25", REPORT_N("Training approach"), "model"},
     {"26", REPORT_N("Selection of the final model"), "selection"},
-    {"27", REPORT_N("Ensembling"), NULL},
+    {"27", REPORT_N("Ensembling"), "ensemble snapshot"},
     {"28", REPORT_N("Performance metrics"), "figures"},
     {"29", REPORT_N("Significance and uncertainty"), "figures rules"},
-    {"30", REPORT_N("Robustness or sensitivity analysis"), "shift"},
+    {"30", REPORT_N("Robustness or sensitivity analysis"), "shift unseen"},
     {"31", REPORT_N("Explainability"), "explanations"},
     {"32", REPORT_N("Evaluation on internal data"), "figures"},
-    {"33", REPORT_N("Testing on external data"), NULL},
+    {"33", REPORT_N("Testing on external data"), "^figures"},
     {"34", REPORT_N("Registration"), NULL},
     {"35", REPORT_N("Numbers included and excluded"), "flow"},
     {"36", REPORT_N("Characteristics of the cases by partition"), "table1"},
     {"37", REPORT_N("Performance and its uncertainty"), "figures classes"},
     {"38", REPORT_N("Diagnostic performance and its precision"), "threshold figures"},
-    {"39", REPORT_N("Failure analysis"), "errors"},
+    {"39", REPORT_N("Failure analysis"), "unseen sure"},
     {"40", REPORT_N("Limitations"), NULL},
     {"41", REPORT_N("Implications for practice"), "use verdict"},
     {"42", REPORT_N("Full protocol"), NULL},
@@ -96,9 +97,9 @@ static const item tripod[] = {
     {"12a", REPORT_N("How the data were used"), "selection table1"},
     {"12b", REPORT_N("Handling of predictors"), NULL},
     {"12c", REPORT_N("Type and building of the model"), "model selection"},
-    {"12d", REPORT_N("Heterogeneity between centres: how measured"), "others"},
+    {"12d", REPORT_N("Heterogeneity between centres: how measured"), "others elsewhere"},
     {"12e", REPORT_N("Performance metrics"), "figures calibration"},
-    {"12f", REPORT_N("Updating of the model: how"), NULL},
+    {"12f", REPORT_N("Updating of the model: how"), "personal"},
     {"12g", REPORT_N("How predictions were calculated"), "selection"},
     {"13", REPORT_N("Class imbalance"), NULL},
     {"14", REPORT_N("Fairness"), "subgroups"},
@@ -118,8 +119,8 @@ static const item tripod[] = {
     {"21", REPORT_N("Participants and events in each analysis"), "table1"},
     {"22", REPORT_N("Full specification of the model"), "model"},
     {"23a", REPORT_N("Performance with intervals, by subgroup too"), "figures subgroups"},
-    {"23b", REPORT_N("Heterogeneity between centres: results"), "others"},
-    {"24", REPORT_N("Updating of the model: results"), NULL},
+    {"23b", REPORT_N("Heterogeneity between centres: results"), "others elsewhere"},
+    {"24", REPORT_N("Updating of the model: results"), "personal"},
     {"25", REPORT_N("Interpretation, with fairness"), "verdict"},
     {"26", REPORT_N("Limitations"), NULL},
     {"27a", REPORT_N("Use with poor or missing input"), NULL},
@@ -152,9 +153,9 @@ static const item stard[] = {
     {"17a", REPORT_N("Blinding of the index test"), NULL},
     {"17b", REPORT_N("Blinding of the reference standard"), NULL},
     {"18", REPORT_N("Statistical methods"), "figures rules"},
-    {"19", REPORT_N("Indeterminate results"), NULL},
+    {"19", REPORT_N("Indeterminate results"), "sure"},
     {"20", REPORT_N("Missing data"), "flow problems"},
-    {"21", REPORT_N("Analyses of variability"), "subgroups shift"},
+    {"21", REPORT_N("Analyses of variability"), "subgroups shift annotators"},
     {"22", REPORT_N("Intended sample size"), NULL},
     {"23", REPORT_N("Error, bias and fairness: how assessed"), "subgroups"},
     {"24", REPORT_N("Flow of participants"), "flow"},
@@ -205,21 +206,29 @@ static bool has_standard(const json_t *site)
     return standard[0] != '\0' && strcmp(standard, "not provided") != 0;
 }
 
+/* A model to which this hospital's cases are external. */
+static bool has_outsider(const json_t *report, const json_t *site)
+{
+    return report_at(report, "baselines", "leave_one_out", "sites", report_site_name(site), NULL) !=
+           NULL;
+}
+
 /* Links to the sections that answer an item; how many. */
 static size_t add_links(report_page *out, const char *page, const json_t *report,
                         const json_t *site, const char *where)
 {
     size_t n = 0;
     for (const char *p = where; *p != '\0';) {
-        bool needs_standard = *p == '+';
-        p += needs_standard;
+        bool needs_standard = *p == '+', needs_outsider = *p == '^';
+        p += needs_standard || needs_outsider;
         size_t length = strcspn(p, " ");
         char *id = fl_xstrndup(p, length), *heading = heading_of(page, id);
         if (strcmp(id, "use") == 0 && fl_json_get_string(report, "intended_use", "")[0] != '\0') {
             free(heading);
             heading = fl_xstrdup(report_word(out, "Intended use"));
         }
-        if (heading[0] != '\0' && (!needs_standard || has_standard(site))) {
+        if (heading[0] != '\0' && (!needs_standard || has_standard(site)) &&
+            (!needs_outsider || has_outsider(report, site))) {
             report_html(out, "%s<a href=\"#%s\">", n++ > 0 ? "; " : "", id);
             fl_buf_puts(&out->text, heading);  // escaped when the section was written
             report_html(out, "</a>");

@@ -63,7 +63,7 @@ static void add_run(report_page *out, const json_t *report, const char *metric)
     report_html(out, "<tr>");
     add_run_cell(out, report);
     report_html_count(out, "Rounds", fl_json_get_int(report, "rounds_done", 0));
-    report_html_figure(out, "All test cases", report_at(report, "pooled", "global", metric, NULL),
+    report_html_figure(out, "All test cases", report_pooled(report, metric),
                        3, false);
     report_html_value(out, "Mean of hospitals", same ? fl_json_get_number(f, "mean") : NAN, 3);
     report_html_cell(out, "Worst hospital", true);

@@ -2,8 +2,8 @@
  * index_models.c - models beside the shared and the own one, on the run's page
  *
  * What each hospital's fine-tuning makes of the shared model, what a hospital may
- * expect that took no part, what own models are worth at other hospitals, and what
- * several models are as one.
+ * expect that took no part, what own models are worth at other hospitals; what several models
+ * are as one is in teams.c.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -149,10 +149,23 @@ static void add_cross_lead(report_page *out, const json_t *report, const char *m
     }
     report_html(out, "<p>");
     report_say(out,
-               "On average (%s), a hospital's own model has %s at home and %s elsewhere; the shared "
-               "model has %s.",
+               "On average over the hospitals (%s), an own model has %s at home and %s elsewhere; "
+               "the shared model has %s.",
                report_label(out, metric), text[0], text[1], text[2]);
     report_html(out, "</p>\n");
+}
+
+/* As report_html_figure, but why there is no interval would make narrow columns long: a word. */
+static void add_cell(report_page *out, const json_t *figure)
+{
+    double value = report_value(figure), low = fl_json_get_number(figure, "ci_low");
+    char text[REPORT_NUMBER_BYTES];
+    if (figure == NULL || isnan(value) || !isnan(low)) {
+        report_html_figure(out, "", figure, 2, false);
+        return;
+    }
+    report_html(out, "<td class=\"n\"><span>%s <span class=\"ci\">%s</span></span></td>",
+                report_number(text, out->language, value, 2), report_word(out, "no interval"));
 }
 
 /* The columns from first on, as many as a table takes. */
@@ -172,15 +185,13 @@ static void add_cross_table(report_page *out, const json_t *report, size_t first
         report_html(out, "<tr><td>%s</td>", report_site_name(row));
         for (size_t j = first; j < end; j++) {
             const char *column = report_site_name(json_array_get(sites, j));
-            report_html_figure(out, "", report_cross_site(report, report_site_name(row), column,
-                                                          metric), 2, false);
+            add_cell(out, report_cross_site(report, report_site_name(row), column, metric));
         }
         report_html(out, "</tr>\n");
     }
     report_html(out, "<tr class=\"sum\"><td>%s</td>", report_word(out, "all: shared model"));
     for (size_t j = first; j < end; j++) {
-        report_html_figure(out, "", report_figure(report, json_array_get(sites, j), "global",
-                                                  metric), 2, false);
+        add_cell(out, report_figure(report, json_array_get(sites, j), "global", metric));
     }
     report_html(out, "</tr>\n</tbody></table></div>\n");
 }
@@ -219,126 +230,10 @@ static void add_cross_site(report_page *out, const json_t *report, const char *m
     report_html_section_end(out);
 }
 
-/* ------------------------------------------------------- several models as one */
-
-/* How the two kinds of members are told of. */
-typedef struct {
-    const char *key, *heading, *less, *note;
-} team_words;
-
-static const team_words teams[] = {
-    {"ensemble", REPORT_N("Independent federations as one model"),
-     "#" REPORT_N("Mean less shared"),
-     REPORT_N("Members: lowest and highest of them. The mean is called at the mean of their frozen "
-              "thresholds.")},
-    {"snapshot", REPORT_N("The last rounds as one model"),
-     "#" REPORT_N("Mean less last round"),
-     REPORT_N("Members: lowest and highest of them. The mean is called at the frozen threshold.")},
-};
-
-/* "0.81 to 0.86" over the members with a value. */
-static void add_range(report_page *out, const json_t *members, const char *metric)
-{
-    double low = INFINITY, high = -INFINITY;
-    char a[REPORT_NUMBER_BYTES], b[REPORT_NUMBER_BYTES];
-    size_t i;
-    const json_t *member;
-    json_array_foreach(members, i, member) {
-        double value = report_value(json_object_get(member, metric));
-        if (!isnan(value)) {
-            low = fmin(low, value);
-            high = fmax(high, value);
-        }
-    }
-    report_html_cell(out, "Members", true);
-    if (low <= high) {
-        report_html(out, "<span>");
-        report_say(out, "%s to %s", report_number(a, out->language, low, 2),
-                   report_number(b, out->language, high, 2));
-        report_html(out, "</span>");
-    }
-    report_html(out, "</td>");
-}
-
-static void add_team_row(report_page *out, const json_t *joined, const char *name,
-                         const char *metric, const team_words *words)
-{
-    const json_t *u = json_object_get(joined, "uncertainty");
-    const json_t *measure = report_at(u, "measures", fl_json_get_string(u, "measure", ""), NULL);
-    const json_t *tells = json_object_get(measure, "auroc");
-    report_html(out, "<tr%s>", strcmp(name, "") == 0 ? " class=\"sum\"" : "");
-    report_html_cell(out, "Hospital", false);
-    report_html(out, "%s</td>", name[0] != '\0' ? name : report_word(out, "all test cases"));
-    add_range(out, json_object_get(joined, "members"), metric);
-    report_html_figure(out, "Mean", report_at(joined, "metrics", metric, NULL), 2, false);
-    report_html_figure(out, words->less + 1, report_at(joined, "differences", metric, NULL), 2,
-                       true);
-    report_html_figure(out, "Doubt tells errors",
-                       tells != NULL ? tells : json_object_get(measure, "pearson"), 2, false);
-    report_html_figure(out, "Error cut by referring", report_at(u, "refer", "cut", NULL), 2,
-                       false);
-    report_html(out, "</tr>\n");
-}
-
-static void add_team(report_page *out, const json_t *report, const team_words *words,
-                     const char *metric)
-{
-    const char *const columns[] = {REPORT_N("Hospital"),
-                                   "#" REPORT_N("Members"),
-                                   "#" REPORT_N("Mean"),
-                                   words->less,
-                                   "#" REPORT_N("Doubt tells errors"),
-                                   "#" REPORT_N("Error cut by referring"),
-                                   NULL};
-    const json_t *team = report_at(report, "baselines", words->key, NULL);
-    const json_t *joined, *site;
-    size_t i;
-    long long n = (long long)fl_json_get_int(team, "members", 0);
-    char share[REPORT_NUMBER_BYTES];
-    if (team == NULL) {
-        return;
-    }
-    open_section(out, words->key, words->heading);
-    if (json_object_get(team, "rounds") != NULL) {
-        report_say(out,
-                   "The models of this federation's last rounds, %lld of them, and the mean of "
-                   "their scores: a snapshot, whose members are not independent (%s).",
-                   n, report_label(out, metric));
-    } else {
-        report_say(out,
-                   "Federations trained with seeds of their own, the shared model's first: %lld. "
-                   "Their scores' mean is a deep ensemble's (%s).",
-                   n, report_label(out, metric));
-    }
-    open_table(out, columns);
-    json_array_foreach(json_object_get(report, "sites"), i, site) {
-        joined = report_at(team, "sites", report_site_name(site), NULL);
-        if (joined != NULL) {
-            add_team_row(out, joined, report_site_name(site), metric, words);
-        }
-    }
-    joined = json_object_get(team, "pooled");
-    if (joined != NULL) {
-        add_team_row(out, joined, "", metric, words);
-    }
-    report_html_table_end(out);
-    report_html(out, "<p class=\"note\">%s ", report_word(out, words->note));
-    report_say(out,
-               "Doubt tells errors: AUROC of the cases' uncertainty for wrong calls, or its "
-               "correlation with the Dice error. Error cut: by referring the least sure %s.",
-               report_percent(share, out->language,
-                              fl_json_get_number(report_at(joined, "uncertainty", "refer", NULL),
-                                                 "share"), 3));
-    report_html(out, "</p>\n");
-    report_html_section_end(out);
-}
-
 void index_models(report_page *out, const json_t *report, const char *metric)
 {
     add_personal(out, report, metric);
     add_left_out(out, report, metric);
     add_cross_site(out, report, metric);
-    for (size_t t = 0; t < sizeof teams / sizeof *teams; t++) {
-        add_team(out, report, &teams[t], metric);
-    }
+    report_teams(out, report, metric);
 }

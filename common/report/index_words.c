@@ -182,7 +182,7 @@ static void worst_served(report_page *out, const json_t *report)
     report_say(out, "Worst served is %s, with %s %s; the gap to the best hospital is %s.", name,
                report_label(out, metric), value,
                report_number(other, out->language, fl_json_get_number(f, "gap"), 2));
-    const json_t *pooled = report_at(report, "pooled", "global", metric, NULL);
+    const json_t *pooled = report_pooled(report, metric);
     const json_t *all = report_at(report, "baselines", "centralised", "pooled", metric, NULL);
     if (!isnan(report_value(pooled)) && !isnan(report_value(all))) {
         report_html(out, " ");
@@ -250,7 +250,7 @@ static void add_tile(report_page *out, const char *value, const char *what, cons
 void index_tiles(report_page *out, const json_t *report, const char *metric)
 {
     const json_t *f = json_object_get(report, "fairness");
-    const json_t *pooled = report_at(report, "pooled", "global", metric, NULL);
+    const json_t *pooled = report_pooled(report, metric);
     const json_t *all = report_at(report, "baselines", "centralised", "pooled", metric, NULL);
     char value[REPORT_NUMBER_BYTES];
     char *over_all = fl_xasprintf("%s, %s", report_label(out, metric),

@@ -76,7 +76,13 @@ static void add_pooled_row(report_page *out, const json_t *report, const char *m
     add_empty_cell(out, "Training cases", true);
     report_html_count(out, "Test cases", fl_json_get_int(pooled, "n", -1));
     report_html_count(out, "Positives", fl_json_get_int(pooled, "n_positive", -1));
-    report_html_figure(out, "Shared model", pooled, 2, false);
+    if (report_pooled(report, metric) != NULL) {
+        report_html_figure(out, "Shared model", pooled, 2, false);
+    } else {
+        report_html_cell(out, "Shared model", true);
+        report_html(out, "<span>\xe2\x80\x93 <span class=\"why\">%s</span></span></td>",
+                    report_word(out, "the bins of the scores do not tell"));
+    }
     add_empty_cell(out, "Own model", true);
     if (has_centralised(report)) {
         report_html_figure(out, "All data in one place",
@@ -111,6 +117,13 @@ static void add_interval_methods(report_page *out, const json_t *report, const c
     report_html(out, ". ");
 }
 
+/* One end of what the pooled AUC can be. */
+static double bound(const json_t *pooled, size_t which)
+{
+    const json_t *end = json_array_get(json_object_get(pooled, "auc_bounds"), which);
+    return json_is_number(end) ? json_number_value(end) : NAN;
+}
+
 static void add_pooled_method(report_page *out, const json_t *report)
 {
     const json_t *pooled = json_object_get(report, "pooled");
@@ -125,7 +138,14 @@ static void add_pooled_method(report_page *out, const json_t *report)
                    "All test cases, ranked together (lower than at each hospital where scores "
                    "mean different things): %s",
                    told);
-        if (!isnan(half_width)) {
+        if (half_width > REPORT_POOLED_WITHIN) {
+            char high[REPORT_NUMBER_BYTES];
+            report_say(out,
+                       "; bins of few cases were joined until they hold enough patients, and by "
+                       "what is left the AUC may lie anywhere from %s to %s",
+                       report_number(number, out->language, bound(pooled, 0), 2),
+                       report_number(high, out->language, bound(pooled, 1), 2));
+        } else if (!isnan(half_width)) {
             report_say(out, "; the exact AUC lies within %s of it",
                        report_number(number, out->language, half_width, 4));
         }
@@ -466,13 +486,19 @@ static void add_fairness(report_page *out, const json_t *report)
     report_each_member(json_object_get(f, "subgroup_gaps"), attribute, gap) {
         char number[REPORT_NUMBER_BYTES];
         report_html(out, "<dt>");
-        report_say(out, "Gap between groups by %s", attribute);
+        char *by = report_attribute_text(out, attribute);
+        report_say(out, "Largest gap between two groups of a hospital, by %s", by);
+        free(by);
         report_html(out, "</dt><dd>%s</dd>\n",
                     report_number(number, out->language,
                                   json_is_number(gap) ? json_number_value(gap) : report_value(gap),
                                   3));
     }
-    report_html(out, "</dl>\n");
+    report_html(out, "</dl>\n<p class=\"note\">");
+    report_say(out, "Worst, best and gaps are of values, which chance alone sets apart; of groups, "
+                    "those whose figure has an interval. Intervals and tests are on each hospital's "
+                    "page.");
+    report_html(out, "</p>\n");
     add_new_hospital(out, report);
     report_html_section_end(out);
 }

@@ -182,9 +182,10 @@ static void unknown_groups_sentence(report_page *out, const json_t *site, const 
         if (isnan(fl_json_get_number(figure, "ci_low"))) {
             char *value = report_group_value(out, group, "value");
             const char *finding = fl_json_get_string(group, "class", "");
+            char *by = report_attribute_text(out, fl_json_get_string(group, "attribute", "?"));
             fl_buf_printf(&groups, "%s%s%s%s %s", groups.n > 0 ? ", " : "", finding,
-                          finding[0] != '\0' ? ": " : "",
-                          report_usual(out, fl_json_get_string(group, "attribute", "?")), value);
+                          finding[0] != '\0' ? ": " : "", by, value);
+            free(by);
             free(value);
         }
     }
@@ -383,6 +384,7 @@ static fl_status write_page(const json_t *report, const json_t *site, report_lan
     report_site_shift(&out, site);
     add_others(&out, report, site, metric);
     report_site_elsewhere(&out, report, site, metric);
+    report_site_teams(&out, report, site, metric);
     report_privacy_section(&out, report);
     report_site_problems(&out, site);
     report_selection_section(&out, report);

@@ -31,6 +31,20 @@ const char *report_usual(const report_page *out, const char *word)
     return word;
 }
 
+char *report_attribute_text(const report_page *out, const char *attribute)
+{
+    static const char crossed[] = " and ";
+    fl_buf text = FL_BUF_INIT;
+    for (const char *next; (next = strstr(attribute, crossed)) != NULL;
+         attribute = next + strlen(crossed)) {
+        char *one = fl_xstrndup(attribute, (size_t)(next - attribute));
+        fl_buf_printf(&text, "%s%s", report_usual(out, one), report_word(out, crossed));
+        free(one);
+    }
+    fl_buf_puts(&text, report_usual(out, attribute));
+    return fl_buf_take(&text);
+}
+
 /* One of data/shift's names, or of its families'; others as they are. */
 static const char *shift_word(const report_page *out, const char *name)
 {

@@ -24,6 +24,8 @@ void report_selection_section(report_page *out, const json_t *report);
 void report_privacy_section(report_page *out, const json_t *report);
 /* Diseases that a hospital's training cases never showed (unseen.c); nothing without any. */
 void report_unseen_section(report_page *out, const json_t *report);
+/* Several models as one (teams.c); nothing without any. */
+void report_teams(report_page *out, const json_t *report, const char *metric);
 /* Strategy, model, software. */
 void report_model_section(report_page *out, const json_t *report);
 
@@ -41,6 +43,8 @@ const char *report_label(const report_page *out, const char *metric);
 /* The words that most jobs use for attributes ("sex", "age") and counts ("absent"), in the
  * page's language; others as they are. */
 const char *report_usual(const report_page *out, const char *word);
+/* An attribute, or two that are crossed ("sex and age"), likewise; caller's. */
+char *report_attribute_text(const report_page *out, const char *attribute);
 /* A shift or its family as a job writes it, "partial_volume" or "blur,noise", in the page's
  * language; caller's. */
 char *report_shift_text(const report_page *out, const char *shift);

@@ -220,6 +220,14 @@ const json_t *report_cross_site(const json_t *report, const char *row, const cha
     return report_at(report, "baselines", "cross_site", "sites", row, column, metric, NULL);
 }
 
+const json_t *report_pooled(const json_t *report, const char *metric)
+{
+    const json_t *pooled = json_object_get(report, "pooled");
+    bool is_coarse = fl_json_get_number(pooled, "auc_half_width") > REPORT_POOLED_WITHIN;
+    return is_coarse && strcmp(metric, "auc") == 0 ? NULL
+                                                   : report_at(pooled, "global", metric, NULL);
+}
+
 double report_value(const json_t *figure)
 {
     return fl_json_get_number(figure, "value");

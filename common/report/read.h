@@ -50,6 +50,10 @@ const json_t *report_figure(const json_t *report, const json_t *site, const char
  * simulator judged it. */
 const json_t *report_cross_site(const json_t *report, const char *row, const char *column,
                                 const char *metric);
+/* FIGURE of the shared model over all test cases; NULL also for an AUC that the hospitals' bins
+ * do not tell to REPORT_POOLED_WITHIN. */
+#define REPORT_POOLED_WITHIN 0.05
+const json_t *report_pooled(const json_t *report, const char *metric);
 double report_value(const json_t *figure);  // NAN when undefined
 /* Smallest difference of the metric that was declared to matter; 0 when none. */
 double report_margin(const json_t *report, const char *metric);

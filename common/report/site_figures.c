@@ -42,11 +42,13 @@ static void add_metric_name(report_page *out, const char *metric, const json_t *
     report_html(out, "%s%s%s</td>", report_label(out, metric), *unit != '\0' ? ", " : "", unit);
 }
 
-enum { N_MODELS = 4 };
-static const char *const models[N_MODELS] = {"global", "local", "centralised", "benefit"};
+enum { N_MODELS = 6 };
+static const char *const models[N_MODELS] = {"global",      "local",    "personal",
+                                             "centralised", "left_out", "benefit"};
 static const char *const titles[N_MODELS] = {
-    "#" REPORT_N("Shared model"), "#" REPORT_N("Own model"), "#" REPORT_N("All data in one place"),
-    "#" REPORT_N("Benefit of joining")};
+    "#" REPORT_N("Shared model"),          "#" REPORT_N("Own model"),
+    "#" REPORT_N("Personalised"),          "#" REPORT_N("All data in one place"),
+    "#" REPORT_N("Trained without yours"), "#" REPORT_N("Benefit of joining")};
 
 /* Has the report any figure of the model at this site? */
 static bool is_there(const json_t *report, const json_t *site, const char *model)
@@ -106,6 +108,11 @@ void report_site_figures(report_page *out, const json_t *report, const json_t *s
                "All on your test cases, in brackets 95 %% intervals. Cases: those that the shared "
                "model's figure rests on (sensitivity: the positives; PPV: the cases called "
                "positive). Benefit: shared minus own model, paired.");
+    if (is_there(report, site, "left_out")) {
+        report_html(out, " ");
+        report_say(out, "Trained without yours: the other hospitals' federation, played again "
+                        "without your cases; to its model your test cases are external data.");
+    }
     report_html(out, "</p>\n");
     double prevalence = fl_json_get_number(site, "prevalence");
     if (!isnan(prevalence)) {

@@ -48,8 +48,9 @@ static void add_group_cell(report_page *out, const json_t *group)
     char finding[FINDING_BYTES];
     char *value = report_group_value(out, group, "value");
     report_html_cell(out, "Group", false);
-    report_html(out, "%s%s %s</td>", finding_of(group, finding),
-                report_usual(out, fl_json_get_string(group, "attribute", "?")), value);
+    char *by = report_attribute_text(out, fl_json_get_string(group, "attribute", "?"));
+    report_html(out, "%s%s %s</td>", finding_of(group, finding), by, value);
+    free(by);
     free(value);
 }
 
@@ -136,10 +137,10 @@ static void add_flag(report_page *out, const json_t *pair, const char *gap, cons
     char *value = report_group_value(out, pair, "value");
     char *other = report_group_value(out, pair, "other");
     char finding[FINDING_BYTES];
+    char *by = report_attribute_text(out, fl_json_get_string(pair, "attribute", "?"));
     report_html(out, "%s", finding_of(pair, finding));
-    report_say(out, "%s %s against %s: %s ",
-               report_usual(out, fl_json_get_string(pair, "attribute", "?")), value, other,
-               report_word(out, gap));
+    report_say(out, "%s %s against %s: %s ", by, value, other, report_word(out, gap));
+    free(by);
     report_html_number(out, report_figure_text(text, out->language, figure, 2, true));
     free(value);
     free(other);
@@ -184,8 +185,9 @@ static void add_pair(report_page *out, const json_t *pair, const bool shown[stat
     char *value = report_group_value(out, pair, "value");
     char *other = report_group_value(out, pair, "other");
     report_html_cell(out, "Group", false);
-    report_html(out, "%s%s %s <span class=\"soft\">", finding_of(pair, finding),
-                report_usual(out, fl_json_get_string(pair, "attribute", "?")), value);
+    char *by = report_attribute_text(out, fl_json_get_string(pair, "attribute", "?"));
+    report_html(out, "%s%s %s <span class=\"soft\">", finding_of(pair, finding), by, value);
+    free(by);
     report_say(out, "less %s", other);
     free(value);
     free(other);

@@ -30,6 +30,10 @@ void report_site_personal(report_page *out, const json_t *report, const json_t *
 void report_site_elsewhere(report_page *out, const json_t *report, const json_t *site,
                            const char *metric);
 
+// teams.c
+void report_site_teams(report_page *out, const json_t *report, const json_t *site,
+                       const char *metric);
+
 // site_sure.c
 void report_site_sure(report_page *out, const json_t *site);
 

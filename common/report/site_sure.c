@@ -3,6 +3,7 @@
  */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "report/charts.h"
@@ -93,12 +94,17 @@ static void add_lead(report_page *out, const json_t *u)
     } else {
         report_say(out,
                    "When the least sure %s of cases are referred, the error of the rest is %s "
-                   "instead of %s: referring cuts %s of it.",
+                   "instead of %s: ",
                    report_percent(share, out->language, fl_json_get_number(refer, "share"), 3),
                    report_number(rest, out->language,
                                  report_value(json_object_get(refer, "error_kept")), 2),
-                   report_number(all, out->language, report_value(json_object_get(u, "error")), 2),
-                   report_figure_text(part, out->language, cut, 2, false));
+                   report_number(all, out->language, report_value(json_object_get(u, "error")), 2));
+        report_figure_text(part, out->language, cut, 2, false);
+        if (report_value(cut) >= 0) {
+            report_say(out, "referring cuts %s of it.", part);
+        } else {
+            report_say(out, "referring cuts nothing of it (%s).", part);
+        }
     }
     report_html(out, "</p>\n");
 }
@@ -331,14 +337,17 @@ static void add_shift_row(report_page *out, const json_t *point, bool sets)
     char share[REPORT_NUMBER_BYTES];
     report_html(out, "<tr>");
     report_html_cell(out, "Shift", false);
-    report_html(out, "<span lang=\"en\">%s</span></td>", fl_json_get_string(point, "shift", ""));
+    char *shift = report_shift_text(out, fl_json_get_string(point, "shift", ""));
+    report_html(out, "%s</td>", shift);
+    free(shift);
     report_html_figure(out, "Error", json_object_get(point, "error"), 2, false);
     report_html_figure(out, "Error of the rest", json_object_get(point, "error_kept"), 2, false);
     report_html_figure(out, "Doubt tells errors",
                        tells != NULL ? tells : json_object_get(point, "pearson"), 2, false);
     report_html_cell(out, "Flagged", true);
+    double flagged = fl_json_get_number(point, "flagged");
     report_html(out, "%s</td>",
-                report_percent(share, out->language, fl_json_get_number(point, "flagged"), 3));
+                isnan(flagged) ? "\xe2\x80\x93" : report_percent(share, out->language, flagged, 3));
     if (sets) {
         report_html_figure(out, "Sets hold the class", json_object_get(point, "coverage"), 2,
                            false);
@@ -377,7 +386,7 @@ static void add_shifts(report_page *out, const json_t *u)
     open_note(out);
     report_say(out,
                "At severity %lld; limit, threshold and sets are those of images as they are, as if "
-               "nobody had noticed the shift.",
+               "nobody had noticed the shift. Flagged: a dash where few cases are on one side.",
                (long long)most);
     close_note(out);
 }

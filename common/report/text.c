@@ -54,7 +54,7 @@ static void add_site(fl_buf *out, const json_t *report, const json_t *site, cons
 static void add_pooled(fl_buf *out, const json_t *report, const char *metric)
 {
     char text[REPORT_NUMBER_BYTES];
-    const json_t *pooled = report_at(report, "pooled", "global", metric, NULL);
+    const json_t *pooled = report_pooled(report, metric);
     const json_t *centralised = report_at(report, "baselines", "centralised", "pooled", metric,
                                           NULL);
     if (!isnan(report_value(pooled))) {

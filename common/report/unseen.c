@@ -13,8 +13,17 @@
 #include "report/read.h"
 #include "report/site_parts.h"
 
-static const char *const models[] = {"global", "local"};
-enum { N_MODELS = sizeof models / sizeof models[0] };
+enum { N_MODELS = 3 };
+static const struct {
+    const char *model, *column, *names_it, *no_finding;
+} models[N_MODELS] = {
+    {"global", "#" REPORT_N("Shared model"), "#" REPORT_N("Shared model: names it"),
+     "#" REPORT_N("Shared model: no finding")},
+    {"local", "#" REPORT_N("Own model"), "#" REPORT_N("Own model: names it"),
+     "#" REPORT_N("Own model: no finding")},
+    {"personal", "#" REPORT_N("Personalised"), "#" REPORT_N("Personalised: names it"),
+     "#" REPORT_N("Personalised: no finding")},
+};
 
 /* The figure of a class that a model calls the entry's cases; NULL: not there. */
 static const json_t *share_of(const json_t *entry, const char *model, const char *class)
@@ -85,20 +94,43 @@ static void classes_sentence(report_page *out, const json_t *entry)
     report_html(out, ".");
 }
 
-static void add_row(report_page *out, const char *called, const json_t *shared, const json_t *own)
+static bool has_model(const json_t *entry, size_t m)
+{
+    return report_at(entry, "models", models[m].model, NULL) != NULL;
+}
+
+/* The table's columns, of the models that judged the entry's cases. */
+static void begin_table(report_page *out, const json_t *entry)
+{
+    const char *columns[N_MODELS + 2] = {REPORT_N("Called")};
+    size_t n = 1;
+    for (size_t m = 0; m < N_MODELS; m++) {
+        if (has_model(entry, m)) {
+            columns[n++] = models[m].column;
+        }
+    }
+    report_html_table(out, REPORT_CARDS, columns);
+}
+
+/* class NULL: no finding. */
+static void add_row(report_page *out, const json_t *entry, const char *class)
 {
     report_html(out, "<tr>");
     report_html_cell(out, "Called", false);
-    report_html(out, "%s</td>", called);
-    report_html_figure(out, "Shared model", shared, 2, false);
-    report_html_figure(out, "Own model", own, 2, false);
+    report_html(out, "%s</td>", class != NULL ? class : report_word(out, "no finding"));
+    for (size_t m = 0; m < N_MODELS; m++) {
+        if (has_model(entry, m)) {
+            report_html_figure(out, models[m].column + 1,
+                               class != NULL ? share_of(entry, models[m].model, class)
+                                             : no_finding(entry, models[m].model),
+                               2, false);
+        }
+    }
     report_html(out, "</tr>\n");
 }
 
 static void add_entry(report_page *out, const json_t *entry)
 {
-    static const char *const columns[] = {REPORT_N("Called"), "#" REPORT_N("Shared model"),
-                                          "#" REPORT_N("Own model"), NULL};
     const json_t *none = no_finding(entry, "global"), *one;
     size_t i;
     report_html(out, "<p>");
@@ -108,13 +140,12 @@ static void add_entry(report_page *out, const json_t *entry)
         classes_sentence(out, entry);
     }
     report_html(out, "</p>\n");
-    report_html_table(out, REPORT_CARDS, columns);
+    begin_table(out, entry);
     if (none != NULL) {
-        add_row(out, report_word(out, "no finding"), none, no_finding(entry, "local"));
+        add_row(out, entry, NULL);
     }
     json_array_foreach(report_at(entry, "models", "global", "called", NULL), i, one) {
-        const char *class = fl_json_get_string(one, "class", "");
-        add_row(out, class, json_object_get(one, "share"), share_of(entry, "local", class));
+        add_row(out, entry, fl_json_get_string(one, "class", ""));
     }
     report_html_table_end(out);
 }
@@ -123,70 +154,112 @@ void report_site_unseen(report_page *out, const json_t *site)
 {
     const json_t *entry;
     size_t i;
+    bool several = false;
     if (json_array_size(json_object_get(site, "unseen")) == 0) {
         return;
     }
     report_html_section(out, "unseen", "What your training cases never showed");
     json_array_foreach(json_object_get(site, "unseen"), i, entry) {
+        several = several || no_finding(entry, "global") != NULL;
         add_entry(out, entry);
     }
     report_html(out, "<p class=\"note\">");
-    report_say(out, "Shares of those test cases, by what each model calls them at its threshold; a "
-                    "case can have several findings.");
+    report_say(out, "Shares of those test cases, by what each model calls them at its threshold.");
+    if (several) {
+        report_html(out, " ");
+        report_say(out, "A case can have several findings.");
+    }
     report_html(out, "</p>\n");
     report_html_section_end(out);
 }
 
 /* ------------------------------------------------------------------ the run's page */
 
-static const char *const all_columns[] = {REPORT_N("Hospital"),
-                                          REPORT_N("Disease"),
-                                          "#" REPORT_N("Test cases"),
-                                          "#" REPORT_N("Shared model: names it"),
-                                          "#" REPORT_N("Shared model: no finding"),
-                                          "#" REPORT_N("Own model: names it"),
-                                          "#" REPORT_N("Own model: no finding"),
-                                          NULL};
+/* What the run's table has of a model: a column, or two where cases have several findings. */
+typedef struct {
+    bool there[N_MODELS], several;
+} shown;
 
-static void add_hospital(report_page *out, const json_t *site, const json_t *entry)
+static shown what_is_shown(const json_t *sites)
+{
+    const json_t *site, *entry;
+    size_t i, k;
+    shown s = {.several = false};
+    json_array_foreach(sites, i, site) {
+        json_array_foreach(json_object_get(site, "unseen"), k, entry) {
+            s.several = s.several || no_finding(entry, "global") != NULL;
+            for (size_t m = 0; m < N_MODELS; m++) {
+                s.there[m] = s.there[m] || has_model(entry, m);
+            }
+        }
+    }
+    return s;
+}
+
+static void begin_all(report_page *out, const shown *s)
+{
+    const char *columns[2 * N_MODELS + 4] = {REPORT_N("Hospital"), REPORT_N("Disease"),
+                                             "#" REPORT_N("Test cases")};
+    size_t n = 3;
+    for (size_t m = 0; m < N_MODELS; m++) {
+        if (s->there[m]) {
+            columns[n++] = models[m].names_it;
+        }
+        if (s->there[m] && s->several) {
+            columns[n++] = models[m].no_finding;
+        }
+    }
+    report_html_table(out, REPORT_CARDS, columns);
+}
+
+static void add_hospital(report_page *out, const json_t *site, const json_t *entry, const shown *s)
 {
     const char *class = fl_json_get_string(entry, "class", "");
     report_html(out, "<tr>");
-    report_html_cell(out, all_columns[0], false);
+    report_html_cell(out, "Hospital", false);
     report_html(out, "%s</td>", report_site_name(site));
-    report_html_cell(out, all_columns[1], false);
+    report_html_cell(out, "Disease", false);
     report_html(out, "%s</td>", class);
     report_html_count(out, "Test cases", fl_json_get_int(entry, "n", 0));
     for (size_t m = 0; m < N_MODELS; m++) {
-        report_html_figure(out, all_columns[3 + 2 * m] + 1, share_of(entry, models[m], class), 2,
-                           false);
-        report_html_figure(out, all_columns[4 + 2 * m] + 1, no_finding(entry, models[m]), 2, false);
+        if (s->there[m]) {
+            report_html_figure(out, models[m].names_it + 1,
+                               share_of(entry, models[m].model, class), 2, false);
+        }
+        if (s->there[m] && s->several) {
+            report_html_figure(out, models[m].no_finding + 1, no_finding(entry, models[m].model), 2,
+                               false);
+        }
     }
     report_html(out, "</tr>\n");
 }
 
 void report_unseen_section(report_page *out, const json_t *report)
 {
-    const json_t *site, *entry;
-    size_t i, k, n = 0;
-    json_array_foreach(json_object_get(report, "sites"), i, site) {
-        n += json_array_size(json_object_get(site, "unseen"));
-    }
-    if (n == 0) {
+    const json_t *sites = json_object_get(report, "sites"), *site, *entry;
+    const shown s = what_is_shown(sites);
+    size_t i, k;
+    if (!s.there[0]) {
         return;
     }
     report_html_section(out, "unseen", "Diseases that a hospital's training cases never showed");
-    report_html_table(out, REPORT_CARDS, all_columns);
-    json_array_foreach(json_object_get(report, "sites"), i, site) {
+    begin_all(out, &s);
+    json_array_foreach(sites, i, site) {
         json_array_foreach(json_object_get(site, "unseen"), k, entry) {
-            add_hospital(out, site, entry);
+            add_hospital(out, site, entry, &s);
         }
     }
     report_html_table_end(out);
     report_html(out, "<p class=\"note\">");
-    report_say(out, "Shares of that hospital's test cases with the disease: called by its name, and, "
-                    "where a case can have several findings, called as without any. The own model was "
-                    "trained on that hospital's cases alone.");
+    report_say(out, "Shares of that hospital's test cases with the disease that are called by its "
+                    "name.");
+    report_html(out, " ");
+    if (s.several) {
+        report_say(out, "No finding: called as without any.");
+        report_html(out, " ");
+    }
+    report_say(out, "The own model was trained on that hospital's cases alone; the personalised one "
+                    "is the shared model, fine-tuned on them.");
     report_html(out, "</p>\n");
     report_html_section_end(out);
 }

@@ -335,6 +335,11 @@ const report_words_entry report_words_said[] = {
      "things): %s",
      "Tous les cas de test, classés ensemble (plus bas que dans chaque hôpital quand les scores "
      "n’y ont pas le même sens) : %s"},
+    {"the bins of the scores do not tell", "les classes de scores ne le disent pas"},
+    {"; bins of few cases were joined until they hold enough patients, and by what is left the AUC "
+     "may lie anywhere from %s to %s",
+     " ; les classes de peu de cas ont été réunies jusqu’à compter assez de patients, et d’après ce "
+     "qui reste l’AUC peut être n’importe où entre %s et %s"},
     {"; the exact AUC lies within %s of it", " ; l’AUC exacte en est à %s près"},
     {"Not in it: %s.", "N’y figurent pas : %s."},
     {"All data in one place: the simulator's, %s.",
@@ -358,10 +363,11 @@ const report_words_entry report_words_said[] = {
      "sur ses cas de validation ; sur ses cas de test, comparaison appariée (%s). Ces modèles ne "
      "sortent jamais."},
     {"no step was better", "aucun pas n’a fait mieux"},
-    {"On average (%s), a hospital's own model has %s at home and %s elsewhere; the shared model "
-     "has %s.",
-     "En moyenne (%s), le modèle propre d’un hôpital obtient %s chez lui et %s ailleurs ; le "
+    {"On average over the hospitals (%s), an own model has %s at home and %s elsewhere; the shared "
+     "model has %s.",
+     "En moyenne sur les hôpitaux (%s), un modèle propre obtient %s chez lui et %s ailleurs ; le "
      "modèle partagé, %s."},
+    {"no interval", "sans intervalle"},
     {"Trained at", "Entraîné à"},
     {"all: shared model", "tous : modèle partagé"},
     {"Each hospital's own model at the others", "Le modèle propre de chaque hôpital chez les autres"},
@@ -373,23 +379,23 @@ const report_words_entry report_words_said[] = {
      "fédération, ces modèles restent où ils sont."},
     {"Without a model of its own: %s.", "Sans modèle propre : %s."},
     {"Independent federations as one model", "Des fédérations indépendantes comme un seul modèle"},
-    {"Federations trained with seeds of their own, the shared model's first: %lld. Their scores' "
-     "mean is a deep ensemble's (%s).",
-     "Fédérations entraînées chacune avec sa graine, celle du modèle partagé d’abord : %lld. La "
-     "moyenne de leurs scores est celle d’un ensemble profond (%s)."},
+    {"%lld federations that differ in their random seeds alone, this one among them; a case is called "
+     "by the mean of their scores (a deep ensemble). Figure: %s.",
+     "%lld fédérations qui ne diffèrent que par leurs graines aléatoires, celle-ci comprise ; un cas "
+     "est classé d’après la moyenne de leurs scores (un ensemble profond). Mesure : %s."},
     {"Mean less shared", "Moyenne moins partagé"},
     {"Members: lowest and highest of them. The mean is called at the mean of their frozen "
      "thresholds.",
      "Membres : le plus bas et le plus haut. La moyenne est jugée à la moyenne de leurs seuils "
      "gelés."},
     {"The last rounds as one model", "Les derniers tours comme un seul modèle"},
-    {"The models of this federation's last rounds, %lld of them, and the mean of their scores: a "
-     "snapshot, whose members are not independent (%s).",
-     "Les modèles des derniers tours de cette fédération, au nombre de %lld, et la moyenne de "
-     "leurs scores : un instantané, dont les membres ne sont pas indépendants (%s)."},
+    {"The models of this federation's last %lld rounds; a case is called by the mean of their scores "
+     "(a snapshot, whose members are not independent). Figure: %s.",
+     "Les modèles des %lld derniers tours de cette fédération ; un cas est classé d’après la moyenne "
+     "de leurs scores (un instantané, dont les membres ne sont pas indépendants). Mesure : %s."},
     {"Mean less last round", "Moyenne moins dernier tour"},
     {"Members: lowest and highest of them. The mean is called at the frozen threshold.",
-     "Membres : le plus bas et le plus haut. La moyenne est jugée au seuil gelé."},
+     "Membres : le plus bas et le plus haut. La moyenne est jugée au seuil figé."},
     {"Members", "Membres"},
     {"%s to %s", "%s à %s"},
     {"Mean", "Moyenne"},
@@ -400,6 +406,11 @@ const report_words_entry report_words_said[] = {
      "Le doute signale les erreurs : AUROC de l’incertitude des cas pour les erreurs, ou sa "
      "corrélation avec l’erreur de Dice. Erreur évitée : en adressant les %s de cas les moins sûrs."},
     {"Trained without it", "Entraîné sans lui"},
+    {"Trained without yours", "Entraîné sans le vôtre"},
+    {"Trained without yours: the other hospitals' federation, played again without your cases; to its "
+     "model your test cases are external data.",
+     "Entraîné sans le vôtre : la fédération des autres hôpitaux, rejouée sans vos cas ; pour son "
+     "modèle, vos cas de test sont des données externes."},
     {"A hospital that took no part", "Un hôpital qui n’a pas participé"},
     {"For every hospital the others' federation was played without it, and its model judged on "
      "this hospital's test cases: what a hospital may expect that only uses the model (%s).",
@@ -446,7 +457,13 @@ const report_words_entry report_words_said[] = {
     {"Best", "Le plus haut"},
     {"Standard deviation", "Écart type"},
     {"Jain index (1 = all equal)", "Indice de Jain (1 = tous égaux)"},
-    {"Gap between groups by %s", "Écart entre groupes selon : %s"},
+    {"Largest gap between two groups of a hospital, by %s",
+     "Plus grand écart entre deux groupes d’un hôpital, selon : %s"},
+    {"Worst, best and gaps are of values, which chance alone sets apart; of groups, those whose figure "
+     "has an interval. Intervals and tests are on each hospital's page.",
+     "Le pire, le meilleur et les écarts portent sur des valeurs, que le hasard suffit à séparer ; "
+     "parmi les groupes, sur ceux dont la mesure a un intervalle. Intervalles et tests figurent sur la "
+     "page de chaque hôpital."},
     {"Address", "Adresse"},
     {"Times", "Fois"},
     {"Security", "Sécurité"},
@@ -854,10 +871,10 @@ const report_words_entry report_words_said[] = {
      "L’incertitude trompe ici : le modèle se trompe plus là où il est plus sûr."},
     {"Whether uncertainty marks the errors cannot be told from these cases.",
      "Ces cas ne permettent pas de dire si l’incertitude signale les erreurs."},
-    {"When the least sure %s of cases are referred, the error of the rest is %s instead of "
-     "%s: referring cuts %s of it.",
-     "Quand les %s de cas les moins sûrs sont adressés, l’erreur du reste est de %s au lieu "
-     "de %s : la part d’erreur retranchée est de %s."},
+    {"When the least sure %s of cases are referred, the error of the rest is %s instead of %s: ",
+     "Quand les %s de cas les moins sûrs sont adressés, l’erreur du reste est de %s au lieu de %s : "},
+    {"referring cuts %s of it.", "la part d’erreur retranchée est de %s."},
+    {"referring cuts nothing of it (%s).", "l’erreur n’en est pas réduite (%s)."},
     {"Measure", "Mesure"},
     {"Tells wrong calls (AUROC)", "Repère les cas mal classés (AUROC)"},
     {"Correlation with the error", "Corrélation avec l’erreur"},
@@ -919,10 +936,9 @@ const report_words_entry report_words_said[] = {
      " ; le modèle entraîné sur vos seules données, « %s » : %s"},
     {"no finding", "aucune anomalie"},
     {"What your training cases never showed", "Ce que vos cas d’entraînement n’ont jamais montré"},
-    {"Shares of those test cases, by what each model calls them at its threshold; a case can have "
-     "several findings.",
-     "Proportions de ces cas de test, selon ce que chaque modèle déclare à son seuil ; un cas peut "
-     "présenter plusieurs anomalies."},
+    {"Shares of those test cases, by what each model calls them at its threshold.",
+     "Proportions de ces cas de test, selon ce que chaque modèle déclare à son seuil."},
+    {"A case can have several findings.", "Un cas peut présenter plusieurs anomalies."},
     {"Disease", "Maladie"},
     {"Shared model: names it", "Modèle partagé : la nomme"},
     {"Shared model: no finding", "Modèle partagé : aucune anomalie"},
@@ -930,12 +946,15 @@ const report_words_entry report_words_said[] = {
     {"Own model: no finding", "Modèle propre : aucune anomalie"},
     {"Diseases that a hospital's training cases never showed",
      "Maladies que les cas d’entraînement d’un hôpital n’ont jamais montrées"},
-    {"Shares of that hospital's test cases with the disease: called by its name, and, where a case can "
-     "have several findings, called as without any. The own model was trained on that hospital's "
-     "cases alone.",
-     "Proportions des cas de test de cet hôpital qui présentent la maladie : ceux où elle est nommée "
-     "et, quand un cas peut présenter plusieurs anomalies, ceux qui sont déclarés sans aucune. Le "
-     "modèle propre a été entraîné sur les seuls cas de cet hôpital."},
+    {"Shares of that hospital's test cases with the disease that are called by its name.",
+     "Proportions des cas de test de cet hôpital présentant la maladie où elle est nommée."},
+    {"No finding: called as without any.", "Aucune anomalie : déclaré comme n’en ayant aucune."},
+    {"The own model was trained on that hospital's cases alone; the personalised one is the shared "
+     "model, fine-tuned on them.",
+     "Le modèle propre a été entraîné sur les seuls cas de cet hôpital ; le personnalisé est le "
+     "modèle partagé, affiné sur eux."},
+    {"Personalised: names it", "Personnalisé : la nomme"},
+    {"Personalised: no finding", "Personnalisé : aucune anomalie"},
     {"Masks of", "Masques de"},
     {"The model agrees with your annotators as well as they agree with each other",
      "Le modèle s’accorde avec vos annotateurs aussi bien qu’ils s’accordent entre eux"},
@@ -963,7 +982,7 @@ const report_words_entry report_words_said[] = {
     {"The test cases that the shared model called wrongly with the lowest score for their label. "
      "Red: what speaks for what was called (Grad-CAM, Selvaraju et al. 2017). This page names "
      "cases: it is the hospital's own and never leaves it.",
-     "Les cas de test que le modèle commun a mal classés avec le score le plus bas pour leur "
+     "Les cas de test que le modèle partagé a mal classés avec le score le plus bas pour leur "
      "étiquette. En rouge : ce qui parle pour la classe attribuée (Grad-CAM, Selvaraju et al. 2017). "
      "Cette page nomme des cas : elle appartient à l’hôpital et n’en sort jamais."},
     {"%s: labelled %s, called %s; score of %s %s", "%s : annoté %s, classé %s ; score de %s %s"},
@@ -999,9 +1018,9 @@ const report_words_entry report_words_said[] = {
     {"Flagged", "Signalés"},
     {"Sets hold the class", "La classe est dans l’ensemble"},
     {"At severity %lld; limit, threshold and sets are those of images as they are, as if nobody "
-     "had noticed the shift.",
+     "had noticed the shift. Flagged: a dash where few cases are on one side.",
      "À la sévérité %lld ; limite, seuil et ensembles sont ceux des images telles qu’elles sont, comme "
-     "si personne n’avait remarqué le décalage."},
+     "si personne n’avait remarqué le décalage. Signalés : un tiret quand un côté compte peu de cas."},
     {"Again under shift", "De nouveau sous décalage"},
     {"Sets of classes (conformal)", "Ensembles de classes (conformes)"},
     {"share of cases kept, the surest first", "proportion de cas gardés, les plus sûrs d’abord"},

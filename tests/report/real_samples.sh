@@ -1,7 +1,7 @@
 #!/bin/bash
-# real_samples.sh - makes tests/report/{sure,masks}.json anew, from the runs of the .yaml beside them
+# real_samples.sh - makes tests/report/{sure,masks,full}.json anew, from the runs of the .yaml beside them
 #
-# usage: tests/report/real_samples.sh        (from the top folder, after `make`; a minute)
+# usage: tests/report/real_samples.sh        (from the top folder, after `make`; a few minutes)
 # Not a test: other machines round otherwise, so what a page must say of them is checked in.
 set -eu
 bin=${BUILD:-build}/bin
@@ -14,3 +14,5 @@ import json, sys
 json.dump(json.load(sys.stdin), sys.stdout, separators=(",", ":"))
 print()' <"$work/$name/report/report.json" >"tests/report/$name.json"
 done
+"$bin/sim" run tests/report/full.yaml --out "$work/full" --quiet
+/usr/bin/python3 tests/vectors/report_full.py <"$work/full/report/report.json" >tests/report/full.json

@@ -3,7 +3,8 @@
  *
  * sample.json is made up, with everything a page can meet
  * (tests/vectors/report_sample.py); sure.json (classify) and masks.json (segment) are of
- * real runs that ask for uncertainty and shift (tests/report/real_samples.sh).
+ * real runs that ask for uncertainty and shift, full.json of one that compares every other
+ * model too (tests/report/real_samples.sh).
  *
  * nord, sud, est and ouest have figures (ouest of one class: no AUC); centre
  * was never there; est writes HTML into its texts.

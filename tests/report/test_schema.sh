@@ -27,7 +27,7 @@ def report(good, sentence):
 
 jsonschema.Draft202012Validator.check_schema(schema)
 validator = jsonschema.Draft202012Validator(schema)
-for name in ("sample", "sure", "masks"):
+for name in ("sample", "sure", "masks", "full"):
     one = json.load(open("tests/report/%s.json" % name))
     problems = [e.message[:200] for e in validator.iter_errors(one)]
     report(not problems, "%s.json keeps to the schema" % name)

@@ -251,6 +251,9 @@ static void no_english_is_left_on_french_pages(void **state)
     check_all_french("sample.json", made_up);
     check_all_french("sure.json", of_scores);
     check_all_french("masks.json", of_masks);
+    static const char *const of_all[] = {"index.fr.html", "sites/nord.fr.html",
+                                         "sites/ouest.fr.html", "sites/iles.fr.html", NULL};
+    check_all_french("full.json", of_all);
 }
 
 static void a_french_page_reads_as_french(void **state)
