@@ -42,6 +42,7 @@ DEPS_CHECK := libcmocka-dev python3-jsonschema iproute2 libonnx-testdata
 DEPS_CI := chromium
 DEPS_FUZZ := clang libclang-rt-dev
 DEPS_BENCH := python3-torch
+DEPS_VALGRIND := valgrind
 
 # Silent when nothing is missing.
 define install_packages
@@ -71,11 +72,12 @@ $$root env DEBIAN_FRONTEND=noninteractive \
 { echo "apt-get failed; what it did is in $(BUILD)/apt.log"; exit 1; }
 endef
 
-.PHONY: deps deps-check deps-ci deps-fuzz deps-bench
+.PHONY: deps deps-check deps-ci deps-fuzz deps-bench deps-valgrind
 deps:       ; $(call install_packages,$(DEPS))
 deps-check: ; $(call install_packages,$(DEPS) $(DEPS_CHECK))
 deps-ci:    ; $(call install_packages,$(DEPS) $(DEPS_CHECK) $(DEPS_CI))
 deps-fuzz:  ; $(call install_packages,$(DEPS) $(DEPS_FUZZ))
+deps-valgrind: ; $(call install_packages,$(DEPS) $(DEPS_CHECK) $(DEPS_VALGRIND))
 # Without the peer a bench still measures us.
 deps-bench: deps ; -$(call install_packages,$(DEPS_BENCH))
 
@@ -299,6 +301,20 @@ check-threads: deps-check
 	$(Q)TSAN_OPTIONS="suppressions=$(abspath tests/threads.supp) exitcode=66" \
 	    BUILD=$(abspath build-san-thread) tests/run $(THREADS_TESTS:%=build-san-thread/tests/%)
 
+# Memory that is invalid, uninitialised or lost, in what reads keys and remembers who may talk.  Any other test may be named, also a
+# script: make check-valgrind VALGRIND_TESTS=e2e/test_resume.sh; mind that memcheck is slow.
+VALGRIND_TESTS ?= base/test_buf fed/test_rotation client/test_peer coordinator/test_roster
+valgrind_tests = $(foreach t,$(VALGRIND_TESTS),$(if $(filter %.sh,$(t)),tests/$(t),$(BUILD)/tests/$(t)))
+.PHONY: check-valgrind
+check-valgrind: deps-valgrind
+	$(Q)$(submake) all $(BUILD)/tests/planted $(call built,$(valgrind_tests))
+	$(Q)BUILD=$(abspath $(BUILD)) tests/under_valgrind $(valgrind_tests)
+
+# Optimised, its error would be gone.
+$(BUILD)/tests/planted: tests/planted.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=c11 -O0 -g -w -o $@ $<
+
 # Breaks a federation on purpose, 140 times (each lie is told once); SEED=N plays the same again.
 SEED ?= any
 chaos: deps-check
@@ -405,6 +421,7 @@ help:
 	@echo 'make check-unit  as check, without the tests that start real processes'
 	@echo 'make check-long  as check, and the tests that take minutes'
 	@echo 'make check-threads   ThreadSanitizer over the tests with threads (THREADS_TESTS=...)'
+	@echo 'make check-valgrind  memcheck over some tests (VALGRIND_TESTS=fed/test_msg ...)'
 	@echo 'make chaos       break a federation on purpose: 500 faults, 140 runs (SEED=N: again)'
 	@echo 'make bench       measure, beside PyTorch; writes out/bench.json (BENCH_FILTER=resnet)'
 	@echo 'make bench-federation  rounds without training, beside Flower where it is installed'
