@@ -173,6 +173,9 @@ void tool_print_outside(const json_t *outside)
     json_array_foreach(sets, i, entry) {
         print_row(fl_json_get_string(entry, "set", ""), entry);
     }
+    if (json_object_get(json_array_get(sets, 0), "max_softmax") == NULL) {
+        printf("no maximum softmax: it takes one class a case, which only the task classify gives\n");
+    }
     json_array_foreach(json_object_get(outside, "unseen"), i, entry) {
         print_row(fl_json_get_string(entry, "class", ""), entry);
     }
