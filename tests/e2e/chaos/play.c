@@ -427,17 +427,23 @@ static void end_clients(game *g)
 
 // ------------------------------------------------------------------ afterwards
 
+/* Blames with the last words of what this command said, on one line. */
 static void must_hold(game *g, const char *command, const char *what)
 {
-    char *log = lane_path(g->lane, "verify.log"),
+    enum { WORDS = 250 };
+    char *log = lane_path(g->lane, "verify.log"), *before = lane_text(log),
          *whole = fl_xasprintf("%s >>'%s' 2>&1", command, log);
     if (system(whole) != 0) {
-        char *said = lane_text(log);
+        char *text = lane_text(log), *said = text + strlen(before);
         size_t n = strlen(said);
+        for (char *c = said; *c != '\0'; c++) {
+            *c = *c == '\n' ? ' ' : *c;
+        }
         story_blame(&g->out->verdict, STORY_UNPROVEN, "%s: %s", what,
-                    said + (n > 250 ? n - 250 : 0));
-        free(said);
+                    said + (n > WORDS ? n - WORDS : 0));
+        free(text);
     }
+    free(before);
     free(whole);
     free(log);
 }
