@@ -56,7 +56,6 @@ void serve_send_verdict(session *x, const fed_digest *digest, bool accepted, con
 fl_status serve_on_offer(session *x, const fed_offer *o, fl_err *err);
 fl_status serve_on_piece(session *x, const fed_msg *m, const fed_packet *packet, fl_err *err);
 
-
 /* ---- serve_keys.c ---- */
 /* Now and then: tells who does not know them yet, and sees whether they are due. */
 void serve_tend_keys(serve *s, int64_t now_ms);

@@ -202,16 +202,22 @@ static void what_comes_in_is_granted_first_come_first_served(void **state)
     setting_free(&s);
 }
 
-static void a_site_that_is_gone_gives_its_credit_back(void **state)
+/* Four sites offer, and the pool is lent to them. */
+static void lend_all(setting *s)
 {
-    (void)state;
     fl_err err = FL_ERR_INIT;
-    setting *s = setting_new();
     for (size_t i = 0; i < 4; i++) {
         fed_offer o = offer_of(s, i);
         check_ok(transfer_start(s->pool, &s->t[i], s->r, 0, &o, 10, &err), err);
     }
     pump(s, 10);
+}
+
+static void a_site_that_is_gone_gives_its_credit_back(void **state)
+{
+    (void)state;
+    setting *s = setting_new();
+    lend_all(s);
     transfer_fetch(s->pool, &s->t[5], s->r, &s->model, 0, TRANSFER_WINDOW, 10);
     pump(s, 20);
     check_int(s->received[5], 0);
@@ -389,13 +395,8 @@ static void a_contribution_that_is_refused_half_way_keeps_what_may_still_come_on
 static void time_in_which_nothing_was_read_is_nobodys_silence(void **state)
 {
     (void)state;
-    fl_err err = FL_ERR_INIT;
     setting *s = setting_new();
-    for (size_t i = 0; i < 4; i++) {
-        fed_offer o = offer_of(s, i);
-        check_ok(transfer_start(s->pool, &s->t[i], s->r, 0, &o, 10, &err), err);
-    }
-    pump(s, 10);
+    lend_all(s);
     transfer_fetch(s->pool, &s->t[5], s->r, &s->model, 0, TRANSFER_WINDOW, 20);
     transfer_was_deaf(s->pool, 100000);
     pump(s, 100000);
