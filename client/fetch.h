@@ -3,6 +3,8 @@
  *
  * Asks for at most 64 pieces at a time, for more when half of them are in, and
  * again for what is missing when none came for a while (a connection was lost).
+ * What came is told of every few pieces, since the coordinator lends a site with
+ * others beside it no more than twice as many that it has not heard of.
  * Holds one object; asking for another lets go of it.
  * Threads: belongs to one thread; what fetch_items gave may be read by others
  * until the fetch is started for another object or cleared.
@@ -19,7 +21,11 @@
 #include "fed/msg.h"
 #include "fed/update.h"
 
-enum { FETCH_WINDOW = 64, FETCH_SILENCE_MS = 5000 };
+enum {
+    FETCH_WINDOW = 64,
+    FETCH_TELL = 8,  // pieces after which a Beat is due
+    FETCH_SILENCE_MS = 5000
+};
 
 typedef struct {
     fed_digest object;

@@ -74,7 +74,7 @@ struct session {
     fed_digest kept_job;       // the audit head that was kept last: of this job,
     fed_round_no kept_commit;  // when this round was the last committed one
     gather gather;
-    bool owes_word;  // pieces came that no Beat has told of yet
+    uint32_t untold;  // pieces that came and that no Beat has told of yet
     local *local;  // the workers' between orders
     order_work work;
     bool at_work;  // work is the pool's
@@ -327,7 +327,7 @@ static void continue_fetch(session *s, int64_t now_ms)
         }
         if (f == NULL) {
             begin_work(s);
-            s->beat_at_ms = s->owes_word ? now_ms : s->beat_at_ms;  // others wait for its credit
+            s->beat_at_ms = s->untold > 0 ? now_ms : s->beat_at_ms;  // others wait for its credit
             return;
         }
         if (!fetch_next(f, now_ms, &s->msg) || !say(s, &s->msg, NULL, 0)) {
@@ -344,7 +344,10 @@ static void on_piece(session *s, const fed_msg *m, const uint8_t *payload, size_
         return;
     }
     fl_status st = fetch_piece(f, m, payload, n, now_ms, &err);
-    s->owes_word = true;
+    s->untold++;
+    if (s->untold >= FETCH_TELL) {
+        s->beat_at_ms = now_ms;  // so that more can be sent, here or to others
+    }
     if (st == FL_ELIMIT) {
         fl_wrap(&err, st, "%s is larger than this hospital allows", gather_name(&s->gather, f));
         refuse(s, false, err.text);
@@ -579,7 +582,7 @@ static void beat(session *s, int64_t now_ms)
     progress_of(s, &s->msg.u.beat.phase, &s->msg.u.beat.steps_done, &s->msg.u.beat.steps_total);
     say(s, &s->msg, NULL, 0);
     s->beat_at_ms = now_ms + s->beat_ms;
-    s->owes_word = false;
+    s->untold = 0;
 }
 
 // ------------------------------------------------------------------- the step

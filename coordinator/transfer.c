@@ -10,7 +10,8 @@
 #include "base/mem.h"
 
 enum {
-    DOWN_TURN = 8,          // pieces a site is sent before the next one has its turn
+    DOWN_SHARE = 16,        // pieces on the way to a site while others wait: it tells of every eighth
+    LEAST_GRANT = 16,       // pieces; less is not worth a message, nor the wait for the next one
     UP_LEASE_MS = 10000,    // without a piece, a site's credit is lent again
     DOWN_LEASE_MS = 30000,  // without word of what was sent to it, likewise
     SILENT_MS = 6000,       // and so it is when nothing is heard of the site for three beats
@@ -99,11 +100,11 @@ static waiting pop(transfer_pool *p)
 }
 
 /* The one that was popped last stays the first. */
-static void unpop(transfer_pool *p, transfer *t)
+static void unpop(transfer_pool *p, waiting w)
 {
     p->head = (p->head + p->cap - 1) % p->cap;
     p->n_queue++;
-    t->queued_up = true;
+    *(w.up ? &w.t->queued_up : &w.t->queued_down) = true;
 }
 
 static void unqueue(transfer_pool *p, transfer *t, bool up)
@@ -276,19 +277,19 @@ void transfer_stop(transfer_pool *p, transfer *t, bool drop)
     t->up = TRANSFER_IDLE;
 }
 
-/* A window of pieces, as far as the pool goes.  false: the pool is empty. */
+/* A window of pieces, as far as the pool goes.  false: it does not go far enough.  What comes
+ * back piece by piece is not lent piece by piece (Clark 1982, RFC 813: the silly window). */
 static bool grant(transfer_pool *p, transfer *t, int64_t now_ms)
 {
     uint32_t next = spool_next(t->spool);
-    uint32_t want = t->offer->n_pieces - next;
+    uint64_t want = least(t->offer->n_pieces - next, TRANSFER_WINDOW);
     uint64_t room = (TRANSFER_POOL_BYTES - p->used) / FED_PIECE_BYTES;
-    want = want < TRANSFER_WINDOW ? want : TRANSFER_WINDOW;
-    want = want < room ? want : (uint32_t)room;
-    if (want == 0) {
+    if (room < least(want, LEAST_GRANT)) {
         return false;
     }
-    t->granted = next + want;
-    t->up_bytes = (uint64_t)want * FED_PIECE_BYTES;
+    want = least(want, room);
+    t->granted = next + (uint32_t)want;
+    t->up_bytes = want * FED_PIECE_BYTES;
     p->used += t->up_bytes;
     t->up = TRANSFER_MOVING;
     t->up_moved_ms = now_ms;
@@ -296,7 +297,7 @@ static bool grant(transfer_pool *p, transfer *t, int64_t now_ms)
     fed_msg m = {.type = FED_MSG_GRANT};
     m.u.grant.digest = t->offer->digest;
     m.u.grant.next = next;
-    m.u.grant.credits = want;
+    m.u.grant.credits = (uint32_t)want;
     if (p->send(p->ctx, t->site, &m, NULL, 0) != FL_OK) {
         transfer_came(p, t);  // gone: it offers again when it is back
     }
@@ -377,12 +378,14 @@ static sending send_pieces(transfer_pool *p, transfer *t, int64_t now_ms)
         t->fetching = false;  // dropped meanwhile: its order has changed too
         return SENT;
     }
-    for (int i = 0; i < DOWN_TURN && t->next < t->end; i++) {
+    /* Nobody holds half a model for which there is no credit while others hold theirs: a small
+     * model goes out whole, and of a large one as much as keeps the line busy. */
+    const uint64_t share = p->n_queue > 0 ? DOWN_SHARE : TRANSFER_WINDOW;
+    while (t->next < t->end) {
         if (p->used + FED_PIECE_BYTES > TRANSFER_POOL_BYTES) {
             return NO_ROOM;
         }
-        if (t->down_bytes + t->down_late + FED_PIECE_BYTES >
-            (uint64_t)TRANSFER_WINDOW * FED_PIECE_BYTES) {
+        if (t->down_bytes + t->down_late + FED_PIECE_BYTES > share * FED_PIECE_BYTES) {
             return BLOCKED;
         }
         size_t n = objects_piece(run_objects(t->source), &t->object, t->next, p->piece);
@@ -444,19 +447,20 @@ bool transfer_pump(transfer_pool *p, int64_t now_ms)
         }
         if (w.up) {
             if (!grant(p, t, now_ms)) {
-                unpop(p, t);
+                unpop(p, w);
                 return true;
             }
             continue;
         }
         sending how = send_pieces(p, t, now_ms);
+        if (how == NO_ROOM) {
+            unpop(p, w);
+            return true;
+        }
         if (t->fetching && t->next < t->end) {
             push(p, t, false);
         }
         held_up = held_up || how != SENT;
-        if (how == NO_ROOM) {
-            return true;
-        }
     }
     return held_up || p->n_queue > 0;
 }

@@ -103,6 +103,8 @@ typedef struct {
     fed_digest report_object;
 
     uint32_t credits;    // pieces in a Grant
+    uint32_t share;      // pieces of an object out that no Beat told of; 0: a Fetch's
+    fed_msg fetch;       // what is left of the last one
     uint32_t beat_ms;
     bool mute_verdicts;  // for tests of lost answers
     fed_offer offer;     // the last one
@@ -249,8 +251,10 @@ static inline void coordinator_verdict(coordinator *c, bool accepted, const char
     free(m);
 }
 
-static inline void coordinator_send_object(coordinator *c, const fed_msg *m)
+/* As far as its share goes beyond the first `told` pieces. */
+static inline void coordinator_send_object(coordinator *c, uint64_t told)
 {
+    const fed_msg *m = &c->fetch;
     bool is_job = fed_digest_equal(&m->u.fetch.object, &c->job);
     bool is_model = fed_digest_equal(&m->u.fetch.object, &c->model_object);
     fed_encoding enc = is_model ? FED_ENC_F32 : FED_ENC_BYTES;
@@ -264,8 +268,10 @@ static inline void coordinator_send_object(coordinator *c, const fed_msg *m)
     out->u.piece.object = m->u.fetch.object;
     out->u.piece.n_pieces = fed_pieces_of(enc, n);
     out->u.piece.n_bytes = fed_piece_bytes_of(enc, n);
-    for (uint32_t i = 0; i < m->u.fetch.count; i++) {
-        out->u.piece.index = m->u.fetch.first + i;
+    while (c->fetch.u.fetch.count > 0 &&
+           (c->share == 0 || c->fetch.u.fetch.first < told + c->share)) {
+        out->u.piece.index = c->fetch.u.fetch.first++;
+        c->fetch.u.fetch.count--;
         if (out->u.piece.index < out->u.piece.n_pieces) {
             size_t size = fed_piece_pack(piece, enc, items, n, out->u.piece.index);
             coordinator_say(c, out, piece, size);
@@ -313,9 +319,13 @@ static inline void coordinator_hear(coordinator *c, const fed_msg *m, const fed_
         if (!fed_order_key_equal(&m->u.beat.key, &c->order.key)) {
             coordinator_say_order(c);
         }
+        if (c->share > 0 && m->u.beat.phase == FED_FETCHING) {
+            coordinator_send_object(c, m->u.beat.steps_done);
+        }
         break;
     case FED_MSG_FETCH:
-        coordinator_send_object(c, m);
+        c->fetch = *m;
+        coordinator_send_object(c, 0);
         break;
     case FED_MSG_OFFER:
         if (!fed_digest_equal(&c->offer.digest, &m->u.offer.digest) ||

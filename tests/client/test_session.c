@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "ckpt/ckpt.h"
+#include "client/fetch.h"
 #include "client/receipts.h"
 #include "report/report.h"
 
@@ -236,6 +237,33 @@ static void a_model_that_is_here_is_told_of_before_the_next_beat_is_due(void **s
     check_int(c->n[FED_MSG_BEAT], 2);
     hospital_destroy(&h);
     coordinator_destroy(&c);
+}
+
+/* Nothing but what arrived makes room for more: no clock moves here. */
+static void a_large_model_comes_as_fast_as_it_is_told_of(void **state)
+{
+    (void)state;
+    const char *at = strstr(hospital_job, "{name: logistic}");
+    char *large = fl_xasprintf("%.*s{name: mlp, hidden: [1400, 1400]}%s",
+                               (int)(at - hospital_job), hospital_job, strchr(at, '\n'));
+    coordinator *c = coordinator_new(large);
+    c->beat_ms = 60000;
+    c->share = 2 * FETCH_TELL;
+    uint32_t n_pieces = fed_pieces_of(FED_ENC_F32, (uint64_t)c->P);
+    check(n_pieces > 3 * FETCH_TELL && n_pieces < FETCH_WINDOW);
+    hospital h = hospital_new(c, "nord", hospital_approves_all);
+    hospital_starts(&h);
+    coordinator_order(c, FED_TRAIN, 1, 0);
+    for (int i = 0; i < 40; i++) {
+        session_step(h.session, h.now_ms);
+        coordinator_step(c);
+    }
+    check_int(c->beat.u.beat.phase, FED_QUEUED);  // it is here
+    check(c->n[FED_MSG_BEAT] >= n_pieces / c->share);
+    check(c->n[FED_MSG_BEAT] <= 1 + n_pieces / FETCH_TELL);
+    hospital_destroy(&h);
+    coordinator_destroy(&c);
+    free(large);
 }
 
 static bool is_in_outbox(const hospital *h, const fed_order_key *key)
@@ -540,6 +568,7 @@ int main(void)
         cmocka_unit_test(a_killed_site_offers_the_same_bytes_again),
         cmocka_unit_test(another_order_cancels_the_one_at_work),
         cmocka_unit_test(a_model_that_is_here_is_told_of_before_the_next_beat_is_due),
+        cmocka_unit_test(a_large_model_comes_as_fast_as_it_is_told_of),
         cmocka_unit_test(
             an_update_without_an_answer_is_offered_once_more_before_the_next_round),
         cmocka_unit_test(

@@ -8,7 +8,7 @@
 #include "base/rng.h"
 #include "coordinator/transfer.h"
 
-enum { N_SITES = 7 };
+enum { N_SITES = 20 };
 
 /* A run with a model of 81 pieces, and sites that only count what they are sent. */
 typedef struct {
@@ -117,30 +117,56 @@ static uint32_t all_received(const setting *s)
     return sum;
 }
 
+/* What a site says of what came to it: of every eighth piece, and when it wants more. */
+static void tell(setting *s, size_t i, uint32_t *told, uint32_t *asked)
+{
+    enum { TELL = 8 };
+    while (s->received[i] >= *told + TELL || (s->received[i] == s->n_pieces && *told < s->n_pieces)) {
+        *told = s->received[i];
+        transfer_arrived(s->pool, &s->t[i], *told, 20);
+    }
+    if (*asked < s->n_pieces && *asked - s->received[i] <= TRANSFER_WINDOW / 2) {
+        uint32_t count = s->n_pieces - *asked;
+        transfer_fetch(s->pool, &s->t[i], s->r, &s->model, *asked, count, 20);
+        *asked += count;
+    }
+}
+
 static void what_goes_out_stops_at_the_pool_and_goes_on_as_it_arrives(void **state)
 {
     (void)state;
     setting *s = setting_new();
+    uint32_t told[N_SITES] = {0}, asked[N_SITES];
     for (size_t i = 0; i < N_SITES; i++) {
+        asked[i] = TRANSFER_WINDOW;
         transfer_fetch(s->pool, &s->t[i], s->r, &s->model, 0, TRANSFER_WINDOW, 10);
     }
     pump(s, 10);
     check_int(all_received(s), 256);
     for (size_t i = 0; i < N_SITES; i++) {
-        check(s->received[i] >= 32 && s->received[i] <= TRANSFER_WINDOW);  // each had its turn
+        check_int(s->received[i], i < 16 ? 16 : 0);  // a share each, first come first served
     }
-    for (int round = 0; round < 20; round++) {
+    for (int round = 0; round < 20; round++) {  // no clock moves
         for (size_t i = 0; i < N_SITES; i++) {
-            if (s->received[i] == TRANSFER_WINDOW) {  // as a client does
-                transfer_fetch(s->pool, &s->t[i], s->r, &s->model, TRANSFER_WINDOW,
-                               TRANSFER_WINDOW, 20);
-            }
-            transfer_arrived(s->pool, &s->t[i], s->received[i], 20);
+            tell(s, i, &told[i], &asked[i]);
         }
         pump(s, 20);
     }
     check_int(all_received(s), N_SITES * s->n_pieces);
+    for (size_t i = 0; i < N_SITES; i++) {
+        tell(s, i, &told[i], &asked[i]);
+    }
     check_int(transfer_pool_used(s->pool), 0);
+    setting_free(&s);
+}
+
+static void a_site_that_is_alone_has_a_whole_window(void **state)
+{
+    (void)state;
+    setting *s = setting_new();
+    transfer_fetch(s->pool, &s->t[3], s->r, &s->model, 0, TRANSFER_WINDOW, 10);
+    pump(s, 10);
+    check_int(s->received[3], TRANSFER_WINDOW);
     setting_free(&s);
 }
 
@@ -195,6 +221,14 @@ static void what_comes_in_is_granted_first_come_first_served(void **state)
     }
     pump(s, 20);
     check_int(s->granted[5], 64);
+    for (uint32_t k = 0; k < 15; k++) {
+        send_piece(s, 0, k, &whole);
+    }
+    pump(s, 20);
+    check_int(s->granted[6], 0);  // not piece by piece
+    send_piece(s, 0, 15, &whole);
+    pump(s, 20);
+    check_int(s->granted[6], 16);
     for (size_t i = 0; i < N_SITES; i++) {
         transfer_stop(s->pool, &s->t[i], true);
     }
@@ -242,7 +276,14 @@ static void a_full_queue_holds_up_one_site_and_no_other(void **state)
     check(transfer_pump(s->pool, 10));
     pump(s, 10);
     check_int(s->received[0], 0);
-    check_int(s->received[1], 64);
+    check_int(s->received[1], 16);
+    uint32_t told = 0, asked = TRANSFER_WINDOW;
+    for (int i = 0; i < 8; i++) {
+        tell(s, 1, &told, &asked);
+        pump(s, 20);
+    }
+    check_int(s->received[0], 0);
+    check_int(s->received[1], s->n_pieces);
     s->full[0] = false;
     pump(s, 20);
     check_int(s->received[0], 64);
@@ -409,6 +450,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_goes_out_stops_at_the_pool_and_goes_on_as_it_arrives),
+        cmocka_unit_test(a_site_that_is_alone_has_a_whole_window),
         cmocka_unit_test(what_comes_in_is_granted_first_come_first_served),
         cmocka_unit_test(a_site_that_is_gone_gives_its_credit_back),
         cmocka_unit_test(what_is_on_the_way_is_bounded_whoever_sleeps_or_dies),
