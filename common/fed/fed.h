@@ -18,7 +18,7 @@
 #include "base/hash.h"
 
 enum {
-    FED_PROTOCOL_VERSION = 3,
+    FED_PROTOCOL_VERSION = 4,
     FED_PROTOCOL_OLDEST = 2,  // that is still spoken, with who speaks it
     FED_SITE_BYTES = 49,           // [a-z0-9_-]{1,48} and a NUL
     FED_NAME_BYTES = 65,           // federation, run

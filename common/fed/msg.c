@@ -184,6 +184,23 @@ static void pack_header(Consilium__Header *h, fl_buf *out)
     out->data[out->n] = '\0';
 }
 
+/* The order that a message is of; NULL: of none. */
+static const fed_order_key *key_of(const fed_msg *m)
+{
+    switch (m->type) {
+    case FED_MSG_ORDER:
+        return &m->u.order.key;
+    case FED_MSG_BEAT:
+        return &m->u.beat.key;
+    case FED_MSG_REPLY:
+        return &m->u.reply.key;
+    case FED_MSG_OFFER:
+        return &m->u.offer.key;
+    default:
+        return NULL;
+    }
+}
+
 /* Declares the protobuf struct of one body and hangs it into header h. */
 #define BODY(Type, type, member)        \
     Consilium__##Type member;           \
@@ -199,6 +216,8 @@ void fed_msg_pack_as(const fed_msg *m, uint32_t version, fl_buf *out)
 {
     FL_REQUIRE((unsigned)m->type < FED_N_MSGS);
     FL_REQUIRE(version >= FED_PROTOCOL_OLDEST && version <= FED_PROTOCOL_VERSION);
+    const fed_order_key *key = key_of(m);
+    FL_REQUIRE(key == NULL || fed_order_since(key->kind) <= version);
     pack_room room;
     Consilium__Header h;
     consilium__header__init(&h);

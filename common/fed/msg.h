@@ -13,8 +13,14 @@
 #include "fed/identity.h"
 #include "fed/rotation.h"
 
-typedef enum { FED_WAIT, FED_CHECK, FED_TRAIN, FED_SCORE, FED_TEST, FED_DONE, FED_N_ORDERS } fed_order_kind;
-const char *fed_order_name(fed_order_kind kind); // "wait" "check" "train" "score" "test" "done"
+typedef enum {
+    FED_WAIT, FED_CHECK, FED_TRAIN, FED_SCORE, FED_TEST, FED_DONE,
+    FED_LEND, FED_CROSS, // from version 4 on
+    FED_N_ORDERS
+} fed_order_kind;
+const char *fed_order_name(fed_order_kind kind); // "wait" "check" "train" "score" "test" "done" "lend" "cross"
+/* The first version of the protocol that has such an order. */
+uint32_t fed_order_since(fed_order_kind kind);
 typedef enum { FED_IDLE, FED_QUEUED, FED_FETCHING, FED_WORKING, FED_SENDING } fed_phase;
 const char *fed_phase_name(fed_phase phase);
 typedef enum { FED_ACCEPT, FED_PENDING, FED_REFUSE } fed_answer;

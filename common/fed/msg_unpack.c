@@ -16,7 +16,8 @@ enum {
     UNPACK_BYTES = 32 * 1024,  // for protobuf-c; a full Offer takes 16 KiB
     MAX_BEAT_MS = 60000,
     MIN_BEAT_MS = 100,
-    MAX_FETCH = 64  // pieces
+    MAX_FETCH = 64,  // pieces
+    ROTATES = 3      // the version from which keys can be changed
 };
 static const int64_t max_time_ms = INT64_C(253402300799999);  // year 9999
 
@@ -26,6 +27,7 @@ static const int64_t max_time_ms = INT64_C(253402300799999);  // year 9999
  * reader is a list of its fields. */
 typedef struct {
     const char *message;
+    uint32_t version;
     fl_status st;
     fl_err *err;
 } checks;
@@ -114,7 +116,8 @@ static void take_site(checks *c, fed_site_id *out, const char *in)
 static void take_key(checks *c, fed_order_key *out, int kind, const ProtobufCBinaryData *job,
                      uint32_t round)
 {
-    check(c, kind >= 0 && kind < FED_N_ORDERS, "kind", "no such kind of order");
+    check(c, kind >= 0 && kind < FED_N_ORDERS && fed_order_since((fed_order_kind)kind) <= c->version,
+          "kind", "no such kind of order");
     if (c->st != FL_OK) {
         return;
     }
@@ -122,7 +125,8 @@ static void take_key(checks *c, fed_order_key *out, int kind, const ProtobufCBin
     out->round.n = round;
     bool has_job = take_maybe_object(c, "job", &out->job, job);
     check(c, has_job || out->kind == FED_WAIT, "job", "missing");
-    check(c, out->kind != FED_TRAIN || round > 0, "round", "counts from 1");
+    check(c, (out->kind != FED_TRAIN && out->kind != FED_CROSS) || round > 0, "round",
+          "counts from 1");
     check(c, out->kind != FED_CHECK || round == 0, "round", "a check belongs to no round");
 }
 
@@ -183,8 +187,8 @@ static void take_order(checks *c, fed_order *out, const Consilium__Order *in)
                                 &in->table_hash);
     check(c, has_id == out->has_model && has_table == out->has_model, "model",
           "comes with model_sha256 and table_hash, or all are empty");
-    bool needs_model = out->key.kind == FED_TRAIN || out->key.kind == FED_SCORE ||
-                       out->key.kind == FED_TEST;
+    bool needs_model = out->key.kind != FED_WAIT && out->key.kind != FED_CHECK &&
+                       out->key.kind != FED_DONE;
     check(c, out->has_model || !needs_model, "model", "missing");
     out->committed.n = in->committed_round;
     check(c, in->threshold >= 0 && in->threshold <= 1, "threshold", "expected 0 to 1");
@@ -464,13 +468,13 @@ fl_status fed_msg_unpack(fed_msg *out, const uint8_t *bytes, size_t n, fl_err *e
         return fl_fail(err, FL_EFORMAT, "a message that cannot be unpacked");
     }
     int type = (int)h->body_case - MSG_FIRST_BODY;
-    bool is_newer = h->version < FED_PROTOCOL_VERSION && type > (int)FED_MSG_BYE;
+    bool is_newer = h->version < ROTATES && type > (int)FED_MSG_BYE;
     if (type < 0 || type >= FED_N_MSGS || is_newer) {
         return fl_fail(err, FL_EFORMAT, "a message without body");
     }
     out->version = h->version;
     out->type = (fed_msg_type)type;
-    checks c = {fed_msg_name(out->type), FL_OK, err};
+    checks c = {fed_msg_name(out->type), h->version, FL_OK, err};
     take_body(&c, out, h);
     if (c.st == FL_OK) {
         check(&c, is_canonical(h, bytes, n), "encoding", "unknown, repeated or reordered fields");

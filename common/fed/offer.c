@@ -14,10 +14,16 @@ static const char contribution_context[] = "consilium contribution 1";
 const char *fed_order_name(fed_order_kind kind)
 {
     static const char *const names[FED_N_ORDERS] = {
-        "wait", "check", "train", "score", "test", "done",
+        "wait", "check", "train", "score", "test", "done", "lend", "cross",
     };
     FL_REQUIRE((unsigned)kind < FED_N_ORDERS);
     return names[kind];
+}
+
+uint32_t fed_order_since(fed_order_kind kind)
+{
+    enum { LENDS = 4 };
+    return kind == FED_LEND || kind == FED_CROSS ? LENDS : FED_PROTOCOL_OLDEST;
 }
 
 const char *fed_phase_name(fed_phase phase)

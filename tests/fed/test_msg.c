@@ -372,7 +372,7 @@ static fl_status read_wire(fed_msg *out, uint32_t version, uint32_t body_field, 
 static fl_status read_offer(const char *how, fl_err *err)
 {
     fl_buf b = FL_BUF_INIT;
-    put_number(&b, 1, strcmp(how, "kind") == 0 ? 6 : 2);
+    put_number(&b, 1, strcmp(how, "kind") == 0 ? 8 : 2);
     put_blob(&b, 2, ones, strcmp(how, "short job") == 0 ? 31 : 32);
     put_number(&b, 3, 1);
     put_blob(&b, 4, ones, 32);
@@ -515,9 +515,9 @@ static void another_protocol_version_is_named_in_words(void **state)
     fl_err err = FL_ERR_INIT;
     static fed_msg m;
     fl_buf b = FL_BUF_INIT;
-    put_blob(&b, 99, "whatever version 4 says", 23);
-    check_fails(read_wire(&m, 4, 18, &b, &err), FL_EUNSUPPORTED);
-    check_has(err.text, "speaks protocol 4, this program protocol 3: upgrade "
+    put_blob(&b, 99, "whatever version 5 says", 23);
+    check_fails(read_wire(&m, 5, 18, &b, &err), FL_EUNSUPPORTED);
+    check_has(err.text, "speaks protocol 5, this program protocol 4: upgrade "
                         "this program");
     check_fails(read_wire(&m, 0, 18, &b, &err), FL_EUNSUPPORTED);
     check_has(err.text, "upgrade the other side");
@@ -531,13 +531,14 @@ static void another_protocol_version_is_named_in_words(void **state)
 }
 
 /* Calls each for the messages of a version, saved when it was the newest. */
-static void each_saved(const char *folder, void (*each)(const uint8_t *bytes, size_t n))
+static void each_saved(const char *folder, size_t expected,
+                       void (*each)(const uint8_t *bytes, size_t n))
 {
     char **names = NULL;
     size_t n = 0;
     fl_err err = FL_ERR_INIT;
     check_ok(fl_list_dir(&names, &n, folder, &err), err);
-    check_int(n, FED_MSG_BYE + 1);
+    check_int(n, expected);
     for (size_t i = 0; i < n; i++) {
         char *path = fl_path_join(folder, names[i]), *bytes = NULL;
         size_t n_bytes = 0;
@@ -554,8 +555,10 @@ static void is_refused(const uint8_t *bytes, size_t n)
     static fed_msg m;
     fl_err err = FL_ERR_INIT;
     check_fails(fed_msg_unpack(&m, bytes, n, &err), FL_EUNSUPPORTED);
-    check_has(err.text, "speaks protocol 1, this program protocol 3: upgrade the other side");
+    check_has(err.text, "speaks protocol 1, this program protocol 4: upgrade the other side");
 }
+
+static uint32_t saved_version;  // of the messages that is_understood is given
 
 static void is_understood(const uint8_t *bytes, size_t n)
 {
@@ -563,18 +566,43 @@ static void is_understood(const uint8_t *bytes, size_t n)
     fl_err err = FL_ERR_INIT;
     fl_buf again = FL_BUF_INIT;
     check_ok(fed_msg_unpack(&m, bytes, n, &err), err);
-    check_int(m.version, 2);
-    fed_msg_pack_as(&m, 2, &again);
+    check_int(m.version, saved_version);
+    fed_msg_pack_as(&m, saved_version, &again);
     check_int(again.n, n);
     check_bytes(again.data, bytes, n);
     fl_buf_clear(&again);
 }
 
-static void two_versions_before_is_refused_in_words_and_the_one_before_is_spoken(void **state)
+static void the_first_version_is_refused_in_words_and_those_after_it_are_spoken(void **state)
 {
     (void)state;
-    each_saved("tests/vectors/messages-v1", is_refused);
-    each_saved("tests/vectors/messages-v2", is_understood);
+    each_saved("tests/vectors/messages-v1", FED_MSG_BYE + 1, is_refused);
+    saved_version = 2;
+    each_saved("tests/vectors/messages-v2", FED_MSG_BYE + 1, is_understood);
+    saved_version = 3;
+    each_saved("tests/vectors/messages-v3", FED_N_MSGS, is_understood);
+    saved_version = 4;  // two orders more, and their answers
+    each_saved("tests/vectors/messages-v4", FED_N_MSGS + 4, is_understood);
+}
+
+/* An order that is newer than the message's version is no order. */
+static void an_older_message_holds_no_newer_order(void **state)
+{
+    (void)state;
+    static const char *const newer[] = {"order-lend", "order-cross", "offer-lend", "offer-cross"};
+    static fed_msg m;
+    for (size_t i = 0; i < sizeof newer / sizeof *newer; i++) {
+        fl_err err = FL_ERR_INIT;
+        char path[80], *bytes = NULL;
+        size_t n = 0;
+        snprintf(path, sizeof path, "tests/vectors/messages-v4/%s", newer[i]);
+        check_ok(fl_file_read(&bytes, &n, path, FED_MAX_HEADER_BYTES, &err), err);
+        check_int(bytes[1], 4);
+        bytes[1] = 3;
+        check_fails(fed_msg_unpack(&m, (const uint8_t *)bytes, n, &err), FL_EFORMAT);
+        check_has(err.text, "kind: no such kind of order");
+        free(bytes);
+    }
 }
 
 /* Small on the wire, large in memory: protobuf-c's own structs are counted. */
@@ -809,7 +837,8 @@ int main(void)
         cmocka_unit_test(text_is_printable_and_short),
         cmocka_unit_test(what_we_send_is_cleaned),
         cmocka_unit_test(another_protocol_version_is_named_in_words),
-        cmocka_unit_test(two_versions_before_is_refused_in_words_and_the_one_before_is_spoken),
+        cmocka_unit_test(the_first_version_is_refused_in_words_and_those_after_it_are_spoken),
+        cmocka_unit_test(an_older_message_holds_no_newer_order),
         cmocka_unit_test(a_header_cannot_make_us_take_memory),
         cmocka_unit_test(numbers_stay_in_range),
         cmocka_unit_test(scalars_stay_sorted_and_unique),
