@@ -174,6 +174,8 @@ static fl_status is_row(report_walk *w, const json_t *v)
 static const report_field cross_site_fields[] = {
     {"sites", REPORT_BY_NAME, .check = is_row},
     {"missing", REPORT_LIST, .check = report_is_site_name},
+    {"absent", REPORT_LIST, .fields = absence_fields},
+    {"kept", REPORT_LIST, .fields = absence_fields},
     {0},
 };
 

@@ -422,6 +422,34 @@ fl_status report_is_site(report_walk *w, const json_t *v)
     return st;
 }
 
+static fl_status is_crossed(report_walk *w, const json_t *v)
+{
+    static const report_field fields[] = {
+        {"metrics", .check = report_are_figures},
+        {"why", .check = report_is_text},
+        {0},
+    };
+    static const report_field count = {.check = report_is_count};
+    const json_t *n = json_object_get(v, "n_test");
+    bool has_metrics = json_object_get(v, "metrics") != NULL;
+    bool has_why = json_object_get(v, "why") != NULL;
+    fl_status st = report_walk_key(w, "n_test", n, &count);
+    if (st == FL_OK && (json_object_size(v) != 2 || has_metrics == has_why)) {
+        st = report_refuse(w, "expected n_test and either metrics or why");
+    }
+    if (st == FL_OK) {
+        w->n_most = (int64_t)json_integer_value(n);
+        st = report_walk_fields(w, v, fields);
+    }
+    return st;
+}
+
+fl_status report_check_crossed(const json_t *json, fl_err *err)
+{
+    static const report_field whole = {.check = is_crossed};
+    return report_walk_all(json, "figures", MAX_VALUES, &whole, err);
+}
+
 fl_status report_check_site(const json_t *site, fl_err *err)
 {
     static const report_field whole = {.check = report_is_site};

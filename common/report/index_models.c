@@ -204,6 +204,10 @@ static void add_cross_site(report_page *out, const json_t *report, const char *m
         return;
     }
     report_html_section(out, "cross-site", "Each hospital's own model at the others");
+    if (report_matrix_kept(out, report)) {
+        report_html_section_end(out);
+        return;
+    }
     add_cross_lead(out, report, metric);
     for (size_t j = 0; j < json_array_size(json_object_get(report, "sites"));
          j += COLUMNS_A_TABLE) {
@@ -212,9 +216,9 @@ static void add_cross_site(report_page *out, const json_t *report, const char *m
     report_html(out, "<p class=\"note\">");
     report_say(out,
                "A row is the model that a hospital trained alone, a column the hospital whose test "
-               "cases judge it (%s), at a threshold of the model's own. The simulator's: in a "
-               "federation these models stay where they are.",
+               "cases judge it (%s), at a threshold of the model's own.",
                report_label(out, metric));
+    report_matrix_note(out, report);
     index_names missing = {0};
     json_array_foreach(json_object_get(matrix, "missing"), i, name) {
         index_names_add(&missing, json_string_value(name));

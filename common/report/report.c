@@ -301,6 +301,8 @@ static void code_baselines(json_t *baselines, const codes *c)
         code_keys(json_object_get(matrix, "sites"), row, c);
     }
     code_list(json_object_get(matrix, "missing"), c);
+    code_absences(json_object_get(matrix, "absent"), c);
+    code_absences(json_object_get(matrix, "kept"), c);
     for (size_t k = 0; k < sizeof by_site / sizeof *by_site; k++) {
         code_keys(json_object_get(baselines, by_site[k]), "sites", c);
     }

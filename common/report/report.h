@@ -25,6 +25,9 @@ fl_status report_check(const json_t *json, fl_err *err);
  * rounds_joined): every figure's numbers in range, counts that add up, known metric names,
  * texts limited.  Numbers a site could not have are refused. */
 fl_status report_check_site(const json_t *site, fl_err *err);
+/* What one site says of another's own model: {"n_test", "metrics": {METRIC: FIGURE}}, or
+ * {"n_test", "why"} where it may not say it. */
+fl_status report_check_crossed(const json_t *json, fl_err *err);
 
 /* ".html", ".fr.html": pages of both languages stand side by side. */
 const char *report_page_suffix(report_language language);

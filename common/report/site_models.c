@@ -94,6 +94,10 @@ void report_site_elsewhere(report_page *out, const json_t *report, const json_t 
         return;
     }
     report_html_section(out, "elsewhere", "Models of single hospitals away from home");
+    if (report_matrix_kept(out, report)) {
+        report_html_section_end(out);
+        return;
+    }
     report_html_table(out, REPORT_CARDS, columns);
     json_array_foreach(json_object_get(report, "sites"), i, other) {
         const char *name = report_site_name(other);
@@ -109,9 +113,9 @@ void report_site_elsewhere(report_page *out, const json_t *report, const json_t 
     report_html_table_end(out);
     report_html(out, "<p class=\"note\">");
     report_say(out,
-               "Models that each hospital trained alone, on test cases (%s). The simulator's: in a "
-               "federation these models stay where they are.",
+               "Models that each hospital trained alone, on test cases (%s).",
                report_label(out, metric));
+    report_matrix_note(out, report);
     report_html(out, "</p>\n");
     report_html_section_end(out);
 }

@@ -372,11 +372,20 @@ const report_words_entry report_words_said[] = {
     {"all: shared model", "tous : modèle partagé"},
     {"Each hospital's own model at the others", "Le modèle propre de chaque hôpital chez les autres"},
     {"A row is the model that a hospital trained alone, a column the hospital whose test cases "
-     "judge it (%s), at a threshold of the model's own. The simulator's: in a federation these "
-     "models stay where they are.",
+     "judge it (%s), at a threshold of the model's own.",
      "Une ligne est le modèle qu’un hôpital a entraîné seul, une colonne l’hôpital dont les cas "
-     "de test le jugent (%s), au seuil propre du modèle. Donné par le simulateur : dans une "
-     "fédération, ces modèles restent où ils sont."},
+     "de test le jugent (%s), au seuil propre du modèle."},
+    {"The simulator's: in a federation these models stay where they are, unless every hospital lets "
+     "its own leave.",
+     "Donné par le simulateur : dans une fédération, ces modèles restent où ils sont, sauf si "
+     "chaque hôpital laisse partir le sien."},
+    {"Every hospital let its own model leave for this; the coordinator deleted them when all had "
+     "been judged, which others need not have done.",
+     "Chaque hôpital a laissé partir son modèle pour cela ; le coordinateur les a effacés une fois "
+     "tous jugés, ce que d’autres n’ont pas forcément fait."},
+    {"Not everywhere (%s).", "Pas partout (%s)."},
+    {"No hospital's own model was judged elsewhere, for that takes every hospital's leave (%s).",
+     "Aucun modèle propre n’a été jugé ailleurs, car il y faut l’accord de chaque hôpital (%s)."},
     {"Without a model of its own: %s.", "Sans modèle propre : %s."},
     {"Independent federations as one model", "Des fédérations indépendantes comme un seul modèle"},
     {"%lld federations that differ in their random seeds alone, this one among them; a case is called "
@@ -785,10 +794,8 @@ const report_words_entry report_words_said[] = {
     {"Its model, your cases", "Son modèle, vos cas"},
     {"Your model, its cases", "Votre modèle, ses cas"},
     {"Models of single hospitals away from home", "Les modèles d’un seul hôpital, hors de chez eux"},
-    {"Models that each hospital trained alone, on test cases (%s). The simulator's: in a "
-     "federation these models stay where they are.",
-     "Modèles que chaque hôpital a entraînés seul, sur des cas de test (%s). Donné par le "
-     "simulateur : dans une fédération, ces modèles restent où ils sont."},
+    {"Models that each hospital trained alone, on test cases (%s).",
+     "Modèles que chaque hôpital a entraînés seul, sur des cas de test (%s)."},
     {"A version of the shared model for your hospital",
      "Une version du modèle partagé pour votre hôpital"},
     {"Fine-tuned on your own training cases for %lld steps, the shared model did at no look "
@@ -1226,6 +1233,24 @@ const report_words_entry report_words_heard[] = {
     {"not in this job: %s", "hors de ce protocole : %s"},
     {"contribution refused: %s", "contribution refusée : %s"},
     {"the hospital refused: %s", "l’hôpital a refusé : %s"},
+    {"its policy keeps its own model", "sa règle garde son propre modèle"},
+    {"its policy keeps its own model, since the run began",
+     "sa règle garde son propre modèle, depuis le début de l’exécution"},
+    {"its client is older than the cross-site matrix",
+     "son logiciel est antérieur à cette comparaison"},
+    {"did not lend its own model: %s", "n’a pas prêté son propre modèle : %s"},
+    {"did not judge another's model: %s", "n’a pas jugé le modèle d’un autre : %s"},
+    {"this hospital's policy keeps its own model, so it judges no other's",
+     "la règle de cet hôpital garde son propre modèle, donc il n’en juge aucun autre"},
+    {"it has no test cases", "il n’a pas de cas de test"},
+    {"its policy does not let figures leave", "sa règle ne laisse partir aucune mesure"},
+    {"it has too few test patients to say it", "il a trop peu de patients de test pour le dire"},
+    {"fewer than %s patients behind it", "moins de %s patients derrière elle"},
+    {"fewer than %s patients of a class", "moins de %s patients d’une classe"},
+    {"each hospital's own model, once, to the coordinator and to every other hospital, and test "
+     "figures of each of them",
+     "le modèle propre de chaque hôpital, une fois, au coordinateur et à tous les autres, et des "
+     "mesures de test de chacun"},
     {"silent for %s", "silencieux pendant %s"},
     {"stalled: no progress for %s", "bloqué : aucun progrès pendant %s"},
     {"no progress for %s: stalled at step %s of %s",
