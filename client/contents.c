@@ -18,7 +18,9 @@ typedef struct {
     const char *scalars[MAX_NAMES];  // names, NULL behind the last
     const char *keys[MAX_NAMES];     // of a JSON payload's object
     bool update;                     // payload is the difference of the parameters
+    bool model;                      // payload is the site's own model, or nothing
     bool site;                       // payload is the site's element of the report
+    bool crossed;                    // payload is figures of another's model, or why not
     bool figures;                    // metrics: policy's statistics.figures
 } contents;
 
@@ -32,6 +34,8 @@ static const contents allowed[FED_N_ORDERS] = {
                    .figures = true},
     [FED_TEST] = {.site = true, .figures = true},
     [FED_DONE] = {.scalars = {NULL}},
+    [FED_LEND] = {.scalars = {"allowed", "threshold"}, .model = true},
+    [FED_CROSS] = {.scalars = {"n"}, .crossed = true},
 };
 
 static bool is_among(const char *name, const char *const *names)
@@ -151,6 +155,22 @@ static fl_status check_cells(const policy *p, const json_t *site, fl_err *err)
     return check_annotators(p, json_object_get(site, "annotators"), err);
 }
 
+/* Of whole test splits alone; a reason tells of no case. */
+static fl_status check_crossed(const policy *p, const json_t *payload, fl_err *err)
+{
+    const json_t *metrics = json_object_get(payload, "metrics");
+    const char *name;
+    json_t *figure;
+    fl_status st = report_check_crossed(payload, err);
+    if (st == FL_OK && metrics != NULL && !p->figures) {
+        st = fl_fail(err, FL_EDENIED, "this hospital's policy does not let figures leave");
+    }
+    json_object_foreach((json_t *)metrics, name, figure) {
+        st = st != FL_OK ? st : check_patients(p, figure, name, err);
+    }
+    return st;
+}
+
 static fl_status check_document(const contents *c, const policy *p, fed_order_kind kind,
                                 const json_t *payload, fl_err *err)
 {
@@ -158,6 +178,9 @@ static fl_status check_document(const contents *c, const policy *p, fed_order_ki
         return fl_fail(err, FL_EDENIED, "this hospital's policy does not let figures leave");
     }
     fl_status st = FL_OK;
+    if (c->crossed) {
+        return check_crossed(p, payload, err);
+    }
     if (c->site) {
         if ((st = report_check_site(payload, err)) != FL_OK ||
             (st = check_histogram(p, json_object_get(payload, "histogram"), err)) != FL_OK) {
@@ -176,15 +199,22 @@ static fl_status check_document(const contents *c, const policy *p, fed_order_ki
     return kind == FED_SCORE ? check_counts(p, payload, err) : FL_OK;
 }
 
+static fl_status check_size(const policy *p, int64_t P, fl_err *err)
+{
+    return P <= p->max_parameters
+               ? FL_OK
+               : fl_fail(err, FL_EDENIED,
+                         "this hospital's policy allows models of %" PRId64
+                         " parameters, this one has %" PRId64,
+                         p->max_parameters, P);
+}
+
 static fl_status check_update(const policy *p, const nn_table *table, const float *update,
                               fl_err *err)
 {
-    int64_t P = nn_table_count(table);
-    if (P > p->max_parameters) {
-        return fl_fail(err, FL_EDENIED,
-                       "this hospital's policy allows models of %" PRId64
-                       " parameters, this one has %" PRId64,
-                       p->max_parameters, P);
+    fl_status large = check_size(p, nn_table_count(table), err);
+    if (large != FL_OK) {
+        return large;
     }
     for (size_t i = 0; i < nn_table_n(table); i++) {
         const nn_param *entry = nn_table_at(table, i);
@@ -211,12 +241,33 @@ fl_status contents_check_update(const policy *p, const fed_offer *draft, const n
     return st == FL_OK ? check_update(p, table, update, err) : st;
 }
 
+fl_status contents_check_model(const policy *p, const fed_offer *draft, const nn_table *table,
+                               const float *model, fl_err *err)
+{
+    const contents *c = &allowed[draft->key.kind];
+    FL_REQUIRE(c->model);
+    fl_status st = check_scalars(c, p, draft, err);
+    if (st == FL_OK && !p->own_model_leaves) {
+        st = fl_fail(err, FL_EDENIED, "this hospital's policy keeps its own model (own_model)");
+    }
+    if (st == FL_OK &&
+        (st = check_size(p, nn_table_count(table), err)) == FL_OK &&
+        !nn_vec_is_finite(model, nn_table_count(table))) {
+        st = fl_fail(err, FL_EFORMAT, "the own model is not finite");
+    }
+    return st;
+}
+
 fl_status contents_check_json(const policy *p, const fed_offer *draft, const json_t *payload,
                               fl_err *err)
 {
     const contents *c = &allowed[draft->key.kind];
     FL_REQUIRE(!c->update && draft->key.kind != FED_WAIT);
     fl_status st = check_scalars(c, p, draft, err);
+    if (st == FL_OK && c->model && payload != NULL) {
+        return fl_fail(err, FL_EDENIED, "%s may not hold a document",
+                       fed_order_name(draft->key.kind));
+    }
     return st == FL_OK && payload != NULL ? check_document(c, p, draft->key.kind, payload, err)
                                           : st;
 }

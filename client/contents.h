@@ -19,6 +19,9 @@
 
 /* Is the answer to such an order a difference of parameters? */
 bool contents_is_update(fed_order_kind kind);
+/* A site's own model: policy and values, as below. */
+fl_status contents_check_model(const policy *p, const fed_offer *draft, const nn_table *table,
+                               const float *model, fl_err *err) FL_MUST_CHECK;
 /* draft: key and scalars are filled in.  FL_EDENIED: kind or policy forbid it; FL_EFORMAT: not
  * finite, or out of the exact sum's range. */
 fl_status contents_check_update(const policy *p, const fed_offer *draft, const nn_table *table,

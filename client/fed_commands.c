@@ -33,7 +33,7 @@ enum {
 // ----------------------------------------------------------------------- join
 
 static struct {
-    const char *home, *data, *approve, *tasks, *lang;
+    const char *home, *data, *approve, *tasks, *lang, *own_model;
     int64_t histogram_bins, min_other_sites, min_cell;
 } join;
 
@@ -52,6 +52,9 @@ static const fl_opt join_options[] = {
      100000, false},
     {"min-cell", FL_OPT_INT, "N", "fewest patients in a cell that may leave (default 10)",
      &join.min_cell, 1, 1000000, false},
+    {"own-model", FL_OPT_TEXT, "stays|leaves",
+     "leaves: where every hospital allows it, the model trained here alone may be judged by all "
+     "(default stays)", &join.own_model, 0, 0, false},
     {"lang", FL_OPT_TEXT, "en|fr", "fr: the hospital's pages in French too (default en)",
      &join.lang, 0, 0, false},
     {0},
@@ -88,6 +91,11 @@ static fl_status chosen_policy(policy *p, fl_err *err)
         return fl_fail(err, FL_EUSAGE, "--approve: expected each or all, found %s", join.approve);
     }
     p->approve_all = strcmp(join.approve, "all") == 0;
+    p->own_model_leaves = strcmp(join.own_model, "leaves") == 0;
+    if (!p->own_model_leaves && strcmp(join.own_model, "stays") != 0) {
+        return fl_fail(err, FL_EUSAGE, "--own-model: expected stays or leaves, found %.60s",
+                       join.own_model);
+    }
     p->histogram_bins = join.histogram_bins;
     if (join.min_other_sites >= 0) {
         p->min_other_sites = join.min_other_sites;
@@ -134,6 +142,7 @@ fl_status client_join(int argc, char **argv, fl_err *err)
     policy_defaults(&p);
     join.approve = "each";
     join.lang = "en";
+    join.own_model = "stays";
     join.histogram_bins = p.histogram_bins;
     join.min_other_sites = -1;  // not given
     join.min_cell = p.min_cell;
@@ -364,9 +373,14 @@ static void print_job(const home *h, const fed_digest *digest)
            "  model         %s\n"
            "  rounds        %" PRId64 "\n"
            "  strategy      %s\n"
+           "%s"
            "  whole text    %s/pending/%s.yaml\n",
            j.name, j.intended_use, data_task_name(j.data.task), model, j.rounds,
-           j.strategy.name, h->dir, hex);
+           j.strategy.name,
+           !j.evaluation.cross_site ? ""
+                                    : "  asks for      this hospital's own model, to be judged by "
+                                      "all others; policy.yaml decides (own_model)\n",
+           h->dir, hex);
     job_clear(&j);
     free(model);
     free(graph);

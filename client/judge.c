@@ -42,14 +42,15 @@ static bool is_two_class(const data_spec *spec)
 
 // ---------------------------------------------------------------------- looks
 
-/* Writes the look down and counts the different ones so far. */
-static fl_status open_test(int64_t *n_looks, const char *run_dir, const fed_model_id *id,
-                           double threshold, fl_err *err)
+static const char looks[] = "test_opened";  // a line each, in the run's folder
+
+fl_status judge_open_test(int64_t *n_looks, const char *run_dir, const fed_model_id *id,
+                          double threshold, fl_err *err)
 {
     char hex[2 * FL_SHA256_BYTES + 1];
     fl_hex(hex, id->bytes, sizeof id->bytes);
     char *line = fl_xasprintf("%s %.17g\n", hex, threshold);
-    char *path = fl_path_join(run_dir, "test_opened");
+    char *path = fl_path_join(run_dir, looks);
     char *text = NULL;
     size_t n = 0;
     fl_status st = FL_OK;
@@ -70,6 +71,19 @@ done:
     free(path);
     free(line);
     return st;
+}
+
+bool judge_has_opened(const char *run_dir, const fed_model_id *id)
+{
+    char hex[2 * FL_SHA256_BYTES + 1];
+    char *path = fl_path_join(run_dir, looks), *text = NULL;
+    size_t n = 0;
+    fl_hex(hex, id->bytes, sizeof id->bytes);
+    bool has = fl_file_read(&text, &n, path, MAX_LOOKS_BYTES, NULL) == FL_OK &&
+               strstr(text, hex) != NULL;
+    free(text);
+    free(path);
+    return has;
 }
 
 // -------------------------------------------------------------------- figures
@@ -449,7 +463,7 @@ fl_status judge_site(json_t **out, local *l, const float *global, const fed_mode
     // Everything is decided before the test split is looked at.
     if ((st = own_make_local(&own[LOCAL], l, run_dir, progress, err)) != FL_OK ||
         (st = own_make_personal(&own[PERSONAL], l, global, run_dir, progress, err)) != FL_OK ||
-        (st = open_test(&n_looks, run_dir, id, threshold, err)) != FL_OK ||
+        (st = judge_open_test(&n_looks, run_dir, id, threshold, err)) != FL_OK ||
         (st = judge_all(on, &annotators, l, global, threshold, own, progress, err)) != FL_OK ||
         (st = sure_judge(&uncertainty, l, global, threshold, pooled, &on[GLOBAL].scores, progress,
                          err)) != FL_OK ||

@@ -11,6 +11,7 @@
 #ifndef CLIENT_JUDGE_H
 #define CLIENT_JUDGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -27,5 +28,14 @@
 fl_status judge_site(json_t **out, local *l, const float *global, const fed_model_id *id,
                      double threshold, const sure_pooled *pooled, int64_t bins, const char *run_dir,
                      local_progress *progress, fl_err *err);
+
+/*
+ * Writes a look at the test split with that model and threshold down, before it is taken;
+ * *n_looks: the different ones so far.
+ */
+fl_status judge_open_test(int64_t *n_looks, const char *run_dir, const fed_model_id *id,
+                          double threshold, fl_err *err);
+/* Was the test split opened for that model? */
+bool judge_has_opened(const char *run_dir, const fed_model_id *id);
 
 #endif

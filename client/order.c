@@ -13,8 +13,10 @@
 #include "base/sys.h"
 #include "ckpt/ckpt.h"
 #include "client/base_model.h"
+#include "client/crossed.h"
 #include "client/judge.h"
 #include "client/keep.h"
+#include "client/own.h"
 #include "client/policy.h"
 #include "client/rest.h"
 #include "nn/params.h"
@@ -27,7 +29,7 @@ typedef struct {
     fed_offer draft;  // key and base model are filled in
 } errand;
 
-// ------------------------------------------------------------- the five errands
+// ------------------------------------------------------------------ the errands
 
 static fl_status put_json(errand *e, const json_t *payload, fl_err *err)
 {
@@ -212,6 +214,73 @@ static fl_status test_model(errand *e, fl_err *err)
     return st;
 }
 
+/* The person who wrote the job asked for it, or nobody may. */
+static fl_status check_crosses(const errand *e, fl_err *err)
+{
+    return e->local->job.evaluation.cross_site
+               ? FL_OK
+               : fl_fail(err, FL_EDENIED, "the job asks for no hospital's own model");
+}
+
+/* The own model as it was made for the test of this run; or the word that it stays, or that there
+ * is none. */
+static fl_status lend_model(errand *e, fl_err *err)
+{
+    order_work *w = e->work;
+    local *l = e->local;
+    own_model own = {.there = false};
+    char *dir = NULL;
+    fl_status st;
+    if ((st = check_crosses(e, err)) != FL_OK || (st = run_dir(&dir, w, err)) != FL_OK) {
+        return st;
+    }
+    if (e->policy->own_model_leaves && judge_has_opened(dir, &w->order.model_id)) {
+        st = own_read_local(&own, l, dir, err);
+    }
+    fed_offer_set(&e->draft, "allowed", e->policy->own_model_leaves);
+    if (st == FL_OK && own.there) {
+        fed_offer_set(&e->draft, "threshold", own.threshold);
+        nn_table_hash(e->draft.table_hash, task_model_table(l->model));
+        st = outbox_put_model(&w->item, w->home, e->policy, w->order.run, &e->draft,
+                              task_model_table(l->model), own.params, err);
+    } else if (st == FL_OK) {
+        st = put_json(e, NULL, err);
+    }
+    own_clear(&own);
+    free(dir);
+    return st;
+}
+
+static fl_status judge_another(errand *e, fl_err *err)
+{
+    order_work *w = e->work;
+    json_t *judged = NULL;
+    char *dir = NULL;
+    fl_status st;
+    if ((st = check_crosses(e, err)) != FL_OK) {
+        return st;
+    }
+    if (!e->policy->own_model_leaves) {
+        return fl_fail(err, FL_EDENIED,
+                       "this hospital's policy keeps its own model, so it judges no other's");
+    }
+    if ((st = run_dir(&dir, w, err)) != FL_OK) {
+        return st;
+    }
+    const crossed_config cfg = {.params = w->model,
+                                .id = &w->order.model_id,
+                                .threshold = w->order.threshold,
+                                .figures = e->policy->figures,
+                                .min_cell = least_cell(e)};
+    if ((st = crossed_judge(&judged, e->local, &cfg, dir, &w->progress, err)) == FL_OK) {
+        fed_offer_set(&e->draft, "n", (double)fl_json_get_int(judged, "n_test", 0));
+        st = put_json(e, judged, err);
+    }
+    json_decref(judged);
+    free(dir);
+    return st;
+}
+
 static fl_status keep_results(errand *e, fl_err *err)
 {
     order_work *w = e->work;
@@ -231,6 +300,7 @@ static fl_status keep_results(errand *e, fl_err *err)
 static fl_status (*const errands[FED_N_ORDERS])(errand *e, fl_err *err) = {
     [FED_CHECK] = check_job, [FED_TRAIN] = train_round, [FED_SCORE] = score_model,
     [FED_TEST] = test_model, [FED_DONE] = keep_results,
+    [FED_LEND] = lend_model, [FED_CROSS] = judge_another,
 };
 
 // ---------------------------------------------------- what comes before them
@@ -252,7 +322,7 @@ static void enter_round(const order_work *w, local *l)
     fed_order_kind kind = w->order.key.kind;
     if (kind == FED_TRAIN || kind == FED_SCORE) {
         local_enter_round(l, fed_plain_round(w->order.key.round));
-    } else if (kind == FED_TEST) {
+    } else if (kind == FED_TEST || kind == FED_CROSS) {
         local_enter_round(l, l->job.rounds);
     }
 }
@@ -265,6 +335,9 @@ static fl_status check_round(const order_work *w, const local *l, fl_err *err)
         round = fed_plain_round(w->order.key.round);
     }
     bool is_check = w->order.key.kind == FED_CHECK;
+    if (w->order.key.kind == FED_CROSS) {
+        return FL_OK;  // of which model; as many as there are hospitals
+    }
     if (is_check ? round == 0 : round >= 1 && round <= l->job.rounds) {
         return FL_OK;
     }

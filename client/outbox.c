@@ -47,14 +47,16 @@ static const char enrol_label[] = "consilium enrol 1";
 
 // -------------------------------------------------------------------- records
 
-static json_t *fields_of(const fed_offer *o, const nn_table *table, const json_t *payload)
+/* what: "difference" or "own model"; goes with table. */
+static json_t *fields_of(const fed_offer *o, const char *what, const nn_table *table,
+                         const json_t *payload)
 {
     json_t *fields = json_array();
     for (size_t i = 0; i < o->n_scalars; i++) {
         json_array_append_new(fields, json_string(o->scalars[i].name));
     }
     if (table != NULL) {
-        char *text = fl_xasprintf("difference of %" PRId64 " parameters", nn_table_count(table));
+        char *text = fl_xasprintf("%s of %" PRId64 " parameters", what, nn_table_count(table));
         json_array_append_new(fields, json_string(text));
         free(text);
     }
@@ -245,7 +247,20 @@ fl_status outbox_put_update(outbox_item *out, const home *h, const policy *p, co
         return st;
     }
     return put_and_record(out, h, run, draft, enc, update, (uint64_t)nn_table_count(table),
-                          fields_of(draft, table, NULL), err);
+                          fields_of(draft, "difference", table, NULL), err);
+}
+
+fl_status outbox_put_model(outbox_item *out, const home *h, const policy *p, const char *run,
+                           const fed_offer *draft, const nn_table *table, const float *model,
+                           fl_err *err)
+{
+    out->fd = -1;
+    fl_status st = contents_check_model(p, draft, table, model, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    return put_and_record(out, h, run, draft, FED_ENC_F32, model, (uint64_t)nn_table_count(table),
+                          fields_of(draft, "own model", table, NULL), err);
 }
 
 fl_status outbox_put_json(outbox_item *out, const home *h, const policy *p, const char *run,
@@ -258,7 +273,7 @@ fl_status outbox_put_json(outbox_item *out, const home *h, const policy *p, cons
     }
     char *text = payload == NULL ? NULL : fl_json_text(payload);
     st = put_and_record(out, h, run, draft, FED_ENC_BYTES, text, text == NULL ? 0 : strlen(text),
-                        fields_of(draft, NULL, payload), err);
+                        fields_of(draft, NULL, NULL, payload), err);
     free(text);
     return st;
 }
@@ -368,7 +383,7 @@ static fl_status record_if_missing(const home *h, const char *run, const fed_off
     fl_hex(signature, o->signature.bytes, sizeof o->signature.bytes);
     fl_status st = receipts_find(h, signature, &found, err);
     if (st == FL_OK && !found) {
-        st = record_sent(h, run, o, fields_of(o, NULL, NULL), err);
+        st = record_sent(h, run, o, fields_of(o, NULL, NULL, NULL), err);
     }
     return st;
 }

@@ -2,7 +2,7 @@
  * outbox.h - the only door out of the hospital
  *
  * Every byte with content that leaves passes this file: contributions (check,
- * update, score, test, done), the sentences of replies, the environment text,
+ * update, score, test, done, lend, cross), the sentences of replies, the environment text,
  * the keys of an enrolment.  It
  *   - checks a contribution against what its kind may hold and against the
  *     hospital's policy (contents.h); what does not pass stays;
@@ -53,6 +53,10 @@ void outbox_item_close(outbox_item *item);  // the file stays; fine when closed
 fl_status outbox_put_update(outbox_item *out, const home *h, const policy *p, const char *run,
                             const fed_offer *draft, const nn_table *table, const float *update,
                             fed_encoding enc, fl_err *err);
+/* The hospital's own model, in answer to LEND; likewise. */
+fl_status outbox_put_model(outbox_item *out, const home *h, const policy *p, const char *run,
+                           const fed_offer *draft, const nn_table *table, const float *model,
+                           fl_err *err);
 /* payload: an object, or NULL for none; borrowed. */
 fl_status outbox_put_json(outbox_item *out, const home *h, const policy *p, const char *run,
                           const fed_offer *draft, const json_t *payload, fl_err *err);

@@ -3,7 +3,9 @@
  */
 #include "client/own.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -45,12 +47,25 @@ static fl_status make_room(own_model *m, const local *l, const char *what, fl_er
     return m->params != NULL ? FL_OK : FL_ELIMIT;
 }
 
+static char *own_path(const char *run_dir, const char *name)
+{
+    return fl_xasprintf("%s/own/%s.onnx", run_dir, name);
+}
+
+/* A run of that name may have been here before. */
+static void forget(const char *run_dir, const char *name)
+{
+    char *file = own_path(run_dir, name);
+    unlink(file);
+    free(file);
+}
+
 /* The job's rule on the site's own validation scores, and the file NAME.onnx. */
 static fl_status finish(own_model *m, const local *l, const char *run_dir, const char *name,
                         fl_err *err)
 {
     const job_evaluation *e = &l->job.evaluation;
-    char *dir = fl_path_join(run_dir, "own"), *file = fl_xasprintf("%s/%s.onnx", dir, name);
+    char *dir = fl_path_join(run_dir, "own"), *file = own_path(run_dir, name);
     fl_status st;
     if ((st = task_threshold(&m->threshold, &m->threshold_why, l->model, m->params, l->now,
                              e->rule, e->at, l->threads, err)) == FL_OK &&
@@ -85,6 +100,7 @@ fl_status own_make_local(own_model *out, local *l, const char *run_dir, local_pr
     float *first;
     bool can_start;
     *out = (own_model){.threshold = 0.5};
+    forget(run_dir, "local");
     if (!l->job.evaluation.local_baseline) {
         return FL_OK;
     }
@@ -105,6 +121,7 @@ fl_status own_make_personal(own_model *out, local *l, const float *global, const
 {
     fl_err why = FL_ERR_INIT;
     *out = (own_model){.threshold = 0.5};
+    forget(run_dir, "personal");
     if (!l->job.evaluation.personal.asked) {
         return FL_OK;
     }
@@ -114,6 +131,29 @@ fl_status own_make_personal(own_model *out, local *l, const float *global, const
         st = judge_training(out, st, &why, err);
     }
     return st == FL_OK && out->params != NULL ? finish(out, l, run_dir, "personal", err) : st;
+}
+
+fl_status own_read_local(own_model *out, const local *l, const char *run_dir, fl_err *err)
+{
+    task_model *read = NULL;
+    char *file = own_path(run_dir, "local");
+    fl_status st = FL_OK;
+    *out = (own_model){.threshold = 0.5};
+    if (fl_file_exists(file) &&
+        (st = task_model_read(&read, &out->params, NULL, file, err)) == FL_OK &&
+        !nn_table_equal(task_model_table(read), task_model_table(l->model))) {
+        st = fl_fail(err, FL_EFORMAT, "%s: not of this job's model", file);
+    }
+    if (st == FL_OK && out->params != NULL) {
+        double threshold = task_model_threshold(read);
+        out->threshold = isnan(threshold) ? 0.5 : threshold;
+        out->there = true;
+    } else {
+        own_clear(out);
+    }
+    task_model_destroy(&read);
+    free(file);
+    return st;
 }
 
 void own_clear(own_model *m)

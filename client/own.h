@@ -4,9 +4,9 @@
  * The local-only model is what it could have made without the others; the
  * personalised one is the federation's, fine-tuned on its own training split.
  * Both lie in the run's folder as own/local.onnx and own/personal.onnx, for
- * `client evaluate` and `predict`, and never leave.  Each is made before the
- * test split is opened, with a threshold set by the job's rule on the own
- * validation split.
+ * `client evaluate` and `predict`.  The personalised one never leaves; the local-only one
+ * where the hospital's policy says so (own_model).  Each is made before the test split is
+ * opened, with a threshold set by the job's rule on the own validation split.
  */
 #ifndef CLIENT_OWN_H
 #define CLIENT_OWN_H
@@ -35,6 +35,8 @@ fl_status own_make_local(own_model *out, local *l, const char *run_dir, local_pr
 /* global: (P) the selected model.  Not there as above. */
 fl_status own_make_personal(own_model *out, local *l, const float *global, const char *run_dir,
                             local_progress *progress, fl_err *err);
+/* The local-only model as it was made; not there when this run has none. */
+fl_status own_read_local(own_model *out, const local *l, const char *run_dir, fl_err *err);
 void own_clear(own_model *m);  // fine when called twice
 
 /* {"best_step", "steps", "threshold_why"}.  New reference. */

@@ -79,6 +79,14 @@ void policy_text(const policy *p, fl_buf *out)
     fl_buf_printf(out, "statistics: {figures: %s, histogram_bins: %" PRId64 "}\n",
                   p->figures ? "true" : "false", p->histogram_bins);
     fl_buf_puts(out,
+                "\n# This hospital's own model, trained on its cases alone.\n"
+                "# stays:  it never leaves.\n"
+                "# leaves: in a job that asks for it (evaluation: cross_site), and only where every\n"
+                "#         hospital says so, it goes to the coordinator and to all of them, once, after\n"
+                "#         the test, to be judged there.  It may tell more of the cases that it learnt\n"
+                "#         from than the shared model does, and nobody can make others forget it.\n");
+    fl_buf_printf(out, "own_model: %s\n", p->own_model_leaves ? "leaves" : "stays");
+    fl_buf_puts(out,
                 "\n# A job that may add this hospital's update to those of fewer other hospitals\n"
                 "# (its quorum, less one) waits for a person, whatever `approve` says.\n");
     fl_buf_printf(out, "min_other_sites: %" PRId64 "\n", p->min_other_sites);
@@ -109,6 +117,7 @@ static void read_tasks(policy *out, fl_node root)
 static void read_keys(policy *out, fl_node root)
 {
     static const char *const approve[] = {"each", "all", NULL};
+    static const char *const own_model[] = {"stays", "leaves", NULL};
     policy_defaults(out);
     out->approve_all = fl_cfg_choice(root, "approve", approve, 0,
                                      "each: a person looks at every job; all: none waits") == 1;
@@ -122,6 +131,9 @@ static void read_keys(policy *out, fl_node root)
     out->figures = fl_cfg_bool(statistics, "figures", out->figures, "metrics of own cases");
     out->histogram_bins = fl_cfg_int(statistics, "histogram_bins", 0, 100000, out->histogram_bins,
                                      "finest score histogram; 0 = none");
+    out->own_model_leaves = fl_cfg_choice(root, "own_model", own_model, 0,
+                                          "leaves: the model trained here alone may be judged by "
+                                          "every other hospital, where all allow it") == 1;
     out->min_other_sites = fl_cfg_int(root, "min_other_sites", 0, 100000, out->min_other_sites,
                                       "fewest other hospitals in a sum; else a person decides");
 }
@@ -211,6 +223,7 @@ json_t *policy_json(const policy *p)
     json_object_set_new(json, "min_cell", json_integer(p->min_cell));
     json_object_set_new(json, "figures", json_boolean(p->figures));
     json_object_set_new(json, "histogram_bins", json_integer(p->histogram_bins));
+    json_object_set_new(json, "own_model", json_string(p->own_model_leaves ? "leaves" : "stays"));
     json_object_set_new(json, "min_other_sites", json_integer(p->min_other_sites));
     fl_buf_clear(&tasks);
     return json;

@@ -30,6 +30,7 @@ typedef struct {
     int64_t min_cell;         // fewest patients behind a number that leaves
     bool figures;             // metrics may leave
     int64_t histogram_bins;   // of scores; 0 = no histogram may leave
+    bool own_model_leaves;    // own_model: leaves | stays; to be judged by every other hospital
     int64_t min_other_sites;  // others that an update is added to; fewer: a person decides
 } policy;
 

@@ -83,6 +83,13 @@ static fl_status check_score(const fed_offer *o, double most, fl_err *err)
     return st == FL_OK ? need_finite(o, "loss", err) : st;
 }
 
+/* A site's own model, or the word that there is none or that it stays. */
+static fl_status check_lent(const fed_offer *o, fl_err *err)
+{
+    fl_status st = need_count(o, "allowed", o->n_pieces > 0, 1, err);
+    return st == FL_OK ? need_share(o, "threshold", err) : st;
+}
+
 static fl_status check_scalars(const check_job *c, const fed_offer *o, fl_err *err)
 {
     const double most = 1e9;  // cases
@@ -109,9 +116,29 @@ static fl_status check_scalars(const check_job *c, const fed_offer *o, fl_err *e
         return st == FL_OK ? need_finite(o, "loss", err) : st;
     case FED_SCORE:
         return check_score(o, most, err);
+    case FED_LEND:
+        return check_lent(o, err);
+    case FED_CROSS:
+        return need_count(o, "n", 0, most, err);
     default:
         return FL_OK;
     }
+}
+
+bool check_is_numbers(const fed_offer *o)
+{
+    return o->key.kind == FED_TRAIN || (o->key.kind == FED_LEND && o->n_pieces > 0);
+}
+
+fed_encoding check_encoding(const check_job *c, const fed_offer *o)
+{
+    return o->key.kind == FED_TRAIN ? c->enc : check_is_numbers(o) ? FED_ENC_F32 : FED_ENC_BYTES;
+}
+
+/* How refusals name it. */
+static const char *numbers_name(const fed_offer *o)
+{
+    return o->key.kind == FED_TRAIN ? "the update" : "the site's own model";
 }
 
 static fl_status check_size(const check_job *c, const fed_offer *o, fl_err *err)
@@ -119,16 +146,16 @@ static fl_status check_size(const check_job *c, const fed_offer *o, fl_err *err)
     static const uint64_t most[FED_N_ORDERS] = {[FED_CHECK] = 1 << 20,
                                                 [FED_SCORE] = 1 << 20,
                                                 [FED_TEST] = CHECK_MAX_DOCUMENT,
-                                                [FED_DONE] = 0};
-    if (o->key.kind == FED_TRAIN) {
+                                                [FED_DONE] = 0,
+                                                [FED_LEND] = 0,
+                                                [FED_CROSS] = 1 << 20};
+    if (check_is_numbers(o)) {
         uint64_t P = (uint64_t)nn_table_count(c->table);
-        if (o->n_pieces != fed_pieces_of(c->enc, P) ||
-            o->n_bytes != fed_piece_bytes_of(c->enc, P)) {
-            return fl_fail(err, FL_EFORMAT,
-                           "the update has %llu bytes in %u pieces, expected %llu in %u",
-                           (unsigned long long)o->n_bytes, o->n_pieces,
-                           (unsigned long long)fed_piece_bytes_of(c->enc, P),
-                           fed_pieces_of(c->enc, P));
+        fed_encoding enc = check_encoding(c, o);
+        if (o->n_pieces != fed_pieces_of(enc, P) || o->n_bytes != fed_piece_bytes_of(enc, P)) {
+            return fl_fail(err, FL_EFORMAT, "%s has %llu bytes in %u pieces, expected %llu in %u",
+                           numbers_name(o), (unsigned long long)o->n_bytes, o->n_pieces,
+                           (unsigned long long)fed_piece_bytes_of(enc, P), fed_pieces_of(enc, P));
         }
         return FL_OK;
     }
@@ -159,7 +186,7 @@ fl_status check_offer(const check_job *c, const fed_offer *o, const fed_site_id 
     if (memcmp(&o->base_model, base != NULL ? base : &none, sizeof none) != 0) {
         return fl_fail(err, FL_EDENIED, "it was made from another model than the order's");
     }
-    const uint8_t *table = o->key.kind == FED_TRAIN ? c->table_hash : no_table;
+    const uint8_t *table = check_is_numbers(o) ? c->table_hash : no_table;
     if (memcmp(o->table_hash, table, sizeof no_table) != 0) {
         return fl_fail(err, FL_EFORMAT, "its table of parameters is not the job's");
     }
@@ -180,41 +207,36 @@ static fl_status check_steps(const task_train_config *t, const fed_offer *o,
 fl_status check_counts(const check_job *c, const fed_offer *o, const fed_offer *joined,
                        fl_err *err)
 {
+    static const struct {
+        const char *name, *most, *split;  // NULL: rests on none
+    } counts[FED_N_ORDERS] = {[FED_TRAIN] = {"weight", "n_train", "training"},
+                              [FED_SCORE] = {"n", "n_val", "validation"},
+                              [FED_CROSS] = {"n", "n_test", "test"}};
+    const char *name = counts[o->key.kind].name;
     bool trains = o->key.kind == FED_TRAIN;
-    const char *name = trains ? "weight" : "n";
-    if (!trains && o->key.kind != FED_SCORE) {
+    if (name == NULL) {
         return FL_OK;
     }
     double found = fed_offer_get(o, name, 0);
-    double most = fed_offer_get(joined, trains ? "n_train" : "n_val", 0);
+    double most = fed_offer_get(joined, counts[o->key.kind].most, 0);
     if (found <= most) {
         return trains && c->partial != NULL ? check_steps(c->partial, o, joined, err) : FL_OK;
     }
     return fl_fail(err, FL_EFORMAT, "%s: the site joined with %.0f %s cases, found %.0f", name,
-                   most, trains ? "training" : "validation", found);
+                   most, counts[o->key.kind].split, found);
 }
 
-fl_status check_piece(const check_job *c, const uint8_t *piece, size_t n, uint32_t index,
-                      fl_err *err)
+/* Values of an update go into the exact sum, those of a model nowhere. */
+static fl_status check_values(const check_job *c, const fed_offer *o, const float *values,
+                              int64_t offset, int64_t count, fl_err *err)
 {
-    fed_encoding enc;
-    const uint8_t *bytes;
-    uint32_t count;
-    fl_status st = fed_piece_parse(piece, n, &enc, &bytes, &count, err);
-    if (st != FL_OK) {
-        return st;
+    if (o->key.kind != FED_TRAIN) {
+        return nn_vec_is_finite(values, count)
+                   ? FL_OK
+                   : fl_fail(err, FL_EFORMAT, "%s: parameters %lld to %lld: not all are finite",
+                             numbers_name(o), (long long)offset, (long long)(offset + count - 1));
     }
-    int64_t offset = (int64_t)index * FED_PIECE_VALUES;
-    if (enc != c->enc || offset + count > nn_table_count(c->table)) {
-        return fl_fail(err, FL_EFORMAT, "piece %u is no part of an update", index);
-    }
-    static float widened[FED_PIECE_VALUES];  // of the one thread
-    FL_REQUIRE((uintptr_t)bytes % _Alignof(float) == 0);
-    const float *values = (const float *)(const void *)bytes;
-    if (enc != FED_ENC_F32) {
-        fed_piece_values(widened, enc, bytes, count);
-        values = widened;
-    }
+    fl_status st = FL_OK;
     for (int64_t at = 0; at < count && st == FL_OK;) {
         aggregate_stretch s = aggregate_stretch_at(c->table, offset + at, offset + count);
         st = fed_accum_check(values + at, s.count, s.trainable ? FED_SCALE_TRAINED : FED_SCALE_STAT,
@@ -226,6 +248,31 @@ fl_status check_piece(const check_job *c, const uint8_t *piece, size_t n, uint32
         at += s.count;
     }
     return st;
+}
+
+fl_status check_piece(const check_job *c, const fed_offer *o, const uint8_t *piece, size_t n,
+                      uint32_t index, fl_err *err)
+{
+    fed_encoding enc;
+    const uint8_t *bytes;
+    uint32_t count;
+    fl_status st = fed_piece_parse(piece, n, &enc, &bytes, &count, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    int64_t offset = (int64_t)index * FED_PIECE_VALUES;
+    if (enc != check_encoding(c, o) || offset + count > nn_table_count(c->table)) {
+        return fl_fail(err, FL_EFORMAT, "piece %u is no part of %s", index,
+                       o->key.kind == FED_TRAIN ? "an update" : numbers_name(o));
+    }
+    static float widened[FED_PIECE_VALUES];  // of the one thread
+    FL_REQUIRE((uintptr_t)bytes % _Alignof(float) == 0);
+    const float *values = (const float *)(const void *)bytes;
+    if (enc != FED_ENC_F32) {
+        fed_piece_values(widened, enc, bytes, count);
+        values = widened;
+    }
+    return check_values(c, o, values, offset, count, err);
 }
 
 // ---------------------------------------------------------------- documents
@@ -353,13 +400,25 @@ static fl_status check_test(const check_job *c, const fed_offer *o, const json_t
     return st == FL_OK ? st : fl_wrap(err, st, "figures");
 }
 
+/* Figures of another site's model, of no more cases than the site says, or why there are none. */
+static fl_status check_crossed(const fed_offer *o, const json_t *json, fl_err *err)
+{
+    fl_status st = report_check_crossed(json, err);
+    if (st == FL_OK && (double)fl_json_get_int(json, "n_test", -1) != fed_offer_get(o, "n", 0)) {
+        st = fl_fail(err, FL_EFORMAT, "figures: n_test: %lld, %g said",
+                     (long long)fl_json_get_int(json, "n_test", -1), fed_offer_get(o, "n", 0));
+    }
+    return st;
+}
+
 fl_status check_document(const check_job *c, const fed_offer *o, const char *text, size_t n,
                          fl_err *err)
 {
     bool histogram = o->key.kind == FED_SCORE && (o->key.round.n & FED_HISTOGRAM_BIT) != 0;
     if (n == 0) {
-        return o->key.kind == FED_TEST
-                   ? fl_fail(err, FL_EFORMAT, "a test contribution needs its figures")
+        return o->key.kind == FED_TEST || o->key.kind == FED_CROSS
+                   ? fl_fail(err, FL_EFORMAT, "a %s contribution needs its figures",
+                             fed_order_name(o->key.kind))
                    : FL_OK;
     }
     if (o->key.kind == FED_SCORE && !histogram) {
@@ -376,6 +435,8 @@ fl_status check_document(const check_job *c, const fed_offer *o, const char *tex
         st = check_counted(c, o, json, err);
     } else if (st == FL_OK && o->key.kind == FED_TEST) {
         st = check_test(c, o, json, err);
+    } else if (st == FL_OK && o->key.kind == FED_CROSS) {
+        st = check_crossed(o, json, err);
     }
     json_decref(json);
     return st;

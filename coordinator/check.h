@@ -8,6 +8,7 @@
 #ifndef COORDINATOR_CHECK_H
 #define COORDINATOR_CHECK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +31,9 @@ typedef struct {
     const task_train_config *partial;  // a round's training, where part of it counts; or NULL
 } check_job;
 
+/* Is the payload the numbers of a model: an update, or a site's own model? */
+bool check_is_numbers(const fed_offer *o);
+fed_encoding check_encoding(const check_job *c, const fed_offer *o);
 /*
  * base: model_sha256 of the order, NULL for CHECK.  FL_EDENIED: not signed by
  * who sends it, or for another model; FL_EFORMAT: of another shape.
@@ -39,10 +43,10 @@ fl_status check_offer(const check_job *c, const fed_offer *o, const fed_site_id 
 /* Counts that a site's contribution rests on are those it joined with (its CHECK), or fewer. */
 fl_status check_counts(const check_job *c, const fed_offer *o, const fed_offer *joined,
                        fl_err *err);
-/* Piece index of an update (8-byte aligned): finite, in range, complete. */
-fl_status check_piece(const check_job *c, const uint8_t *piece, size_t n, uint32_t index,
-                      fl_err *err);
-/* The payload of everything but updates.  A site may keep its histogram to itself. */
+/* Piece index of o's numbers (8-byte aligned): finite, an update's in range, complete. */
+fl_status check_piece(const check_job *c, const fed_offer *o, const uint8_t *piece, size_t n,
+                      uint32_t index, fl_err *err);
+/* The payload of everything but numbers.  A site may keep its histogram to itself. */
 fl_status check_document(const check_job *c, const fed_offer *o, const char *text, size_t n,
                          fl_err *err);
 

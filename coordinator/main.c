@@ -381,6 +381,11 @@ static void print_start(serve *s, const char *dir)
         char hex[FL_HEX_DIGEST];
         fl_hex(hex, run_digest(serve_active_run(s))->bytes, FL_DIGEST_BYTES);
         printf("run %s, job %s\n", fl_path_base(dir), hex);
+        char more[FED_TEXT_BYTES];
+        run_describe_extent(serve_active_run(s), more, sizeof more);
+        if (more[0] != '\0') {
+            printf("besides: %s\n", more);
+        }
     } else {
         printf("no job: enrolling and handing out finished models until stopped\n");
     }

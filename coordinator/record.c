@@ -24,6 +24,7 @@
  * member   sites as the federation knew them when they were last noted
  * refusal  what was refused, how often, and the count that was last noted
  * coordinator  one row: its keys as they were last noted
+ * crossing  one row: which of the own models that sites lent is judged, of how many
  */
 static const char schema[] =
     "CREATE TABLE run (id INTEGER PRIMARY KEY CHECK (id = 1), job BLOB NOT NULL, name TEXT NOT "
@@ -48,7 +49,26 @@ static const char added[] =
     " PRIMARY KEY (round, site)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS abandoned (round INTEGER PRIMARY KEY, why TEXT NOT NULL);"
     "CREATE TABLE IF NOT EXISTS coordinator (id INTEGER PRIMARY KEY CHECK (id = 1),"
-    " fingerprint TEXT NOT NULL);";
+    " fingerprint TEXT NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS crossing (id INTEGER PRIMARY KEY CHECK (id = 1),"
+    " lent INTEGER NOT NULL, n_lent INTEGER NOT NULL);";
+
+/* What stands in the table: a number stays what it was, whatever states are added. */
+static const int64_t stored_states[ROUND_N_STATES] = {
+    [ROUND_CHECKING] = 0,   [ROUND_SELECTED] = 1,  [ROUND_TRAINING] = 2, [ROUND_AGGREGATING] = 3,
+    [ROUND_EVALUATING] = 4, [ROUND_CHOOSING] = 5,  [ROUND_TESTING] = 6,  [ROUND_REPORTING] = 7,
+    [ROUND_HANDING] = 8,    [ROUND_FINISHED] = 9,  [ROUND_LENDING] = 10, [ROUND_CROSSING] = 11};
+
+bool record_state_of(round_state *out, int64_t stored)
+{
+    for (int s = 0; s < ROUND_N_STATES; s++) {
+        if (stored_states[s] == stored) {
+            *out = (round_state)s;
+            return true;
+        }
+    }
+    return false;
+}
 
 // ----------------------------------------------------------------- open, close
 
@@ -192,10 +212,15 @@ static fl_status put_enter(record *r, const round_machine *m, const round_step *
     r->entered_ms = fl_wall_ms();
     fl_status st = store_do(
         r->db, err, "UPDATE run SET state = ?, round = ?, selected = ?, entered_ms = ?", "iiii",
-        (int64_t)step->state, round, selected ? (int64_t)step->round : 0, r->entered_ms);
+        stored_states[step->state], round, selected ? (int64_t)step->round : 0, r->entered_ms);
     int64_t n_asked = 0;
     bool asks = round_asks(step->state) &&
-                round_stage_of(step->state, step->round, &kind, &order_round);
+                round_stage_of(step, &kind, &order_round);
+    bool crosses = step->state == ROUND_CROSSING;
+    if (st == FL_OK && crosses) {
+        st = store_do(r->db, err, "INSERT OR REPLACE INTO crossing VALUES (1, ?, ?)", "ii",
+                      (int64_t)step->lent, (int64_t)step->n_lent);
+    }
     for (size_t i = 0; i < round_n_sites(m) && st == FL_OK && asks; i++) {
         if (round_in_cohort(m, i)) {
             st = put_answer(r, kind, order_round, round_at(m, i)->name.text, ROUND_ASKED, "", err);
@@ -206,7 +231,8 @@ static fl_status put_enter(record *r, const round_machine *m, const round_step *
         return st;
     }
     json_t *line = json_pack("{s:s, s:s, s:I}", "what", "state", "state",
-                             round_state_name(step->state), "round", (json_int_t)step->round);
+                             round_state_name(step->state), "round",
+                             (json_int_t)(crosses ? step->lent : step->round));
     if (asks) {
         json_object_set_new(line, "asked", json_integer((json_int_t)n_asked));
     }

@@ -138,6 +138,8 @@ bool record_is_absent(record *r, fed_order_kind kind, uint32_t round, const char
 /* The digest accepted from a site for an order; false: none. */
 bool record_find_digest(record *r, fed_order_kind kind, uint32_t round, const char *site,
                         fed_digest *out);
+/* Was a contribution with the payload of o accepted for its order from another site? */
+bool record_has_others(record *r, const fed_offer *o);
 /* The accepted Offer itself, with its scalars; false: none. */
 bool record_find_offer(record *r, fed_order_kind kind, uint32_t round, const char *site,
                        fed_offer *out);

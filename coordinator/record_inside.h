@@ -17,4 +17,7 @@ struct record {
     fed_audit_head before;  // the open transaction
 };
 
+/* The state that a stored number stands for; false: none. */
+bool record_state_of(round_state *out, int64_t stored);
+
 #endif

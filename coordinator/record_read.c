@@ -47,6 +47,15 @@ static fl_status load_members(record *r, round_machine *m, int64_t now_ms, fl_er
     return st;
 }
 
+static fl_status load_crossing(record *r, round_machine *m, fl_err *err)
+{
+    fl_status st = store_find(r->db, err, "SELECT lent, n_lent FROM crossing", "");
+    while (st == FL_OK && store_row(r->db, &st, err)) {
+        round_restore_lent(m, (uint32_t)store_int(r->db, 0), (uint32_t)store_int(r->db, 1));
+    }
+    return st;
+}
+
 fl_status record_load(record *r, round_machine *m, int64_t now_ms, fl_err *err)
 {
     round_state state = ROUND_CHECKING;
@@ -58,14 +67,15 @@ fl_status record_load(record *r, round_machine *m, int64_t now_ms, fl_err *err)
         st = store_find(r->db, err, "SELECT state, round, selected FROM run", "");
     }
     while (st == FL_OK && store_row(r->db, &st, err)) {
-        int64_t stored = store_int(r->db, 0);
-        if (stored < 0 || stored >= ROUND_N_STATES) {
+        if (!record_state_of(&state, store_int(r->db, 0))) {
             st = fl_fail(err, FL_EFORMAT, "the run's state is damaged");
             store_end(r->db);
             break;
         }
-        state = (round_state)stored;
         round_restore(m, state, (uint32_t)store_int(r->db, 1), (uint32_t)store_int(r->db, 2));
+    }
+    if (st == FL_OK && state == ROUND_CROSSING) {
+        st = load_crossing(r, m, err);
     }
     fed_order_kind kind;
     uint32_t round;
@@ -131,7 +141,7 @@ round_state record_state(record *r, fl_err *err)
     round_state state = ROUND_N_STATES;
     fl_status st = store_find(r->db, err, "SELECT state FROM run", "");
     while (st == FL_OK && store_row(r->db, &st, err)) {
-        state = (round_state)store_int(r->db, 0);
+        state = record_state_of(&state, store_int(r->db, 0)) ? state : ROUND_N_STATES;
     }
     return st == FL_OK ? state : ROUND_N_STATES;
 }
@@ -278,6 +288,20 @@ bool record_find_digest(record *r, fed_order_kind kind, uint32_t round, const ch
                               "iit", (int64_t)kind, (int64_t)round, site);
     while (st == FL_OK && store_row(r->db, &st, NULL)) {
         found = store_copy(r->db, 0, out, sizeof *out, NULL) == FL_OK;
+    }
+    return found;
+}
+
+bool record_has_others(record *r, const fed_offer *o)
+{
+    bool found = false;
+    fl_status st = store_find(r->db, NULL,
+                              "SELECT 1 FROM answer WHERE kind = ? AND round = ? AND site <> ?"
+                              " AND digest = ?",
+                              "iitb", (int64_t)o->key.kind, (int64_t)o->key.round.n, o->site.text,
+                              (const void *)&o->digest, sizeof o->digest);
+    while (st == FL_OK && store_row(r->db, &st, NULL)) {
+        found = true;
     }
     return found;
 }

@@ -13,9 +13,11 @@
 #include "base/sys.h"
 #include "coordinator/calibrate.h"
 #include "coordinator/choose.h"
+#include "coordinator/cross_site.h"
 #include "coordinator/pooled.h"
 #include "fed/msg.h"
 #include "model/model.h"
+#include "report/read.h"
 
 /* A site's answer to the job and its part in the rounds. */
 typedef struct {
@@ -303,9 +305,15 @@ static fl_status build_sites(build *b, json_t *report, fl_err *err)
     json_object_set_new(report, "absent", absent);
     json_object_set_new(report, "pooled", pooled_build(b->sites, missing, b->in->job->data.task));
     json_object_set_new(report, "baselines", json_object());
+    if (b->in->job->evaluation.cross_site) {
+        json_t *matrix;
+        if ((st = cross_site_json(&matrix, b->in->record, b->in->selected, err)) == FL_OK) {
+            json_object_set_new(json_object_get(report, "baselines"), "cross_site", matrix);
+        }
+    }
     json_object_set_new(report, "fairness", pooled_fairness(b->sites, b->in->job->data.task));
     json_decref(missing);
-    return FL_OK;
+    return st;
 }
 
 // -------------------------------------------------------------- the settings
@@ -428,6 +436,13 @@ static void add_privacy(const report_build_input *in, json_t *report)
                   "validation figures, once a round and site, and a score histogram of the "
                   "selected model",
                   "test figures and counts, once, for the selected model"));
+    const json_t *matrix = report_at(report, "baselines", "cross_site", "sites", NULL);
+    if (json_object_size(matrix) > 0) {
+        json_array_append_new(
+            json_object_get(json_object_get(report, "privacy"), "left"),
+            json_string("each hospital's own model, once, to the coordinator and to every other "
+                        "hospital, and test figures of each of them"));
+    }
     if (job_asks_calibration(j)) {
         json_array_append_new(
             json_object_get(json_object_get(report, "privacy"), "left"),

@@ -19,10 +19,17 @@
  *                          CHOOSING  (only if threshold or calibration need counts of scores)
  *                              |  the threshold is frozen
  *                              v
- *                          TESTING
- *                              |
- *                              v
- *                          REPORTING
+ *                          TESTING ----------------+
+ *                              |                   |  each site's own model is to be
+ *                              |                   v  judged by all, and all allow it
+ *                              |               LENDING
+ *                              |                   |  somebody does not, or has none: REPORTING
+ *                              |                   v
+ *                              |               CROSSING k <----+
+ *                              |                   |  |        |  k < models
+ *                              |                   |  +--------+  k + 1
+ *                              v                   |
+ *                          REPORTING <-------------+
  *                              |  run.c writes report and final model
  *                              v
  *                          HANDING  ------>  FINISHED
@@ -42,6 +49,10 @@
  *                A missing score is an absence and undoes nothing.
  *   CHOOSING     the selected round is on disk.  Orders SCORE with a histogram are out.
  *   TESTING      the threshold is on disk before any test split is opened.  Orders TEST are out.
+ *   LENDING      orders LEND are out.  Accepted models are spools on disk, flushed, and rows in the
+ *                record; a half spool goes on where it ends.
+ *   CROSSING     which models there are is final, and which of them is judged is on disk.  Orders
+ *                CROSS are out.  A missing judgement is an absence and undoes nothing.
  *   REPORTING    everything the report is made of is in the record.  A restart makes it again.
  *   HANDING      report and final model are on disk.  Orders DONE are out.
  *   FINISHED     sites that missed DONE are still served it.
@@ -83,6 +94,7 @@ struct round_machine {
     round_state state;
     uint32_t round;     // being trained, or last trained
     uint32_t selected;  // 0 until a round was selected
+    uint32_t lent, n_lent;  // CROSSING: which model of how many
     int64_t since_ms;   // this state was entered, or the coordinator started
     int64_t short_ms;   // nobody is asked any more and the quorum is not in; 0: not so
     round_site *sites;
@@ -93,8 +105,8 @@ struct round_machine {
 const char *round_state_name(round_state state)
 {
     static const char *const names[] = {"checking",    "selected", "training", "aggregating",
-                                        "evaluating",  "choosing", "testing",  "reporting",
-                                        "handing out", "finished"};
+                                        "evaluating",  "choosing", "testing",  "lending",
+                                        "crossing",    "reporting", "handing out", "finished"};
     return names[state];
 }
 
@@ -124,6 +136,12 @@ void round_restore(round_machine *m, round_state state, uint32_t round, uint32_t
     m->state = state;
     m->round = round;
     m->selected = selected;
+}
+
+void round_restore_lent(round_machine *m, uint32_t lent, uint32_t n_lent)
+{
+    m->lent = lent;
+    m->n_lent = n_lent;
 }
 
 size_t round_add_site(round_machine *m, const fed_site_id *name, int64_t now_ms)
@@ -222,10 +240,10 @@ void round_set_waits_for_credit(round_machine *m, size_t site, bool waits)
 
 // ------------------------------------------------------------------- stages
 
-bool round_stage_of(round_state state, uint32_t round, fed_order_kind *kind, uint32_t *order_round)
+bool round_stage_of(const round_step *step, fed_order_kind *kind, uint32_t *order_round)
 {
-    *order_round = round;
-    switch (state) {
+    *order_round = step->round;
+    switch (step->state) {
     case ROUND_CHECKING:
         *kind = FED_CHECK;
         *order_round = 0;
@@ -240,10 +258,17 @@ bool round_stage_of(round_state state, uint32_t round, fed_order_kind *kind, uin
         return true;
     case ROUND_CHOOSING:
         *kind = FED_SCORE;
-        *order_round = round | FED_HISTOGRAM_BIT;
+        *order_round = step->round | FED_HISTOGRAM_BIT;
         return true;
     case ROUND_TESTING:
         *kind = FED_TEST;
+        return true;
+    case ROUND_LENDING:
+        *kind = FED_LEND;
+        return true;
+    case ROUND_CROSSING:
+        *kind = FED_CROSS;
+        *order_round = step->lent;
         return true;
     case ROUND_HANDING:
     case ROUND_FINISHED:
@@ -257,20 +282,23 @@ bool round_stage_of(round_state state, uint32_t round, fed_order_kind *kind, uin
 
 bool round_stage(const round_machine *m, fed_order_kind *kind, uint32_t *round)
 {
-    return round_stage_of(m->state, round_number(m), kind, round);
+    const round_step now = {.state = m->state, .round = round_number(m), .lent = m->lent};
+    return round_stage_of(&now, kind, round);
 }
 
 bool round_asks(round_state state)
 {
     return state == ROUND_SELECTED || state == ROUND_EVALUATING || state == ROUND_CHOOSING ||
-           state == ROUND_TESTING || state == ROUND_HANDING;
+           state == ROUND_TESTING || state == ROUND_LENDING || state == ROUND_CROSSING ||
+           state == ROUND_HANDING;
 }
 
 /* Orders of the stage are out and its contributions are welcome. */
 static bool is_open(round_state state)
 {
     return state == ROUND_TRAINING || state == ROUND_EVALUATING || state == ROUND_CHOOSING ||
-           state == ROUND_TESTING || state == ROUND_HANDING || state == ROUND_FINISHED;
+           state == ROUND_TESTING || state == ROUND_LENDING || state == ROUND_CROSSING ||
+           state == ROUND_HANDING || state == ROUND_FINISHED;
 }
 
 round_state round_now(const round_machine *m)
@@ -289,6 +317,11 @@ uint32_t round_committed(const round_machine *m)
         return 0;
     }
     return m->state <= ROUND_AGGREGATING ? m->round - 1 : m->round;
+}
+
+uint32_t round_lent(const round_machine *m)
+{
+    return m->lent;
 }
 
 size_t round_n_sites(const round_machine *m)
@@ -355,6 +388,8 @@ bool round_reply(round_machine *m, size_t site, const fed_order_key *key, fed_an
     static const char *const failed[FED_N_ORDERS] = {[FED_TRAIN] = "training failed: ",
                                                      [FED_SCORE] = "validation failed: ",
                                                      [FED_TEST] = "test failed: ",
+                                                     [FED_LEND] = "did not lend its own model: ",
+                                                     [FED_CROSS] = "did not judge another's model: ",
                                                      [FED_DONE] = "did not keep the model: "};
     *out = absent(site, failed[kind], text);
     return true;
@@ -433,6 +468,14 @@ static bool next_absence(const round_machine *m, int64_t now_ms, round_step *out
 static bool enter(round_step *out, round_state state, uint32_t round)
 {
     *out = (round_step){.kind = ROUND_STEP_ENTER, .state = state, .round = round};
+    return true;
+}
+
+static bool enter_crossing(round_step *out, const round_machine *m, uint32_t lent)
+{
+    enter(out, ROUND_CROSSING, m->selected);
+    out->lent = lent;
+    out->n_lent = m->n_lent;
     return true;
 }
 
@@ -532,7 +575,13 @@ bool round_next(const round_machine *m, int64_t now_ms, round_step *out)
     case ROUND_CHOOSING:
         return all_answered && enter(out, ROUND_TESTING, m->selected);
     case ROUND_TESTING:
-        return all_answered && enter(out, ROUND_REPORTING, m->selected);
+        return all_answered &&
+               enter(out, m->cfg.lends ? ROUND_LENDING : ROUND_REPORTING, m->selected);
+    case ROUND_LENDING:
+        return all_answered && enter_crossing(out, m, 1);
+    case ROUND_CROSSING:
+        return all_answered && (m->lent < m->n_lent ? enter_crossing(out, m, m->lent + 1)
+                                                    : enter(out, ROUND_REPORTING, m->selected));
     case ROUND_REPORTING:
         return enter(out, ROUND_HANDING, m->selected);
     case ROUND_HANDING:
@@ -549,6 +598,8 @@ static void apply_enter(round_machine *m, const round_step *step, int64_t now_ms
     if (step->state >= ROUND_CHOOSING) {
         FL_REQUIRE(step->round >= 1);
         m->selected = step->round;
+        m->lent = step->lent;
+        m->n_lent = step->n_lent;
     } else {
         m->round = step->round;
     }
@@ -658,6 +709,13 @@ static void describe_stage(const round_machine *m, char *out, size_t n)
     case ROUND_TESTING:
         snprintf(out, n, "testing round %u's model: %zu of %zu sites are done", m->selected, in,
                  all);
+        break;
+    case ROUND_LENDING:
+        snprintf(out, n, "lending own models: %zu of %zu sites have answered", in, all);
+        break;
+    case ROUND_CROSSING:
+        snprintf(out, n, "own model %u of %u: %zu of %zu sites have judged it", m->lent, m->n_lent,
+                 in, all);
         break;
     case ROUND_HANDING:
         snprintf(out, n, "handing out model and report: %zu of %zu sites have them", in, all);

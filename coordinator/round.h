@@ -33,6 +33,8 @@ typedef enum {
     ROUND_EVALUATING,   // which every site scores on its validation split
     ROUND_CHOOSING,     // counts of the selected model's validation scores: threshold, calibration
     ROUND_TESTING,      // the selected model on every test split, once
+    ROUND_LENDING,      // every site's own model comes in, if all sites' policies let it leave
+    ROUND_CROSSING,     // and one after the other is judged by every site
     ROUND_REPORTING,
     ROUND_HANDING,  // model and report to every site
     ROUND_FINISHED,
@@ -45,6 +47,7 @@ typedef struct {
     int64_t patience_ms;
     uint32_t n_rounds;
     bool asks_validation;  // threshold or calibration need counts of validation scores
+    bool lends;           // each site's own model is to be judged by every other
     bool waits_for_late;  // late: wait; nobody leaves a training round for being late
     int64_t abandon_ms;   // a round that is short of its quorum for so long is given up; 0: never
 } round_config;
@@ -97,6 +100,8 @@ typedef struct {
     round_state state;            // ENTER
     uint32_t round;               // ENTER: the new state's round.  From EVALUATING on it is the
                                   // selected one, which run.c fills in before it stores the step
+    uint32_t lent, n_lent;        // ENTER CROSSING: which model, from 1, of how many; run.c fills in
+                                  // how many, or enters REPORTING instead
     size_t site;                  // all but ENTER and STOP
     round_check check;            // CHECK
     fed_order_kind contribution;  // ACCEPT: CHECK, or else the current stage's
@@ -110,6 +115,7 @@ void round_destroy(round_machine **m);
 
 /* ---- restoring from the record; states and answers as they were stored ---- */
 void round_restore(round_machine *m, round_state state, uint32_t round, uint32_t selected);
+void round_restore_lent(round_machine *m, uint32_t lent, uint32_t n_lent);
 /* The site's index, for ever.  Adds it (member, nothing asked) when it is new. */
 size_t round_add_site(round_machine *m, const fed_site_id *name, int64_t now_ms);
 void round_restore_check(round_machine *m, size_t site, round_check check, const char *reason);
@@ -147,6 +153,7 @@ round_state round_now(const round_machine *m);
 uint32_t
 round_number(const round_machine *m);  // trained now or last; from CHOOSING on the selected one
 uint32_t round_committed(const round_machine *m);  // last model that is current
+uint32_t round_lent(const round_machine *m);       // CROSSING: which model is judged, from 1
 size_t round_n_sites(const round_machine *m);
 const round_site *round_at(const round_machine *m, size_t site);  // borrowed until a site is added
 size_t round_count(const round_machine *m, round_answer answer);
@@ -156,8 +163,8 @@ bool round_in_cohort(const round_machine *m, size_t site);
 bool round_stage(const round_machine *m, fed_order_kind *kind, uint32_t *round);
 /* Does entering this state ask a new cohort?  (TRAINING goes on with SELECTED's.) */
 bool round_asks(round_state state);
-/* What a contribution to a state's order is called; false: the state has none. */
-bool round_stage_of(round_state state, uint32_t round, fed_order_kind *kind, uint32_t *order_round);
+/* What a contribution to the order of the state that step enters is called; false: it has none. */
+bool round_stage_of(const round_step *step, fed_order_kind *kind, uint32_t *order_round);
 /* A member's order; text (FED_TEXT_BYTES) says why it waits. */
 void round_order(const round_machine *m, size_t site, fed_order_kind *kind, uint32_t *round,
                  char *text);

@@ -111,6 +111,7 @@ fl_status run_open(run **out, const char *dir, const federation *f, roster *site
                                            .asks_validation = job_asks_histogram(&r->job) ||
                                                               job_asks_calibration(&r->job),
                                            .abandon_ms = r->job.sites.abandon_ms,
+                                           .lends = r->job.evaluation.cross_site,
                                            .waits_for_late = r->job.sites.late == JOB_LATE_WAIT},
                            now_ms);
     audit_config audited = {.dir = dir,
@@ -302,6 +303,31 @@ static void describe_end(const run *r, char *out, size_t n)
     }
 }
 
+void run_describe_extent(const run *r, char *out, size_t n)
+{
+    const job_evaluation *e = &r->job.evaluation;
+    size_t S = 0, used = 0;
+    for (size_t i = 0; i < round_n_sites(r->machine); i++) {
+        S += round_at(r->machine, i)->member;
+    }
+    out[0] = '\0';
+    if (e->cross_site) {
+        double megabytes = (double)r->P * sizeof(float) / 1e6;
+        used = (size_t)snprintf(
+            out, n,
+            "the cross-site matrix, after the test, if every hospital's policy lets its own model "
+            "leave: %zu models judged by %zu hospitals each, %.3g MB to the coordinator and %.3g MB "
+            "from it",
+            S, S, megabytes * (double)S, megabytes * (double)S * (double)S);
+    }
+    if (e->full && used < n) {
+        snprintf(out + used, n - used,
+                 "%severy hospital fine-tunes the shared model; leave-one-out and ensembles are "
+                 "other federations, which only a simulation plays (`consilium-sim run`)",
+                 used > 0 ? "; " : "");
+    }
+}
+
 void run_describe(const run *r, char *out, size_t n)
 {
     round_state state = round_now(r->machine);
@@ -359,7 +385,7 @@ static const calibration *calibration_now(run *r, uint32_t selected)
 void run_order(run *r, size_t site, fed_order *out)
 {
     *out = (fed_order){0};
-    uint32_t round;
+    uint32_t round;  // or which model
     round_order(r->machine, site, &out->key.kind, &round, out->text);
     out->key.job = r->job_object;
     out->key.round.n = round;
@@ -376,6 +402,9 @@ void run_order(run *r, size_t site, fed_order *out)
     out->model_id = r->base.id;
     if (out->key.kind == FED_SCORE && (round & FED_HISTOGRAM_BIT) != 0) {
         out->histogram_bins = (uint32_t)r->job.evaluation.histogram_bins;
+    }
+    if (out->key.kind == FED_CROSS) {
+        out->threshold = r->lent_threshold;
     }
     if (out->key.kind == FED_TEST || out->key.kind == FED_DONE) {
         int64_t bins;
@@ -416,6 +445,22 @@ static run_pending *queue(run *r)
     run_pending *p = &r->pending[r->n_pending++];
     memset(p, 0, sizeof *p);
     return p;
+}
+
+bool run_is_anothers(run *r, const fed_offer *o)
+{
+    if (o->key.kind != FED_LEND || o->n_pieces == 0) {
+        return false;
+    }
+    for (size_t i = 0; i < r->n_pending; i++) {
+        const fed_offer *other = r->pending[i].offer;
+        if (other != NULL && other->key.kind == FED_LEND &&
+            fed_digest_equal(&other->digest, &o->digest) &&
+            strcmp(other->site.text, o->site.text) != 0) {
+            return true;
+        }
+    }
+    return record_has_others(r->record, o);
 }
 
 void run_reply(run *r, size_t site, const fed_order_key *key, fed_answer answer, bool mismatch,

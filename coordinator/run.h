@@ -9,7 +9,8 @@
  *   runs/R/model/round-NNNN.safetensors   the model that round NNNN committed; 0000 is the first
  *   runs/R/model/state-NNNN.safetensors   the strategy's vectors behind it
  *   runs/R/model/final.{safetensors,onnx} the selected model
- *   runs/R/spool/                         updates of the round that is open
+ *   runs/R/spool/                         updates of the round that is open; own models that sites
+ *                                         lent, until all have judged them
  *   runs/R/report/                        report.json and pages
  *
  * Joins the round machine (what is next) to the record (what is stored) and does
@@ -88,6 +89,8 @@ fl_status run_base_model(const run *r, const fed_order_key *key, fed_model_id *o
 /* Folder entry for a payload that arrives; caller's. */
 char *run_spool_path(const run *r, const fed_offer *o);
 
+/* Is it another site's own model, accepted already? */
+bool run_is_anothers(run *r, const fed_offer *o);
 /* A Reply; stored at the next turn. */
 void run_reply(run *r, size_t site, const fed_order_key *key, fed_answer answer, bool mismatch,
                const char *text);
@@ -108,6 +111,9 @@ fl_status run_turn(run *r, int64_t now_ms, fl_err *err);
 /* Sites whose order may have changed since this was last asked; asking forgets. */
 bool run_take_changed(run *r, size_t site);
 
+/* What the job's evaluation asks for besides, what that costs, and what only a simulation can do;
+ * "" when it asks for nothing such. */
+void run_describe_extent(const run *r, char *out, size_t n);
 /* One line for people: where the run is, and how long it may take. */
 void run_describe(const run *r, char *out, size_t n);
 /* Bytes of payload that moved, for the report. */

@@ -182,18 +182,6 @@ fl_status run_check_quorum(const job *j, const roster *sites, fl_err *err)
                    (long long)j->sites.quorum, expected, expected == 1 ? "is" : "are");
 }
 
-/* Local models stay where they are trained, and other federations are other jobs. */
-static fl_status check_extent(const job *j, fl_err *err)
-{
-    return !j->evaluation.full
-               ? FL_OK
-               : fl_fail(err, FL_ECONFIG,
-                         "evaluation: full is what a simulator can do (`consilium-sim run`): no "
-                         "hospital's own model travels in a federation, so that there is no "
-                         "cross-site matrix; expected basic, with personal: {} for fine-tuned "
-                         "models");
-}
-
 fl_status run_create(char **dir, const federation *f, const roster *sites, const char *job_path,
                      const char *name, fl_err *err)
 {
@@ -206,8 +194,7 @@ fl_status run_create(char **dir, const federation *f, const roster *sites, const
     if (st != FL_OK) {
         return st;
     }
-    if ((st = check_extent(j, err)) != FL_OK ||
-        (st = take_graph(&p.graph, &p.n_graph, j, err)) != FL_OK) {
+    if ((st = take_graph(&p.graph, &p.n_graph, j, err)) != FL_OK) {
         fl_wrap(err, st, "%s", job_path);
         goto done;
     }

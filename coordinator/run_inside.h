@@ -35,6 +35,7 @@ struct run {
     fed_digest job_object;
     record_model base;  // of the model that orders name now
     bool has_base;
+    double lent_threshold;  // of the own model that is judged
     calibration calibrated;  // of the selected model, once it is on test
     bool is_calibrated;
     fed_digest *reports;  // of site i, once there is a report

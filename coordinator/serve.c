@@ -66,7 +66,7 @@ void serve_send_verdict(session *x, const fed_digest *digest, bool accepted, con
 }
 
 /* The run whose order counts for the site: the first that has work for it. */
-static void order_of(session *x, fed_order *out)
+static void current_order(session *x, fed_order *out)
 {
     serve *s = x->serve;
     int known = roster_find(s->sites, x->site.text);
@@ -85,6 +85,19 @@ static void order_of(session *x, fed_order *out)
     }
     *out = (fed_order){.key.kind = FED_WAIT};
     snprintf(out->text, sizeof out->text, "no job is running");
+}
+
+/* The same for a client that may be older than such an order. */
+static void order_of(session *x, fed_order *out)
+{
+    current_order(x, out);
+    if (fed_order_since(out->key.kind) > x->version) {
+        out->key.kind = FED_WAIT;
+        out->has_model = false;
+        snprintf(out->text, sizeof out->text,
+                 "this client speaks protocol %u, the run goes on in %u: upgrade it", x->version,
+                 fed_order_since(FED_CROSS));
+    }
 }
 
 static void tell(session *x, const fed_order *order)
@@ -527,9 +540,9 @@ static void send_verdicts(serve *s)
     for (size_t i = 0; i < s->n_sessions; i++) {
         session *x = s->sessions[i];
         if (x != NULL && x->transfer.up == TRANSFER_COMMITTING) {
-            bool document = x->transfer.offer->key.kind != FED_TRAIN;
+            bool keeps_spool = check_is_numbers(x->transfer.offer);
             serve_send_verdict(x, &x->transfer.offer->digest, true, "");
-            transfer_stop(s->pool, &x->transfer, document);
+            transfer_stop(s->pool, &x->transfer, !keeps_spool);
         }
     }
 }

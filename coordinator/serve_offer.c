@@ -73,7 +73,9 @@ static fl_status finish_contribution(session *x, size_t site, fl_err *err)
     }
     if (!fed_digest_equal(&digest, &o->digest)) {
         st = fl_fail(&why, FL_EFORMAT, "its pieces do not have the digest that was signed");
-    } else if (o->key.kind != FED_TRAIN) {
+    } else if (run_is_anothers(t->run, o)) {
+        st = fl_fail(&why, FL_EDENIED, "its own model is one that another site has lent");
+    } else if (!check_is_numbers(o)) {
         if (t->spool != NULL &&
             (st = spool_read_bytes(t->path, &payload, &n, CHECK_MAX_DOCUMENT, err)) != FL_OK) {
             return st;
@@ -86,8 +88,9 @@ static fl_status finish_contribution(session *x, size_t site, fl_err *err)
         transfer_stop(x->serve->pool, t, true);
         return st;
     }
-    if (run_carries(t->run, site, &o->key) &&  // its site forgets it: it must outlast a power cut
-        (st = spool_flush(t->spool, err)) != FL_OK) {
+    bool must_last = run_carries(t->run, site, &o->key) ||  // its site forgets it
+                     (o->key.kind == FED_LEND && t->spool != NULL);  // or stops serving
+    if (must_last && (st = spool_flush(t->spool, err)) != FL_OK) {
         return st;
     }
     run_accept(t->run, site, o, payload, n);

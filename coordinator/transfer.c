@@ -207,8 +207,7 @@ fl_status transfer_start(transfer_pool *p, transfer *t, run *r, size_t site_inde
         return FL_OK;
     }
     t->path = run_spool_path(r, o);
-    fl_status st = spool_open(&t->spool, t->path,
-                              o->key.kind == FED_TRAIN ? run_check_job(r)->enc : FED_ENC_BYTES, o->n_bytes,
+    fl_status st = spool_open(&t->spool, t->path, check_encoding(run_check_job(r), o), o->n_bytes,
                               o->n_pieces, err);
     if (st != FL_OK) {
         transfer_stop(p, t, false);
@@ -242,8 +241,8 @@ fl_status transfer_piece(transfer_pool *p, transfer *t, const fed_digest *object
         return FL_OK;  // a repeat, a gap, or nothing that was asked for
     }
     fl_status st = FL_OK;
-    if (t->offer->key.kind == FED_TRAIN) {
-        st = check_piece(run_check_job(t->run), piece, n, index, err);
+    if (check_is_numbers(t->offer)) {
+        st = check_piece(run_check_job(t->run), t->offer, piece, n, index, err);
     }
     if (st != FL_OK || (st = spool_append(t->spool, piece, n, err)) != FL_OK) {
         return st;

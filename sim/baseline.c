@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "eval/eval.h"
 #include "sim/cross_site.h"
 #include "sim/ensemble.h"
 #include "sim/hospital.h"
@@ -135,18 +136,12 @@ fl_status baseline_evaluate(json_t **metrics, const char *model, const char *dat
 
 json_t *baseline_metrics(const json_t *judged, bool compared_only)
 {
-    static const char *const compared[] = {
-        "auc", "accuracy", "balanced_accuracy", "f1",   "sensitivity", "specificity", "brier",
-        "nll", "ece",      "dice",              "iou",  "hd95",        "mae",         "rmse"};
-    json_t *all = json_object_get(judged, "metrics"), *some = json_object();
-    for (size_t i = 0; compared_only && i < sizeof compared / sizeof *compared; i++) {
-        json_t *figure = json_object_get(all, compared[i]);
-        if (figure != NULL) {
-            json_object_set(some, compared[i], figure);
+    json_t *all = json_object_get(judged, "metrics"), *some = json_object(), *figure;
+    const char *name;
+    json_object_foreach(all, name, figure) {
+        if (!compared_only || eval_metric_elsewhere(name)) {
+            json_object_set(some, name, figure);
         }
-    }
-    if (!compared_only) {
-        json_object_update(some, all);
     }
     return some;
 }

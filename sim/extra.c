@@ -37,6 +37,7 @@ static fl_status make_job(extra *e, fl_err *err)
                    {"sites.quorum", quorum},
                    {"evaluation.local_baseline.budget", "none"},
                    {"evaluation.personal", "null"},
+                   {"evaluation.cross_site", "null"},
                    {"evaluation.shift", "null"},
                    {"evaluation.uncertainty", "null"}};
     fl_cfg *c = NULL;

@@ -123,6 +123,10 @@ static fl_status enrol(stage *g, size_t i, fl_err *err)
         launch_args_add(&a, "all");
         launch_args_add(&a, "--tasks");
         launch_args_add(&a, data_task_name(g->s->job.data.task));
+        if (g->s->job.evaluation.cross_site) {
+            launch_args_add(&a, "--own-model");
+            launch_args_add(&a, "leaves");
+        }
         launch_args_add_int(&a, "--min-cell", (long long)g->s->job.evaluation.min_cell);
         launch_args_add_int(&a, "--histogram-bins", (long long)g->s->job.evaluation.histogram_bins);
         st = run_program(&a, "client join", log, err);

@@ -2,7 +2,8 @@
  * scenario_compared.c - what a scenario compares the shared model with
  *
  * `baselines:`, `ensemble:` and `snapshot:`; the job's `evaluation: full` is short for all
- * that a simulator can do and a consortium, whose local models stay where they are, cannot.
+ * that a simulator can do.  It needs nobody's leave to judge hospitals' own models elsewhere, so
+ * the consortium that it plays is not asked to, unless the job says `cross_site: true`.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -112,13 +113,15 @@ fl_status scenario_ask_more(const scenario *s, fl_cfg *c, const char *prefix, fl
 {
     const job_evaluation *e = &s->job.evaluation;
     fl_node at = prefix[0] != '\0' ? fl_cfg_get(fl_cfg_root(c), "job", "") : fl_cfg_root(c);
-    bool is_word = fl_cfg_is_scalar(fl_cfg_get(at, "evaluation", ""));
+    fl_node evaluation = fl_cfg_get(at, "evaluation", "");
+    bool is_word = fl_cfg_is_scalar(evaluation);
+    bool says_how = !is_word && fl_cfg_has(evaluation, "personal");
     fl_status st = FL_OK;
     if (e->full) {
         st = is_word ? set(c, prefix, "evaluation", "{extent: basic}", err)
                      : set(c, prefix, "evaluation.extent", "basic", err);
     }
-    return st == FL_OK && s->compared.personal && !e->personal.asked
+    return st == FL_OK && s->compared.personal && !says_how
                ? set(c, prefix, "evaluation.personal", "{}", err)
                : st;
 }

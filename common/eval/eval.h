@@ -92,6 +92,8 @@ void eval_differences(eval_metrics *out, const eval_predictions *a, const eval_p
 /* Is a difference of two models' values an improvement or a loss?  Not so for
  * observed_expected, intercept and slope, whose best value lies in between. */
 bool eval_metric_compared(const char *name);
+/* Is it one of the few by which models of other places are compared (leave-one-out, cross-site)? */
+bool eval_metric_elsewhere(const char *name);
 
 /* --- threshold rules, frozen before a test split is opened --- */
 typedef enum { EVAL_RULE_FIXED, EVAL_RULE_SENSITIVITY, EVAL_RULE_YOUDEN } eval_rule;

@@ -81,6 +81,19 @@ bool eval_metric_compared(const char *name)
     return true;
 }
 
+bool eval_metric_elsewhere(const char *name)
+{
+    static const char *const names[] = {
+        "auc", "accuracy", "balanced_accuracy", "f1",   "sensitivity", "specificity", "brier",
+        "nll", "ece",      "dice",              "iou",  "hd95",        "mae",         "rmse"};
+    for (size_t m = 0; m < sizeof names / sizeof *names; m++) {
+        if (strcmp(names[m], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static json_t *count_json(int64_t count)
 {
     return count < 0 ? json_null() : json_integer(count);

@@ -244,10 +244,27 @@ static fl_node read_extent(job_evaluation *out, fl_node root)
     }
     fl_node map = fl_cfg_map(root, "evaluation", help);
     out->full = fl_cfg_choice(map, "extent", extents, 0,
-                              "basic: the shared model and each site's own; full: what only a "
-                              "simulator can compare too, fine-tuned models, leave-one-out, the "
-                              "cross-site matrix and an ensemble") == 1;
+                              "basic: the shared model and each site's own; full: personal and "
+                              "cross_site too, and in a simulation leave-one-out and an "
+                              "ensemble") == 1;
     return map;
+}
+
+static void read_cross_site(job_evaluation *out, fl_node map)
+{
+    out->cross_site = fl_cfg_bool(map, "cross_site", false,
+                                  "each site's own model is judged on the test cases of every "
+                                  "other, after the test; played where every site's policy says "
+                                  "own_model: leaves");
+    if (out->cross_site && !out->local_baseline) {
+        fl_cfg_complain(fl_cfg_get(map, "cross_site", ""),
+                        "evaluation.cross_site: needs each site's own model; expected "
+                        "local_baseline.budget same_steps, found none");
+    }
+    if (out->full) {
+        out->cross_site = out->local_baseline;
+        out->personal.asked = true;
+    }
 }
 
 void job_read_evaluation(job *j, fl_node root)
@@ -272,6 +289,7 @@ void job_read_evaluation(job *j, fl_node root)
     read_shift(out, data, map);
     read_uncertainty(&out->uncertainty, map);
     read_personal(&out->personal, j->local.optim.lr, map);
+    read_cross_site(out, map);
 }
 
 bool job_asks_histogram(const job *j)

@@ -106,7 +106,8 @@ typedef struct {
     data_shift_curves shift;  // that the test split is judged under; none: n = 0
     job_uncertainty uncertainty;
     job_personal personal;
-    bool full;  // all that a simulator can compare; a federation refuses it
+    bool cross_site;  // each site's own model is judged by every other, where all policies allow it
+    bool full;  // personal and cross_site too, and what a simulator alone can compare
 } job_evaluation;
 
 typedef struct {

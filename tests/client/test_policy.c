@@ -91,6 +91,7 @@ static void what_policy_text_writes_policy_read_reads(void **state)
                  .min_cell = 9,
                  .figures = false,
                  .histogram_bins = 0,
+                 .own_model_leaves = true,
                  .min_other_sites = 3};
     policy_text(&p, &text);
     hospital_file(h.home_dir, "policy.yaml", text.data);
@@ -102,7 +103,18 @@ static void what_policy_text_writes_policy_read_reads(void **state)
     check_int(back.min_cell, 9);
     check_int(back.figures, false);
     check_int(back.histogram_bins, 0);
+    check_int(back.own_model_leaves, true);
     check_int(back.min_other_sites, 3);
+
+    p.own_model_leaves = false;
+    fl_buf_reset(&text);
+    policy_text(&p, &text);
+    hospital_file(h.home_dir, "policy.yaml", text.data);
+    check_ok(policy_read(&back, h.home, &err), err);
+    check(!back.own_model_leaves);
+    hospital_file(h.home_dir, "policy.yaml", "approve: each\n");  // of an older program
+    check_ok(policy_read(&back, h.home, &err), err);
+    check(!back.own_model_leaves);
 
     hospital_file(h.home_dir, "policy.yaml", "approve: each\nmax_runds: 3\n");
     check_fails(policy_read(&back, h.home, &err), FL_ECONFIG);

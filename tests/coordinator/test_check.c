@@ -54,7 +54,13 @@ static fed_offer offer_of(const setting *s, fed_order_kind kind)
         fed_offer_set(&o, "n_train", 10);
         fed_offer_set(&o, "n_val", 0);
         fed_offer_set(&o, "n_test", 3);
-    } else if (kind == FED_SCORE) {
+    } else if (kind == FED_LEND) {
+        memcpy(o.table_hash, s->job.table_hash, sizeof o.table_hash);
+        o.n_pieces = 2;
+        o.n_bytes = 2 * FED_PIECE_HEAD + 4 * (uint64_t)P;
+        fed_offer_set(&o, "allowed", 1);
+        fed_offer_set(&o, "threshold", 0.3);
+    } else if (kind == FED_SCORE || kind == FED_CROSS) {
         fed_offer_set(&o, "n", 20);
     }
     return o;
@@ -73,9 +79,10 @@ static fl_status look(const setting *s, fed_offer *o, fl_err *err)
 static void a_proper_offer_of_each_kind_passes(void **state)
 {
     (void)state;
-    const fed_order_kind kinds[] = {FED_CHECK, FED_TRAIN, FED_SCORE, FED_TEST, FED_DONE};
+    const fed_order_kind kinds[] = {FED_CHECK, FED_TRAIN, FED_SCORE, FED_TEST,
+                                    FED_DONE,  FED_LEND,  FED_CROSS};
     setting s = setting_new();
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         fl_err err = FL_ERR_INIT;
         fed_offer o = offer_of(&s, kinds[i]);
         check_ok(look(&s, &o, &err), err);
@@ -200,25 +207,26 @@ static void pieces_are_checked_by_kind(void **state)
 {
     (void)state;
     setting s = setting_new();
+    const fed_offer o = offer_of(&s, FED_TRAIN);
     fl_err err = FL_ERR_INIT;
     float *values = fl_xcalloc(P, sizeof *values);
     uint8_t *piece = fl_xcalloc(FED_PIECE_BYTES, 1);
     values[P - 1] = 1000;  // a running statistic may be large
     size_t n = fed_piece_pack(piece, FED_ENC_F32, values, P, 1);
-    check_ok(check_piece(&s.job, piece, n, 1, &err), err);
+    check_ok(check_piece(&s.job, &o, piece, n, 1, &err), err);
     values[P - 5] = 1000;  // a weight may not
     n = fed_piece_pack(piece, FED_ENC_F32, values, P, 1);
-    check_fails(check_piece(&s.job, piece, n, 1, &err), FL_EFORMAT);
+    check_fails(check_piece(&s.job, &o, piece, n, 1, &err), FL_EFORMAT);
     check_has(err.text, "parameters 65536 to 65541");
     values[P - 5] = NAN;
     n = fed_piece_pack(piece, FED_ENC_F32, values, P, 1);
-    check_fails(check_piece(&s.job, piece, n, 1, &err), FL_EFORMAT);
+    check_fails(check_piece(&s.job, &o, piece, n, 1, &err), FL_EFORMAT);
     values[P - 5] = 0;
     n = fed_piece_pack(piece, FED_ENC_F32, values, P, 0);
-    check_ok(check_piece(&s.job, piece, n, 0, &err), err);
-    check_fails(check_piece(&s.job, piece, n, 1, &err), FL_EFORMAT);  // longer than what is left
-    check_fails(check_piece(&s.job, piece, n, UINT32_MAX, &err), FL_EFORMAT);
-    check_fails(check_piece(&s.job, piece, 3, 0, &err), FL_EFORMAT);
+    check_ok(check_piece(&s.job, &o, piece, n, 0, &err), err);
+    check_fails(check_piece(&s.job, &o, piece, n, 1, &err), FL_EFORMAT);  // longer than what is left
+    check_fails(check_piece(&s.job, &o, piece, n, UINT32_MAX, &err), FL_EFORMAT);
+    check_fails(check_piece(&s.job, &o, piece, 3, 0, &err), FL_EFORMAT);
     free(piece);
     free(values);
     setting_free(&s);

@@ -16,7 +16,8 @@ typedef struct {
     round_config cfg;
     round_machine *m;
     round_state state;
-    uint32_t round, selected;
+    uint32_t round, selected, lent, n_lent;
+    uint32_t n_models;  // that sites lend, when they are asked
     struct {
         fed_site_id name;
         round_check check;
@@ -46,6 +47,7 @@ static void restore(driver *d, int64_t now)
         }
     }
     round_restore(d->m, d->state, d->round, d->selected);
+    round_restore_lent(d->m, d->lent, d->n_lent);
     for (size_t i = 0; i < d->n_sites; i++) {
         round_restore_answer(d->m, i, d->site[i].answer, d->site[i].reason);
     }
@@ -78,7 +80,12 @@ static void take(driver *d, round_step *step, int64_t now)
         if (step->state >= ROUND_CHOOSING && step->round == 0) {
             step->round = 1;  // the first round was best
         }
-        note(d, "enter", round_state_name(step->state), step->round);
+        if (step->state == ROUND_CROSSING && step->lent == 1) {
+            step->n_lent = d->n_models;
+            step->state = d->n_models > 0 ? ROUND_CROSSING : ROUND_REPORTING;
+        }
+        note(d, "enter", round_state_name(step->state),
+             step->state == ROUND_CROSSING ? step->lent : step->round);
         for (size_t i = 0; i < d->n_sites; i++) {
             if (round_asks(step->state)) {
                 d->site[i].answer = round_in_cohort(d->m, i) ? ROUND_ASKED : ROUND_UNASKED;
@@ -89,6 +96,8 @@ static void take(driver *d, round_step *step, int64_t now)
         d->state = step->state;
         d->round = step->state >= ROUND_CHOOSING ? d->cfg.n_rounds : step->round;
         d->selected = step->state >= ROUND_CHOOSING ? step->round : 0;
+        d->lent = step->lent;
+        d->n_lent = step->n_lent;
     } else if (step->kind == ROUND_STEP_ABSENT) {
         note(d, "absent", step->reason, (long)step->site);
         d->site[step->site].answer = ROUND_ABSENT;
@@ -195,6 +204,47 @@ static void two_sites_and_two_rounds_from_check_to_finished(void **state)
     round_destroy(&d.m);
 }
 
+static void own_models_are_lent_and_judged_one_after_the_other(void **state)
+{
+    (void)state;
+    for (uint32_t n_models = 0; n_models <= 2; n_models++) {
+        driver d = driver_of(2, 2, 1);
+        d.cfg.lends = d.forget = true;
+        d.n_models = n_models;
+        restore(&d, 0);
+        for (int stage = 0; stage < 5; stage++) {
+            everyone_contributes(&d, stage);
+        }
+        check_int(round_now(d.m), ROUND_LENDING);
+        check_int(kind_of(&d, 0), FED_LEND);
+        everyone_contributes(&d, 6);
+        for (uint32_t k = 1; k <= n_models; k++) {
+            fed_order_kind kind;
+            uint32_t round;
+            char text[FED_TEXT_BYTES];
+            check_int(round_now(d.m), ROUND_CROSSING);
+            check_int(round_lent(d.m), k);
+            check_int(round_number(d.m), 1);     // of the selected model, still
+            check_int(round_committed(d.m), 1);
+            round_order(d.m, 1, &kind, &round, text);
+            check_int(kind, FED_CROSS);
+            check_int(round, k);
+            check(!round_expects(d.m, 1, FED_CROSS, k + 1));
+            contribute(&d, 0, 7);
+            check(settle(&d, 7));
+            check_int(round_lent(d.m), k);  // until everybody has judged it, or left
+            contribute(&d, 1, 8);
+            check(settle(&d, 8));
+        }
+        check_int(round_now(d.m), ROUND_HANDING);
+        check_has(d.log, n_models == 2 ? "enter testing 1\nenter lending 1\nenter crossing 1\n"
+                                         "enter crossing 2\nenter reporting 1\n"
+                         : n_models == 1 ? "enter lending 1\nenter crossing 1\nenter reporting 1\n"
+                                         : "enter lending 1\nenter reporting 1\n");
+        round_destroy(&d.m);
+    }
+}
+
 /* Random contributions, silences and returns; memory is dropped after every
  * step or never: the same steps are taken. */
 static void play(driver *d, uint64_t seed)
@@ -224,6 +274,10 @@ static void a_machine_that_forgets_after_every_step_takes_the_same_steps(void **
     (void)state;
     for (uint64_t seed = 1; seed <= 200; seed++) {
         driver a = driver_of(5, 3, 3), b = driver_of(5, 3, 3);
+        a.cfg.lends = b.cfg.lends = seed % 2 == 0;
+        a.n_models = b.n_models = 4;
+        restore(&a, 0);
+        restore(&b, 0);
         b.forget = true;
         play(&a, seed);
         play(&b, seed);
@@ -577,6 +631,7 @@ static void sites_keep_their_index_whatever_is_added(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(own_models_are_lent_and_judged_one_after_the_other),
         cmocka_unit_test(two_sites_and_two_rounds_from_check_to_finished),
         cmocka_unit_test(a_machine_that_forgets_after_every_step_takes_the_same_steps),
         cmocka_unit_test(a_silent_site_is_absent_with_the_reason_and_may_come_back),

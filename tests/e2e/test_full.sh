@@ -87,7 +87,3 @@ check "with the same figures" /usr/bin/python3 -c '
 import json, sys
 a, b = (json.load(open(f))["baselines"] for f in sys.argv[1:])
 assert a == b' "$work/first.json" "$report"
-
-"$bin/coordinator" init "$work/fed" --name tiny --address tcp://127.0.0.1:1 >"$work/init.log"
-sed 's/extent: basic/extent: full/' "$work/run/job.yaml" >"$work/full.yaml"
-refuses "a federation cannot do that" 2 'evaluation: full is what a simulator can do' "$bin/coordinator" run "$work/fed" --job "$work/full.yaml"

@@ -13,8 +13,8 @@ fl_status __real_transfer_start(transfer_pool *p, transfer *t, run *r, size_t si
                                 const fed_offer *o, int64_t now_ms, fl_err *err);
 fl_status __wrap_transfer_start(transfer_pool *p, transfer *t, run *r, size_t site_index,
                                 const fed_offer *o, int64_t now_ms, fl_err *err);
-fl_status __wrap_check_piece(const check_job *c, const uint8_t *piece, size_t n, uint32_t index,
-                             fl_err *err);
+fl_status __wrap_check_piece(const check_job *c, const fed_offer *o, const uint8_t *piece, size_t n,
+                             uint32_t index, fl_err *err);
 void __wrap_spool_digest(spool *s, fed_digest *out);
 
 /* What was promised of each open spool. */
@@ -33,10 +33,11 @@ fl_status __wrap_transfer_start(transfer_pool *p, transfer *t, run *r, size_t si
     return st;
 }
 
-fl_status __wrap_check_piece(const check_job *c, const uint8_t *piece, size_t n, uint32_t index,
-                             fl_err *err)
+fl_status __wrap_check_piece(const check_job *c, const fed_offer *o, const uint8_t *piece, size_t n,
+                             uint32_t index, fl_err *err)
 {
     (void)c;
+    (void)o;
     (void)piece;
     (void)n;
     (void)index;
