@@ -26,13 +26,15 @@ typedef enum {
     DICOM_PACK_RLE,
     DICOM_PACK_JPEG,
     DICOM_PACK_LS,
-    DICOM_PACK_2000
+    DICOM_PACK_2000,
+    DICOM_PACK_2000_2  // by the second part, which may put several frames into one stream
 } dicom_packing;
 
 typedef struct {
     const char *uid;
     bool is_explicit, is_big, is_deflated;
     dicom_packing pack;
+    bool has_big_pixels;  // GE's private one, whose other elements are little-endian
 } dicom_syntax;
 
 typedef struct {
@@ -62,7 +64,7 @@ typedef struct {
     dicom_track position;
     dicom_numbers slope, intercept, centre, width, grid;
     bool scales_differ, has_modality_lut;
-    dicom_span lut_descriptor[3], lut[3];
+    dicom_span lut_descriptor[3], lut[3], segments[3];  // segments: a table written as lines
     char pixel_vr[3];
     char kind;             // 'u' integers, 'f' floats, '\0' there are no pixels
     dicom_span pixels;     // native
@@ -104,6 +106,14 @@ void data_dicom_ybr_to_rgb(uint8_t *samples, size_t n_pixels);
  */
 fl_status data_dicom_palette(uint8_t **samples, size_t *bytes, const dicom_header *h, size_t count,
                              const char *name, fl_err *err);
+
+/*
+ * PS3.3 C.7.9.2: a palette written as runs of entries, lines between two and repetitions of
+ * those, to the n entries that they stand for.  is_wide: entries of 16 bits, else of 8.
+ * False when it is malformed or gives another number.
+ */
+bool data_dicom_palette_expand(uint16_t *out, size_t n, dicom_span segments, bool is_wide,
+                               bool is_big);
 
 /* Spacing, slice thickness, affine and orientation. */
 void data_dicom_place(data_image *out, const dicom_header *h);

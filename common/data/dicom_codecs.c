@@ -203,14 +203,25 @@ static bool has_shape(const opj_image_t *image, const dicom_frame *f)
     return true;
 }
 
+/* Does the stream's SIZ marker say that it needs the second part (Rsiz, bit 15)? */
+static bool is_extended(const uint8_t *bytes, size_t n)
+{
+    static const uint8_t begin[] = {0xff, 0x4f, 0xff, 0x51};  // SOC, SIZ
+    return n > 6 && memcmp(bytes, begin, sizeof begin) == 0 && (bytes[6] & 0x80) != 0;
+}
+
 static fl_status decode_2000(uint8_t *out, const dicom_frame *f, opj_codec_t *codec,
-                             opj_stream_t *stream, opj_image_t **image, const char *name,
-                             fl_err *err)
+                             opj_stream_t *stream, opj_image_t **image, bool extended,
+                             const char *name, fl_err *err)
 {
     opj_dparameters_t parameters;
     opj_set_default_decoder_parameters(&parameters);
     if (!opj_setup_decoder(codec, &parameters) || !opj_read_header(stream, codec, image)) {
-        return damaged(name, "JPEG 2000", err);
+        return extended ? fl_fail(err, FL_EUNSUPPORTED,
+                                  "%s: DICOM: what the stream uses of JPEG 2000's second part is "
+                                  "not read",
+                                  name)
+                        : damaged(name, "JPEG 2000", err);
     }
     if (!has_shape(*image, f)) {
         return another_shape(name, "JPEG 2000", err);
@@ -249,7 +260,7 @@ fl_status data_dicom_jpeg_2000(uint8_t *out, const dicom_frame *f, const uint8_t
     opj_stream_set_read_function(stream, give_bytes);
     opj_stream_set_skip_function(stream, skip_bytes);
     opj_stream_set_seek_function(stream, seek_byte);
-    fl_status st = decode_2000(out, f, codec, stream, &image, name, err);
+    fl_status st = decode_2000(out, f, codec, stream, &image, is_extended(bytes, n), name, err);
     opj_image_destroy(image);
     opj_stream_destroy(stream);
     opj_destroy_codec(codec);

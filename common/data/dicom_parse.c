@@ -35,22 +35,56 @@ static const uint32_t tag_item = TAG(0xfffe, 0xe000);
 static const uint32_t tag_item_end = TAG(0xfffe, 0xe00d);
 static const uint32_t tag_sequence_end = TAG(0xfffe, 0xe0dd);
 
-/* What is not here, PS3.5 annex A calls retired, or it holds films, or is of JPEG 2000 the second
- * part (.92, .93) or HTJ2K (.201 to .203). */
+/* PS3.5 annex A, its retired ones too, and two makers' own. */
 static const dicom_syntax syntaxes[] = {
-    {"1.2.840.10008.1.2", false, false, false, DICOM_PACK_NONE},
-    {"1.2.840.10008.1.2.1", true, false, false, DICOM_PACK_NONE},
-    {"1.2.840.10008.1.2.1.99", true, false, true, DICOM_PACK_NONE},
-    {"1.2.840.10008.1.2.2", true, true, false, DICOM_PACK_NONE},
-    {"1.2.840.10008.1.2.5", true, false, false, DICOM_PACK_RLE},
-    {"1.2.840.10008.1.2.4.50", true, false, false, DICOM_PACK_JPEG},
-    {"1.2.840.10008.1.2.4.51", true, false, false, DICOM_PACK_JPEG},
-    {"1.2.840.10008.1.2.4.57", true, false, false, DICOM_PACK_JPEG},
-    {"1.2.840.10008.1.2.4.70", true, false, false, DICOM_PACK_JPEG},
-    {"1.2.840.10008.1.2.4.80", true, false, false, DICOM_PACK_LS},
-    {"1.2.840.10008.1.2.4.81", true, false, false, DICOM_PACK_LS},
-    {"1.2.840.10008.1.2.4.90", true, false, false, DICOM_PACK_2000},
-    {"1.2.840.10008.1.2.4.91", true, false, false, DICOM_PACK_2000},
+    {"1.2.840.10008.1.2", false, false, false, DICOM_PACK_NONE, false},
+    {"1.2.840.10008.1.2.1", true, false, false, DICOM_PACK_NONE, false},
+    {"1.2.840.10008.1.2.1.99", true, false, true, DICOM_PACK_NONE, false},
+    {"1.2.840.10008.1.2.2", true, true, false, DICOM_PACK_NONE, true},
+    {"1.2.840.113619.5.2", false, false, false, DICOM_PACK_NONE, true},       // GE
+    {"1.3.46.670589.33.1.4.1", true, false, false, DICOM_PACK_NONE, false},  // Philips
+    {"1.2.840.10008.1.2.5", true, false, false, DICOM_PACK_RLE, false},
+    {"1.2.840.10008.1.2.4.50", true, false, false, DICOM_PACK_JPEG, false},
+    {"1.2.840.10008.1.2.4.51", true, false, false, DICOM_PACK_JPEG, false},
+    {"1.2.840.10008.1.2.4.52", true, false, false, DICOM_PACK_JPEG, false},
+    {"1.2.840.10008.1.2.4.53", true, false, false, DICOM_PACK_JPEG, false},
+    {"1.2.840.10008.1.2.4.54", true, false, false, DICOM_PACK_JPEG, false},
+    {"1.2.840.10008.1.2.4.55", true, false, false, DICOM_PACK_JPEG, false},
+    {"1.2.840.10008.1.2.4.56", true, false, false, DICOM_PACK_JPEG, false},
+    {"1.2.840.10008.1.2.4.57", true, false, false, DICOM_PACK_JPEG, false},
+    {"1.2.840.10008.1.2.4.70", true, false, false, DICOM_PACK_JPEG, false},
+    {"1.2.840.10008.1.2.4.80", true, false, false, DICOM_PACK_LS, false},
+    {"1.2.840.10008.1.2.4.81", true, false, false, DICOM_PACK_LS, false},
+    {"1.2.840.10008.1.2.4.90", true, false, false, DICOM_PACK_2000, false},
+    {"1.2.840.10008.1.2.4.91", true, false, false, DICOM_PACK_2000, false},
+    {"1.2.840.10008.1.2.4.92", true, false, false, DICOM_PACK_2000_2, false},
+    {"1.2.840.10008.1.2.4.93", true, false, false, DICOM_PACK_2000_2, false},
+    {"1.2.840.10008.1.2.4.201", true, false, false, DICOM_PACK_2000, false},
+    {"1.2.840.10008.1.2.4.202", true, false, false, DICOM_PACK_2000, false},
+    {"1.2.840.10008.1.2.4.203", true, false, false, DICOM_PACK_2000, false},
+};
+
+/* What is not read, by name: what begins so, the first that fits. */
+static const struct {
+    const char *uid, *name;
+} others[] = {
+    {"1.2.840.10008.1.2.1.98", "encapsulated uncompressed"},
+    {"1.2.840.10008.1.2.4.58", "JPEG lossless, arithmetic, retired"},
+    {"1.2.840.10008.1.2.4.59", "JPEG hierarchical, retired"},
+    {"1.2.840.10008.1.2.4.6", "JPEG hierarchical, retired"},
+    {"1.2.840.10008.1.2.4.94", "JPIP: the pixels are on a server"},
+    {"1.2.840.10008.1.2.4.95", "JPIP: the pixels are on a server"},
+    {"1.2.840.10008.1.2.4.204", "JPIP: the pixels are on a server"},
+    {"1.2.840.10008.1.2.4.205", "JPIP: the pixels are on a server"},
+    {"1.2.840.10008.1.2.4.100", "MPEG-2 video"},
+    {"1.2.840.10008.1.2.4.101", "MPEG-2 video"},
+    {"1.2.840.10008.1.2.4.107", "HEVC video"},
+    {"1.2.840.10008.1.2.4.108", "HEVC video"},
+    {"1.2.840.10008.1.2.4.10", "MPEG-4 video"},
+    {"1.2.840.10008.1.2.4.11", "JPEG XL"},
+    {"1.2.840.10008.1.2.6", "not of images"},
+    {"1.2.840.10008.1.2.7", "video over SMPTE ST 2110"},
+    {"1.2.840.10008.1.2.8", "deflated frames"},
 };
 
 /* Where in the nesting an element stands: fields count at the top and in the
@@ -264,6 +298,11 @@ static void keep_field(dicom_reader *r, uint32_t tag, const uint8_t *p, size_t n
     case TAG(0x0028, 0x1202):
     case TAG(0x0028, 0x1203):
         h->lut[tag - TAG(0x0028, 0x1201)] = (dicom_span){p, n};
+        break;
+    case TAG(0x0028, 0x1221):
+    case TAG(0x0028, 0x1222):
+    case TAG(0x0028, 0x1223):
+        h->segments[tag - TAG(0x0028, 0x1221)] = (dicom_span){p, n};
         break;
     case TAG(0x3004, 0x000c):
         h->grid = read_numbers(p, n);
@@ -518,6 +557,13 @@ static fl_status read_meta(dicom_reader *r)
     }
     for (char *c = uid; *c != '\0'; c++) {
         *c = (*c >= '0' && *c <= '9') || *c == '.' ? *c : '?';
+    }
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        if (strncmp(others[i].uid, uid, strlen(others[i].uid)) == 0) {
+            return fl_fail(r->err, FL_EUNSUPPORTED,
+                           "%s: DICOM: transfer syntax %s (%s) is not read", r->name, uid,
+                           others[i].name);
+        }
     }
     return fl_fail(r->err, FL_EUNSUPPORTED, "%s: DICOM: transfer syntax %s is not read", r->name,
                    uid[0] != '\0' ? uid : "(none given)");

@@ -21,7 +21,8 @@ size_t data_dicom_sample_bytes(const dicom_header *h)
  * words of the other byte order. */
 static uint8_t native_byte(const dicom_header *h, size_t i)
 {
-    bool swapped = h->syntax->is_big && h->allocated <= 8 && strcmp(h->pixel_vr, "OW") == 0;
+    bool swapped = h->syntax->has_big_pixels && h->allocated <= 8 &&
+                   strcmp(h->pixel_vr, "OW") == 0;
     size_t at = swapped ? i ^ 1u : i;
     return h->pixels.p[at < h->pixels.n ? at : i];
 }
@@ -38,7 +39,7 @@ static void read_native(uint8_t *samples, const dicom_header *h, size_t count)
 {
     size_t size = data_dicom_sample_bytes(h);
     size_t plane = (size_t)(h->rows * h->cols);
-    bool planar = h->planar == 1 && h->samples == 3;
+    bool planar = h->planar == 1 && h->samples == 3, is_big = h->syntax->has_big_pixels;
 
     if (is_halved(h)) {
         for (size_t i = 0; i < count / 3; i++) {  // Y Y Cb Cr of two pixels
@@ -62,8 +63,7 @@ static void read_native(uint8_t *samples, const dicom_header *h, size_t count)
             from = frame * 3 * plane + i % 3 * plane + i % (3 * plane) / 3;
         }
         for (size_t b = 0; b < size; b++) {
-            samples[i * size + b] = native_byte(h, from * size +
-                                                       (h->syntax->is_big ? size - 1 - b : b));
+            samples[i * size + b] = native_byte(h, from * size + (is_big ? size - 1 - b : b));
         }
     }
 }
@@ -116,6 +116,7 @@ static fl_status decode_frame(uint8_t *out, const dicom_header *h, const uint8_t
     case DICOM_PACK_LS:
         return data_dicom_jpeg_ls(out, &f, bytes, n, name, err);
     case DICOM_PACK_2000:
+    case DICOM_PACK_2000_2:
         return data_dicom_jpeg_2000(out, &f, bytes, n, name, err);
     default:
         break;
@@ -124,7 +125,8 @@ static fl_status decode_frame(uint8_t *out, const dicom_header *h, const uint8_t
     if (kind.kind == 3) {
         return data_dicom_jpeg_lossless(out, &f, bytes, n, name, err);
     }
-    if (kind.kind >= 0 && kind.kind <= 2 && kind.bits == 8) {
+    bool by_libjpeg = (kind.kind >= 0 && kind.kind <= 2) || kind.kind == 9 || kind.kind == 10;
+    if (by_libjpeg && kind.bits == 8) {  // 9 and 10: arithmetic
         return data_dicom_jpeg_8(out, &f, bytes, n, name, err);
     }
     if ((kind.kind == 0 || kind.kind == 1) && kind.bits == 12) {
@@ -138,6 +140,16 @@ static fl_status decode_frame(uint8_t *out, const dicom_header *h, const uint8_t
                    kind.bits);
 }
 
+/* Has every frame a stream of its own? */
+static bool has_streams(const dicom_header *h)
+{
+    int64_t n = 0;
+    for (size_t k = 0; k < h->n_fragments; k++) {
+        n += begins_stream(h->fragment[k]);
+    }
+    return n >= h->frames;
+}
+
 static fl_status read_packed(uint8_t *samples, const dicom_header *h, size_t count, bool *is_rgb,
                              const char *name, fl_err *err)
 {
@@ -146,6 +158,12 @@ static fl_status read_packed(uint8_t *samples, const dicom_header *h, size_t cou
 
     if (h->allocated == 1 || h->kind == 'f') {
         return fl_fail(err, FL_EUNSUPPORTED, "%s: DICOM: packed pixels of 1 bit or float", name);
+    }
+    if (h->syntax->pack == DICOM_PACK_2000_2 && !has_streams(h)) {
+        return fl_fail(err, FL_EUNSUPPORTED,
+                       "%s: DICOM: several frames in one stream (JPEG 2000, second part) are not "
+                       "read",
+                       name);
     }
     for (size_t i = 0; i < (size_t)h->frames && st == FL_OK; i++) {
         size_t from = first_fragment(h, i);
@@ -187,6 +205,10 @@ fl_status data_dicom_samples(uint8_t **out, bool *is_rgb, const dicom_header *h,
 
     *out = NULL;
     *is_rgb = false;
+    if (h->syntax->has_big_pixels && !h->syntax->is_big && h->allocated != 16) {
+        return fl_fail(err, FL_EUNSUPPORTED,
+                       "%s: DICOM: GE's own transfer syntax is read with 16 bits only", name);
+    }
     if (!packed && h->pixels.n < wants) {
         return fl_fail(err, FL_EFORMAT, "%s: DICOM: expected %zu bytes of pixels, found %zu", name,
                        wants, h->pixels.n);

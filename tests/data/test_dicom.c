@@ -129,7 +129,7 @@ static void every_syntax_and_layout_gives_pydicoms_pixels(void **state)
     (void)state;
     json_t *vectors = fixture_vectors("data_dicom.json");
     const json_t *made = json_object_get(vectors, "made");
-    check_int(json_object_size(made), 46);
+    check_int(json_object_size(made), 63);
     check_files(corpus, made);
     json_decref(vectors);
 }
@@ -205,6 +205,46 @@ static void what_does_not_fit_is_refused_in_a_sentence(void **state)
                   "the JPEG stream has another shape");
 }
 
+static void what_no_library_reads_is_refused_by_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *uid, *name;
+    } cases[] = {
+        {"1.2.840.10008.1.2.4.110", "1.2.840.10008.1.2.4.110 (JPEG XL) is not read"},
+        {"1.2.840.10008.1.2.4.112", "(JPEG XL)"},
+        {"1.2.840.10008.1.2.4.205", "(JPIP: the pixels are on a server)"},
+        {"1.2.840.10008.1.2.4.100", "(MPEG-2 video)"},
+        {"1.2.840.10008.1.2.4.106", "(MPEG-4 video)"},
+        {"1.2.840.10008.1.2.4.107", "(HEVC video)"},
+        {"1.2.840.10008.1.2.4.58\0", "(JPEG lossless, arithmetic, retired)"},
+        {"1.2.840.10008.1.2.4.66\0", "(JPEG hierarchical, retired)"},
+        {"1.2.840.10008.1.2.1.98\0", "(encapsulated uncompressed)"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        check_changed("ht-u8.dcm", "\x02\0\x10\0UI", 8, cases[i].uid, 23, FL_EUNSUPPORTED,
+                      cases[i].name);
+    }
+    // A transform over components, which only the second part of JPEG 2000 has.
+    check_changed("j2k-part2.dcm", "\xff\x52\0\x0c\0\0", 8, "\x02", 1, FL_EUNSUPPORTED,
+                  "JPEG 2000's second part is not read");
+    check_changed("j2k-part2.dcm", "\x28\0\x08\0IS", 8, "3 ", 2, FL_EUNSUPPORTED,
+                  "several frames in one stream");
+}
+
+static void a_palette_in_segments_gives_as_many_entries_as_it_says(void **state)
+{
+    (void)state;
+    const uint8_t bad_kind[] = {3}, empty[] = {0}, longer[] = {200};
+    const char *file = "palette8-segments.dcm", *red = "\x28\0\x21\x12OW";
+    check_changed(file, red, 12, bad_kind, 1, FL_EUNSUPPORTED, "the palette is malformed");
+    check_changed(file, red, 13, empty, 1, FL_EUNSUPPORTED, "the palette is malformed");
+    check_changed(file, red, 13, longer, 1, FL_EUNSUPPORTED, "the palette is malformed");
+    check_changed(file, red, 12 + 9, "\xff", 1, FL_EUNSUPPORTED, "the palette is malformed");
+    check_changed(file, red, 12 + 11, "\xff", 1, FL_EUNSUPPORTED, "the palette is malformed");
+    check_changed(file, "\x28\0\x01\x11US", 8, "\x21", 1, FL_EUNSUPPORTED, "the palette is malformed");
+}
+
 /* Old files keep an overlay there. */
 static void what_lies_above_the_stored_bits_is_no_pixel(void **state)
 {
@@ -266,6 +306,8 @@ int main(void)
         cmocka_unit_test(every_syntax_and_layout_gives_pydicoms_pixels),
         cmocka_unit_test(every_sample_gives_pydicoms_pixels),
         cmocka_unit_test(what_does_not_fit_is_refused_in_a_sentence),
+        cmocka_unit_test(what_no_library_reads_is_refused_by_name),
+        cmocka_unit_test(a_palette_in_segments_gives_as_many_entries_as_it_says),
         cmocka_unit_test(what_lies_above_the_stored_bits_is_no_pixel),
         cmocka_unit_test(a_volume_knows_where_it_lies),
         cmocka_unit_test(a_film_in_which_more_is_darker_is_turned_for_the_model),

@@ -8,6 +8,9 @@ and dicom-nibabel, to tests/vectors/data_dicom.json: digests, sums, spacing.
 For pixels with loss, which no two decoders give alike, the mean of 16 parts
 of the image stands for the digest.  `refused` lists what pydicom does not
 decode.  Never a pixel, never a field that names a person.
+What pydicom has no decoder for is decoded by imagecodecs (retired JPEG, JPEG 2000 of
+the second part), and the two makers' own syntaxes by NumPy.  HTJ2K is packed by OpenJPH,
+retired JPEG by libjpeg's cjpeg (Debian: libjpeg-turbo-progs).
 
     python3 -m venv /tmp/v && /tmp/v/bin/pip install pydicom numpy pillow \\
         pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg pylibjpeg-rle \\
@@ -20,6 +23,7 @@ import hashlib
 import json
 import logging
 import os
+import subprocess
 import warnings
 
 import imagecodecs
@@ -33,7 +37,8 @@ from pydicom.pixels.encoders import RLELosslessEncoder
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CORPUS = os.path.join(TOP, "fuzz", "corpus", "dicom")
 UID = "1.2.840.10008.1.2"
-LOSSY = {".4.50", ".4.51", ".4.81", ".4.91"}
+LOSSY = {".4.50", ".4.51", ".4.52", ".4.53", ".4.54", ".4.55", ".4.56", ".4.81", ".4.91", ".4.203"}
+GE, PHILIPS = "1.2.840.113619.5.2", "1.3.46.670589.33.1.4.1"
 PARTS = 16
 
 
@@ -45,11 +50,18 @@ def number(d, *path):
     return None
 
 
-def twelve_bits(d):
-    """Extended JPEG whose scan header is not quite right, which pylibjpeg refuses."""
-    if "file_meta" not in dir(d) or not d.file_meta.TransferSyntaxUID.endswith(".4.51"):
-        return None
-    return imagecodecs.jpeg8_decode(next(generate_frames(d.PixelData, number_of_frames=1)))
+def otherwise(d):
+    """What pydicom does not decode; extended JPEG whose scan header is not quite right, too."""
+    syntax = d.file_meta.TransferSyntaxUID if "file_meta" in dir(d) else ""
+    if syntax in (GE, PHILIPS):
+        return np.frombuffer(d.PixelData, (">" if syntax == GE else "<") + "i2")
+    if syntax[len(UID):] in {".4.51", ".4.52", ".4.53", ".4.54", ".4.55", ".4.56"}:
+        return imagecodecs.jpeg8_decode(next(generate_frames(d.PixelData, number_of_frames=1)))
+    if syntax.endswith(".4.92"):
+        n = int(d.get("NumberOfFrames") or 1)
+        return np.stack([imagecodecs.jpeg2k_decode(f)
+                         for f in generate_frames(d.PixelData, number_of_frames=n)])
+    return None
 
 
 def facts(path):
@@ -58,7 +70,7 @@ def facts(path):
         d = pydicom.dcmread(path)
         a = pixel_array(d, raw=False)
     except Exception as e:
-        a = twelve_bits(d)
+        a = otherwise(d)
         if a is None:
             return type(e).__name__
     n, samples = int(d.get("NumberOfFrames") or 1), d.SamplesPerPixel
@@ -98,9 +110,9 @@ def save(name, d, syntax, data=None):
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
     meta.MediaStorageSOPInstanceUID = "1.2.3"
-    meta.TransferSyntaxUID = UID + syntax
+    meta.TransferSyntaxUID = UID + syntax if syntax[:1] in ("", ".") else syntax
     f = FileDataset(path, d, file_meta=meta, preamble=b"\0" * 128)
-    pydicom.dcmwrite(path, f, implicit_vr=syntax == "", little_endian=syntax != ".2",
+    pydicom.dcmwrite(path, f, implicit_vr=syntax in ("", GE), little_endian=syntax != ".2",
                      force_encoding=True)
 
 
@@ -225,7 +237,74 @@ def make():
     d = image(noise("u1", 16, 236, samples=3), photometric="YBR_FULL_422")
     d.PixelData = noise("u1", 16, 236, samples=2).tobytes()
     save("ybr422.dcm", d, ".1")
+    more(rng, noise, smooth, packed)
     return {name: facts(os.path.join(CORPUS, name)) for name in sorted(os.listdir(CORPUS))}
+
+
+def palette(d, segments, bits):
+    for colour, numbers in zip(("Red", "Green", "Blue"), segments):
+        setattr(d, colour + "PaletteColorLookupTableDescriptor", [32, 0, bits])
+        raw = np.array(numbers, f"<u{bits // 8}").tobytes()
+        setattr(d, f"Segmented{colour}PaletteColorLookupTableData", raw + b"\0" * (len(raw) % 2))
+    return d
+
+
+def more(rng, noise, smooth, packed):
+    """Later additions, so that the earlier files keep their random numbers."""
+    # runs, lines and, in 8 bits, where pydicom counts as the standard does, a repetition
+    wide = [[0, 4, 100 + k, 2000, 3000, 4000, 1, 20, 64000 - k, 1, 8, 10] for k in range(3)]
+    save("palette-segments.dcm", palette(image(noise("u1", 0, 40), photometric="PALETTE COLOR"),
+                                         wide, 16), ".1")
+    narrow = [[0, 4, 10 + k, 20, 30, 40, 1, 10, 250 - k, 2, 2, 0, 0, 0, 0, 1, 4, 5] for k in range(3)]
+    save("palette8-segments.dcm", palette(image(noise("u1", 0, 40), photometric="PALETTE COLOR"),
+                                          narrow, 8), ".1")
+    d = image(noise("i2", -300, 300), 12, "PALETTE COLOR")
+    for colour in ("Red", "Green", "Blue"):
+        setattr(d, colour + "PaletteColorLookupTableDescriptor", [400, -200, 16])
+        d[colour + "PaletteColorLookupTableDescriptor"].VR = "SS"
+        setattr(d, colour + "PaletteColorLookupTableData",
+                rng.integers(0, 65536, 400).astype("<u2").tobytes())
+    save("palette-i12.dcm", d, ".1")
+    save("u10.dcm", image(noise("u2", 0, 1 << 10), 10), ".1")
+    save("i12-big.dcm", image(noise("i2", -2048, 2048), 12, syntax=".2"), ".2")
+
+    stored = noise("i2", -2048, 2048)
+    save("philips.dcm", image(stored), PHILIPS)
+    d = image(stored)
+    d.PixelData = stored.astype(">i2").tobytes()
+    save("ge.dcm", d, GE)
+
+    gray, deep, colour = smooth(255, dtype="u1"), smooth(4095), smooth(255, samples=3, dtype="u1")
+    ht = imagecodecs.htj2k_encode
+    packed("ht-u8.dcm", ".4.201", gray, 8, lambda x: ht(x, reversible=True))
+    packed("ht.dcm", ".4.202", smooth(4095, frames=2), 16, lambda x: ht(x, reversible=True))
+    packed("ht-i16.dcm", ".4.201", smooth(2000, -2000, dtype="i2"), 16,
+           lambda x: ht(x, reversible=True))
+    packed("ht-colour.dcm", ".4.201", colour, 8, lambda x: ht(x, reversible=True, rgb=True), "YBR_RCT")
+    packed("ht-lossy.dcm", ".4.203", deep, 16, lambda x: ht(x, level=0.001, reversible=False))
+
+    def part_2(x):
+        b = bytearray(imagecodecs.jpeg2k_encode(x, codecformat="J2K", reversible=True, level=0))
+        b[6:8] = b"\x80\0"  # Rsiz: of the second part, whose extensions it does not use
+        return bytes(b)
+
+    packed("j2k-part2.dcm", ".4.92", smooth(4095, frames=2), 16, part_2)
+
+    def cjpeg(x, *options):
+        pgm = b"P5\n10 9\n255\n" + x.tobytes()
+        return subprocess.run(["cjpeg", "-quality", "90", *options], input=pgm, check=True,
+                              capture_output=True).stdout
+
+    scans = os.path.join(CORPUS, "scans")
+    with open(scans, "w") as f:
+        f.write("0: 0-0, 0, 0;\n0: 1-9, 0, 0;\n0: 10-63, 0, 0;\n")
+    for syntax, name, options in ((".4.52", "arithmetic", ["-arithmetic"]),
+                                  (".4.53", "spectral", ["-scans", scans]),
+                                  (".4.55", "progressive", ["-progressive"]),
+                                  (".4.56", "progressive-arithmetic",
+                                   ["-progressive", "-arithmetic"])):
+        packed(f"jpeg-{name}.dcm", syntax, gray, 8, lambda x, o=options: cjpeg(x, *o))
+    os.remove(scans)
 
 
 def seed_series(slices):
