@@ -19,13 +19,18 @@ static bool is_seen(const annotate_rules *r, double conspicuity, double reader, 
     return !missed && (r->threshold <= 0 || conspicuity >= r->threshold + 0.15 * reader);
 }
 
-/* The reader's own strictness; the readers share the cases evenly at random. */
-static double draw_reader(const annotate_site *site, fl_rng *rng)
+/* A reader's own strictness. */
+static double strictness_of(const annotate_site *site, uint64_t who)
 {
-    uint64_t who = fl_rng_below(rng, (uint64_t)site->rules->annotators);
     fl_rng own;
     fl_rng_init(&own, site->seed, "reader", site->site, who);
     return fl_rng_normal(&own);
+}
+
+/* The readers share the cases evenly at random. */
+static double draw_reader(const annotate_site *site, fl_rng *rng)
+{
+    return strictness_of(site, fl_rng_below(rng, (uint64_t)site->rules->annotators));
 }
 
 static bool is_labelled(const annotate_site *site, size_t index)
@@ -89,6 +94,16 @@ void annotate_flags(float *out, const annotate_site *site, const float *flags, s
 bool annotate_is_drawn(const annotate_site *site, size_t index)
 {
     return is_labelled(site, index);
+}
+
+bool annotate_sees(const annotate_site *site, const phantom_patient *patient, size_t index,
+                   int64_t reader)
+{
+    fl_rng rng;
+    fl_rng_init(&rng, site->seed, "overlooked", site->site,
+                (uint64_t)index * ANNOTATE_MAX_READERS + (uint64_t)reader);
+    return patient->code == 0 || is_seen(site->rules, patient->conspicuity[0],
+                                         strictness_of(site, (uint64_t)reader), &rng);
 }
 
 bool annotate_findings(unsigned *out, const annotate_site *site, const phantom_ops *phantom,

@@ -49,6 +49,9 @@ void annotate_flags(float *out, const annotate_site *site, const float *flags, s
                     size_t index);
 /* Has anybody outlined it? */
 bool annotate_is_drawn(const annotate_site *site, size_t index);
+/* Does reader k see what the patient has?  Who overlooks it outlines nothing. */
+bool annotate_sees(const annotate_site *site, const phantom_patient *patient, size_t index,
+                   int64_t reader);
 
 /* What reader k draws, slice by slice; masks (depth, rows, cols) of 0 and 1. */
 void annotate_mask(float *out, const annotate_site *site, const float *truth, int64_t depth,

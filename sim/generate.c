@@ -11,6 +11,7 @@
 #include "base/sys.h"
 #include "data/dataset.h"
 #include "data/formats.h"
+#include "sim/readings.h"
 
 enum { MAX_DRAWS = 2000 };  // of a patient, until one is what the hospital sees
 
@@ -24,7 +25,8 @@ typedef struct {
     annotate_site readers;
     const char *dir;
     phantom_patient *patients;
-    fl_err *errors;  // one a patient: threads do not share
+    readings *outlines;  // one a patient, as errors: threads do not share
+    fl_err *errors;
     size_t n;
 } generation;
 
@@ -121,22 +123,46 @@ static void write_mask(const generation *g, const char *name, const float *mask,
     free(path);
 }
 
+/* Do readers outline as the truth is, and see everything? */
+static bool readers_are_perfect(const annotate_rules *r)
+{
+    return r->variation <= 0 && r->missed <= 0 && r->threshold <= 0;
+}
+
+/* What reader k draws of patient i. */
+static void draw_mask(float *out, const generation *g, size_t i, const float *truth, int64_t k)
+{
+    int64_t size = g->s->generate.size, depth = g->s->generate.depth;
+    size_t n = (size_t)(depth * size * size);
+    if (!annotate_sees(&g->readers, &g->patients[i], i, k)) {
+        memset(out, 0, n * sizeof *out);
+    } else if (g->h->labels.variation > 0) {
+        annotate_mask(out, &g->readers, truth, depth, size, size, i, k);
+    } else {
+        memcpy(out, truth, n * sizeof *out);
+    }
+}
+
 /* Several readers each draw every case; a single one draws what is trained on,
  * and the rest is the truth. */
 static void write_masks(const generation *g, size_t i, const float *truth, fl_err *err)
 {
-    int64_t n = g->h->labels.annotators, size = g->s->generate.size, depth = g->s->generate.depth;
-    float *drawn = fl_calloc((size_t)(depth * size * size), sizeof *drawn, "mask", err);
-    for (int64_t k = 0; k < n && err->status == FL_OK; k++) {
+    int64_t readers = g->h->labels.annotators, size = g->s->generate.size;
+    size_t n = (size_t)(g->s->generate.depth * size * size);
+    bool trains = split_of(g, i) == 0, is_counted = trains && annotate_is_drawn(&g->readers, i);
+    float *drawn = fl_calloc(n, sizeof *drawn, "mask", err);
+    for (int64_t k = 0; k < readers && err->status == FL_OK; k++) {
         char part[32];
-        bool true_one = g->h->labels.variation <= 0 || (n == 1 && split_of(g, i) != 0);
         snprintf(part, sizeof part, "reader-%lld", (long long)(k + 1));
-        char *name = file_name(g, "masks", i, n > 1 ? part : NULL);
-        if (true_one) {
+        char *name = file_name(g, "masks", i, readers > 1 ? part : NULL);
+        if (readers_are_perfect(&g->h->labels) || (readers == 1 && !trains)) {
             write_mask(g, name, truth, err);
         } else {
-            annotate_mask(drawn, &g->readers, truth, depth, size, size, i, k);
+            draw_mask(drawn, g, i, truth, k);
             write_mask(g, name, drawn, err);
+            if (is_counted) {
+                readings_add_outline(&g->outlines[i], drawn, truth, n);
+            }
         }
         free(name);
     }
@@ -255,8 +281,7 @@ static void add_labels(fl_buf *csv, const generation *g, int64_t i)
             if (who == NULL) {
                 fl_buf_printf(csv, n > 1 ? ",mask:%s" : ",mask", part);
             } else {
-                bool drawn = !archive ||
-                             annotate_label(&g->readers, g->phantom, who, (size_t)i) >= 0;
+                bool drawn = !archive || annotate_is_drawn(&g->readers, (size_t)i);
                 fl_buf_printf(csv, ",%s", drawn ? name : "");
             }
             free(name);
@@ -312,9 +337,44 @@ static fl_status write_manifest(const generation *g, fl_err *err)
     return st;
 }
 
+static size_t bits_of(unsigned v)
+{
+    size_t n = 0;
+    for (; v != 0; v &= v - 1) {
+        n++;
+    }
+    return n;
+}
+
+/* What add_labels writes of the training cases, held against the truth. */
+static readings read_all(const generation *g)
+{
+    readings all = {0};
+    for (size_t i = 0; i < g->n && split_of(g, i) == 0; i++) {
+        const phantom_patient *who = &g->patients[i];
+        unsigned findings;
+        if (has_masks(g)) {
+            all.n_found += g->outlines[i].n_found;
+            all.n_overlooked += g->outlines[i].n_overlooked;
+            all.dice += g->outlines[i].dice;
+        } else if (g->phantom->multilabel) {
+            bool labelled = annotate_findings(&findings, &g->readers, g->phantom, who, i);
+            all.n_labels += labelled ? phantom_n_classes(g->phantom) : 0;
+            all.n_wrong += labelled ? bits_of(findings ^ who->findings) : 0;
+        } else {
+            int code = annotate_label(&g->readers, g->phantom, who, i);
+            all.n_labels += code >= 0;
+            all.n_wrong += code >= 0 && code != who->code;
+        }
+    }
+    return all;
+}
+
 static fl_status write_dataset(const generation *g, fl_err *err)
 {
     fl_buf yaml = FL_BUF_INIT;
+    readings all = read_all(g);
+    char *standard = readings_text(&all, &g->h->labels, "the simulator's own truth");
     fl_buf_printf(&yaml, "task: %s\nclasses: ", data_task_name(g->s->job.data.task));
     if (has_masks(g)) {
         fl_buf_printf(&yaml, "{background: 0, %s: %d}", g->phantom->structure,
@@ -326,9 +386,10 @@ static fl_status write_dataset(const generation *g, fl_err *err)
         }
         fl_buf_puts(&yaml, "}");
     }
-    fl_buf_puts(&yaml, "\nreference_standard: the simulator's own truth\n"
-                       "attributes: {sex: sex, age: age, scanner: scanner}\nsplit: {column: "
-                       "split}\npreprocess: [");
+    fl_buf_printf(&yaml, "\nreference_standard: %s\n", standard);
+    fl_buf_puts(&yaml, "attributes: {sex: sex, age: age, scanner: scanner}\n"
+                       "split: {column: split}\npreprocess: [");
+    free(standard);
     if (is_nifti(g)) {
         const phantom_scale *scale = g->phantom->scale.unit != NULL ? &g->phantom->scale : &picture;
         fl_buf_printf(&yaml, "window: {centre: %g, width: %g}, ", (scale->low + scale->high) / 2,
@@ -371,8 +432,9 @@ static fl_status generate_now(const scenario *s, const scenario_hospital *h, con
         return st;
     }
     g.patients = fl_calloc(g.n, sizeof *g.patients, "patients", err);
+    g.outlines = fl_calloc(g.n, sizeof *g.outlines, "patients", err);
     g.errors = fl_calloc(g.n, sizeof *g.errors, "patients", err);
-    if (g.patients == NULL || g.errors == NULL) {
+    if (g.patients == NULL || g.outlines == NULL || g.errors == NULL) {
         st = FL_ELIMIT;
     } else {
         fl_parallel(fl_n_cores(), g.n, make_patient, &g);
@@ -387,6 +449,7 @@ static fl_status generate_now(const scenario *s, const scenario_hospital *h, con
         st = write_dataset(&g, err);
     }
     free(g.patients);
+    free(g.outlines);
     free(g.errors);
     return st;
 }

@@ -18,7 +18,7 @@
 #include "sim/partition.h"
 #include "sim/relabel.h"
 
-enum { GENERATOR_VERSION = 4 };  // raised when the same settings give other bytes
+enum { GENERATOR_VERSION = 5 };  // raised when the same settings give other bytes
 
 #define STAMP_HEAD "consilium-sim data: "  // the first words of DIR/stamp
 
@@ -67,6 +67,22 @@ static fl_status write_all_scanned(const scenario *s, const scenario_hospital *h
     return st;
 }
 
+/* The line of dataset.yaml, or nothing: what a hospital's own one says stays. */
+static char *standard_line(const char *yaml, const char *standard)
+{
+    fl_buf line = FL_BUF_INIT;
+    fl_buf_puts(&line, "");
+    if (standard != NULL && strstr(yaml, "reference_standard:") == NULL) {
+        fl_buf_puts(&line, "reference_standard: '");
+        for (const char *p = standard; *p != '\0'; p++) {
+            fl_buf_add(&line, p, 1);
+            fl_buf_puts(&line, *p == '\'' ? "'" : "");
+        }
+        fl_buf_puts(&line, "'\n");
+    }
+    return fl_buf_take(&line);
+}
+
 /*
  * The same of real cases, with what the hospital's readers made of them.  lists: head and
  * later name the file of cases already.
@@ -78,15 +94,19 @@ static fl_status write_real(const scenario *s, const scenario_hospital *h, const
     if (!relabel_is_needed(h)) {
         return write_all_scanned(s, h, head, later, dir, err);
     }
-    char *own = fl_xasprintf("%s%s", head, lists ? "" : "\ncases: cases.csv\n");
-    char *then = fl_xasprintf("%s%s", later, lists ? "" : "\ncases: ../cases.csv\n");
+    char *standard = NULL;
     if ((st = fl_mkdirs(dir, 0755, err)) == FL_OK &&
         (st = write_dataset_yaml(dir, head, err)) == FL_OK &&
-        (st = relabel_write(s, h, dir, err)) == FL_OK) {
+        (st = relabel_write(&standard, s, h, dir, err)) == FL_OK) {
+        char *more = standard_line(head, standard);
+        char *own = fl_xasprintf("%s\n%s%s", head, more, lists ? "" : "cases: cases.csv\n");
+        char *then = fl_xasprintf("%s\n%s%s", later, more, lists ? "" : "cases: ../cases.csv\n");
         st = write_all_scanned(s, h, own, then, dir, err);
+        free(more);
+        free(own);
+        free(then);
     }
-    free(own);
-    free(then);
+    free(standard);
     return st;
 }
 

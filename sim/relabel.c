@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -12,6 +13,7 @@
 #include "data/dataset.h"
 #include "data/formats.h"
 #include "sim/generate.h"
+#include "sim/readings.h"
 
 typedef struct {
     const scenario_hospital *h;
@@ -20,6 +22,7 @@ typedef struct {
     annotate_site readers;
     const char *dir;
     fl_buf csv;
+    readings read;
 } relabelling;
 
 bool relabel_is_needed(const scenario_hospital *h)
@@ -32,8 +35,12 @@ bool relabel_is_needed(const scenario_hospital *h)
 
 static void add_label(relabelling *w, size_t i, data_case c)
 {
-    int code = c.split == DATA_TRAIN ? annotate_code(&w->readers, c.code, w->spec->n_classes, i)
-                                     : c.code;
+    int code = c.code;
+    if (c.split == DATA_TRAIN) {
+        code = annotate_code(&w->readers, c.code, w->spec->n_classes, i);
+        w->read.n_labels += code >= 0;
+        w->read.n_wrong += code >= 0 && code != c.code;
+    }
     char *name = code >= 0 ? generate_quoted(w->spec->classes[code]) : NULL;
     fl_buf_printf(&w->csv, ",%s", name != NULL ? name : "");
     free(name);
@@ -47,6 +54,10 @@ static void add_flags(relabelling *w, size_t i, data_case c)
     }
     if (c.split == DATA_TRAIN) {
         annotate_flags(flags, &w->readers, c.target, w->spec->n_classes, i);
+    }
+    for (size_t k = 0; k < w->spec->n_classes && c.split == DATA_TRAIN; k++) {
+        w->read.n_labels += !isnan(flags[k]);
+        w->read.n_wrong += !isnan(flags[k]) && flags[k] != c.target[k];
     }
     for (size_t k = 0; k < w->spec->n_classes; k++) {
         fl_buf_puts(&w->csv, isnan(flags[k]) ? "," : flags[k] > 0 ? ",1" : ",0");
@@ -102,6 +113,9 @@ static fl_status add_masks(relabelling *w, size_t i, data_case c, fl_err *err)
                               shape->dim[shape->rank - 1], i, r);
             }
             st = write_codes(w, name, varies ? drawn : truth, err);
+            if (varies && c.split == DATA_TRAIN) {
+                readings_add_outline(&w->read, drawn, truth, n);
+            }
         }
         fl_buf_printf(&w->csv, ",%s", name);
     }
@@ -152,9 +166,21 @@ static fl_status add_case(relabelling *w, size_t i, fl_err *err)
     return st;
 }
 
-fl_status relabel_write(const scenario *s, const scenario_hospital *h, const char *dir, fl_err *err)
+static char *standard_of(const relabelling *w)
+{
+    const char *truth = data_set_reference_standard(w->set);
+    if (w->read.n_wrong == 0 && w->read.n_found == 0) {
+        return NULL;
+    }
+    bool given = strcmp(truth, "not provided") != 0;
+    return readings_text(&w->read, &w->h->labels, given ? truth : "the data set's own labels");
+}
+
+fl_status relabel_write(char **standard, const scenario *s, const scenario_hospital *h,
+                        const char *dir, fl_err *err)
 {
     data_set *set = NULL;
+    *standard = NULL;
     fl_status st = data_set_open(&set, dir, &s->job.data, err);
     if (st != FL_OK) {
         return st;
@@ -173,8 +199,9 @@ fl_status relabel_write(const scenario *s, const scenario_hospital *h, const cha
     for (size_t i = 0; i < data_set_n(set) && st == FL_OK; i++) {
         st = add_case(&w, i, err);
     }
-    if (st == FL_OK) {
-        st = fl_file_write(path, w.csv.data, w.csv.n, 0644, err);
+    if (st == FL_OK &&
+        (st = fl_file_write(path, w.csv.data, w.csv.n, 0644, err)) == FL_OK) {
+        *standard = standard_of(&w);
     }
     free(masks);
     free(path);

@@ -15,8 +15,9 @@
 /* Do its `labels:` say anything? */
 bool relabel_is_needed(const scenario_hospital *h);
 
-/* Writes DIR/cases.csv for the data set of DIR/dataset.yaml. */
-fl_status relabel_write(const scenario *s, const scenario_hospital *h, const char *dir,
-                        fl_err *err);
+/* Writes DIR/cases.csv for the data set of DIR/dataset.yaml.  *standard, the caller's, is
+ * what its reference_standard has become by that; NULL: what it was. */
+fl_status relabel_write(char **standard, const scenario *s, const scenario_hospital *h,
+                        const char *dir, fl_err *err);
 
 #endif

@@ -100,7 +100,7 @@ static fl_node read_labels(scenario_hospital *h, fl_node node)
                              "share of training cases that have a label");
     r->missed = fl_cfg_num(labels, "missed", 0, 1, 0,
                            "generated: share of the faintest training findings that nobody wrote "
-                           "down; plain ones are not missed");
+                           "down or outlined; plain ones are not missed");
     r->threshold = fl_cfg_num(labels, "threshold", 0, 1, 0,
                               "generated: conspicuity from which a reader calls a finding one; "
                               "every reader's own differs by sd 0.15");
@@ -113,6 +113,48 @@ static fl_node read_labels(scenario_hospital *h, fl_node node)
         labels, "variation", 0, 0.2, 0,
         "sd of how far an annotator's outline lies from the truth, in parts of the side");
     return labels;
+}
+
+static bool confuses(const phantom_ops *phantom)
+{
+    for (size_t k = 0; phantom->classes[k] != NULL; k++) {
+        if (phantom->confused[k] >= 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a simulated case's readers can be made to do. */
+static void read_generated_labels(scenario_hospital *h, fl_node node, const scenario *s)
+{
+    fl_node labels = read_labels(h, node);
+    const annotate_rules *r = &h->labels;
+    const phantom_ops *phantom = s->generate.phantom;
+    bool outlines = s->job.data.task == DATA_SEGMENT, seeing = r->missed > 0 || r->threshold > 0;
+    if (phantom == NULL) {
+        return;  // which is complained of already
+    }
+    if (outlines && (r->noise > 0 || r->confused > 0)) {
+        fl_cfg_complain(labels, "labels: noise and confused are of classes; outlines have "
+                                "variation, missed and threshold");
+    } else if (outlines && seeing && phantom->mask_everybody) {
+        fl_cfg_complain(labels, "labels: missed and threshold are of findings; every patient has "
+                                "a %s to outline",
+                        phantom->structure);
+    } else if (outlines && seeing && phantom->multilabel) {
+        fl_cfg_complain(labels, "labels: missed and threshold of outlines are of patients with "
+                                "one finding at most");
+    } else if (!outlines && r->variation > 0) {
+        fl_cfg_complain(labels, "labels: variation is of outlines, task segment");
+    } else if (!outlines && r->annotators > 1 && r->threshold <= 0) {
+        fl_cfg_complain(labels, "labels: annotators of classes differ by their threshold, which "
+                                "is 0");
+    } else if (r->confused > 0 && !confuses(phantom)) {
+        fl_cfg_complain(labels, "labels: confused: no class of %s/%s is another's parent or "
+                                "neighbour",
+                        phantom->name, phantom->task);
+    }
 }
 
 /* What a real case's readers can be made to do. */
@@ -243,7 +285,7 @@ static void read_hospital(scenario_hospital *h, fl_node node, const scenario *s)
     h->data = fl_xstrdup(data);
     if (h->dataset_yaml == NULL && h->data == NULL && s->kind == SCENARIO_GENERATE) {
         read_population(h, node, s->generate.phantom);
-        read_labels(h, node);
+        read_generated_labels(h, node, s);
         return;
     }
     read_real_labels(h, node, &s->job.data);

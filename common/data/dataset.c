@@ -178,6 +178,18 @@ static fl_status add_member(data_set *s, data_set *member, bool alone, const cha
     return FL_OK;
 }
 
+/* What a union does not say of itself its members do, where they say the same. */
+static void join_standard(data_set *s, const data_recipe *r, const data_set *member, bool is_first)
+{
+    if (r->says_reference_standard ||
+        (!is_first && strcmp(s->reference_standard, member->reference_standard) == 0)) {
+        return;
+    }
+    free(s->reference_standard);
+    s->reference_standard = fl_xstrdup(is_first ? member->reference_standard
+                                                : "differs between its data sets");
+}
+
 static fl_status load_union(data_set *s, const data_recipe *r, const data_spec *expect, nesting *at,
                             fl_err *err)
 {
@@ -197,6 +209,7 @@ static fl_status load_union(data_set *s, const data_recipe *r, const data_spec *
             data_set_destroy(&member);
         }
         if (st == FL_OK) {
+            join_standard(s, r, member, i == 0);
             data_later_join(s, member);
             st = add_member(s, member, r->members.n == 1, r->members.item[i], err);
         }

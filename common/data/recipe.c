@@ -435,6 +435,7 @@ void data_recipe_read_keys(data_recipe *out, fl_node root)
         fl_cfg_map(root, "classes", "name: how the file writes it, or a list"), DATA_MAX_CLASSES,
         &out->n_classes, "classes");
     out->positive = fl_cfg_text(root, "positive", NULL, "the positive class, where no job says it");
+    out->says_reference_standard = fl_cfg_has(root, "reference_standard");
     out->reference_standard = fl_cfg_text(root, "reference_standard", "not provided",
                                           "who said what is true; printed on reports");
     read_attributes(out, root);

@@ -114,6 +114,7 @@ typedef struct {
     size_t n_classes;
     const char *positive;
     const char *reference_standard;
+    bool says_reference_standard;
     data_attribute_rule attributes[DATA_MAX_ATTRIBUTES];
     size_t n_attributes;
     data_split_rule split;

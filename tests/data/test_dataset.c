@@ -257,6 +257,49 @@ static void a_union_of_one_keeps_its_names_and_may_be_shifted(void **state)
     check_rmdir(&dir);
 }
 
+static void a_union_says_what_all_its_members_do(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *a, *b, *own, *says;
+    } cases[] = {
+        {"pathology", "pathology", "", "pathology"},
+        {"pathology", "a reader", "", "differs between its data sets"},
+        {"pathology", "a reader", "reference_standard: a panel\n", "a panel"},
+        {"pathology", NULL, "", "differs between its data sets"},
+        {NULL, NULL, "", "not provided"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fl_err err = FL_ERR_INIT;
+        char *dir = check_tmpdir();
+        const char *const names[] = {"a", "b"}, *const standards[] = {cases[i].a, cases[i].b};
+        for (int k = 0; k < 2; k++) {
+            char name[8];
+            char *recipe = fl_xasprintf("task: classify\nclasses: {x: 0, y: 1}\n%s%s%s"
+                                        "split: {by: patient, val: 0, test: 0.5}\n"
+                                        "table: {file: %s.csv, label: {column: l}}\n",
+                                        standards[k] != NULL ? "reference_standard: " : "",
+                                        standards[k] != NULL ? standards[k] : "",
+                                        standards[k] != NULL ? "\n" : "", names[k]);
+            snprintf(name, sizeof name, "%s.csv", names[k]);
+            fixture_text(dir, name, "v,l\n1,0\n2,1\n3,0\n4,1\n");
+            snprintf(name, sizeof name, "%s.yaml", names[k]);
+            fixture_text(dir, name, recipe);
+            free(recipe);
+        }
+        char *text = fl_xasprintf("union: [a.yaml, b.yaml]\n%s", cases[i].own);
+        fixture_text(dir, "u.yaml", text);
+        char *path = fl_path_join(dir, "u.yaml");
+        data_set *s = NULL;
+        check_ok(data_set_open(&s, path, NULL, &err), err);
+        check_str(data_set_reference_standard(s), cases[i].says);
+        data_set_destroy(&s);
+        free(path);
+        free(text);
+        check_rmdir(&dir);
+    }
+}
+
 static void members_of_a_union_may_know_other_codes(void **state)
 {
     (void)state;
@@ -356,6 +399,7 @@ int main(void)
         cmocka_unit_test(a_batch_may_be_seen_by_another_scanner),
         cmocka_unit_test(a_union_of_tables_is_standardised_as_one),
         cmocka_unit_test(a_union_of_one_keeps_its_names_and_may_be_shifted),
+        cmocka_unit_test(a_union_says_what_all_its_members_do),
         cmocka_unit_test(members_of_a_union_may_know_other_codes),
         cmocka_unit_test(unions_that_do_not_fit_are_refused),
         cmocka_unit_test(patients_are_called_by_pseudonyms),

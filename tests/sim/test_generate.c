@@ -256,6 +256,98 @@ static void curated_training_has_only_plain_findings(void **state)
     check_rmdir(&dir);
 }
 
+/* Labels of the same patients by readers who err, counted by hand. */
+static void the_data_set_says_how_many_labels_its_readers_got_wrong(void **state)
+{
+    (void)state;
+    char *dir = check_tmpdir();
+    scenario s;
+    char *text = scenario_of(phantom_find("xray", "nodule"), "classify", 1,
+                             "  - {name: a, patients: {n: {train: 400, val: 5, test: 5}}, labels: "
+                             "{noise: 0.1, missed: 0.6, labelled: 0.8}}\n");
+    char *out = fixture_make(&s, dir, text, -1, "data");
+    data_set *set = open_hospital(&s, out, "a");
+    size_t n_wrong = 0, n_labels = 0, n_missed = 0;
+    float image[24 * 24];
+    for (size_t i = 0; i < 400; i++) {
+        phantom_case c = {.depth = 1, .size = 24, .image = image};
+        fl_rng rng;
+        fl_rng_init(&rng, 4, "phantom", "a", i);
+        s.generate.phantom->render(&c, 0.5, &s.hospitals[0].population, &rng);
+        int code = data_set_case(set, i).code;
+        n_labels += code >= 0;
+        n_wrong += code >= 0 && code != c.patient.code;
+        n_missed += code == 0 && c.patient.code == 1;
+    }
+    char *says = fl_xasprintf("the simulator's own truth; readers wrote %zu of %zu training labels "
+                              "wrongly",
+                              n_wrong, n_labels);
+    check_str(data_set_reference_standard(set), says);
+    check(n_missed > n_wrong / 2);  // findings are missed, none are invented but by noise
+    // Binomial(400, 0.8): mean 320, sd 8.  Wrong: a tenth, and .6 of (1 - conspicuity) of half.
+    check_near((double)n_labels, 320, 32);
+    check((double)n_wrong > 0.15 * (double)n_labels && (double)n_wrong < 0.35 * (double)n_labels);
+    data_set_destroy(&set);
+    scenario_clear(&s);
+    free(says);
+    free(out);
+    free(text);
+    check_rmdir(&dir);
+}
+
+/* In how many cases of the split is something outlined? */
+static int count_outlined(const data_set *set, data_split split)
+{
+    int n = 0;
+    for (size_t i = 0; i < data_set_n(set); i++) {
+        data_case c = data_set_case(set, i);
+        n += c.split == split && memchr(c.mask, 1, data_set_n_pixels(set)) != NULL;
+    }
+    return n;
+}
+
+static void who_overlooks_a_finding_outlines_nothing(void **state)
+{
+    (void)state;
+    static const char *const labels[] = {"{}", "{missed: 0.8}", "{threshold: 0.5}",
+                                         "{threshold: 0.5, annotators: 5, variation: 0.01}"};
+    char *dir = check_tmpdir();
+    int train[4], test[4];
+    for (int k = 0; k < 4; k++) {
+        scenario s;
+        char *hospital = fl_xasprintf("  - {name: a, patients: {n: {train: 150, val: 5, test: 60}, "
+                                      "prevalence: 1}, labels: %s}\n",
+                                      labels[k]);
+        char *text = scenario_of(phantom_find("mri", "tumour"), "segment", 1, hospital);
+        char *name = fl_xasprintf("data-%d", k), says[64];
+        char *out = fixture_make(&s, dir, text, -1, name);
+        data_set *set = open_hospital(&s, out, "a");
+        const char *standard = data_set_reference_standard(set);
+        train[k] = count_outlined(set, DATA_TRAIN);
+        test[k] = count_outlined(set, DATA_TEST);
+        snprintf(says, sizeof says, "truth; %d of 150 findings were overlooked in training",
+                 150 - train[k]);
+        if (k == 1 || k == 2) {
+            check_has(standard, says);
+        }
+        if (k == 3) {
+            check_has(standard, "outlines of 5 readers (mean Dice 0.");
+            check_has(standard, " of 750 findings were overlooked in training");
+        }
+        data_set_destroy(&set);
+        scenario_clear(&s);
+        free(out);
+        free(name);
+        free(text);
+        free(hospital);
+    }
+    check_int(train[0], 150);
+    check(train[1] > 45 && train[1] < 140 && train[2] > 10 && train[2] < 140);
+    check(test[0] == 60 && test[1] == 60 && test[2] == 60);  // one reader: test keeps the truth
+    check(test[3] < 60);                                      // several outline every case
+    check_rmdir(&dir);
+}
+
 static void what_a_phantom_cannot_do_is_refused(void **state)
 {
     (void)state;
@@ -273,6 +365,19 @@ static void what_a_phantom_cannot_do_is_refused(void **state)
          "stain is for colour images", 1},
         {"xray", "nodule", "classify",
          "  - {name: a, patients: {n: 9}, labels: {annotators: 99}}\n", "annotators", 1},
+        {"xray", "nodule", "classify", "  - {name: a, patients: {n: 9}, labels: {confused: 0.1}}\n",
+         "no class of xray/nodule is another's parent or neighbour", 1},
+        {"xray", "nodule", "classify", "  - {name: a, patients: {n: 9}, labels: {variation: 0.1}}\n",
+         "variation is of outlines", 1},
+        {"xray", "nodule", "classify", "  - {name: a, patients: {n: 9}, labels: {annotators: 3}}\n",
+         "annotators of classes differ by their threshold", 1},
+        {"mri", "tumour", "segment", "  - {name: a, patients: {n: 9}, labels: {noise: 0.1}}\n",
+         "noise and confused are of classes", 1},
+        {"histology", "grade", "segment", "  - {name: a, patients: {n: 9}, labels: {missed: 0.1}}\n",
+         "every patient has a nucleus to outline", 1},
+        {"xray", "findings", "segment",
+         "  - {name: a, patients: {n: 9}, labels: {threshold: 0.1}}\n",
+         "patients with one finding at most", 1},
     };
     char *dir = check_tmpdir();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -297,6 +402,8 @@ int main(void)
         cmocka_unit_test(several_annotators_each_outline_every_case),
         cmocka_unit_test(composition_is_what_was_asked_for),
         cmocka_unit_test(curated_training_has_only_plain_findings),
+        cmocka_unit_test(the_data_set_says_how_many_labels_its_readers_got_wrong),
+        cmocka_unit_test(who_overlooks_a_finding_outlines_nothing),
         cmocka_unit_test(what_a_phantom_cannot_do_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

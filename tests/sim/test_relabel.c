@@ -55,7 +55,13 @@ static void wrong_labels_of_a_shared_archive_are_as_many_as_asked(void **state)
     // Binomial(500, 0.3): mean 150, sd 10.2; four of them.
     check_near(data_set_n_split(x, DATA_TRAIN), 500, 1);
     check_near(wrong(x, DATA_TRAIN), 150, 41);
+    char *says = fl_xasprintf("the data set's own labels; readers wrote %d of %zu training labels "
+                              "wrongly",
+                              wrong(x, DATA_TRAIN), data_set_n_split(x, DATA_TRAIN));
+    check_str(data_set_reference_standard(x), says);
+    free(says);
     check_int(wrong(y, DATA_TRAIN), 0);
+    check_str(data_set_reference_standard(y), "not provided");
     int known = 0;
     for (size_t i = 0; i < data_set_n(z); i++) {
         data_case c = data_set_case(z, i);
@@ -221,6 +227,11 @@ static void annotators_of_real_masks_vary_and_a_single_one_in_training_only(void
         b++;
     }
     check(training > 0.5 && training < 0.97);
+    char says[96];  // what the folder says of itself, held against what was drawn
+    snprintf(says, sizeof says, "truth; training outlines are one reader's (mean Dice %.2f with it)",
+             training);
+    check_has(data_set_reference_standard(one), says);
+    check_has(data_set_reference_standard(three), "outlines of 3 readers (mean Dice 0.");
     check(between > 0.4 && between < 0.97);
     check(majority > between && majority < 1);
     data_set_destroy(&one);
