@@ -332,25 +332,42 @@ static void print_end(const char *dir)
     free(path);
 }
 
+/* "a site was absent once", "2 sites were absent, 7 times in all"; the caller's. */
+static char *absences_text(int64_t n_sites, int64_t n)
+{
+    if (n_sites == 1 && n <= 2) {
+        return fl_xasprintf("a site was absent %s", n == 1 ? "once" : "twice");
+    }
+    if (n_sites == 1) {
+        return fl_xasprintf("a site was absent %lld times", (long long)n);
+    }
+    if (n == n_sites) {
+        return fl_xasprintf("%lld sites were absent, each once", (long long)n_sites);
+    }
+    return fl_xasprintf("%lld sites were absent, %lld times in all", (long long)n_sites,
+                        (long long)n);
+}
+
 /* Says where the report is; FL_EABSENCES when a site was missing somewhere. */
 static fl_status end_run(const char *dir, fl_err *err)
 {
     record *r = NULL;
-    int64_t n_sites = 0, n = 0, n_abandoned = 0;
+    int64_t n_sites = 0, n = 0;
     char *db = fl_path_join(dir, "state.db");
     print_end(dir);
     fl_status st = record_open(&r, db, NULL, "", err);
-    if (st == FL_OK && (st = record_absences(r, &n_sites, &n, err)) == FL_OK &&
-        (n_abandoned = record_n_abandoned(r)) > 0) {
-        st = fl_fail(err, FL_EABSENCES,
-                     "done, with %lld round%s abandoned and %lld absence%s of %lld site%s; the "
-                     "report says which and why",
-                     (long long)n_abandoned, n_abandoned == 1 ? "" : "s", (long long)n,
-                     n == 1 ? "" : "s", (long long)n_sites, n_sites == 1 ? "" : "s");
-    } else if (st == FL_OK && n > 0) {
-        st = fl_fail(err, FL_EABSENCES,
-                     "done, with %lld absence%s of %lld site%s; the report says which and why",
-                     (long long)n, n == 1 ? "" : "s", (long long)n_sites, n_sites == 1 ? "" : "s");
+    if (st == FL_OK && (st = record_absences(r, &n_sites, &n, err)) == FL_OK) {
+        int64_t n_abandoned = record_n_abandoned(r);
+        char *absent = absences_text(n_sites, n);
+        if (n_abandoned > 0) {
+            st = fl_fail(err, FL_EABSENCES,
+                         "done, but %lld round%s abandoned%s%s; the report says which and why",
+                         (long long)n_abandoned, n_abandoned == 1 ? " was" : "s were",
+                         n > 0 ? ", and " : "", n > 0 ? absent : "");
+        } else if (n > 0) {
+            st = fl_fail(err, FL_EABSENCES, "done, but %s; the report says when and why", absent);
+        }
+        free(absent);
     }
     record_close(&r);
     free(db);
