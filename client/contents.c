@@ -149,6 +149,8 @@ static fl_status check_cells(const policy *p, const json_t *site, fl_err *err)
         (st = check_list(p, site, "unseen", "n", err)) != FL_OK ||
         (st = check_list(p, site, "calibration", "n", err)) != FL_OK ||
         (st = check_list(p, site, "disparities", "n", err)) != FL_OK ||
+        (st = check_list(p, json_object_get(site, "uncertainty"), "findings", "n", err)) !=
+            FL_OK ||
         (st = check_list(p, site, "disparities", "n_other", err)) != FL_OK) {
         return st;
     }

@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "eval/patients.h"
+#include "eval/stats.h"
 #include "eval/uncertainty.h"
 #include "task/members.h"
 
@@ -20,7 +21,7 @@ static int64_t labelled_patients(const task_scores *s)
     eval_patients patients;
     eval_patients_init(&patients, s->patient, s->n);
     for (size_t i = 0; i < s->n; i++) {
-        in[i] = s->label[i] >= 0;
+        in[i] = task_scores_judged(s, i);
     }
     int64_t n = (int64_t)eval_patients_count(&patients, in);
     eval_patients_clear(&patients);
@@ -133,6 +134,21 @@ static void hide_small_flags(json_t *u, int64_t min_cell)
     }
 }
 
+/* Nor what a finding that few patients were asked about says. */
+static void hide_small_findings(json_t *u, int64_t min_cell)
+{
+    json_t *list = json_object_get(u, "findings");
+    for (size_t k = 0; k < json_array_size(list); k++) {
+        json_t *one = json_array_get(list, k);
+        int64_t n = fl_json_get_int(json_object_get(one, "entropy"), "n_patients", 0);
+        if (n < min_cell) {
+            json_t *hidden = json_pack("{s:O, s:n}", "class", json_object_get(one, "class"), "n");
+            eval_suppressed_why(hidden, min_cell);
+            json_array_set_new(list, k, hidden);
+        }
+    }
+}
+
 /* Referring leaves min_cell patients between two points of the curve. */
 static size_t curve_points(const task_scores *test, int64_t min_cell)
 {
@@ -225,6 +241,7 @@ fl_status sure_judge(json_t **out, const local *l, const float *params, double t
                                        .seed = l->job.seed};
     json_t *u = task_doubt_json(&doubt, &l->job.data, threshold, &cfg, limit, why);
     hide_small_flags(u, min_cell);
+    hide_small_findings(u, min_cell);
     task_doubt_clear(&doubt);
     if (calibrated && (st = find_quantile(&sets, l, params, pooled, err)) == FL_OK) {
         json_object_set_new(u, "temperature",

@@ -165,6 +165,19 @@ static void print_measures(const json_t *measures)
     }
 }
 
+/* Whether each finding's own doubt tells where it is called wrongly. */
+static void print_findings(const json_t *findings)
+{
+    size_t i;
+    const json_t *f;
+    json_array_foreach(findings, i, f) {
+        char what[128];
+        snprintf(what, sizeof what, "%.40s: AUROC of entropy for %lld wrong",
+                 fl_json_get_string(f, "class", ""), (long long)fl_json_get_int(f, "n_wrong", 0));
+        tool_print_line(what, json_object_get(f, "entropy"));
+    }
+}
+
 static void print_flag(const json_t *flag)
 {
     if (json_is_null(json_object_get(flag, "limit"))) {
@@ -254,6 +267,7 @@ void tool_print_doubt(const json_t *u)
                  (long long)fl_json_get_int(lesions, "n_false", 0));
         tool_print_line(what, json_object_get(lesions, "auroc"));
     }
+    print_findings(json_object_get(u, "findings"));
     print_link(json_object_get(u, "explained"));
     printf("\nto reach an error of %.3f, refer %.1f %% of the cases\n",
            fl_json_get_number(target, "error"), 100 * fl_json_get_number(target, "share"));

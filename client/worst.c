@@ -4,7 +4,6 @@
 #include "client/worst.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,26 +28,14 @@ static int by_score(const void *a, const void *b)
     return x->score < y->score ? -1 : x->score > y->score ? 1 : x->row < y->row ? -1 : 1;
 }
 
-static int called_of(const task_scores *s, size_t i, int positive, double threshold)
-{
-    const double *row = s->score + i * s->K;
-    int best = 0;
-    if (positive >= 0) {
-        return row[positive] >= threshold ? positive : 1 - positive;
-    }
-    for (size_t k = 1; k < s->K; k++) {
-        best = row[k] > row[best] ? (int)k : best;
-    }
-    return best;
-}
-
 /* The caller's; *n at most WORST_CASES. */
-static mistake *find_worst(size_t *n, const task_scores *s, int positive, double threshold)
+static mistake *find_worst(size_t *n, const task_scores *s, const data_spec *spec,
+                           double threshold)
 {
     mistake *found = fl_xcalloc(s->n, sizeof *found);
     *n = 0;
     for (size_t i = 0; i < s->n; i++) {
-        int called = called_of(s, i, positive, threshold);
+        int called = task_called(s, spec, i, threshold);
         if (s->label[i] >= 0 && called != s->label[i]) {
             found[(*n)++] = (mistake){i, called, s->score[i * s->K + (size_t)s->label[i]]};
         }
@@ -174,7 +161,7 @@ fl_status worst_write(const task_model *m, const float *params, const data_set *
         spec->input.rank != 3) {
         goto done;
     }
-    mistake *worst = find_worst(&n, s, spec->positive, isnan(threshold) ? 0.5 : threshold);
+    mistake *worst = find_worst(&n, s, spec, threshold);
     if ((st = fl_mkdirs(partial, 0700, err)) == FL_OK &&
         (st = write_all(partial, m, params, set, s, worst, n, language, err)) == FL_OK &&
         rename(partial, dir) != 0) {

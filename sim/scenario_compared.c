@@ -46,11 +46,9 @@ static void read_list(scenario *s, fl_node list)
 }
 
 /* What cannot be done is refused where it was asked for. */
-static void check_compared(const scenario *s, fl_node list, fl_node ensemble, fl_node snapshot)
+static void check_compared(const scenario *s, fl_node list, fl_node snapshot)
 {
     const scenario_compared *c = &s->compared;
-    data_task task = s->job.data.task;
-    bool has_members = task == DATA_CLASSIFY || task == DATA_SEGMENT;
     if (c->leave_one_out && s->n_hospitals < LEAST_TO_LEAVE) {
         fl_cfg_complain(list, "baselines: leave_one_out: expected %d hospitals or more, found %zu",
                         LEAST_TO_LEAVE, s->n_hospitals);
@@ -58,15 +56,6 @@ static void check_compared(const scenario *s, fl_node list, fl_node ensemble, fl
     if (c->cross_site && !s->job.evaluation.local_baseline) {
         fl_cfg_complain(list, "baselines: cross_site needs each hospital's own model; expected "
                               "evaluation.local_baseline.budget same_steps, found none");
-    }
-    if ((c->ensemble > 0 || c->snapshot > 0) && !has_members) {
-        fl_cfg_complain(c->ensemble > 0 ? ensemble : snapshot,
-                        "%s is not built yet for task %s; %s",
-                        c->ensemble > 0 ? "ensemble:" : "snapshot:", data_task_name(task),
-                        s->job.evaluation.full
-                            ? "instead of evaluation: full, expected baselines: [personal, "
-                              "leave_one_out, cross_site]"
-                            : "expected classify or segment");
     }
     if (c->snapshot > s->job.rounds) {
         fl_cfg_complain(snapshot, "snapshot: expected at most the %lld rounds of the job, found "
@@ -96,8 +85,7 @@ void scenario_read_compared(scenario *s, fl_node root)
         c->ensemble = c->ensemble > 0 ? c->ensemble : FULL_MEMBERS;
     }
     if (fl_cfg_ok(root.cfg)) {
-        check_compared(s, fl_cfg_present(list) ? list : root, fl_cfg_get(root, "ensemble", ""),
-                       fl_cfg_get(root, "snapshot", ""));
+        check_compared(s, fl_cfg_present(list) ? list : root, fl_cfg_get(root, "snapshot", ""));
     }
 }
 

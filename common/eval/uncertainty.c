@@ -263,7 +263,7 @@ void eval_conformal_judge(eval_conformal *out, const double *score, const int *l
 
 // ------------------------------------------------------- several predictions
 
-static double entropy_of(const double *score, size_t K)
+static double nats(const double *score, size_t K)
 {
     double sum = 0;
     for (size_t k = 0; k < K; k++) {
@@ -284,16 +284,63 @@ void eval_members(double *mean, double *entropy, double *information, const doub
         }
         for (size_t m = 0; m < M; m++) {
             const double *row = member + (m * n + i) * K;
-            own += entropy_of(row, K) / (double)M;
+            own += nats(row, K) / (double)M;
             for (size_t k = 0; k < K; k++) {
                 average[k] += row[k] / (double)M;
             }
         }
-        entropy[i] = entropy_of(average, K);
+        entropy[i] = nats(average, K);
         information[i] = fmax(0, entropy[i] - own);  // rounding
         for (size_t k = 0; k < K && mean != NULL; k++) {
             mean[i * K + k] = average[k];
         }
     }
     free(average);
+}
+
+static double binary_entropy(double p)
+{
+    const double both[] = {p, 1 - p};
+    return nats(both, 2);
+}
+
+void eval_members_findings(double *mean, double *entropy, double *information,
+                           double *entropy_of, double *information_of, const double *member,
+                           size_t M, size_t n, size_t K)
+{
+    FL_REQUIRE(M >= 1 && K >= 1);
+    for (size_t i = 0; i < n; i++) {
+        entropy[i] = information[i] = 0;
+        for (size_t k = 0; k < K; k++) {
+            size_t at = i * K + k;
+            double average = 0, own = 0;
+            for (size_t m = 0; m < M; m++) {
+                double p = member[m * n * K + at];
+                average += p / (double)M;
+                own += binary_entropy(p) / (double)M;
+            }
+            mean[at] = average;
+            entropy_of[at] = binary_entropy(average);
+            information_of[at] = fmax(0, entropy_of[at] - own);  // rounding
+            entropy[i] += entropy_of[at] / (double)K;
+            information[i] += information_of[at] / (double)K;
+        }
+    }
+}
+
+void eval_members_numbers(double *mean, double *spread, const double *member, size_t M, size_t n)
+{
+    FL_REQUIRE(M >= 1);
+    for (size_t i = 0; i < n; i++) {
+        double sum = 0, squares = 0;
+        for (size_t m = 0; m < M; m++) {
+            sum += member[m * n + i];
+        }
+        mean[i] = sum / (double)M;
+        for (size_t m = 0; m < M; m++) {
+            double off = member[m * n + i] - mean[i];
+            squares += off * off;
+        }
+        spread[i] = sqrt(squares / (double)M);
+    }
 }

@@ -2,7 +2,7 @@
  * uncertainty.h - how sure a model is, and whether that means anything
  *
  * Pure functions over scores: temperature scaling, conformal prediction sets,
- * entropy and mutual information of several predictions of a case.  How well an
+ * entropy, mutual information and spread of several predictions of a case.  How well an
  * uncertainty tells the cases that go wrong is in selective.h.
  * Scores are (n, K) probabilities, rows summing to 1; labels are codes, -1 =
  * unlabelled (left out).
@@ -115,5 +115,21 @@ void eval_conformal_judge(eval_conformal *out, const double *score, const int *l
  */
 void eval_members(double *mean, double *entropy, double *information, const double *member,
                   size_t M, size_t n, size_t K);
+
+/*
+ * The same of K findings a case, each there or not with a probability of its own: nats a
+ * finding, entropy_of and information_of (n, K); of the case, their means over the findings.
+ */
+void eval_members_findings(double *mean, double *entropy, double *information,
+                           double *entropy_of, double *information_of, const double *member,
+                           size_t M, size_t n, size_t K);
+
+/*
+ * Of M members' numbers (M, n): mean (n), and spread (n), their standard deviation (of all,
+ * not M - 1), in the numbers' unit.  Members that say a value alone and no variance of their
+ * own differ by what training left open; what the data do not tell is not in it, so that an
+ * error is greater (Lakshminarayanan et al. 2017, section 3.2).
+ */
+void eval_members_numbers(double *mean, double *spread, const double *member, size_t M, size_t n);
 
 #endif

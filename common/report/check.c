@@ -184,7 +184,7 @@ static const report_field joined_fields[] = {
     {"metrics", .check = report_are_figures, .required = true},
     {"members", REPORT_LIST, .check = report_are_figures, .required = true},
     {"differences", .check = report_are_differences},
-    {"uncertainty", .fields = report_sure_fields},
+    {"uncertainty", .check = report_is_sure},
     {0},
 };
 

@@ -25,6 +25,7 @@ typedef struct {
     size_t max_values;
     const char *metric;  // whose figure is looked at; "" = none
     bool difference;     // ... and it is one of differences
+    bool of_numbers;     // errors are distances between numbers, and no shares
     int64_t n_most;      // cases a figure can rest on; -1 = not known
 } report_walk;
 
@@ -84,7 +85,7 @@ fl_status report_are_shift_points(report_walk *w, const json_t *v);
 fl_status report_is_robustness(report_walk *w, const json_t *v);
 
 // check_sure.c: a site's "uncertainty".
-extern const report_field report_sure_fields[];
+fl_status report_is_sure(report_walk *w, const json_t *v);
 
 // check_annotators.c: a site's "annotators".
 extern const report_field report_annotators_fields[];

@@ -404,7 +404,7 @@ fl_status report_is_site(report_walk *w, const json_t *v)
         {"personal_gain", .check = report_are_differences},
         {"shift", .check = report_are_shift_points},
         {"robustness", .check = report_is_robustness},
-        {"uncertainty", .fields = report_sure_fields},
+        {"uncertainty", .check = report_is_sure},
         {"annotators", .fields = report_annotators_fields},
         {"unseen", REPORT_LIST, .check = report_is_unseen},
         {"test_opened", .check = report_is_count},

@@ -2,6 +2,7 @@
  * check_sure.c - a site's "uncertainty" (check.h)
  */
 #include <inttypes.h>
+#include <string.h>
 
 #include "report/check.h"
 #include "report/read.h"
@@ -9,6 +10,17 @@
 static fl_status is_share_figure(report_walk *w, const json_t *v)
 {
     return report_is_number_figure(w, v, "auc", false);
+}
+
+/* What an error is: a share of something, or any distance where it is between numbers. */
+static fl_status is_error(report_walk *w, const json_t *v)
+{
+    return w->of_numbers ? report_is_positive(w, v) : report_is_share(w, v);
+}
+
+static fl_status is_error_figure(report_walk *w, const json_t *v)
+{
+    return report_is_number_figure(w, v, w->of_numbers ? "mae" : "auc", false);
 }
 
 static fl_status is_signed_figure(report_walk *w, const json_t *v)
@@ -29,7 +41,7 @@ static fl_status is_size_figure(report_walk *w, const json_t *v)
 
 static const report_field measure_fields[] = {
     {"mean", .check = report_is_positive},
-    {"aurc", .check = report_is_share},
+    {"aurc", .check = is_error},
     {"auroc", .check = is_share_figure},
     {"pearson", .check = is_signed_figure},
     {"spearman", .check = is_signed_figure},
@@ -38,20 +50,20 @@ static const report_field measure_fields[] = {
 
 static const report_field refer_fields[] = {
     {"share", .check = report_is_share, .required = true},
-    {"error_kept", .check = is_share_figure, .required = true},
+    {"error_kept", .check = is_error_figure, .required = true},
     {"cut", .check = is_signed_figure, .required = true},
     {0},
 };
 
 static const report_field target_fields[] = {
-    {"error", .check = report_is_share},
+    {"error", .check = is_error},
     {"share", .check = report_is_share},
     {0},
 };
 
 static const report_field curve_fields[] = {
     {"coverage", .check = report_is_share, .required = true},
-    {"risk", .check = report_is_share, .required = true},
+    {"risk", .check = is_error, .required = true},
     {0},
 };
 
@@ -59,8 +71,8 @@ static const report_field flag_fields[] = {
     {"limit", .check = report_is_positive},
     {"n", .check = report_is_count},
     {"n_flagged", .check = report_is_count},
-    {"error_flagged", .check = report_is_share},
-    {"error_rest", .check = report_is_share},
+    {"error_flagged", .check = is_error},
+    {"error_rest", .check = is_error},
     {"why", .check = report_is_text},
     {0},
 };
@@ -81,6 +93,26 @@ static const report_field lesion_fields[] = {
     {"auroc", .check = is_lesion_figure, .required = true},
     {0},
 };
+
+static const report_field finding_fields[] = {
+    {"class", .check = report_is_text, .required = true},
+    {"n", .check = report_is_count},
+    {"n_wrong", .check = report_is_count},
+    {"entropy", .check = is_share_figure},
+    {"information", .check = is_share_figure},
+    {"why", .check = report_is_text},
+    {0},
+};
+
+static fl_status wrong_ones_add_up(report_walk *w, const json_t *v)
+{
+    int64_t n = fl_json_get_int(v, "n", 0), wrong = fl_json_get_int(v, "n_wrong", 0);
+    if (wrong > n || (w->n_most >= 0 && n > w->n_most)) {
+        return report_refuse(w, "%" PRId64 " wrong of %" PRId64 " cases, the split has %" PRId64,
+                             wrong, n, w->n_most);
+    }
+    return FL_OK;
+}
 
 static const report_field temperature_fields[] = {
     {"value", .check = report_is_positive},
@@ -112,10 +144,10 @@ static const report_field shifted_fields[] = {
     {"shift", .check = report_is_text, .required = true},
     {"family", .check = report_is_text},
     {"severity", .check = is_severity, .required = true},
-    {"error", .check = is_share_figure, .required = true},
-    {"error_kept", .check = is_share_figure, .required = true},
+    {"error", .check = is_error_figure, .required = true},
+    {"error_kept", .check = is_error_figure, .required = true},
     {"cut", .check = is_signed_figure},
-    {"aurc", .check = report_is_share},
+    {"aurc", .check = is_error},
     {"auroc", .check = is_share_figure},
     {"pearson", .check = is_signed_figure},
     {"flagged", .check = report_is_share},
@@ -124,19 +156,30 @@ static const report_field shifted_fields[] = {
     {0},
 };
 
-const report_field report_sure_fields[] = {
+static const report_field sure_fields[] = {
     {"how", .check = report_is_text, .required = true},
     {"members", .check = report_is_count, .required = true},
+    {"error_of", .check = report_is_text},
     {"measure", .check = report_is_text, .required = true},
     {"measures", REPORT_BY_NAME, .fields = measure_fields, .required = true},
-    {"error", .check = is_share_figure, .required = true},
+    {"error", .check = is_error_figure, .required = true},
     {"refer", .fields = refer_fields, .required = true},
     {"target", .fields = target_fields},
     {"risk_coverage", REPORT_LIST, .fields = curve_fields},
     {"flag", .fields = flag_fields, .check = flags_add_up},
     {"lesions", .fields = lesion_fields},
+    {"findings", REPORT_LIST, .fields = finding_fields, .check = wrong_ones_add_up},
     {"temperature", .fields = temperature_fields},
     {"conformal", .fields = conformal_fields},
     {"shift", REPORT_LIST, .fields = shifted_fields},
     {0},
 };
+
+fl_status report_is_sure(report_walk *w, const json_t *v)
+{
+    static const report_field block = {.fields = sure_fields};
+    w->of_numbers = strcmp(fl_json_get_string(v, "error_of", ""), "numbers") == 0;
+    fl_status st = report_walk_value(w, v, &block);
+    w->of_numbers = false;
+    return st;
+}

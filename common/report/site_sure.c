@@ -32,7 +32,32 @@ static const struct {
     {"entropy", REPORT_N("entropy")},
     {"information", REPORT_N("disagreement (mutual information)")},
     {"variance", REPORT_N("variance over the predictions")},
+    {"spread", REPORT_N("spread of the predictions (standard deviation)")},
 };
+
+/* What is an error, and whether an error is a call, right or wrong. */
+static const struct {
+    const char *error_of, *text;
+    bool is_call;
+} errors[] = {
+    {"calls", REPORT_N("the share of wrong calls"), true},
+    {"outlines", REPORT_N("1 less the Dice coefficient"), false},
+    {"findings", REPORT_N("the share of a case's findings that are called wrongly"), false},
+    {"numbers", REPORT_N("the absolute difference from the truth"), false},
+};
+
+/* Reports of before have no "error_of". */
+static size_t error_of(const json_t *u)
+{
+    enum { CALLS, OUTLINES };
+    const char *name = fl_json_get_string(u, "error_of", "");
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+        if (strcmp(errors[i].error_of, name) == 0) {
+            return i;
+        }
+    }
+    return json_object_get(u, "lesions") != NULL ? OUTLINES : CALLS;
+}
 
 static const char *label_of(const report_page *out, const char *measure)
 {
@@ -66,9 +91,7 @@ static void add_way(report_page *out, const json_t *u)
     }
     report_say(out, "Predictions of each case: %lld. Error: %s. Cases are ranked by: %s.",
                (long long)fl_json_get_int(u, "members", 1),
-               json_object_get(u, "lesions") != NULL
-                   ? report_word(out, "1 less the Dice coefficient")
-                   : report_word(out, "the share of wrong calls"),
+               report_word(out, errors[error_of(u)].text),
                label_of(out, fl_json_get_string(u, "measure", "")));
     close_note(out);
 }
@@ -119,18 +142,18 @@ static void add_row(report_page *out, const char *what, const json_t *figure)
     report_html(out, "</tr>\n");
 }
 
-/* A row a measure: does it tell the wrong calls, or go with the Dice error? */
-static void add_measures(report_page *out, const json_t *measures, bool masks)
+/* A row a measure: does it tell the wrong calls, or go with the error? */
+static void add_measures(report_page *out, const json_t *measures, bool calls)
 {
-    static const char *const calls[] = {REPORT_N("Measure"),
-                                        "#" REPORT_N("Tells wrong calls (AUROC)"),
-                                        "#" REPORT_N("Cases"), NULL};
-    static const char *const outlines[] = {REPORT_N("Measure"),
-                                           "#" REPORT_N("Correlation with the error"),
-                                           "#" REPORT_N("Rank correlation"),
+    static const char *const of_calls[] = {REPORT_N("Measure"),
+                                           "#" REPORT_N("Tells wrong calls (AUROC)"),
                                            "#" REPORT_N("Cases"), NULL};
-    const char *const *columns = masks ? outlines : calls;
-    const char *const keys[] = {masks ? "pearson" : "auroc", masks ? "spearman" : NULL};
+    static const char *const of_errors[] = {REPORT_N("Measure"),
+                                            "#" REPORT_N("Correlation with the error"),
+                                            "#" REPORT_N("Rank correlation"),
+                                            "#" REPORT_N("Cases"), NULL};
+    const char *const *columns = calls ? of_calls : of_errors;
+    const char *const keys[] = {calls ? "auroc" : "pearson", calls ? NULL : "spearman"};
     const char *name;
     const json_t *measure;
     report_html_table(out, REPORT_CARDS, columns);
@@ -169,7 +192,7 @@ static void add_tables(report_page *out, const json_t *u)
                 json_object_get(lesions, "auroc"));
     }
     report_html_table_end(out);
-    add_measures(out, json_object_get(u, "measures"), lesions != NULL);
+    add_measures(out, json_object_get(u, "measures"), errors[error_of(u)].is_call);
 }
 
 static void add_target(report_page *out, const json_t *u)
@@ -211,6 +234,72 @@ static void add_flag(report_page *out, const json_t *u)
                    report_number(a, out->language, fl_json_get_number(flag, "error_flagged"), 2),
                    report_number(b, out->language, fl_json_get_number(flag, "error_rest"), 2));
     }
+    close_note(out);
+}
+
+/* ---------------------------------------------------------- findings, numbers */
+
+static void add_finding(report_page *out, const json_t *f, bool several)
+{
+    int64_t n = fl_json_get_int(f, "n", -1);
+    report_html(out, "<tr>");
+    report_html_cell(out, "Finding", false);
+    report_html_text(out, fl_json_get_string(f, "class", ""));
+    report_html(out, "</td>");
+    if (n < 0) {
+        report_not_shown(out, f, several ? 4 : 3);
+    } else {
+        report_html_count(out, "Cases", n);
+        report_html_count(out, "Called wrongly", fl_json_get_int(f, "n_wrong", 0));
+        report_html_figure(out, "Entropy tells them", json_object_get(f, "entropy"), 2, false);
+        if (several) {
+            report_html_figure(out, "Disagreement tells them", json_object_get(f, "information"), 2,
+                               false);
+        }
+    }
+    report_html(out, "</tr>\n");
+}
+
+/* A row a finding: does its own doubt tell where it is called wrongly? */
+static void add_findings(report_page *out, const json_t *u)
+{
+    enum { DISAGREEMENT = 4 };
+    const char *columns[] = {REPORT_N("Finding"),
+                             "#" REPORT_N("Cases"),
+                             "#" REPORT_N("Called wrongly"),
+                             "#" REPORT_N("Entropy tells them"),
+                             "#" REPORT_N("Disagreement tells them"),
+                             NULL};
+    const json_t *list = json_object_get(u, "findings"), *f;
+    bool several = fl_json_get_int(u, "members", 1) > 1;
+    size_t i;
+    columns[DISAGREEMENT] = several ? columns[DISAGREEMENT] : NULL;
+    open_note(out);
+    report_say(out, "Each finding has a doubt of its own: AUROC of its entropy for the cases where "
+                    "this finding is called wrongly. Half is chance.");
+    close_note(out);
+    report_html_table(out, REPORT_CARDS, columns);
+    json_array_foreach(list, i, f) {
+        add_finding(out, f, several);
+    }
+    report_html_table_end(out);
+}
+
+/* How large the spread is beside the errors that it ranks. */
+static void add_spread(report_page *out, const json_t *u)
+{
+    double spread = fl_json_get_number(report_at(u, "measures", "spread", NULL), "mean");
+    double error = report_value(json_object_get(u, "error"));
+    char a[REPORT_NUMBER_BYTES], b[REPORT_NUMBER_BYTES];
+    if (isnan(spread) || isnan(error)) {
+        return;
+    }
+    open_note(out);
+    report_say(out,
+               "Mean spread: %s; mean error: %s. The spread ranks cases; it does not say how large "
+               "an error is, for what the data leave open is not in it.",
+               report_number(a, out->language, spread, 2),
+               report_number(b, out->language, error, 2));
     close_note(out);
 }
 
@@ -385,8 +474,9 @@ static void add_shifts(report_page *out, const json_t *u)
     report_html_table_end(out);
     open_note(out);
     report_say(out,
-               "At severity %lld; limit, threshold and sets are those of images as they are, as if "
-               "nobody had noticed the shift. Flagged: a dash where few cases are on one side.",
+               "At severity %lld; whatever was set on images as they are, such as the limit, stays "
+               "so, as if nobody had noticed the shift. Flagged: a dash where few cases are on one "
+               "side.",
                (long long)most);
     close_note(out);
 }
@@ -409,8 +499,13 @@ void report_site_sure(report_page *out, const json_t *site)
         report_chart_risk(out, site, 5);
     }
     report_html(out, "</div>\n");
+    add_spread(out, u);
     add_target(out, u);
     add_flag(out, u);
+    if (json_array_size(json_object_get(u, "findings")) > 0) {
+        report_html(out, "<h3>%s</h3>\n", report_word(out, "Finding by finding"));
+        add_findings(out, u);
+    }
     if (temperature != NULL) {
         report_html(out, "<h3>%s</h3>\n", report_word(out, "Scores at one temperature"));
         add_temperature(out, site, temperature);

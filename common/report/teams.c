@@ -15,17 +15,17 @@
 
 /* How the two kinds of members are told of. */
 typedef struct {
-    const char *key, *heading, *less, *note;
+    const char *key, *heading, *less;
+    const char *threshold;  // where calls are made at one
 } team_words;
 
 static const team_words teams[] = {
     {"ensemble", REPORT_N("Independent federations as one model"),
      "#" REPORT_N("Mean less shared"),
-     REPORT_N("Members: lowest and highest of them. The mean is called at the mean of their frozen "
-              "thresholds.")},
+     REPORT_N("The mean is called at the mean of their frozen thresholds.")},
     {"snapshot", REPORT_N("The last rounds as one model"),
      "#" REPORT_N("Mean less last round"),
-     REPORT_N("Members: lowest and highest of them. The mean is called at the frozen threshold.")},
+     REPORT_N("The mean is called at the frozen threshold.")},
 };
 
 /* "0.81 to 0.86" over the members with a value. */
@@ -80,13 +80,13 @@ static void add_words(report_page *out, const json_t *team, const char *metric)
     report_html(out, "<p>");
     if (json_object_get(team, "rounds") != NULL) {
         report_say(out,
-                   "The models of this federation's last %lld rounds; a case is called by the mean "
-                   "of their scores (a snapshot, whose members are not independent). Figure: %s.",
+                   "The models of this federation's last %lld rounds; what counts is the mean of "
+                   "their predictions (a snapshot, whose members are not independent). Figure: %s.",
                    n, report_label(out, metric));
     } else {
         report_say(out,
                    "%lld federations that differ in their random seeds alone, this one among them; "
-                   "a case is called by the mean of their scores (a deep ensemble). Figure: %s.",
+                   "what counts is the mean of their predictions (a deep ensemble). Figure: %s.",
                    n, report_label(out, metric));
     }
     report_html(out, "</p>\n");
@@ -95,10 +95,14 @@ static void add_words(report_page *out, const json_t *team, const char *metric)
 static void add_note(report_page *out, const json_t *joined, const team_words *words)
 {
     char share[REPORT_NUMBER_BYTES];
-    report_html(out, "<p class=\"note\">%s ", report_word(out, words->note));
+    report_html(out, "<p class=\"note\">%s ",
+                report_word(out, "Members: lowest and highest of them."));
+    if (report_at(joined, "metrics", "sensitivity", NULL) != NULL) {
+        report_html(out, "%s ", report_word(out, words->threshold));
+    }
     report_say(out,
                "Doubt tells errors: AUROC of the cases' uncertainty for wrong calls, or its "
-               "correlation with the Dice error. Error cut: by referring the least sure %s.",
+               "correlation with a case's error. Error cut: by referring the least sure %s.",
                report_percent(share, out->language,
                               fl_json_get_number(report_at(joined, "uncertainty", "refer", NULL),
                                                  "share"), 3));

@@ -388,32 +388,30 @@ const report_words_entry report_words_said[] = {
      "Aucun modèle propre n’a été jugé ailleurs, car il y faut l’accord de chaque hôpital (%s)."},
     {"Without a model of its own: %s.", "Sans modèle propre : %s."},
     {"Independent federations as one model", "Des fédérations indépendantes comme un seul modèle"},
-    {"%lld federations that differ in their random seeds alone, this one among them; a case is called "
-     "by the mean of their scores (a deep ensemble). Figure: %s.",
-     "%lld fédérations qui ne diffèrent que par leurs graines aléatoires, celle-ci comprise ; un cas "
-     "est classé d’après la moyenne de leurs scores (un ensemble profond). Mesure : %s."},
+    {"%lld federations that differ in their random seeds alone, this one among them; what counts is "
+     "the mean of their predictions (a deep ensemble). Figure: %s.",
+     "%lld fédérations qui ne diffèrent que par leurs graines aléatoires, celle-ci comprise ; ce qui "
+     "compte est la moyenne de leurs prédictions (un ensemble profond). Mesure : %s."},
     {"Mean less shared", "Moyenne moins partagé"},
-    {"Members: lowest and highest of them. The mean is called at the mean of their frozen "
-     "thresholds.",
-     "Membres : le plus bas et le plus haut. La moyenne est jugée à la moyenne de leurs seuils "
-     "gelés."},
+    {"The mean is called at the mean of their frozen thresholds.",
+     "La moyenne est jugée à la moyenne de leurs seuils figés."},
     {"The last rounds as one model", "Les derniers tours comme un seul modèle"},
-    {"The models of this federation's last %lld rounds; a case is called by the mean of their scores "
+    {"The models of this federation's last %lld rounds; what counts is the mean of their predictions "
      "(a snapshot, whose members are not independent). Figure: %s.",
-     "Les modèles des %lld derniers tours de cette fédération ; un cas est classé d’après la moyenne "
-     "de leurs scores (un instantané, dont les membres ne sont pas indépendants). Mesure : %s."},
+     "Les modèles des %lld derniers tours de cette fédération ; ce qui compte est la moyenne de leurs "
+     "prédictions (un instantané, dont les membres ne sont pas indépendants). Mesure : %s."},
     {"Mean less last round", "Moyenne moins dernier tour"},
-    {"Members: lowest and highest of them. The mean is called at the frozen threshold.",
-     "Membres : le plus bas et le plus haut. La moyenne est jugée au seuil figé."},
+    {"The mean is called at the frozen threshold.", "La moyenne est jugée au seuil figé."},
+    {"Members: lowest and highest of them.", "Membres : le plus bas et le plus haut."},
     {"Members", "Membres"},
     {"%s to %s", "%s à %s"},
     {"Mean", "Moyenne"},
     {"Doubt tells errors", "Le doute signale les erreurs"},
     {"Error cut by referring", "Erreur évitée en adressant"},
     {"Doubt tells errors: AUROC of the cases' uncertainty for wrong calls, or its correlation with "
-     "the Dice error. Error cut: by referring the least sure %s.",
+     "a case's error. Error cut: by referring the least sure %s.",
      "Le doute signale les erreurs : AUROC de l’incertitude des cas pour les erreurs, ou sa "
-     "corrélation avec l’erreur de Dice. Erreur évitée : en adressant les %s de cas les moins sûrs."},
+     "corrélation avec l’erreur du cas. Erreur évitée : en adressant les %s de cas les moins sûrs."},
     {"Trained without it", "Entraîné sans lui"},
     {"Trained without yours", "Entraîné sans le vôtre"},
     {"Trained without yours: the other hospitals' federation, played again without your cases; to its "
@@ -869,10 +867,15 @@ const report_words_entry report_words_said[] = {
     {"entropy", "entropie"},
     {"disagreement (mutual information)", "désaccord (information mutuelle)"},
     {"variance over the predictions", "variance entre les prédictions"},
+    {"spread of the predictions (standard deviation)",
+     "dispersion des prédictions (écart-type)"},
     {"Predictions of each case: %lld. Error: %s. Cases are ranked by: %s.",
      "Prédictions par cas : %lld. Erreur : %s. Les cas sont classés par : %s."},
     {"1 less the Dice coefficient", "1 moins le coefficient de Dice"},
     {"the share of wrong calls", "la proportion de cas mal classés"},
+    {"the share of a case's findings that are called wrongly",
+     "la proportion d’anomalies mal classées d’un cas"},
+    {"the absolute difference from the truth", "l’écart absolu à la vraie valeur"},
     {"Uncertainty marks the errors here.", "L’incertitude signale ici les erreurs."},
     {"Uncertainty misleads here: the model errs more where it is surer.",
      "L’incertitude trompe ici : le modèle se trompe plus là où il est plus sûr."},
@@ -901,6 +904,19 @@ const report_words_entry report_words_said[] = {
      "%s, that of the others %s.",
      "Signalés, par une limite fixée sur la validation : %lld cas sur %lld. Leur erreur "
      "est de %s, celle des autres de %s."},
+    {"Finding by finding", "Anomalie par anomalie"},
+    {"Each finding has a doubt of its own: AUROC of its entropy for the cases where this finding is "
+     "called wrongly. Half is chance.",
+     "Chaque anomalie a son propre doute : AUROC de son entropie pour les cas où cette anomalie est "
+     "mal classée. La moitié est le hasard."},
+    {"Finding", "Anomalie"},
+    {"Called wrongly", "Mal classés"},
+    {"Entropy tells them", "L’entropie les repère"},
+    {"Disagreement tells them", "Le désaccord les repère"},
+    {"Mean spread: %s; mean error: %s. The spread ranks cases; it does not say how large an error "
+     "is, for what the data leave open is not in it.",
+     "Dispersion moyenne : %s ; erreur moyenne : %s. La dispersion classe les cas ; elle ne dit pas "
+     "l’ampleur d’une erreur, car ce que les données laissent ouvert n’y est pas."},
     {"As it is", "Tel quel"},
     {"At the temperature", "À la température"},
     {"Scores are left as they are:", "Les scores sont laissés tels quels :"},
@@ -1024,10 +1040,10 @@ const report_words_entry report_words_said[] = {
     {"Error of the rest", "Erreur du reste"},
     {"Flagged", "Signalés"},
     {"Sets hold the class", "La classe est dans l’ensemble"},
-    {"At severity %lld; limit, threshold and sets are those of images as they are, as if nobody "
-     "had noticed the shift. Flagged: a dash where few cases are on one side.",
-     "À la sévérité %lld ; limite, seuil et ensembles sont ceux des images telles qu’elles sont, comme "
-     "si personne n’avait remarqué le décalage. Signalés : un tiret quand un côté compte peu de cas."},
+    {"At severity %lld; whatever was set on images as they are, such as the limit, stays so, as if "
+     "nobody had noticed the shift. Flagged: a dash where few cases are on one side.",
+     "À la sévérité %lld ; ce qui a été fixé sur les images telles qu’elles sont, comme la limite, le "
+     "reste, comme si personne n’avait remarqué le décalage. Signalés : un tiret quand un côté compte peu de cas."},
     {"Again under shift", "De nouveau sous décalage"},
     {"Sets of classes (conformal)", "Ensembles de classes (conformes)"},
     {"share of cases kept, the surest first", "proportion de cas gardés, les plus sûrs d’abord"},
@@ -1145,8 +1161,8 @@ const report_words_entry report_words_heard[] = {
     {"no interval for a mean of calibration errors",
      "pas d’intervalle pour une moyenne d’erreurs de calibration"},
     {"a value is not a finite number", "une valeur n’est pas un nombre fini"},
-    {"no finding has it", "aucun signe ne l’a"},
-    {"mean over %s of %s findings", "moyenne sur %s signes de %s"},
+    {"no finding has it", "aucune anomalie ne l’a"},
+    {"mean over %s of %s findings", "moyenne sur %s anomalies de %s"},
     {"too few cases: many resamples have no value",
      "trop peu de cas : beaucoup de tirages n’ont pas de valeur"},
     {"too few cases in a group: 10 are needed", "trop peu de cas dans un groupe : il en faut 10"},

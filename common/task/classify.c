@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "eval/uncertainty.h"
 #include "task/ops.h"
 
 static const char *const metrics[] = {"auc", "accuracy", "loss", NULL};
@@ -222,6 +223,31 @@ static void quick(task_quick *out, const task_scores *s, const data_spec *spec, 
     }
 }
 
+int task_called(const task_scores *s, const data_spec *spec, size_t i, double threshold)
+{
+    const double *row = s->score + i * s->K;
+    size_t best = 0;
+    if (spec->positive >= 0) {
+        bool is_there = row[spec->positive] >= (isnan(threshold) ? 0.5 : threshold);
+        return is_there ? spec->positive : 1 - spec->positive;
+    }
+    for (size_t k = 1; k < s->K; k++) {
+        best = row[k] > row[best] ? k : best;
+    }
+    return (int)best;
+}
+
+static double case_error(const task_scores *s, const data_spec *spec, size_t i, double threshold)
+{
+    return s->label[i] < 0 ? NAN : task_called(s, spec, i, threshold) != s->label[i];
+}
+
+static void join(task_doubt *d, size_t at, const double *member, size_t M, size_t n)
+{
+    size_t K = d->scores.K;
+    eval_members(d->scores.score + at * K, d->entropy + at, d->information + at, member, M, n, K);
+}
+
 const task_ops task_classify = {
     .task = DATA_CLASSIFY,
     .metrics = metrics,
@@ -234,6 +260,9 @@ const task_ops task_classify = {
     .score = score,
     .evaluate = evaluate,
     .differences = differences,
+    .error_of = TASK_ERROR_CALLS,
+    .case_error = case_error,
+    .join = join,
     .groups = &task_groups_of_classes,
     .quick = quick,
 };

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "eval/stats.h"
 #include "task/members.h"
+#include "task/ops.h"
 
 size_t task_doubts(eval_doubt out[static TASK_MAX_DOUBTS], const task_doubt *d)
 {
@@ -19,6 +20,7 @@ size_t task_doubts(eval_doubt out[static TASK_MAX_DOUBTS], const task_doubt *d)
         {"entropy", d->entropy},
         {"information", several ? d->information : NULL},
         {"variance", several ? d->variance : NULL},
+        {"spread", d->spread},
     };
     size_t n = 0;
     for (size_t i = 0; i < TASK_MAX_DOUBTS; i++) {
@@ -62,46 +64,20 @@ typedef struct {
     double *value[TASK_MAX_DOUBTS];
 } judged;
 
-static int called_class(const task_scores *s, const data_spec *spec, double threshold, size_t i)
-{
-    const double *row = s->score + i * s->K;
-    size_t best = 0;
-    if (spec->positive >= 0) {
-        return row[spec->positive] >= threshold ? spec->positive : 1 - spec->positive;
-    }
-    for (size_t k = 1; k < s->K; k++) {
-        best = row[k] > row[best] ? k : best;
-    }
-    return (int)best;
-}
-
-/* Mean over the classes that are in either mask; NaN: none is. */
-static double dice_error(const task_scores *s, size_t i)
-{
-    double sum = 0;
-    int n = 0;
-    for (size_t k = 0; k < s->K; k++) {
-        double dice = s->seg[i * s->K + k].dice;
-        sum += isnan(dice) ? 0 : 1 - dice;
-        n += !isnan(dice);
-    }
-    return n > 0 ? sum / n : NAN;
-}
-
 static judged judge_cases(const task_doubt *d, const eval_doubt *doubts, size_t n_doubts,
                           const data_spec *spec, double threshold)
 {
     const task_scores *s = &d->scores;
+    const task_ops *ops = task_ops_find(spec->task);
+    bool are_calls = strcmp(ops->error_of, TASK_ERROR_CALLS) == 0;
     judged j = {.error = fl_xcalloc(s->n, sizeof *j.error),
-                .wrong = s->seg == NULL ? fl_xcalloc(s->n, sizeof *j.wrong) : NULL,
+                .wrong = are_calls ? fl_xcalloc(s->n, sizeof *j.wrong) : NULL,
                 .patient = fl_xcalloc(s->n, sizeof *j.patient)};
     for (size_t k = 0; k < n_doubts; k++) {
         j.value[k] = fl_xcalloc(s->n, sizeof *j.value[k]);
     }
     for (size_t i = 0; i < s->n; i++) {
-        double error = s->label[i] < 0   ? NAN
-                       : s->seg != NULL ? dice_error(s, i)
-                                        : called_class(s, spec, threshold, i) != s->label[i];
+        double error = ops->case_error(s, spec, i, threshold);
         if (isnan(error)) {
             continue;
         }
@@ -175,22 +151,81 @@ static json_t *lesions_json(const task_doubt *d)
                      "auroc", eval_figure_json(&auroc));
 }
 
+/* AUROC of a column's uncertainty for the calls that are wrong. */
+static json_t *detection_json(const double *uncertainty, const bool *wrong, const int64_t *patient,
+                              size_t n)
+{
+    eval_figure auroc;
+    eval_error_detection(&auroc, uncertainty, wrong, patient, n);
+    if (n == 0) {
+        eval_figure_undefined(&auroc, "no cases");
+    }
+    return eval_figure_json(&auroc);
+}
+
+/* Does a finding's own uncertainty tell the cases where this finding is called wrongly? */
+static json_t *finding_json(const task_doubt *d, const data_spec *spec, double threshold, size_t k)
+{
+    const task_scores *s = &d->scores;
+    double *entropy = fl_xcalloc(s->n, sizeof *entropy);
+    double *information = fl_xcalloc(s->n, sizeof *information);
+    bool *wrong = fl_xcalloc(s->n, sizeof *wrong);
+    int64_t *patient = fl_xcalloc(s->n, sizeof *patient), n_wrong = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        size_t at = i * s->K + k;
+        if (isnan(s->target[at])) {
+            continue;
+        }
+        wrong[n] = (s->score[at] >= threshold) != (s->target[at] > 0.5);
+        n_wrong += wrong[n];
+        entropy[n] = d->entropy_of[at];
+        information[n] = d->information_of[at];
+        patient[n++] = s->patient[i];
+    }
+    json_t *json = json_pack("{s:s, s:I, s:I, s:o}", "class", spec->classes[k], "n", (json_int_t)n,
+                             "n_wrong", (json_int_t)n_wrong, "entropy",
+                             detection_json(entropy, wrong, patient, n));
+    if (d->members.n > 1) {
+        json_object_set_new(json, "information", detection_json(information, wrong, patient, n));
+    }
+    free(entropy);
+    free(information);
+    free(wrong);
+    free(patient);
+    return json;
+}
+
+static json_t *findings_json(const task_doubt *d, const data_spec *spec, double threshold)
+{
+    json_t *list = json_array();
+    for (size_t k = 0; k < d->scores.K; k++) {
+        json_array_append_new(list, finding_json(d, spec, threshold, k));
+    }
+    return list;
+}
+
 json_t *task_doubt_json(const task_doubt *d, const data_spec *spec, double threshold,
                         const eval_selective_config *cfg, double limit, const char *limit_why)
 {
     eval_doubt doubts[TASK_MAX_DOUBTS];
     size_t n_doubts = task_doubts(doubts, d);
-    judged j = judge_cases(d, doubts, n_doubts, spec, isnan(threshold) ? 0.5 : threshold);
+    threshold = isnan(threshold) ? 0.5 : threshold;
+    judged j = judge_cases(d, doubts, n_doubts, spec, threshold);
     for (size_t k = 0; k < n_doubts; k++) {
         doubts[k].value = j.value[k];
     }
     char how[TASK_MEMBERS_BYTES];
     task_members_text(how, &d->members);
-    json_t *json = json_pack("{s:s, s:I}", "how", how, "members", (json_int_t)d->members.n);
+    json_t *json = json_pack("{s:s, s:I, s:s}", "how", how, "members", (json_int_t)d->members.n,
+                             "error_of", task_ops_find(spec->task)->error_of);
     eval_selective_put(json, doubts, n_doubts, j.error, j.wrong, j.patient, j.n, cfg);
     json_object_set_new(json, "flag", flag_json(&j, limit, limit_why));
     if (d->scores.seg != NULL) {
         json_object_set_new(json, "lesions", lesions_json(d));
+    }
+    if (d->entropy_of != NULL) {
+        json_object_set_new(json, "findings", findings_json(d, spec, threshold));
     }
     judged_clear(&j);
     return json;

@@ -121,7 +121,8 @@ typedef struct {
     turning turning;
     uint32_t *from;        // (n_pixels) flips
     float *x;              // (batch, input...)
-    double *member;        // (members, rows, K) classify
+    double *member;        // (members, rows, K) not of pixels
+    float *target;         // (K) multilabel, regress: of the case at hand
     double *prob;          // (classes, n_pixels) segment: of one member and case
     eval_points *points;   // [batch] segment
     double *entropy, *information, *variance;  // (n_pixels) segment
@@ -229,6 +230,15 @@ static fl_status finish_mask(work *w, size_t row, size_t at, const data_case *c,
     return w->maps == NULL ? FL_OK : give_maps(w, at, p, err);
 }
 
+static void take_target(const work *w, size_t at, const data_case *c)
+{
+    task_scores *s = &w->out->scores;
+    w->ops->target(w->target, w->spec, w->L, c);
+    for (size_t k = 0; k < s->K; k++) {
+        s->target[at * s->K + k] = w->target[k];
+    }
+}
+
 /* Cases from .. from + n - 1 of the split, n <= batch. */
 static fl_status predict_batch(work *w, size_t from, size_t n, fl_err *err)
 {
@@ -251,14 +261,16 @@ static fl_status predict_batch(work *w, size_t from, size_t n, fl_err *err)
     for (int64_t m = 0; m < d->members.n; m++) {
         ask(w, m, from, n);
     }
-    if (!w->ops->of_pixels) {
-        eval_members(s->score + from * s->K, d->entropy + from, d->information + from, w->member,
-                     M, n, s->K);
+    if (w->ops->join != NULL) {
+        w->ops->join(d, from, w->member, M, n);
     }
     for (size_t row = 0; row < n; row++) {
         data_case c = data_set_case(w->set, s->index[from + row]);
         s->patient[from + row] = c.patient_no;
-        s->label[from + row] = w->ops->of_pixels ? -1 : c.code;
+        s->label[from + row] = w->spec->task == DATA_CLASSIFY ? c.code : -1;
+        if (s->target != NULL) {
+            take_target(w, from + row, &c);
+        }
         fl_status st = w->ops->of_pixels ? finish_mask(w, row, from + row, &c, err) : FL_OK;
         if (st != FL_OK) {
             return st;
@@ -279,15 +291,24 @@ static void *room_for(size_t n, size_t size, bool *all, fl_err *err)
 static fl_status make_out(work *w, size_t n, fl_err *err)
 {
     task_doubt *d = w->out;
+    const task_ops *ops = w->ops;
+    const struct {
+        double **array;
+        size_t n;
+        bool is_there;
+    } rooms[] = {{&d->entropy, n, !ops->of_numbers},
+                 {&d->information, n, !ops->of_numbers},
+                 {&d->variance, n, ops->of_pixels},
+                 {&d->expected, n, ops->of_pixels},
+                 {&d->vacuity, n, w->evidential},
+                 {&d->spread, n, ops->of_numbers},
+                 {&d->entropy_of, n * d->scores.K, ops->of_findings},
+                 {&d->information_of, n * d->scores.K, ops->of_findings}};
     bool all = true;
-    d->entropy = room_for(n, sizeof(double), &all, err);
-    d->information = room_for(n, sizeof(double), &all, err);
-    if (w->ops->of_pixels) {
-        d->variance = room_for(n, sizeof(double), &all, err);
-        d->expected = room_for(n, sizeof(double), &all, err);
-    }
-    if (w->evidential) {
-        d->vacuity = room_for(n, sizeof(double), &all, err);
+    for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++) {
+        if (rooms[i].is_there) {
+            *rooms[i].array = room_for(rooms[i].n, sizeof(double), &all, err);
+        }
     }
     return all ? FL_OK : FL_ELIMIT;
 }
@@ -303,6 +324,7 @@ static fl_status make_room(work *w, fl_err *err)
     if (!w->ops->of_pixels) {
         w->member = room_for((size_t)w->out->members.n * w->batch * K, sizeof *w->member, &all,
                              err);
+        w->target = room_for(K, sizeof *w->target, &all, err);
         return all ? FL_OK : FL_ELIMIT;
     }
     w->prob = room_for(n * w->spec->n_classes, sizeof *w->prob, &all, err);
@@ -351,6 +373,7 @@ static void work_clear(work *w)
     free(w->from);
     free(w->x);
     free(w->member);
+    free(w->target);
     free(w->prob);
     free(w->entropy);
     free(w->information);
@@ -375,9 +398,10 @@ static bool same_outputs(const task_model *a, const task_model *b)
 fl_status task_members_check(const task_members *m, const task_model *model, fl_err *err)
 {
     const data_spec *spec = task_model_spec(model);
-    if (spec->task != DATA_CLASSIFY && spec->task != DATA_SEGMENT) {
-        return fl_fail(err, FL_EUNSUPPORTED, "uncertainty is not built yet for task %s",
-                       data_task_name(spec->task));
+    if (m->kind == TASK_ONE && task_model_ops(model)->of_numbers) {
+        return fl_fail(err, FL_ECONFIG, "one: a number alone says nothing of how sure it is; "
+                                        "expected mc:N (a model with dropout), tta:N (images) or "
+                                        "an ensemble");
     }
     if (m->kind == TASK_DROPOUT && !nn_graph_has(task_model_graph(model), "Dropout")) {
         return fl_fail(err, FL_ECONFIG, "mc: this model holds no Dropout, so every pass would be "
@@ -489,6 +513,9 @@ void task_doubt_clear(task_doubt *d)
     free(d->variance);
     free(d->expected);
     free(d->vacuity);
+    free(d->spread);
+    free(d->entropy_of);
+    free(d->information_of);
     free(d->lesions);
     *d = (task_doubt){.scores = {.loss = NAN}};
 }

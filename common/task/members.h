@@ -5,8 +5,9 @@
  * and flipped (test-time augmentation, Wang et al. 2019), or independently
  * trained models (Lakshminarayanan et al. 2017); or there is only one, whose
  * scores say how sure it is.  What is called is the mean of the members; how sure
- * it is goes with every case, with every pixel where the task is segment, and
- * with every predicted lesion.  For classify and segment.
+ * it is goes with every case, with every pixel where the task is segment, with
+ * every predicted lesion, and with every finding of several.  A single number
+ * (regress) says nothing of how sure it is; several have a spread.
  */
 #ifndef TASK_MEMBERS_H
 #define TASK_MEMBERS_H
@@ -37,7 +38,7 @@ fl_status task_members_parse(task_members *out, const char *text, fl_err *err);
 void task_members_text(char out[static TASK_MEMBERS_BYTES], const task_members *m);
 
 /* FL_ECONFIG or FL_EUNSUPPORTED in one sentence when a model has no such members: it
- * holds no dropout, its input has fewer turnings, its task is another. */
+ * holds no dropout, its input has fewer turnings, it says one number alone. */
 fl_status task_members_check(const task_members *m, const task_model *model, fl_err *err);
 
 /* A model and its parameters; both borrowed. */
@@ -49,11 +50,14 @@ typedef struct {
 typedef struct {
     task_members members;
     task_scores scores;  // of the members' mean; its loss is not known
-    double *entropy;      // (n) nats, of the mean; segment: mean over the pixels, as the next two
+    double *entropy;      // (n) nats, of the mean; regress: NULL, as the next; segment: mean over
+                          // the pixels, as the next two; multilabel: mean over the findings
     double *information;  // (n) nats, mutual information: what the members disagree about
     double *variance;     // (n) segment: of the probability of not being background; else NULL
     double *expected;     // (n) segment: eval_points_case.expected_error; else NULL
     double *vacuity;      // (n) evidential models: K / S, 1 where nothing is known; else NULL
+    double *spread;       // (n) regress: standard deviation of the members; else NULL
+    double *entropy_of, *information_of;  // (n, K) multilabel: of each finding; else NULL
     eval_lesion *lesions; // segment: of labelled cases; of = row
     size_t n_lesions;
 } task_doubt;
@@ -81,10 +85,11 @@ fl_status task_doubt_of_shifted(task_doubt *out, const task_doubt_subject *of,
                                 const data_shift *chain, uint64_t seed, int threads, fl_err *err);
 void task_doubt_clear(task_doubt *d);
 
-enum { TASK_MAX_DOUBTS = 5 };
+enum { TASK_MAX_DOUBTS = 6 };
 /*
  * The measures that there are; the first ranks the cases: classify, entropy, or an
- * evidential model's vacuity; segment, the Dice error that is to be expected.
+ * evidential model's vacuity; multilabel, entropy; segment, the Dice error that is to
+ * be expected; regress, spread.
  * Arrays are d's.
  */
 size_t task_doubts(eval_doubt out[static TASK_MAX_DOUBTS], const task_doubt *d);
@@ -94,8 +99,8 @@ size_t task_doubts(eval_doubt out[static TASK_MAX_DOUBTS], const task_doubt *d);
 double task_doubt_limit(const task_doubt *d, double share);
 
 /*
- * report.json's "uncertainty" of labelled cases (proto/REPORT.md).  threshold: two
- * classes, as in task_evaluate.  limit: from it on a case is flagged; NaN = no flags,
+ * report.json's "uncertainty" of labelled cases (proto/REPORT.md).  threshold: of two
+ * classes and of findings, as in task_evaluate.  limit: from it on a case is flagged; NaN = no flags,
  * and limit_why says why.
  */
 json_t *task_doubt_json(const task_doubt *d, const data_spec *spec, double threshold,

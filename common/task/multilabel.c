@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "eval/uncertainty.h"
 #include "task/ops.h"
 
 static const char *const metrics[] = {"auc", "accuracy", "loss", NULL};
@@ -92,7 +93,6 @@ static void differences(eval_metrics *out, const task_scored *a, const task_scor
     eval_multilabel_differences(out, &x, &y, seed);
 }
 
-/* Of all answers that somebody gave, and the mean AUC over the findings. */
 /* Finding k was said to be there, and not to be, of min_cell patients each or more. */
 static bool may_be_told(const task_scores *s, size_t k, int64_t min_cell)
 {
@@ -109,6 +109,7 @@ static bool may_be_told(const task_scores *s, size_t k, int64_t min_cell)
     return told;
 }
 
+/* Of all answers that somebody gave, and the mean AUC over the findings. */
 static void quick(task_quick *out, const task_scores *s, const data_spec *spec, int64_t min_cell)
 {
     (void)spec;
@@ -162,6 +163,19 @@ static double case_accuracy(const task_scores *s, size_t i, double threshold)
     return n > 0 ? right / n : NAN;
 }
 
+static double case_error(const task_scores *s, const data_spec *spec, size_t i, double threshold)
+{
+    (void)spec;
+    return 1 - case_accuracy(s, i, threshold);
+}
+
+static void join(task_doubt *d, size_t at, const double *member, size_t M, size_t n)
+{
+    size_t K = d->scores.K;
+    eval_members_findings(d->scores.score + at * K, d->entropy + at, d->information + at,
+                          d->entropy_of + at * K, d->information_of + at * K, member, M, n, K);
+}
+
 const task_ops task_multilabel = {
     .task = DATA_MULTILABEL,
     .metrics = metrics,
@@ -176,6 +190,10 @@ const task_ops task_multilabel = {
     .differences = differences,
     .case_metric = "accuracy",
     .case_value = case_accuracy,
+    .error_of = TASK_ERROR_FINDINGS,
+    .case_error = case_error,
+    .join = join,
+    .of_findings = true,
     .groups = &task_groups_of_findings,
     .quick = quick,
 };

@@ -15,6 +15,7 @@
 #include "data/dataset.h"
 #include "eval/eval.h"
 #include "eval/metrics_multi.h"
+#include "task/members.h"
 #include "task/task.h"
 
 /* What task_subgroups and its neighbours do. */
@@ -53,11 +54,26 @@ typedef struct {
      * the metric is the mean over cases.  NULL: the calls are judged as classes. */
     const char *case_metric;
     double (*case_value)(const task_scores *s, size_t i, double threshold);
+    /* What uncertainty is to tell: a case's error, >= 0, NaN where nobody judged it; 0 or 1
+     * where error_of is TASK_ERROR_CALLS. */
+    const char *error_of;
+    double (*case_error)(const task_scores *s, const data_spec *spec, size_t i, double threshold);
+    /* Several predictions member (M, n, K) of the cases from at on: their mean and how far they
+     * differ, into d.  NULL: of pixels, point by point (members.c). */
+    void (*join)(task_doubt *d, size_t at, const double *member, size_t M, size_t n);
+    bool of_findings;  // K answers a case, each of which has a doubt
+    bool of_numbers;   // an answer has no probability: one alone says nothing of itself
     const task_group_ops *groups;
     /* The metrics, n and n_positive; the rest is filled in already.  min_cell: as
      * task_quick_told, 1 for all; what rests on too few labelled patients is hidden later. */
     void (*quick)(task_quick *out, const task_scores *s, const data_spec *spec, int64_t min_cell);
 } task_ops;
+
+// What task_ops.error_of and report.json's "error_of" say.
+#define TASK_ERROR_CALLS "calls"
+#define TASK_ERROR_OUTLINES "outlines"
+#define TASK_ERROR_FINDINGS "findings"
+#define TASK_ERROR_NUMBERS "numbers"
 
 extern const task_ops task_classify, task_multilabel, task_regress, task_segment;
 

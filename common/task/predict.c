@@ -58,6 +58,15 @@ fl_status task_scores_init(task_scores *s, const task_model *m, size_t n, fl_err
     return FL_OK;
 }
 
+bool task_scores_judged(const task_scores *s, size_t i)
+{
+    bool any = s->label[i] >= 0;
+    for (size_t k = 0; k < s->K && s->target != NULL; k++) {
+        any = any || !isnan(s->target[i * s->K + k]);
+    }
+    return any;
+}
+
 /* Sum of losses so far, and of the labelled targets behind it. */
 typedef struct {
     double sum;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "eval/uncertainty.h"
 #include "task/ops.h"
 
 static const char *const metrics[] = {"mae", "rmse", "loss", NULL};
@@ -109,10 +110,21 @@ static void quick(task_quick *out, const task_scores *s, const data_spec *spec, 
     out->rmse = out->n > 0 ? sqrt(squares / (double)out->n) : NAN;
 }
 
-static double case_error(const task_scores *s, size_t i, double threshold)
+static double case_value(const task_scores *s, size_t i, double threshold)
 {
     (void)threshold;
     return fabs(s->score[i] - s->target[i]);
+}
+
+static double case_error(const task_scores *s, const data_spec *spec, size_t i, double threshold)
+{
+    (void)spec;
+    return case_value(s, i, threshold);
+}
+
+static void join(task_doubt *d, size_t at, const double *member, size_t M, size_t n)
+{
+    eval_members_numbers(d->scores.score + at, d->spread + at, member, M, n);
 }
 
 const task_ops task_regress = {
@@ -128,7 +140,11 @@ const task_ops task_regress = {
     .evaluate = evaluate,
     .differences = differences,
     .case_metric = "mae",
-    .case_value = case_error,
+    .case_value = case_value,
+    .error_of = TASK_ERROR_NUMBERS,
+    .case_error = case_error,
+    .join = join,
+    .of_numbers = true,
     .groups = &task_groups_of_numbers,
     .quick = quick,
 };

@@ -283,6 +283,21 @@ static double case_dice(const task_scores *s, size_t i, double threshold)
     return n > 0 ? sum / n : NAN;
 }
 
+/* Over the classes that are in either mask; NaN: none is. */
+static double case_error(const task_scores *s, const data_spec *spec, size_t i, double threshold)
+{
+    (void)spec;
+    (void)threshold;
+    double sum = 0;
+    int n = 0;
+    for (size_t k = 0; k < s->K && s->label[i] >= 0; k++) {
+        double dice = s->seg[i * s->K + k].dice;
+        sum += isnan(dice) ? 0 : 1 - dice;
+        n += !isnan(dice);
+    }
+    return n > 0 ? sum / n : NAN;
+}
+
 const task_ops task_segment = {
     .task = DATA_SEGMENT,
     .of_pixels = true,
@@ -297,6 +312,8 @@ const task_ops task_segment = {
     .differences = differences,
     .case_metric = "dice",
     .case_value = case_dice,
+    .error_of = TASK_ERROR_OUTLINES,
+    .case_error = case_error,
     .groups = &task_groups_of_masks,
     .quick = quick,
 };

@@ -214,6 +214,12 @@ fl_status task_predict_shifted(task_scores *out, const task_model *m, const floa
                                uint64_t seed, int threads, fl_err *err);
 void task_scores_clear(task_scores *s);
 
+/* Has somebody said what is right of case i?  Of several findings, of one of them. */
+bool task_scores_judged(const task_scores *s, size_t i);
+
+/* What case i is called; task classify.  threshold: two classes; NaN = 0.5. */
+int task_called(const task_scores *s, const data_spec *spec, size_t i, double threshold);
+
 /* Borrowed view for eval_*; task classify. */
 eval_predictions task_predictions(const task_scores *s, const data_spec *spec,
                                   double threshold);

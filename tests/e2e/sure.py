@@ -1,4 +1,4 @@
-"""sure.py classify|segment REPORT.json WHERE: "uncertainty" again, from the hospitals' own case tables
+"""sure.py classify|segment|multilabel|regress REPORT.json WHERE: "uncertainty" again, from the hospitals' own case tables
 
 WHERE/SITE/{test,val,doubt,doubt-val}.csv are predictions.csv of the test and the validation
 split, plain and with the job's members.  Prints a line of TAP a sentence.  No module that
@@ -179,19 +179,62 @@ def of_doubt(name, u, doubt, error):
     return out
 
 
-def check_segment():
+def dice_error(row):
+    return 1 - float(row["dice"]) if row["dice"] else None
+
+
+def number_error(row):
+    return abs(float(row["score_0"]) - float(row["label"])) if row["label"] else None
+
+
+def wrong_finding(row, k):
+    """None: nobody said"""
+    label, threshold = row["label_%d" % k], report["threshold"]["value"]
+    return (float(row["score_%d" % k]) >= threshold) != (float(label) == 1) if label else None
+
+
+def share_of_findings(row):
+    wrong = [w for w in (wrong_finding(row, k) for k in range(n_findings(row))) if w is not None]
+    return sum(wrong) / len(wrong) if wrong else None
+
+
+def n_findings(row):
+    return sum(key.startswith("label_") for key in row)
+
+
+def bits(p):
+    return -sum(x * math.log(x) for x in (p, 1 - p) if x > 0)
+
+
+def of_findings(name, u, rows):
+    """Each finding by its own entropy, and the case's entropy their mean."""
+    out = [(name + " entropy", float(r["entropy"]),
+            sum(bits(float(r["score_%d" % k])) for k in range(n_findings(r))) / n_findings(r)) for r in rows]
+    for k, f in enumerate(u["findings"]):
+        asked = [(bits(float(r["score_%d" % k])), wrong_finding(r, k)) for r in rows if wrong_finding(r, k) is not None]
+        n_wrong = sum(w for _, w in asked)
+        out += [(name + " wrong of " + f["class"], f["n_wrong"], n_wrong), (name + " n", f["n"], len(asked))]
+        if 0 < n_wrong < len(asked):
+            out.append((name + " AUROC at " + f["class"], f["entropy"]["value"], auroc(*zip(*asked))))
+    return out
+
+
+def check_errors(error_of):
     figures = []
     for site in report["sites"]:
         name, u = site["name"], site["uncertainty"]
-        rows = [r for r in table(name, "doubt") if r["dice"]]
-        error = [1 - float(r["dice"]) for r in rows]
+        rows = [r for r in table(name, "doubt") if error_of(r) is not None]
+        error = [error_of(r) for r in rows]
         figures += of_doubt(name, u, rows, error)
         for measure, m in u["measures"].items():
             value = [float(r[measure]) for r in rows]
             figures += [(name + " r of " + measure, m["pearson"]["value"], pearson(value, error)),
                         (name + " rho of " + measure, m["spearman"]["value"],
                          pearson(midranks(value), midranks(error)))]
-    return tell("what uncertainty says of the Dice error is so in the hospital's own tables", figures, 1e-9)
+        if "findings" in u:
+            figures += of_findings(name, u, rows)
+    return tell("what uncertainty says of the error is so in the hospital's own tables", figures, 1e-9)
 
 
-sys.exit(0 if (check_classify() if task == "classify" else check_segment()) else 1)
+ERRORS = {"segment": dice_error, "multilabel": share_of_findings, "regress": number_error}
+sys.exit(0 if (check_classify() if task == "classify" else check_errors(ERRORS[task])) else 1)

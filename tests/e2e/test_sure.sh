@@ -44,6 +44,57 @@ hospitals:
 clients: {processes: 2}
 EOF
 
+cat >"$work/multilabel.yaml" <<EOF
+job:
+  name: sure
+  intended_use: tests
+  task: multilabel
+  data: {input: [1, 32, 32], classes: [opacity, nodule, effusion]}
+  model: {name: cnn, channels: [8, 16], fc: 32, dropout: 0.2}
+  rounds: 2
+  seed: 6
+  local: {epochs: 2, batch: 8, optimizer: adam, lr: 0.004}
+  sites: {quorum: 2, of: all, patience: 60s, late: drop}
+  evaluation: {local_baseline: {budget: none}, threshold: {rule: fixed, at: 0.4}, uncertainty: {how: "mc:4", refer: 0.25}}
+generate: {phantom: xray, task: findings, difficulty: 0, size: 32}
+hospitals:
+  - {name: nord, patients: {n: {train: 48, val: 16, test: 60}, female: 0.5, age: [60, 14], prevalence: 0.6}, shift: [blur: 1]}
+  - {name: sud, like: nord, shift: [noise: 1]}
+clients: {processes: 2}
+EOF
+# Noise grows with x, so that the cases that go wrong are those where the models have least to go by.
+for site in nord sud; do
+    mkdir "$work/table-$site"
+    awk -v seed=$((${#site} * 7919)) 'BEGIN {
+        print "case,x,z,y,split"; s = seed
+        for (i = 0; i < 160; i++) {
+            for (k = 0; k < 3; k++) { s = (s * 16807) % 2147483647; u[k] = s / 2147483647 }
+            split_ = i % 4 == 0 ? "test" : i % 5 == 0 ? "val" : "train"
+            printf "c%d,%.4f,%.4f,%.4f,%s\n", i, u[0], u[1], 2 * u[0] - 3 * u[1] + 2 * u[0] * (u[2] - 0.5), split_
+        }
+    }' >"$work/table-$site/t.csv"
+    printf '%s\n' 'task: regress' 'table: {file: t.csv, case: case, label: {column: y}, standardise: site}' 'split: {column: split}' \
+        >"$work/table-$site/dataset.yaml"
+done
+cat >"$work/regress.yaml" <<EOF
+job:
+  name: sure
+  intended_use: tests
+  task: regress
+  data: {input: [2]}
+  model: {name: mlp, hidden: [16], dropout: 0.2}
+  rounds: 2
+  seed: 7
+  local: {epochs: 10, batch: 8, lr: 0.02}
+  sites: {quorum: 2, of: all, patience: 60s, late: drop}
+  select: {metric: mae}
+  evaluation: {local_baseline: {budget: none}, uncertainty: {how: "mc:4", refer: 0.25}}
+hospitals:
+  - {name: nord, data: $work/table-nord}
+  - {name: sud, data: $work/table-sud}
+clients: {processes: 2}
+EOF
+
 # tables TASK SITE HOW SEED: the site's own case tables, made by its final model
 tables() {
     local run=$work/$1 to=$work/$1/tables/$2 data=$work/$1/data/$2 split name
@@ -74,6 +125,10 @@ play() {
 
 play classify mc:4 5 nord sud est ile
 play segment tta:8 3 nord sud
+play multilabel mc:4 6 nord sud
+play regress mc:4 7 nord sud
+refuses "a number alone, which says nothing of how sure it is" 2 'one: a number alone says nothing of how sure it is' \
+    "$bin/sim" run "$work/regress.yaml" --out "$work/alone" --set evaluation.uncertainty.how=one
 
 # left SITE: what left of validation scores, as the hospital's own list has it
 left() { "$bin/client" sent --home "$work/classify/homes/$1"; }

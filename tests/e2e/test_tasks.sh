@@ -48,6 +48,8 @@ EOF
   evaluation: {threshold: {rule: fixed, at: 0.4}, min_cell: 2, subgroups: [sex]}
 generate: {phantom: xray, task: findings, difficulty: 0, size: 32}
 EOF
+    echo 'ensemble: 2'
+    echo 'snapshot: 2'
     hospitals | sed 's/test: 12}, female/test: 60}, female/; s/like: nord/&, patients: {n: {train: 24, val: 10, test: 12}, unseen: [nodule]}/'
 } >"$work/multilabel.yaml"
 
@@ -83,6 +85,8 @@ hospitals:
   - {name: sud, data: $work/sud}
 clients: {processes: 2}
 baselines: [local]
+ensemble: 2
+snapshot: 2
 EOF
 } >"$work/regress.yaml"
 
@@ -151,6 +155,32 @@ check "multilabel: a hospital hears what a disease is called that its training c
 check "multilabel: figures by group, each finding's where every cell may be shown" grouped multilabel auc auc_gap
 play regress mae rmse
 check "regress: error and bias by group, and how groups differ" grouped regress bias bias_gap
+
+# joined TASK MEASURE ERROR_OF SQUARE: two federations, and two rounds, as one model, whose SQUARE (a mean square) is at most
+# the mean of theirs, for it is convex
+joined() {
+    /usr/bin/python3 -c '
+import json, sys
+r = json.load(open(sys.argv[1]))
+_, _, measure, error_of, square = sys.argv
+power = 2 if square == "rmse" else 1
+sites = {s["name"]: s["models"]["global"] for s in r["sites"]}
+for team in ("ensemble", "snapshot"):
+    for name, at in r["baselines"][team]["sites"].items():
+        u, of = at["uncertainty"], [m[square]["value"] ** power for m in at["members"]]
+        assert len(of) == 2 and of[0] != of[1], (team, name, of)
+        assert at["metrics"][square]["value"] ** power <= sum(of) / 2 + 1e-9, (team, name)
+        assert u["how"] == "ensemble:2" and u["measure"] == measure and u["error_of"] == error_of, u
+        assert u["measures"][measure]["pearson"]["n"] == u["error"]["n"] > 0
+        if team == "ensemble":
+            assert at["members"][0][square] == sites[name][square], name
+            assert abs(at["differences"][square]["value"] - (at["metrics"][square]["value"] - sites[name][square]["value"])) < 1e-9
+        else:
+            assert at["members"][2 - r["select"]["round"]][square] == sites[name][square], name' \
+        "$work/out-$1/report/report.json" "$2" "$3" "$4" && grep -q 'Independent federations as one model' "$work/out-$1/report/sites/nord.html"
+}
+check "multilabel: two federations and two rounds as one model" joined multilabel entropy findings brier
+check "regress: likewise" joined regress spread numbers rmse
 
 check "multilabel: each finding has its own figures" grep -q '"class": "effusion"' "$work/out-multilabel/report/report.json"
 

@@ -8,6 +8,7 @@
 #include "base/rng.h"
 #include "check.h"
 #include "eval/points.h"
+#include "eval/uncertainty.h"
 #include "eval/vectors.h"
 
 static void refer_the_least_sure_and_the_rest_gets_better(void **state)
@@ -111,6 +112,55 @@ static void correlations_and_kept_errors_equal_the_independent_ones(void **state
     free(error);
     free(patient);
     free(risk);
+    json_decref(all);
+}
+
+static void findings_and_numbers_differ_as_the_independent_ones_do(void **state)
+{
+    (void)state;
+    json_t *all = vectors_read("eval_selective.json");
+    const json_t *v = json_object_get(all, "findings");
+    size_t size = 0, M = (size_t)fl_json_get_int(v, "M", 0), n = (size_t)fl_json_get_int(v, "n", 0);
+    size_t K = (size_t)fl_json_get_int(v, "K", 0);
+    double *member = vectors_numbers(v, "member", &size);
+    check_int(size, M * n * K);
+    double *of_case[2], *of_finding[3];
+    for (int i = 0; i < 3; i++) {
+        of_finding[i] = fl_xcalloc(n * K, sizeof(double));
+        if (i < 2) {
+            of_case[i] = fl_xcalloc(n, sizeof(double));
+        }
+    }
+    eval_members_findings(of_finding[0], of_case[0], of_case[1], of_finding[1], of_finding[2],
+                          member, M, n, K);
+    check_numbers(of_finding[0], v, "mean");
+    check_numbers(of_finding[1], v, "entropy_of");
+    check_numbers(of_finding[2], v, "information_of");
+    check_numbers(of_case[0], v, "entropy");
+    check_numbers(of_case[1], v, "information");
+    free(member);
+    v = json_object_get(all, "numbers");
+    M = (size_t)fl_json_get_int(v, "M", 0);
+    n = (size_t)fl_json_get_int(v, "n", 0);
+    member = vectors_numbers(v, "member", &size);
+    check_int(size, M * n);
+    double *mean = fl_xcalloc(n, sizeof *mean), *spread = fl_xcalloc(n, sizeof *spread);
+    eval_members_numbers(mean, spread, member, M, n);
+    check_numbers(mean, v, "mean");
+    check_numbers(spread, v, "spread");
+    eval_members_numbers(mean, spread, member, 1, n);
+    for (size_t i = 0; i < n; i++) {
+        check(mean[i] == member[i] && spread[i] == 0);  // one agrees with itself
+    }
+    free(member);
+    free(mean);
+    free(spread);
+    for (int i = 0; i < 3; i++) {
+        free(of_finding[i]);
+        if (i < 2) {
+            free(of_case[i]);
+        }
+    }
     json_decref(all);
 }
 
@@ -268,6 +318,7 @@ int main(void)
         cmocka_unit_test(refer_the_least_sure_and_the_rest_gets_better),
         cmocka_unit_test(selective_calls_equal_the_independent_ones),
         cmocka_unit_test(correlations_and_kept_errors_equal_the_independent_ones),
+        cmocka_unit_test(findings_and_numbers_differ_as_the_independent_ones_do),
         cmocka_unit_test(what_does_not_vary_has_no_correlation),
         cmocka_unit_test(selective_calls_see_ranks_only),
         cmocka_unit_test(all_of_it_is_put_into_the_report),

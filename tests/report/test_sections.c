@@ -389,12 +389,86 @@ static void how_sure_the_model_is_is_told_again_under_shift(void **state)
     check_has(page, "Again under shift");
     check_has(page, "data-l=\"Flagged\">100 %");
     check_has_not(page, "e+0");
-    check_has(page, "At severity 5; limit, threshold and sets");
+    check_has(page, "At severity 5; whatever was set on images as they are");
     check_has(page, "data-l=\"Sets hold the class\"");
     free(page);
     sample_set(report, "sites[1].uncertainty.shift[1].severity", json_integer(6));
     check_fails(report_check(report, &err), FL_EFORMAT);
     check_has(err.text, "uncertainty.shift[1].severity");
+    json_decref(report);
+}
+
+/* Measures as those of what is no call: correlations. */
+static void set_measure(json_t *u, const char *name)
+{
+    json_t *error = json_object_get(u, "error");
+    json_object_set_new(u, "measure", json_string(name));
+    json_object_set_new(u, "measures",
+                        json_pack("{s:{s:f, s:f, s:O, s:O}}", name, "mean", 0.4, "aurc", 0.2,
+                                  "pearson", error, "spearman", error));
+}
+
+static void each_findings_own_doubt_is_told_of(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    json_t *report = sample_read_of("sure.json");
+    json_t *u = sample_at(report, "sites[1].uncertainty");
+    const char *name = json_string_value(sample_at(report, "sites[1].name"));
+    json_t *auroc = json_object_get(sample_at(u, "measures.entropy"), "auroc");
+    json_object_set_new(u, "findings",
+                        json_pack("[{s:s, s:i, s:i, s:O, s:O}, {s:s, s:n, s:s}]", "class",
+                                  "<nodule>", "n", 40, "n_wrong", 7, "entropy", auroc,
+                                  "information", auroc, "class", "effusion", "n", "why",
+                                  "too few patients"));
+    json_object_set_new(u, "error_of", json_string("findings"));
+    set_measure(u, "entropy");
+    check_ok(report_check(report, &err), err);
+    char *page = page_text(report, name);
+    check_has(page, "findings that are called wrongly. Cases are ranked by: entropy.");
+    check_has(page, "Finding by finding");
+    check_has(page, "&lt;nodule&gt;");
+    check_has(page, "data-l=\"Called wrongly\">7<");
+    check_has(page, "not shown: too few patients");
+    check_has(page, "data-l=\"Correlation with the error\"");
+    free(page);
+    sample_set(report, "sites[1].uncertainty.findings[0].n_wrong", json_integer(41));
+    check_fails(report_check(report, &err), FL_EFORMAT);
+    check_has(err.text, "uncertainty.findings[0]: 41 wrong of 40 cases");
+    json_decref(report);
+}
+
+static void an_error_between_numbers_may_be_above_one(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    json_t *report = sample_read_of("sure.json");
+    json_t *u = sample_at(report, "sites[1].uncertainty");
+    const char *name = json_string_value(sample_at(report, "sites[1].name"));
+    set_measure(u, "spread");
+    json_object_del(u, "shift");
+    json_object_del(u, "conformal");
+    json_object_del(u, "temperature");
+    json_object_set_new(u, "error_of", json_string("numbers"));
+    json_t *error = json_object_get(u, "error");
+    json_object_set_new(error, "value", json_real(7.5));
+    json_object_set_new(error, "ci_low", json_real(6));
+    json_object_set_new(error, "ci_high", json_real(9));
+    set_measure(u, "spread");
+    json_t *share = json_deep_copy(json_object_get(json_object_get(u, "refer"), "cut"));
+    json_object_set(sample_at(u, "measures.spread"), "pearson", share);
+    json_object_set_new(sample_at(u, "measures.spread"), "spearman", share);
+    check_ok(report_check(report, &err), err);
+    char *page = page_text(report, name);
+    check_has(page, "Error: the absolute difference from the truth.");
+    check_has(page, "spread of the predictions (standard deviation)");
+    check_has(page, "Mean spread: 0.40; mean error: 7.50.");
+    check_has_not(page, "Finding by finding");
+    free(page);
+    // Of calls it may not.
+    json_object_set_new(u, "error_of", json_string("calls"));
+    check_fails(report_check(report, &err), FL_EFORMAT);
+    check_has(err.text, "uncertainty.error.");
     json_decref(report);
 }
 
@@ -411,6 +485,8 @@ int main(void)
         cmocka_unit_test(own_models_stand_at_every_other_hospital),
         cmocka_unit_test(several_models_stand_as_one_beside_their_members),
         cmocka_unit_test(how_sure_the_model_is_is_told_again_under_shift),
+        cmocka_unit_test(each_findings_own_doubt_is_told_of),
+        cmocka_unit_test(an_error_between_numbers_may_be_above_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -210,6 +210,151 @@ static void an_ensemble_is_the_mean_of_its_models(void **state)
     check_rmdir(&dir);
 }
 
+static double binary_entropy(double p)
+{
+    return -p * log(p) - (1 - p) * log(1 - p);
+}
+
+/* Three small networks with first values of their own, and what each says. */
+typedef struct {
+    task_member model[3];
+    task_scores scores[3];
+} trio;
+
+static void trio_init(trio *t, const data_set *set)
+{
+    fl_err err = FL_ERR_INIT;
+    for (uint64_t k = 0; k < 3; k++) {
+        t->model[k].model = toy_model(set, "{name: mlp, hidden: [5]}");
+        t->model[k].params = toy_params(t->model[k].model, k + 1);
+        check_ok(task_predict(&t->scores[k], t->model[k].model, t->model[k].params, set, DATA_TEST,
+                              1, &err), err);
+    }
+}
+
+static void trio_clear(trio *t)
+{
+    for (int k = 0; k < 3; k++) {
+        task_model *m = (task_model *)t->model[k].model;
+        free((float *)t->model[k].params);
+        task_model_destroy(&m);
+        task_scores_clear(&t->scores[k]);
+    }
+}
+
+static void each_finding_has_a_doubt_of_its_own(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    data_set *set = toy_findings(dir, 150);
+    trio t;
+    task_doubt d;
+    trio_init(&t, set);
+    check_ok(task_doubt_of(&d, &(task_members){TASK_ENSEMBLE, 0}, t.model, 3, set, DATA_TEST, 1, 1,
+                           NULL, &err), err);
+    size_t n_wrong[2] = {0}, n_asked[2] = {0};
+    double errors = 0;
+    for (size_t i = 0; i < d.scores.n; i++) {
+        double entropy = 0, information = 0, wrong = 0, asked = 0;
+        for (size_t k = 0; k < 2; k++) {
+            size_t at = 2 * i + k;
+            double p = 0, own = 0, y = t.scores[0].target[at];
+            for (int m = 0; m < 3; m++) {
+                p += t.scores[m].score[at] / 3;
+                own += binary_entropy(t.scores[m].score[at]) / 3;
+            }
+            check_near(d.scores.score[at], p, 1e-12);
+            check_near(d.entropy_of[at], binary_entropy(p), 1e-12);
+            check_near(d.information_of[at], binary_entropy(p) - own, 1e-12);
+            entropy += binary_entropy(p) / 2;
+            information += (binary_entropy(p) - own) / 2;
+            check(isnan(y) ? isnan(d.scores.target[at]) : d.scores.target[at] == y);
+            if (!isnan(y)) {
+                asked++;
+                n_asked[k]++;
+                wrong += (p >= 0.5) != (y > 0.5);
+                n_wrong[k] += (p >= 0.5) != (y > 0.5);
+            }
+        }
+        check_near(d.entropy[i], entropy, 1e-12);
+        check_near(d.information[i], information, 1e-12);
+        check(task_scores_judged(&d.scores, i));
+        errors += wrong / asked / (double)d.scores.n;
+    }
+    json_t *json = task_doubt_json(&d, data_set_spec(set), NAN,
+                                   &(eval_selective_config){.share = 0.2, .target = NAN, .seed = 1},
+                                   NAN, "none");
+    check_str(fl_json_get_string(json, "error_of", ""), "findings");
+    check_near(fl_json_get_number(json_object_get(json, "error"), "value"), errors, 1e-9);
+    check(json_object_get(json_object_get(json_object_get(json, "measures"), "entropy"), "pearson")
+          != NULL);
+    const json_t *list = json_object_get(json, "findings");
+    for (size_t k = 0; k < 2; k++) {
+        const json_t *f = json_array_get(list, k);
+        check_str(fl_json_get_string(f, "class", ""), k == 0 ? "left" : "right");
+        check_int(fl_json_get_int(f, "n", 0), n_asked[k]);
+        check_int(fl_json_get_int(f, "n_wrong", 0), n_wrong[k]);
+        check_int(fl_json_get_int(json_object_get(f, "entropy"), "n", 0), n_asked[k]);
+        check(json_object_get(f, "information") != NULL);
+    }
+    check(n_asked[0] < n_asked[1]);
+    json_decref(json);
+    task_doubt_clear(&d);
+    // One prediction agrees with itself: its entropy is all there is.
+    check_ok(task_doubt_of(&d, &one, t.model, 1, set, DATA_TEST, 1, 1, NULL, &err), err);
+    eval_doubt measures[TASK_MAX_DOUBTS];
+    check_int(task_doubts(measures, &d), 1);
+    check_bytes(d.scores.score, t.scores[0].score, d.scores.n * 2 * sizeof(double));
+    task_doubt_clear(&d);
+    trio_clear(&t);
+    data_set_destroy(&set);
+    check_rmdir(&dir);
+}
+
+static void several_numbers_spread(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    data_set *set = toy_plane(dir, 120);
+    trio t;
+    task_doubt d;
+    trio_init(&t, set);
+    check_ok(task_doubt_of(&d, &(task_members){TASK_ENSEMBLE, 0}, t.model, 3, set, DATA_TEST, 1, 1,
+                           NULL, &err), err);
+    double errors = 0;
+    for (size_t i = 0; i < d.scores.n; i++) {
+        double mean = 0, squares = 0;
+        for (int m = 0; m < 3; m++) {
+            mean += t.scores[m].score[i] / 3;
+            squares += t.scores[m].score[i] * t.scores[m].score[i] / 3;
+        }
+        check_near(d.scores.score[i], mean, 1e-9);
+        check_near(d.spread[i] * d.spread[i], squares - mean * mean, 1e-9);
+        check(d.scores.target[i] == t.scores[0].target[i]);
+        errors += fabs(mean - t.scores[0].target[i]) / (double)d.scores.n;
+    }
+    check(d.entropy == NULL && d.information == NULL);
+    eval_doubt measures[TASK_MAX_DOUBTS];
+    check_int(task_doubts(measures, &d), 1);
+    check_str(measures[0].name, "spread");
+    json_t *json = task_doubt_json(&d, data_set_spec(set), NAN,
+                                   &(eval_selective_config){.share = 0.2, .target = NAN, .seed = 1},
+                                   task_doubt_limit(&d, 0.2), NULL);
+    check_str(fl_json_get_string(json, "error_of", ""), "numbers");
+    check_near(fl_json_get_number(json_object_get(json, "error"), "value"), errors, 1e-9);
+    check(json_object_get(json, "findings") == NULL && json_object_get(json, "lesions") == NULL);
+    check_int(fl_json_get_int(json_object_get(json, "flag"), "n", 0), d.scores.n);
+    json_decref(json);
+    task_doubt_clear(&d);
+    check_fails(task_doubt_of(&d, &one, t.model, 1, set, DATA_TEST, 1, 1, NULL, &err), FL_ECONFIG);
+    check_has(err.text, "a number alone says nothing of how sure it is");
+    trio_clear(&t);
+    data_set_destroy(&set);
+    check_rmdir(&dir);
+}
+
 static void evidence_says_what_is_not_known(void **state)
 {
     (void)state;
@@ -295,6 +440,8 @@ int main(void)
         cmocka_unit_test(dropout_says_how_sure_a_mask_is),
         cmocka_unit_test(turned_inputs_are_turned_back),
         cmocka_unit_test(an_ensemble_is_the_mean_of_its_models),
+        cmocka_unit_test(each_finding_has_a_doubt_of_its_own),
+        cmocka_unit_test(several_numbers_spread),
         cmocka_unit_test(evidence_says_what_is_not_known),
         cmocka_unit_test(what_has_no_members_is_refused_in_words),
     };

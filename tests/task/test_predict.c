@@ -271,33 +271,12 @@ static void an_empty_split_has_no_scores(void **state)
     check_rmdir(&dir);
 }
 
-/* Images of two pixels; a finding is a bright pixel.  Some are not labelled. */
 static void several_findings_a_case_are_learned_each(void **state)
 {
     (void)state;
     fl_err err = FL_ERR_INIT;
-    fl_buf text = FL_BUF_INIT;
-    fl_rng rng;
     char *dir = check_tmpdir();
-    fl_rng_init(&rng, 4, "toy", "", 0);
-    fl_buf_puts(&text, "case,patient,file,split,label:left,label:right\n");
-    for (int i = 0; i < 150; i++) {
-        char name[32];
-        float x[2] = {(float)fl_rng_uniform(&rng), (float)fl_rng_uniform(&rng)};
-        snprintf(name, sizeof name, "%d.png", i);
-        char *path = fl_path_join(dir, name);
-        check_ok(data_png_write(path, x, 1, 2, 1, 16, &err), err);
-        free(path);
-        fl_buf_printf(&text, "c%d,p%d,%s,%s,%s,%d\n", i, i, name,
-                      i % 3 == 0 ? "test" : "train",
-                      i % 7 == 0 ? "" : x[0] > 0.5F ? "1" : "0", x[1] > 0.7F);
-    }
-    toy_file(dir, "manifest.csv", text.data);
-    fl_buf_clear(&text);
-    toy_file(dir, "dataset.yaml",
-             "task: multilabel\nclasses: {left: left, right: right}\n"
-             "split: {column: split}\n");
-    data_set *set = toy_open(dir);
+    data_set *set = toy_findings(dir, 150);
     task_model *m = toy_model(set, "logistic");
     float *params = toy_params(m, 1);
     task_train_config cfg;
@@ -328,26 +307,12 @@ static void several_findings_a_case_are_learned_each(void **state)
     check_rmdir(&dir);
 }
 
-/* y = 2 a - b + 1 is found again. */
 static void a_number_is_learned_from_its_square_error(void **state)
 {
     (void)state;
     fl_err err = FL_ERR_INIT;
-    fl_buf text = FL_BUF_INIT;
-    fl_rng rng;
     char *dir = check_tmpdir();
-    fl_rng_init(&rng, 4, "toy", "", 0);
-    fl_buf_puts(&text, "split,a,b,label\n");
-    for (int i = 0; i < 120; i++) {
-        double a = fl_rng_normal(&rng), b = fl_rng_normal(&rng);
-        fl_buf_printf(&text, "%s,%.5f,%.5f,%.5f\n",
-                      i % 3 == 0 ? "test" : "train", a, b, 2 * a - b + 1);
-    }
-    toy_file(dir, "t.csv", text.data);
-    fl_buf_clear(&text);
-    toy_file(dir, "dataset.yaml",
-             "task: regress\ntable: {file: t.csv}\nsplit: {column: split}\n");
-    data_set *set = toy_open(dir);
+    data_set *set = toy_plane(dir, 120);
     task_model *m = toy_model(set, "logistic");
     float *params = toy_params(m, 1);
     task_train_config cfg;

@@ -128,6 +128,54 @@ static inline data_set *toy_squares(const char *dir, int n, int n_classes)
     return toy_open(dir);
 }
 
+/*
+ * n images of two pixels; a finding is a bright pixel, left or right.  Of every seventh
+ * case nobody said whether it has the left one.  Every third case is test.
+ */
+static inline data_set *toy_findings(const char *dir, int n)
+{
+    fl_err err = FL_ERR_INIT;
+    fl_buf text = FL_BUF_INIT;
+    fl_rng rng;
+    fl_rng_init(&rng, 4, "toy", "", 0);
+    fl_buf_puts(&text, "case,patient,file,split,label:left,label:right\n");
+    for (int i = 0; i < n; i++) {
+        char name[32];
+        float x[2] = {(float)fl_rng_uniform(&rng), (float)fl_rng_uniform(&rng)};
+        snprintf(name, sizeof name, "%d.png", i);
+        char *path = fl_path_join(dir, name);
+        check_ok(data_png_write(path, x, 1, 2, 1, 16, &err), err);
+        free(path);
+        fl_buf_printf(&text, "c%d,p%d,%s,%s,%s,%d\n", i, i, name, i % 3 == 0 ? "test" : "train",
+                      i % 7 == 0 ? "" : x[0] > 0.5F ? "1" : "0", x[1] > 0.7F);
+    }
+    toy_file(dir, "manifest.csv", text.data);
+    fl_buf_clear(&text);
+    toy_file(dir, "dataset.yaml",
+             "task: multilabel\nclasses: {left: left, right: right}\n"
+             "split: {column: split}\n");
+    return toy_open(dir);
+}
+
+/* n rows of two features a and b; the label is 2 a - b + 1.  Every third row is test. */
+static inline data_set *toy_plane(const char *dir, int n)
+{
+    fl_buf text = FL_BUF_INIT;
+    fl_rng rng;
+    fl_rng_init(&rng, 4, "toy", "", 0);
+    fl_buf_puts(&text, "split,a,b,label\n");
+    for (int i = 0; i < n; i++) {
+        double a = fl_rng_normal(&rng), b = fl_rng_normal(&rng);
+        fl_buf_printf(&text, "%s,%.5f,%.5f,%.5f\n", i % 3 == 0 ? "test" : "train", a, b,
+                      2 * a - b + 1);
+    }
+    toy_file(dir, "t.csv", text.data);
+    fl_buf_clear(&text);
+    toy_file(dir, "dataset.yaml",
+             "task: regress\ntable: {file: t.csv}\nsplit: {column: split}\n");
+    return toy_open(dir);
+}
+
 static inline task_model *toy_model(const data_set *set, const char *spec)
 {
     fl_err err = FL_ERR_INIT;

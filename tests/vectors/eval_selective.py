@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""eval_selective.py - golden values for uncertainty of masks, and what it is good for
+"""eval_selective.py - golden values for uncertainty of masks, findings and numbers, and what it is good for
 
 Writes eval_selective.json beside itself.  Made with scipy 1.17.1, numpy 2.4.6,
 scikit-learn 1.9.1:
@@ -75,7 +75,29 @@ def masks():
             "lesion_is_false": [int(not (true & (part == k)).any()) for k in of]}
 
 
+def findings():
+    """Several members' probabilities of findings; some are 0 or 1."""
+    rng = np.random.default_rng(43)
+    M, n, K = 5, 12, 4
+    member = special.expit(rng.normal(scale=2, size=(1, n, K)) + rng.normal(size=(M, n, K)))
+    member[:, 0, 0], member[:, 1, 1], member[:3, 2, 2] = 0, 1, 1
+    mean = member.mean(0)
+    entropy = stats.bernoulli(mean).entropy()
+    information = entropy - stats.bernoulli(member).entropy().mean(0)
+    return {"M": M, "n": n, "K": K, "member": member.ravel(), "mean": mean.ravel(),
+            "entropy_of": entropy.ravel(), "information_of": information.ravel(),
+            "entropy": entropy.mean(1), "information": information.mean(1)}
+
+
+def numbers():
+    """Several members' numbers, far from 0: their spread is not lost in their size."""
+    rng = np.random.default_rng(44)
+    member = 1e6 + rng.normal(scale=3, size=(1, 15)) + rng.normal(scale=0.5, size=(6, 15))
+    member[:, 0] = 7.25
+    return {"M": 6, "n": 15, "member": member.ravel(), "mean": member.mean(0), "spread": member.std(0)}
+
+
 if __name__ == "__main__":
-    text = json.dumps(ev.plain({"cases": cases(), "masks": masks()}), separators=(",", ":"))
+    text = json.dumps(ev.plain({"cases": cases(), "masks": masks(), "findings": findings(), "numbers": numbers()}), separators=(",", ":"))
     with open(os.path.join(HERE, "eval_selective.json"), "w") as f:
         f.write(text + "\n")
