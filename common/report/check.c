@@ -176,6 +176,7 @@ static const report_field cross_site_fields[] = {
     {"missing", REPORT_LIST, .check = report_is_site_name},
     {"absent", REPORT_LIST, .fields = absence_fields},
     {"kept", REPORT_LIST, .fields = absence_fields},
+    {"why", .check = report_is_text},
     {0},
 };
 

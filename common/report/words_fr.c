@@ -383,9 +383,11 @@ const report_words_entry report_words_said[] = {
      "been judged, which others need not have done.",
      "Chaque hôpital a laissé partir son modèle pour cela ; le coordinateur les a effacés une fois "
      "tous jugés, ce que d’autres n’ont pas forcément fait."},
-    {"Not everywhere (%s).", "Pas partout (%s)."},
-    {"No hospital's own model was judged elsewhere, for that takes every hospital's leave (%s).",
-     "Aucun modèle propre n’a été jugé ailleurs, car il y faut l’accord de chaque hôpital (%s)."},
+    {"No hospital's own model was judged elsewhere: %s.",
+     "Aucun modèle propre n’a été jugé ailleurs : %s."},
+    {"Not everywhere: %s.", "Pas partout : %s."},
+    {"No hospital's own model was judged elsewhere, for not every hospital allows it: %s.",
+     "Aucun modèle propre n’a été jugé ailleurs, car tous les hôpitaux ne le permettent pas : %s."},
     {"Without a model of its own: %s.", "Sans modèle propre : %s."},
     {"Independent federations as one model", "Des fédérations indépendantes comme un seul modèle"},
     {"%lld federations that differ in their random seeds alone, this one among them; what counts is "
@@ -1249,6 +1251,8 @@ const report_words_entry report_words_heard[] = {
     {"not in this job: %s", "hors de ce protocole : %s"},
     {"contribution refused: %s", "contribution refusée : %s"},
     {"the hospital refused: %s", "l’hôpital a refusé : %s"},
+    {"the matrix of more than %s hospitals is more than a report takes",
+     "la matrice de plus de %s hôpitaux dépasse ce qu’un rapport contient"},
     {"its policy keeps its own model", "sa règle garde son propre modèle"},
     {"its policy keeps its own model, since the run began",
      "sa règle garde son propre modèle, depuis le début de l’exécution"},

@@ -312,9 +312,57 @@ static void own_models_stand_at_every_other_hospital(void **state)
     check(sample_at(seen, "baselines.cross_site.sites.H3.H3.auc") != NULL);
     check(sample_at(seen, "baselines.cross_site.sites.nord") == NULL);
     json_decref(seen);
+    // A consortium's says why something is missing; the simulator's, where such models are.
+    page = page_text(report, NULL);
+    check_has(page, "The simulator's: in a federation these models stay where they are, unless");
+    free(page);
+    sample_set(report, "baselines.cross_site.absent",
+               json_pack("[{s:s, s:s}]", "site", "ouest", "reason", "silent for 2 s"));
+    page = page_text(report, NULL);
+    check_has(page, "Every hospital let its own model leave for this");
+    check_has(page, "Not everywhere: ouest (silent for 2 s).");
+    free(page);
+    seen = report_for_site(report, "sud");
+    check(strstr(fl_json_get_string(sample_at(seen, "baselines.cross_site.absent[0]"), "site", ""),
+                 "ouest") == NULL);
+    json_decref(seen);
     sample_set(report, "baselines.cross_site.sites.sud.nord.auc.value", json_integer(2));
     check_fails(report_check(report, &err), FL_EFORMAT);
     check_has(err.text, "cross_site.sites.sud.nord.auc");
+    json_decref(report);
+}
+
+static void who_does_not_let_own_models_travel_is_said(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    json_t *report = sample_read();
+    sample_set(report, "baselines.cross_site",
+               json_pack("{s:{}, s:[{s:s, s:s}, {s:s, s:s}]}", "sites", "kept", "site", "nord",
+                         "reason", "its policy keeps its own model", "site", "ouest", "reason",
+                         "its client is older than the cross-site matrix"));
+    check_ok(report_check(report, &err), err);
+    static const char *const pages[] = {NULL, "sud"};
+    for (size_t i = 0; i < 2; i++) {
+        char *page = page_text(report, pages[i]);
+        check_has(page, "No hospital's own model was judged elsewhere, for not every hospital allows "
+                        "it: nord (its policy keeps its own model) and ouest (its client is older than "
+                        "the cross-site matrix).");
+        check_has_not(page, "Your model, its cases");
+        check_has_not(page, "Trained at");
+        free(page);
+    }
+    sample_set(report, "baselines.cross_site.why",
+               json_string("the matrix of more than 100 hospitals is more than a report takes"));
+    char *page = page_text(report, NULL);
+    check_has(page, "elsewhere: the matrix of more than 100 hospitals is more than a report takes.");
+    free(page);
+    sample_set(report, "names", json_string("codes"));
+    json_t *seen = report_for_site(report, "sud");
+    char *text = fl_json_text(sample_at(seen, "baselines.cross_site"));
+    check(strstr(text, "nord") == NULL && strstr(text, "ouest") == NULL);
+    free(text);
+    json_decref(seen);
     json_decref(report);
 }
 
@@ -483,6 +531,7 @@ int main(void)
         cmocka_unit_test(a_personalised_model_is_held_against_the_shared_one),
         cmocka_unit_test(a_model_beside_several_annotators),
         cmocka_unit_test(own_models_stand_at_every_other_hospital),
+        cmocka_unit_test(who_does_not_let_own_models_travel_is_said),
         cmocka_unit_test(several_models_stand_as_one_beside_their_members),
         cmocka_unit_test(how_sure_the_model_is_is_told_again_under_shift),
         cmocka_unit_test(each_findings_own_doubt_is_told_of),
