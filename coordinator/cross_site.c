@@ -59,6 +59,22 @@ static fl_status note_refusal(void *ctx, const record_answer *a, fl_err *err)
     return FL_OK;
 }
 
+static fl_status count_tested(void *ctx, const record_answer *a, fl_err *err)
+{
+    (void)a;
+    (void)err;
+    ++*(size_t *)ctx;
+    return FL_OK;
+}
+
+fl_status cross_site_is_too_large(bool *out, record *r, uint32_t selected, fl_err *err)
+{
+    size_t n = 0;
+    fl_status st = record_answers(r, FED_TEST, selected, count_tested, &n, err);
+    *out = n > CROSS_SITE_MOST;
+    return st;
+}
+
 fl_status cross_site_keepers(json_t **out, record *r, uint32_t selected, fl_err *err)
 {
     json_t *keepers = json_object();
@@ -201,9 +217,19 @@ fl_status cross_site_json(json_t **out, record *r, uint32_t selected, fl_err *er
 {
     json_t *keepers = NULL, *json = json_object();
     matrix m = {json_array(), json_array(), json_array(), NULL};
-    fl_status st = cross_site_keepers(&keepers, r, selected, err);
+    bool too_large = false;
+    fl_status st = cross_site_is_too_large(&too_large, r, selected, err);
     *out = NULL;
-    if (st == FL_OK && json_array_size(keepers) > 0) {
+    if (st == FL_OK) {
+        st = cross_site_keepers(&keepers, r, selected, err);
+    }
+    if (st == FL_OK && too_large) {
+        char *why = fl_xasprintf("the matrix of more than %d hospitals is more than a report takes",
+                                 CROSS_SITE_MOST);
+        json_object_set_new(json, "sites", json_object());
+        json_object_set_new(json, "why", json_string(why));
+        free(why);
+    } else if (st == FL_OK && json_array_size(keepers) > 0) {
         json_object_set_new(json, "sites", json_object());
         json_object_set(json, "kept", keepers);
     } else if (st == FL_OK) {

@@ -10,12 +10,17 @@
 #ifndef COORDINATOR_CROSS_SITE_H
 #define COORDINATOR_CROSS_SITE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
 #include "base/json.h"
 #include "coordinator/record.h"
 
+enum { CROSS_SITE_MOST = 100 };  // sites: a hundred times as many cells are what a report takes
+
+/* Were more sites tested than that? */
+fl_status cross_site_is_too_large(bool *out, record *r, uint32_t selected, fl_err *err);
 /* Sites whose policy keeps their own model at home: [{"site", "reason"}], new reference; empty when
  * none does. */
 fl_status cross_site_keepers(json_t **out, record *r, uint32_t selected, fl_err *err);

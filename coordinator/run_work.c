@@ -264,13 +264,26 @@ static void drop_spools(run *r, uint32_t round)
     (void)record_carried(r->record, round, drop_folded, r, NULL);
 }
 
-/* The own models are the coordinator's for as long as they are judged, and no longer. */
-static void drop_lent(run *r)
+/* The own models are the coordinator's for as long as they are judged, and no longer; half ones
+ * too. */
+static void drop_lent(const run *r)
 {
-    char *path = fl_path_join(r->dir, lent_file);
-    (void)record_answers(r->record, FED_LEND, round_number(r->machine), drop_folded, r, NULL);
-    unlink(path);
-    free(path);
+    char *dir = fl_path_join(r->dir, "spool");
+    char **names = NULL;
+    size_t n = 0;
+    if (fl_list_dir(&names, &n, dir, NULL) == FL_OK) {
+        for (size_t i = 0; i < n; i++) {
+            bool is_lent = strncmp(names[i], "lend-", strlen("lend-")) == 0 ||
+                           strcmp(names[i], fl_path_base(lent_file)) == 0;
+            char *path = fl_path_join(dir, names[i]);
+            if (is_lent) {
+                unlink(path);
+            }
+            free(path);
+        }
+        fl_names_free(&names, n);
+    }
+    free(dir);
 }
 
 /* The strategy's vectors behind the committed model stay; older ones go. */
@@ -645,14 +658,18 @@ static fl_status write_report(run *r, fl_err *err)
 static fl_status allow_crossing(run *r, round_step *step, fl_err *err)
 {
     json_t *keepers = NULL;
-    fl_status st = cross_site_keepers(&keepers, r->record, step->round, err);
+    bool too_large = false;
+    fl_status st = cross_site_is_too_large(&too_large, r->record, step->round, err);
+    if (st == FL_OK) {
+        st = cross_site_keepers(&keepers, r->record, step->round, err);
+    }
     if (st == FL_OK && step->state == ROUND_CROSSING) {
         st = cross_site_count(&step->n_lent, r->record, step->round, err);
     }
-    bool some_keep = json_array_size(keepers) > 0;
-    if (some_keep || (step->state == ROUND_CROSSING && step->n_lent == 0)) {
-        fl_log(FL_LOG_WARN, "run.no_matrix", "run=%s sites_that_keep_theirs=%zu models=%u", r->name,
-               json_array_size(keepers), step->n_lent);
+    if (too_large || json_array_size(keepers) > 0 || (step->state == ROUND_CROSSING && step->n_lent == 0)) {
+        fl_log(FL_LOG_WARN, "run.no_matrix", "run=%s sites_that_keep_theirs=%zu models=%u%s",
+               r->name, json_array_size(keepers), step->n_lent,
+               too_large ? " why=\"too many sites\"" : "");
         step->state = ROUND_REPORTING;
         step->lent = step->n_lent = 0;
     }

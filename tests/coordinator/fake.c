@@ -17,7 +17,7 @@ enum { AGAIN_MS = 60, BEAT_MS = 40, WINDOW = 64 };
 fl_status fake_say(fake_site *s, const fed_msg *m, const void *payload, size_t n)
 {
     fl_buf header = FL_BUF_INIT;
-    fed_msg_pack(m, &header);
+    fed_msg_pack_as(m, s->version != 0 ? s->version : FED_PROTOCOL_VERSION, &header);
     fl_status st = s->link != NULL
                        ? fed_send(s->link, NULL, header.data, header.n, payload, n, NULL)
                        : FL_ENOTFOUND;
@@ -49,7 +49,7 @@ fake_kept *fake_keep(fake_site *s, fed_encoding enc, const void *items, uint64_t
     if (s->order.key.kind != FED_CHECK) {
         k->offer.base_model = s->order.model_id;
     }
-    if (s->order.key.kind == FED_TRAIN) {
+    if (s->order.key.kind == FED_TRAIN || (s->order.key.kind == FED_LEND && n > 0)) {
         memcpy(k->offer.table_hash, s->order.table_hash, sizeof k->offer.table_hash);
     }
     memcpy(k->offer.site.text, s->name, sizeof s->name);
@@ -80,8 +80,14 @@ static void make_check(fake_site *s)
     fed_offer_set(o, "n_train", n_train(s));
     fed_offer_set(o, "n_val", 20);
     fed_offer_set(o, "n_test", 40);
-    const char text[] = "{\"flow\": {\"cases\": 160}}";
-    fake_keep(s, FED_ENC_BYTES, text, sizeof text - 1);
+    fl_buf b = FL_BUF_INIT;
+    fl_buf_puts(&b, "{\"flow\": {\"cases\": 160}");
+    if (s->own_model != NULL) {
+        fl_buf_printf(&b, ", \"policy\": {\"own_model\": \"%s\"}", s->own_model);
+    }
+    fl_buf_puts(&b, "}");
+    fake_keep(s, FED_ENC_BYTES, b.data, b.n);
+    fl_buf_clear(&b);
 }
 
 /* A step of a third towards a point that differs by site, with a wobble by round. */
@@ -150,6 +156,59 @@ static void make_test(fake_site *s)
         s->name, n_train(s), 0.7 + 0.02 * (s->number % 10));
     fake_keep(s, FED_ENC_BYTES, b.data, b.n);
     fl_buf_clear(&b);
+}
+
+// ------------------------------------------------------- own models, lent and judged
+
+float fake_own_first(int number)
+{
+    return 0.01f * (float)(number + 1);
+}
+
+double fake_own_threshold(int number)
+{
+    return 0.1 * (number + 1);
+}
+
+double fake_judged(float first, double threshold, int number)
+{
+    return 0.3 + (double)first + 0.1 * threshold + 0.001 * number;
+}
+
+static void make_lend(fake_site *s)
+{
+    fl_err err = FL_ERR_INIT;
+    uint64_t P = 0;
+    fed_encoding enc;
+    (void)fed_inbox_items(s->inbox, &enc, &P);
+    fed_offer *o = next_scalars(s);
+    fed_offer_set(o, "allowed", !s->keeps_own);
+    if (s->keeps_own || s->has_no_own) {
+        fake_keep(s, FED_ENC_BYTES, "", 0);
+        return;
+    }
+    float *own = fl_calloc_aligned((size_t)P, sizeof *own, "a model", &err);
+    check(own != NULL);
+    for (uint64_t i = 0; i < P; i++) {
+        own[i] = fake_own_first(s->number) * (float)(1 + i % 11);
+    }
+    fed_offer_set(o, "threshold", fake_own_threshold(s->number));
+    fake_keep(s, FED_ENC_F32, own, P);
+    free(own);
+}
+
+static void make_cross(fake_site *s)
+{
+    uint64_t P = 0;
+    fed_encoding enc;
+    const float *model = fed_inbox_items(s->inbox, &enc, &P);
+    check_int(enc, FED_ENC_F32);
+    fed_offer_set(next_scalars(s), "n", 40);
+    char *text = fl_xasprintf("{\"n_test\": 40, \"metrics\": {\"accuracy\": {\"value\": %.17g, "
+                              "\"ci_low\": 0.1, \"ci_high\": 1, \"n\": 40, \"why\": \"\"}}}",
+                              fake_judged(model[0], s->order.threshold, s->number));
+    fake_keep(s, FED_ENC_BYTES, text, strlen(text));
+    free(text);
 }
 
 static fake_kept *find_kept(fake_site *s)
@@ -261,7 +320,9 @@ static void work(fake_site *s)
     }
     fake_kept *k = find_late(s);
     k = k != NULL ? k : find_kept(s);
-    if (k == NULL && s->order.has_model && s->order.key.kind == FED_TRAIN && !has_model(s)) {
+    bool reads_model = s->order.key.kind == FED_TRAIN || s->order.key.kind == FED_LEND ||
+                       s->order.key.kind == FED_CROSS;
+    if (k == NULL && s->order.has_model && reads_model && !has_model(s)) {
         fetch_model(s);
         return;
     }
@@ -282,6 +343,12 @@ static void work(fake_site *s)
             break;
         case FED_TEST:
             make_test(s);
+            break;
+        case FED_LEND:
+            make_lend(s);
+            break;
+        case FED_CROSS:
+            make_cross(s);
             break;
         default:
             next_scalars(s);

@@ -53,6 +53,10 @@ typedef struct fake_site {
     bool asleep;  // says nothing
     bool refuse_check, misfit, pending, refuse_train;
     bool idle_beats;  // beats without ever contributing
+    const char *own_model;  // its policy's, in its answer to the job: "leaves", "stays"; NULL: an older client's
+    bool keeps_own;         // says so when it is asked for it
+    bool has_no_own;
+    uint32_t version;       // of the protocol that it speaks; 0: the newest
     /* In this round it makes its update and says that it failed, so that it is absent at once, with
      * an update for later; 0: never. */
     uint32_t late_in;
@@ -111,6 +115,12 @@ fl_status fake_say(fake_site *s, const fed_msg *m, const void *payload, size_t n
 void fake_rotate(fake_site *s);
 /* The site forgets what it knows but its keys and its outbox, as a killed client. */
 void fake_site_kill(fake_site *s);
+/* What the site says of a model that is judged there: its accuracy, by a formula of model, threshold
+ * and site. */
+double fake_judged(float first, double threshold, int number);
+/* The first number and the threshold of the site's own model. */
+float fake_own_first(int number);
+double fake_own_threshold(int number);
 /* The site's update of a round; NULL: it has none. */
 fake_kept *fake_update_of(fake_site *s, uint32_t round);
 /* Signs and keeps a contribution to the site's order. */
