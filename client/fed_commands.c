@@ -106,7 +106,12 @@ static fl_status chosen_policy(policy *p, fl_err *err)
     return join.tasks != NULL ? chosen_tasks(p, err) : FL_OK;
 }
 
-static fl_status print_joined(const char *dir, fl_err *err)
+/* What this decision means, where it is made. */
+static const char leaves_text[] =
+    "own model    leaves, where a job asks for it and every hospital allows it: it may tell more of the\n"
+    "             cases that it learnt from than the shared model does, and others may keep it\n";
+
+static fl_status print_joined(const char *dir, const policy *p, fl_err *err)
 {
     home *h = NULL;
     fl_status st = home_open(&h, dir, err);
@@ -123,9 +128,11 @@ static fl_status print_joined(const char *dir, fl_err *err)
            "fingerprint  %s\n"
            "coordinator  %s\n"
            "             at %s\n"
+           "%s"
            "Compare both fingerprints with the coordinator's people, by telephone say.\n"
            "Look at %s/policy.yaml, then: consilium-client run --home %s\n",
-           h->site.text, h->federation, h->dir, own, other, h->address, h->dir, h->dir);
+           h->site.text, h->federation, h->dir, own, other, h->address,
+           p->own_model_leaves ? leaves_text : "", h->dir, h->dir);
     if (!fl_file_exists(h->data)) {
         printf("warning: there is no %s yet; the client needs it when a job comes\n", h->data);
     }
@@ -161,7 +168,7 @@ fl_status client_join(int argc, char **argv, fl_err *err)
                       .policy = text.data,
                       .language = language};
     if ((st = home_join(&plan, err)) == FL_OK) {
-        st = print_joined(join.home, err);
+        st = print_joined(join.home, &p, err);
     }
 done:
     fl_buf_clear(&text);

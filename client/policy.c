@@ -138,6 +138,14 @@ static void read_keys(policy *out, fl_node root)
                                       "fewest other hospitals in a sum; else a person decides");
 }
 
+void policy_describe(FILE *out)
+{
+    policy ignored;
+    fl_cfg *doc = fl_cfg_describe(out);
+    read_keys(&ignored, fl_cfg_root(doc));
+    fl_cfg_destroy(&doc);
+}
+
 /*
  * Every order asks for the policy, and a process may serve hundreds of homes: a file that is
  * the one that was read last, by its number, size and time of change, is not read again.

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -37,6 +38,8 @@ typedef struct {
 void policy_defaults(policy *out);
 /* policy.yaml with these values and comments for people. */
 void policy_text(const policy *p, fl_buf *out);
+/* Prints every key of policy.yaml with type, range, default and help (make docs). */
+void policy_describe(FILE *out);
 fl_status policy_read(policy *out, const home *h, fl_err *err);
 
 typedef enum { POLICY_ALLOWS, POLICY_ASKS, POLICY_REFUSES } policy_verdict;

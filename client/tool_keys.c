@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "client/policy.h"
 #include "client/tools.h"
 #include "data/dataset.h"
 #include "data/label_map.h"
@@ -21,6 +22,8 @@ fl_status client_keys(int argc, char **argv, fl_err *err)
     data_set_keys(stdout);
     printf("\na label map: what a hospital's labels are among a model's classes\n\n");
     data_label_map_keys(stdout);
+    printf("\npolicy.yaml: what one hospital allows\n\n");
+    policy_describe(stdout);
     printf("\njob.yaml: what the consortium trains\n\n");
     job_describe(stdout);
     return FL_OK;

@@ -52,3 +52,57 @@ check "nine judgements, one a model and hospital" eval '[ "$(grep -c "\"kind\":\
 check "each a look at the test split that is written down" eval '[ "$(wc -l <"$work/home-est/runs/tiny/test_opened")" = 4 ]'
 check "the coordinator keeps no hospital's own model" eval '[ -z "$(ls "$run/spool")" ]'
 check "the pages show it" grep -q "Each hospital&#39;s own model at the others" "$run/report/index.html"
+
+# Killed in the middle of it: the coordinator when the first judgement of the second model is committed, est between its own
+# model's file and the sending of it.
+preload=$BUILD/tests/e2e/chaos/preload.so
+under_fault() {
+    local name=$1 program=$2 fault=$3; shift 3
+    start "$name" env LD_PRELOAD="$preload" CHAOS_PROGRAM="$(readlink -f "$bin/$program")" CHAOS_FAULT="$fault" \
+        CHAOS_FIRED="$work/$name.fired" "$bin/$program" "$@"
+}
+rm -rf "$work"/home-*
+mkdir "$work/kills"
+federation "$work/kills/fed" "$port" nord sud est
+under_fault coordinator coordinator 'commit|after|kill|1|"kind":"cross"|"round":2,|contribution' \
+    run "$work/kills/fed" --job "$work/job.yaml" --bind "tcp://127.0.0.1:$port"
+coordinator=$last
+for site in nord sud; do start "client-$site" "$bin/client" run --home "$work/home-$site" --once; done
+under_fault client-est client 'rename|after|kill|1|outbox|lend-' run --home "$work/home-est" --once; est=$last
+wait "$est" 2>/dev/null; rc=$?
+check "est was killed when its own model was in its outbox" eval 'test "$rc" = 137 -a -s "$work/client-est.fired" && ls "$work/home-est/outbox" | grep -q "lend-.*out$"'
+start client-est-2 "$bin/client" run --home "$work/home-est" --once; est=$last
+wait "$coordinator" 2>/dev/null; rc=$?
+check "and the coordinator when the second model was being judged" test "$rc" = 137 -a -s "$work/coordinator.fired"
+start coordinator-2 "$bin/coordinator" run "$work/kills/fed" --job "$work/job.yaml" --bind "tcp://127.0.0.1:$port"
+wait "$last"; rc=$?
+wait "$est"
+killed=$work/kills/fed/runs/tiny
+check "the run came to its end without an absence" test "$rc" = 0
+check "with the same matrix" /usr/bin/python3 -c '
+import json, sys
+a, b = (json.load(open(f))["baselines"]["cross_site"] for f in sys.argv[1:])
+assert a == b' "$report" "$killed/report/report.json"
+check "each model was taken once, and each judgement" eval \
+    '[ "$(grep -c "\"kind\":\"lend\".*\"what\":\"contribution\"" "$killed/audit.jsonl")" = 3 ] && [ "$(grep -c "\"kind\":\"cross\".*\"what\":\"contribution\"" "$killed/audit.jsonl")" = 9 ]'
+check "the record holds after that" "$bin/coordinator" verify "$killed"
+
+# One hospital keeps its own model, and the job asks for everything: what can be played is, the rest is said in a sentence.
+rm -rf "$work"/home-*
+mkdir "$work/keeps"
+federation "$work/keeps/fed" "$port" nord sud est
+sed -i 's/^own_model: leaves/own_model: stays/' "$work/home-est/policy.yaml"
+tiny_job "$work/plain.yaml" rounds 1
+sed 's/^  local_baseline:/  extent: full\n&/; $a names: codes' "$work/plain.yaml" >"$work/full.yaml"
+check "evaluation: full runs in a consortium" play keeps "$work/full.yaml"
+grep -q 'besides: .*leave-one-out and ensembles are other federations, which only a simulation plays' "$work/coordinator.log" &&
+    ok "and says what only a simulation does" || not_ok "and says what only a simulation does" "$(head -5 "$work/coordinator.log")"
+kept=$work/keeps/fed/runs/tiny
+check "hospitals fine-tune the model, and no own model travels" /usr/bin/python3 -c '
+import json, sys
+r = json.load(open(sys.argv[1]))
+assert r["baselines"]["cross_site"] == {"sites": {}, "kept": [{"site": "est", "reason": "its policy keeps its own model"}]}
+assert all("personal" in s["models"] for s in r["sites"]) and len(r["sites"]) == 3' "$kept/report/report.json"
+check "nobody was asked for one" eval '! grep -q "\"kind\":\"lend\"" "$kept/audit.jsonl"'
+check "the page says who did not allow it" grep -q 'not every hospital allows it: est (its policy keeps its own model)' "$kept/report/index.html"
+check "another hospital's page by its code" eval 'grep -q "not every hospital allows it: H[0-9] (its policy" "$work/home-nord/runs/tiny/report.html"'
