@@ -2,9 +2,9 @@
  * crossed.h - another hospital's own model on this hospital's test cases
  *
  * A cell of the cross-site matrix: the figures by which models of other places are compared,
- * at the model's own threshold, as the simulator makes them (sim/cross_site.h).  Whose model it is, the
- * hospital is not told and need not know.  Each is one more look at the test split, and is written
- * down as one (judge.h).
+ * at the model's own threshold, as the simulator makes them (sim/cross_site.h).  Whose model it
+ * is, the hospital is not told and need not know.  Each is one more look at the test split, and
+ * is written down as one (judge.h).
  */
 #ifndef CLIENT_CROSSED_H
 #define CLIENT_CROSSED_H
@@ -25,8 +25,8 @@ typedef struct {
 
 /*
  * *out: {"n_test", "metrics": {METRIC: FIGURE}}, or {"n_test", "why"} where a policy or too few
- * patients forbid it; new reference.  Figures that rest on fewer than min_cell patients, or on a class
- * with so few, are null.  run_dir: where looks are written down; must exist.
+ * patients forbid it; new reference.  Figures that rest on fewer than min_cell patients, or on a
+ * class with so few, are null.  run_dir: where looks are written down; must exist.
  */
 fl_status crossed_judge(json_t **out, local *l, const crossed_config *cfg, const char *run_dir,
                         local_progress *progress, fl_err *err);

@@ -108,8 +108,9 @@ static fl_status chosen_policy(policy *p, fl_err *err)
 
 /* What this decision means, where it is made. */
 static const char leaves_text[] =
-    "own model    leaves, where a job asks for it and every hospital allows it: it may tell more of the\n"
-    "             cases that it learnt from than the shared model does, and others may keep it\n";
+    "own model    leaves, where a job asks for it and every hospital allows it: it may tell\n"
+    "             more of the cases that it learnt from than the shared model does, and others\n"
+    "             may keep it\n";
 
 static fl_status print_joined(const char *dir, const policy *p, fl_err *err)
 {

@@ -81,10 +81,11 @@ void policy_text(const policy *p, fl_buf *out)
     fl_buf_puts(out,
                 "\n# This hospital's own model, trained on its cases alone.\n"
                 "# stays:  it never leaves.\n"
-                "# leaves: in a job that asks for it (evaluation: cross_site), and only where every\n"
-                "#         hospital says so, it goes to the coordinator and to all of them, once, after\n"
-                "#         the test, to be judged there.  It may tell more of the cases that it learnt\n"
-                "#         from than the shared model does, and nobody can make others forget it.\n");
+                "# leaves: in a job that asks for it (evaluation: cross_site), and only where\n"
+                "#         every hospital says so, it goes to the coordinator and to all of\n"
+                "#         them, once, after the test, to be judged there.  It may tell more of\n"
+                "#         the cases that it learnt from than the shared model does, and nobody\n"
+                "#         can make others forget it.\n");
     fl_buf_printf(out, "own_model: %s\n", p->own_model_leaves ? "leaves" : "stays");
     fl_buf_puts(out,
                 "\n# A job that may add this hospital's update to those of fewer other hospitals\n"

@@ -389,7 +389,8 @@ bool round_reply(round_machine *m, size_t site, const fed_order_key *key, fed_an
                                                      [FED_SCORE] = "validation failed: ",
                                                      [FED_TEST] = "test failed: ",
                                                      [FED_LEND] = "did not lend its own model: ",
-                                                     [FED_CROSS] = "did not judge another's model: ",
+                                                     [FED_CROSS] =
+                                                         "did not judge another's model: ",
                                                      [FED_DONE] = "did not keep the model: "};
     *out = absent(site, failed[kind], text);
     return true;

@@ -100,8 +100,8 @@ typedef struct {
     round_state state;            // ENTER
     uint32_t round;               // ENTER: the new state's round.  From EVALUATING on it is the
                                   // selected one, which run.c fills in before it stores the step
-    uint32_t lent, n_lent;        // ENTER CROSSING: which model, from 1, of how many; run.c fills in
-                                  // how many, or enters REPORTING instead
+    uint32_t lent, n_lent;        // ENTER CROSSING: which model, from 1, of how many; run.c fills
+                                  // in how many, or enters REPORTING instead
     size_t site;                  // all but ENTER and STOP
     round_check check;            // CHECK
     fed_order_kind contribution;  // ACCEPT: CHECK, or else the current stage's

@@ -316,8 +316,8 @@ void run_describe_extent(const run *r, char *out, size_t n)
         used = (size_t)snprintf(
             out, n,
             "the cross-site matrix, after the test, if every hospital's policy lets its own model "
-            "leave: %zu models judged by %zu hospitals each, %.3g MB to the coordinator and %.3g MB "
-            "from it",
+            "leave: %zu models judged by %zu hospitals each, %.3g MB to the coordinator and %.3g "
+            "MB from it",
             S, S, megabytes * (double)S, megabytes * (double)S * (double)S);
     }
     if (e->full && used < n) {

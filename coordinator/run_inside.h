@@ -1,8 +1,8 @@
 /*
- * run_inside.h - what run.c and run_work.c share; for them alone
+ * run_inside.h - what run.c, run_work.c and run_lent.c share; for them alone
  *
  * run.c holds a run's sites, orders and turns; run_work.c what a transition
- * leaves on the disk: models, threshold, report, spools.
+ * leaves on the disk: models, threshold, report, spools; run_lent.c own models that sites lent.
  */
 #ifndef COORDINATOR_RUN_INSIDE_H
 #define COORDINATOR_RUN_INSIDE_H
@@ -69,5 +69,18 @@ fl_status run_resume(run *r, int64_t now_ms, fl_err *err);
 fl_status run_prepare(run *r, round_step *step, fl_err *err);
 /* After a transition is on disk. */
 fl_status run_act(run *r, const round_step *step, fl_err *err);
+/* The model that orders name from now on, and no other. */
+void run_serve_instead(run *r, const record_model *model);
+
+/* ---- run_lent.c ---- */
+/*
+ * LENDING or CROSSING that is to be entered: own models are asked for, and shown to others, only
+ * where every site allows it; else step leads to REPORTING, and the report says who did not.
+ */
+fl_status run_allow_crossing(run *r, round_step *step, fl_err *err);
+/* Serves the own model that CROSSING is at. */
+fl_status run_serve_lent(run *r, fl_err *err);
+/* They are the coordinator's for as long as they are judged, and no longer; half ones too. */
+void run_drop_lent(const run *r);
 
 #endif

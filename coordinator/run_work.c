@@ -17,15 +17,11 @@
 #include "ckpt/ckpt.h"
 #include "coordinator/aggregate.h"
 #include "coordinator/choose.h"
-#include "coordinator/cross_site.h"
 #include "coordinator/nova.h"
 #include "coordinator/report_build.h"
 #include "coordinator/run_inside.h"
 #include "coordinator/spool.h"
 #include "fed/bf16.h"
-
-/* The own model that is judged, as a file that sites fetch from. */
-static const char lent_file[] = "spool/lent.safetensors";
 
 /* model/round-0003.safetensors or model/state-0003.safetensors */
 static char *model_path(const run *r, const char *what, uint32_t round)
@@ -37,8 +33,7 @@ static char *model_path(const run *r, const char *what, uint32_t round)
 
 // ---------------------------------------------------------- models and spools
 
-/* Serves the model that round committed; its file must be what the record says. */
-static void serve_instead(run *r, const record_model *model)
+void run_serve_instead(run *r, const record_model *model)
 {
     if (r->has_base && !fed_digest_equal(&r->base.object, &model->object)) {
         objects_drop(r->objects, &r->base.object);
@@ -47,6 +42,7 @@ static void serve_instead(run *r, const record_model *model)
     r->has_base = true;
 }
 
+/* Serves the model that round committed; its file must be what the record says. */
 static fl_status serve_model(run *r, uint32_t round, fl_err *err)
 {
     record_model model;
@@ -66,49 +62,8 @@ static fl_status serve_model(run *r, uint32_t round, fl_err *err)
         free(path);
     }
     if (st == FL_OK) {
-        serve_instead(r, &model);
+        run_serve_instead(r, &model);
     }
-    return st;
-}
-
-/* Its spool becomes a file that can be mapped, as a round's model is; o: what was accepted. */
-static fl_status write_lent(const run *r, const fed_offer *o, const char *path, fed_model_id *id,
-                            fl_err *err)
-{
-    char *pieces = run_spool_path(r, o);
-    float *data = fl_calloc_aligned((size_t)r->P, sizeof *data, "a site's own model", err);
-    fl_status st = data != NULL ? FL_OK : FL_ELIMIT;
-    if (st == FL_OK && !spool_verify(pieces, FED_ENC_F32, o->n_bytes, o->n_pieces, &o->digest)) {
-        st = fl_fail(err, FL_EFORMAT,
-                     "%s: damaged or gone: put it back from a copy of the disk", pieces);
-    }
-    if (st == FL_OK &&
-        (st = spool_read_values(pieces, FED_ENC_F32, data, 0, r->P, err)) == FL_OK) {
-        nn_params_sha256(id->bytes, r->check.table, data);
-        st = ckpt_safetensors_write(path, r->check.table, data, NULL, err);
-    }
-    free(data);
-    free(pieces);
-    return st;
-}
-
-/* Serves the own model that CROSSING is at. */
-static fl_status serve_lent(run *r, fl_err *err)
-{
-    record_model model = {.loss = NAN, .seconds = NAN};
-    fed_offer *lent = fl_xcalloc(1, sizeof *lent);
-    char *path = fl_path_join(r->dir, lent_file);
-    fl_status st = cross_site_find(lent, r->record, round_number(r->machine),
-                                   round_lent(r->machine), err);
-    if (st == FL_OK && (st = write_lent(r, lent, path, &model.id, err)) == FL_OK) {
-        st = objects_add_model(r->objects, path, r->check.table, FED_ENC_F32, &model.object, err);
-    }
-    if (st == FL_OK) {
-        serve_instead(r, &model);
-        r->lent_threshold = fed_offer_get(lent, "threshold", 0.5);
-    }
-    free(path);
-    free(lent);
     return st;
 }
 
@@ -264,28 +219,6 @@ static void drop_spools(run *r, uint32_t round)
     (void)record_carried(r->record, round, drop_folded, r, NULL);
 }
 
-/* The own models are the coordinator's for as long as they are judged, and no longer; half ones
- * too. */
-static void drop_lent(const run *r)
-{
-    char *dir = fl_path_join(r->dir, "spool");
-    char **names = NULL;
-    size_t n = 0;
-    if (fl_list_dir(&names, &n, dir, NULL) == FL_OK) {
-        for (size_t i = 0; i < n; i++) {
-            bool is_lent = strncmp(names[i], "lend-", strlen("lend-")) == 0 ||
-                           strcmp(names[i], fl_path_base(lent_file)) == 0;
-            char *path = fl_path_join(dir, names[i]);
-            if (is_lent) {
-                unlink(path);
-            }
-            free(path);
-        }
-        fl_names_free(&names, n);
-    }
-    free(dir);
-}
-
 /* The strategy's vectors behind the committed model stay; older ones go. */
 static void sweep_vectors(const run *r, uint32_t committed)
 {
@@ -350,7 +283,7 @@ fl_status run_resume(run *r, int64_t now_ms, fl_err *err)
     }
     free(carried.kept);
     if (st != FL_OK || (st = find_lost_spools(r, now_ms, err)) != FL_OK ||
-        (st = round_now(r->machine) == ROUND_CROSSING ? serve_lent(r, err)
+        (st = round_now(r->machine) == ROUND_CROSSING ? run_serve_lent(r, err)
                                                       : serve_model(r, served_round(r), err)) !=
             FL_OK ||
         (st = load_reports(r, err)) != FL_OK) {
@@ -651,32 +584,6 @@ static fl_status write_report(run *r, fl_err *err)
     return st;
 }
 
-/*
- * Own models are asked for, and shown to others, only where every site allows it; else the
- * run goes on to its report, which says who did not.
- */
-static fl_status allow_crossing(run *r, round_step *step, fl_err *err)
-{
-    json_t *keepers = NULL;
-    bool too_large = false;
-    fl_status st = cross_site_is_too_large(&too_large, r->record, step->round, err);
-    if (st == FL_OK) {
-        st = cross_site_keepers(&keepers, r->record, step->round, err);
-    }
-    if (st == FL_OK && step->state == ROUND_CROSSING) {
-        st = cross_site_count(&step->n_lent, r->record, step->round, err);
-    }
-    if (too_large || json_array_size(keepers) > 0 || (step->state == ROUND_CROSSING && step->n_lent == 0)) {
-        fl_log(FL_LOG_WARN, "run.no_matrix", "run=%s sites_that_keep_theirs=%zu models=%u%s",
-               r->name, json_array_size(keepers), step->n_lent,
-               too_large ? " why=\"too many sites\"" : "");
-        step->state = ROUND_REPORTING;
-        step->lent = step->n_lent = 0;
-    }
-    json_decref(keepers);
-    return st;
-}
-
 fl_status run_prepare(run *r, round_step *step, fl_err *err)
 {
     round_state from = round_now(r->machine);
@@ -715,7 +622,7 @@ fl_status run_prepare(run *r, round_step *step, fl_err *err)
         return st;
     }
     if ((step->state == ROUND_LENDING || (step->state == ROUND_CROSSING && step->lent == 1)) &&
-        (st = allow_crossing(r, step, err)) != FL_OK) {
+        (st = run_allow_crossing(r, step, err)) != FL_OK) {
         return st;
     }
     if (step->state == ROUND_REPORTING) {
@@ -759,11 +666,11 @@ fl_status run_act(run *r, const round_step *step, fl_err *err)
         st = serve_model(r, step->round, err);
         break;
     case ROUND_CROSSING:
-        st = serve_lent(r, err);
+        st = run_serve_lent(r, err);
         break;
     case ROUND_REPORTING:
         st = serve_model(r, step->round, err);
-        drop_lent(r);
+        run_drop_lent(r);
         break;
     case ROUND_HANDING:
         st = load_reports(r, err);

@@ -18,7 +18,8 @@ typedef enum {
     FED_LEND, FED_CROSS, // from version 4 on
     FED_N_ORDERS
 } fed_order_kind;
-const char *fed_order_name(fed_order_kind kind); // "wait" "check" "train" "score" "test" "done" "lend" "cross"
+/* "wait" "check" "train" "score" "test" "done" "lend" "cross" */
+const char *fed_order_name(fed_order_kind kind);
 /* The first version of the protocol that has such an order. */
 uint32_t fed_order_since(fed_order_kind kind);
 typedef enum { FED_IDLE, FED_QUEUED, FED_FETCHING, FED_WORKING, FED_SENDING } fed_phase;

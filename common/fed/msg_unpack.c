@@ -116,8 +116,9 @@ static void take_site(checks *c, fed_site_id *out, const char *in)
 static void take_key(checks *c, fed_order_key *out, int kind, const ProtobufCBinaryData *job,
                      uint32_t round)
 {
-    check(c, kind >= 0 && kind < FED_N_ORDERS && fed_order_since((fed_order_kind)kind) <= c->version,
-          "kind", "no such kind of order");
+    bool known = kind >= 0 && kind < FED_N_ORDERS &&
+                 fed_order_since((fed_order_kind)kind) <= c->version;
+    check(c, known, "kind", "no such kind of order");
     if (c->st != FL_OK) {
         return;
     }

@@ -26,8 +26,9 @@ void report_privacy_section(report_page *out, const json_t *report);
 void report_unseen_section(report_page *out, const json_t *report);
 /* Several models as one (teams.c); nothing without any. */
 void report_teams(report_page *out, const json_t *report, const char *metric);
-/* Of hospitals' own models elsewhere (matrix.c): which hospitals did not allow it, true: then there is
- * nothing else to show; and at the end of a note, whether the models travelled and what is missing. */
+/* Of hospitals' own models elsewhere (matrix.c): which hospitals did not allow it, true: then
+ * there is nothing else to show; and at the end of a note, whether the models travelled and what
+ * is missing. */
 bool report_matrix_kept(report_page *out, const json_t *report);
 void report_matrix_note(report_page *out, const json_t *report);
 /* Strategy, model, software. */

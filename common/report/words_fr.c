@@ -375,19 +375,20 @@ const report_words_entry report_words_said[] = {
      "judge it (%s), at a threshold of the model's own.",
      "Une ligne est le modèle qu’un hôpital a entraîné seul, une colonne l’hôpital dont les cas "
      "de test le jugent (%s), au seuil propre du modèle."},
-    {"The simulator's: in a federation these models stay where they are, unless every hospital lets "
-     "its own leave.",
+    {"The simulator's: in a federation these models stay where they are, unless every hospital "
+     "lets its own leave.",
      "Donné par le simulateur : dans une fédération, ces modèles restent où ils sont, sauf si "
      "chaque hôpital laisse partir le sien."},
     {"Every hospital let its own model leave for this; the coordinator deleted them when all had "
      "been judged, which others need not have done.",
-     "Chaque hôpital a laissé partir son modèle pour cela ; le coordinateur les a effacés une fois "
-     "tous jugés, ce que d’autres n’ont pas forcément fait."},
+     "Chaque hôpital a laissé partir son modèle pour cela ; le coordinateur les a effacés une "
+     "fois tous jugés, ce que d’autres n’ont pas forcément fait."},
     {"No hospital's own model was judged elsewhere: %s.",
      "Aucun modèle propre n’a été jugé ailleurs : %s."},
     {"Not everywhere: %s.", "Pas partout : %s."},
     {"No hospital's own model was judged elsewhere, for not every hospital allows it: %s.",
-     "Aucun modèle propre n’a été jugé ailleurs, car tous les hôpitaux ne le permettent pas : %s."},
+     "Aucun modèle propre n’a été jugé ailleurs, car tous les hôpitaux ne le permettent "
+     "pas : %s."},
     {"Without a model of its own: %s.", "Sans modèle propre : %s."},
     {"Independent federations as one model", "Des fédérations indépendantes comme un seul modèle"},
     {"%lld federations that differ in their random seeds alone, this one among them; what counts is "
@@ -1269,8 +1270,8 @@ const report_words_entry report_words_heard[] = {
     {"fewer than %s patients of a class", "moins de %s patients d’une classe"},
     {"each hospital's own model, once, to the coordinator and to every other hospital, and test "
      "figures of each of them",
-     "le modèle propre de chaque hôpital, une fois, au coordinateur et à tous les autres, et des "
-     "mesures de test de chacun"},
+     "le modèle propre de chaque hôpital, une fois, au coordinateur et à tous les autres, et "
+     "des mesures de test de chacun"},
     {"silent for %s", "silencieux pendant %s"},
     {"stalled: no progress for %s", "bloqué : aucun progrès pendant %s"},
     {"no progress for %s: stalled at step %s of %s",

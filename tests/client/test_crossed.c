@@ -69,7 +69,7 @@ static void an_own_model_leaves_where_the_policy_says_so(void **state)
     uint8_t piece[FED_PIECE_HEAD + 64];
     size_t n = 0;
     check_ok(outbox_piece(&item, 0, piece, &n, &err), err);
-    check_bytes(piece + FED_PIECE_HEAD, d.model, sizeof d.model);  // to the bit, and large values too
+    check_bytes(piece + FED_PIECE_HEAD, d.model, sizeof d.model);  // to the bit, large values too
     check_ok(outbox_open(&again, d.h.home, "toy-1", &d.draft.key, &err), err);
     check_bytes(&again.offer, &item.offer, sizeof item.offer);
     outbox_item_close(&again);
@@ -106,7 +106,7 @@ static void nothing_passes_the_door_that_the_policy_keeps(void **state)
     check_fails(put_model(&d, &item, &err), FL_EDENIED);
     check_fails(outbox_open(&item, d.h.home, "toy-1", &d.draft.key, &err), FL_ENOTFOUND);
 
-    // Of a judgement: no figure of fewer patients than the policy says, none at all where none may leave.
+    // Of a judgement: no figure of few patients, none at all where none may leave.
     fed_offer cross = {.key = {.kind = FED_CROSS, .job = d.c->job, .round = {1}}};
     fed_offer_set(&cross, "n", 40);
     json_t *few = json_loads("{\"n_test\": 40, \"metrics\": {\"auc\": {\"value\": 0.5, \"n\": 40, "
@@ -347,7 +347,6 @@ static void of_few_patients_nothing_is_said_and_of_small_classes_less(void **sta
     coordinator *c = coordinator_new(hospital_job);
     hospital h = hospital_new(c, "nord", NULL);
     local *l = NULL;
-    check_ok(home_open(&h.home, h.home_dir, &err), err);
     check_ok(local_new(&l, h.home, &c->job, hospital_job, strlen(hospital_job), NULL, &err), err);
     check_ok(local_load(l, h.home, &err), err);
 

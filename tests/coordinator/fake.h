@@ -53,7 +53,7 @@ typedef struct fake_site {
     bool asleep;  // says nothing
     bool refuse_check, misfit, pending, refuse_train;
     bool idle_beats;  // beats without ever contributing
-    const char *own_model;  // its policy's, in its answer to the job: "leaves", "stays"; NULL: an older client's
+    const char *own_model;  // of its policy: "leaves", "stays"; NULL: it says none, as an older one
     bool keeps_own;         // says so when it is asked for it
     bool has_no_own;
     uint32_t version;       // of the protocol that it speaks; 0: the newest
@@ -115,8 +115,8 @@ fl_status fake_say(fake_site *s, const fed_msg *m, const void *payload, size_t n
 void fake_rotate(fake_site *s);
 /* The site forgets what it knows but its keys and its outbox, as a killed client. */
 void fake_site_kill(fake_site *s);
-/* What the site says of a model that is judged there: its accuracy, by a formula of model, threshold
- * and site. */
+/* What the site says of a model that is judged there: its accuracy, by a formula of model,
+ * threshold and site. */
 double fake_judged(float first, double threshold, int number);
 /* The first number and the threshold of the site's own model. */
 float fake_own_first(int number);

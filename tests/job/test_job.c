@@ -212,6 +212,8 @@ static void bad_jobs_are_refused_in_one_sentence_with_file_and_line(void **state
          "evaluation.personal.lr: expected a number"},
         {"  local_baseline:", "  extent: fuller\n  local_baseline:",
          "job.yaml:22: evaluation.extent: expected basic or full, found fuller"},
+        {"  local_baseline:", "  cross_site: true\n  local_baseline: {budget: none}",
+         "job.yaml:22: evaluation.cross_site: needs each site's own model"},
         {"  local_baseline:", "  local_baseline: {budget: none, x: 1}",
          "job.yaml:22: evaluation.local_baseline.x: unknown key"},
         {"  histogram_bins:", "  histogram_bins: 1",
@@ -470,9 +472,34 @@ static void every_key_of_the_example_is_in_the_reference(void **state)
     free(text);
 }
 
+/* What a consortium can play of it. */
+static void a_full_evaluation_asks_for_fine_tuned_models_and_the_matrix(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line;
+        bool cross_site, personal;
+    } cases[] = {{"  local_baseline: {budget: same_steps}", false, false},
+                 {"  cross_site: true\n  local_baseline: {budget: same_steps}", true, false},
+                 {"  extent: full\n  local_baseline: {budget: same_steps}", true, true},
+                 {"  extent: full\n  local_baseline: {budget: none}", false, true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *text = with_line("  local_baseline:", cases[i].line);
+        job j;
+        fl_err err = FL_ERR_INIT;
+        check_ok(job_parse(&j, text, strlen(text), "job.yaml", ".", &err), err);
+        check_int(j.evaluation.cross_site, cases[i].cross_site);
+        check_int(j.evaluation.personal.asked, cases[i].personal);
+        check(!cases[i].personal || j.evaluation.personal.epochs == 5);
+        job_clear(&j);
+        free(text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_full_evaluation_asks_for_fine_tuned_models_and_the_matrix),
         cmocka_unit_test(a_job_is_read_as_written),
         cmocka_unit_test(what_is_left_out_has_its_default),
         cmocka_unit_test(

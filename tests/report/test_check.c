@@ -320,6 +320,66 @@ static void any_value_may_be_wrong(void **state)
     json_decref(report);
 }
 
+/* What a site says of another's own model: refused in words, or shown. */
+static void what_is_said_of_anothers_model_is_checked(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    static const char good[] =
+        "{\"n_test\": 40, \"metrics\": {\"auc\": {\"value\": 0.8, \"ci_low\": 0.7, \"ci_high\": "
+        "0.9, \"n\": 40, \"n_positive\": 12, \"n_patients\": 40, \"method\": \"DeLong\", \"why\": "
+        "\"\"}, "
+        "\"nll\": {\"value\": null, \"why\": \"no labelled cases\"}}}";
+    static const struct {
+        const char *json, *complaint;
+    } lies[] = {
+        {"[]", "figures"},
+        {"{}", "n_test"},
+        {"{\"n_test\": -1, \"why\": \"\"}", "n_test: expected a whole number >= 0, found -1"},
+        {"{\"n_test\": 1e300, \"why\": \"\"}", "n_test"},
+        {"{\"n_test\": 4}", "either metrics or why"},
+        {"{\"n_test\": 4, \"metrics\": {}, \"why\": \"\"}", "either metrics or why"},
+        {"{\"n_test\": 4, \"why\": \"\", \"more\": 1}", "either metrics or why"},
+        {"{\"n_test\": 4, \"why\": 7}", "why"},
+        {"{\"n_test\": 4, \"metrics\": {\"auc\": {\"value\": 0.5, \"n\": 5}}}", "metrics.auc"},
+        {"{\"n_test\": 4, \"metrics\": {\"auc\": {\"value\": -0.5}}}", "metrics.auc.value"},
+        {"{\"n_test\": 4, \"metrics\": {\"auc\": {\"value\": null}}}", "without a reason (why)"},
+        {"{\"n_test\": 4, \"metrics\": {\"beauty\": {\"value\": 1}}}", "beauty"},
+    };
+    json_t *json = json_loads(good, 0, NULL);
+    check_ok(report_check_crossed(json, &err), err);
+    json_decref(json);
+    for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
+        json = json_loads(lies[i].json, 0, NULL);
+        check(json != NULL);
+        check_fails(report_check_crossed(json, &err), FL_EFORMAT);
+        check_has(err.text, lies[i].complaint);
+        json_decref(json);
+    }
+}
+
+/* A matrix, and why it is not whole, with any value wrong. */
+static void any_value_of_a_matrix_may_be_wrong(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    size_t n_accepted = 0;
+    json_t *report = sample_read();
+    json_array_clear(json_object_get(report, "rounds"));
+    json_array_clear(json_object_get(report, "sites"));
+    json_object_set_new(
+        report, "baselines",
+        json_pack("{s:{s:{s:{s:{s:{s:f, s:i, s:s}}}}, s:[s], s:[{s:s, s:s}], s:[{s:s, s:s}], s:s}}",
+                  "cross_site", "sites", "nord", "sud", "auc", "value", 0.7, "n", 40, "why", "",
+                  "missing", "est", "absent", "site", "est", "reason", "silent for 2 s", "kept",
+                  "site", "sud", "reason", "its policy keeps its own model", "why", "many"));
+    check_ok(report_check(report, &err), err);
+    try_replacements(report, json_object_get(report, "baselines"), &n_accepted);
+    check(n_accepted > 5);
+    check_ok(report_check(report, &err), err);
+    json_decref(report);
+}
+
 static void any_value_of_uncertainty_and_shift_may_be_wrong(void **state)
 {
     static const char *const kept[] = {"name", "n_train", "n_val", "n_test", "uncertainty"};
@@ -359,6 +419,8 @@ int main(void)
         cmocka_unit_test(what_has_no_place_is_limited_all_the_same),
         cmocka_unit_test(deep_and_wide_values_are_refused_quickly),
         cmocka_unit_test(any_value_may_be_wrong),
+        cmocka_unit_test(what_is_said_of_anothers_model_is_checked),
+        cmocka_unit_test(any_value_of_a_matrix_may_be_wrong),
         cmocka_unit_test(any_value_of_uncertainty_and_shift_may_be_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "fixture.h"
+#include "sim/extra.h"
 
 static void the_demo_is_five_hospitals_that_differ(void **state)
 {
@@ -426,7 +427,8 @@ static void a_full_evaluation_is_all_that_a_simulator_can_compare(void **state)
         check(s.compared.leave_one_out && s.compared.cross_site && s.compared.personal);
         check_int(s.compared.ensemble, 5);
         check_int(s.compared.snapshot, 0);
-        check(!s.job.evaluation.full);  // the coordinator is told what a federation can do
+        // The coordinator is told what it is to play; the matrix is the simulator's own.
+        check(!s.job.evaluation.full && !s.job.evaluation.cross_site);
         check(s.job.evaluation.personal.asked);
         check_int(s.job.evaluation.min_cell, i == 0 ? 10 : 7);
         scenario_clear(&s);
@@ -437,6 +439,28 @@ static void a_full_evaluation_is_all_that_a_simulator_can_compare(void **state)
     check_ok(fixture_read(&s, dir, FIXTURE_JOB FIXTURE_GENERATE THREE, set, 2, -1, &err), err);
     check_int(s.compared.ensemble, 3);
     check(s.job.evaluation.personal.asked);
+    scenario_clear(&s);
+    check_rmdir(&dir);
+}
+
+/* A job that asks hospitals for their own models: other federations of it do not. */
+static void a_member_s_federation_judges_its_shared_model_alone(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    scenario s;
+    extra e;
+    job j;
+    const scenario_setting set[] = {{"evaluation", "{cross_site: true, personal: {}}"},
+                                    {"ensemble", "3"}};
+    check_ok(fixture_read(&s, dir, FIXTURE_JOB FIXTURE_GENERATE THREE, set, 2, -1, &err), err);
+    check(s.job.evaluation.cross_site && s.job.evaluation.personal.asked);
+    check_ok(extra_member(&e, &s, 2, dir, &err), err);
+    check_ok(job_parse(&j, e.job_yaml, strlen(e.job_yaml), "job.yaml", ".", &err), err);
+    check(!j.evaluation.cross_site && !j.evaluation.personal.asked && !j.evaluation.local_baseline);
+    job_clear(&j);
+    extra_clear(&e);
     scenario_clear(&s);
     check_rmdir(&dir);
 }
@@ -623,6 +647,7 @@ int main(void)
         cmocka_unit_test(every_complaint_names_its_line),
         cmocka_unit_test(a_personalised_model_is_asked_of_every_hospital),
         cmocka_unit_test(a_full_evaluation_is_all_that_a_simulator_can_compare),
+        cmocka_unit_test(a_member_s_federation_judges_its_shared_model_alone),
         cmocka_unit_test(a_missing_file_and_an_unset_variable_are_named),
         cmocka_unit_test(a_scanner_is_replaced_while_the_federation_runs),
         cmocka_unit_test(many_hospitals_are_written_once),
