@@ -103,17 +103,39 @@ static void print_interval(const json_t *figure)
     printf(" %20s", text);
 }
 
+/* How sure an answer looks, as each task says it. */
+static const struct {
+    const char *key, *heading;
+} sures[] = {
+    {"max_softmax", "AUROC of softmax"},
+    {"max_sigmoid", "AUROC of sigmoid"},
+    {"mean_max_softmax", "AUROC of softmax"},  // the mean over the pixels
+};
+
+/* NULL: the task has none; else *heading is its column's. */
+static const json_t *sure_of(const json_t *entry, const char **heading)
+{
+    const json_t *found = NULL;
+    *heading = "";
+    for (size_t i = 0; i < sizeof sures / sizeof *sures && found == NULL; i++) {
+        found = json_object_get(entry, sures[i].key);
+        *heading = found != NULL ? sures[i].heading : "";
+    }
+    return found;
+}
+
 static void print_row(const char *name, const json_t *entry)
 {
+    const char *heading;
     const json_t *distance = json_object_get(entry, "mahalanobis");
-    const json_t *softmax = json_object_get(entry, "max_softmax");
+    const json_t *sure = sure_of(entry, &heading);
     printf("%-20.60s %6lld", name, (long long)fl_json_get_int(entry, "n", 0));
     print_number(json_object_get(entry, "flagged"));
     print_interval(json_object_get(distance, "auroc"));
     print_number(json_object_get(distance, "fpr95"));
-    if (softmax != NULL) {
-        print_interval(json_object_get(softmax, "auroc"));
-        print_number(json_object_get(softmax, "fpr95"));
+    if (sure != NULL) {
+        print_interval(json_object_get(sure, "auroc"));
+        print_number(json_object_get(sure, "fpr95"));
     }
     printf("\n");
 }
@@ -163,18 +185,21 @@ void tool_print_outside(const json_t *outside)
            fl_json_get_number(outside, "shrinkage"));
     printf("flagged: a distance above %.4g, which 95 %% of its %s cases do not exceed\n\n",
            fl_json_get_number(limit, "value"), fl_json_get_string(limit, "split", ""));
-    printf("%-20s %6s %8s %20s %8s%s\n", "", "n", "flagged", "AUROC of distance", "passes",
-           json_object_get(json_array_get(sets, 0), "max_softmax") != NULL
-               ? "     AUROC of softmax   passes"
-               : "");
+    const char *heading;
+    bool has_sure = sure_of(json_array_get(sets, 0), &heading) != NULL;
+    printf("%-20s %6s %8s %20s %8s", "", "n", "flagged", "AUROC of distance", "passes");
+    if (has_sure) {
+        printf(" %20s %8s", heading, "passes");
+    }
+    printf("\n");
     printf("%-20s %6lld", "reference", (long long)fl_json_get_int(inside, "n", 0));
     print_number(json_object_get(inside, "flagged"));
     printf("\n");
     json_array_foreach(sets, i, entry) {
         print_row(fl_json_get_string(entry, "set", ""), entry);
     }
-    if (json_object_get(json_array_get(sets, 0), "max_softmax") == NULL) {
-        printf("no maximum softmax: it takes one class a case, which only the task classify gives\n");
+    if (!has_sure) {
+        printf("no maximum softmax: it takes probabilities, and a number has none\n");
     }
     json_array_foreach(json_object_get(outside, "unseen"), i, entry) {
         print_row(fl_json_get_string(entry, "class", ""), entry);

@@ -8,8 +8,10 @@
  * Sigma is shrunk towards a multiple of the unit matrix by Ledoit and Wolf's rule (2004), so
  * that it can be inverted where features outnumber cases.
  *
- * Scores here are the higher the stranger the input: the distance, or 1 - the greatest softmax
- * probability (Hendrycks and Gimpel 2017).  "Inside" are held-out cases of the reference set.
+ * Scores here are the higher the stranger the input: the distance, or 1 - how sure the answer
+ * looks: the greatest softmax probability (Hendrycks and Gimpel 2017), that of the likeliest of
+ * several findings, which ranks as the greatest logit (Hendrycks et al. 2022), or its mean over
+ * a mask's pixels.  "Inside" are held-out cases of the reference set.
  */
 #ifndef EVAL_OOD_H
 #define EVAL_OOD_H

@@ -248,6 +248,14 @@ static void join(task_doubt *d, size_t at, const double *member, size_t M, size_
     eval_members(d->scores.score + at * K, d->entropy + at, d->information + at, member, M, n, K);
 }
 
+/* The greatest softmax probability (Hendrycks and Gimpel 2017). */
+static double sure(const data_spec *spec, int64_t L, const float *logits, bool evidential)
+{
+    double row[DATA_MAX_CLASSES];
+    score(row, spec, L, logits, evidential);
+    return task_greatest(row, n_scores(L));
+}
+
 const task_ops task_classify = {
     .task = DATA_CLASSIFY,
     .metrics = metrics,
@@ -263,6 +271,8 @@ const task_ops task_classify = {
     .error_of = TASK_ERROR_CALLS,
     .case_error = case_error,
     .join = join,
+    .sure_name = "max_softmax",
+    .sure = sure,
     .groups = &task_groups_of_classes,
     .quick = quick,
 };

@@ -218,14 +218,16 @@ static fl_status load(const task_features *f, const data_set *set, const size_t 
     return FL_OK;
 }
 
-fl_status task_features_run(task_features *f, double *feature, double *score, const data_set *set,
-                            const size_t *index, size_t n, const data_shift *chain, uint64_t seed,
-                            fl_err *err)
+fl_status task_features_run(task_features *f, double *feature, double *score, double *sure,
+                            const data_set *set, const size_t *index, size_t n,
+                            const data_shift *chain, uint64_t seed, fl_err *err)
 {
     const task_ops *ops = task_model_ops(f->model);
     const data_spec *spec = task_model_spec(f->model);
     int64_t L = task_model_n_logits(f->model);
     size_t K = task_model_n_scores(f->model);
+    int64_t HW = ops->of_pixels ? (int64_t)data_spec_n_pixels(spec) : 1;
+    bool evidential = task_model_is_evidential(f->model);
     size_t width = (size_t)nn_shape_count(&f->shape, 1);
     FL_REQUIRE(nn_shape_equal(&data_set_spec(set)->input, &spec->input) &&
                (score == NULL) == ops->of_pixels);
@@ -239,9 +241,12 @@ fl_status task_features_run(task_features *f, double *feature, double *score, co
         const float *logits = nn_plan_output(f->plan, 0), *value = nn_plan_output(f->plan, 1);
         for (size_t i = 0; i < rows; i++) {
             mean_over_places(feature + (from + i) * f->D, f, value + i * width);
+            const float *row = logits + (int64_t)i * L * HW;
             if (score != NULL) {
-                ops->score(score + (from + i) * K, spec, L, logits + (int64_t)i * L,
-                           task_model_is_evidential(f->model));
+                ops->score(score + (from + i) * K, spec, L, row, evidential);
+            }
+            if (sure != NULL) {
+                sure[from + i] = ops->sure(spec, L, row, evidential);
             }
         }
     }

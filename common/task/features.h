@@ -32,12 +32,12 @@ size_t task_features_n(const task_features *f);           // D
 const char *task_features_layer(const task_features *f);  // name of the value; borrowed
 
 /*
- * feature (n, D) and score (n, K), as in task_scores (NULL for task segment), of n cases, whose
- * inputs must have the model's shape; labels are not looked at.  chain: what the images are
- * seen through, with its seed; or NULL.
+ * feature (n, D), score (n, K) as in task_scores (NULL for task segment) and sure (n), as
+ * task_ops.sure (NULL: not wanted), of n cases, whose inputs must have the model's shape;
+ * labels are not looked at.  chain: what the images are seen through, with its seed; or NULL.
  */
-fl_status task_features_run(task_features *f, double *feature, double *score, const data_set *set,
-                            const size_t *index, size_t n, const data_shift *chain, uint64_t seed,
-                            fl_err *err);
+fl_status task_features_run(task_features *f, double *feature, double *score, double *sure,
+                            const data_set *set, const size_t *index, size_t n,
+                            const data_shift *chain, uint64_t seed, fl_err *err);
 
 #endif

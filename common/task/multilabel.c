@@ -176,6 +176,14 @@ static void join(task_doubt *d, size_t at, const double *member, size_t M, size_
                           d->entropy_of + at * K, d->information_of + at * K, member, M, n, K);
 }
 
+/* Of the likeliest finding.  It ranks as the greatest logit does (Hendrycks et al. 2022). */
+static double sure(const data_spec *spec, int64_t L, const float *logits, bool evidential)
+{
+    double row[DATA_MAX_CLASSES];
+    score(row, spec, L, logits, evidential);
+    return task_greatest(row, (size_t)L);
+}
+
 const task_ops task_multilabel = {
     .task = DATA_MULTILABEL,
     .metrics = metrics,
@@ -193,6 +201,8 @@ const task_ops task_multilabel = {
     .error_of = TASK_ERROR_FINDINGS,
     .case_error = case_error,
     .join = join,
+    .sure_name = "max_sigmoid",
+    .sure = sure,
     .of_findings = true,
     .groups = &task_groups_of_findings,
     .quick = quick,

@@ -17,7 +17,7 @@
 typedef struct {
     size_t n, K;
     double *distance;  // (n)
-    double *doubt;     // (n) 1 - the greatest softmax probability; NULL: not of the task
+    double *doubt;     // (n) 1 - task_ops.sure; NULL: the task has none
     double *score;     // (n, K); NULL: segment
     int64_t *patient;  // (n)
 } measured;
@@ -41,23 +41,13 @@ static void measured_clear(measured *m)
     *m = (measured){.n = 0};
 }
 
-static size_t greatest(const double *row, size_t K)
-{
-    size_t best = 0;
-    for (size_t k = 1; k < K; k++) {
-        best = row[k] > row[best] ? k : best;
-    }
-    return best;
-}
-
 /* o has its fit.  patients_from: added to the set's numbers. */
 static fl_status measure(measured *out, const task_ood *o, const data_set *set,
                          const size_t *index, size_t n, const data_shift *chain, uint64_t seed,
                          int64_t patients_from, fl_err *err)
 {
     size_t D = task_features_n(o->features), K = task_model_n_scores(o->model), n_numbers;
-    bool of_pixels = task_model_ops(o->model)->of_pixels;
-    bool one_class = task_model_spec(o->model)->task == DATA_CLASSIFY;
+    const task_ops *ops = task_model_ops(o->model);
     *out = (measured){.n = n, .K = K};
     if (!fl_size_mul(&n_numbers, n, D)) {
         return fl_fail(err, FL_ELIMIT, "%zu cases are too many", n);
@@ -68,18 +58,17 @@ static fl_status measure(measured *out, const task_ood *o, const data_set *set,
     }
     out->distance = fl_xcalloc(n, sizeof *out->distance);
     out->patient = fl_xcalloc(n, sizeof *out->patient);
-    out->score = of_pixels ? NULL : fl_xcalloc(n * K, sizeof *out->score);
-    out->doubt = one_class ? fl_xcalloc(n, sizeof *out->doubt) : NULL;
-    fl_status st = task_features_run(o->features, feature, out->score, set, index, n, chain, seed,
-                                     err);
+    out->score = ops->of_pixels ? NULL : fl_xcalloc(n * K, sizeof *out->score);
+    out->doubt = ops->sure != NULL ? fl_xcalloc(n, sizeof *out->doubt) : NULL;
+    fl_status st = task_features_run(o->features, feature, out->score, out->doubt, set, index, n,
+                                     chain, seed, err);
     if (st == FL_OK) {
         eval_ood_distance(o->fit, out->distance, feature, n);
     }
     for (size_t i = 0; i < n; i++) {
         out->patient[i] = data_set_case(set, index[i]).patient_no + patients_from;
         if (out->doubt != NULL) {
-            const double *row = out->score + i * K;
-            out->doubt[i] = 1 - row[greatest(row, K)];
+            out->doubt[i] = 1 - out->doubt[i];
         }
     }
     free(feature);
@@ -116,7 +105,7 @@ static fl_status fit(task_ood *o, fl_err *err)
         label[i] = data_set_case(set, index[i]).code;
     }
     if (feature != NULL &&
-        (st = task_features_run(o->features, feature, score, set, index, n, NULL, 0, err)) ==
+        (st = task_features_run(o->features, feature, score, NULL, set, index, n, NULL, 0, err)) ==
             FL_OK) {
         st = eval_ood_new(&o->fit, feature, by_class ? label : NULL, n, D, spec->n_classes, err);
     }
@@ -236,7 +225,8 @@ static void put_figures(json_t *json, const task_ood *o, const measured *m, cons
     if (m->doubt != NULL) {
         inside.value = o->inside.doubt;
         outside.value = part.doubt;
-        json_object_set_new(json, "max_softmax", told_json(&inside, &outside));
+        json_object_set_new(json, task_model_ops(o->model)->sure_name,
+                            told_json(&inside, &outside));
     }
     if (spec->task == DATA_CLASSIFY || spec->task == DATA_MULTILABEL) {
         const task_answers answers = {m->score, m->patient, m->n, m->K, threshold};

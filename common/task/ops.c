@@ -56,6 +56,15 @@ float task_positive_weight(double n_positive, double n)
     return both ? (float)((n - n_positive) / n_positive) : 1;
 }
 
+double task_greatest(const double *row, size_t K)
+{
+    double greatest = row[0];
+    for (size_t k = 1; k < K; k++) {
+        greatest = row[k] > greatest ? row[k] : greatest;
+    }
+    return greatest;
+}
+
 double task_evidence(const float *logits, int64_t L, size_t stride)
 {
     double sum = 0;

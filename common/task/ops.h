@@ -61,6 +61,10 @@ typedef struct {
     /* Several predictions member (M, n, K) of the cases from at on: their mean and how far they
      * differ, into d.  NULL: of pixels, point by point (members.c). */
     void (*join)(task_doubt *d, size_t at, const double *member, size_t M, size_t n);
+    /* How sure an answer looks, 0 to 1, by which inputs are told from those that a model learnt
+     * from (eval/ood.h), and its name in report.json; NULL: a number looks like nothing. */
+    const char *sure_name;
+    double (*sure)(const data_spec *spec, int64_t L, const float *logits, bool evidential);
     bool of_findings;  // K answers a case, each of which has a doubt
     bool of_numbers;   // an answer has no probability: one alone says nothing of itself
     const task_group_ops *groups;
@@ -107,6 +111,8 @@ void task_segment_measure(eval_seg_case *cases, const uint8_t *code, const data_
 /* S, the sum of a Dirichlet's parameters 1 + softplus(x) (Sensoy et al. 2018), of L
  * logits that lie stride apart. */
 double task_evidence(const float *logits, int64_t L, size_t stride);
+
+double task_greatest(const double *row, size_t K);  // of a row of scores, K >= 1
 
 /* Borrowed view; task multilabel.  threshold NaN: 0.5. */
 eval_findings task_findings(const task_scores *s, double threshold);

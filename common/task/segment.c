@@ -298,6 +298,36 @@ static double case_error(const task_scores *s, const data_spec *spec, size_t i, 
     return n > 0 ? sum / n : NAN;
 }
 
+/* Of the class that pixel i is called. */
+static double pixel_sure(const float *logits, int64_t L, size_t n_pixels, size_t i, bool evidential)
+{
+    if (L == 1) {
+        return 1 / (1 + exp(-fabs((double)logits[i])));
+    }
+    double greatest = -INFINITY, sum = 0;
+    for (int64_t k = 0; k < L; k++) {
+        greatest = fmax(greatest, (double)logits[(size_t)k * n_pixels + i]);
+    }
+    if (evidential) {
+        return (1 + softplus(greatest)) / task_evidence(logits + i, L, n_pixels);
+    }
+    for (int64_t k = 0; k < L; k++) {
+        sum += exp((double)logits[(size_t)k * n_pixels + i] - greatest);
+    }
+    return 1 / sum;
+}
+
+/* The mean over the pixels of the greatest softmax probability. */
+static double sure(const data_spec *spec, int64_t L, const float *logits, bool evidential)
+{
+    size_t n = data_spec_n_pixels(spec);
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += pixel_sure(logits, L, n, i, evidential);
+    }
+    return sum / (double)n;
+}
+
 const task_ops task_segment = {
     .task = DATA_SEGMENT,
     .of_pixels = true,
@@ -314,6 +344,8 @@ const task_ops task_segment = {
     .case_value = case_dice,
     .error_of = TASK_ERROR_OUTLINES,
     .case_error = case_error,
+    .sure_name = "mean_max_softmax",
+    .sure = sure,
     .groups = &task_groups_of_masks,
     .quick = quick,
 };

@@ -72,7 +72,7 @@ static void check_model(const data_set *set, const char *spec, size_t D)
     check_int(task_features_n(f), D);
     double *feature = fl_xcalloc(N * D, sizeof *feature);
     double *score = of_pixels ? NULL : fl_xcalloc(N * K, sizeof *score);
-    check_ok(task_features_run(f, feature, score, set, index, N, NULL, 0, &err), err);
+    check_ok(task_features_run(f, feature, score, NULL, set, index, N, NULL, 0, &err), err);
 
     // The builders' last layer is the last of the table: weight (L, D) and bias (L).
     const nn_table *t = task_model_table(m);

@@ -4,6 +4,7 @@
 #include "task/ood.h"
 
 #include "base/json.h"
+#include "task/features.h"
 #include "task/unseen.h"
 #include "toy.h"
 
@@ -108,6 +109,116 @@ static void strange_inputs_are_told_from_the_reference(void **state)
     data_set_destroy(&far);
     check_rmdir(&far_dir);
     world_clear(&w);
+}
+
+typedef double (*sure_by_hand)(const float *z, size_t n);
+
+static double greatest_sigmoid(const float *z, size_t n)
+{
+    double most = 0;
+    for (size_t k = 0; k < n; k++) {
+        most = fmax(most, 1 / (1 + exp(-(double)z[k])));
+    }
+    return most;
+}
+
+/* z (L, pixels) */
+static double mean_softmax(const float *z, size_t n)
+{
+    size_t pixels = TOY_SIDE * TOY_SIDE;
+    double sum = 0;
+    for (size_t i = 0; i < pixels; i++) {
+        double all = 0, most = 0;
+        for (size_t at = i; at < n; at += pixels) {
+            all += exp((double)z[at]);
+            most = fmax(most, exp((double)z[at]));
+        }
+        sum += most / all / (double)pixels;
+    }
+    return sum;
+}
+
+/* How sure each test case's answer looks, beside what its outputs say by hand. */
+static void check_sure(const world *w, sure_by_hand by_hand)
+{
+    fl_err err = FL_ERR_INIT;
+    const nn_graph *g = task_model_graph(w->m);
+    const size_t *index = data_set_split(w->set, DATA_TEST), n = data_set_n_split(w->set, DATA_TEST);
+    size_t width = (size_t)nn_shape_count(nn_graph_shape(g, nn_graph_output_at(g, 0)), 1);
+    const nn_plan_config cfg = {.capacity = (int64_t)n, .threads = 1};
+    nn_plan *plan;
+    task_features *f = NULL;
+    check_ok(task_features_new(&f, w->m, w->params, 1, &err), err);
+    check_ok(nn_plan_new(&plan, g, &cfg, &err), err);
+    data_set_batch(w->set, index, n, nn_plan_input(plan, 0));
+    nn_plan_forward(plan, w->params, (int64_t)n);
+    double *feature = fl_xcalloc(n * task_features_n(f), sizeof *feature);
+    double *score = fl_xcalloc(n * task_model_n_scores(w->m), sizeof *score);
+    double *sure = fl_xcalloc(n, sizeof *sure);
+    bool of_pixels = task_model_spec(w->m)->task == DATA_SEGMENT;
+    check_ok(task_features_run(f, feature, of_pixels ? NULL : score, sure, w->set, index, n, NULL,
+                               0, &err), err);
+    double least = 1, most = 0;
+    for (size_t i = 0; i < n; i++) {
+        check_near(sure[i], by_hand(nn_plan_output(plan, 0) + i * width, width), 1e-6);
+        least = fmin(least, sure[i]);
+        most = fmax(most, sure[i]);
+    }
+    check(least < most);
+    free(sure);
+    free(score);
+    free(feature);
+    nn_plan_destroy(&plan);
+    task_features_destroy(&f);
+}
+
+/* The one figure of how sure answers look that the task has; key NULL: none. */
+static void check_sure_figure(const world *w, const char *key)
+{
+    static const char *const keys[] = {"max_softmax", "max_sigmoid", "mean_max_softmax"};
+    fl_err err = FL_ERR_INIT;
+    task_ood *o = NULL;
+    json_t *json;
+    check_ok(task_ood_new(&o, w->m, w->params, w->set, DATA_TEST, 1, &err), err);
+    const task_ood_given given = {.set = w->set, .split = DATA_TEST, .is_reference = true,
+                                  .threshold = NAN};
+    check_ok(task_ood_judge(&json, o, &given, &err), err);
+    const json_t *all = json_array_get(json_object_get(json, "sets"), 0);
+    for (size_t k = 0; k < 3; k++) {
+        bool wanted = key != NULL && strcmp(key, keys[k]) == 0;
+        check((json_object_get(all, keys[k]) != NULL) == wanted);
+        if (wanted) {
+            check_near(value_at(all, key, "auroc"), 0.5, 1e-12);
+        }
+    }
+    json_decref(json);
+    task_ood_destroy(&o);
+}
+
+static void every_task_but_numbers_says_how_sure_its_answers_look(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model, *key;
+        int n_classes;  // of masks; 0: findings, -1: numbers
+        sure_by_hand by_hand;
+    } tasks[] = {{"{name: mlp, hidden: [6]}", "max_sigmoid", 0, greatest_sigmoid},
+                 {"{name: unet, base: 4, depth: 1}", "mean_max_softmax", 3, mean_softmax},
+                 {"{name: unet, base: 4, depth: 1}", "mean_max_softmax", 2, mean_softmax},
+                 {"{name: mlp, hidden: [6]}", NULL, -1, NULL}};
+    for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++) {
+        world w = {.dir = check_tmpdir()};
+        w.set = tasks[i].n_classes > 0    ? toy_squares(w.dir, 60, tasks[i].n_classes)
+                : tasks[i].n_classes == 0 ? toy_findings(w.dir, 150)
+                                          : toy_plane(w.dir, 120);
+        w.m = toy_model(w.set, tasks[i].model);
+        w.params = toy_params(w.m, 1);
+        check_sure_figure(&w, tasks[i].key);
+        if (tasks[i].by_hand != NULL) {
+            check_sure(&w, tasks[i].by_hand);
+        }
+        world_clear(&w);
+    }
 }
 
 static void the_reference_itself_is_not_strange(void **state)
@@ -227,6 +338,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(strange_inputs_are_told_from_the_reference),
+        cmocka_unit_test(every_task_but_numbers_says_how_sure_its_answers_look),
         cmocka_unit_test(the_reference_itself_is_not_strange),
         cmocka_unit_test(a_reference_needs_cases_to_set_a_limit_by),
         cmocka_unit_test(what_a_site_never_learnt_is_counted_by_what_it_is_called),
