@@ -1,8 +1,10 @@
 /*
- * picture.h - an image beside itself under a heat map, as a PNG for people
+ * picture.h - an image beside itself under a heat map or with outlines, as a PNG for people
  */
 #ifndef CLIENT_PICTURE_H
 #define CLIENT_PICTURE_H
+
+#include <stdint.h>
 
 #include "base/err.h"
 #include "nn/tensor.h"
@@ -14,5 +16,12 @@
  */
 fl_status picture_write(const char *path, const float *image, const nn_shape *shape,
                         const float *heat, fl_err *err);
+
+/*
+ * The image beside itself with the outlines of two masks, (H, W) codes, 0 = nothing: first in
+ * solid blue, second in dashed orange over it.  Otherwise as above.
+ */
+fl_status picture_write_outlines(const char *path, const float *image, const nn_shape *shape,
+                                 const uint8_t *first, const uint8_t *second, fl_err *err);
 
 #endif

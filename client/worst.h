@@ -2,7 +2,7 @@
  * worst.h - the cases that a model gets most wrong, to look at in the hospital
  *
  * runs/R/worst/: index.html and a picture a case, the image beside itself under its
- * Grad-CAM map.  Names cases, so it stays where predictions.csv does and nothing of it
+ * Grad-CAM map, or with both outlines over it.  Names cases, so it stays where predictions.csv does and nothing of it
  * is in report.json.
  */
 #ifndef CLIENT_WORST_H
@@ -15,8 +15,9 @@
 enum { WORST_CASES = 12 };
 
 /*
- * The wrong calls of the lowest score for the label, the worst first.  threshold: two
- * classes.  Nothing is written for other tasks than classify, for other data than images, and
+ * The worst first: wrong calls of the lowest score for the label, wrong findings that the
+ * model was surest of, masks of the lowest Dice, numbers that are farthest off.  threshold:
+ * of two classes and of findings.  Nothing is written for other data than images, and
  * nothing is left of an earlier one.  A model without maps for Grad-CAM has its images alone.
  * The page is index.html in English, and in another language (index.fr.html) beside it.
  */

@@ -1006,11 +1006,37 @@ const report_words_entry report_words_said[] = {
     /* client/worst.c: a page that stays in the hospital */
     {"Worst errors", "Les pires erreurs"},
     {"The test cases that the shared model called wrongly with the lowest score for their label. "
-     "Red: what speaks for what was called (Grad-CAM, Selvaraju et al. 2017). This page names "
-     "cases: it is the hospital's own and never leaves it.",
+     "Red: what speaks for what was called (Grad-CAM, Selvaraju et al. 2017).",
      "Les cas de test que le modèle partagé a mal classés avec le score le plus bas pour leur "
-     "étiquette. En rouge : ce qui parle pour la classe attribuée (Grad-CAM, Selvaraju et al. 2017). "
+     "étiquette. En rouge : ce qui parle pour la classe attribuée (Grad-CAM, Selvaraju et al. 2017)."},
+    {"The findings of test cases that the shared model called wrongly and was surest of. Red: what "
+     "speaks for what was called (Grad-CAM, Selvaraju et al. 2017).",
+     "Les anomalies de cas de test que le modèle partagé a mal classées tout en étant le plus sûr. En "
+     "rouge : ce qui parle pour sa réponse (Grad-CAM, Selvaraju et al. 2017)."},
+    {"The test cases that the shared model outlined with the lowest Dice coefficient. Solid blue: the "
+     "reference; dashed orange: the model.",
+     "Les cas de test que le modèle partagé a contourés avec le coefficient de Dice le plus bas. Trait "
+     "bleu continu : la référence ; tirets orange : le modèle."},
+    {"The test cases that the shared model's numbers are farthest off. Red: what pulls the number the "
+     "wrong way (Grad-CAM, Selvaraju et al. 2017).",
+     "Les cas de test pour lesquels la valeur du modèle partagé s’écarte le plus. En rouge : ce qui "
+     "tire la valeur du mauvais côté (Grad-CAM, Selvaraju et al. 2017)."},
+    {"This page names cases: it is the hospital's own and never leaves it.",
      "Cette page nomme des cas : elle appartient à l’hôpital et n’en sort jamais."},
+    {"%s: %s is there and is not seen; score %s", "%s : %s est présent et n’est pas vu ; score %s"},
+    {"%s: %s is seen and is not there; score %s", "%s : %s est vu et n’est pas présent ; score %s"},
+    {"%s: the reference has nothing, the model outlines %lld pixels",
+     "%s : la référence n’a rien, le modèle contoure %lld pixels"},
+    {"%s: the reference has %lld pixels, the model outlines nothing",
+     "%s : la référence a %lld pixels, le modèle ne contoure rien"},
+    {"%s: Dice %s; the reference has %lld pixels, the model outlines %lld",
+     "%s : Dice %s ; la référence a %lld pixels, le modèle en contoure %lld"},
+    {"%s: %s, predicted %s; error %s", "%s : %s, prédit %s ; erreur %s"},
+    {"No finding of a test case was called wrongly.",
+     "Aucune anomalie d’un cas de test n’a été mal classée."},
+    {"Every test case was outlined as the reference.",
+     "Chaque cas de test a été contouré comme la référence."},
+    {"No number was off.", "Aucune valeur ne s’écarte."},
     {"%s: labelled %s, called %s; score of %s %s", "%s : annoté %s, classé %s ; score de %s %s"},
     {"No test case was called wrongly.", "Aucun cas de test n’a été mal classé."},
     {"%lld annotators drew masks of your test cases; they are numbered in the order of the "

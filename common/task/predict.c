@@ -67,6 +67,11 @@ bool task_scores_judged(const task_scores *s, size_t i)
     return any;
 }
 
+double task_case_error(const task_scores *s, const data_spec *spec, size_t i, double threshold)
+{
+    return task_ops_find(spec->task)->case_error(s, spec, i, threshold);
+}
+
 /* Sum of losses so far, and of the labelled targets behind it. */
 typedef struct {
     double sum;

@@ -220,6 +220,10 @@ bool task_scores_judged(const task_scores *s, size_t i);
 /* What case i is called; task classify.  threshold: two classes; NaN = 0.5. */
 int task_called(const task_scores *s, const data_spec *spec, size_t i, double threshold);
 
+/* What is wrong about case i, >= 0: 1 or 0 of a call, 1 - Dice of a mask, the share of its findings
+ * that are called wrongly, the absolute error of a number; NaN where nobody judged it. */
+double task_case_error(const task_scores *s, const data_spec *spec, size_t i, double threshold);
+
 /* Borrowed view for eval_*; task classify. */
 eval_predictions task_predictions(const task_scores *s, const data_spec *spec,
                                   double threshold);
