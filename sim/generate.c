@@ -70,6 +70,14 @@ static char *file_name(const generation *g, const char *folder, size_t i, const 
                         part != NULL ? part : "", extension(g));
 }
 
+/* The patient is 120 x 240 x 240 mm; a scanner with a larger field shows more than that. */
+static void spacing_of(double out[static 3], const generation *g)
+{
+    double side = 240.0 / (double)g->s->generate.size * data_shift_pixel_size(&g->h->shift);
+    out[0] = 120.0 / (double)g->s->generate.depth;
+    out[1] = out[2] = side;
+}
+
 /* channels: planes of x that are one file's picture; in [0, 1]. */
 static void write_image(const generation *g, const char *name, float *x, int64_t channels,
                         fl_err *err)
@@ -78,8 +86,8 @@ static void write_image(const generation *g, const char *name, float *x, int64_t
     char *path = fl_path_join(g->dir, name);
     if (is_nifti(g)) {
         const phantom_scale *scale = g->phantom->scale.unit != NULL ? &g->phantom->scale : &picture;
-        const double spacing_mm[3] = {120.0 / (double)depth, 240.0 / (double)size,
-                                      240.0 / (double)size};
+        double spacing_mm[3];
+        spacing_of(spacing_mm, g);
         for (int64_t i = 0; i < depth * plane; i++) {
             x[i] = (float)(scale->low + (double)x[i] * (scale->high - scale->low));
         }
@@ -114,8 +122,8 @@ static void write_mask(const generation *g, const char *name, const float *mask,
     int64_t size = g->s->generate.size, depth = g->s->generate.depth;
     char *path = fl_path_join(g->dir, name);
     if (is_nifti(g)) {
-        const double spacing_mm[3] = {120.0 / (double)depth, 240.0 / (double)size,
-                                      240.0 / (double)size};
+        double spacing_mm[3];
+        spacing_of(spacing_mm, g);
         data_nifti_write(path, mask, depth, size, size, spacing_mm, err);
     } else {
         data_png_write(path, mask, size, size, 1, 8, err);

@@ -681,6 +681,21 @@ fl_status data_set_batch_shifted(const data_set *s, const data_shift *chain, uin
     return FL_OK;
 }
 
+fl_status data_set_case_shifted(data_case *out, const data_set *s, const data_shift *chain,
+                                uint64_t seed, size_t i, uint8_t *mask, fl_err *err)
+{
+    *out = data_set_case(s, i);
+    double size = data_shift_pixel_size(chain);
+    out->spacing_mm[1] *= size;
+    out->spacing_mm[2] *= size;
+    if (out->mask == NULL || !data_shift_moves(chain)) {
+        return FL_OK;
+    }
+    memcpy(mask, out->mask, data_set_n_pixels(s));
+    out->mask = mask;
+    return data_input_shift_masks(&mask, 1, &s->spec.input, chain, seed, out->case_id, err);
+}
+
 void data_set_shuffle(const data_set *s, data_split split, uint64_t seed, const char *site,
                       uint64_t epoch, size_t *order)
 {

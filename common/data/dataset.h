@@ -121,6 +121,13 @@ void data_set_batch_augmented(const data_set *s, const data_augment *a, uint64_t
  * FL_EUNSUPPORTED as data_shift_check. */
 fl_status data_set_batch_shifted(const data_set *s, const data_shift *chain, uint64_t seed,
                                  const size_t *index, size_t n, float *x, fl_err *err);
+/*
+ * The case as the image that data_set_batch_shifted makes of it is: its mask moved with
+ * what is shown, its pixels as large as the chain makes them.  mask: room for
+ * n_pixels, borrowed by *out where there is one.
+ */
+fl_status data_set_case_shifted(data_case *out, const data_set *s, const data_shift *chain,
+                                uint64_t seed, size_t i, uint8_t *mask, fl_err *err);
 /* Name of feature i of a table ("age", "cp=2"), borrowed; NULL for images. */
 const char *data_set_feature_name(const data_set *s, size_t i);
 

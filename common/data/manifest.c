@@ -288,6 +288,7 @@ static void decode(void *context, size_t i, data_decoded *out)
     }
     if (st == FL_OK) {
         out->place = data_grid_place(&grid, image.view);
+        data_place_widen(&out->place, &m->r->shift);
     }
     if (st == FL_OK && d->set->spec.task == DATA_SEGMENT) {
         st = data_masks_read(&out->masks, &m->masks, m->csv->cell[e->row], m->dir, &grid,

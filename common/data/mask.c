@@ -46,6 +46,13 @@ data_place data_grid_place(const data_grid *grid, const double view[static 12])
     return place;
 }
 
+void data_place_widen(data_place *place, const data_shift *chain)
+{
+    double size = data_shift_pixel_size(chain);
+    place->spacing_mm[1] *= size;
+    place->spacing_mm[2] *= size;
+}
+
 /* --- where it lies --- */
 
 /* Voxel (col, row, frame) in mm. */

@@ -78,6 +78,9 @@ fl_status data_masks_shift(const data_masks *masks, size_t n_annotators, const n
 /* Where an input lies that view made of a grid's pixels. */
 data_place data_grid_place(const data_grid *grid, const double view[static 12]);
 
+/* A pixel's spacing as the chain makes it. */
+void data_place_widen(data_place *place, const data_shift *chain);
+
 /*
  * Adds one file of a mask to code, (n_pixels) of the input; where two files
  * of a mask overlap, the one that came first has the pixel.  Two classes: a

@@ -90,6 +90,7 @@ static fl_status image_of(data_shift_image *out, const nn_shape *shape, fl_err *
         .depth = shape->rank == 4 ? shape->dim[1] : 1,
         .rows = shape->dim[shape->rank - 2],
         .cols = shape->dim[shape->rank - 1],
+        .pixel_size = 1,
     };
     out->scratch = fl_calloc((size_t)data_shift_count(out), sizeof *out->scratch, "shift", err);
     return out->scratch != NULL ? FL_OK : FL_ELIMIT;
@@ -129,6 +130,15 @@ bool data_shift_moves(const data_shift *chain)
         moves = moves || (chain->ops[i]->moves && chain->severity[i] > 0);
     }
     return moves;
+}
+
+double data_shift_pixel_size(const data_shift *chain)
+{
+    data_shift_image nothing = {.depth = 1, .rows = 1, .cols = 1, .pixel_size = 1};
+    fl_rng rng;
+    fl_rng_init(&rng, 0, "shift", "", 0);
+    apply_all(&nothing, chain, true, &rng);
+    return nothing.pixel_size;
 }
 
 fl_status data_shift_masks(const data_shift *chain, uint8_t *const *masks, size_t n,

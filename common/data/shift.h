@@ -28,6 +28,7 @@ typedef struct {
     float *scratch;  // room for as many values as x, and for a plane
     uint8_t *const *masks;  // (depth, rows, cols) codes that move with x
     size_t n_masks;
+    double pixel_size;  // how much more a pixel covers than before, in rows and columns
 } data_shift_image;
 
 typedef struct {
@@ -60,8 +61,12 @@ fl_status data_shift_check(const data_shift *chain, const nn_shape *shape, fl_er
 fl_status data_shift_apply(const data_shift *chain, float *x, const nn_shape *shape, fl_rng *rng,
                            fl_err *err);
 
-/* Does what is shown come to lie elsewhere? */
+/* Does what is shown come to lie elsewhere?  Within a slice: of a volume every slice
+ * moves alike. */
 bool data_shift_moves(const data_shift *chain);
+
+/* How much larger a pixel's spacing is in rows and columns, as by a larger field of view. */
+double data_shift_pixel_size(const data_shift *chain);
 
 /*
  * Moves n masks of an image of that shape, codes (H, W) or (D, H, W), as data_shift_apply

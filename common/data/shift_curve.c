@@ -15,9 +15,6 @@ static const char *why_not(const data_shift_ops *ops, const data_spec *spec)
     if (ops->needs_rgb && spec->input.dim[0] != 3) {
         return "for colour images of 3 channels only";
     }
-    if (ops->moves && spec->task == DATA_SEGMENT) {
-        return "moves the image under its mask, which would no longer fit";
-    }
     return NULL;
 }
 

@@ -33,8 +33,7 @@ typedef struct {
 /*
  * Adds what text names: "blur", "blur,noise" (one after the other), a family
  * ("scanner") or "all".  Of a family and of "all", what does not suit spec is left out
- * (colours of grey images; what moves pixels, where a mask says what each is); named
- * by itself it is FL_EUNSUPPORTED.  FL_EUSAGE for an unknown name, or one that is there
+ * (colours of grey images); named by itself it is FL_EUNSUPPORTED.  FL_EUSAGE for an unknown name, or one that is there
  * already.
  */
 fl_status data_shift_curves_add(data_shift_curves *c, const char *text, const data_spec *spec,

@@ -58,6 +58,7 @@ static void field_of_view(data_shift_image *image, double severity, fl_rng *rng)
               .half = {(double)image->rows / 2, (double)image->cols / 2},
               .size = 1 + 0.12 * severity};
     data_shift_warp(image, from_smaller, &z);
+    image->pixel_size *= z.size;
 }
 
 const data_shift_ops data_shift_protocol[] = {

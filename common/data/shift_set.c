@@ -175,6 +175,20 @@ static fl_status shift_to_cache(shifting *w, const char *dir, fl_err *err)
     return st;
 }
 
+/* A larger field has larger pixels. */
+static void widen(data_set *s, const data_shift *chain)
+{
+    for (size_t i = 0; i < s->n && data_shift_pixel_size(chain) != 1; i++) {
+        data_entry *e = &s->entries[i];
+        if (e->place != NULL) {
+            data_place *place = fl_arena_alloc(s->arena, 1, sizeof *place);
+            *place = *e->place;
+            data_place_widen(place, chain);
+            e->place = place;
+        }
+    }
+}
+
 /* Samples become float32, whatever they were. */
 static bool is_large(const data_set *s)
 {
@@ -197,6 +211,9 @@ fl_status data_shift_set(data_set *s, const data_recipe *r, fl_err *err)
     const char *wanted = r->cache != NULL ? r->cache : dir;
     if (st == FL_OK) {
         st = wanted != NULL && images ? shift_to_cache(&w, wanted, err) : shift_in_memory(&w, err);
+    }
+    if (st == FL_OK) {
+        widen(s, &r->shift);
     }
     free(dir);
     return st;

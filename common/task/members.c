@@ -126,7 +126,7 @@ typedef struct {
     double *prob;          // (classes, n_pixels) segment: of one member and case
     eval_points *points;   // [batch] segment
     double *entropy, *information, *variance;  // (n_pixels) segment
-    uint8_t *code;         // (n_pixels) segment
+    uint8_t *code, *moved; // (n_pixels) segment; moved: the truth under a shift
     float *soft[3];        // (n_pixels) segment, for maps: probability, entropy, variance
 } work;
 
@@ -266,12 +266,19 @@ static fl_status predict_batch(work *w, size_t from, size_t n, fl_err *err)
     }
     for (size_t row = 0; row < n; row++) {
         data_case c = data_set_case(w->set, s->index[from + row]);
+        fl_status st = w->shift == NULL ? FL_OK
+                                        : data_set_case_shifted(&c, w->set, w->shift, w->seed,
+                                                                s->index[from + row], w->moved,
+                                                                err);
+        if (st != FL_OK) {
+            return st;
+        }
         s->patient[from + row] = c.patient_no;
         s->label[from + row] = w->spec->task == DATA_CLASSIFY ? c.code : -1;
         if (s->target != NULL) {
             take_target(w, from + row, &c);
         }
-        fl_status st = w->ops->of_pixels ? finish_mask(w, row, from + row, &c, err) : FL_OK;
+        st = w->ops->of_pixels ? finish_mask(w, row, from + row, &c, err) : FL_OK;
         if (st != FL_OK) {
             return st;
         }
@@ -332,6 +339,7 @@ static fl_status make_room(work *w, fl_err *err)
     w->information = room_for(n, sizeof *w->information, &all, err);
     w->variance = room_for(n, sizeof *w->variance, &all, err);
     w->code = room_for(n, sizeof *w->code, &all, err);
+    w->moved = room_for(n, sizeof *w->moved, &all, err);
     w->points = room_for(w->batch, sizeof *w->points, &all, err);
     for (int i = 0; i < 3 && w->maps != NULL; i++) {
         w->soft[i] = room_for(n, sizeof *w->soft[i], &all, err);
@@ -379,6 +387,7 @@ static void work_clear(work *w)
     free(w->information);
     free(w->variance);
     free(w->code);
+    free(w->moved);
 }
 
 // ----------------------------------------------------------------- what fits

@@ -88,6 +88,7 @@ typedef struct {
     size_t batch;     // rows
     float *target;    // (batch, target_width)
     uint8_t *code;    // (n_pixels) segment
+    uint8_t *moved;   // (n_pixels) segment: the truth under a shift
     float *prob;      // (n_pixels) segment, where somebody takes maps
     const task_maps *maps;
     const data_shift *shift;  // what the images are seen through; or NULL
@@ -196,7 +197,13 @@ static fl_status score_batch(scoring *w, size_t from, size_t n, fl_err *err)
         size_t row = from + i;
         data_case c = data_set_case(w->set, s->index[row]);
         float *target = w->target + (int64_t)i * width;
-        fl_status st = score_case(w, row, &c, logits + (int64_t)i * L * HW, err);
+        fl_status st = w->shift == NULL ? FL_OK
+                                        : data_set_case_shifted(&c, w->set, w->shift, w->shift_seed,
+                                                                s->index[row], w->moved, err);
+        if (st != FL_OK) {
+            return st;
+        }
+        st = score_case(w, row, &c, logits + (int64_t)i * L * HW, err);
         if (st == FL_OK && w->maps != NULL && w->maps->take_own != NULL) {
             st = give_own_maps(w, row, i, err);
         }
@@ -245,8 +252,10 @@ static fl_status make_room(scoring *w, fl_err *err)
     size_t width = (size_t)ops->target_width(spec, L);
     w->target = fl_calloc(w->batch * width, sizeof *w->target, "targets", err);
     w->code = fl_calloc(n_pixels, sizeof *w->code, "masks", err);
+    w->moved = fl_calloc(n_pixels, sizeof *w->moved, "masks", err);
     w->prob = w->maps != NULL ? fl_calloc(n_pixels, sizeof *w->prob, "maps", err) : NULL;
-    bool all = w->target != NULL && w->code != NULL && (w->maps == NULL || w->prob != NULL);
+    bool all = w->target != NULL && w->code != NULL && w->moved != NULL &&
+               (w->maps == NULL || w->prob != NULL);
     return all ? FL_OK : FL_ELIMIT;
 }
 
@@ -287,6 +296,7 @@ static fl_status score_split(scoring w, task_scores *out, data_split split, fl_e
 done:
     free(w.target);
     free(w.code);
+    free(w.moved);
     free(w.prob);
     nn_plan_destroy(&w.plan);
     if (st != FL_OK) {

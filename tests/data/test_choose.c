@@ -125,6 +125,11 @@ static void masks_may_be_drawn_again(void **state)
         char *file = fl_path_join(moved[k], "moved.yaml");
         check_ok(data_set_open(&s, file, NULL, &err), err);
         const uint8_t *mask = data_set_case(s, 0).mask;  // row 1 is in row 2 now
+        uint8_t again[64];
+        data_shift chain = {.ops = {data_shift_find("field_of_view")}, .severity = {5}, .n = 1};
+        data_case c1;
+        check_ok(data_set_case_shifted(&c1, s, &chain, 1, 0, again, &err), err);
+        check(c1.mask == again && mask[8 + 3] == 1 && again[8 + 3] == 0 && again[2 * 8 + 3] == 1);
         for (int c = 0; c < 8; c++) {
             check_int(mask[c], 0);
             check(c == 1 || c == 6 || mask[2 * 8 + c] == (c > 1 && c < 6));  // edges of the field

@@ -198,6 +198,43 @@ static void a_mask_moves_with_what_is_shown(void **state)
     }
 }
 
+/* A patient lies askew in all slices, and who films a screen does not move between them. */
+static void every_slice_of_a_volume_moves_alike(void **state)
+{
+    (void)state;
+    enum { DEPTH = 3 };
+    static const char *const names[] = {"rotation", "perspective", "field_of_view"};
+    const nn_shape volume = {4, {1, DEPTH, SIDE, SIDE}};
+    for (size_t k = 0; k < 3; k++) {
+        fl_err err = FL_ERR_INIT;
+        fl_rng rng;
+        float x[DEPTH * N], one[N];
+        data_shift chain = {.ops = {data_shift_find(names[k])}, .severity = {3}, .n = 1};
+        make_image(one, 1);
+        for (int d = 0; d < DEPTH; d++) {
+            memcpy(x + d * N, one, sizeof one);
+        }
+        apply(one, 1, names[k], 3, 7);
+        fl_rng_init(&rng, 7, "shift", "case", 0);
+        check_ok(data_shift_apply(&chain, x, &volume, &rng, &err), err);
+        for (int d = 0; d < DEPTH; d++) {
+            check_bytes(x + d * N, one, sizeof one);
+        }
+    }
+}
+
+static void a_larger_field_has_larger_pixels(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    fl_status st;
+    const data_shift other = read_chain("shift: [blur: 1, rotation: 5]", &st, &err);
+    const data_shift larger = read_chain("shift: [field_of_view: 5, blur: 1, field_of_view: 1]",
+                                         &st, &err);
+    check_near(data_shift_pixel_size(&other), 1, 0);
+    check_near(data_shift_pixel_size(&larger), 1.6 * 1.12, 1e-12);
+}
+
 static void one_severity_leaves_the_others_noise_alone(void **state)
 {
     (void)state;
@@ -413,6 +450,8 @@ int main(void)
         cmocka_unit_test(more_severity_is_further_away),
         cmocka_unit_test(the_same_seed_gives_the_same_image),
         cmocka_unit_test(a_mask_moves_with_what_is_shown),
+        cmocka_unit_test(every_slice_of_a_volume_moves_alike),
+        cmocka_unit_test(a_larger_field_has_larger_pixels),
         cmocka_unit_test(one_severity_leaves_the_others_noise_alone),
         cmocka_unit_test(quantum_noise_has_the_physics_variance),
         cmocka_unit_test(rician_noise_lifts_the_dark),

@@ -161,6 +161,49 @@ static void outlines_move_with_what_the_scanner_moves(void **state)
     check_rmdir(&dir);
 }
 
+/* Millimetres stay millimetres: of the file, of a manifest's chain and of a union's. */
+static void a_larger_field_has_larger_voxels(void **state)
+{
+    (void)state;
+    static const char chain[] = "shift: [field_of_view: 5]\n";
+    char *dir = check_tmpdir();
+    fl_err err = FL_ERR_INIT;
+    scenario s;
+    char *text = scenario_of(phantom_find("ct", "lung"), "segment", 4,
+                             "  - {name: plain, patients: {n: {train: 1, val: 1, test: 1}}}\n"
+                             "  - {name: wide, like: plain, shift: [field_of_view: 5]}\n");
+    char *out = fixture_make(&s, dir, text, -1, "data"), *old = NULL;
+    char *own = fl_path_join(out, "plain/dataset.yaml"), *chained = fl_path_join(out, "plain/c.yaml");
+    char *joined = fl_path_join(out, "u.yaml");
+    size_t n;
+    check_ok(fl_file_read(&old, &n, own, 1 << 16, &err), err);
+    char *yaml = fl_xasprintf("%s%s", old, chain);
+    char *both = fl_xasprintf("union: [plain]\n%s", chain);
+    check_ok(fl_file_write(chained, yaml, strlen(yaml), 0644, &err), err);
+    check_ok(fl_file_write(joined, both, strlen(both), 0644, &err), err);
+    const char *const which[] = {"plain", "wide", "plain/c.yaml", "u.yaml"};
+    for (int k = 0; k < 4; k++) {
+        data_set *set = open_hospital(&s, out, which[k]);
+        const data_case c = data_set_case(set, 0);
+        const double *mm = c.spacing_mm;
+        const double side = 240.0 / 24 * (k == 0 ? 1 : 1.6);
+        check_near(mm[0], 30, 1e-4);
+        check_near(mm[1], side, 1e-4);
+        check_near(mm[2], side, 1e-4);
+        data_set_destroy(&set);
+    }
+    scenario_clear(&s);
+    free(both);
+    free(yaml);
+    free(joined);
+    free(chained);
+    free(own);
+    free(old);
+    free(out);
+    free(text);
+    check_rmdir(&dir);
+}
+
 static void several_annotators_each_outline_every_case(void **state)
 {
     (void)state;
@@ -399,6 +442,7 @@ int main(void)
         cmocka_unit_test(every_phantom_repeats_on_any_number_of_cores),
         cmocka_unit_test(a_volume_is_read_as_it_was_rendered),
         cmocka_unit_test(outlines_move_with_what_the_scanner_moves),
+        cmocka_unit_test(a_larger_field_has_larger_voxels),
         cmocka_unit_test(several_annotators_each_outline_every_case),
         cmocka_unit_test(composition_is_what_was_asked_for),
         cmocka_unit_test(curated_training_has_only_plain_findings),

@@ -202,6 +202,61 @@ static void curves_fall_and_are_the_same_on_any_number_of_threads(void **state)
     check_rmdir(&dir);
 }
 
+/* A truth that stayed where it was would make every model look bad. */
+static void outlines_go_along_with_what_a_shift_moves(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"field_of_view", "rotation", "perspective"};
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    data_set *set = toy_squares(dir, 40, 2);
+    task_model *m = toy_model(set, "{name: unet, base: 4, depth: 2}");
+    float *params = toy_params(m, 1);
+    task_trainer *t = NULL;
+    task_train_config cfg;
+    task_train_defaults(&cfg);
+    cfg.batch = 8;
+    cfg.optim.kind = NN_ADAM;
+    cfg.optim.lr = 0.01;
+    check_ok(task_trainer_new(&t, m, set, &cfg, &err), err);
+    const task_fit_config fit = {.rounds = 12, .metric = "dice", .keep_best = true};
+    check_ok(task_fit(params, t, 1, "", &fit, NULL, &(task_fit_result){0}, &err), err);
+    const task_members alone = {.kind = TASK_ONE, .n = 1};
+    const task_member model = {m, params};
+    const task_doubt_subject of = {&alone, &model, 1, set, DATA_TEST};
+    for (int k = 0; k < 3; k++) {
+        data_shift chain = {.ops = {data_shift_find(names[k])}, .severity = {5}, .n = 1};
+        task_scores s;
+        task_doubt doubt;
+        double dice = 0, part = 0;
+        check_ok(task_predict_shifted(&s, m, params, set, DATA_TEST, &chain, 3, 1, &err), err);
+        check_ok(task_doubt_of_shifted(&doubt, &of, &chain, 3, 1, &err), err);
+        for (size_t i = 0; i < s.n; i++) {
+            const uint8_t *was = data_set_case(set, s.index[i]).mask;
+            double n_was = 0;
+            for (size_t p = 0; p < data_set_n_pixels(set); p++) {
+                n_was += was[p];
+            }
+            dice += s.seg[i].dice / (double)s.n;
+            part += (double)s.seg[i].n_truth / n_was / (double)s.n;
+            check_near(doubt.scores.seg[i].dice, s.seg[i].dice, 1e-12);
+            check_near(doubt.scores.seg[i].n_truth, s.seg[i].n_truth, 0);
+        }
+        print_message("# %s: Dice %.2f\n", names[k], dice);
+        check(dice > 0.7);
+        if (k == 0) {  // a field 1.6 times as large
+            check_near(part, 1 / (1.6 * 1.6), 0.08);
+        }
+        task_doubt_clear(&doubt);
+        task_scores_clear(&s);
+    }
+    task_trainer_destroy(&t);
+    free(params);
+    task_model_destroy(&m);
+    data_set_destroy(&set);
+    check_rmdir(&dir);
+}
+
 /* Severity 0 is no shift: the scores of a shifted prediction are the plain ones. */
 static void a_shift_of_nothing_changes_nothing(void **state)
 {
@@ -234,6 +289,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(how_sure_it_is_is_judged_again_under_every_shift),
         cmocka_unit_test(curves_fall_and_are_the_same_on_any_number_of_threads),
+        cmocka_unit_test(outlines_go_along_with_what_a_shift_moves),
         cmocka_unit_test(a_shift_of_nothing_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
