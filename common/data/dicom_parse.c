@@ -59,9 +59,6 @@ static const dicom_syntax syntaxes[] = {
     {"1.2.840.10008.1.2.4.91", true, false, false, DICOM_PACK_2000, false},
     {"1.2.840.10008.1.2.4.92", true, false, false, DICOM_PACK_2000_2, false},
     {"1.2.840.10008.1.2.4.93", true, false, false, DICOM_PACK_2000_2, false},
-    {"1.2.840.10008.1.2.4.201", true, false, false, DICOM_PACK_2000, false},
-    {"1.2.840.10008.1.2.4.202", true, false, false, DICOM_PACK_2000, false},
-    {"1.2.840.10008.1.2.4.203", true, false, false, DICOM_PACK_2000, false},
 };
 
 /* What is not read, by name: what begins so, the first that fits. */
@@ -76,6 +73,7 @@ static const struct {
     {"1.2.840.10008.1.2.4.95", "JPIP: the pixels are on a server"},
     {"1.2.840.10008.1.2.4.204", "JPIP: the pixels are on a server"},
     {"1.2.840.10008.1.2.4.205", "JPIP: the pixels are on a server"},
+    {"1.2.840.10008.1.2.4.20", "HTJ2K"},
     {"1.2.840.10008.1.2.4.100", "MPEG-2 video"},
     {"1.2.840.10008.1.2.4.101", "MPEG-2 video"},
     {"1.2.840.10008.1.2.4.107", "HEVC video"},
