@@ -17,6 +17,50 @@ fake *started(size_t n_sites, int quorum, int rounds, const char *patience, cons
     return f;
 }
 
+const char *model_sha256(const json_t *report)
+{
+    return fl_json_get_string(json_object_get(report, "model"), "sha256", "");
+}
+
+char *played_sha256(const fake *f)
+{
+    json_t *report = fake_report(f);
+    char *sha256 = fl_xstrdup(model_sha256(report));
+    json_decref(report);
+    return sha256;
+}
+
+char *undisturbed(size_t n_sites, const char *yaml)
+{
+    fl_err err = FL_ERR_INIT;
+    fake *f = fake_new(n_sites, yaml);
+    check_ok(fake_start(f, true, &err), err);
+    check_ok(fake_run(f, &err), err);
+    json_t *report = fake_report(f), *round;
+    char *sha256 = fl_xstrdup(model_sha256(report));
+    size_t i;
+    json_array_foreach(json_object_get(report, "rounds"), i, round)
+    {
+        check_int(json_array_size(json_object_get(round, "participants")), n_sites);
+    }
+    json_decref(report);
+    fake_free(&f);
+    return sha256;
+}
+
+bool kill_once_everywhere(void *ctx, const char *where)
+{
+    killer *k = ctx;
+    for (size_t i = 0; i < k->n; i++) {
+        if (strcmp(k->seen[i], where) == 0) {
+            return true;
+        }
+    }
+    check(k->n < 200);
+    snprintf(k->seen[k->n++], sizeof k->seen[0], "%s", where);
+    return false;
+}
+
 const char *absence_in(const json_t *list, const char *site)
 {
     size_t i;
@@ -51,9 +95,19 @@ bool was_refused(const json_t *report, const char *what, const char *reason)
     return false;
 }
 
+const round_machine *machine_of(fake *f)
+{
+    return run_machine(serve_active_run(f->serve));
+}
+
 bool is_training(fake *f)
 {
-    return round_now(run_machine(serve_active_run(f->serve))) == ROUND_TRAINING;
+    return round_now(machine_of(f)) == ROUND_TRAINING;
+}
+
+bool is_training_second(fake *f)
+{
+    return is_training(f) && round_number(machine_of(f)) == 2;
 }
 
 bool hears_wait(fake *f)
@@ -63,5 +117,5 @@ bool hears_wait(fake *f)
 
 bool a_is_in(fake *f)
 {
-    return round_count(run_machine(serve_active_run(f->serve)), ROUND_IN) == 1 && is_training(f);
+    return round_count(machine_of(f), ROUND_IN) == 1 && is_training(f);
 }

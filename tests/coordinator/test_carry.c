@@ -3,6 +3,7 @@
  */
 #include "check.h"
 #include "fake.h"
+#include "played.h"
 
 #include <math.h>
 #include <unistd.h>
@@ -36,16 +37,6 @@ static void a_late_update_weighs_less_by_the_root_of_its_age(void **state)
 }
 
 // ------------------------------------------------------------------ whole runs
-
-static const round_machine *machine(fake *f)
-{
-    return run_machine(serve_active_run(f->serve));
-}
-
-static bool is_training_second(fake *f)
-{
-    return round_now(machine(f)) == ROUND_TRAINING && round_number(machine(f)) == 2;
-}
 
 static fl_status count_row(void *ctx, const record_answer *a, fl_err *err)
 {
@@ -87,7 +78,7 @@ static fake *with_a_late_update(const char *yaml)
 
 static bool c_is_in(fake *f)
 {
-    return is_training_second(f) && round_at(machine(f), 2)->answer == ROUND_IN;
+    return is_training_second(f) && round_at(machine_of(f), 2)->answer == ROUND_IN;
 }
 
 static void let_b_go(fake *f)
@@ -139,11 +130,6 @@ static const json_t *round_of(const json_t *report, int round)
     return json_array_get(json_object_get(report, "rounds"), (size_t)round - 1);
 }
 
-static char *sha256_of(const json_t *report)
-{
-    return fl_xstrdup(fl_json_get_string(json_object_get(report, "model"), "sha256", ""));
-}
-
 static void check_story(const json_t *report)
 {
     fl_err err = FL_ERR_INIT;
@@ -178,24 +164,6 @@ static void an_update_after_the_close_is_folded_into_the_next_round(void **state
     free(yaml);
 }
 
-typedef struct {
-    char seen[200][64];
-    size_t n;
-} killer;
-
-static bool kill_once_everywhere(void *ctx, const char *where)
-{
-    killer *k = ctx;
-    for (size_t i = 0; i < k->n; i++) {
-        if (strcmp(k->seen[i], where) == 0) {
-            return true;
-        }
-    }
-    check(k->n < 200);
-    snprintf(k->seen[k->n++], sizeof k->seen[0], "%s", where);
-    return false;
-}
-
 /* The late update's own acceptance included. */
 static void killed_anywhere_it_is_folded_once_and_the_bits_are_the_same(void **state)
 {
@@ -208,7 +176,7 @@ static void killed_anywhere_it_is_folded_once_and_the_bits_are_the_same(void **s
         let_b_go(f);
         check_ok(fake_run(f, &err), err);
         json_t *report = fake_report(f);
-        char *expected = sha256_of(report);
+        char *expected = fl_xstrdup(model_sha256(report));
         json_decref(report);
         fake_free(&f);
 
@@ -233,7 +201,7 @@ static void killed_anywhere_it_is_folded_once_and_the_bits_are_the_same(void **s
         check(k.n >= 20);
         report = fake_report(f);
         check_story(report);
-        char *found = sha256_of(report);
+        char *found = fl_xstrdup(model_sha256(report));
         check_str(found, expected);
         free(found);
         free(expected);

@@ -3,6 +3,7 @@
  */
 #include "check.h"
 #include "fake.h"
+#include "played.h"
 
 #include "base/json.h"
 #include "base/log.h"
@@ -10,19 +11,9 @@
 #include "fed/audit.h"
 #include "report/report.h"
 
-static const round_machine *machine(fake *f)
-{
-    return run_machine(serve_active_run(f->serve));
-}
-
-static bool is_training_second(fake *f)
-{
-    return round_now(machine(f)) == ROUND_TRAINING && round_number(machine(f)) == 2;
-}
-
 static bool is_evaluating(fake *f)
 {
-    return round_now(machine(f)) == ROUND_EVALUATING;
+    return round_now(machine_of(f)) == ROUND_EVALUATING;
 }
 
 static bool b_has_rotated(fake *f)
@@ -91,8 +82,7 @@ static void check_record(fake *f, int n_keys)
 static char *sha256_of(fake *f)
 {
     json_t *report = fake_report(f);
-    char *sha256 = fl_xstrdup(
-        fl_json_get_string(json_object_get(report, "model"), "sha256", ""));
+    char *sha256 = fl_xstrdup(model_sha256(report));
     size_t i;
     const json_t *round;
     json_array_foreach(json_object_get(report, "rounds"), i, round) {
@@ -102,23 +92,12 @@ static char *sha256_of(fake *f)
     return sha256;
 }
 
-static char *undisturbed(const char *yaml)
-{
-    fl_err err = FL_ERR_INIT;
-    fake *f = fake_new(3, yaml);
-    check_ok(fake_start(f, true, &err), err);
-    check_ok(fake_run(f, &err), err);
-    char *sha256 = sha256_of(f);
-    fake_free(&f);
-    return sha256;
-}
-
 static void keys_change_between_rounds_and_in_mid_round(void **state)
 {
     (void)state;
     fl_err err = FL_ERR_INIT;
     char *yaml = fake_job(3, 3, "{name: fedavg}", 70000, "20s", "");
-    char *expected = undisturbed(yaml);
+    char *expected = undisturbed(3, yaml);
     bool (*const when[])(fake *) = {is_evaluating, is_training_second};
     for (size_t i = 0; i < 2; i++) {
         fake *f = fake_new(3, yaml);
@@ -154,7 +133,7 @@ static void a_lost_answer_locks_nobody_out(void **state)
     (void)state;
     fl_err err = FL_ERR_INIT;
     char *yaml = fake_job(3, 3, "{name: fedavg}", 9, "20s", "");
-    char *expected = undisturbed(yaml);
+    char *expected = undisturbed(3, yaml);
     fake *f = fake_new(3, yaml);
     fake_site *b = &f->site[1];
     check_ok(fake_start(f, true, &err), err);

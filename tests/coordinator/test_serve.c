@@ -13,25 +13,6 @@
 #include "coordinator/transfer.h"
 #include "report/report.h"
 
-static const char *model_of(json_t *report)
-{
-    return fl_json_get_string(json_object_get(report, "model"), "sha256", "");
-}
-
-/* Plays the job undisturbed; its model's sha256, caller's. */
-static char *undisturbed(size_t n_sites, const char *yaml)
-{
-    fl_err err = FL_ERR_INIT;
-    fake *f = fake_new(n_sites, yaml);
-    check_ok(fake_start(f, true, &err), err);
-    check_ok(fake_run(f, &err), err);
-    json_t *report = fake_report(f);
-    char *sha256 = fl_xstrdup(model_of(report));
-    json_decref(report);
-    fake_free(&f);
-    return sha256;
-}
-
 static void three_sites_bring_a_job_to_its_end(void **state)
 {
     (void)state;
@@ -107,7 +88,7 @@ static void partial_work_counts_by_its_steps_and_is_in_the_report(void **state)
     json_t *steps = json_object_get(json_array_get(json_object_get(report, "rounds"), 1), "steps");
     check_int(fl_json_get_int(steps, "site-a", 0), 10);
     check_int(fl_json_get_int(steps, "site-b", 0), 2);
-    check(strcmp(model_of(report), whole) != 0);
+    check(strcmp(model_sha256(report), whole) != 0);
     json_decref(report);
     fake_free(&f);
     free(whole_yaml);
@@ -117,25 +98,6 @@ static void partial_work_counts_by_its_steps_and_is_in_the_report(void **state)
 }
 
 // -------------------------------------------------------------------- kills
-
-/* Kills at each place that was not seen yet. */
-typedef struct {
-    char seen[200][64];
-    size_t n;
-} killer;
-
-static bool kill_once_everywhere(void *ctx, const char *where)
-{
-    killer *k = ctx;
-    for (size_t i = 0; i < k->n; i++) {
-        if (strcmp(k->seen[i], where) == 0) {
-            return true;
-        }
-    }
-    check(k->n < 200);
-    snprintf(k->seen[k->n++], sizeof k->seen[0], "%s", where);
-    return false;
-}
 
 static void run_under_kills(fake *f, fl_err *err)
 {
@@ -166,7 +128,7 @@ static void killed_at_every_transition_the_run_ends_with_the_same_bits(void **st
         run_under_kills(f, &err);
         check(k.n >= 50);  // 13 states and each acceptance, before and after the commit
         json_t *report = fake_report(f);
-        check_str(model_of(report), expected);
+        check_str(model_sha256(report), expected);
         check_int(json_array_size(json_object_get(report, "sites")), 3);
         json_t *round;
         size_t r;
@@ -201,7 +163,7 @@ static void killed_at_every_transition_of_rounded_rounds_the_bits_are_the_same(v
         run_under_kills(f, &err);
         check(i == 0 || k.n >= 50);
         json_t *report = fake_report(f);
-        model[i] = fl_xstrdup(model_of(report));
+        model[i] = fl_xstrdup(model_sha256(report));
         json_decref(report);
         fake_free(&f);
     }
@@ -242,7 +204,7 @@ static void sites_and_coordinator_killed_at_random_change_nothing(void **state)
     check(done);
     check(kills >= 10);
     json_t *report = fake_report(f);
-    check_str(model_of(report), expected);
+    check_str(model_sha256(report), expected);
     json_decref(report);
     fake_free(&f);
     free(expected);
@@ -278,7 +240,7 @@ static void one_message_in_seven_lost_changes_nothing(void **state)
     check_ok(fake_run(f, &err), err);
     check(l.lost > 20);
     json_t *report = fake_report(f);
-    check_str(model_of(report), expected);
+    check_str(model_sha256(report), expected);
     json_decref(report);
     fake_free(&f);
     free(expected);
