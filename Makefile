@@ -292,28 +292,36 @@ check-long: deps-check
 	$(Q)BUILD=$(abspath $(BUILD)) TEST_TIMEOUT=$${TEST_TIMEOUT:-43200} \
 	    tests/run $(unit_tests) $(end_tests) $(long_tests)
 
-# What starts threads, under ThreadSanitizer, one thread a site.  Libraries that are not built for it are in
-# tests/threads.supp.
-THREADS_TESTS ?= fed/test_transport_zmq fed/test_proxy client/test_session
-.PHONY: check-threads
+# What starts threads, and the whole chain of real programs, under ThreadSanitizer, one thread a site.  Libraries
+# that are not built for it are in tests/threads.supp.  The short selection takes a minute or two.
+threads_short := base/test_sys data/test_ahead fed/test_transport_zmq fed/test_proxy client/test_session e2e/small.sh
+THREADS_TESTS ?= $(threads_short) $(patsubst tests/%.c,%,$(wildcard tests/e2e/test_*.c)) \
+    $(patsubst tests/%,%,$(wildcard tests/e2e/test_*.sh))
+threads_build := build-san-thread
+# $(1): names as in THREADS_TESTS; $(2): the build's folder.
+named_tests = $(foreach t,$(1),$(if $(filter %.sh,$(t)),tests/$(t),$(2)/tests/$(t)))
+.PHONY: check-threads check-threads-short
 check-threads: deps-check
-	$(Q)$(submake) SAN=thread $(THREADS_TESTS:%=build-san-thread/tests/%)
-	$(Q)TSAN_OPTIONS="suppressions=$(abspath tests/threads.supp) exitcode=66" \
-	    BUILD=$(abspath build-san-thread) tests/run $(THREADS_TESTS:%=build-san-thread/tests/%)
+	$(Q)$(submake) SAN=thread BUILD=$(threads_build) all $(threads_build)/tests/planted_race \
+	    $(chaos:$(BUILD)/%=$(threads_build)/%) \
+	    $(filter $(threads_build)/%,$(call named_tests,$(THREADS_TESTS),$(threads_build)))
+	$(Q)BUILD=$(abspath $(threads_build)) tests/under_threads $(call named_tests,$(THREADS_TESTS),$(threads_build))
+check-threads-short:
+	$(Q)$(MAKE) --no-print-directory check-threads THREADS_TESTS="$(threads_short)"
 
 # Memory that is invalid, uninitialised or lost, in what reads keys and remembers who may talk.  Any other test may be named, also a
 # script: make check-valgrind VALGRIND_TESTS=e2e/test_resume.sh; mind that memcheck is slow.
 VALGRIND_TESTS ?= base/test_buf fed/test_rotation client/test_peer coordinator/test_roster
-valgrind_tests = $(foreach t,$(VALGRIND_TESTS),$(if $(filter %.sh,$(t)),tests/$(t),$(BUILD)/tests/$(t)))
+valgrind_tests = $(call named_tests,$(VALGRIND_TESTS),$(BUILD))
 .PHONY: check-valgrind
 check-valgrind: deps-valgrind
 	$(Q)$(submake) all $(BUILD)/tests/planted $(call built,$(valgrind_tests))
 	$(Q)BUILD=$(abspath $(BUILD)) tests/under_valgrind $(valgrind_tests)
 
-# Optimised, its error would be gone.
-$(BUILD)/tests/planted: tests/planted.c
+# Optimised, their errors would be gone.
+$(BUILD)/tests/planted $(BUILD)/tests/planted_race: $(BUILD)/tests/%: tests/%.c
 	@mkdir -p $(@D)
-	$(Q)$(CC) -std=c11 -O0 -g -w -o $@ $<
+	$(Q)$(CC) -std=c11 -O0 -g -w $(if $(SAN),-fsanitize=$(SAN)) -pthread -o $@ $<
 
 # Breaks a federation on purpose, 140 times (each lie is told once); SEED=N plays the same again.
 SEED ?= any
@@ -420,7 +428,7 @@ help:
 	@echo 'make check       install what is missing, build, run every test'
 	@echo 'make check-unit  as check, without the tests that start real processes'
 	@echo 'make check-long  as check, and the tests that take minutes'
-	@echo 'make check-threads   ThreadSanitizer over the tests with threads (THREADS_TESTS=...)'
+	@echo 'make check-threads   ThreadSanitizer over the end-to-end tests (-short: a minute; THREADS_TESTS=...)'
 	@echo 'make check-valgrind  memcheck over some tests (VALGRIND_TESTS=fed/test_msg ...)'
 	@echo 'make chaos       break a federation on purpose: 500 faults, 140 runs (SEED=N: again)'
 	@echo 'make bench       measure, beside PyTorch; writes out/bench.json (BENCH_FILTER=resnet)'
