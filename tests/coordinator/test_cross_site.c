@@ -348,24 +348,6 @@ static void a_client_that_was_replaced_by_an_older_one_waits_and_is_told_why(voi
 
 // ---------------------------------------------------------------------- kills
 
-typedef struct {
-    char seen[200][64];
-    size_t n;
-} killer;
-
-static bool kill_once_everywhere(void *ctx, const char *where)
-{
-    killer *k = ctx;
-    for (size_t i = 0; i < k->n; i++) {
-        if (strcmp(k->seen[i], where) == 0) {
-            return true;
-        }
-    }
-    check(k->n < 200);
-    snprintf(k->seen[k->n++], sizeof k->seen[0], "%s", where);
-    return false;
-}
-
 static bool was_killed_in(const killer *k, const char *state)
 {
     for (size_t i = 0; i < k->n; i++) {
