@@ -29,6 +29,9 @@ struct eval_shift {
     bool by_patient;
     metric metric[EVAL_SHIFT_METRICS];
     size_t n_metrics;
+    double *kept;    // (n_points, n_kept) one value a case, until every point has them
+    int64_t *whose;  // (n_kept) patients
+    size_t n_kept, n_taken;
 };
 
 eval_shift *eval_shift_new(size_t n_shifts, size_t n_severities, uint64_t seed)
@@ -49,6 +52,8 @@ void eval_shift_destroy(eval_shift **s)
         free((*s)->metric[m].value);
         free((*s)->metric[m].replicate);
     }
+    free((*s)->kept);
+    free((*s)->whose);
     FL_FREE(*s);
 }
 
@@ -123,52 +128,91 @@ static double weighted_mean(const double *value, const double *weight, size_t n)
     return total > 0 ? sum / total : NAN;
 }
 
-void eval_shift_values(eval_shift *s, size_t point, const char *name, const double *value,
-                       const int64_t *patient, size_t n)
+/* The point's mean, and that of every draw, over the n cases of patients. */
+static void take_point(eval_shift *s, metric *m, size_t point, const double *value,
+                       const eval_patients *patients, size_t n)
 {
-    size_t n_judged = 0;
-    double *judged = fl_xcalloc(n, sizeof *judged);
-    int64_t *whose = fl_xcalloc(n, sizeof *whose);
-    eval_patients patients;
-
-    FL_REQUIRE(point < s->n_points);
+    double *weight = fl_xcalloc(n, sizeof *weight);
+    double *drawn = fl_xcalloc(patients->n_patients, sizeof *drawn);
+    fl_rng rng;
     for (size_t i = 0; i < n; i++) {
-        if (!isnan(value[i])) {
-            judged[n_judged] = value[i];
-            whose[n_judged++] = patient != NULL ? patient[i] : (int64_t)i;
-        }
-    }
-    eval_patients_init(&patients, whose, n_judged);
-    size_t R = patients.n_patients >= EVAL_FEW ? eval_n_replicates(n_judged) : 0;
-    metric *m = metric_at(s, 0, name, R);
-    double *weight = fl_xcalloc(n_judged, sizeof *weight);
-    double *drawn = fl_xcalloc(patients.n_patients, sizeof *drawn);
-    for (size_t i = 0; i < n_judged; i++) {
         weight[i] = 1;
     }
-    m->value[point] = weighted_mean(judged, weight, n_judged);
-    if (point == 0) {
-        m->fewest = patients.n_patients;
-        m->counts = (eval_figure){.n = (int64_t)n_judged, .n_positive = -1,
-                                  .n_patients = (int64_t)patients.n_patients};
-    }
-    FL_REQUIRE(m->counts.n == (int64_t)n_judged);  // the same cases at every point
+    m->value[point] = weighted_mean(value, weight, n);
     if (!isfinite(m->value[point]) && m->why[0] == '\0') {
         snprintf(m->why, sizeof m->why, "%s",
-                 n_judged == 0 ? "no cases" : "a value is not a finite number");
+                 n == 0 ? "no cases" : "a value is not a finite number");
     }
-    s->by_patient = patients.repeats;
-    fl_rng rng;
     fl_rng_init(&rng, s->seed, "bootstrap", "", 0);
-    for (size_t r = 0; r < R; r++) {
-        eval_patients_resample(weight, drawn, &patients, &rng);
-        replicates_at(s, m, point)[r] = weighted_mean(judged, weight, n_judged);
+    for (size_t r = 0; r < s->n_replicates; r++) {
+        eval_patients_resample(weight, drawn, patients, &rng);
+        replicates_at(s, m, point)[r] = weighted_mean(value, weight, n);
     }
     free(drawn);
     free(weight);
+}
+
+static bool is_judged_everywhere(const eval_shift *s, size_t i)
+{
+    for (size_t point = 0; point < s->n_points; point++) {
+        if (isnan(s->kept[point * s->n_kept + i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* All points are here: the same cases at each of them, so that losses are paired. */
+static void settle(eval_shift *s, const char *name)
+{
+    size_t n = 0;
+    size_t *index = fl_xcalloc(s->n_kept, sizeof *index);
+    int64_t *whose = fl_xcalloc(s->n_kept, sizeof *whose);
+    double *value = fl_xcalloc(s->n_kept, sizeof *value);
+    eval_patients patients;
+    for (size_t i = 0; i < s->n_kept; i++) {
+        if (is_judged_everywhere(s, i)) {
+            whose[n] = s->whose[i];
+            index[n++] = i;
+        }
+    }
+    eval_patients_init(&patients, whose, n);
+    metric *m = metric_at(s, 0, name, patients.n_patients >= EVAL_FEW ? eval_n_replicates(n) : 0);
+    m->fewest = patients.n_patients;
+    m->counts = (eval_figure){.n = (int64_t)n, .n_positive = -1,
+                              .n_patients = (int64_t)patients.n_patients};
+    s->by_patient = patients.repeats;
+    for (size_t point = 0; point < s->n_points; point++) {
+        for (size_t i = 0; i < n; i++) {
+            value[i] = s->kept[point * s->n_kept + index[i]];
+        }
+        take_point(s, m, point, value, &patients, n);
+    }
     eval_patients_clear(&patients);
+    free(value);
     free(whose);
-    free(judged);
+    free(index);
+}
+
+void eval_shift_values(eval_shift *s, size_t point, const char *name, const double *value,
+                       const int64_t *patient, size_t n)
+{
+    FL_REQUIRE(point < s->n_points && s->n_taken < s->n_points);
+    if (s->n_taken == 0) {
+        s->n_kept = n;
+        s->kept = fl_xcalloc(s->n_points * n, sizeof *s->kept);
+        s->whose = fl_xcalloc(n, sizeof *s->whose);
+        for (size_t i = 0; i < n; i++) {
+            s->whose[i] = patient != NULL ? patient[i] : (int64_t)i;
+        }
+    }
+    FL_REQUIRE(n == s->n_kept);
+    for (size_t i = 0; i < n; i++) {
+        s->kept[point * n + i] = value[i];
+    }
+    if (++s->n_taken == s->n_points) {
+        settle(s, name);
+    }
 }
 
 size_t eval_shift_n_metrics(const eval_shift *s)

@@ -34,8 +34,9 @@ size_t eval_shift_point(const eval_shift *s, size_t c, size_t v);
 void eval_shift_classify(eval_shift *s, size_t point, const eval_predictions *p);
 /*
  * Takes a metric that is the mean of one value a case: dice, mae, or accuracy of several
- * findings.  value (n): NaN where nobody judged the case, which must be so at every
- * point.  patient: (n) or NULL.
+ * findings.  value (n): NaN where the case is not judged: nobody did, or a shift moved
+ * what was outlined out of sight.  Such a case counts at no point.  patient: (n) or NULL.
+ * n and patient are the same at every point.
  */
 void eval_shift_values(eval_shift *s, size_t point, const char *metric, const double *value,
                        const int64_t *patient, size_t n);

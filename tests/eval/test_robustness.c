@@ -36,6 +36,45 @@ static void errors_under_shift_are_compared_with_the_clean_one(void **state)
     eval_shift_destroy(&s);
 }
 
+/* What one shift moved out of sight is asked nowhere: otherwise easier cases would be left. */
+static void a_case_that_is_not_judged_somewhere_counts_nowhere(void **state)
+{
+    (void)state;
+    double clean[20], shifted[20], rest_clean = 0, rest_shifted = 0;
+    int64_t patient[20];
+    eval_figure f;
+    for (int i = 0; i < 20; i++) {
+        bool lost = i % 5 == 1;  // four of them
+        clean[i] = lost ? 0.1 : 0.7 + 0.01 * (i % 7);
+        shifted[i] = lost ? NAN : 0.5 + 0.02 * (i % 3);
+        patient[i] = i;
+        rest_clean += lost ? 0 : clean[i] / 16;
+        rest_shifted += lost ? 0 : shifted[i] / 16;
+    }
+    eval_shift *s = eval_shift_new(1, 1, 1);
+    eval_shift_values(s, 0, "dice", clean, patient, 20);
+    eval_shift_values(s, 1, "dice", shifted, patient, 20);
+    eval_shift_figure(&f, s, 0, 0);
+    check_near(f.value, rest_clean, 1e-12);
+    check_int(f.n, 16);
+    check_int(f.n_patients, 16);
+    eval_shift_lost(&f, s, 0, 0, 0);
+    check_near(f.value, rest_clean - rest_shifted, 1e-12);
+    check(f.ci_low < f.value && f.value < f.ci_high);
+    eval_shift_destroy(&s);
+
+    for (int i = 0; i < 20; i++) {
+        shifted[i] = NAN;
+    }
+    s = eval_shift_new(1, 1, 1);
+    eval_shift_values(s, 0, "dice", clean, patient, 20);
+    eval_shift_values(s, 1, "dice", shifted, patient, 20);
+    eval_shift_figure(&f, s, 0, 1);
+    check(isnan(f.value));
+    check_str(f.why, "no cases");
+    eval_shift_destroy(&s);
+}
+
 typedef struct {
     json_t *v;
     double *score;
@@ -199,6 +238,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_under_shift_are_compared_with_the_clean_one),
+        cmocka_unit_test(a_case_that_is_not_judged_somewhere_counts_nowhere),
         cmocka_unit_test(figures_equal_the_independent_ones),
         cmocka_unit_test(intervals_equal_those_of_other_draws),
         cmocka_unit_test(what_is_not_defined_says_why),

@@ -257,6 +257,57 @@ static void outlines_go_along_with_what_a_shift_moves(void **state)
     check_rmdir(&dir);
 }
 
+/* A single pixel is lost by a larger field in most cases: what is left is compared. */
+static void what_a_shift_moves_out_of_sight_is_not_asked(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir();
+    fl_buf text = FL_BUF_INIT;
+    fl_buf_puts(&text, "case,patient,file,mask,split\n");
+    for (int i = 0; i < 40; i++) {
+        float x[TOY_SIDE * TOY_SIDE] = {0}, mask[TOY_SIDE * TOY_SIDE] = {0};
+        char name[32];
+        int at = 2 * TOY_SIDE + 2 + i * 5;
+        x[at] = 1;
+        mask[at] = 1 / 255.0f;
+        snprintf(name, sizeof name, "i%d.png", i);
+        toy_png(dir, name, x);
+        snprintf(name, sizeof name, "m%d.png", i);
+        toy_png(dir, name, mask);
+        fl_buf_printf(&text, "c%d,p%d,i%d.png,m%d.png,%s\n", i, i, i, i,
+                      i < 2 ? "train" : i < 4 ? "val" : "test");
+    }
+    toy_file(dir, "manifest.csv", text.data);
+    toy_file(dir, "dataset.yaml", "task: segment\nclasses: {background: 0, dot: 1}\n");
+    data_set *set = toy_open(dir);
+    task_model *m = toy_model(set, "{name: unet, base: 2, depth: 1}");
+    float *params = toy_params(m, 1);
+    task_scores clean;
+    data_shift_curves curves = {.n = 0};
+    check_ok(task_predict(&clean, m, params, set, DATA_TEST, 1, &err), err);
+    check_ok(data_shift_curves_add(&curves, "field_of_view", task_model_spec(m), &err), err);
+    task_shift_config cfg = {.curves = &curves, .first = 3, .last = 5, .seed = 4, .threads = 1};
+    json_t *points = NULL, *summary = NULL;
+    check_ok(task_robustness(&points, &summary, m, params, set, DATA_TEST, &clean, 0.5, &cfg,
+                             &err),
+             err);
+    json_int_t n = json_integer_value(
+        json_object_get(json_object_get(json_array_get(points, 0), "dice"), "n"));
+    check(n > 0 && n < 30);
+    check_int(json_integer_value(json_object_get(
+                  json_object_get(json_object_get(summary, "clean"), "dice"), "n")),
+              n);
+    json_decref(points);
+    json_decref(summary);
+    task_scores_clear(&clean);
+    free(params);
+    task_model_destroy(&m);
+    data_set_destroy(&set);
+    fl_buf_clear(&text);
+    check_rmdir(&dir);
+}
+
 /* Severity 0 is no shift: the scores of a shifted prediction are the plain ones. */
 static void a_shift_of_nothing_changes_nothing(void **state)
 {
@@ -290,6 +341,7 @@ int main(void)
         cmocka_unit_test(how_sure_it_is_is_judged_again_under_every_shift),
         cmocka_unit_test(curves_fall_and_are_the_same_on_any_number_of_threads),
         cmocka_unit_test(outlines_go_along_with_what_a_shift_moves),
+        cmocka_unit_test(what_a_shift_moves_out_of_sight_is_not_asked),
         cmocka_unit_test(a_shift_of_nothing_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
