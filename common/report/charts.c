@@ -28,6 +28,7 @@ enum {
 
 static const char preamble[] =
     "set encoding utf8\n"
+    "set minussign\n"
     "set datafile missing 'NaN'\n"
     "set border 1 lc rgb '#9aa7ae'\n"
     "set xtics nomirror tc rgb '#55656f'\n"

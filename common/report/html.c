@@ -23,6 +23,7 @@ void report_page_clear(report_page *page)
 /* ------------------------------------------------------------- characters */
 
 static const char no_break[] = "\xc2\xa0";
+static const char minus[] = "\xe2\x88\x92";
 
 /* "95 %" or "95 %%" of a format; "hôpital %s" is none. */
 static bool is_percent(const char *text)
@@ -52,13 +53,33 @@ static bool is_in_interval(const char *text)
     return text[0] == ' ' && number > 0 && text[1 + number] == ']';
 }
 
+/* two: a character of two bytes. */
+static bool ends_with(const fl_buf *b, const char *two)
+{
+    return b->n >= 2 && strcmp(b->data + b->n - 2, two) == 0;
+}
+
 static bool is_after_guillemet(const fl_buf *b)
 {
-    return b->n >= 2 && strcmp(b->data + b->n - 2, "\xc2\xab") == 0;
+    return ends_with(b, "\xc2\xab");
+}
+
+/* Is the hyphen at c a minus: in front of a number, behind what may stand before one?  A range
+ * (7-8), a date and a name with a hyphen have something else there, and so has CSS. */
+static bool is_minus(const fl_buf *before, const char *c)
+{
+    bool is_number = isdigit((unsigned char)c[1]) || (c[1] == '.' && isdigit((unsigned char)c[2]));
+    char last = before->n > 0 ? before->data[before->n - 1] : ' ';
+    bool is_free = strchr(" [(>\n", last) != NULL || ends_with(before, no_break);
+    return *c == '-' && is_number && is_free;
 }
 
 static void add_character(report_page *out, const char *c)
 {
+    if (is_minus(&out->text, c)) {
+        fl_buf_puts(&out->text, minus);
+        return;
+    }
     bool unbroken = out->language == REPORT_FR && *c == ' ' &&
                     (stays_with_next(c) || is_in_interval(c) || is_after_guillemet(&out->text));
     if (unbroken) {
@@ -317,7 +338,7 @@ void report_html_number(report_page *out, const char *number)
 {
     for (; *number != '\0'; number++) {
         if (*number == '-') {
-            fl_buf_puts(&out->text, "\xe2\x88\x92");
+            fl_buf_puts(&out->text, minus);
         } else {
             add_character(out, number);
         }

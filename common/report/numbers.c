@@ -41,6 +41,12 @@ char *report_signed(char *out, report_language l, double value, int digits)
     return with_mark(out, l);
 }
 
+char *report_short(char *out, report_language l, double value)
+{
+    snprintf(out, REPORT_NUMBER_BYTES, "%.6g", value);
+    return with_mark(out, l);
+}
+
 char *report_percent(char *out, report_language l, double share, int digits)
 {
     snprintf(out, REPORT_NUMBER_BYTES, "%.*g %%", digits, 100 * share);

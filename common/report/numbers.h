@@ -16,6 +16,7 @@ enum { REPORT_NUMBER_BYTES = 96 };
 
 char *report_number(char *out, report_language l, double value, int digits);   // "-" for NAN
 char *report_signed(char *out, report_language l, double value, int digits);   // "+0.06"
+char *report_short(char *out, report_language l, double value);  // six digits at most: "1e-05"
 char *report_percent(char *out, report_language l, double share, int digits);  // "8.3 %"
 /* "0.84 [0.80, 0.88]", in French "0,84 [0,80 ; 0,88]". */
 char *report_figure_text(char *out, report_language l, const json_t *figure, int digits,

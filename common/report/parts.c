@@ -427,12 +427,13 @@ static void add_settings(report_page *out, const json_t *settings)
         if (json_is_integer(value)) {
             report_count(number, out->language, json_integer_value(value));
         } else if (json_is_real(value)) {
-            snprintf(number, sizeof number, "%.6g", json_real_value(value));
+            report_short(number, out->language, json_real_value(value));
         } else if (json_is_boolean(value)) {
             snprintf(number, sizeof number, "%s",
                      report_word(out, json_is_true(value) ? "yes" : "no"));
         }
-        report_html(out, "%s%s %s", first ? "" : ", ", key,
+        report_html(out, "%s%s %s",
+                    first ? "" : out->language == REPORT_FR ? " ; " : ", ", key,
                     json_is_string(value) ? json_string_value(value) : number);
         first = false;
     }

@@ -149,9 +149,9 @@ void report_site_agreement_rule(report_page *out, const json_t *site)
     report_html(out, "<li>");
     report_say(out,
                "The model is said to agree with the annotators as well as they agree with each "
-               "other when the whole interval of the difference in Dice lies above -%s (the job's "
+               "other when the whole interval of the difference in Dice lies above %s (the job's "
                "margin for Dice, else 0.05), and less well when it lies below; else we cannot "
                "tell.",
-               report_number(margin, out->language, fl_json_get_number(c, "margin"), 3));
+               report_number(margin, out->language, -fl_json_get_number(c, "margin"), 3));
     report_html(out, "</li>\n");
 }

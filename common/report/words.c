@@ -80,7 +80,8 @@ static bool fits(parts *p, const char *pattern, const char *text)
 static void put_part(fl_buf *out, report_language language, char *part)
 {
     char *point = strchr(part, '.');
-    if (point != NULL && strspn(part, "0123456789.") == strlen(part)) {
+    bool is_number = point != NULL && strspn(part, "0123456789.") == strlen(part);
+    if (is_number && strchr(point + 1, '.') == NULL) {  // else the version of something
         *point = language == REPORT_FR ? ',' : '.';
         fl_buf_puts(out, part);
     } else {

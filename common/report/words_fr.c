@@ -1048,10 +1048,10 @@ const report_words_entry report_words_said[] = {
      "vides n’y entrent pas. Le vote se fait par pixel, là où trois annotateurs au moins ont tracé "
      "le cas ; à égalité de voix, la classe du premier annotateur l’emporte."},
     {"The model is said to agree with the annotators as well as they agree with each other when the "
-     "whole interval of the difference in Dice lies above -%s (the job's margin for Dice, else "
+     "whole interval of the difference in Dice lies above %s (the job's margin for Dice, else "
      "0.05), and less well when it lies below; else we cannot tell.",
      "Le modèle est dit s’accorder avec les annotateurs aussi bien qu’ils s’accordent entre eux "
-     "quand tout l’intervalle de la différence de Dice est au-dessus de -%s (la marge du job pour "
+     "quand tout l’intervalle de la différence de Dice est au-dessus de %s (la marge du job pour "
      "le Dice, sinon 0,05), et moins bien quand il est au-dessous ; entre les deux, on ne peut "
      "conclure."},
     {"Value", "Valeur"},

@@ -7,6 +7,8 @@
 #include "report/report.h"
 #include "report/sample.h"
 
+#define MINUS "\xe2\x88\x92"
+
 /* full.json: a run that compared every other model; iles never trained on the disease. */
 static void a_run_with_everything_has_a_section_for_it(void **state)
 {
@@ -36,7 +38,7 @@ static void a_run_with_everything_has_a_section_for_it(void **state)
     check_has(page, "Testing on external data</td>");
     check_has(page, "Updating of the model: results</td><td class=\"text\"><a href=\"#personal\">");
     check_has(page, "Indeterminate results</td><td class=\"text\"><a href=\"#sure\">");
-    check_has(page, "referring cuts nothing of it (-0.20 [-0.25, -0.15]).");
+    check_has(page, "referring cuts nothing of it (" MINUS "0.20 [" MINUS "0.25, " MINUS "0.15]).");
     check_has(page, "data-l=\"Flagged\">\xe2\x80\x93</td>");
     check_has_not(page, "nan");
     check_has_not(page, "A case can have several findings.");
@@ -249,11 +251,11 @@ static void a_model_beside_several_annotators(void **state)
     check_ok(report_check(report, &err), err);
     page = page_text(report, "nord");
     check_has(page, "<p>The model agrees with your annotators as well as they agree with each other: "
-                    "Dice 0.79 [0.75, 0.83] against 0.80 [0.76, 0.84], difference -0.01 ");
+                    "Dice 0.79 [0.75, 0.83] against 0.80 [0.76, 0.84], difference " MINUS "0.01 ");
     check_has(page, "<td data-l=\"Masks of\">annotators 1 and 2</td>");
     check_has(page, "not shown: under 10 patients");
     check_has(page, "two have no majority");
-    check_has(page, "lies above -0.05");
+    check_has(page, "lies above " MINUS "0.05");
     check_has(page, "Variability between annotators</td><td class=\"text\"><a href=\"#annotators\">");
     free(page);
     page = page_in(REPORT_FR, report, "nord");

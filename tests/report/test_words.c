@@ -188,6 +188,27 @@ static void check_french(const char *html, const char *what)
     free(text);
 }
 
+/* Numbers of a page: no hyphen for a minus, and in French no point for a comma. */
+static void check_numbers_of(const char *html, const char *what, bool french)
+{
+    char *text = visible(html);
+    for (const char *at = text; *at != '\0'; at++) {
+        bool free = at == text || strchr(" [(\n", at[-1]) != NULL;
+        if (*at == '-' && free && isdigit((unsigned char)at[1])) {
+            check_fail("%s: a hyphen for a minus: \"...%.60s\"", what,
+                       at - text > 25 ? at - 25 : text);
+        }
+        size_t digits = free ? strspn(at, "0123456789") : 0;
+        size_t behind = digits > 0 && at[digits] == '.' ? strspn(at + digits + 1, "0123456789") : 0;
+        // "0.1.0" is a version.
+        if (french && behind > 0 && at[digits + 1 + behind] != '.') {
+            check_fail("%s: a point for a comma: \"...%.60s\"", what,
+                       at - text > 25 ? at - 25 : text);
+        }
+    }
+    free(text);
+}
+
 /* What a hospital or a job writes in its own words is not ours to translate. */
 static json_t *report_of_french_hospitals(const char *sample)
 {
@@ -232,8 +253,16 @@ static void check_all_french(const char *sample, const char *const *names)
         // Whatever the programs wrote into this report has its French too.
         check(strstr(text, "<span lang=\"en\">") == NULL);
         check_french(text, names[i]);
+        check_numbers_of(text, names[i], true);
         free(text);
     }
+    check_ok(report_write_all(report, REPORT_EN, dir, &err), err);
+    char *text = written(dir, "index.html");
+    check_numbers_of(text, "index.html", false);
+    free(text);
+    text = written(dir, "sites/nord.html");
+    check_numbers_of(text, "sites/nord.html", false);
+    free(text);
     check_rmdir(&dir);
     json_decref(report);
 }
@@ -319,6 +348,22 @@ static void what_is_not_in_the_table_is_marked_as_english(void **state)
     report_page_clear(&out);
 }
 
+static void a_minus_is_no_hyphen(void **state)
+{
+    (void)state;
+    report_page page = REPORT_PAGE(REPORT_EN);
+    report_html(&page, "<p>%s, %s; %s, %s to %s, [%s, %s] (%s) at %s</p>", "-0.20", "2026-01-31",
+                "7-8", "-.5", "7", "-1", "2", "-3", "saint-1");
+    check_str(page.text.data, "<p>\xe2\x88\x92" "0.20, 2026-01-31; 7-8, \xe2\x88\x92.5 to 7, "
+                              "[\xe2\x88\x92" "1, 2] (\xe2\x88\x92" "3) at saint-1</p>");
+    report_page_clear(&page);
+    page = (report_page)REPORT_PAGE(REPORT_FR);
+    report_html(&page, "<p>%s</p>", "0,10 [-0,20 ; -0,05]");
+    check_str(page.text.data, "<p>0,10 [\xe2\x88\x92" "0,20\xc2\xa0;\xc2\xa0\xe2\x88\x92"
+                              "0,05]</p>");
+    report_page_clear(&page);
+}
+
 static void numbers_are_written_as_their_language_does(void **state)
 {
     (void)state;
@@ -328,6 +373,7 @@ static void numbers_are_written_as_their_language_does(void **state)
     check_str(report_number(text, REPORT_FR, NAN, 2), "-");
     check_str(report_signed(text, REPORT_FR, 0.061, 2), "+0,06");
     check_str(report_signed(text, REPORT_FR, -0.001, 2), "0,00");
+    check_str(report_short(text, REPORT_FR, 0.01), "0,01");
     check_str(report_percent(text, REPORT_EN, 0.083, 3), "8.3 %");
     check_str(report_percent(text, REPORT_FR, 0.083, 3), "8,3 %");
     check_str(report_count(text, REPORT_EN, 1234567), "1 234 567");
@@ -356,6 +402,7 @@ int main(void)
         cmocka_unit_test(a_french_page_reads_as_french),
         cmocka_unit_test(what_programs_wrote_is_found_by_its_pattern),
         cmocka_unit_test(what_is_not_in_the_table_is_marked_as_english),
+        cmocka_unit_test(a_minus_is_no_hyphen),
         cmocka_unit_test(numbers_are_written_as_their_language_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
