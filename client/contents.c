@@ -141,6 +141,50 @@ static fl_status check_annotators(const policy *p, const json_t *annotators, fl_
     return st;
 }
 
+int64_t contents_patients(const json_t *figures)
+{
+    int64_t most = 0;
+    const char *name;
+    const json_t *figure;
+    json_object_foreach((json_t *)figures, name, figure) {
+        int64_t n = fl_json_get_int(figure, "n_patients", 0);
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
+/* A whole test split of few patients says nothing of them. */
+static fl_status check_split(const policy *p, const json_t *figures, const char *of, fl_err *err)
+{
+    int64_t n = contents_patients(figures);
+    return n == 0 || n >= p->min_cell
+               ? FL_OK
+               : fl_fail(err, FL_EDENIED,
+                         "%s: a test split of %" PRId64 " patients is below the policy's min_cell",
+                         of, n);
+}
+
+static fl_status check_models(const policy *p, const json_t *site, fl_err *err)
+{
+    static const char *const differences[] = {"benefit", "personal_gain"};
+    const char *name;
+    const json_t *figures;
+    fl_status st = FL_OK;
+    json_object_foreach(json_object_get(site, "models"), name, figures) {
+        if ((st = check_split(p, figures, name, err)) != FL_OK) {
+            return st;
+        }
+    }
+    for (size_t i = 0; i < sizeof differences / sizeof *differences && st == FL_OK; i++) {
+        st = check_split(p, json_object_get(site, differences[i]), differences[i], err);
+    }
+    if (st == FL_OK) {
+        const json_t *error = json_object_get(json_object_get(site, "uncertainty"), "error");
+        st = check_patients(p, error, "uncertainty", err);
+    }
+    return st;
+}
+
 static fl_status check_cells(const policy *p, const json_t *site, fl_err *err)
 {
     fl_status st;
@@ -154,7 +198,8 @@ static fl_status check_cells(const policy *p, const json_t *site, fl_err *err)
         (st = check_list(p, site, "disparities", "n_other", err)) != FL_OK) {
         return st;
     }
-    return check_annotators(p, json_object_get(site, "annotators"), err);
+    st = check_models(p, site, err);
+    return st == FL_OK ? check_annotators(p, json_object_get(site, "annotators"), err) : st;
 }
 
 /* Of whole test splits alone; a reason tells of no case. */

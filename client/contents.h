@@ -30,4 +30,7 @@ fl_status contents_check_update(const policy *p, const fed_offer *draft, const n
 fl_status contents_check_json(const policy *p, const fed_offer *draft, const json_t *payload,
                               fl_err *err) FL_MUST_CHECK;
 
+/* The most patients that one of {METRIC: FIGURE} rests on; 0: no figure says. */
+int64_t contents_patients(const json_t *figures);
+
 #endif

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "client/few.h"
 #include "client/own.h"
 #include "client/worst.h"
 #include "eval/calibration.h"
@@ -487,6 +488,7 @@ fl_status judge_site(json_t **out, local *l, const float *global, const fed_mode
         }
     }
     if ((st = put_shift(site, l, global, &on[GLOBAL], progress, err)) == FL_OK) {
+        few_hide(site, l->job.evaluation.min_cell);
         *out = site;
         site = NULL;  // now the caller's
     }

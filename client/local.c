@@ -97,7 +97,8 @@ static bool is_cell(const json_t *value)
     return json_object_get(value, "n") != NULL && n_keys == (has_why ? 2 : 1);
 }
 
-static void flatten_cells(json_t *object)
+/* *why: new reference to why one was hidden, where one was and there is none yet. */
+static void flatten_cells(json_t *object, json_t **why)
 {
     const char *key;
     void *next;
@@ -105,9 +106,13 @@ static void flatten_cells(json_t *object)
     json_object_foreach_safe(object, next, key, value)
     {
         if (is_cell(value)) {
+            json_t *reason = json_object_get(value, "why");
+            if (reason != NULL && *why == NULL) {
+                *why = json_incref(reason);
+            }
             json_object_set(object, key, json_object_get(value, "n"));
         } else if (json_is_object(value)) {
-            flatten_cells(value);
+            flatten_cells(value, why);
         }
     }
 }
@@ -115,7 +120,15 @@ static void flatten_cells(json_t *object)
 json_t *local_table1(const local *l)
 {
     json_t *table = data_set_table1(l->now, l->job.evaluation.min_cell);
-    flatten_cells(table);
+    const char *split;
+    json_t *of_split;
+    json_object_foreach(table, split, of_split) {
+        json_t *why = NULL;
+        flatten_cells(of_split, &why);
+        if (why != NULL) {
+            json_object_set_new(of_split, "why", why);
+        }
+    }
     return table;
 }
 

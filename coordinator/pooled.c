@@ -262,6 +262,31 @@ static void add_auc(json_t *figures, json_t *pooled, const json_t *sites)
     }
 }
 
+/* Has it a figure of the shared model?  A test split of few patients has none (client/few.h). */
+static bool says_something(const json_t *site)
+{
+    const json_t *figures = json_object_get(json_object_get(site, "models"), "global");
+    const char *name;
+    const json_t *figure;
+    json_object_foreach((json_t *)figures, name, figure) {
+        if (json_is_number(json_object_get(figure, "value"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_silent(json_t *names, const json_t *sites)
+{
+    size_t i;
+    const json_t *site;
+    json_array_foreach(sites, i, site) {
+        if (!says_something(site)) {
+            json_array_append(names, json_object_get(site, "name"));
+        }
+    }
+}
+
 json_t *pooled_build(const json_t *sites, const json_t *missing, data_task task)
 {
     json_t *figures = json_object();
@@ -273,6 +298,7 @@ json_t *pooled_build(const json_t *sites, const json_t *missing, data_task task)
     }
     add_means(figures, sites);
     json_t *names = json_copy((json_t *)missing);
+    add_silent(names, sites);
     json_t *pooled = json_pack(
         "{s:o, s:s, s:o}", "global", figures, "method",
         task == DATA_CLASSIFY ? "sums of the sites' confusion counts and score histograms, each "
@@ -280,6 +306,10 @@ json_t *pooled_build(const json_t *sites, const json_t *missing, data_task task)
                               : "means of the sites' figures, weighted by their cases",
         "missing", names);
     add_auc(figures, pooled, sites);
+    if (json_is_null(json_object_get(pooled, "auc_half_width"))) {
+        json_object_set_new(pooled, "why",
+                            json_string("no score histograms to bound a pooled AUC by"));
+    }
     across_add(pooled, sites);
     return pooled;
 }
@@ -354,6 +384,11 @@ json_t *pooled_fairness(const json_t *sites, data_task task)
         worst, "worst", fl_json_number(f.worst), "best", fl_json_number(f.best), "mean",
         fl_json_number(f.mean), "sd", fl_json_number(f.sd), "gap", fl_json_number(f.gap), "jain",
         fl_json_number(f.jain), "n_sites", (json_int_t)f.n_sites, "subgroup_gaps", gaps);
+    if (f.n_sites < 2) {
+        json_object_set_new(out, "why",
+                            json_string(f.n_sites == 0 ? "no hospital has this figure"
+                                                       : "one hospital alone has no spread"));
+    }
     free(value);
     return out;
 }

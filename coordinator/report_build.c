@@ -130,6 +130,20 @@ static fl_status note_carried(void *ctx, const record_answer *a, fl_err *err)
     return FL_OK;
 }
 
+/* Beside figures some of which are null. */
+static void say_why(json_t *figures, const char *why)
+{
+    const char *name;
+    const json_t *figure;
+    bool any = false;
+    json_object_foreach(figures, name, figure) {
+        any = any || json_is_null(figure);
+    }
+    if (any) {
+        json_object_set_new(figures, "why", json_string(why));
+    }
+}
+
 static fl_status note_score(void *ctx, const record_answer *a, fl_err *err)
 {
     (void)err;
@@ -143,6 +157,7 @@ static fl_status note_score(void *ctx, const record_answer *a, fl_err *err)
         }
         json_object_set_new(point, "n",
                             json_integer((json_int_t)fed_offer_get(&a->offer, "n", 0)));
+        say_why(point, "too few validation cases, or of a class, for what is null");
         json_object_set_new(b->curves, a->site.text, point);
     }
     return FL_OK;
@@ -176,6 +191,7 @@ static json_t *validation_json(const build *b, const choose_score *score)
         json_object_set_new(json, name, fl_json_number(task_quick_metric(&score->figures, name)));
     }
     json_object_set_new(json, "n", json_integer((json_int_t)score->n));
+    say_why(json, "no hospital could say what is null");
     json_object_set_new(json, "sites", b->curves);
     return json;
 }

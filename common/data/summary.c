@@ -94,7 +94,9 @@ static void add_case(cell *c, bool *seen, int64_t patient)
 
 /*
  * Hides cells of fewer than min_cell patients; if that is one cell only, the
- * smallest other too.  Nobody is in an empty cell, so it stays.
+ * smallest other too, for the split's number of cases is told.  Nobody is in an
+ * empty cell, so it stays, unless all others are empty: then they would say that
+ * everybody is in the one.
  */
 static void hide_small_cells(partition *p)
 {
@@ -114,6 +116,9 @@ static void hide_small_cells(partition *p)
     }
     if (n_hidden == 1 && smallest != NULL) {
         smallest->hidden = true;
+    }
+    for (size_t i = 0; i < p->n && n_hidden == 1 && smallest == NULL; i++) {
+        p->cells[i].hidden = true;
     }
 }
 

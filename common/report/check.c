@@ -30,6 +30,7 @@ static const report_field site_curve_fields[] = {
     {"mae", .check = report_is_positive},
     {"rmse", .check = report_is_positive},
     {"n", .check = report_is_count},
+    {"why", .check = report_is_text},
     {0},
 };
 
@@ -42,6 +43,7 @@ static const report_field validation_fields[] = {
     {"mae", .check = report_is_positive},
     {"rmse", .check = report_is_positive},
     {"n", .check = report_is_count},
+    {"why", .check = report_is_text},
     {"sites", REPORT_BY_NAME, .fields = site_curve_fields},
     {0},
 };
@@ -219,6 +221,7 @@ static const report_field fairness_fields[] = {
     {"jain", .check = report_is_share},
     {"n_sites", .check = report_is_count},
     {"subgroup_gaps", .check = report_is_object},
+    {"why", .check = report_is_text},
     {0},
 };
 

@@ -151,6 +151,7 @@ static const report_field shifted_fields[] = {
     {"auroc", .check = is_share_figure},
     {"pearson", .check = is_signed_figure},
     {"flagged", .check = report_is_share},
+    {"why", .check = report_is_text},
     {"coverage", .check = is_share_figure},
     {"set_size", .check = is_size_figure},
     {0},

@@ -76,7 +76,7 @@ static void add_figures_row(report_page *out, const json_t *report, const json_t
                                2, strcmp(models[m], "benefit") == 0);
         }
     }
-    report_html_count(out, "Cases", fl_json_get_int(global, "n", 0));
+    report_html_count(out, "Cases", fl_json_get_int(global, "n", -1));
     report_html_cell(out, "Interval by", false);
     report_html(out, "<span class=\"soft\">");
     report_told(out, fl_json_get_string(global, "method", ""));

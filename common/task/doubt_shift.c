@@ -35,7 +35,11 @@ static json_t *point_json(const json_t *u, const task_doubt_shift_config *cfg)
             json_object_set(json, tells[i], figure);
         }
     }
-    json_object_set_new(json, "flagged", flagged_json(json_object_get(u, "flag"), cfg->min_cell));
+    json_t *flagged = flagged_json(json_object_get(u, "flag"), cfg->min_cell);
+    if (json_is_null(flagged)) {
+        json_object_set_new(json, "why", json_string("too few cases on one side to be shown"));
+    }
+    json_object_set_new(json, "flagged", flagged);
     return json;
 }
 

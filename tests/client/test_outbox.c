@@ -217,6 +217,52 @@ static void agreement_of_few_patients_stays(void **state)
     desk_destroy(&d);
 }
 
+static json_t *accuracy_of(int n_patients)
+{
+    return json_pack("{s:{s:f, s:n, s:n, s:i, s:i, s:i, s:s, s:s}}", "accuracy", "value", 0.5,
+                     "ci_low", "ci_high", "n", n_patients, "n_positive", 0, "n_patients",
+                     n_patients, "method", "none", "why", "too few cases: 10 are needed");
+}
+
+/* models.global, and one of what else rests on the whole test split, of so many patients. */
+static json_t *site_of(int n_patients, const char *also, json_t *figures)
+{
+    json_t *site = json_pack("{s:s, s:i, s:i, s:i, s:{s:o}}", "name", "nord", "n_train", 60,
+                             "n_val", 20, "n_test", 20, "models", "global",
+                             accuracy_of(n_patients));
+    if (also != NULL) {
+        json_object_set_new(site, also, figures);
+    }
+    return site;
+}
+
+static void a_test_split_of_few_patients_says_nothing(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    desk d = desk_new();
+    outbox_item item;
+    fed_offer draft = draft_of(&d, FED_TEST);
+    json_t *few[] = {site_of(9, NULL, NULL), site_of(10, "benefit", accuracy_of(9)),
+                     site_of(10, "personal_gain", accuracy_of(9))};
+    static const char *const of[] = {"global", "benefit", "personal_gain"};
+    for (size_t i = 0; i < sizeof few / sizeof *few; i++) {
+        char *why = fl_xasprintf("%s: a test split of 9 patients is below the policy's min_cell",
+                                 of[i]);
+        check_fails(outbox_put_json(&item, d.h.home, &d.p, "toy-1", &draft, few[i], &err),
+                    FL_EDENIED);
+        check_str(err.text, why);
+        json_decref(few[i]);
+        free(why);
+    }
+    check_int(n_sent(&d), 0);
+    json_t *site = site_of(10, NULL, NULL);
+    check_ok(outbox_put_json(&item, d.h.home, &d.p, "toy-1", &draft, site, &err), err);
+    outbox_item_close(&item);
+    json_decref(site);
+    desk_destroy(&d);
+}
+
 static void an_update_that_is_too_large_or_no_number_stays(void **state)
 {
     (void)state;
@@ -531,6 +577,7 @@ int main(void)
         cmocka_unit_test(nothing_leaves_that_its_kind_does_not_hold),
         cmocka_unit_test(figures_and_histograms_leave_as_the_policy_says),
         cmocka_unit_test(agreement_of_few_patients_stays),
+        cmocka_unit_test(a_test_split_of_few_patients_says_nothing),
         cmocka_unit_test(an_update_that_is_too_large_or_no_number_stays),
         cmocka_unit_test(a_file_cut_or_changed_anywhere_counts_as_nothing),
         cmocka_unit_test(a_line_lost_with_the_power_is_written_before_anything_is_sent),

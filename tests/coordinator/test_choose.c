@@ -272,6 +272,22 @@ static void pooled_figures_are_sums_over_sites_with_wilsons_interval(void **stat
     json_decref(sites);
 }
 
+static void who_says_nothing_is_missing_from_the_pool(void **state)
+{
+    (void)state;
+    json_t *sites = parsed(
+        "[{\"name\": \"a\", \"models\": {\"global\": {\"auc\": {\"value\": 0.9}}}},"
+        " {\"name\": \"b\", \"models\": {\"global\": {\"auc\": {\"value\": null, \"why\": \"fewer\"}}}}]");
+    json_t *missing = parsed("[\"c\"]"), *pooled = pooled_build(sites, missing, DATA_CLASSIFY);
+    char *names = json_dumps(json_object_get(pooled, "missing"), JSON_COMPACT);
+    check_str(names, "[\"c\",\"b\"]");
+    check_int(json_array_size(missing), 1);
+    free(names);
+    json_decref(pooled);
+    json_decref(missing);
+    json_decref(sites);
+}
+
 static void a_new_hospital_is_predicted_from_those_with_a_standard_error(void **state)
 {
     (void)state;
@@ -363,6 +379,7 @@ int main(void)
         cmocka_unit_test(a_site_of_one_bin_does_not_cost_the_others_theirs),
         cmocka_unit_test(no_positive_case_anywhere_gives_one_half_and_says_so),
         cmocka_unit_test(pooled_figures_are_sums_over_sites_with_wilsons_interval),
+        cmocka_unit_test(who_says_nothing_is_missing_from_the_pool),
         cmocka_unit_test(a_new_hospital_is_predicted_from_those_with_a_standard_error),
         cmocka_unit_test(pooled_means_are_weighted_by_cases),
         cmocka_unit_test(nothing_at_all_is_undefined_and_says_why),

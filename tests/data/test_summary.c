@@ -94,6 +94,10 @@ static void small_cells_and_one_more_are_hidden(void **state)
 
     t = data_set_table1(s, 41);
     check(json_is_null(at(t, "train", "attributes", "age", "mean")));
+    /* all 20 of test are normal: an empty cell would say so */
+    check(json_is_null(at(t, "test", "classes", "normal", "n")));
+    check(json_is_null(at(t, "test", "classes", "opacity", "n")));
+    check(json_is_null(at(t, "test", "classes", "unlabelled", "n")));
     json_decref(t);
     data_set_destroy(&s);
     check_rmdir(&dir);
