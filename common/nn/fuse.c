@@ -55,7 +55,7 @@ nn_fused nn_fuse_find(nn_build *b, const nn_node *conv, bool with_add)
 
 typedef struct {
     int64_t K, n;  // channels, weights of each
-    double epsilon;
+    float epsilon;  // as files hold it, and oneDNN takes it
     bool has_bias;
 } fold_spec;
 
@@ -83,7 +83,8 @@ void nn_fuse_fold(nn_build *b, const nn_fused *f, const nn_node *conv, const nn_
     nn_build_dims(b, conv->in[1], &dims);
     const nn_layout *channels = nn_layout_plain(nn_build_dnnl(b), 1, &dims.dim[0]);
     fold_spec s = {dims.dim[0], nn_shape_count(&dims, 1) / dims.dim[0],
-                   nn_node_float(f->norm, "epsilon", 1e-5), conv->n_in > 2 && conv->in[2] >= 0};
+                   (float)nn_node_float(f->norm, "epsilon", 1e-5),
+                   conv->n_in > 2 && conv->in[2] >= 0};
     nn_use uses[8] = {{NN_WEIGHTS, nn_build_param(b, conv->in[1], plain, plain)},
                       {NN_BIAS_ARG, -1}};
 

@@ -184,6 +184,59 @@ static void what_is_added_stays_as_long_as_it_is_read(void **state)
     check_graph(g, (nn_value[]){nn_relu(g, y), -1, -1});
 }
 
+/* Outputs (ROWS, 8, 10, 10) of a folded normalisation with that epsilon, caller's. */
+static float *folded_with(double epsilon)
+{
+    fl_err err = FL_ERR_INIT;
+    nn_plan *plan;
+    nn_plan_config cfg = {.capacity = ROWS, .precision = NN_FP32, .threads = 1};
+    nn_params params;
+    nn_graph *g = nn_graph_new("epsilon");
+    nn_shape channels = {1, {8}};
+    nn_value in[5] = {nn_conv(g, "c", image(g, 3), 8, 3, 1, 1),
+                      nn_graph_param(g, "scale", NN_NORM, &channels, NN_INIT_ONE, 0),
+                      nn_graph_param(g, "shift", NN_NORM, &channels, NN_INIT_ZERO, 0),
+                      nn_graph_param(g, "mean", NN_STAT, &channels, NN_INIT_ZERO, 0),
+                      nn_graph_param(g, "variance", NN_STAT, &channels, NN_INIT_ONE, 0)};
+    nn_attr attrs[] = {NN_FLOAT("epsilon", epsilon)};
+    nn_graph_output(g, "y", nn_graph_op(g, "BatchNormalization", "bn", in, 5, attrs, 1));
+    check_ok(nn_graph_finish(g, &err), err);
+    check_ok(nn_params_init(&params, nn_graph_table(g), &err), err);
+    nn_graph_init(g, params.data, 2);
+    const nn_table *table = nn_graph_table(g);
+    for (size_t i = 0; i < nn_table_n(table); i++) {
+        const nn_param *p = nn_table_at(table, i);
+        for (int64_t k = 0; k < p->count && strcmp(p->name, "variance") == 0; k++) {
+            params.data[p->offset + k] = 1e-6f * (float)(k + 1);  // epsilon counts
+        }
+    }
+    check_ok(nn_plan_new(&plan, g, &cfg, &err), err);
+    fl_rng rng;
+    fl_rng_init(&rng, 4, "test_fuse", "", 0);
+    for (int64_t i = 0; i < ROWS * 3 * 100; i++) {
+        nn_plan_input(plan, 0)[i] = (float)fl_rng_normal(&rng);
+    }
+    nn_plan_forward(plan, params.data, ROWS);
+    float *y = fl_xcalloc(ROWS * 800, sizeof *y);
+    memcpy(y, nn_plan_output(plan, 0), ROWS * 800 * sizeof *y);
+    nn_plan_destroy(&plan);
+    nn_params_clear(&params);
+    nn_graph_destroy(&g);
+    return y;
+}
+
+/* A file of ONNX holds a float32: the network that comes out of it is the one that went in. */
+static void an_epsilon_is_folded_as_a_file_holds_it(void **state)
+{
+    (void)state;
+    float *built = folded_with(1e-5), *read = folded_with((float)1e-5), *other = folded_with(2e-5);
+    check_bytes(built, read, ROWS * 800 * sizeof *built);
+    check(memcmp(built, other, ROWS * 800 * sizeof *built) != 0);
+    free(built);
+    free(read);
+    free(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +244,7 @@ int main(void)
         cmocka_unit_test(a_convolution_that_others_read_too_is_left_alone),
         cmocka_unit_test(sums_are_done_by_convolutions),
         cmocka_unit_test(what_is_added_stays_as_long_as_it_is_read),
+        cmocka_unit_test(an_epsilon_is_folded_as_a_file_holds_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
