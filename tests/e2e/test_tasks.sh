@@ -102,9 +102,29 @@ has() { [ "$(grep -cE "^(nord|sud),(global|local|benefit),$2,-?[0-9.]+" "$1")" =
 # watched REPORT METRIC: every round has it, of all and of each site
 watched() { [ "$(grep -cE "\"$2\": [0-9.]+" "$1")" -ge 6 ]; }
 
+# crossed TASK: the matrix that the consortium played, and handed to nord, is the one that the simulator made afterwards, but for
+# what may not leave
+crossed() {
+    /usr/bin/python3 -c '
+import json, sys
+played, simulated = (json.load(open(f))["baselines"]["cross_site"] for f in sys.argv[1:])
+assert played["absent"] == [] == played["missing"] and "absent" not in simulated
+equal = 0
+for row, columns in simulated["sites"].items():
+    for column, metrics in columns.items():
+        own = played["sites"][row][column]
+        assert set(own) == set(metrics), (row, column)
+        for name, figure in metrics.items():
+            hidden = own[name]["value"] is None and own[name]["why"].startswith("fewer than")
+            assert hidden or own[name] == figure, (row, column, name, own[name], figure)
+            equal += not hidden
+assert equal >= 8, equal' "$(echo "$work/out-$1"/homes/nord/runs/*/report.json)" "$work/out-$1/report/report.json"
+}
+
 play() {
     local task=$1 metric=$2 other=$3 kept
-    if ! "$bin/sim" run "$work/$task.yaml" --out "$work/out-$task" --quiet >"$work/log" 2>&1; then
+    if ! "$bin/sim" run "$work/$task.yaml" --out "$work/out-$task" --quiet --set 'baselines=[local, cross_site]' \
+        --set evaluation.cross_site=true >"$work/log" 2>&1; then
         not_ok "$task: two hospitals train and are judged" "$(cat "$work/log")"
         return
     fi
@@ -118,6 +138,7 @@ play() {
     check "$task: sites.csv has $metric of the shared and the own model, and the benefit" has "$report/sites.csv" "$metric"
     check "$task: and $other" has "$report/sites.csv" "$other"
     check "$task: the rounds are watched by it" watched "$report/report.json" "$metric"
+    check "$task: own models are worth the same elsewhere, however they get there" crossed "$task"
     check "$task: each site has its page" test -s "$report/sites/nord.html" -a -s "$report/sites/sud.html"
     kept=$(echo "$work/out-$task"/homes/nord/runs/*/predictions.csv)
     check "$task: the hospital keeps what was predicted, case by case" test "$(wc -l <"$kept")" -gt 5
