@@ -479,6 +479,10 @@ fl_status judge_site(json_t **out, local *l, const float *global, const fed_mode
     if (uncertainty != NULL) {
         json_object_set(site, "uncertainty", uncertainty);
     }
+    json_t *explained = worst_explained(l->model, global, l->now);
+    if (explained != NULL) {
+        json_object_set_new(site, "explanations", explained);
+    }
     if (annotators != NULL) {
         json_object_set(site, "annotators", annotators);
     }

@@ -392,3 +392,26 @@ done:
     free(dir);
     return st;
 }
+
+json_t *worst_explained(const task_model *m, const float *params, const data_set *set)
+{
+    const data_spec *spec = task_model_spec(m);
+    fl_err unused = FL_ERR_INIT;
+    explain_cam cam;
+    int sign;
+    bool is_made = false;
+    float *x = fl_calloc(data_set_n_features(set), sizeof *x, "an image", &unused);
+    int64_t logit = task_model_logit_of(m, 0, &sign);
+    // Any case will do: whether there are maps is the graph's affair.
+    if (x != NULL && kind_of(spec->task) != NULL && spec->task != DATA_SEGMENT &&
+        spec->input.rank == 3 && data_set_n_split(set, DATA_TEST) > 0) {
+        data_set_batch(set, data_set_split(set, DATA_TEST), 1, x);
+        is_made = explain_gradcam(&cam, task_model_graph(m), params, x, logit, sign, &unused) ==
+                  FL_OK;
+    }
+    if (is_made) {
+        free(cam.map);
+    }
+    free(x);
+    return is_made ? json_pack("{s:s}", "method", "Grad-CAM") : NULL;
+}

@@ -9,6 +9,7 @@
 #define CLIENT_WORST_H
 
 #include "base/err.h"
+#include "base/json.h"
 #include "report/words.h"
 #include "task/task.h"
 
@@ -24,5 +25,9 @@ enum { WORST_CASES = 12 };
 fl_status worst_write(const task_model *m, const float *params, const data_set *set,
                       const task_scores *s, double threshold, report_language language,
                       const char *run_dir, fl_err *err);
+
+/* {"method"}: how the pictures of that page say what a call rests on; NULL where they do not (masks,
+ * no images, a model without maps for Grad-CAM).  It says nothing of any case.  New reference. */
+json_t *worst_explained(const task_model *m, const float *params, const data_set *set);
 
 #endif

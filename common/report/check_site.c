@@ -372,6 +372,11 @@ static const report_field own_fields[] = {
     {0},
 };
 
+static const report_field explanation_fields[] = {
+    {"method", .check = report_is_text, .required = true},
+    {0},
+};
+
 fl_status report_is_site(report_walk *w, const json_t *v)
 {
     static const report_field counts[] = {
@@ -405,6 +410,7 @@ fl_status report_is_site(report_walk *w, const json_t *v)
         {"shift", .check = report_are_shift_points},
         {"robustness", .check = report_is_robustness},
         {"uncertainty", .check = report_is_sure},
+        {"explanations", .fields = explanation_fields},
         {"annotators", .fields = report_annotators_fields},
         {"unseen", REPORT_LIST, .check = report_is_unseen},
         {"test_opened", .check = report_is_count},

@@ -57,7 +57,7 @@ static const item claim[] = {
     {"28", REPORT_N("Performance metrics"), "figures"},
     {"29", REPORT_N("Significance and uncertainty"), "figures rules"},
     {"30", REPORT_N("Robustness or sensitivity analysis"), "shift unseen"},
-    {"31", REPORT_N("Explainability"), "explanations"},
+    {"31", REPORT_N("Explainability, and how it was validated"), "explanations"},
     {"32", REPORT_N("Evaluation on internal data"), "figures"},
     {"33", REPORT_N("Testing on external data"), "^figures"},
     {"34", REPORT_N("Registration"), NULL},

@@ -378,6 +378,7 @@ static fl_status write_page(const json_t *report, const json_t *site, report_lan
     report_site_calibration(&out, report, site);
     report_site_personal(&out, report, site, metric);
     report_site_sure(&out, site);
+    report_site_explanations(&out, site);
     report_site_annotators(&out, site);
     report_site_unseen(&out, site);
     report_site_groups(&out, report, site);

@@ -37,6 +37,9 @@ void report_site_teams(report_page *out, const json_t *report, const json_t *sit
 // site_sure.c
 void report_site_sure(report_page *out, const json_t *site);
 
+/* By what maps the hospital can see what a call rests on; nothing where there are none. */
+void report_site_explanations(report_page *out, const json_t *site);
+
 // site_annotators.c
 void report_site_annotators(report_page *out, const json_t *site);
 /* One sentence: does the model agree with the annotators as they do with each other?

@@ -520,3 +520,24 @@ void report_site_sure(report_page *out, const json_t *site)
     }
     report_html_section_end(out);
 }
+
+void report_site_explanations(report_page *out, const json_t *site)
+{
+    const char *method = fl_json_get_string(json_object_get(site, "explanations"), "method", NULL);
+    if (method == NULL) {
+        return;
+    }
+    report_html_section(out, "explanations", "What its answers rest on");
+    report_html(out, "<p>");
+    report_say(out,
+               "Maps of what speaks for an answer (%s) were drawn over the test cases that the shared "
+               "model is most wrong about. They show cases, so they lie in the hospital alone: "
+               "worst/index.html in the run's folder. `client explain` draws them for any other case.",
+               method);
+    report_html(out, "</p>\n<p class=\"note\">");
+    report_say(out,
+               "How they were validated: the arithmetic, against other implementations. Whether they "
+               "point at what a reader would point at was not tested on these cases.");
+    report_html(out, "</p>\n");
+    report_html_section_end(out);
+}

@@ -103,7 +103,7 @@ const report_words_entry report_words_said[] = {
     {"Performance metrics", "Mesures de performance"},
     {"Significance and uncertainty", "Significativité et incertitude"},
     {"Robustness or sensitivity analysis", "Analyse de robustesse ou de sensibilité"},
-    {"Explainability", "Explicabilité"},
+    {"Explainability, and how it was validated", "Explicabilité, et sa validation"},
     {"Evaluation on internal data", "Évaluation sur données internes"},
     {"Testing on external data", "Test sur données externes"},
     {"Registration", "Enregistrement"},
@@ -907,6 +907,17 @@ const report_words_entry report_words_said[] = {
      "%s, that of the others %s.",
      "Signalés, par une limite fixée sur la validation : %lld cas sur %lld. Leur erreur "
      "est de %s, celle des autres de %s."},
+    {"What its answers rest on", "Sur quoi reposent ses réponses"},
+    {"Maps of what speaks for an answer (%s) were drawn over the test cases that the shared model is "
+     "most wrong about. They show cases, so they lie in the hospital alone: worst/index.html in the "
+     "run's folder. `client explain` draws them for any other case.",
+     "Des cartes de ce qui parle pour une réponse (%s) ont été tracées sur les cas de test où le modèle "
+     "partagé se trompe le plus. Elles montrent des cas et restent donc dans le seul hôpital : "
+     "worst/index.html dans le dossier de l’exécution. `client explain` les trace pour tout autre cas."},
+    {"How they were validated: the arithmetic, against other implementations. Whether they point at "
+     "what a reader would point at was not tested on these cases.",
+     "Leur validation : le calcul, face à d’autres implémentations. Qu’elles désignent ce qu’un lecteur "
+     "désignerait n’a pas été vérifié sur ces cas."},
     {"Finding by finding", "Anomalie par anomalie"},
     {"Each finding has a doubt of its own: AUROC of its entropy for the cases where this finding is "
      "called wrongly. Half is chance.",

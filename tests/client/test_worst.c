@@ -214,6 +214,9 @@ static void wrong_findings_come_from_the_surest_on(void **state)
     judged j = judge(dir, noise_of(dir, "task: multilabel\nclasses: {left: left, right: right}\n",
                                    "label:left,label:right", write_findings),
                      "{name: cnn, channels: [4, 4], fc: 8}");
+    json_t *explained = worst_explained(j.m, j.params, j.set);
+    check_str(fl_json_get_string(explained, "method", ""), "Grad-CAM");
+    json_decref(explained);
     // Right everywhere but in three answers; of case 0 nobody said whether it has the left one.
     for (size_t i = 0; i < j.s.n; i++) {
         j.s.score[2 * i] = 0.9;
@@ -254,6 +257,7 @@ static void masks_of_the_lowest_dice_are_outlined(void **state)
     judged j = judge(dir, noise_of(dir, "task: segment\nclasses: {background: 0, square: 1}\n",
                                    "mask", write_mask), "{name: unet, base: 4, depth: 1}");
     check(j.s.label[2] < 0);
+    check(worst_explained(j.m, j.params, j.set) == NULL);  // outlines, no maps
     for (size_t i = 0; i < j.s.n; i++) {
         j.s.seg[i].dice = 1;
     }

@@ -522,6 +522,27 @@ static void an_error_between_numbers_may_be_above_one(void **state)
     json_decref(report);
 }
 
+static void what_answers_rest_on_is_told_and_is_an_item_of_claim(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    json_t *report = sample_read_of("sure.json");
+    const char *name = json_string_value(sample_at(report, "sites[1].name"));
+    json_object_del(sample_at(report, "sites[1]"), "explanations");
+    char *page = page_text(report, name);
+    check_has_not(page, "<a href=\"#explanations\">");
+    check_has(page, "31 Explainability, and how it was validated");  // among what is missing
+    free(page);
+    sample_set(report, "sites[1].explanations", json_pack("{s:s}", "method", "Grad-CAM"));
+    check_ok(report_check(report, &err), err);
+    page = page_text(report, name);
+    check_has(page, "Maps of what speaks for an answer (Grad-CAM)");
+    check_has(page, "<a href=\"#explanations\">What its answers rest on</a>");
+    check_has_not(page, "31 Explainability, and how it was validated");
+    free(page);
+    json_decref(report);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -537,6 +558,7 @@ int main(void)
         cmocka_unit_test(several_models_stand_as_one_beside_their_members),
         cmocka_unit_test(how_sure_the_model_is_is_told_again_under_shift),
         cmocka_unit_test(each_findings_own_doubt_is_told_of),
+        cmocka_unit_test(what_answers_rest_on_is_told_and_is_an_item_of_claim),
         cmocka_unit_test(an_error_between_numbers_may_be_above_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
