@@ -331,7 +331,7 @@ chaos: deps-check
 
 # --------------------------------------------------------- fuzz and benches
 
-FUZZ_SECONDS ?= 60
+FUZZ_SECONDS ?= 300
 fuzzers := $(fuzz_names:%=$(BUILD)/fuzz/%)
 $(fuzzers): libs = $(all_libs) -fsanitize=fuzzer
 $(fuzzers): $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(all_archives)
@@ -433,7 +433,7 @@ help:
 	@echo 'make chaos       break a federation on purpose: 500 faults, 140 runs (SEED=N: again)'
 	@echo 'make bench       measure, beside PyTorch; writes out/bench.json (BENCH_FILTER=resnet)'
 	@echo 'make bench-federation  rounds without training, beside Flower where it is installed'
-	@echo 'make fuzz        fuzz every reader of outside bytes, FUZZ_SECONDS=60 each'
+	@echo 'make fuzz        fuzz every reader of outside bytes, FUZZ_SECONDS=300 each'
 	@echo 'make docs        man pages and the reference of all keys, into build/docs'
 	@echo 'make install     PREFIX=/usr/local DESTDIR='
 	@echo 'make deps        install what building and running need (deps-check: tests too)'
