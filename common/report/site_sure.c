@@ -532,7 +532,7 @@ void report_site_explanations(report_page *out, const json_t *site)
     report_say(out,
                "Maps of what speaks for an answer (%s) were drawn over the test cases that the shared "
                "model is most wrong about. They show cases, so they lie in the hospital alone: "
-               "worst/index.html in the run's folder. `client explain` draws them for any other case.",
+               "worst/index.html in the run's folder. client explain draws them for any other case.",
                method);
     report_html(out, "</p>\n<p class=\"note\">");
     report_say(out,

@@ -910,10 +910,10 @@ const report_words_entry report_words_said[] = {
     {"What its answers rest on", "Sur quoi reposent ses réponses"},
     {"Maps of what speaks for an answer (%s) were drawn over the test cases that the shared model is "
      "most wrong about. They show cases, so they lie in the hospital alone: worst/index.html in the "
-     "run's folder. `client explain` draws them for any other case.",
+     "run's folder. client explain draws them for any other case.",
      "Des cartes de ce qui parle pour une réponse (%s) ont été tracées sur les cas de test où le modèle "
      "partagé se trompe le plus. Elles montrent des cas et restent donc dans le seul hôpital : "
-     "worst/index.html dans le dossier de l’exécution. `client explain` les trace pour tout autre cas."},
+     "worst/index.html dans le dossier de l’exécution. client explain les trace pour tout autre cas."},
     {"How they were validated: the arithmetic, against other implementations. Whether they point at "
      "what a reader would point at was not tested on these cases.",
      "Leur validation : le calcul, face à d’autres implémentations. Qu’elles désignent ce qu’un lecteur "
