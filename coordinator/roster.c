@@ -165,28 +165,38 @@ static void sort(void *items, size_t n, size_t size, int (*order)(const void *, 
     }
 }
 
+static fl_status load_all(roster *r, known_key **keys, size_t *n_keys, int64_t wall_ms, fl_err *err)
+{
+    fl_status st;
+    if ((st = load_sites(r, err)) != FL_OK) {
+        return st;
+    }
+    sort(r->sites, r->n_sites, sizeof *r->sites, by_name);
+    if ((st = load_invitations(r, keys, n_keys, wall_ms, err)) != FL_OK) {
+        return st;
+    }
+    sort(r->sites, r->n_sites, sizeof *r->sites, by_name);
+    for (size_t i = 0; i < r->n_sites; i++) {
+        if (r->sites[i].status == ROSTER_ENROLLED || r->sites[i].status == ROSTER_UNCONFIRMED) {
+            add_key(keys, n_keys, &r->sites[i].curve, (int)i);
+        }
+    }
+    return load_former(r, keys, n_keys, err);
+}
+
+/* Of one moment: who enrols between two readings is neither invited any more nor a site yet. */
 static fl_status load(roster *r, int64_t wall_ms, fl_err *err)
 {
     known_key *keys = NULL;
     size_t n_keys = 0;
     r->n_sites = 0;
     r->version = store_version(r->db);
-    fl_status st;
-    if ((st = load_sites(r, err)) != FL_OK) {
-        return st;
+    fl_status st = store_begin_reading(r->db, err);
+    if (st == FL_OK) {
+        st = load_all(r, &keys, &n_keys, wall_ms, err);
     }
-    sort(r->sites, r->n_sites, sizeof *r->sites, by_name);
-    if ((st = load_invitations(r, &keys, &n_keys, wall_ms, err)) != FL_OK) {
-        free(keys);
-        return st;
-    }
-    sort(r->sites, r->n_sites, sizeof *r->sites, by_name);
-    for (size_t i = 0; i < r->n_sites; i++) {
-        if (r->sites[i].status == ROSTER_ENROLLED || r->sites[i].status == ROSTER_UNCONFIRMED) {
-            add_key(&keys, &n_keys, &r->sites[i].curve, (int)i);
-        }
-    }
-    if ((st = load_former(r, &keys, &n_keys, err)) != FL_OK) {
+    store_rollback(r->db);
+    if (st != FL_OK) {
         free(keys);
         return st;
     }

@@ -149,12 +149,22 @@ void store_close(store **s)
     FL_FREE(*s);
 }
 
-fl_status store_begin(store *s, fl_err *err)
+static fl_status begin(store *s, const char *sql, fl_err *err)
 {
     FL_REQUIRE(!s->in_transaction);
-    fl_status st = execute(s, "BEGIN IMMEDIATE", err);
+    fl_status st = execute(s, sql, err);
     s->in_transaction = st == FL_OK;
     return st;
+}
+
+fl_status store_begin(store *s, fl_err *err)
+{
+    return begin(s, "BEGIN IMMEDIATE", err);
+}
+
+fl_status store_begin_reading(store *s, fl_err *err)
+{
+    return begin(s, "BEGIN DEFERRED", err);
 }
 
 /* The log that holds every commit since the last checkpoint, to the disk: what synchronous = FULL

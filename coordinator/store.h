@@ -31,6 +31,8 @@ fl_status store_extend(store *s, const char *sql, fl_err *err);
 void store_close(store **s);
 
 fl_status store_begin(store *s, fl_err *err);
+/* All readings until store_rollback are of one moment, whatever others commit meanwhile. */
+fl_status store_begin_reading(store *s, fl_err *err);
 fl_status store_commit(store *s, fl_err *err);  // on the disk when it returns
 /* Survives the process; a power cut, once a later store_commit has returned. */
 fl_status store_commit_later(store *s, fl_err *err);

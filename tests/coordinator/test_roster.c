@@ -3,6 +3,8 @@
  */
 #include "check.h"
 
+#include <pthread.h>
+
 #include "coordinator/roster.h"
 #include "coordinator/store.h"
 
@@ -317,6 +319,65 @@ static void what_sites_say_of_themselves_is_kept(void **state)
     clear(&s);
 }
 
+enum { N_MANY = 300 };
+
+typedef struct {
+    const char *path;
+    const fed_invitation *inv;  // [N_MANY]
+} enrolling;
+
+/* Another process, as it were: a roster of its own. */
+static void *enrol_all(void *ctx)
+{
+    const enrolling *e = ctx;
+    roster *r = NULL;
+    fl_err err = FL_ERR_INIT;
+    bool confirmed;
+    check_ok(roster_open(&r, e->path, &err), err);
+    for (int i = 0; i < N_MANY; i++) {
+        fed_identity *id = fed_identity_new();
+        fed_enrol enrol = enrol_of(&e->inv[i], id);
+        check_ok(roster_enrol(r, &e->inv[i].curve_public, &enrol, fl_wall_ms(), &confirmed, &err),
+                 err);
+        fed_identity_destroy(&id);
+    }
+    roster_close(&r);
+    return NULL;
+}
+
+static size_t n_enrolled(const roster *r)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < roster_n(r); i++) {
+        n += roster_at(r, i)->status == ROSTER_ENROLLED;
+    }
+    return n;
+}
+
+static void who_enrols_while_another_looks_is_invited_or_enrolled_never_neither(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    setting s = setting_of("nord", fl_wall_ms() + day_ms, false);
+    static fed_invitation many[N_MANY];
+    for (int i = 0; i < N_MANY; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "site-%03d", i);
+        many[i] = invitation_of(name, fl_wall_ms() + day_ms);
+    }
+    check_ok(roster_invite_all(s.r, many, N_MANY, false, &err), err);
+    enrolling e = {.path = s.path, .inv = many};
+    pthread_t other;
+    bool changed;
+    check(pthread_create(&other, NULL, enrol_all, &e) == 0);
+    while (n_enrolled(s.r) < N_MANY) {
+        check_ok(roster_refresh(s.r, fl_wall_ms(), &changed, &err), err);
+        check_int(roster_n(s.r), N_MANY + 1);
+    }
+    pthread_join(other, NULL);
+    clear(&s);
+}
+
 // -------------------------------------------------------------------- store
 
 static void what_was_not_committed_is_gone_and_what_was_is_not(void **state)
@@ -430,6 +491,7 @@ int main(void)
         cmocka_unit_test(an_invitation_that_runs_out_is_nobody_to_wait_for),
         cmocka_unit_test(refusals_are_counted_by_what_reason_and_address),
         cmocka_unit_test(what_sites_say_of_themselves_is_kept),
+        cmocka_unit_test(who_enrols_while_another_looks_is_invited_or_enrolled_never_neither),
         cmocka_unit_test(what_was_not_committed_is_gone_and_what_was_is_not),
     };
     fed_init();
