@@ -80,8 +80,11 @@ char *renewal_unaware(const roster *r, const fed_rotation *rotation)
     for (size_t i = 0; i < roster_n(r); i++) {
         const roster_site *s = roster_at(r, i);
         if (is_unaware(s, rotation)) {
+            bool is_old = s->protocol != 0 && s->protocol < RENEWAL_SINCE;
             fl_buf_printf(&text, "%s%s%s", text.n > 0 ? ", " : "", s->name.text,
-                          s->status == ROSTER_INVITED ? " (invited)" : "");
+                          s->status == ROSTER_INVITED ? " (invited)"
+                          : is_old                    ? " (its client is too old: upgrade it)"
+                                                      : "");
         }
     }
     return text.data;  // the caller's

@@ -19,6 +19,8 @@
 #include "coordinator/roster.h"
 #include "fed/rotation.h"
 
+enum { RENEWAL_SINCE = 3 };  // the protocol of a client that can learn the coordinator's keys
+
 /* Makes the new keys.  FL_ECONFLICT when a rotation is under way. */
 fl_status renewal_begin(fed_rotation *out, const federation *f, fl_err *err);
 /* The rotation that is under way; false: none is. */
@@ -29,7 +31,8 @@ fl_status renewal_hurry(const federation *f, fl_err *err);
 bool renewal_is_due(const federation *f, const roster *r, const fed_rotation *rotation);
 /* The new keys are f's from here on; with the lock held.  Nothing when no rotation is under way. */
 fl_status renewal_take(federation *f, fl_err *err);
-/* "nord, sud (invited)": who does not know the new keys yet; "" when everybody does.  Caller's. */
+/* "nord, sud (invited), est (its client is too old: upgrade it)": who does not know the new keys
+ * yet; "" when everybody does.  Caller's. */
 char *renewal_unaware(const roster *r, const fed_rotation *rotation);
 
 #endif

@@ -28,12 +28,14 @@ static const char schema[] =
     " first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL, PRIMARY KEY (what, reason, address));";
 
 /* rotation  in order; is_open: the old transport key may still speak.  statement: JSON
- * knows     the coordinator's next signing key, of a site that said that it has it */
+ * knows     the coordinator's next signing key, of a site that said that it has it
+ * speaks    a site's protocol */
 static const char added[] =
     "CREATE TABLE IF NOT EXISTS rotation (n INTEGER PRIMARY KEY, site TEXT NOT NULL,"
     " old_curve BLOB NOT NULL, statement TEXT NOT NULL, at_ms INTEGER NOT NULL,"
     " is_open INTEGER NOT NULL);"
-    "CREATE TABLE IF NOT EXISTS knows (site TEXT PRIMARY KEY, sign BLOB NOT NULL);";
+    "CREATE TABLE IF NOT EXISTS knows (site TEXT PRIMARY KEY, sign BLOB NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS speaks (site TEXT PRIMARY KEY, version INTEGER NOT NULL);";
 
 enum { INVITATION_OPEN, INVITATION_USED, INVITATION_REVOKED };
 
@@ -57,8 +59,9 @@ static fl_status load_sites(roster *r, fl_err *err)
 {
     fl_status st = store_find(
         r->db, err,
-        "SELECT name, status, curve, s.sign, enrolled_ms, seen_ms, software, environment, k.sign"
-        " FROM site s LEFT JOIN knows k ON k.site = s.name",
+        "SELECT name, status, curve, s.sign, enrolled_ms, seen_ms, software, environment, k.sign,"
+        " p.version FROM site s LEFT JOIN knows k ON k.site = s.name"
+        " LEFT JOIN speaks p ON p.site = s.name",
         "");
     while (st == FL_OK && store_row(r->db, &st, err)) {
         roster_site *s = append_site(r);
@@ -77,6 +80,7 @@ static fl_status load_sites(roster *r, fl_err *err)
         if (store_bytes(r->db, 8, &n_knows) != NULL && n_knows == sizeof s->knows) {
             st = store_copy(r->db, 8, &s->knows, sizeof s->knows, err);
         }
+        s->protocol = (uint32_t)store_int(r->db, 9);  // 0 for none
         fed_fingerprint(s->fingerprint, &s->curve, &s->sign);
     }
     return st;

@@ -42,8 +42,9 @@ typedef struct {
     int64_t enrolled_ms, seen_ms;             // UTC since 1970; 0 = never
     int64_t expires_ms;                       // of the invitation, while invited
     char software[65], environment[257];      // as it said of itself
+    uint32_t protocol;                        // that it spoke last; 0: not known
     fed_verify_key knows;                     // the coordinator's next key, as it said last; zeros
-    bool unsaved;                             // the last four differ from the database
+    bool unsaved;                             // the last five differ from the database
     bool knows_old_key;                       // its transport key before the last rotation is open
 } roster_site;
 
@@ -99,8 +100,8 @@ typedef struct {
 
 /* What a site said in its Hello, and someone turned away: kept in memory until
  * roster_flush writes all of it in one transaction. */
-void roster_seen(roster *r, size_t site, const char *software, const char *environment,
-                 int64_t wall_ms);
+void roster_seen(roster *r, size_t site, uint32_t protocol, const char *software,
+                 const char *environment, int64_t wall_ms);
 /* It has the coordinator's next signing key on its disk (renewal.h); likewise. */
 void roster_knows(roster *r, size_t site, const fed_verify_key *next);
 void roster_refuse(roster *r, const char *what, const char *reason, const char *address,

@@ -13,10 +13,11 @@
 
 enum { MAX_REFUSAL_ROWS = 10000 };  // kinds kept in all; then the rest is lumped together
 
-void roster_seen(roster *r, size_t site, const char *software, const char *environment,
-                 int64_t wall_ms)
+void roster_seen(roster *r, size_t site, uint32_t protocol, const char *software,
+                 const char *environment, int64_t wall_ms)
 {
     roster_site *s = &r->sites[site];
+    s->protocol = protocol;
     s->seen_ms = wall_ms;
     snprintf(s->software, sizeof s->software, "%s", software);
     snprintf(s->environment, sizeof s->environment, "%s", environment);
@@ -113,6 +114,10 @@ fl_status roster_flush(roster *r, fl_err *err)
         if (st == FL_OK) {
             st = store_do(r->db, err, "INSERT OR REPLACE INTO knows VALUES (?, ?)", "tb",
                           s->name.text, (const void *)&s->knows, sizeof s->knows);
+        }
+        if (st == FL_OK && s->protocol != 0) {
+            st = store_do(r->db, err, "INSERT OR REPLACE INTO speaks VALUES (?, ?)", "ti",
+                          s->name.text, (int64_t)s->protocol);
         }
     }
     if (st == FL_OK) {

@@ -43,17 +43,23 @@ static fl_status send_to_site(void *ctx, void *site, const fed_msg *m, const voi
     return x->connected ? send_to(ctx, &x->route, x->version, m, payload, n) : FL_ENOTFOUND;
 }
 
+/* In the oldest version, which every peer reads: it may be older than we know. */
 static void send_refused(serve *s, const fed_route *to, fl_status code, const char *text)
 {
     fed_msg m = {.type = FED_MSG_REFUSED};
     m.u.refused.code = (uint32_t)code;
     snprintf(m.u.refused.text, sizeof m.u.refused.text, "%s", text);
-    send_to(s, to, FED_PROTOCOL_VERSION, &m, NULL, 0);
+    send_to(s, to, FED_PROTOCOL_OLDEST, &m, NULL, 0);
 }
 
 fl_status serve_send(session *x, const fed_msg *m)
 {
     return send_to_site(x->serve, x, m, NULL, 0);
+}
+
+void serve_warn(session *x, const char *text)
+{
+    send_refused(x->serve, &x->route, FL_ENOTFOUND, text);
 }
 
 void serve_send_verdict(session *x, const fed_digest *digest, bool accepted, const char *text)
@@ -242,7 +248,8 @@ static void on_hello(session *x, const fed_msg *m, size_t entry)
 {
     serve *s = x->serve;
     fed_msg answer = {.type = FED_MSG_WELCOME};
-    roster_seen(s->sites, entry, m->u.hello.software, m->u.hello.environment, fl_wall_ms());
+    roster_seen(s->sites, entry, m->version, m->u.hello.software, m->u.hello.environment,
+                fl_wall_ms());
     for (size_t i = 0; i < s->n_runs; i++) {
         round_hello(run_machine(s->runs[i]), x->index[i], fl_now_ms());
     }
@@ -348,7 +355,7 @@ static fl_status on_enrol(serve *s, const fed_packet *packet, const fed_enrol *e
 
 /* On the old key, before or after it was carried out: the answer may have been lost. */
 static fl_status on_rotate(serve *s, size_t entry, const fed_packet *packet,
-                           const fed_rotation *rotation, fl_err *err)
+                           const fed_rotation *rotation, uint32_t version, fl_err *err)
 {
     session *x = s->sessions[entry];
     fl_err why = FL_ERR_INIT;
@@ -372,7 +379,7 @@ static fl_status on_rotate(serve *s, size_t entry, const fed_packet *packet,
     }
     fl_log(st == FL_OK ? FL_LOG_INFO : FL_LOG_WARN, "site.rotation", "%s fingerprint=%s %s", who,
            fingerprint, m.u.rotated.text);
-    send_to(s, &packet->route, FED_PROTOCOL_VERSION, &m, NULL, 0);
+    send_to(s, &packet->route, version, &m, NULL, 0);
     if (memcmp(&before, &roster_at(s->sites, entry)->sign, sizeof before) != 0) {
         follow_site(s, &rotation->site);
     }
@@ -482,7 +489,7 @@ static fl_status dispatch(serve *s, const fed_packet *packet, fl_err *err)
         return FL_OK;
     }
     if (m.type == FED_MSG_ROTATE && (peer == ROSTER_SITE || peer == ROSTER_FORMER)) {
-        return on_rotate(s, entry, packet, &m.u.rotate, err);
+        return on_rotate(s, entry, packet, &m.u.rotate, m.version, err);
     }
     if (peer == ROSTER_SITE) {
         return on_site_message(s, entry, packet, &m, err);

@@ -50,6 +50,8 @@ struct serve {
 /* The run of that job; *which: its place among the runs.  NULL: not here. */
 run *serve_run_of(serve *s, const fed_digest *digest, size_t *which);
 fl_status serve_send(session *x, const fed_msg *m);
+/* Words for a client of any version, which logs them as an error and goes on. */
+void serve_warn(session *x, const char *text);
 void serve_send_verdict(session *x, const fed_digest *digest, bool accepted, const char *text);
 
 /* ---- serve_offer.c ---- */

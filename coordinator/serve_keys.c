@@ -10,10 +10,7 @@
 
 #include "base/log.h"
 
-enum {
-    ROTATE_EVERY_MS = 3000,
-    ROTATE_SINCE = 3  // the protocol's version
-};
+enum { ROTATE_EVERY_MS = 3000 };
 
 static void tell_rotation(session *x, const fed_rotation *rotation, int64_t now_ms)
 {
@@ -21,11 +18,13 @@ static void tell_rotation(session *x, const fed_rotation *rotation, int64_t now_
     if (x->rotate_ms != 0 && now_ms - x->rotate_ms < ROTATE_EVERY_MS) {
         return;
     }
-    if (x->version < ROTATE_SINCE) {
+    if (x->version < RENEWAL_SINCE) {
         if (x->rotate_ms == 0) {
             fl_log(FL_LOG_WARN, "keys.untold",
                    "site=%s its client is too old to learn the coordinator's new keys: upgrade it",
                    x->site.text);
+            serve_warn(x, "the coordinator's keys are about to change, and this client is too old to "
+                          "learn the new ones: upgrade it, without which it will not get through");
         }
     } else if (serve_send(x, &m) != FL_OK) {
         return;  // its queue is full

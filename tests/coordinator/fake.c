@@ -419,6 +419,7 @@ static void on_message(fake_site *s, const fed_packet *packet)
     fl_err err = FL_ERR_INIT;
     fed_msg m;
     check_ok(fed_msg_unpack(&m, packet->header, packet->n_header, &err), err);
+    check(s->version == 0 || m.version <= s->version);  // else it could not read it
     switch (m.type) {
     case FED_MSG_ENROLLED:
         s->enrolled = true;

@@ -185,12 +185,97 @@ static void a_person_in_a_hurry_waits_for_nobody(void **state)
     free(yaml);
 }
 
+static bool b_is_warned(fake *f)
+{
+    return strstr(f->site[1].refused, "too old to learn the new ones: upgrade it") != NULL;
+}
+
+static bool b_knows(fake *f)
+{
+    return f->site[1].n_told > 0;
+}
+
+/* Protocol 2 has no Rotate: words, and the same rounds as ever, until somebody upgrades it. */
+static void a_client_too_old_to_learn_them_is_told_so_in_words_and_waited_for(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *yaml = fake_job(3, 3, "{name: fedavg}", 70000, "20s", "");
+    char *expected = undisturbed(3, yaml);
+    fake *f = fake_new(3, yaml);
+    f->site[1].version = 2;
+    check_ok(fake_start(f, true, &err), err);
+    check(fake_until(f, is_training_second, &err));
+    f->site[2].idle_beats = true;  // the round waits
+    fed_rotation rotation;
+    check_ok(renewal_begin(&rotation, &f->fed, &err), err);
+    check(fake_until(f, two_know, &err));
+    check(fake_until(f, b_is_warned, &err));
+    check_waits(f);
+    check_int(f->site[1].n_told, 0);  // a Rotate it could not read
+    check(f->site[1].welcome);        // it goes on
+    check_unaware(f, "site-b (its client is too old: upgrade it)");
+    fake_kill(f);  // what it speaks is remembered
+    check_unaware(f, "site-b (its client is too old: upgrade it)");
+    f->site[1].refused[0] = '\0';
+    check_ok(fake_start(f, true, &err), err);
+    check(fake_until(f, b_is_warned, &err));  // on each connection
+
+    f->site[1].version = 0;  // upgraded
+    fake_site_kill(&f->site[1]);
+    check(fake_until(f, b_knows, &err));
+    check(fake_until(f, wants_new_keys, &err));
+    take(f);
+    f->site[2].idle_beats = false;
+    check_ok(fake_start(f, true, &err), err);
+    check_ok(fake_run(f, &err), err);
+    char *found = played_sha256(f);
+    check_str(found, expected);
+    free(found);
+    free(expected);
+    free(yaml);
+    fake_free(&f);
+}
+
+/* A person did not wait: it learns from its own handshake what the log had said. */
+static void a_client_too_old_for_them_gets_through_no_more_once_they_are_taken(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *yaml = fake_job(2, 2, "{name: fedavg}", 10, "20s", "");
+    fake *f = fake_new(3, yaml);
+    f->site[1].version = 2;
+    check_ok(fake_start(f, false, &err), err);
+    check(fake_until(f, all_are_welcome, &err));
+    fed_public_key before = fed_identity_public(f->fed.identity);
+    fed_rotation rotation;
+    check_ok(renewal_begin(&rotation, &f->fed, &err), err);
+    check(fake_until(f, b_is_warned, &err));
+    check_ok(renewal_hurry(&f->fed, &err), err);
+    check(fake_until(f, wants_new_keys, &err));
+    take(f);
+    check_ok(fake_start(f, false, &err), err);
+    fed_link *link = NULL;
+    check_ok(fed_connect(&link, serve_address(f->serve), &before, f->site[1].id, &err), err);
+    for (int i = 0; i < 50; i++) {
+        bool done;
+        check(!fed_link_up(link));
+        check_ok(fake_step(f, &done, &err), err);
+    }
+    check_has(fed_link_state(link), "failed");
+    fed_link_close(&link);
+    fake_free(&f);
+    free(yaml);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_goes_on_with_the_new_keys_when_every_site_knows_them),
         cmocka_unit_test(invited_sites_are_waited_for_and_removed_ones_are_not),
         cmocka_unit_test(a_person_in_a_hurry_waits_for_nobody),
+        cmocka_unit_test(a_client_too_old_to_learn_them_is_told_so_in_words_and_waited_for),
+        cmocka_unit_test(a_client_too_old_for_them_gets_through_no_more_once_they_are_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -298,20 +298,21 @@ static void what_sites_say_of_themselves_is_kept(void **state)
     fed_enrol e = enrol_of(&s.inv, id);
     bool confirmed;
     check_ok(roster_enrol(s.r, &s.inv.curve_public, &e, now_ms, &confirmed, &err), err);
-    roster_seen(s.r, 0, "consilium 0.1.0", "oneDNN 2.6.3", now_ms + 7);
+    roster_seen(s.r, 0, 2, "consilium 0.1.0", "oneDNN 2.6.3", now_ms + 7);
     check_ok(roster_flush(s.r, &err), err);
     roster_close(&s.r);
     check_ok(roster_open(&s.r, s.path, &err), err);
     check_str(roster_at(s.r, 0)->software, "consilium 0.1.0");
+    check_int(roster_at(s.r, 0)->protocol, 2);
     check_int(roster_at(s.r, 0)->seen_ms, now_ms + 7);
 
     fed_invitation second = invitation_of("sud", fl_wall_ms() + day_ms);  // others enrol meanwhile
     fed_identity *other = fed_identity_new();
     fed_enrol sud = enrol_of(&second, other);
-    roster_seen(s.r, 0, "consilium 0.2.0", "oneDNN 3.1", now_ms + 9);
+    roster_seen(s.r, 0, FED_PROTOCOL_VERSION, "consilium 0.2.0", "oneDNN 3.1", now_ms + 9);
     check_ok(roster_invite(s.r, &second, false, &err), err);
     check_str(roster_at(s.r, 0)->environment, "oneDNN 3.1");
-    roster_seen(s.r, 0, "consilium 0.2.0", "oneDNN 3.2", now_ms + 9);
+    roster_seen(s.r, 0, FED_PROTOCOL_VERSION, "consilium 0.2.0", "oneDNN 3.2", now_ms + 9);
     check_ok(roster_enrol(s.r, &second.curve_public, &sud, now_ms, &confirmed, &err), err);
     check_str(roster_at(s.r, 0)->environment, "oneDNN 3.2");
     fed_identity_destroy(&other);
