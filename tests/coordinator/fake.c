@@ -455,9 +455,12 @@ static void on_message(fake_site *s, const fed_packet *packet)
             s->n_refused += !m.u.verdict.accepted;
             s->offered_ms = 0;
         } else if (m.u.verdict.accepted) {
+            const fake_kept *k = find_kept(s);
             s->n_accepted++;
-            s->done = s->done || s->order.key.kind == FED_DONE;
-            s->has_order = false;
+            if (k != NULL && fed_digest_equal(&k->offer.digest, &m.u.verdict.digest)) {
+                s->done = s->done || s->order.key.kind == FED_DONE;
+                s->has_order = false;
+            }  // else it was said twice, and another order came in between
         } else {
             s->n_refused++;
             drop_kept(s, &m.u.verdict.digest);

@@ -278,6 +278,9 @@ static void on_verdict(liar *x, const fed_msg *m)
         x->before = x->offer;
         x->has_before = true;
     }
+    if (!fed_order_key_equal(&x->offer.key, &x->order.key)) {
+        return;  // said twice, and another order came in between
+    }
     x->is_done = x->offer.key.kind == FED_DONE;
     x->has_order = false;
 }
