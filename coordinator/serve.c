@@ -506,41 +506,6 @@ static fl_status dispatch(serve *s, const fed_packet *packet, fl_err *err)
 
 // --------------------------------------------------------------------- loop
 
-static fl_status housekeeping(serve *s, int64_t now_ms, fl_err *err)
-{
-    fed_refusal refusal;
-    while (fed_link_refusal(s->link, &refusal)) {
-        roster_refuse(s->sites, "connection", refusal.reason, refusal.address, refusal.n_attempts,
-                      fl_wall_ms());
-    }
-    if (now_ms - s->housekeeping_ms < HOUSEKEEPING_MS) {
-        return FL_OK;
-    }
-    s->housekeeping_ms = now_ms;
-    bool changed = false;
-    fl_status st;
-    if ((st = roster_flush(s->sites, err)) != FL_OK ||
-        (st = roster_refresh(s->sites, fl_wall_ms(), &changed, err)) != FL_OK) {
-        return st;
-    }
-    if (changed) {
-        follow_roster(s);
-    }
-    serve_tend_keys(s, now_ms);
-    return FL_OK;
-}
-
-static void show_progress(serve *s, int64_t now_ms)
-{
-    if (s->cfg.quiet || !s->active || now_ms - s->progress_ms < PROGRESS_MS) {
-        return;
-    }
-    s->progress_ms = now_ms;
-    char line[512];
-    run_describe(s->runs[0], line, sizeof line);
-    fl_progress("%s", line);
-}
-
 /* Everything accepted is on disk: say so. */
 static void send_verdicts(serve *s)
 {
@@ -566,6 +531,59 @@ static bool has_news(const serve *s, bool *can_wait)
         }
     }
     return news;
+}
+
+/* What is accepted so far, on disk and said. */
+static fl_status commit_turn(serve *s, int64_t now_ms, fl_err *err)
+{
+    for (size_t i = 0; i < s->n_runs; i++) {
+        fl_status st = run_turn(s->runs[i], now_ms, err);
+        if (st != FL_OK) {
+            return st;
+        }
+    }
+    send_verdicts(s);
+    publish(s);
+    return FL_OK;
+}
+
+static fl_status housekeeping(serve *s, int64_t now_ms, fl_err *err)
+{
+    fed_refusal refusal;
+    while (fed_link_refusal(s->link, &refusal)) {
+        roster_refuse(s->sites, "connection", refusal.reason, refusal.address, refusal.n_attempts,
+                      fl_wall_ms());
+    }
+    if (now_ms - s->housekeeping_ms < HOUSEKEEPING_MS) {
+        return FL_OK;
+    }
+    s->housekeeping_ms = now_ms;
+    bool changed = false, can_wait;
+    fl_status st;
+    /* Before the news of a removal: a site's contribution stands in the record before that line. */
+    if (has_news(s, &can_wait) && (st = commit_turn(s, now_ms, err)) != FL_OK) {
+        return st;
+    }
+    if ((st = roster_flush(s->sites, err)) != FL_OK ||
+        (st = roster_refresh(s->sites, fl_wall_ms(), &changed, err)) != FL_OK) {
+        return st;
+    }
+    if (changed) {
+        follow_roster(s);
+    }
+    serve_tend_keys(s, now_ms);
+    return FL_OK;
+}
+
+static void show_progress(serve *s, int64_t now_ms)
+{
+    if (s->cfg.quiet || !s->active || now_ms - s->progress_ms < PROGRESS_MS) {
+        return;
+    }
+    s->progress_ms = now_ms;
+    char line[512];
+    run_describe(s->runs[0], line, sizeof line);
+    fl_progress("%s", line);
 }
 
 static int least(int a, int64_t b)
@@ -610,13 +628,9 @@ fl_status serve_step(serve *s, int timeout_ms, bool *done, fl_err *err)
     s->first_news_ms = news ? s->first_news_ms : now;
     bool waits = n == MESSAGES_A_TURN || (has_news(s, &can_wait) && can_wait);
     if (!waits || now - s->first_news_ms >= s->cfg.group_ms) {
-        for (size_t i = 0; i < s->n_runs; i++) {
-            if ((st = run_turn(s->runs[i], now, err)) != FL_OK) {
-                return st;
-            }
+        if ((st = commit_turn(s, now, err)) != FL_OK) {
+            return st;
         }
-        send_verdicts(s);
-        publish(s);
     }
     show_progress(s, now);
     *done = s->active && run_is_finished(s->runs[0]);

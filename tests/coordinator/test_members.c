@@ -5,8 +5,11 @@
 #include "fake.h"
 #include "played.h"
 
+#include <time.h>
+
 #include "base/json.h"
 #include "base/log.h"
+#include "fed/audit.h"
 
 static bool a_greeted_again(fake *f)
 {
@@ -87,6 +90,71 @@ static bool two_have_joined(fake *f)
         joined += round_at(m, i)->check == ROUND_CHECK_JOINED;
     }
     return joined == 2;
+}
+
+static bool only_b_has_not_scored(fake *f)
+{
+    const round_machine *m = machine_of(f);
+    return round_now(m) == ROUND_EVALUATING && round_count(m, ROUND_IN) == 2 &&
+           f->site[1].order.key.kind == FED_SCORE;
+}
+
+static bool b_rests_before_its_score(void *ctx, const char *where)
+{
+    fake *f = ctx;
+    f->site[1].idle_beats = f->site[1].idle_beats || strstr(where, "evaluating") != NULL;
+    return true;
+}
+
+typedef struct {
+    int n, n_after;  // contributions of site-b; those after the line that says it is removed
+    bool is_removed;
+} removal;
+
+static fl_status follow_b(void *ctx, const fed_audit_entry *e, fl_err *err)
+{
+    (void)err;
+    removal *r = ctx;
+    const char *what = fl_json_get_string(e->json, "what", "");
+    if (strcmp(fl_json_get_string(e->json, "site", ""), "site-b") == 0) {
+        r->n += strcmp(what, "contribution") == 0;
+        r->n_after += strcmp(what, "contribution") == 0 && r->is_removed;
+        r->is_removed = r->is_removed ||
+                        strcmp(fl_json_get_string(e->json, "status", ""), "removed") == 0;
+    }
+    return FL_OK;
+}
+
+/* What came in before the coordinator heard of the removal stands before it in the record: verify
+ * takes no contribution of a site that is not enrolled. */
+static void a_contribution_and_its_sites_removal_in_one_turn_are_recorded_in_this_order(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    fake *f = started(3, 2, 2, "30s", "");
+    fake_site *b = &f->site[1];
+    fake_kill(f);
+    f->probe = b_rests_before_its_score;
+    f->probe_ctx = f;
+    check_ok(fake_start(f, true, &err), err);
+    check(fake_until(f, only_b_has_not_scored, &err));
+    remove_site(f, "site-b");
+    nanosleep(&(struct timespec){.tv_sec = 1, .tv_nsec = 100000000}, NULL);  // it looks once a second
+    b->idle_beats = false;
+    b->offered_ms = 0;
+    fake_site_step(b);
+    bool done;
+    check_ok(serve_step(f->serve, 1, &done, &err), err);
+    check_ok(fake_run(f, &err), err);
+    removal r = {.n = 0};
+    fed_audit_head end;
+    char *path = fake_run_path(f, "audit.jsonl");
+    check_ok(fed_audit_walk(&end, path, follow_b, &r, &err), err);
+    check(r.is_removed);
+    check_int(r.n, 3);  // check, update, score
+    check_int(r.n_after, 0);
+    free(path);
+    fake_free(&f);
 }
 
 static void a_site_removed_before_it_answered_is_in_the_report(void **state)
@@ -225,6 +293,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_site_s_other_connection_speaks_for_it_when_one_is_gone),
         cmocka_unit_test(a_site_removed_in_mid_round_is_cut_off_at_once),
+        cmocka_unit_test(a_contribution_and_its_sites_removal_in_one_turn_are_recorded_in_this_order),
         cmocka_unit_test(a_site_removed_before_it_answered_is_in_the_report),
         cmocka_unit_test(an_invitation_made_while_the_job_runs_is_honoured),
         cmocka_unit_test(until_it_is_confirmed_a_site_is_served_nothing),

@@ -320,6 +320,32 @@ static void what_sites_say_of_themselves_is_kept(void **state)
     clear(&s);
 }
 
+/* A change of ours ends with a new snapshot, which others have changed too. */
+static void what_another_changed_is_news_also_after_a_change_of_ours(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    setting s = setting_of("nord", fl_wall_ms() + day_ms, false);
+    fed_invitation sud = invitation_of("sud", fl_wall_ms() + day_ms);
+    fed_identity *id = fed_identity_new();
+    fed_enrol e = enrol_of(&s.inv, id);
+    bool changed, confirmed;
+    check_ok(roster_invite(s.r, &sud, false, &err), err);
+    check_ok(roster_refresh(s.r, fl_wall_ms(), &changed, &err), err);
+    check(!changed);
+    roster *other = NULL;
+    check_ok(roster_open(&other, s.path, &err), err);
+    check_ok(roster_remove(other, "sud", &err), err);
+    roster_close(&other);
+    check_ok(roster_enrol(s.r, &s.inv.curve_public, &e, fl_wall_ms(), &confirmed, &err), err);
+    check_ok(roster_refresh(s.r, fl_wall_ms(), &changed, &err), err);
+    check(changed);
+    check_ok(roster_refresh(s.r, fl_wall_ms(), &changed, &err), err);
+    check(!changed);
+    fed_identity_destroy(&id);
+    clear(&s);
+}
+
 enum { N_MANY = 300 };
 
 typedef struct {
@@ -492,6 +518,7 @@ int main(void)
         cmocka_unit_test(an_invitation_that_runs_out_is_nobody_to_wait_for),
         cmocka_unit_test(refusals_are_counted_by_what_reason_and_address),
         cmocka_unit_test(what_sites_say_of_themselves_is_kept),
+        cmocka_unit_test(what_another_changed_is_news_also_after_a_change_of_ours),
         cmocka_unit_test(who_enrols_while_another_looks_is_invited_or_enrolled_never_neither),
         cmocka_unit_test(what_was_not_committed_is_gone_and_what_was_is_not),
     };
