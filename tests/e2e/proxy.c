@@ -29,7 +29,7 @@ typedef struct {
 struct proxy {
     int listener, port;
     atomic_int target;
-    proxy_manner manner;
+    atomic_int manner;            // set after the two below, and read before them
     const char *user, *password;  // borrowed; NULL: nothing is asked for
     atomic_bool forbids;
     atomic_int n_asked;
@@ -196,11 +196,12 @@ static bool open_socks(proxy *p, int fd)
 
 static bool open_way(proxy *p, int client)
 {
-    if (p->manner == PROXY_PLAIN) {
+    int manner = atomic_load(&p->manner);
+    if (manner == PROXY_PLAIN) {
         return true;
     }
     atomic_fetch_add(&p->n_asked, 1);
-    return p->manner == PROXY_HTTP ? open_http(p, client) : open_socks(p, client);
+    return manner == PROXY_HTTP ? open_http(p, client) : open_socks(p, client);
 }
 
 // ------------------------------------------------------------------ relaying
@@ -247,6 +248,7 @@ proxy *proxy_new(void)
     check_int(getsockname(p->listener, (struct sockaddr *)&any, &n), 0);
     p->port = ntohs(any.sin_port);
     atomic_init(&p->target, 0);
+    atomic_init(&p->manner, PROXY_PLAIN);
     pthread_mutex_init(&p->mutex, NULL);
     check_int(pthread_create(&p->acceptor, NULL, accept_all, p), 0);
     return p;
@@ -264,9 +266,9 @@ void proxy_set_target(proxy *p, int port)
 
 void proxy_set_manner(proxy *p, proxy_manner manner, const char *user, const char *password)
 {
-    p->manner = manner;
     p->user = user;
     p->password = password;
+    atomic_store(&p->manner, manner);
 }
 
 void proxy_forbid(proxy *p, bool forbid)
