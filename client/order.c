@@ -19,6 +19,7 @@
 #include "client/own.h"
 #include "client/policy.h"
 #include "client/rest.h"
+#include "fed/secret.h"
 #include "nn/params.h"
 
 /* What every order's own work is given. */
@@ -382,6 +383,23 @@ static order_outcome outcome_of(fl_status st)
     }
 }
 
+/* What the data are read with is in the home: where that cannot be written, they are not at fault. */
+static order_outcome load_data(const order_work *w, fl_err *err)
+{
+    bool is_check = w->order.key.kind == FED_CHECK;
+    uint8_t secret[DATA_SECRET_BYTES];
+    fl_status st = home_patient_secret(secret, w->home, err);
+    fed_wipe(secret, sizeof secret);
+    if (st != FL_OK) {
+        return outcome_of(st);
+    }
+    st = local_load(*w->local, w->home, err);
+    if (st == FL_OK || st == FL_EFULL) {
+        return outcome_of(st);
+    }
+    return is_check ? ORDER_MISMATCH : ORDER_REFUSED;
+}
+
 static order_outcome carry_out(order_work *w, fl_err *err)
 {
     bool is_check = w->order.key.kind == FED_CHECK;
@@ -401,8 +419,8 @@ static order_outcome carry_out(order_work *w, fl_err *err)
         return outcome;
     }
     // DONE needs no data: a hospital that has lost them still gets the model.
-    if (w->order.key.kind != FED_DONE && local_load(*w->local, w->home, err) != FL_OK) {
-        return is_check ? ORDER_MISMATCH : ORDER_REFUSED;
+    if (w->order.key.kind != FED_DONE && (outcome = load_data(w, err)) != ORDER_CONTRIBUTED) {
+        return outcome;
     }
     enter_round(w, *w->local);
     if (!is_check && base_model_check(&w->order, task_model_table((*w->local)->model), w->model,

@@ -1,7 +1,12 @@
 /*
  * test_session.c - one site's conversation, against a scripted coordinator
  */
+#define _GNU_SOURCE  // syscall
 #include "fixture.h"
+
+#include <errno.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/hash.h"
 #include "base/json.h"
@@ -9,6 +14,15 @@
 #include "client/fetch.h"
 #include "client/receipts.h"
 #include "report/report.h"
+
+static bool disk_is_full, disk_is_read_only;
+
+/* Every file that is written is flushed. */
+int fsync(int fd)
+{
+    errno = disk_is_read_only ? EROFS : ENOSPC;
+    return disk_is_full || disk_is_read_only ? -1 : (int)syscall(SYS_fsync, fd);
+}
 
 /* The last contribution's document; decref. */
 static json_t *document_of(const coordinator *c)
@@ -559,6 +573,31 @@ static void a_refused_contribution_is_forgotten(void **state)
     coordinator_destroy(&c);
 }
 
+/* Of a disk that cannot be written nothing is said of the data: the job is looked at again. */
+static void a_disk_that_cannot_be_written_does_not_make_the_data_unfit(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        coordinator *c = coordinator_new(hospital_job);
+        hospital h = hospital_new(c, "nord", hospital_approves_all);
+        hospital_starts(&h);
+        coordinator_order(c, FED_WAIT, 0, 0);
+        play(&h, c, 2000);
+        check_int(c->n[FED_MSG_HELLO], 1);
+        disk_is_full = i == 0;
+        disk_is_read_only = i == 1;
+        coordinator_order(c, FED_CHECK, 0, 0);
+        play(&h, c, 25000);  // looked at three times
+        check_int(c->n[FED_MSG_REPLY], 0);
+        check_int(c->n[FED_MSG_OFFER], 0);
+        disk_is_full = disk_is_read_only = false;
+        play_until_offered(&h, c);
+        check_near(fed_offer_get(&c->offer, "n_train", -1), 200, 0);
+        hospital_destroy(&h);
+        coordinator_destroy(&c);
+    }
+}
+
 int main(void)
 {
     fl_log_setup(NULL, FL_LOG_WARN);
@@ -578,6 +617,7 @@ int main(void)
         cmocka_unit_test(a_job_beyond_the_policy_is_refused_with_the_sentence),
         cmocka_unit_test(a_graph_that_is_none_or_too_large_is_refused_with_the_sentence),
         cmocka_unit_test(data_that_do_not_fit_are_named_and_can_be_mended),
+        cmocka_unit_test(a_disk_that_cannot_be_written_does_not_make_the_data_unfit),
         cmocka_unit_test(a_model_other_than_the_announced_one_is_refused),
         cmocka_unit_test(a_round_beyond_the_job_is_refused),
         cmocka_unit_test(a_refused_contribution_is_forgotten),
