@@ -309,9 +309,9 @@ check-threads: deps-check
 check-threads-short:
 	$(Q)$(MAKE) --no-print-directory check-threads THREADS_TESTS="$(threads_short)"
 
-# Memory that is invalid, uninitialised or lost, in what reads keys and remembers who may talk.  Any other test may be named, also a
-# script: make check-valgrind VALGRIND_TESTS=e2e/test_resume.sh; mind that memcheck is slow.
-VALGRIND_TESTS ?= base/test_buf fed/test_rotation client/test_peer coordinator/test_roster
+# Memory that is invalid, uninitialised or lost, in what reads keys and remembers who may talk, and in a whole federation in little: two
+# hospitals, three rounds, minutes.  Any other test may be named, also a script: make check-valgrind VALGRIND_TESTS=e2e/test_resume.sh.
+VALGRIND_TESTS ?= base/test_buf fed/test_rotation client/test_peer coordinator/test_roster e2e/small.sh
 valgrind_tests = $(call named_tests,$(VALGRIND_TESTS),$(BUILD))
 .PHONY: check-valgrind
 check-valgrind: deps-valgrind
