@@ -336,6 +336,7 @@ static void a_client_that_was_replaced_by_an_older_one_waits_and_is_told_why(voi
     fake *f = three("1s");
     check_ok(fake_start(f, true, &err), err);
     check(fake_until(f, is_testing, &err));
+    fake_site_kill(&f->site[2]);
     f->site[2].version = 3;
     check(fake_until(f, c_hears_of_upgrading, &err));
     check_has(f->site[2].wait_text, "the run goes on in 4: upgrade it");
