@@ -83,8 +83,41 @@ static void add_figures_row(report_page *out, const json_t *report, const json_t
     report_html(out, "</span></td></tr>\n");
 }
 
+/* Why none of the hospital's figures is told, not even what it rests on; NULL: some are. */
+static const char *why_untold(const json_t *site)
+{
+    const json_t *figures = report_at(site, "models", "global", NULL);
+    const char *why = NULL, *name;
+    const json_t *figure;
+    json_object_foreach((json_t *)figures, name, figure) {
+        if (!json_is_null(json_object_get(figure, "n"))) {
+            return NULL;
+        }
+        why = fl_json_get_string(figure, "why", "");
+    }
+    return why;
+}
+
+static void add_untold(report_page *out, const char *why)
+{
+    report_html_section(out, "figures", "How good it is for your patients");
+    report_html(out, "<p>%s ", report_word(out, "No figure is shown:"));
+    report_told(out, why);
+    report_html(out, ". ");
+    report_say(out, "What a few cases show would be about each of them. The predictions are in the "
+                    "hospital alone, in predictions.csv in the run's folder, which client metrics "
+                    "reads.");
+    report_html(out, "</p>\n");
+    report_html_section_end(out);
+}
+
 void report_site_figures(report_page *out, const json_t *report, const json_t *site)
 {
+    const char *why = why_untold(site);
+    if (why != NULL) {
+        add_untold(out, why);
+        return;
+    }
     const char *columns[N_MODELS + 4] = {REPORT_N("Figure")};
     bool there[N_MODELS];
     size_t n = 1;
@@ -237,7 +270,8 @@ void report_site_calibration(report_page *out, const json_t *report, const json_
                                           REPORT_N("Reading"), NULL};
     const json_t *curve = json_object_get(site, "calibration");
     const json_t *decision = json_object_get(site, "decision");
-    if (report_figure(report, site, "global", "calibration_slope") == NULL) {
+    if (report_figure(report, site, "global", "calibration_slope") == NULL ||
+        why_untold(site) != NULL) {
         return;
     }
     report_html_section(out, "calibration", "Can the scores be read as probabilities?");

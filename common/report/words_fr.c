@@ -918,6 +918,11 @@ const report_words_entry report_words_said[] = {
      "what a reader would point at was not tested on these cases.",
      "Leur validation : le calcul, face à d’autres implémentations. Qu’elles désignent ce qu’un lecteur "
      "désignerait n’a pas été vérifié sur ces cas."},
+    {"No figure is shown:", "Aucune mesure n’est montrée :"},
+    {"What a few cases show would be about each of them. The predictions are in the hospital alone, in "
+     "predictions.csv in the run's folder, which client metrics reads.",
+     "Ce que montrent quelques cas parlerait de chacun d’eux. Les prédictions sont dans le seul hôpital, "
+     "dans predictions.csv du dossier de l’exécution, que lit client metrics."},
     {"Finding by finding", "Anomalie par anomalie"},
     {"Each finding has a doubt of its own: AUROC of its entropy for the cases where this finding is "
      "called wrongly. Half is chance.",

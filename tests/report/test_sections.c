@@ -543,6 +543,31 @@ static void what_answers_rest_on_is_told_and_is_an_item_of_claim(void **state)
     json_decref(report);
 }
 
+static void a_small_test_split_has_a_sentence_for_its_figures(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    json_t *report = sample_read_of("sure.json"), *site = sample_at(report, "sites[1]");
+    const char *name = json_string_value(sample_at(report, "sites[1].name")), *metric;
+    json_t *global = sample_at(site, "models.global"), *figure;
+    json_object_foreach(global, metric, figure) {
+        static const char *const keys[] = {"value", "ci_low", "ci_high", "n", "n_positive",
+                                           "n_patients", "se", "p"};
+        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
+            json_object_set_new(figure, keys[k], json_null());
+        }
+        json_object_set_new(figure, "why", json_string("fewer than 10 patients in the test split"));
+    }
+    json_object_del(site, "confusion");
+    check_ok(report_check(report, &err), err);
+    char *page = page_text(report, name);
+    check_has(page, "No figure is shown: fewer than 10 patients in the test split. What a few");
+    check_has_not(page, "Can the scores be read as probabilities?");
+    check_has_not(page, "data-l=\"Interval by\"");
+    free(page);
+    json_decref(report);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -558,6 +583,7 @@ int main(void)
         cmocka_unit_test(several_models_stand_as_one_beside_their_members),
         cmocka_unit_test(how_sure_the_model_is_is_told_again_under_shift),
         cmocka_unit_test(each_findings_own_doubt_is_told_of),
+        cmocka_unit_test(a_small_test_split_has_a_sentence_for_its_figures),
         cmocka_unit_test(what_answers_rest_on_is_told_and_is_an_item_of_claim),
         cmocka_unit_test(an_error_between_numbers_may_be_above_one),
     };
