@@ -184,7 +184,7 @@ static void unknown_groups_sentence(report_page *out, const json_t *site, const 
             const char *finding = fl_json_get_string(group, "class", "");
             char *by = report_attribute_text(out, fl_json_get_string(group, "attribute", "?"));
             fl_buf_printf(&groups, "%s%s%s%s %s", groups.n > 0 ? ", " : "", finding,
-                          finding[0] != '\0' ? ": " : "", by, value);
+                          finding[0] != '\0' ? report_word(out, ": ") : "", by, value);
             free(by);
             free(value);
         }

@@ -35,7 +35,7 @@ void report_site_agreement(report_page *out, const json_t *site)
         report_say(out, "Whether the model agrees with your annotators as well as they agree with "
                         "each other, we cannot tell from these cases");
     }
-    report_html(out, ": ");
+    report_html(out, "%s", report_word(out, ": "));
     if (isnan(report_value(difference))) {
         report_told(out, fl_json_get_string(difference != NULL ? difference : c, "why", ""));
     } else {

@@ -36,10 +36,11 @@ static bool subgroups_have(const json_t *site, const char *metric)
 }
 
 /* "effusion: " where the entry is of one of several findings; else nothing. */
-static const char *finding_of(const json_t *entry, char text[static FINDING_BYTES])
+static const char *finding_of(const report_page *out, const json_t *entry,
+                              char text[static FINDING_BYTES])
 {
     const char *name = fl_json_get_string(entry, "class", "");
-    snprintf(text, FINDING_BYTES, "%.100s%s", name, name[0] != '\0' ? ": " : "");
+    snprintf(text, FINDING_BYTES, "%.100s%s", name, name[0] != '\0' ? report_word(out, ": ") : "");
     return text;
 }
 
@@ -49,7 +50,7 @@ static void add_group_cell(report_page *out, const json_t *group)
     char *value = report_group_value(out, group, "value");
     report_html_cell(out, "Group", false);
     char *by = report_attribute_text(out, fl_json_get_string(group, "attribute", "?"));
-    report_html(out, "%s%s %s</td>", finding_of(group, finding), by, value);
+    report_html(out, "%s%s %s</td>", finding_of(out, group, finding), by, value);
     free(by);
     free(value);
 }
@@ -138,7 +139,7 @@ static void add_flag(report_page *out, const json_t *pair, const char *gap, cons
     char *other = report_group_value(out, pair, "other");
     char finding[FINDING_BYTES];
     char *by = report_attribute_text(out, fl_json_get_string(pair, "attribute", "?"));
-    report_html(out, "%s", finding_of(pair, finding));
+    report_html(out, "%s", finding_of(out, pair, finding));
     report_say(out, "%s %s against %s: %s ", by, value, other, report_word(out, gap));
     free(by);
     report_html_number(out, report_figure_text(text, out->language, figure, 2, true));
@@ -186,7 +187,7 @@ static void add_pair(report_page *out, const json_t *pair, const bool shown[stat
     char *other = report_group_value(out, pair, "other");
     report_html_cell(out, "Group", false);
     char *by = report_attribute_text(out, fl_json_get_string(pair, "attribute", "?"));
-    report_html(out, "%s%s %s <span class=\"soft\">", finding_of(pair, finding), by, value);
+    report_html(out, "%s%s %s <span class=\"soft\">", finding_of(out, pair, finding), by, value);
     free(by);
     report_say(out, "less %s", other);
     free(value);

@@ -282,6 +282,7 @@ const report_words_entry report_words_said[] = {
      "le tour a été abandonné, et le modèle est le précédent : "},
     {"%lld rounds were planned.", "%lld tours étaient prévus."},
     {"The hospitals were played by the simulator.", "Les hôpitaux sont simulés."},
+    {": ", " : "},
     {"Whether joining helped cannot be said: there is no own model of a hospital to compare "
      "with, or too few cases.",
      "On ne peut pas dire si la participation a été utile : il n’y a pas de modèle propre à un "
