@@ -91,7 +91,7 @@ report $? "nothing of refused jobs is left"
 
 "$coordinator" run fed --job job.yaml --bind tcp://127.0.0.1:0 >server.log 2>&1 &
 server=$!
-for _ in $(seq 100); do
+for _ in $(seq 1200); do
     grep -q listening server.log && break
     sleep 0.05
 done
@@ -107,7 +107,7 @@ job fedavg 1 | sed 's/rounds: 2/rounds: 4/' >job.yaml
 says 1 "--name" "another job of the same name" run fed --job job.yaml
 "$coordinator" run fed >server.log 2>&1 &
 server=$!
-for _ in $(seq 100); do
+for _ in $(seq 1200); do
     grep -q "run tiny" server.log && break
     sleep 0.05
 done
