@@ -82,6 +82,18 @@ fl_status receipts_add_later(const home *h, json_t *line, fl_err *err)
     return st;
 }
 
+fl_status receipts_flush(const home *h, fl_err *err)
+{
+    unsigned before = atomic_load(&h->receipts->n_added);
+    char *path = home_path(h, "receipts.jsonl");
+    fl_status st = fl_file_flush(path, err);
+    free(path);
+    if (st == FL_OK) {
+        atomic_store(&h->receipts->n_flushed, before);
+    }
+    return st;
+}
+
 bool receipts_are_flushed(const home *h)
 {
     return atomic_load(&h->receipts->n_flushed) == atomic_load(&h->receipts->n_added);

@@ -33,6 +33,8 @@ const char *receipts_kind(fed_order_kind kind);
 fl_status receipts_add(const home *h, json_t *line, fl_err *err);
 /* The same, not flushed. */
 fl_status receipts_add_later(const home *h, json_t *line, fl_err *err);
+/* All lines so far, to the disk. */
+fl_status receipts_flush(const home *h, fl_err *err);
 /* Is all on the disk that this process says has left? */
 bool receipts_are_flushed(const home *h);
 /* Is there a line with this text in it? */

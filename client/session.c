@@ -283,6 +283,12 @@ static void on_verdict(session *s, const fed_msg *m, int64_t now_ms)
     }
     s->due_ms = now_ms + SETTLED_EVERY_MS;
     if (s->is_late) {
+        /* Its file goes now: only the last answer is remembered, and two that stay would be offered
+         * by turns for ever. */
+        fl_err err = FL_ERR_INIT;
+        if (receipts_flush(s->home, &err) != FL_OK) {
+            fl_log(FL_LOG_ERROR, "receipts.write", "site=%s %s", s->home->site.text, err.text);
+        }
         outbox_settle(s->home, &s->order.key, s->order.committed, &s->answered);
         fed_order current = s->order;
         start(s, &current, now_ms);

@@ -365,6 +365,24 @@ static void a_round_that_was_closed_meanwhile_is_finished_only_when_it_can_be_ca
     check_int(first_offered_after_a_close("drop"), 2);
 }
 
+/* As when a site is too slow to score a round: no line is flushed, and its updates' files stay. */
+static void answered_updates_whose_lines_are_not_flushed_do_not_keep_it_from_the_next(void **state)
+{
+    (void)state;
+    coordinator *c = coordinator_new(hospital_job);
+    hospital h = hospital_new(c, "nord", hospital_approves_all);
+    hospital_starts(&h);
+    for (uint32_t r = 1; r <= 3; r++) {
+        coordinator_order(c, FED_TRAIN, r, r - 1);
+        play_until_offered(&h, c);
+        commit_update(c);
+    }
+    coordinator_order(c, FED_SCORE, 3, 3);
+    play_until_offered(&h, c);
+    hospital_destroy(&h);
+    coordinator_destroy(&c);
+}
+
 typedef struct {
     fl_rng rng;
     double rate;
@@ -612,6 +630,7 @@ int main(void)
             an_update_without_an_answer_is_offered_once_more_before_the_next_round),
         cmocka_unit_test(
             a_round_that_was_closed_meanwhile_is_finished_only_when_it_can_be_carried),
+        cmocka_unit_test(answered_updates_whose_lines_are_not_flushed_do_not_keep_it_from_the_next),
         cmocka_unit_test(a_round_survives_the_loss_of_every_third_message),
         cmocka_unit_test(a_job_waits_for_a_person_and_goes_on_when_approved),
         cmocka_unit_test(a_job_beyond_the_policy_is_refused_with_the_sentence),
