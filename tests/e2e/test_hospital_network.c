@@ -295,6 +295,7 @@ static void it_leaves_a_running_client_alone(void **state)
 {
     (void)state;
     char *said, *home = in_dir("est"), *log = in_dir("est-2.log");
+    child_clear(&play.client[2]);
     child_start(&play.client[2], "est", log, "client", "run", "--home", home, NULL);
     check(child_says(&play.client[2], "connected", SAY_MS));
     check_int(ask_doctor("est", NULL, &said), 0);
@@ -348,6 +349,7 @@ static void a_client_waits_while_its_proxy_refuses(void **state)
     char *home = in_dir("sud"), *log = in_dir("sud-2.log");
     proxy_forbid(play.socks, true);
     int before = proxy_n_asked(play.socks);
+    child_clear(&play.client[1]);
     child_start(&play.client[1], "sud", log, "client", "run", "--home", home, NULL);
     check(child_says(&play.client[1], "does not connect to coordinator.invalid port 443: not "
                                       "allowed by its rules",
