@@ -1,8 +1,11 @@
 /*
  * receipts.c - see receipts.h
  */
+#define _XOPEN_SOURCE 700  // getline
+
 #include "client/receipts.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +13,6 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/sys.h"
-
-enum { MAX_BYTES = 256 << 20 };
 
 const char *receipts_kind(fed_order_kind kind)
 {
@@ -99,44 +100,64 @@ bool receipts_are_flushed(const home *h)
     return atomic_load(&h->receipts->n_flushed) == atomic_load(&h->receipts->n_added);
 }
 
-static fl_status read_all(char **text, size_t *n, const home *h, fl_err *err)
+/* Opens the lines for reading; *out NULL: there are none yet. */
+static fl_status open_lines(FILE **out, const home *h, fl_err *err)
 {
     char *path = home_path(h, "receipts.jsonl");
-    fl_status st = fl_file_read(text, n, path, MAX_BYTES, err);
-    if (st == FL_ENOTFOUND) {
-        *text = fl_xstrdup("");
-        *n = 0;
-        st = FL_OK;
+    fl_status st = FL_OK;
+    *out = fopen(path, "re");
+    if (*out == NULL && errno != ENOENT) {
+        st = fl_fail(err, FL_EIO, "%s cannot be read: %s", path, strerror(errno));
     }
     free(path);
     return st;
 }
 
+/* Line by line: the file grows as long as the hospital takes part, and memory does not.  true:
+ * there was one, *text (getline's) holds it. */
+static bool next_line(FILE *lines, char **text, size_t *room)
+{
+    return lines != NULL && getline(text, room, lines) > 0;
+}
+
+static fl_status close_lines(FILE *lines, char *text, const home *h, fl_err *err)
+{
+    bool failed = lines != NULL && ferror(lines);
+    if (lines != NULL) {
+        fclose(lines);
+    }
+    free(text);
+    return failed ? fl_fail(err, FL_EIO, "%s: receipts.jsonl cannot be read to its end", h->dir)
+                  : FL_OK;
+}
+
 fl_status receipts_find(const home *h, const char *text, bool *found, fl_err *err)
 {
-    char *all = NULL;
-    size_t n = 0;
+    FILE *lines = NULL;
+    char *line = NULL;
+    size_t room = 0;
     *found = false;
-    fl_status st = read_all(&all, &n, h, err);
-    if (st == FL_OK) {
-        *found = strstr(all, text) != NULL;
+    fl_status st = open_lines(&lines, h, err);
+    while (!*found && next_line(lines, &line, &room)) {
+        *found = strstr(line, text) != NULL;
     }
-    free(all);
-    return st;
+    fl_status closed = close_lines(lines, line, h, err);
+    return st != FL_OK ? st : closed;
 }
 
 void receipts_mend(const home *h)
 {
-    char *all = NULL;
-    size_t n = 0;
+    FILE *lines = NULL;
     char *path = home_path(h, "receipts.jsonl");
-    if (read_all(&all, &n, h, NULL) == FL_OK && n > 0 && all[n - 1] != '\n') {
+    bool is_torn = open_lines(&lines, h, NULL) == FL_OK && lines != NULL &&
+                   fseek(lines, -1, SEEK_END) == 0 && fgetc(lines) != '\n';
+    close_lines(lines, NULL, h, NULL);
+    if (is_torn) {
         (void)fl_file_append(path, "\n", 1, NULL);
     } else {
         (void)fl_file_flush(path, NULL);  // there is none yet, or the disk will say so again
     }
     free(path);
-    free(all);
 }
 
 fl_status receipts_add_head(const home *h, const fed_order *order, fl_err *err)
@@ -155,17 +176,16 @@ fl_status receipts_add_head(const home *h, const fed_order *order, fl_err *err)
 static fl_status select_lines(json_t **out, const home *h, const char *what, const char *run,
                               const char *job, fl_err *err)
 {
-    char *all = NULL;
-    size_t n = 0;
+    FILE *lines = NULL;
+    char *text = NULL;
+    size_t room = 0;
     *out = NULL;
-    fl_status st = read_all(&all, &n, h, err);
+    fl_status st = open_lines(&lines, h, err);
     if (st != FL_OK) {
         return st;
     }
-    char *rest = NULL;
     *out = json_array();
-    for (char *text = strtok_r(all, "\n", &rest); text != NULL;
-         text = strtok_r(NULL, "\n", &rest)) {
+    while (next_line(lines, &text, &room)) {
         // A line that a power cut tore is no JSON; what it told of was never sent.
         json_t *line = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
         if (json_is_object(line) &&
@@ -176,8 +196,12 @@ static fl_status select_lines(json_t **out, const home *h, const char *what, con
         }
         json_decref(line);
     }
-    free(all);
-    return FL_OK;
+    st = close_lines(lines, text, h, err);
+    if (st != FL_OK) {
+        json_decref(*out);
+        *out = NULL;
+    }
+    return st;
 }
 
 fl_status receipts_of_job(json_t **out, const home *h, const fed_digest *job, fl_err *err)
