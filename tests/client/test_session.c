@@ -344,7 +344,7 @@ static uint32_t first_offered_after_a_close(const char *late)
     while (c->n[FED_MSG_OFFER] == 0) {
         session_step(h.session, fl_now_ms());
         coordinator_step(c);
-        if (!ordered && c->beat.u.beat.phase == FED_WORKING) {
+        if (!ordered && c->beat.u.beat.phase == FED_WORKING && c->beat.u.beat.steps_done > 0) {
             check_int(c->beat.u.beat.key.round.n, 1);
             ordered = true;
             coordinator_order(c, FED_TRAIN, 2, 1);
