@@ -2,8 +2,9 @@
 # test_absence.sh - a hospital that is gone for longer than patience is absent with a reason, and the exit code says so
 . "$(dirname "$0")/lib.sh"
 fed=$work/fed port=$(free_port)
+patience=${TEST_PATIENCE_S:-2}  # seconds; of programs that are watched, and slow, more
 tiny_data || exit 1
-tiny_job "$work/job.yaml" rounds 40 sites '{quorum: 2, of: all, patience: 2s, late: drop}'
+tiny_job "$work/job.yaml" rounds 40 sites '{quorum: 2, of: all, patience: '"$patience"'s, late: drop}'
 federation "$fed" "$port" nord sud est
 start coordinator "$bin/coordinator" run "$fed" --job "$work/job.yaml" --bind "tcp://127.0.0.1:$port"; coordinator=$last
 for site in nord sud est; do start "client-$site" "$bin/client" run --home "$work/home-$site" --once; eval "client_$site=$last"; done
@@ -15,9 +16,9 @@ wait "$coordinator"; rc=$?
 check "the run is done without it, and the exit code is 3" test "$rc" = 3
 check "the last line says so" grep -q 'done, but a site was absent [a-z0-9 ]*; the report says when and why' "$work/coordinator.log"
 check "the report has each absence with its reason" eval \
-    'json "$run/report/report.json" rounds | grep -q "{\"site\": \"est\", \"reason\": \"silent for 2 s\"}"'
+    'json "$run/report/report.json" rounds | grep -q "{\"site\": \"est\", \"reason\": \"silent for '$patience' s\"}"'
 check "so has the record, which holds" eval \
-    'grep -q "\"reason\":\"silent for 2 s\",.*\"site\":\"est\"" "$run/audit.jsonl" && "$bin/coordinator" verify "$run"'
+    'grep -q "\"reason\":\"silent for '$patience' s\",.*\"site\":\"est\"" "$run/audit.jsonl" && "$bin/coordinator" verify "$run"'
 "$bin/coordinator" run "$fed" --job "$work/job.yaml" --bind "tcp://127.0.0.1:$port" >"$work/again.log" 2>&1; rc=$?
 check "the finished run says it again" test "$rc" = 3
 start "client-est-2" "$bin/client" run --home "$work/home-est" --once; late=$last
