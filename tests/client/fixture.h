@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "client/home.h"
@@ -279,6 +280,22 @@ static inline void coordinator_send_object(coordinator *c, uint64_t told)
     }
     free(out);
     free(piece);
+}
+
+/* The last contribution's document; decref. */
+static inline json_t *document_of(const coordinator *c)
+{
+    const uint8_t *values = NULL;
+    fed_encoding enc;
+    uint32_t n = 0;
+    fl_err err = FL_ERR_INIT;
+    json_t *json = NULL;
+    check_ok(
+        fed_piece_parse((const uint8_t *)c->payload.data, c->payload.n, &enc, &values, &n, &err),
+        err);
+    check_int(enc, FED_ENC_BYTES);
+    check_ok(fl_json_parse(&json, (const char *)values, n, 1 << 20, "payload", &err), err);
+    return json;
 }
 
 static inline void coordinator_grant_or_judge(coordinator *c)

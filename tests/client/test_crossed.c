@@ -130,20 +130,6 @@ static void nothing_passes_the_door_that_the_policy_keeps(void **state)
 
 // ----------------------------------------------------------------- the orders
 
-static json_t *document_of(const coordinator *c)
-{
-    const uint8_t *values = NULL;
-    fed_encoding enc;
-    uint32_t n = 0;
-    fl_err err = FL_ERR_INIT;
-    json_t *json = NULL;
-    check_ok(
-        fed_piece_parse((const uint8_t *)c->payload.data, c->payload.n, &enc, &values, &n, &err),
-        err);
-    check_ok(fl_json_parse(&json, (const char *)values, n, 1 << 20, "payload", &err), err);
-    return json;
-}
-
 /* What lies in the home under runs/toy-1/own/local.onnx. */
 static void read_own(float out[3], double *threshold, const hospital *h)
 {

@@ -24,22 +24,6 @@ int fsync(int fd)
     return disk_is_full || disk_is_read_only ? -1 : (int)syscall(SYS_fsync, fd);
 }
 
-/* The last contribution's document; decref. */
-static json_t *document_of(const coordinator *c)
-{
-    const uint8_t *values = NULL;
-    fed_encoding enc;
-    uint32_t n = 0;
-    fl_err err = FL_ERR_INIT;
-    json_t *json = NULL;
-    check_ok(
-        fed_piece_parse((const uint8_t *)c->payload.data, c->payload.n, &enc, &values, &n, &err),
-        err);
-    check_int(enc, FED_ENC_BYTES);
-    check_ok(fl_json_parse(&json, (const char *)values, n, 1 << 20, "payload", &err), err);
-    return json;
-}
-
 static bool has_file(const hospital *h, const char *name)
 {
     char *path = fl_path_join(h->home_dir, name);
