@@ -10,9 +10,9 @@ fl_status fetch_start(fetch *f, const fed_digest *object, uint64_t max_bytes, fl
     if (f->inbox != NULL && fed_digest_equal(&f->object, object)) {
         return FL_OK;
     }
-    fetch_clear(f);
-    f->object = *object;
-    return fed_inbox_new(&f->inbox, object, max_bytes, err);
+    *f = (fetch){.object = *object, .inbox = f->inbox};
+    return f->inbox == NULL ? fed_inbox_new(&f->inbox, object, max_bytes, err)
+                            : fed_inbox_renew(f->inbox, object, max_bytes, err);
 }
 
 void fetch_clear(fetch *f)

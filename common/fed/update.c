@@ -269,21 +269,19 @@ struct fed_inbox {
     fed_encoding enc;    // of the first piece and so of all
     uint64_t n;          // values or bytes in all
     uint8_t *items;      // room for all of them, filled in order
+    uint64_t room;       // bytes of it
     fed_tree tree;       // over some of pieces 0 .. next - 1: whole batches are faster
     bool verified;       // the digest was right
 };
 
 fl_status fed_inbox_new(fed_inbox **out, const fed_digest *object, uint64_t max_bytes, fl_err *err)
 {
-    *out = NULL;
-    if (fed_digest_is_zero(object)) {
-        return fl_fail(err, FL_EFORMAT, "no object has a digest of zeros");
+    *out = fl_xcalloc(1, sizeof **out);
+    fl_status st = fed_inbox_renew(*out, object, max_bytes, err);
+    if (st != FL_OK) {
+        fed_inbox_destroy(out);
     }
-    fed_inbox *b = fl_xcalloc(1, sizeof *b);
-    b->object = *object;
-    b->max_bytes = max_bytes;
-    *out = b;
-    return FL_OK;
+    return st;
 }
 
 void fed_inbox_destroy(fed_inbox **b)
@@ -294,14 +292,38 @@ void fed_inbox_destroy(fed_inbox **b)
     }
 }
 
-/* As after fed_inbox_new. */
+/* As after fed_inbox_new, but for the room. */
 static void start_over(fed_inbox *b)
 {
-    FL_FREE(b->items);
     b->n_bytes = 0;
     b->n_pieces = 0;
     b->next = 0;
     b->n = 0;
+    b->verified = false;
+}
+
+fl_status fed_inbox_renew(fed_inbox *b, const fed_digest *object, uint64_t max_bytes, fl_err *err)
+{
+    start_over(b);
+    if (fed_digest_is_zero(object)) {
+        return fl_fail(err, FL_EFORMAT, "no object has a digest of zeros");
+    }
+    b->object = *object;
+    b->max_bytes = max_bytes;
+    return FL_OK;
+}
+
+/* Not touched before its pieces are here: an announcement alone costs no memory. */
+static fl_status make_room(fed_inbox *b, uint64_t values, size_t size, fl_err *err)
+{
+    uint64_t room = values * size;
+    if (b->items != NULL && b->room == room) {
+        return FL_OK;  // a run's models are all of one size, and new pages cost more than their bytes
+    }
+    free(b->items);
+    b->items = fl_alloc_aligned(values, size, "an object", err);
+    b->room = b->items != NULL ? room : 0;
+    return b->items != NULL ? FL_OK : FL_ELIMIT;
 }
 
 /* Believes an announcement as far as it fits itself and the limit. */
@@ -321,15 +343,13 @@ static fl_status open_inbox(fed_inbox *b, uint32_t n_pieces, uint64_t n_bytes, f
         return fl_fail(err, FL_EFORMAT, "an object cannot have %llu bytes in %u pieces",
                        (unsigned long long)n_bytes, n_pieces);
     }
-    /* Not touched before its pieces are here: an announcement alone costs no memory. */
-    b->items = fl_alloc_aligned((n_bytes - heads) / size, kept_bytes(enc), "an object", err);
-    if (b->items == NULL) {
+    if (make_room(b, values, kept_bytes(enc), err) != FL_OK) {
         return FL_ELIMIT;
     }
     b->n_bytes = n_bytes;
     b->n_pieces = n_pieces;
     b->enc = enc;
-    b->n = (n_bytes - heads) / size;
+    b->n = values;
     fed_tree_init(&b->tree, n_bytes, n_pieces);
     return FL_OK;
 }

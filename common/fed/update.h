@@ -52,6 +52,9 @@ void fed_object_digest(fed_digest *out, fed_encoding enc, const void *items, uin
 typedef struct fed_inbox fed_inbox;
 fl_status fed_inbox_new(fed_inbox **out, const fed_digest *object, uint64_t max_bytes, fl_err *err);
 void fed_inbox_destroy(fed_inbox **b);
+/* For another object: what was received is gone, its room is kept for one of the same size.
+ * FL_EFORMAT: as fed_inbox_new. */
+fl_status fed_inbox_renew(fed_inbox *b, const fed_digest *object, uint64_t max_bytes, fl_err *err);
 /*
  * The next piece in order (a repeat or a gap is ignored).  Fields as in the
  * Piece message.  FL_EFORMAT: does not fit; after the last one FL_EFORMAT when

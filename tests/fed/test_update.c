@@ -157,6 +157,41 @@ static void repeats_and_gaps_are_ignored(void **state)
     free(o.items);
 }
 
+static void an_inbox_is_used_again_for_the_next_object(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    const uint64_t size[] = {100000, 100000, 70000, 100000};
+    fed_inbox *b = NULL;
+    for (size_t round = 0; round < 4; round++) {
+        object o = object_new(FED_ENC_F32, size[round]);
+        ((float *)o.items)[1] = (float)round;  // another object every time
+        fed_object_digest(&o.digest, o.enc, o.items, o.n, &o.n_bytes, &o.n_pieces);
+        check_ok(b == NULL ? fed_inbox_new(&b, &o.digest, 1 << 20, &err)
+                           : fed_inbox_renew(b, &o.digest, 1 << 20, &err),
+                 err);
+        check(!fed_inbox_done(b));
+        check_int(fed_inbox_n_pieces(b), 0);
+        for (uint32_t i = 0; i < o.n_pieces && round != 2; i++) {  // the third is given up
+            check_ok(send_piece(b, &o, i, &err), err);
+        }
+        if (round != 2) {
+            fed_encoding enc;
+            uint64_t n;
+            check(fed_inbox_done(b));
+            check(memcmp(fed_inbox_items(b, &enc, &n), o.items, sizeof(float) * o.n) == 0);
+            check_int(n, o.n);
+        } else {
+            check_ok(send_piece(b, &o, 0, &err), err);
+        }
+        free(o.items);
+    }
+    const fed_digest none = {{0}};
+    check_fails(fed_inbox_renew(b, &none, 1 << 20, &err), FL_EFORMAT);
+    check(!fed_inbox_done(b));
+    fed_inbox_destroy(&b);
+}
+
 static void other_bytes_than_asked_for_are_refused_at_the_end(void **state)
 {
     (void)state;
@@ -446,6 +481,7 @@ int main(void)
         cmocka_unit_test(a_job_is_named_by_the_digest_it_is_fetched_by),
         cmocka_unit_test(a_tree_that_did_not_come_as_announced_has_no_digest),
         cmocka_unit_test(repeats_and_gaps_are_ignored),
+        cmocka_unit_test(an_inbox_is_used_again_for_the_next_object),
         cmocka_unit_test(other_bytes_than_asked_for_are_refused_at_the_end),
         cmocka_unit_test(lies_about_the_size_are_refused_before_memory_is_taken),
         cmocka_unit_test(an_object_has_one_encoding),
