@@ -3,15 +3,20 @@
  */
 #include "coordinator/aggregate.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/sys.h"
 #include "ckpt/ckpt.h"
 #include "coordinator/carry.h"
 #include "coordinator/nova.h"
 #include "fed/accum.h"
+
+enum { MAX_THREADS = 8 };  // of 1 MiB each; more wait for memory
 
 fl_status aggregate_weights(uint32_t *out, const uint64_t *weight, size_t n, bool uniform,
                             fl_err *err)
@@ -65,8 +70,9 @@ aggregate_stretch aggregate_stretch_at(const nn_table *table, int64_t offset, in
     return s;
 }
 
+/* Of one block. */
 typedef struct {
-    float in[FED_PIECE_VALUES];    // one contribution's block
+    float in[FED_PIECE_VALUES];    // one contribution's
     float mean[FED_PIECE_VALUES];  // of all
     int64_t sum[FED_PIECE_VALUES];
 } workspace;
@@ -176,28 +182,86 @@ static void apply(float *out, float *const *vectors, const strategy *s, const fl
                                               .count = t->count});
 }
 
+/* A round's sum: its blocks share nothing, so each may be any thread's. */
+typedef struct {
+    float *out;
+    float *const *vectors;
+    const strategy *strategy;
+    const nn_table *table;
+    const float *global;
+    const aggregate_input *in;
+    shares share;
+    size_t n_blocks;
+    atomic_size_t next;     // the first block that nobody has taken
+    pthread_mutex_t mutex;  // of what follows
+    size_t failed;          // the first block that failed, which is the one that is told of
+    fl_err err;
+} summation;
+
+static void note_failure(summation *a, size_t block, const fl_err *err)
+{
+    pthread_mutex_lock(&a->mutex);
+    if (a->err.status == FL_OK || block < a->failed) {
+        a->failed = block;
+        a->err = *err;
+    }
+    pthread_mutex_unlock(&a->mutex);
+}
+
+static void sum_block(summation *a, size_t block, workspace *w)
+{
+    int64_t offset = (int64_t)block * FED_PIECE_VALUES, P = nn_table_count(a->table);
+    int64_t count = P - offset < FED_PIECE_VALUES ? P - offset : FED_PIECE_VALUES;
+    fl_err err = FL_ERR_INIT;
+    if (average(w, a->table, offset, count, a->in, &a->share, &err) != FL_OK) {
+        note_failure(a, block, &err);
+        count = 0;
+    }
+    for (int64_t at = 0; at < count;) {
+        aggregate_stretch t = aggregate_stretch_at(a->table, offset + at, offset + count);
+        apply(a->out, a->vectors, a->strategy, a->global, w->mean + at, &t);
+        at += t.count;
+    }
+    if (count > 0 && !nn_vec_is_finite(a->out + offset, count)) {
+        fl_fail(&err, FL_EFORMAT, "the new global model is not finite: lower strategy.lr");
+        note_failure(a, block, &err);
+    }
+}
+
+static void sum_blocks(void *ctx, size_t thread)
+{
+    (void)thread;
+    summation *a = ctx;
+    workspace *w = fl_xcalloc(1, sizeof *w);
+    for (size_t i; (i = atomic_fetch_add(&a->next, 1)) < a->n_blocks;) {
+        sum_block(a, i, w);
+    }
+    free(w);
+}
+
 fl_status aggregate_run(float *out, float *const *vectors, const strategy *s, const nn_table *table,
                         const float *global, const aggregate_input *in, fl_err *err)
 {
     FL_REQUIRE(in->n > 0 && s->ops->sees == STRATEGY_SUM);
-    int64_t P = nn_table_count(table);
-    workspace *w = fl_xcalloc(1, sizeof *w);
-    shares share;
-    fl_status st = share_out(&share, in, s->uniform, err);
-    for (int64_t offset = 0; offset < P && st == FL_OK; offset += FED_PIECE_VALUES) {
-        int64_t count = P - offset < FED_PIECE_VALUES ? P - offset : FED_PIECE_VALUES;
-        st = average(w, table, offset, count, in, &share, err);
-        for (int64_t at = 0; at < count && st == FL_OK;) {
-            aggregate_stretch t = aggregate_stretch_at(table, offset + at, offset + count);
-            apply(out, vectors, s, global, w->mean + at, &t);
-            at += t.count;
+    summation a = {.out = out,
+                   .vectors = vectors,
+                   .strategy = s,
+                   .table = table,
+                   .global = global,
+                   .in = in,
+                   .n_blocks = ((size_t)nn_table_count(table) + FED_PIECE_VALUES - 1) /
+                               FED_PIECE_VALUES,
+                   .mutex = PTHREAD_MUTEX_INITIALIZER};
+    fl_status st = share_out(&a.share, in, s->uniform, err);
+    if (st == FL_OK) {
+        int threads = fl_n_cores() < MAX_THREADS ? fl_n_cores() : MAX_THREADS;
+        fl_parallel(threads, (size_t)threads, sum_blocks, &a);
+        st = a.err.status;
+        if (st != FL_OK && err != NULL) {
+            *err = a.err;
         }
     }
-    if (st == FL_OK && !nn_vec_is_finite(out, P)) {
-        st = fl_fail(err, FL_EFORMAT, "the new global model is not finite: lower strategy.lr");
-    }
-    free(w);
-    shares_clear(&share);
+    shares_clear(&a.share);
     return st;
 }
 

@@ -3,8 +3,9 @@
  *
  * A pure function of the contributions in site order, the last global and the
  * strategy's vectors; `coordinator aggregate` and the round use the same one.
- * Works in blocks of FED_PIECE_VALUES parameters, so memory does not grow
- * with the number of sites.
+ * Works in blocks of FED_PIECE_VALUES parameters, on all cores, so memory does
+ * not grow with the number of sites; the sums are exact, so their bits do not
+ * depend on who adds what.
  */
 #ifndef COORDINATOR_AGGREGATE_H
 #define COORDINATOR_AGGREGATE_H
@@ -22,7 +23,7 @@ typedef struct {
     const double *norm;      // |a| of each (nova.h): updates of unequal work; NULL: as they are
     const uint32_t *late;    // rounds that each comes after its own (carry.h); NULL: none is late
     void *ctx;
-    /* Writes count values of contribution i from offset on to out. */
+    /* Writes count values of contribution i from offset on to out.  Several threads call it at once. */
     fl_status (*read)(void *ctx, size_t i, float *out, int64_t offset, int64_t count, fl_err *err);
 } aggregate_input;
 

@@ -210,7 +210,7 @@ fl_status spool_reset(spool *s, fl_err *err)
 fl_status spool_read_values(const char *path, fed_encoding enc, float *out, int64_t offset,
                             int64_t count, fl_err *err)
 {
-    static uint8_t packed[FED_PIECE_BYTES];
+    uint8_t packed[FED_PIECE_BYTES];  // several threads read at once
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return fl_fail_errno(err, errno, path);
