@@ -6,11 +6,13 @@
  */
 #include "coordinator/record_inside.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "fed/rotation.h"
 
 enum {
     MAX_REFUSALS = 1000,  // different ones; more are lumped together
@@ -89,6 +91,49 @@ fl_status record_follow_coordinator(record *r, const fed_public_key *curve,
     return record_note(r, line, err);
 }
 
+/* Do the rotations lead from the keys of this fingerprint to sign? */
+static bool has_rotated(const char *before, const fed_verify_key *sign, const json_t *rotations)
+{
+    size_t i;
+    const json_t *item;
+    json_array_foreach (rotations, i, item) {
+        fed_rotation rotation;
+        char fingerprint[FED_FINGERPRINT_BYTES];
+        if (fed_rotation_parse(&rotation, item, NULL) == FL_OK) {
+            fed_fingerprint(fingerprint, &rotation.old_curve, &rotation.old_sign);
+            if (strcmp(fingerprint, before) == 0) {
+                return fed_rotations_lead(rotations, &rotation.old_sign, sign);
+            }
+        }
+    }
+    return false;
+}
+
+/*
+ * The roster tells how things are, not what happened.  A site that was removed and invited anew
+ * between two looks at it is invited, or has other keys already; that its old ones ended is a line
+ * of its own, for nobody takes keys that came from nowhere.
+ */
+static fl_status note_end_of_keys(record *r, const char *site, const char *fingerprint,
+                                  const fed_verify_key *sign, const json_t *rotations, fl_err *err)
+{
+    char before[FED_FINGERPRINT_BYTES] = "";
+    fl_status st = store_find(
+        r->db, err, "SELECT fingerprint FROM member WHERE name = ? AND status != 'removed'", "t",
+        site);
+    while (st == FL_OK && store_row(r->db, &st, err)) {
+        snprintf(before, sizeof before, "%s", store_text(r->db, 0));
+    }
+    if (st != FL_OK || *before == '\0' || strcmp(before, fingerprint) == 0 ||
+        (sign != NULL && has_rotated(before, sign, rotations))) {
+        return st;
+    }
+    return record_note(r,
+                       json_pack("{s:s, s:s, s:s, s:s}", "what", "site", "site", site, "status",
+                                 "removed", "fingerprint", before),
+                       err);
+}
+
 fl_status record_follow_site(record *r, const fed_site_id *site, const char *status,
                              const fed_public_key *curve, const fed_verify_key *sign,
                              const json_t *rotations, fl_err *err)
@@ -97,12 +142,15 @@ fl_status record_follow_site(record *r, const fed_site_id *site, const char *sta
     if (sign != NULL) {
         fed_fingerprint(fingerprint, curve, sign);
     }
-    fl_status st = store_do(r->db, err,
-                            "INSERT INTO member VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
-                            " status = excluded.status, fingerprint = excluded.fingerprint"
-                            " WHERE status != excluded.status OR"
-                            " fingerprint != excluded.fingerprint",
-                            "ttt", site->text, status, fingerprint);
+    fl_status st = note_end_of_keys(r, site->text, fingerprint, sign, rotations, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    st = store_do(r->db, err,
+                  "INSERT INTO member VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
+                  " status = excluded.status, fingerprint = excluded.fingerprint"
+                  " WHERE status != excluded.status OR fingerprint != excluded.fingerprint",
+                  "ttt", site->text, status, fingerprint);
     if (st != FL_OK || store_changes(r->db) == 0) {
         return st;
     }

@@ -312,17 +312,23 @@ bool roster_allow(void *ctx, const fed_public_key *key)
 
 // ------------------------------------------------------------------ changes
 
-/* Ends a change: commits and takes a new snapshot, or leaves all as it was. */
-static fl_status finish(roster *r, fl_status st, fl_err *err)
+/* Ends a change: commits, or leaves all as it was. */
+static fl_status end(roster *r, fl_status st, fl_err *err)
 {
     if (st == FL_OK) {
         st = store_commit(r->db, err);
     }
     store_rollback(r->db);
-    return st == FL_OK ? load(r, fl_wall_ms(), err) : st;
+    return st;
 }
 
-/* Begins a change.  What sites said of themselves is saved first, for the change ends with a new
+/* Likewise, with a new snapshot: of a person's command. */
+static fl_status finish(roster *r, fl_status st, fl_err *err)
+{
+    return (st = end(r, st, err)) == FL_OK ? load(r, fl_wall_ms(), err) : st;
+}
+
+/* Begins a change.  What sites said of themselves is saved first, for finish ends it with a new
  * snapshot from the disk. */
 static fl_status begin(roster *r, fl_err *err)
 {
@@ -450,14 +456,40 @@ static fl_status may_enrol(const roster *r, const invitation *inv, const fed_enr
     return FL_OK;
 }
 
+/* Under the mutex. */
+static void insert_key(roster *r, known_key new)
+{
+    size_t at = r->n_keys;
+    r->keys = fl_xrealloc(r->keys, r->n_keys + 1, sizeof *r->keys);
+    for (; at > 0 && by_key(&new, &r->keys[at - 1]) < 0; at--) {
+        r->keys[at] = r->keys[at - 1];
+    }
+    r->keys[at] = new;
+    r->n_keys++;
+}
+
+/* Under the mutex: room for a site in its place among the others, whose indices behind it move. */
+static int insert_site(roster *r, const fed_site_id *name)
+{
+    append_site(r);
+    int at = (int)r->n_sites - 1;
+    for (; at > 0 && strcmp(name->text, r->sites[at - 1].name.text) < 0; at--) {
+        r->sites[at] = r->sites[at - 1];
+    }
+    for (size_t i = 0; i < r->n_keys; i++) {
+        r->keys[i].site += r->keys[i].site >= at;
+    }
+    return at;
+}
+
 /* The snapshot with the new site in it: thousands enrol one after the other, so it is not taken
  * anew for each. */
-static fl_status take_in(roster *r, const fed_enrol *e, roster_status status, int64_t wall_ms,
-                         fl_err *err)
+static void take_in(roster *r, const fed_enrol *e, roster_status status, int64_t wall_ms)
 {
+    pthread_mutex_lock(&r->mutex);
     int known = roster_find(r, e->site.text);
-    if (known < 0) {  // its invitation ran out while it enrolled
-        return load(r, wall_ms, err);
+    if (known < 0) {  // its invitation had run out, and the clock was set back
+        known = insert_site(r, &e->site);
     }
     roster_site *s = &r->sites[known];
     *s = (roster_site){.name = e->site,
@@ -466,17 +498,8 @@ static fl_status take_in(roster *r, const fed_enrol *e, roster_status status, in
                        .sign = e->sign_key,
                        .enrolled_ms = wall_ms};
     fed_fingerprint(s->fingerprint, &s->curve, &s->sign);
-    known_key new = {.key = e->curve_key, .site = known};
-    pthread_mutex_lock(&r->mutex);
-    size_t at = r->n_keys;
-    r->keys = fl_xrealloc(r->keys, r->n_keys + 1, sizeof *r->keys);
-    for (; at > 0 && by_key(&new, &r->keys[at - 1]) < 0; at--) {
-        r->keys[at] = r->keys[at - 1];
-    }
-    r->keys[at] = new;
-    r->n_keys++;
+    insert_key(r, (known_key){.key = e->curve_key, .site = known});
     pthread_mutex_unlock(&r->mutex);
-    return FL_OK;
 }
 
 fl_status roster_enrol(roster *r, const fed_public_key *peer, const fed_enrol *e, int64_t wall_ms,
@@ -513,11 +536,10 @@ fl_status roster_enrol(roster *r, const fed_public_key *peer, const fed_enrol *e
     if (st == FL_OK) {  // what an earlier site of that name knew, this one does not
         st = store_do(r->db, err, "DELETE FROM knows WHERE site = ?", "t", e->site.text);
     }
-    if (st == FL_OK) {
-        st = store_commit(r->db, err);
+    if ((st = end(r, st, err)) == FL_OK) {
+        take_in(r, e, status, wall_ms);
     }
-    store_rollback(r->db);
-    return st == FL_OK ? take_in(r, e, status, wall_ms, err) : st;
+    return st;
 }
 
 // ------------------------------------------------------------------- rotation
@@ -553,6 +575,36 @@ static fl_status may_rotate(const roster *r, const roster_site *s, const fed_rot
     return FL_OK;
 }
 
+/* Under the mutex: the site's transport key of before is nobody's any more. */
+static void drop_former(roster *r, int site)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_keys; i++) {
+        if (!r->keys[i].former || r->keys[i].site != site) {
+            r->keys[n++] = r->keys[i];
+        }
+    }
+    r->n_keys = n;
+    r->sites[site].knows_old_key = false;
+}
+
+/* The snapshot with the site's new keys in it. */
+static void take_new_keys(roster *r, int site, const fed_rotation *rotation)
+{
+    roster_site *s = &r->sites[site];
+    pthread_mutex_lock(&r->mutex);
+    drop_former(r, site);
+    for (size_t i = 0; i < r->n_keys; i++) {
+        r->keys[i].former = r->keys[i].former || r->keys[i].site == site;
+    }
+    insert_key(r, (known_key){.key = rotation->curve, .site = site});
+    pthread_mutex_unlock(&r->mutex);
+    s->curve = rotation->curve;
+    s->sign = rotation->sign;
+    s->knows_old_key = true;
+    fed_fingerprint(s->fingerprint, &s->curve, &s->sign);
+}
+
 fl_status roster_rotate(roster *r, size_t site, const fed_rotation *rotation, int64_t wall_ms,
                         fl_err *err)
 {
@@ -583,20 +635,27 @@ fl_status roster_rotate(roster *r, size_t site, const fed_rotation *rotation, in
     }
     free(text);
     json_decref(json);
-    return finish(r, st, err);
+    if ((st = end(r, st, err)) == FL_OK) {
+        take_new_keys(r, (int)site, rotation);
+    }
+    return st;
 }
 
 fl_status roster_used_new_key(roster *r, size_t site, fl_err *err)
 {
-    char name[FED_SITE_BYTES];
-    if (!roster_at(r, site)->knows_old_key) {
+    const roster_site *s = roster_at(r, site);
+    if (!s->knows_old_key) {
         return FL_OK;
     }
-    snprintf(name, sizeof name, "%s", roster_at(r, site)->name.text);
     fl_status st = begin(r, err);
     if (st == FL_OK) {
-        st = store_do(r->db, err, "UPDATE rotation SET is_open = 0 WHERE site = ?", "t", name);
-        st = finish(r, st, err);
+        st = store_do(r->db, err, "UPDATE rotation SET is_open = 0 WHERE site = ?", "t",
+                      s->name.text);
+        if ((st = end(r, st, err)) == FL_OK) {
+            pthread_mutex_lock(&r->mutex);
+            drop_former(r, (int)site);
+            pthread_mutex_unlock(&r->mutex);
+        }
     }
     return st;
 }

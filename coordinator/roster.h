@@ -4,7 +4,10 @@
  * The sites of a federation with their keys, the invitations that are out, and
  * everyone who was turned away: federation.db, with a snapshot in memory.  The
  * snapshot follows other processes (`coordinator invite`, `remove`, `sites
- * --confirm` while `run` is running) at the next roster_refresh.
+ * --confirm` while `run` is running) at the next roster_refresh, and nowhere
+ * else: what sites bring about (enrol, rotate) changes their own entry, so that
+ * indices hold, a change of another process is always news, and what came in
+ * before it was heard of is committed before it (serve.c).
  *
  * A site's own key may say anything; the one-time key of an invitation may only
  * enrol, and answers the keys that it enrolled for ever (a lost answer locks

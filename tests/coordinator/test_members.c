@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "fed/audit.h"
+#include "fed/rotation.h"
 
 static bool a_greeted_again(fake *f)
 {
@@ -106,6 +107,17 @@ static bool b_rests_before_its_score(void *ctx, const char *where)
     return true;
 }
 
+static bool b_is_in(fake *f)
+{
+    const round_machine *m = machine_of(f);
+    return round_now(m) == ROUND_TRAINING && round_at(m, 1)->answer == ROUND_IN;
+}
+
+static bool b_has_rotated(fake *f)
+{
+    return f->site[1].n_rotated > 0 && f->site[1].welcome;
+}
+
 typedef struct {
     int n, n_after;  // contributions of site-b; those after the line that says it is removed
     bool is_removed;
@@ -155,6 +167,88 @@ static void a_contribution_and_its_sites_removal_in_one_turn_are_recorded_in_thi
     check_int(r.n_after, 0);
     free(path);
     fake_free(&f);
+}
+
+typedef struct {
+    char said[256];      // the statuses of site-b, in order
+    fed_verify_key key;  // the one that signs for it so far
+    bool has_key;
+} membership;
+
+/* A site that has keys gets others by a rotation, or is removed before: as verify wants it. */
+static fl_status follow_keys_of_b(void *ctx, const fed_audit_entry *e, fl_err *err)
+{
+    membership *b = ctx;
+    const char *what = fl_json_get_string(e->json, "what", ""),
+               *status = fl_json_get_string(e->json, "status", "");
+    fed_verify_key key;
+    fed_offer offer;
+    if (strcmp(fl_json_get_string(e->json, "site", ""), "site-b") != 0) {
+        return FL_OK;
+    }
+    if (strcmp(what, "contribution") == 0) {
+        check(b->has_key);
+        return fed_audit_offer(&offer, e->json, &b->key, err);
+    }
+    if (strcmp(what, "site") != 0) {
+        return FL_OK;
+    }
+    bool named = fl_unhex(&key, sizeof key, fl_json_get_string(e->json, "sign_key", ""), NULL) ==
+                 FL_OK;
+    bool removed = strcmp(status, "removed") == 0;
+    if (named && !removed) {
+        check(!b->has_key ||
+              fed_rotations_lead(json_object_get(e->json, "rotations"), &b->key, &key));
+        b->key = key;
+    }
+    b->has_key = named && !removed;
+    size_t n = strlen(b->said);
+    snprintf(b->said + n, sizeof b->said - n, "%s%s", n > 0 ? " " : "", status);
+    return FL_OK;
+}
+
+static bool new_b_was_welcomed(fake *f)
+{
+    return f->site[f->n_sites - 1].welcome;
+}
+
+/* While the coordinator looked elsewhere the site was removed and invited anew, and enrols before
+ * anything of it was written down: the record still says that its old keys ended. */
+static void keys_that_end_unseen_end_in_the_record_before_others_stand_there(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    for (int rotated = 0; rotated < 2; rotated++) {
+        fake *f = started(3, 2, 2, "30s", "");
+        check(fake_until(f, is_training, &err));
+        f->site[0].idle_beats = true;  // holds the round up
+        check(fake_until(f, b_is_in, &err));
+        if (rotated == 1) {  // what led from key to key before leads to no other home's
+            fake_rotate(&f->site[1]);
+            check(fake_until(f, b_has_rotated, &err));
+        }
+        f->site[1].asleep = true;
+        fake_kill(f);
+        remove_site(f, "site-b");
+        fake_site *anew = fake_invite(f, "site-b", 1, false);
+        check_ok(fake_start(f, true, &err), err);
+        bool done;
+        fake_site_step(anew);  // its Enrol lies there when the coordinator listens first
+        check_ok(serve_step(f->serve, 1, &done, &err), err);
+        fake_site_step(anew);
+        check(anew->enrolled);
+        check(fake_until(f, new_b_was_welcomed, &err));
+        f->site[0].idle_beats = false;
+        check_ok(fake_run(f, &err), err);
+        membership b = {.said = ""};
+        fed_audit_head end;
+        char *path = fake_run_path(f, "audit.jsonl");
+        check_ok(fed_audit_walk(&end, path, follow_keys_of_b, &b, &err), err);
+        check_str(b.said, rotated == 1 ? "enrolled enrolled removed enrolled"
+                                       : "enrolled removed enrolled");
+        free(path);
+        fake_free(&f);
+    }
 }
 
 static void a_site_removed_before_it_answered_is_in_the_report(void **state)
@@ -294,6 +388,7 @@ int main(void)
         cmocka_unit_test(a_site_s_other_connection_speaks_for_it_when_one_is_gone),
         cmocka_unit_test(a_site_removed_in_mid_round_is_cut_off_at_once),
         cmocka_unit_test(a_contribution_and_its_sites_removal_in_one_turn_are_recorded_in_this_order),
+        cmocka_unit_test(keys_that_end_unseen_end_in_the_record_before_others_stand_there),
         cmocka_unit_test(a_site_removed_before_it_answered_is_in_the_report),
         cmocka_unit_test(an_invitation_made_while_the_job_runs_is_honoured),
         cmocka_unit_test(until_it_is_confirmed_a_site_is_served_nothing),

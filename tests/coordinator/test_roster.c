@@ -320,8 +320,92 @@ static void what_sites_say_of_themselves_is_kept(void **state)
     clear(&s);
 }
 
-/* A change of ours ends with a new snapshot, which others have changed too. */
-static void what_another_changed_is_news_also_after_a_change_of_ours(void **state)
+/* A rotation, as two roster handles of one federation see it: the first name of the other's
+ * invitation goes before all that are here. */
+static void what_another_changed_is_unheard_of_while_a_site_rotates_and_news_after_it(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    setting s = setting_of("nord", fl_wall_ms() + day_ms, false);
+    fed_identity *old = fed_identity_new(), *new = fed_identity_new(),
+                 *their = fed_identity_new();
+    fed_public_key old_key = fed_identity_public(old), new_key = fed_identity_public(new);
+    fed_invitation sud = invitation_of("sud", fl_wall_ms() + day_ms),
+                   alt = invitation_of("alt", fl_wall_ms() + day_ms);
+    fed_enrol e = enrol_of(&s.inv, old), theirs = enrol_of(&sud, their);
+    fed_rotation rotation;
+    roster *other = NULL;
+    bool changed, confirmed;
+    size_t site = 9;
+    check_ok(roster_invite(s.r, &sud, false, &err), err);
+    check_ok(roster_enrol(s.r, &s.inv.curve_public, &e, fl_wall_ms(), &confirmed, &err), err);
+    check_ok(roster_enrol(s.r, &sud.curve_public, &theirs, fl_wall_ms(), &confirmed, &err), err);
+    check_ok(roster_open(&other, s.path, &err), err);
+    fed_rotation_make(&rotation, &s.inv.site, old, new);
+    for (int used = 0; used < 2; used++) {
+        if (used == 0) {
+            check_ok(roster_remove(other, "sud", &err), err);
+            check_ok(roster_rotate(s.r, 0, &rotation, fl_wall_ms(), &err), err);
+        } else {
+            check_ok(roster_invite(other, &alt, false, &err), err);
+            check_ok(roster_used_new_key(s.r, 0, &err), err);
+        }
+        check_int(roster_n(s.r), 2);
+        check_str(roster_at(s.r, 0)->name.text, "nord");
+        check_int(roster_who(s.r, &new_key, &site), ROSTER_SITE);
+        check_int(site, 0);
+        check_int(roster_who(s.r, &old_key, &site), used == 0 ? ROSTER_FORMER : ROSTER_STRANGER);
+        check_int(roster_at(s.r, 0)->knows_old_key, used == 0);
+        check_ok(roster_refresh(s.r, fl_wall_ms(), &changed, &err), err);
+        check(changed);
+        roster *again = NULL;  // what is kept up to date in memory is what the database says
+        check_ok(roster_open(&again, s.path, &err), err);
+        size_t here = (size_t)roster_find(s.r, "nord");
+        check_int(roster_n(again), roster_n(s.r));
+        check_str(roster_at(again, here)->fingerprint, roster_at(s.r, here)->fingerprint);
+        check_int(roster_who(again, &old_key, &site),
+                  used == 0 ? ROSTER_FORMER : ROSTER_STRANGER);
+        roster_close(&again);
+    }
+    check_str(roster_at(s.r, 0)->name.text, "alt");
+    check_int(roster_at(s.r, 2)->status, ROSTER_REMOVED);
+    roster_close(&other);
+    fed_identity_destroy(&old);
+    fed_identity_destroy(&new);
+    fed_identity_destroy(&their);
+    clear(&s);
+}
+
+/* The clock was set back after the invitation had run out here: the site is in its place. */
+static void who_enrols_after_all_stands_among_the_others(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    setting s = setting_of("nord", fl_wall_ms() + 2 * day_ms, false);
+    fed_invitation late = invitation_of("alt", fl_wall_ms() + day_ms);
+    fed_identity *nord = fed_identity_new(), *alt = fed_identity_new();
+    fed_public_key nord_key = fed_identity_public(nord), alt_key = fed_identity_public(alt);
+    fed_enrol first = enrol_of(&s.inv, nord), second = enrol_of(&late, alt);
+    bool changed, confirmed;
+    size_t site = 9;
+    check_ok(roster_invite(s.r, &late, false, &err), err);
+    check_ok(roster_enrol(s.r, &s.inv.curve_public, &first, fl_wall_ms(), &confirmed, &err), err);
+    check_ok(roster_refresh(s.r, fl_wall_ms() + day_ms + 1, &changed, &err), err);
+    check_int(roster_n(s.r), 1);
+    check_ok(roster_enrol(s.r, &late.curve_public, &second, fl_wall_ms(), &confirmed, &err), err);
+    check_int(roster_n(s.r), 2);
+    check_int(roster_who(s.r, &alt_key, &site), ROSTER_SITE);
+    check_int(site, 0);
+    check_int(roster_who(s.r, &nord_key, &site), ROSTER_SITE);
+    check_int(site, 1);
+    check_str(roster_at(s.r, 0)->name.text, "alt");
+    check_str(roster_at(s.r, 1)->name.text, "nord");
+    fed_identity_destroy(&nord);
+    fed_identity_destroy(&alt);
+    clear(&s);
+}
+
+static void what_another_changed_is_news_also_after_an_enrolment(void **state)
 {
     (void)state;
     fl_err err = FL_ERR_INIT;
@@ -518,7 +602,9 @@ int main(void)
         cmocka_unit_test(an_invitation_that_runs_out_is_nobody_to_wait_for),
         cmocka_unit_test(refusals_are_counted_by_what_reason_and_address),
         cmocka_unit_test(what_sites_say_of_themselves_is_kept),
-        cmocka_unit_test(what_another_changed_is_news_also_after_a_change_of_ours),
+        cmocka_unit_test(what_another_changed_is_unheard_of_while_a_site_rotates_and_news_after_it),
+        cmocka_unit_test(who_enrols_after_all_stands_among_the_others),
+        cmocka_unit_test(what_another_changed_is_news_also_after_an_enrolment),
         cmocka_unit_test(who_enrols_while_another_looks_is_invited_or_enrolled_never_neither),
         cmocka_unit_test(what_was_not_committed_is_gone_and_what_was_is_not),
     };
