@@ -19,6 +19,7 @@
  * only when chosen: eight processes play all sites, and nobody else does.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -28,7 +29,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,12 +36,13 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "bench/crew.h"
 #include "bench/machine.h"
 #include "fed/accum.h"
 #include "fed/transport.h"
 #include "fed/update.h"
 
-enum { MAX_ROUNDS = 64, MAX_REPEATS = 9, MAX_TIMES = MAX_ROUNDS * MAX_REPEATS, WAIT_MS = 600000 };
+enum { MAX_ROUNDS = 64, MAX_REPEATS = 9, MAX_TIMES = MAX_ROUNDS * MAX_REPEATS };
 
 typedef struct {
     int sites, hidden;  // hidden units of an MLP on 1024 inputs: 1027 P + 2 parameters
@@ -51,11 +52,11 @@ typedef struct {
 } row;
 
 static const row rows[] = {
-    {10, 97, 12, 0, "10x100000"},       {10, 974, 8, 0, "10x1000000"},
-    {10, 9737, 4, 0, "10x10000000"},    {50, 97, 8, 0, "50x100000"},
-    {50, 974, 4, 0, "50x1000000"},      {1000, 974, 2, 8, "1000x1000000"},
-    {64, 974, 2, 8, "64x1000000"},      {200, 974, 2, 8, "200x1000000"},
-    {1000, 97, 4, 8, "1000x100000"},    {10000, 10, 2, 8, "10000x10000"},
+    {10, 97, 12, 0, "10x100000"},    {10, 974, 8, 0, "10x1000000"},
+    {10, 9737, 4, 0, "10x10000000"}, {50, 97, 8, 0, "50x100000"},
+    {50, 974, 4, 0, "50x1000000"},   {1000, 974, 2, 8, "1000x1000000"},
+    {64, 974, 2, 8, "64x1000000"},   {200, 974, 2, 8, "200x1000000"},
+    {1000, 97, 4, 8, "1000x100000"}, {10000, 10, 2, 8, "10000x10000"},
 };
 
 static int n_processes(const row *r)
@@ -75,18 +76,11 @@ typedef struct {
     double first[MAX_REPEATS];  // s
     double rest[MAX_TIMES];     // of ours: as `first` is measured, from orders to model
     size_t n_first, n_rest;
-    double peak_mb;  // of the server, the most
+    double peak_mb;                // of the server, the most
     double server_cpu, sites_cpu;  // s a round, the last time
 } times;
 
 static char *dir;  // everything lies under it
-
-static void fail(const char *what, const char *why)
-{
-    fprintf(stderr, "bench_federation: %s: %s\n", what, why);
-    exit(1);
-}
-
 static double median(const double *x, size_t n)
 {
     double sorted[MAX_TIMES];
@@ -102,91 +96,6 @@ static double median(const double *x, size_t n)
     return n == 0 ? 0 : n % 2 == 1 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
 }
 
-// ------------------------------------------------------------------ processes
-
-/* Starts argv; out: its output comes from there, or NULL: into log. */
-static pid_t start(const char *const *argv, FILE **out, const char *log)
-{
-    int ends[2] = {-1, -1};
-    if (out != NULL && pipe(ends) != 0) {
-        fail(argv[0], "no pipe");
-    }
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        int to = out != NULL ? ends[1] : open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-        dup2(to, STDOUT_FILENO);
-        dup2(to, STDERR_FILENO);
-        if (out != NULL) {
-            close(ends[0]);
-        }
-        execvp(argv[0], (char *const *)argv);
-        _exit(127);
-    }
-    if (pid < 0) {
-        fail(argv[0], "no process");
-    }
-    if (out != NULL) {
-        close(ends[1]);
-        fcntl(ends[0], F_SETFD, FD_CLOEXEC);
-        *out = fdopen(ends[0], "r");
-    }
-    return pid;
-}
-
-static void do_it(const char *const *argv)
-{
-    char *log = fl_path_join(dir, "setup.log");
-    int status;
-    pid_t pid = start(argv, NULL, log);
-    if (waitpid(pid, &status, 0) != pid || status != 0) {
-        fail(argv[1], "failed; KEEP=1 leaves the folder with its log");
-    }
-    free(log);
-}
-
-static void end(pid_t *pids, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        kill(pids[i], SIGKILL);
-    }
-    for (size_t i = 0; i < n; i++) {
-        waitpid(pids[i], NULL, 0);
-    }
-}
-
-static double cpu_of(pid_t pid)
-{
-    char path[64], text[1024];
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    FILE *f = fopen(path, "r");
-    unsigned long user = 0, system = 0;
-    if (f != NULL && fgets(text, sizeof text, f) != NULL && strrchr(text, ')') != NULL) {
-        sscanf(strrchr(text, ')') + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-               &system);
-    }
-    if (f != NULL) {
-        fclose(f);
-    }
-    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
-}
-
-static double peak_mb_of(pid_t pid)
-{
-    char path[64], line[256];
-    double kb = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    FILE *f = fopen(path, "r");
-    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
-        sscanf(line, "VmHWM: %lf", &kb);
-    }
-    if (f != NULL) {
-        fclose(f);
-    }
-    return kb * 1024 / 1e6;
-}
-
 static int free_port(void)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -194,17 +103,10 @@ static int free_port(void)
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) != 0 ||
         getsockname(fd, (struct sockaddr *)&at, &n) != 0) {
-        fail("127.0.0.1", "no free port");
+        crew_fail("127.0.0.1", "no free port");
     }
     close(fd);
     return ntohs(at.sin_port);
-}
-
-/* The next line; false when there is none within WAIT_MS or ever. */
-static bool next_line(FILE *from, char *line, size_t n)
-{
-    struct pollfd p = {fileno(from), POLLIN, 0};
-    return poll(&p, 1, WAIT_MS) > 0 && fgets(line, (int)n, from) != NULL;
 }
 
 // ----------------------------------------------------------------------- ours
@@ -241,7 +143,7 @@ static void write_job(const row *r, const char *path)
                      r->hidden, r->rounds + 1, r->sites, pieces());
     fl_err err = FL_ERR_INIT;
     if (fl_file_write(path, text, (size_t)n, 0644, &err) != FL_OK) {
-        fail("job.yaml", err.text);
+        crew_fail("job.yaml", err.text);
     }
 }
 
@@ -256,7 +158,7 @@ static void found(const row *r, int port)
     fl_remove_tree(invitations, NULL);
     fl_remove_tree(homes, NULL);
     write_job(r, job);
-    do_it((const char *[]){coordinator, "init", fed, "--address", address, NULL});
+    crew_do((const char *[]){coordinator, "init", fed, "--address", address, NULL});
     const char **argv = fl_xcalloc(2 * (size_t)r->sites + 4, sizeof *argv);
     char(*names)[16] = fl_xcalloc((size_t)r->sites, sizeof *names);
     size_t n = 0;
@@ -268,7 +170,7 @@ static void found(const row *r, int port)
         argv[n++] = "--site";
         argv[n++] = names[i];
     }
-    do_it(argv);
+    crew_do(argv);
     rename(made, invitations);
     free(argv);
     free(names);
@@ -284,10 +186,10 @@ static void found(const row *r, int port)
 /* CPU seconds of the coordinator and of all sites so far. */
 static void read_cpu(double *server, double *sites, pid_t coordinator, const pid_t *pids, int n)
 {
-    *server = cpu_of(coordinator);
+    *server = crew_cpu(coordinator);
     *sites = 0;
     for (int i = 0; i < n; i++) {
-        *sites += cpu_of(pids[i]);
+        *sites += crew_cpu(pids[i]);
     }
 }
 
@@ -299,14 +201,12 @@ static double own_cpu(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void follow(times *t, const row *r, FILE *said, pid_t coordinator, const pid_t *pids)
+static void follow(times *t, const row *r, crew_voice *said, pid_t coordinator, const pid_t *pids)
 {
-    char line[2048];
+    char line[2048] = "";
     double before = 0, server = 0, sites = 0, server_end, sites_end;
     for (int round = 0; round < r->rounds + 1;) {
-        if (!next_line(said, line, sizeof line)) {
-            fail("coordinator", line);
-        }
+        crew_line(said, line, sizeof line);
         const char *seconds = strstr(line, " seconds=");
         if (strstr(line, "round.commit") == NULL || seconds == NULL) {
             continue;
@@ -324,7 +224,7 @@ static void follow(times *t, const row *r, FILE *said, pid_t coordinator, const 
     read_cpu(&server_end, &sites_end, coordinator, pids, n_processes(r));
     t->server_cpu = (server_end - server) / r->rounds;
     t->sites_cpu = (sites_end - sites) / r->rounds;
-    double peak = peak_mb_of(coordinator);
+    double peak = crew_peak_mb(coordinator);
     t->peak_mb = peak > t->peak_mb ? peak : t->peak_mb;
 }
 
@@ -335,20 +235,20 @@ static void run_ours(times *t, const row *r)
          *fed = fl_path_join(dir, "fed"), *job = fl_path_join(dir, "job.yaml"),
          *log = fl_path_join(dir, "sites.log"), *bind = fl_xasprintf("tcp://127.0.0.1:%d", port);
     found(r, port);
-    FILE *said;
+    crew_voice said;
     int n = n_processes(r);
     pid_t *pids = fl_xcalloc((size_t)n + 1, sizeof *pids);
-    pids[n] = start(
+    pids[n] = crew_start(
         (const char *[]){coordinator, "run", fed, "--job", job, "--bind", bind, NULL}, &said, NULL);
     for (int i = 0; i < n; i++) {
         char first[16], count[16];
         snprintf(first, sizeof first, "%d", r->sites / n * i);
         snprintf(count, sizeof count, "%d", r->sites / n);
-        pids[i] = start((const char *[]){sites, dir, first, count, NULL}, NULL, log);
+        pids[i] = crew_start((const char *[]){sites, dir, first, count, NULL}, NULL, log);
     }
-    follow(t, r, said, pids[n], pids);
-    end(pids, (size_t)n + 1);
-    fclose(said);
+    follow(t, r, &said, pids[n], pids);
+    crew_end();
+    close(said.fd);
     free(pids);
     free(coordinator);
     free(sites);
@@ -369,7 +269,7 @@ static void play_echo(const char *address, const fed_public_key *server)
     fed_packet packet;
     fed_identity *id = fed_identity_new();
     if (fed_connect(&link, address, server, id, &err) != FL_OK) {
-        fail("echo", err.text);
+        crew_fail("echo", err.text);
     }
     fed_send(link, NULL, hello, sizeof hello, NULL, 0, NULL);
     for (;;) {
@@ -413,7 +313,7 @@ static double echo_round(fed_link *link, echo_site *sites, int n, const float *v
     uint8_t *piece = fl_xcalloc(FED_PIECE_BYTES, 1);
     fed_packet packet;
     uint64_t left = (uint64_t)n * n_pieces, under_way = 0;
-    double since = fl_now();
+    double since = fl_now(), heard = since;
     for (int i = 0; i < n; i++) {
         sites[i].sent = sites[i].back = 0;
     }
@@ -433,7 +333,12 @@ static double echo_round(fed_link *link, echo_site *sites, int n, const float *v
             }
         }
         fed_wait(&link, 1, NULL, 5);
+        if (fl_now() - heard > 1e-3 * CREW_LOOK_MS) {
+            crew_check();
+            heard = fl_now();
+        }
         while (fed_receive(link, &packet)) {
+            heard = fl_now();
             echo_site *s = echo_site_of(sites, n, &packet);
             if (s != NULL && packet.n_payload > 0) {
                 s->back++;
@@ -469,12 +374,17 @@ static void run_echo(times *t, const row *r)
             prctl(PR_SET_PDEATHSIG, SIGKILL);
             play_echo(address, &key);
         }
+        if (pids[i] < 0) {
+            crew_fail("echo", "no process");
+        }
+        crew_add(pids[i], "the echo's other side", NULL);
     }
     if (fed_listen(&link, address, id, anyone, NULL, &err) != FL_OK) {
-        fail("echo", err.text);
+        crew_fail("echo", err.text);
     }
     for (int n = 0; n < r->sites;) {
-        fed_wait(&link, 1, NULL, 100);
+        fed_wait(&link, 1, NULL, CREW_LOOK_MS);
+        crew_check();
         while (n < r->sites && fed_receive(link, &packet)) {
             sites[n++].route = packet.route;
         }
@@ -488,7 +398,7 @@ static void run_echo(times *t, const row *r)
     read_cpu(&unused, &others_end, getpid(), pids, r->sites);
     t->server_cpu = (own_cpu() - server) / r->rounds;
     t->sites_cpu = (others_end - others) / r->rounds;
-    end(pids, (size_t)r->sites);
+    crew_end();
     fed_link_close(&link);
     fed_identity_destroy(&id);
     free(values);
@@ -509,36 +419,35 @@ static const char peer_script[] = "tests/bench/peer_flower.py";
 static bool has_flower(void)
 {
     char *log = fl_path_join(dir, "flower.log");
-    pid_t pid = start((const char *[]){python(), "-c", "import flwr, numpy", NULL}, NULL, log);
-    int status = 1;
-    waitpid(pid, &status, 0);
+    pid_t pid = crew_start((const char *[]){python(), "-c", "import flwr, numpy", NULL}, NULL, log);
     free(log);
-    return status == 0;
+    return crew_wait(pid) == 0;
 }
 
 static void run_flower(times *t, const row *r, char *who)
 {
-    char port[16], n_sites[16], n_params[32], n_rounds[16], line[1024];
+    char port[16], n_sites[16], n_params[32], n_rounds[16], line[1024] = "";
     char *log = fl_path_join(dir, "flower.log");
     snprintf(port, sizeof port, "%d", free_port());
     snprintf(n_sites, sizeof n_sites, "%d", r->sites);
     snprintf(n_params, sizeof n_params, "%lld", (long long)parameters_of(r));
     snprintf(n_rounds, sizeof n_rounds, "%d", r->rounds + 1);
-    do_it((const char *[]){python(), peer_script, "certificates", dir, NULL});
-    FILE *said;
+    crew_do((const char *[]){python(), peer_script, "certificates", dir, NULL});
+    crew_voice said;
     pid_t *pids = fl_xcalloc((size_t)r->sites + 1, sizeof *pids);
-    pids[r->sites] = start((const char *[]){python(), peer_script, "server", dir, port, n_sites,
-                                            n_params, n_rounds, NULL},
-                           &said, NULL);
+    pids[r->sites] = crew_start((const char *[]){python(), peer_script, "server", dir, port,
+                                                 n_sites, n_params, n_rounds, NULL},
+                                &said, NULL);
     bool started = false;
     int round;
     double seconds, peak = 0, server = 0, sites = 0, server_end, sites_end;
-    while (peak == 0 && next_line(said, line, sizeof line)) {
+    while (peak == 0) {
+        crew_line(&said, line, sizeof line);
         if (!started && sscanf(line, "ready %31s", who) == 1) {
             started = true;
             for (int i = 0; i < r->sites; i++) {
-                pids[i] = start((const char *[]){python(), peer_script, "client", dir, port, NULL},
-                                NULL, log);
+                pids[i] = crew_start(
+                    (const char *[]){python(), peer_script, "client", dir, port, NULL}, NULL, log);
             }
         }
         if (sscanf(line, "round %d %lf", &round, &seconds) == 2) {
@@ -554,12 +463,9 @@ static void run_flower(times *t, const row *r, char *who)
         }
         sscanf(line, "peak %lf", &peak);
     }
-    if (peak == 0) {
-        fail("Flower", line);
-    }
     t->peak_mb = peak / 1e6 > t->peak_mb ? peak / 1e6 : t->peak_mb;
-    end(pids, (size_t)r->sites + 1);
-    fclose(said);
+    crew_end();
+    close(said.fd);
     free(pids);
     free(log);
 }
@@ -652,7 +558,7 @@ static costs measure_costs(int64_t P)
     }
     FILE *f = fopen(m.path, "w");
     if (f == NULL || fwrite(m.d, sizeof *m.d, (size_t)P, f) != (size_t)P || fclose(f) != 0) {
-        fail(m.path, "cannot be written");
+        crew_fail(m.path, "cannot be written");
     }
     costs c = {.hash = timed(do_hash, &m),
                .sha256 = timed(do_sha256, &m),
@@ -725,6 +631,22 @@ static void print_row(FILE *out, const row *r, const times *ours, const times *e
     fflush(out);
 }
 
+/* What is to be measured, and what plays the sites. */
+static void need_programs(void)
+{
+    static const char *const names[] = {"bin/coordinator", "tests/bench/play_sites"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = program(names[i]);
+        if (access(path, X_OK) != 0) {
+            fprintf(stderr,
+                    "bench_federation: %s: %s; `make bench-federation` builds it and runs this\n",
+                    path, strerror(errno));
+            exit(1);
+        }
+        free(path);
+    }
+}
+
 static bool is_chosen(const row *r)
 {
     const char *filter = getenv("BENCH_FILTER");
@@ -743,15 +665,17 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bench_federation OUT.json\n");
         return 2;
     }
-    FILE *out = fopen(argv[1], "w");
-    if (out == NULL) {
-        fail(argv[1], "cannot be written");
-    }
+    need_programs();
     char machine[256], who[32] = "";
     const char *base = getenv("TMPDIR");
     dir = fl_xasprintf("%s/consilium-bench-XXXXXX", base != NULL ? base : "/tmp");
+    crew_init("bench_federation", argv[1], dir);
     if (mkdtemp(dir) == NULL) {
-        fail(dir, "cannot be made");
+        crew_fail(dir, "cannot be made");
+    }
+    FILE *out = fopen(argv[1], "w");
+    if (out == NULL) {
+        crew_fail(argv[1], "cannot be written");
     }
     fed_init();
     int repeats = getenv("BENCH_REPEATS") != NULL ? atoi(getenv("BENCH_REPEATS")) : 2;
