@@ -70,26 +70,29 @@ static json_t *test_figures(const home *h)
                      "confusion", "global", "tp", 12, "fn", 4, "fp", 4, "tn", 20);
 }
 
-/* As client/order.c does it. */
+/*
+ * As client/order.c does it.  Rounding changes the update in place, so every thread has a copy: for
+ * as long as it lives, since where a real one lies is training's expense.
+ */
 static fl_status put_update(order_work *w, const policy *p, const fed_offer *draft,
                             const nn_table *table, fl_err *err)
 {
+    static _Thread_local float *copy;
     if (!played.bf16) {
         return outbox_put_update(&w->item, w->home, p, w->order.run, draft, table, played.update,
                                  FED_ENC_F32, err);
     }
     int64_t P = nn_table_count(table);
-    float *update = fl_calloc_aligned((size_t)P, sizeof *update, "an update", err);
-    if (update == NULL) {
+    if (copy == NULL &&
+        (copy = fl_calloc_aligned((size_t)P, sizeof *copy, "an update", err)) == NULL) {
         return FL_ELIMIT;
     }
-    nn_vec_copy(update, played.update, P);
-    fl_status st = rest_round(update, w->home, &w->order, P, err);
+    nn_vec_copy(copy, played.update, P);
+    fl_status st = rest_round(copy, w->home, &w->order, P, err);
     if (st == FL_OK) {
-        st = outbox_put_update(&w->item, w->home, p, w->order.run, draft, table, update,
+        st = outbox_put_update(&w->item, w->home, p, w->order.run, draft, table, copy,
                                FED_ENC_BF16, err);
     }
-    free(update);
     return st;
 }
 
