@@ -207,6 +207,7 @@ typedef struct {
     size_t n;
     home **home;
     session **session;
+    int64_t *due_ms;  // of each session: when it has something to do if nothing stirs it before
     fed_link **link;  // of the sessions that have one now
     fed_waker *waker;
     pool *pool;
@@ -218,6 +219,7 @@ static fl_status open_homes(sites *s, fl_err *err)
     s->n = run.homes.n;
     s->home = fl_xcalloc(s->n, sizeof *s->home);
     s->session = fl_xcalloc(s->n, sizeof *s->session);
+    s->due_ms = fl_xcalloc(s->n, sizeof *s->due_ms);
     s->link = fl_xcalloc(s->n, sizeof *s->link);
     char what[64];
     snprintf(what, sizeof what, "%zu homes", s->n);
@@ -261,23 +263,26 @@ static bool all_over(const sites *s)
     return true;
 }
 
-/* One turn of the network thread: everything there is to do, then sleep. */
+/* One turn of the network thread: what there is to do, then sleep. */
 static void turn(sites *s)
 {
-    int64_t wait_ms = INT32_MAX;
+    int64_t now_ms = fl_now_ms(), next_ms = INT64_MAX;
     size_t n_links = 0;
     for (size_t i = 0; i < s->n; i++) {
-        int64_t now_ms = fl_now_ms();
-        session_step(s->session[i], now_ms);
-        int64_t next_ms = session_next_ms(s->session[i], now_ms);
-        wait_ms = next_ms < wait_ms ? next_ms : wait_ms;
+        if (now_ms >= s->due_ms[i] || session_stirs(s->session[i])) {
+            now_ms = fl_now_ms();
+            session_step(s->session[i], now_ms);
+            s->due_ms[i] = now_ms + session_next_ms(s->session[i], now_ms);
+        }
+        next_ms = s->due_ms[i] < next_ms ? s->due_ms[i] : next_ms;
         fed_link *link = session_link(s->session[i]);
         if (link != NULL) {
             s->link[n_links++] = link;
         }
     }
     if (!(run.once && all_over(s)) && !fl_stop_requested()) {
-        fed_wait(s->link, n_links, s->waker, (int)wait_ms);
+        now_ms = fl_now_ms();
+        fed_wait(s->link, n_links, s->waker, next_ms > now_ms ? (int)(next_ms - now_ms) : 0);
     }
 }
 
@@ -313,6 +318,7 @@ static void close_sites(sites *s)
     ways_close(&s->ways);
     fed_waker_destroy(&s->waker);
     free(s->link);
+    free(s->due_ms);
     free(s->session);
     free(s->home);
 }

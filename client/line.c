@@ -65,9 +65,8 @@ static void dial(line *l, int64_t now_ms)
     }
 }
 
-static void log_state(line *l)
+static void log_state(line *l, const char *state)
 {
-    const char *state = fed_link_state(l->link);
     if (strncmp(state, l->state, sizeof l->state - 1) != 0) {
         snprintf(l->state, sizeof l->state, "%s", state);
         fl_log(FL_LOG_INFO, "session.link", "site=%s %s", l->home->site.text, state);
@@ -97,25 +96,24 @@ void line_tend(line *l, const fed_digest *digest, fed_round_no committed, int64_
     if (l->link == NULL) {
         return;
     }
-    log_state(l);
-    bool is_up = fed_link_up(l->link);
-    if (is_up) {
+    fed_link_status now = fed_link_look(l->link);
+    log_state(l, now.text);
+    if (now.is_up) {
         l->turn_at_ms = now_ms + TURN_EVERY_MS;
     } else if (l->home->has_next && now_ms >= l->turn_at_ms) {
         l->uses_next = !l->uses_next;
         hang_up(l, now_ms);
         return;  // dials when it is called next
     }
-    uint32_t n = fed_link_n_connected(l->link);
-    if (n != l->n_connected) {
-        l->n_connected = n;
+    if (now.n_connected != l->n_connected) {
+        l->n_connected = now.n_connected;
         l->heard = false;
         l->greet_at_ms = now_ms;
     }
     // What is said while it is down would arrive on the next connection, before
     // Hello.
-    l->heard &= is_up;
-    if (is_up && !l->heard && now_ms >= l->greet_at_ms) {
+    l->heard &= now.is_up;
+    if (now.is_up && !l->heard && now_ms >= l->greet_at_ms) {
         greet(l, digest, committed, now_ms);
     }
 }
@@ -134,7 +132,10 @@ bool line_say(line *l, const fed_msg *m, const void *payload, size_t n)
 
 int64_t line_next_ms(const line *l, int64_t now_ms)
 {
-    return l->heard || l->greet_at_ms <= now_ms ? -1 : l->greet_at_ms - now_ms;
+    if (l->greet_at_ms > now_ms) {
+        return l->heard ? -1 : l->greet_at_ms - now_ms;
+    }
+    return l->link == NULL ? 0 : -1;
 }
 
 void line_on_enrolled(line *l, const fed_msg *m, int64_t now_ms)

@@ -41,6 +41,7 @@ typedef struct {
     size_t n_report;
     local **local;  // what the site keeps open between orders; NULL at first
     local_progress progress;
+    atomic_bool is_over;  // the pool's word (pool.h)
 
     order_outcome outcome;
     outbox_item item;        // the caller's to close

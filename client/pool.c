@@ -5,18 +5,15 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
-
-typedef struct {
-    order_work **item;
-    size_t n;
-} queue;
 
 struct pool {
     pthread_mutex_t lock;  // guards what follows, but steps
     pthread_cond_t more;   // waiting grew, or stopping
-    queue waiting, over;
+    order_work **waiting;
+    size_t n_waiting;
     bool stopping;
     fed_waker *waker;
     pthread_t *worker;
@@ -24,20 +21,16 @@ struct pool {
     atomic_uint_least64_t steps;
 };
 
-static void queue_add(queue *q, order_work *w)
+/* Under the lock.  NULL: none waits. */
+static order_work *take(pool *p)
 {
-    q->item = fl_xrealloc(q->item, q->n + 1, sizeof *q->item);
-    q->item[q->n++] = w;
-}
-
-static order_work *queue_take(queue *q, size_t i)
-{
-    order_work *w = q->item[i];
-    q->n--;
-    for (; i < q->n; i++) {
-        q->item[i] = q->item[i + 1];
+    if (p->n_waiting == 0) {
+        return NULL;
     }
-    return w;
+    order_work *oldest = p->waiting[0];
+    p->n_waiting--;
+    memmove(p->waiting, p->waiting + 1, p->n_waiting * sizeof *p->waiting);
+    return oldest;
 }
 
 static void run(pool *p, order_work *w)
@@ -49,9 +42,7 @@ static void run(pool *p, order_work *w)
     } else {
         order_carry_out(w);
     }
-    pthread_mutex_lock(&p->lock);
-    queue_add(&p->over, w);
-    pthread_mutex_unlock(&p->lock);
+    atomic_store(&w->is_over, true);  // from here on it is its owner's
     if (p->waker != NULL) {
         fed_waker_wake(p->waker);
     }
@@ -62,14 +53,14 @@ static void *work(void *arg)
     pool *p = arg;
     for (;;) {
         pthread_mutex_lock(&p->lock);
-        while (p->waiting.n == 0 && !p->stopping) {
+        while (p->n_waiting == 0 && !p->stopping) {
             pthread_cond_wait(&p->more, &p->lock);
         }
         if (p->stopping) {
             pthread_mutex_unlock(&p->lock);
             return NULL;
         }
-        order_work *w = queue_take(&p->waiting, 0);
+        order_work *w = take(p);
         pthread_mutex_unlock(&p->lock);
         run(p, w);
     }
@@ -108,41 +99,34 @@ void pool_destroy(pool **pp)
     pthread_cond_destroy(&p->more);
     pthread_mutex_destroy(&p->lock);
     free(p->worker);
-    free(p->waiting.item);
-    free(p->over.item);
+    free(p->waiting);
     FL_FREE(*pp);
 }
 
 void pool_submit(pool *p, order_work *w)
 {
+    atomic_store(&w->is_over, false);
     atomic_store(&w->progress.started, false);
     atomic_store(&w->progress.cancel, false);
     atomic_store(&w->progress.done, 0);
     atomic_store(&w->progress.total, 0);
     w->progress.all = &p->steps;
     pthread_mutex_lock(&p->lock);
-    queue_add(&p->waiting, w);
+    p->waiting = fl_xrealloc(p->waiting, p->n_waiting + 1, sizeof *p->waiting);
+    p->waiting[p->n_waiting++] = w;
     pthread_cond_signal(&p->more);
     pthread_mutex_unlock(&p->lock);
 }
 
-order_work *pool_collect(pool *p, const home *owner)
+bool pool_is_over(const order_work *w)
 {
-    order_work *found = NULL;
-    pthread_mutex_lock(&p->lock);
-    for (size_t i = 0; i < p->over.n && found == NULL; i++) {
-        if (p->over.item[i]->home == owner) {
-            found = queue_take(&p->over, i);
-        }
-    }
-    pthread_mutex_unlock(&p->lock);
-    return found;
+    return atomic_load(&w->is_over);
 }
 
 bool pool_run_one(pool *p)
 {
     pthread_mutex_lock(&p->lock);
-    order_work *w = p->waiting.n == 0 ? NULL : queue_take(&p->waiting, 0);
+    order_work *w = take(p);
     pthread_mutex_unlock(&p->lock);
     if (w == NULL) {
         return false;

@@ -4,7 +4,7 @@
  * First come, first served; more workers than cores would only slow each other
  * down.  A pool without workers runs its works when pool_run_one is called,
  * which makes tests repeatable.
- * Threads: one thread submits and collects; the workers are the pool's own.
+ * Threads: one thread submits; the workers are the pool's own.
  */
 #ifndef CLIENT_POOL_H
 #define CLIENT_POOL_H
@@ -23,10 +23,10 @@ pool *pool_new(int n_workers, fed_waker *waker);
 /* Waits for what is running; works that wait are dropped. */
 void pool_destroy(pool **p);
 
-/* Runs w some time; w is the pool's until pool_collect has given it back. */
+/* Runs w some time; w is the pool's until pool_is_over. */
 void pool_submit(pool *p, order_work *w);
-/* A work that is over, or NULL.  owner: only works of that home. */
-order_work *pool_collect(pool *p, const home *owner);
+/* It was run, and is its owner's again. */
+bool pool_is_over(const order_work *w);
 /* Runs the oldest waiting work in this thread; false when there is none. */
 bool pool_run_one(pool *p);
 

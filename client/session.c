@@ -649,6 +649,16 @@ static void on_due(session *s, int64_t now_ms)
     }
 }
 
+static bool is_work_over(const session *s)
+{
+    return s->at_work && pool_is_over(&s->work);
+}
+
+bool session_stirs(const session *s)
+{
+    return is_work_over(s) || (s->line.link != NULL && fed_link_stirs(s->line.link));
+}
+
 void session_step(session *s, int64_t now_ms)
 {
     fed_packet packet;
@@ -657,7 +667,7 @@ void session_step(session *s, int64_t now_ms)
         on_message(s, &packet, now_ms);
     }
     tend_rotation(s, now_ms);
-    if (s->at_work && pool_collect(s->pool, s->home) != NULL) {
+    if (is_work_over(s)) {
         finish_work(s, now_ms);
     }
     if (now_ms >= s->due_ms) {

@@ -25,9 +25,10 @@ session *session_new(home *h, pool *p);
 /* No work of the session may be in the pool any more. */
 void session_destroy(session **s);
 
-/* Does everything there is to do now.  Call when the link has something, the
- * pool has woken us, and when session_next_ms is over. */
+/* Does everything there is to do now.  Call when it stirs, and when session_next_ms is over. */
 void session_step(session *s, int64_t now_ms);
+/* After fed_wait: did something come on the link, or is the work over? */
+bool session_stirs(const session *s);
 int64_t session_next_ms(const session *s, int64_t now_ms);  // from now, >= 0
 fed_link *session_link(const session *s);                   // NULL: none now
 

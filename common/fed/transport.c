@@ -82,34 +82,40 @@ void fed_link_expel(fed_link *l, const fed_packet *packet)
     l->ops->expel(l, packet);
 }
 
-static bool has_news(fed_link *l, int64_t *wake_ms)
+static bool take_note(fed_link *l, int64_t *wake_ms)
 {
-    return l->ops->look != NULL && l->ops->look(l, wake_ms);
+    bool changed = l->ops->look != NULL && l->ops->look(l, wake_ms);
+    l->has_news |= changed;
+    return changed;
 }
 
-static void look(fed_link *l)
+fed_link_status fed_link_look(fed_link *l)
 {
-    l->calm = false;  // its descriptor was not asked
     int64_t unused = INT64_MAX;
-    has_news(l, &unused);
+    l->calm = false;  // its descriptor was not asked
+    take_note(l, &unused);
+    l->has_news = false;
+    return (fed_link_status){l->is_up, l->n_connected, l->state};
 }
 
 const char *fed_link_state(fed_link *l)
 {
-    look(l);
-    return l->state;
+    return fed_link_look(l).text;
 }
 
 bool fed_link_up(fed_link *l)
 {
-    look(l);
-    return l->is_up;
+    return fed_link_look(l).is_up;
 }
 
 uint32_t fed_link_n_connected(fed_link *l)
 {
-    look(l);
-    return l->n_connected;
+    return fed_link_look(l).n_connected;
+}
+
+bool fed_link_stirs(const fed_link *l)
+{
+    return !l->quiet || !l->calm || l->has_news;
 }
 
 // ------------------------------------------------- what transports call
@@ -207,7 +213,7 @@ static bool any_ready(fed_link *const *links, size_t n, int64_t *wake_ms)
 {
     bool ready = false;
     for (size_t i = 0; i < n; i++) {
-        ready |= has_news(links[i], wake_ms);
+        ready |= take_note(links[i], wake_ms);
         ready |= !links[i]->quiet && links[i]->ops->has_message(links[i]);
     }
     return ready;
@@ -233,10 +239,9 @@ void fed_wait(fed_link *const *links, size_t n, fed_waker *w, int timeout_ms)
 
     for (;;) {
         int64_t wake_ms = deadline;
-        if (any_ready(links, n, &wake_ms)) {
-            break;
-        }
-        int n_readable = poll(fds, 2 * n + 1, poll_timeout(wake_ms));
+        bool ready = any_ready(links, n, &wake_ms);
+        // One that has something does not keep us from hearing of the others.
+        int n_readable = poll(fds, 2 * n + 1, ready ? 0 : poll_timeout(wake_ms));
         if (n_readable < 0) {
             break;  // a signal: the caller looks whether to stop
         }
@@ -251,7 +256,7 @@ void fed_wait(fed_link *const *links, size_t n, fed_waker *w, int timeout_ms)
             sleep_again(w);
             break;
         }
-        if (n_readable == 0 && fl_now_ms() >= deadline) {
+        if (ready || (n_readable == 0 && fl_now_ms() >= deadline)) {
             break;
         }
     }

@@ -89,14 +89,22 @@ void fed_waker_destroy(fed_waker **w);
 void fed_waker_wake(fed_waker *w);
 void fed_wait(fed_link *const *links, size_t n, fed_waker *w, int timeout_ms);
 
-/* Client: state of the connection for people ("connected", "refused by the coordinator: key is not on the list", "connecting to ..."). */
-const char *fed_link_state(fed_link *l);
-
-/* Client: true between a completed handshake and the loss of that connection. */
+/* Client: how the connection stands. */
+typedef struct {
+    bool is_up;            // between a completed handshake and the loss of that connection
+    uint32_t n_connected;  // handshakes completed so far: a change means a new connection, on
+                           // which the coordinator has not heard Hello yet
+    const char *text;      // for people: "connected", "refused by the coordinator: key is not on
+                           // the list", "connecting to ..."; borrowed, of this moment
+} fed_link_status;
+fed_link_status fed_link_look(fed_link *l);
+/* One of these. */
 bool fed_link_up(fed_link *l);
-/* Client: handshakes completed so far.  A change means a new connection, on
- * which the coordinator has not heard Hello yet. */
 uint32_t fed_link_n_connected(fed_link *l);
+const char *fed_link_state(fed_link *l);
+/* Client: false when fed_wait found that nothing came on the link, and nothing happened to the
+ * connection, since the link was last received from and looked at. */
+bool fed_link_stirs(const fed_link *l);
 
 /* In-process server and clients for tests: connect by the address that listen gave ("mem://1").
  * drop: called per message with its direction; true loses it. */

@@ -36,6 +36,7 @@ struct fed_link {
     int fds[2];  // readable: has_message, look are worth a call; -1 = none
     bool quiet;  // there is no message unless fds[0] is readable
     bool calm;   // nothing happened to the connection unless fds[1] is readable
+    bool has_news;  // the connection came or went, and nobody has looked since
     bool is_up;            // client: as fed_link_up
     uint32_t n_connected;  // client: as fed_link_n_connected
     char state[FED_SHOWN_BYTES + 256];  // client: as fed_link_state

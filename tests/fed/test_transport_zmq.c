@@ -561,6 +561,45 @@ static void a_peer_that_does_not_read_fills_its_own_queue_only(void **state)
     fed_identity_destroy(&slow_id);
 }
 
+/* As a process of many sites has it: it turns only to those on whose links something came. */
+static void what_is_not_read_on_one_link_hides_no_other(void **state)
+{
+    house *h = *state;
+    fed_identity *id = fed_identity_new();
+    pair_allow(&h->allowed, id);
+    fed_link *link[] = {h->client, connect_as(h, fed_link_address(h->server), id)};
+    fed_route route[2];
+    fed_packet p;
+    for (int i = 0; i < 2; i++) {
+        pair_send(link[i], NULL, "hello");
+        pair_receive(h->server, &p);
+        route[i] = p.route;
+        check(fed_link_up(link[i]));
+    }
+    int64_t deadline = fl_now_ms() + 10000;
+    while (fed_link_stirs(link[0]) || fed_link_stirs(link[1])) {  // its handshakes are news at first
+        check(fl_now_ms() < deadline);
+        fed_wait(link, 2, NULL, 20);
+        for (int i = 0; i < 2; i++) {
+            check(!fed_receive(link[i], &p));
+            fed_link_look(link[i]);
+        }
+    }
+    for (int i = 0; i < 2; i++) {  // the first one's stays where it is
+        pair_send(h->server, &route[i], "an order");
+        while (!fed_link_stirs(link[i])) {
+            check(fl_now_ms() < deadline);
+            fed_wait(link, 2, NULL, 20);
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        check(fed_receive(link[i], &p));
+        pair_expect(&p, "an order");
+    }
+    fed_link_close(&link[1]);
+    fed_identity_destroy(&id);
+}
+
 static void one_process_hosts_many_sites(void **state)
 {
     house *h = *state;
@@ -617,6 +656,7 @@ int main(void)
         with_house(a_port_in_use_is_named),
         with_house(a_route_that_is_gone_is_an_error),
         with_house(a_peer_that_does_not_read_fills_its_own_queue_only),
+        with_house(what_is_not_read_on_one_link_hides_no_other),
         with_house(one_process_hosts_many_sites),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
