@@ -81,6 +81,26 @@ static void a_site_enrols_checks_a_job_and_trains_a_round(void **state)
     coordinator_destroy(&c);
 }
 
+static void an_order_whose_head_is_not_the_one_that_was_signed_is_not_carried_out(void **state)
+{
+    (void)state;
+    coordinator *c = coordinator_new(hospital_job);
+    hospital h = hospital_new(c, "nord", hospital_approves_all);
+    coordinator_order(c, FED_CHECK, 0, 0);
+    hospital_starts(&h);
+    play_until_offered(&h, c);
+    c->forges_heads = true;  // under the signature that was good before
+    coordinator_order(c, FED_TRAIN, 1, 0);
+    play(&h, c, 5000);
+    check_int(c->offer.key.kind, FED_CHECK);
+    c->forges_heads = false;
+    coordinator_order(c, FED_TRAIN, 1, 0);
+    play_until_offered(&h, c);
+    check_int(c->offer.key.kind, FED_TRAIN);
+    hospital_destroy(&h);
+    coordinator_destroy(&c);
+}
+
 static char *sample_report(void)
 {
     fl_err err = FL_ERR_INIT;
@@ -617,6 +637,8 @@ int main(void)
         cmocka_unit_test(answered_updates_whose_lines_are_not_flushed_do_not_keep_it_from_the_next),
         cmocka_unit_test(a_round_survives_the_loss_of_every_third_message),
         cmocka_unit_test(a_job_waits_for_a_person_and_goes_on_when_approved),
+        cmocka_unit_test(
+            an_order_whose_head_is_not_the_one_that_was_signed_is_not_carried_out),
         cmocka_unit_test(a_job_beyond_the_policy_is_refused_with_the_sentence),
         cmocka_unit_test(a_graph_that_is_none_or_too_large_is_refused_with_the_sentence),
         cmocka_unit_test(data_that_do_not_fit_are_named_and_can_be_mended),
