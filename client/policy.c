@@ -152,7 +152,7 @@ void policy_describe(FILE *out)
  * the one that was read last, by its number, size and time of change, is not read again.
  * One that changed a moment ago may change once more within the clock's step.
  */
-enum { N_REMEMBERED = 1024, MOMENT_MS = 2000 };
+enum { REMEMBERED_BITS = 12, MOMENT_MS = 2000 };
 
 static struct {
     pthread_mutex_t mutex;
@@ -162,13 +162,20 @@ static struct {
         off_t size;
         struct timespec changed;
         policy policy;
-    } item[N_REMEMBERED];  // by number
+    } item[1 << REMEMBERED_BITS];  // by slot_of their number
 } remembered = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+/* Homes that are made in a row have numbers at even distances: these are spread (Knuth, The Art of
+ * Computer Programming 3, 6.4: Fibonacci hashing). */
+static size_t slot_of(ino_t number)
+{
+    return (size_t)(((uint64_t)number * UINT64_C(0x9e3779b97f4a7c15)) >> (64 - REMEMBERED_BITS));
+}
 
 static bool recall(policy *out, const struct stat *f)
 {
     pthread_mutex_lock(&remembered.mutex);
-    const size_t i = (size_t)f->st_ino % N_REMEMBERED;
+    const size_t i = slot_of(f->st_ino);
     bool same = f->st_ino != 0 && remembered.item[i].number == f->st_ino &&
                 remembered.item[i].device == f->st_dev && remembered.item[i].size == f->st_size &&
                 remembered.item[i].changed.tv_sec == f->st_ctim.tv_sec &&
@@ -187,7 +194,7 @@ static void remember(const policy *p, const struct stat *f)
         return;
     }
     pthread_mutex_lock(&remembered.mutex);
-    const size_t i = (size_t)f->st_ino % N_REMEMBERED;
+    const size_t i = slot_of(f->st_ino);
     remembered.item[i].device = f->st_dev;
     remembered.item[i].number = f->st_ino;
     remembered.item[i].size = f->st_size;
