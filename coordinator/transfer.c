@@ -109,13 +109,14 @@ static void unpop(transfer_pool *p, waiting w)
 
 static void unqueue(transfer_pool *p, transfer *t, bool up)
 {
-    for (size_t i = 0; i < p->n_queue; i++) {
+    bool *queued = up ? &t->queued_up : &t->queued_down;
+    for (size_t i = 0; i < p->n_queue && *queued; i++) {
         waiting *w = &p->queue[(p->head + i) % p->cap];
         if (w->t == t && w->up == up) {
             w->t = NULL;  // popped later
+            *queued = false;
         }
     }
-    *(up ? &t->queued_up : &t->queued_down) = false;
 }
 
 static uint64_t least(uint64_t a, uint64_t b)
