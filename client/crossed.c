@@ -125,6 +125,7 @@ fl_status crossed_judge(json_t **out, local *l, const crossed_config *cfg, const
         *out = json_pack("{s:I, s:s}", "n_test", n_test, "why",
                          "it has too few test patients to say it");
     }
+    json_object_set_new(*out, "test_opened", json_integer(n_looks));
     local_step(progress);
     task_scores_clear(&scores);
     return FL_OK;

@@ -144,7 +144,22 @@ typedef struct {
     json_t *missing;  // sites without a row
     json_t *absent;   // [{"site", "reason"}]: whose row or cells are missing, each reason once
     json_t *row;      // {COLUMN: {METRIC: FIGURE}} that is filled in
+    json_t *looks;    // {SITE: n}, the caller's
 } matrix;
+
+/* A site counts its looks at its test split itself; an older client does not say them, and has
+ * taken one where it has figures. */
+static void note_looks(matrix *m, const char *site, const json_t *judged)
+{
+    json_int_t before = fl_json_get_int(m->looks, site, 0);
+    json_int_t now = fl_json_get_int(judged, "test_opened", -1);
+    if (now < 0) {
+        now = before + (json_object_get(judged, "metrics") != NULL);
+    }
+    if (now > before) {
+        json_object_set_new(m->looks, site, json_integer(now));
+    }
+}
 
 static void note_absence(matrix *m, const char *site, const char *reason)
 {
@@ -184,6 +199,7 @@ static fl_status add_cell(void *ctx, const record_answer *a, fl_err *err)
     if (st != FL_OK) {
         return st;
     }
+    note_looks(m, a->site.text, judged);
     json_t *metrics = json_object_get(judged, "metrics");
     if (metrics != NULL) {
         json_object_set(m->row, a->site.text, metrics);
@@ -213,10 +229,10 @@ static fl_status fill(json_t *json, matrix *m, record *r, uint32_t selected, fl_
     return st;
 }
 
-fl_status cross_site_json(json_t **out, record *r, uint32_t selected, fl_err *err)
+fl_status cross_site_json(json_t **out, json_t *looks, record *r, uint32_t selected, fl_err *err)
 {
     json_t *keepers = NULL, *json = json_object();
-    matrix m = {json_array(), json_array(), json_array(), NULL};
+    matrix m = {json_array(), json_array(), json_array(), NULL, looks};
     bool too_large = false;
     fl_status st = cross_site_is_too_large(&too_large, r, selected, err);
     *out = NULL;

@@ -30,7 +30,10 @@ fl_status cross_site_count(uint32_t *n, record *r, uint32_t selected, fl_err *er
  * FL_ENOTFOUND: there are fewer. */
 fl_status cross_site_find(fed_offer *out, record *r, uint32_t selected, uint32_t which,
                           fl_err *err);
-/* The report's baselines.cross_site (proto/REPORT.md); new reference. */
-fl_status cross_site_json(json_t **out, record *r, uint32_t selected, fl_err *err);
+/*
+ * The report's baselines.cross_site (proto/REPORT.md); new reference.
+ * looks: {SITE: how often it had opened its test split}; raised by the looks that the matrix took.
+ */
+fl_status cross_site_json(json_t **out, json_t *looks, record *r, uint32_t selected, fl_err *err);
 
 #endif

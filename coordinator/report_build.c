@@ -289,6 +289,32 @@ static fl_status note_test(void *ctx, const record_answer *a, fl_err *err)
     return FL_OK;
 }
 
+/* {SITE: n}: how often each opened its test split, when it was tested. */
+static json_t *looks_of(const json_t *sites)
+{
+    json_t *looks = json_object(), *site;
+    size_t i;
+    json_array_foreach(sites, i, site) {
+        json_object_set_new(looks, fl_json_get_string(site, "name", ""),
+                            json_integer(fl_json_get_int(site, "test_opened", 1)));
+    }
+    return looks;
+}
+
+/* What came of them in the end: beside each site, and the most. */
+static void put_looks(json_t *report, json_t *sites, const json_t *looks)
+{
+    json_int_t most = 0;
+    size_t i;
+    json_t *site;
+    json_array_foreach(sites, i, site) {
+        json_int_t n = fl_json_get_int(looks, fl_json_get_string(site, "name", ""), 1);
+        json_object_set_new(site, "test_opened", json_integer(n));
+        most = n > most ? n : most;
+    }
+    json_object_set_new(report, "test_evaluations", json_integer(most));
+}
+
 static fl_status build_sites(build *b, json_t *report, fl_err *err)
 {
     b->sites = json_array();
@@ -301,7 +327,6 @@ static fl_status build_sites(build *b, json_t *report, fl_err *err)
         return st;
     }
     json_t *absent = json_array(), *missing = json_array();
-    json_int_t opened = 0;
     for (size_t i = 0; i < b->n_sites; i++) {
         if (!b->site[i].seen) {
             const char *why = b->site[i].reason[0] != '\0' ? b->site[i].reason
@@ -310,23 +335,19 @@ static fl_status build_sites(build *b, json_t *report, fl_err *err)
             json_array_append_new(missing, json_string(b->site[i].name.text));
         }
     }
-    size_t i;
-    json_t *site;
-    json_array_foreach(b->sites, i, site)
-    {
-        json_int_t times = fl_json_get_int(site, "test_opened", 1);
-        opened = times > opened ? times : opened;
-    }
-    json_object_set_new(report, "test_evaluations", json_integer(opened));
     json_object_set_new(report, "absent", absent);
     json_object_set_new(report, "pooled", pooled_build(b->sites, missing, b->in->job->data.task));
     json_object_set_new(report, "baselines", json_object());
+    json_t *looks = looks_of(b->sites);
     if (b->in->job->evaluation.cross_site) {
         json_t *matrix;
-        if ((st = cross_site_json(&matrix, b->in->record, b->in->selected, err)) == FL_OK) {
+        st = cross_site_json(&matrix, looks, b->in->record, b->in->selected, err);
+        if (st == FL_OK) {
             json_object_set_new(json_object_get(report, "baselines"), "cross_site", matrix);
         }
     }
+    put_looks(report, b->sites, looks);
+    json_decref(looks);
     json_object_set_new(report, "fairness", pooled_fairness(b->sites, b->in->job->data.task));
     json_decref(missing);
     return st;

@@ -436,11 +436,15 @@ static fl_status is_crossed(report_walk *w, const json_t *v)
         {0},
     };
     static const report_field count = {.check = report_is_count};
-    const json_t *n = json_object_get(v, "n_test");
+    const json_t *n = json_object_get(v, "n_test"), *looks = json_object_get(v, "test_opened");
     bool has_metrics = json_object_get(v, "metrics") != NULL;
     bool has_why = json_object_get(v, "why") != NULL;
     fl_status st = report_walk_key(w, "n_test", n, &count);
-    if (st == FL_OK && (json_object_size(v) != 2 || has_metrics == has_why)) {
+    if (st == FL_OK && looks != NULL) {
+        st = report_walk_key(w, "test_opened", looks, &count);
+    }
+    size_t n_keys = looks != NULL ? 3 : 2;
+    if (st == FL_OK && (json_object_size(v) != n_keys || has_metrics == has_why)) {
         st = report_refuse(w, "expected n_test and either metrics or why");
     }
     if (st == FL_OK) {

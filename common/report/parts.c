@@ -401,6 +401,13 @@ void report_selection_section(report_page *out, const json_t *report)
             report_say(out, "never opened");
         } else if (opened == 1) {
             report_say(out, "opened once at each hospital, for the selected model");
+        } else if (json_object_size(json_object_get(
+                       json_object_get(json_object_get(report, "baselines"), "cross_site"),
+                       "sites")) > 0) {
+            report_say(out,
+                       "opened %lld times at the hospital that opened them most: for the selected "
+                       "model, and for the hospitals' own models in the matrix",
+                       (long long)opened);
         } else {
             report_say(out, "opened more than once at some hospital: %lld times",
                        (long long)opened);

@@ -670,6 +670,10 @@ const report_words_entry report_words_said[] = {
     {"never opened", "jamais ouvertes"},
     {"opened once at each hospital, for the selected model",
      "ouvertes une seule fois dans chaque hôpital, pour le modèle retenu"},
+    {"opened %lld times at the hospital that opened them most: for the selected model, and for the "
+     "hospitals' own models in the matrix",
+     "ouvertes %lld fois dans l’hôpital qui les a ouvertes le plus : pour le modèle retenu et pour "
+     "les modèles propres des hôpitaux dans la matrice"},
     {"opened more than once at some hospital: %lld times",
      "ouvertes plus d’une fois dans un hôpital : %lld fois"},
     {"Smallest subgroup shown (patients)", "Plus petit sous-groupe montré (patients)"},

@@ -207,6 +207,7 @@ static void what_was_made_for_the_test_is_lent_to_the_bit(void **state)
         check(json_equal(figure, json_object_get(at_home, name)));
     }
     check_int(n_looks(&h), 2);
+    check_int(fl_json_get_int(judged, "test_opened", 0), 2);
     json_decref(judged);
     json_decref(site);
     hospital_destroy(&h);
@@ -339,9 +340,11 @@ static void of_few_patients_nothing_is_said_and_of_small_classes_less(void **sta
     json_t *judged = judged_with(l, c, false, 10, h.dir);
     check_str(fl_json_get_string(judged, "why", ""), "its policy does not let figures leave");
     check(!judge_has_opened(h.dir, &c->order.model_id));  // and the split stayed closed
+    check(json_object_get(judged, "test_opened") == NULL);
     json_decref(judged);
     judged = judged_with(l, c, true, 101, h.dir);
     check_str(fl_json_get_string(judged, "why", ""), "it has too few test patients to say it");
+    check_int(fl_json_get_int(judged, "test_opened", 0), 1);  // it was looked at to know
     json_decref(judged);
     judged = judged_with(l, c, true, 70, h.dir);
     check_near(fl_json_get_number(figure_of(judged, "accuracy"), "n"), 100, 0);

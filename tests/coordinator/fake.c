@@ -204,9 +204,13 @@ static void make_cross(fake_site *s)
     const float *model = fed_inbox_items(s->inbox, &enc, &P);
     check_int(enc, FED_ENC_F32);
     fed_offer_set(next_scalars(s), "n", 40);
-    char *text = fl_xasprintf("{\"n_test\": 40, \"metrics\": {\"accuracy\": {\"value\": %.17g, "
+    char looks[32] = "";
+    if (!s->tells_no_looks) {
+        snprintf(looks, sizeof looks, "\"test_opened\": %u, ", 1 + s->order.key.round.n);
+    }
+    char *text = fl_xasprintf("{%s\"n_test\": 40, \"metrics\": {\"accuracy\": {\"value\": %.17g, "
                               "\"ci_low\": 0.1, \"ci_high\": 1, \"n\": 40, \"why\": \"\"}}}",
-                              fake_judged(model[0], s->order.threshold, s->number));
+                              looks, fake_judged(model[0], s->order.threshold, s->number));
     fake_keep(s, FED_ENC_BYTES, text, strlen(text));
     free(text);
 }

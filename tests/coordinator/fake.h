@@ -56,6 +56,7 @@ typedef struct fake_site {
     const char *own_model;  // of its policy: "leaves", "stays"; NULL: it says none, as an older one
     bool keeps_own;         // says so when it is asked for it
     bool has_no_own;
+    bool tells_no_looks;    // at its test split, as an older one
     uint32_t version;       // of the protocol that it speaks; 0: the newest
     /* In this round it makes its update and says that it failed, so that it is absent at once, with
      * an update for later; 0: never. */

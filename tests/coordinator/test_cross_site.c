@@ -128,6 +128,25 @@ static bool privacy_tells(const json_t *report)
     return false;
 }
 
+/* What a site may say of another's model, one thing changed. */
+static void say(fake_kept *k, const char *text)
+{
+    if (k->offer.key.kind == FED_CROSS) {
+        free(k->items);
+        k->items = fl_xstrdup(text);
+        k->n = strlen(text);
+    }
+}
+
+/* It says why it has no figures of the second model, which it did not look at. */
+static void spoil_second_judgement(fake_site *s, fake_kept *k)
+{
+    (void)s;
+    if (k->offer.key.round.n == 2) {
+        say(k, "{\"n_test\": 40, \"why\": \"its policy does not let figures leave\"}");
+    }
+}
+
 static void every_own_model_is_judged_by_every_site(void **state)
 {
     (void)state;
@@ -137,7 +156,26 @@ static void every_own_model_is_judged_by_every_site(void **state)
     check(privacy_tells(report));
     check_int(n_recorded(f, "lend"), 3);
     check_int(n_recorded(f, "cross"), 9);
+    check_int(fl_json_get_int(report, "test_evaluations", 0), 4);
     check_int(n_spools(f), 0);  // and the coordinator has none of them any more
+    json_decref(report);
+    fake_free(&f);
+}
+
+/* A look for the selected model, and one for each own model that was judged: also those that an
+ * older client does not count, and not those of a model that it did not judge. */
+static void every_look_at_a_test_split_is_counted(void **state)
+{
+    (void)state;
+    fake *f = three("20s");
+    f->site[0].has_no_own = true;  // two models to judge
+    f->site[1].tells_no_looks = true;
+    f->site[2].spoil = spoil_second_judgement;
+    json_t *report = play(f), *sites = json_object_get(report, "sites");
+    check_int(fl_json_get_int(report, "test_evaluations", 0), 3);
+    for (size_t i = 0; i < 3; i++) {
+        check_int(fl_json_get_int(json_array_get(sites, i), "test_opened", 0), i == 2 ? 2 : 3);
+    }
     json_decref(report);
     fake_free(&f);
 }
@@ -237,14 +275,15 @@ static void more_sites_than_a_report_takes_are_told_so(void **state)
         char *dir = check_tmpdir();
         record *r = record_of(n, dir);
         bool too_large;
-        json_t *json;
+        json_t *json, *looks = json_object();
         check_ok(cross_site_is_too_large(&too_large, r, 1, &err), err);
         check_int(too_large, n > CROSS_SITE_MOST);
-        check_ok(cross_site_json(&json, r, 1, &err), err);
+        check_ok(cross_site_json(&json, looks, r, 1, &err), err);
         check_str(fl_json_get_string(json, "why", ""),
                   too_large ? "the matrix of more than 100 hospitals is more than a report takes"
                             : "");
         json_decref(json);
+        json_decref(looks);
         record_close(&r);
         check_rmdir(&dir);
     }
@@ -558,16 +597,6 @@ static void a_model_that_is_no_own_model_is_refused_and_named(void **state)
     }
 }
 
-/* What a site may say of another's model, one thing changed. */
-static void say(fake_kept *k, const char *text)
-{
-    if (k->offer.key.kind == FED_CROSS) {
-        free(k->items);
-        k->items = fl_xstrdup(text);
-        k->n = strlen(text);
-    }
-}
-
 static void spoil_value(fake_site *s, fake_kept *k)
 {
     (void)s;
@@ -592,6 +621,12 @@ static void spoil_scalar(fake_site *s, fake_kept *k)
     if (k->offer.key.kind == FED_CROSS) {
         fed_offer_set(&k->offer, "n", 41);  // it joined with 40
     }
+}
+
+static void spoil_looks(fake_site *s, fake_kept *k)
+{
+    (void)s;
+    say(k, "{\"n_test\": 40, \"why\": \"none\", \"test_opened\": -1}");
 }
 
 static void spoil_keys(fake_site *s, fake_kept *k)
@@ -622,7 +657,7 @@ static void impossible_judgements_are_refused_and_named(void **state)
         {spoil_value, "metrics.auc.value"}, {spoil_count, "metrics.auc"},
         {spoil_n, "n_test"},                {spoil_scalar, "joined with 40 test cases"},
         {spoil_keys, "either metrics or why"}, {spoil_nothing, "needs its figures"},
-        {spoil_metric, "goodness"},
+        {spoil_metric, "goodness"},          {spoil_looks, "test_opened"},
     };
     for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
         fake *f = three("20s");
@@ -643,6 +678,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_own_model_is_judged_by_every_site),
+        cmocka_unit_test(every_look_at_a_test_split_is_counted),
         cmocka_unit_test(where_one_policy_keeps_its_model_none_travels),
         cmocka_unit_test(a_policy_that_changes_in_mid_run_is_heard),
         cmocka_unit_test(a_site_without_a_model_of_its_own_judges_the_others),

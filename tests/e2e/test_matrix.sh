@@ -50,6 +50,7 @@ check "a model that left is a record of its own kind" eval \
     '[ "$(grep -c "\"kind\":\"lend\".*\"what\":\"contribution\"" "$run/audit.jsonl")" = 3 ] && "$bin/client" sent --home "$work/home-est" | grep -q "lend.*own model of"'
 check "nine judgements, one a model and hospital" eval '[ "$(grep -c "\"kind\":\"cross\".*\"what\":\"contribution\"" "$run/audit.jsonl")" = 9 ]'
 check "each a look at the test split that is written down" eval '[ "$(wc -l <"$work/home-est/runs/tiny/test_opened")" = 4 ]'
+check "and the report counts them" test "$(json "$report" test_evaluations)" = 4
 check "the coordinator keeps no hospital's own model" eval '[ -z "$(ls "$run/spool")" ]'
 check "the pages show it" grep -q "Each hospital&#39;s own model at the others" "$run/report/index.html"
 

@@ -323,6 +323,11 @@ static void own_models_stand_at_every_other_hospital(void **state)
     page = page_text(report, NULL);
     check_has(page, "Every hospital let its own model leave for this");
     check_has(page, "Not everywhere: ouest (silent for 2 s).");
+    check_has(page, "opened once at each hospital, for the selected model");
+    free(page);
+    sample_set(report, "test_evaluations", json_integer(3));
+    page = page_text(report, NULL);
+    check_has(page, "opened 3 times at the hospital that opened them most");
     free(page);
     seen = report_for_site(report, "sud");
     check(strstr(fl_json_get_string(sample_at(seen, "baselines.cross_site.absent[0]"), "site", ""),
