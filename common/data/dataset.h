@@ -132,7 +132,7 @@ fl_status data_set_case_shifted(data_case *out, const data_set *s, const data_sh
 const char *data_set_feature_name(const data_set *s, size_t i);
 
 /* Flow of cases as report.json's "flow": files, rows, refused by reason,
- * cases, patients, unlabelled, analysed by split.  New reference. */
+ * cases, patients, unlabelled, labelled and analysed by split.  New reference. */
 json_t *data_set_flow(const data_set *s);
 /*
  * "table1": per split n, patients, classes {CLASS: cell}, attributes {NAME:

@@ -51,23 +51,30 @@ json_t *data_set_flow(const data_set *s)
 {
     json_t *refused = json_object();
     json_t *analysed = json_object();
-    json_int_t unlabelled = 0;
+    json_t *labelled = json_object();
+    json_int_t unlabelled = 0, n_labelled[DATA_N_SPLITS] = {0};
 
     for (size_t i = 0; i < s->n_refusals; i++) {
         json_object_set_new(refused, s->refusals[i].reason,
                             json_integer((json_int_t)s->refusals[i].n));
     }
+    for (size_t i = 0; i < s->n; i++) {
+        const data_entry *e = &s->entries[i];
+        bool without = is_unlabelled(s, e);
+        unlabelled += without;
+        if (!without && e->split != DATA_NO_SPLIT) {
+            n_labelled[e->split]++;
+        }
+    }
     for (int k = 0; k < DATA_N_SPLITS; k++) {
+        json_object_set_new(labelled, data_split_name((data_split)k), json_integer(n_labelled[k]));
         json_object_set_new(analysed, data_split_name((data_split)k),
                             json_integer((json_int_t)s->n_split[k]));
     }
-    for (size_t i = 0; i < s->n; i++) {
-        unlabelled += is_unlabelled(s, &s->entries[i]);
-    }
-    return json_pack("{s:I, s:I, s:o, s:I, s:I, s:I, s:o}", "files", (json_int_t)s->n_files, "rows",
+    return json_pack("{s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:o}", "files", (json_int_t)s->n_files, "rows",
                      (json_int_t)s->n_rows, "refused", refused, "cases", (json_int_t)s->n,
-                     "patients", (json_int_t)s->n_patients, "unlabelled", unlabelled, "analysed",
-                     analysed);
+                     "patients", (json_int_t)s->n_patients, "unlabelled", unlabelled, "labelled",
+                     labelled, "analysed", analysed);
 }
 
 /* --- table 1 --- */
@@ -83,6 +90,7 @@ typedef struct {
     cell *cells;
     size_t n;
     int64_t min_cell;
+    size_t told;  // this cell's number is told elsewhere; n: none's
 } partition;
 
 static void add_case(cell *c, bool *seen, int64_t patient)
@@ -96,7 +104,7 @@ static void add_case(cell *c, bool *seen, int64_t patient)
  * Hides cells of fewer than min_cell patients; if that is one cell only, the
  * smallest other too, for the split's number of cases is told.  Nobody is in an
  * empty cell, so it stays, unless all others are empty: then they would say that
- * everybody is in the one.
+ * everybody is in the one.  A cell whose number is told elsewhere hides nothing.
  */
 static void hide_small_cells(partition *p)
 {
@@ -104,7 +112,7 @@ static void hide_small_cells(partition *p)
     cell *smallest = NULL;
     for (size_t i = 0; i < p->n; i++) {
         cell *c = &p->cells[i];
-        if (c->patients == 0) {
+        if (c->patients == 0 || i == p->told) {
             continue;
         }
         if (c->patients < p->min_cell) {
@@ -118,7 +126,7 @@ static void hide_small_cells(partition *p)
         smallest->hidden = true;
     }
     for (size_t i = 0; i < p->n && n_hidden == 1 && smallest == NULL; i++) {
-        p->cells[i].hidden = true;
+        p->cells[i].hidden = i != p->told;
     }
 }
 
@@ -140,13 +148,14 @@ static json_t *cells_json(partition *p)
     return out;
 }
 
-/* Cases of a split by a number in [0, n) that of() gives; names has n. */
+/* Cases of a split by a number in [0, n) that of() gives; names has n, told: n, or one of which
+ * everybody knows the number. */
 static json_t *count_cells(const data_set *s, int split, int64_t min_cell, const char *const *names,
-                           size_t n,
+                           size_t n, size_t told,
                            size_t (*of)(const data_set *s, const data_entry *e, size_t which),
                            size_t which)
 {
-    partition p = {.n = n, .min_cell = min_cell};
+    partition p = {.n = n, .min_cell = min_cell, .told = told};
     bool *seen = fl_xcalloc(n * (size_t)s->n_patients, sizeof *seen);
 
     p.cells = fl_xcalloc(n, sizeof *p.cells);
@@ -180,7 +189,7 @@ static json_t *count_classes(const data_set *s, int split, int64_t min_cell)
         names[k] = s->spec.classes[k];
     }
     names[K] = "unlabelled";
-    return count_cells(s, split, min_cell, names, K + 1, class_of, 0);
+    return count_cells(s, split, min_cell, names, K + 1, K, class_of, 0);  // by the flow
 }
 
 /* Of each label alone: absent, present, unlabelled. */
@@ -196,7 +205,7 @@ static json_t *count_labels(const data_set *s, int split, int64_t min_cell)
     json_t *out = json_object();
     for (size_t k = 0; k < s->spec.n_classes; k++) {
         json_object_set_new(out, s->spec.classes[k],
-                            count_cells(s, split, min_cell, names, 3, flag_of, k));
+                            count_cells(s, split, min_cell, names, 3, 3, flag_of, k));
     }
     return out;
 }
@@ -216,7 +225,7 @@ static json_t *count_drawn(const data_set *s, int split, int64_t min_cell)
     json_t *out = json_object();
     for (size_t k = 1; k < s->spec.n_classes; k++) {
         json_object_set_new(out, s->spec.classes[k],
-                            count_cells(s, split, min_cell, names, 3, drawn_of, k));
+                            count_cells(s, split, min_cell, names, 3, 2, drawn_of, k));
     }
     return out;
 }
@@ -298,7 +307,8 @@ static json_t *count_codes(const data_set *s, int split, int64_t min_cell, size_
         names[k] = a->codes[k];
     }
     names[a->n_codes] = "unknown";
-    return count_cells(s, split, min_cell, names, a->n_codes + 1, code_of, attribute);
+    return count_cells(s, split, min_cell, names, a->n_codes + 1, a->n_codes + 1, code_of,
+                       attribute);
 }
 
 typedef struct {
@@ -390,7 +400,7 @@ static json_t *count_texts(const data_set *s, int split, int64_t min_cell, size_
     cell unknown = rest_of_texts(s, split, attribute, cells, n_named, true);
     cells[n_named] = other;
     cells[n_named + 1] = unknown;
-    partition p = {.cells = cells, .n = n_named + 2, .min_cell = min_cell};
+    partition p = {.cells = cells, .n = n_named + 2, .min_cell = min_cell, .told = n_named + 2};
     json_t *out = cells_json(&p);
     free(cells);
     free(uses);

@@ -40,7 +40,8 @@ static const report_field analysed_fields[] = {
 static const report_field flow_fields[] = {
     {"files", .check = report_is_count},     {"cases", .check = report_is_count},
     {"patients", .check = report_is_count},  {"refused", REPORT_BY_NAME, .check = report_is_count},
-    {"analysed", .fields = analysed_fields}, {0},
+    {"analysed", .fields = analysed_fields}, {"labelled", .fields = analysed_fields},
+    {"unlabelled", .check = report_is_count}, {0},
 };
 
 static fl_status flow_adds_up(report_walk *w, const json_t *v)
@@ -49,6 +50,10 @@ static fl_status flow_adds_up(report_walk *w, const json_t *v)
     int64_t analysed = sum_of(json_object_get(v, "analysed"));
     if (cases >= 0 && analysed > cases) {
         return report_refuse(w, "%" PRId64 " cases analysed of %" PRId64, analysed, cases);
+    }
+    int64_t labelled = sum_of(json_object_get(v, "labelled"));
+    if (json_object_get(v, "analysed") != NULL && labelled > analysed) {
+        return report_refuse(w, "%" PRId64 " labelled cases of %" PRId64, labelled, analysed);
     }
     return FL_OK;
 }

@@ -25,6 +25,44 @@ static void flow_box(report_page *out, const json_t *object, const char *key, co
     }
 }
 
+/* The cases of a split that have a label: nothing else is trained on or judged by.  Reports of
+ * older clients do not say how many those are. */
+static void split_box(report_page *out, const json_t *flow, const char *split, const char *what)
+{
+    const json_t *labelled = json_object_get(flow, "labelled");
+    flow_box(out, labelled != NULL ? labelled : json_object_get(flow, "analysed"), split, what);
+}
+
+static void unlabelled_box(report_page *out, const json_t *flow)
+{
+    static const struct {
+        const char *split, *what;
+    } of[] = {{"train", REPORT_N("training")},
+              {"val", REPORT_N("validation")},
+              {"test", REPORT_N("test")}};
+    const json_t *labelled = json_object_get(flow, "labelled"),
+                 *analysed = json_object_get(flow, "analysed");
+    char text[REPORT_NUMBER_BYTES];
+    bool any = false;
+    for (size_t i = 0; i < 3 && labelled != NULL; i++) {
+        int64_t n = fl_json_get_int(analysed, of[i].split, 0) -
+                    fl_json_get_int(labelled, of[i].split, 0);
+        if (n <= 0) {
+            continue;
+        }
+        if (!any) {
+            report_html(out, "<div class=\"out\"><b>%s</b>", report_word(out, "without a label"));
+        }
+        any = true;
+        report_html(out, "%s", report_word(out, of[i].what));
+        report_say(out, ": %s", report_count(text, out->language, n));
+        report_html(out, "<br>");
+    }
+    if (any) {
+        report_html(out, "</div>\n");
+    }
+}
+
 static void refused_box(report_page *out, const json_t *refused)
 {
     char text[REPORT_NUMBER_BYTES];
@@ -45,7 +83,6 @@ static void refused_box(report_page *out, const json_t *refused)
 void report_site_flow(report_page *out, const json_t *site)
 {
     const json_t *flow = json_object_get(site, "flow");
-    const json_t *analysed = json_object_get(flow, "analysed");
     const char *standard = fl_json_get_string(site, "reference_standard", "not provided");
     char text[REPORT_NUMBER_BYTES];
     if (!json_is_object(flow)) {
@@ -57,9 +94,10 @@ void report_site_flow(report_page *out, const json_t *site)
     refused_box(out, json_object_get(flow, "refused"));
     flow_box(out, flow, "cases", REPORT_N("cases"));
     flow_box(out, flow, "patients", REPORT_N("patients"));
-    flow_box(out, analysed, "train", REPORT_N("cases trained on"));
-    flow_box(out, analysed, "val", REPORT_N("cases to choose with"));
-    flow_box(out, analysed, "test", REPORT_N("cases to judge with"));
+    unlabelled_box(out, flow);
+    split_box(out, flow, "train", REPORT_N("cases trained on"));
+    split_box(out, flow, "val", REPORT_N("cases to choose with"));
+    split_box(out, flow, "test", REPORT_N("cases to judge with"));
     report_html(out, "</div>\n<dl>\n");
     char *told = report_told_text(out, standard);  // the simulator writes one, too
     report_fact(out, "Reference standard",

@@ -97,8 +97,40 @@ static void small_cells_and_one_more_are_hidden(void **state)
     /* all 20 of test are normal: an empty cell would say so */
     check(json_is_null(at(t, "test", "classes", "normal", "n")));
     check(json_is_null(at(t, "test", "classes", "opacity", "n")));
-    check(json_is_null(at(t, "test", "classes", "unlabelled", "n")));
+    /* told by the flow, so that it hides nothing */
+    check_int(fl_json_get_int(at(t, "test", "classes", "unlabelled", NULL), "n", -1), 0);
     json_decref(t);
+    data_set_destroy(&s);
+    check_rmdir(&dir);
+}
+
+/* As usual, but every tenth of train has no label, and few are opaque. */
+static void unlabelled_row(fl_buf *b, int i)
+{
+    if (i < 40 && i % 10 == 0) {
+        fl_buf_puts(b, ",train,F,50,ward\n");
+    } else {
+        fl_buf_printf(b, "%d,%s,F,50,ward\n", i % 7 == 1, i < 40 ? "train" : "test");
+    }
+}
+
+static void cases_without_a_label_are_counted_apart_and_cover_no_small_class(void **state)
+{
+    (void)state;
+    char *dir = check_tmpdir();
+    data_set *s = open_cases(dir, 60, unlabelled_row);
+    json_t *flow = data_set_flow(s), *t = data_set_table1(s, 10);
+    check_int(fl_json_get_int(flow, "unlabelled", -1), 4);
+    check_int(fl_json_get_int(json_object_get(flow, "analysed"), "train", -1), 40);
+    check_int(fl_json_get_int(json_object_get(flow, "labelled"), "train", -1), 36);
+    check_int(fl_json_get_int(json_object_get(flow, "labelled"), "val", -1), 0);
+    check_int(fl_json_get_int(json_object_get(flow, "labelled"), "test", -1), 20);
+    check_int(fl_json_get_int(at(t, "train", "classes", "unlabelled", NULL), "n", -1), 4);
+    /* 40 - 4 - 31 would give opacity away */
+    check(json_is_null(at(t, "train", "classes", "opacity", "n")));
+    check(json_is_null(at(t, "train", "classes", "normal", "n")));
+    json_decref(t);
+    json_decref(flow);
     data_set_destroy(&s);
     check_rmdir(&dir);
 }
@@ -162,6 +194,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(table_1_counts_classes_and_attributes),
         cmocka_unit_test(small_cells_and_one_more_are_hidden),
+        cmocka_unit_test(cases_without_a_label_are_counted_apart_and_cover_no_small_class),
         cmocka_unit_test(the_flow_counts_from_files_to_splits),
         cmocka_unit_test(problems_are_named_and_nobody_in_them),
     };

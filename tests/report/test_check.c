@@ -98,6 +98,7 @@ static void impossible_numbers_of_a_site_are_refused(void **state)
         {"table1.train.attributes.sex.F", "99999", "attributes.sex: counts"},
         {"table1.train.attributes.age.sd", "-2", "age.sd: expected a number >= 0"},
         {"flow.analysed.train", "100000", "cases analysed of"},
+        {"flow.labelled", "{\"train\": 100000}", "labelled cases of"},
         {"flow.refused", "{\"x\": -1}", "flow.refused.x: expected a whole number"},
         {"histogram.spans", "{\"negatives\": [[0, 0]]}", "does not say where bin"},
         {"histogram.spans", "{\"negatives\": []}", "does not say where bin"},

@@ -104,6 +104,29 @@ static void a_flagged_group_is_in_the_first_words(void **state)
     json_decref(report);
 }
 
+static void cases_without_a_label_are_not_among_those_trained_on(void **state)
+{
+    (void)state;
+    json_t *report = sample_read();
+    char *page = page_text(report, "nord");  // of an older client, which does not say
+    check_has(page, "<b>1500</b>cases trained on");
+    check_has_not(page, "without a label");
+    free(page);
+    sample_set(report, "sites[0].flow.unlabelled", json_integer(12));
+    sample_set(report, "sites[0].flow.labelled",
+               json_pack("{s:i, s:i, s:i}", "train", 1490, "val", 180, "test", 398));
+    page = page_text(report, "nord");
+    check_has(page, "<b>without a label</b>training: 10<br>test: 2<br></div>");
+    check_has(page, "<b>1490</b>cases trained on");
+    check_has(page, "<b>180</b>cases to choose with");
+    check_has(page, "<b>398</b>cases to judge with");
+    free(page);
+    page = page_in(REPORT_FR, report, "nord");
+    check_has(page, "<b>sans étiquette</b>entraînement\xc2\xa0: 10<br>test\xc2\xa0: 2<br></div>");
+    free(page);
+    json_decref(report);
+}
+
 static void a_hospitals_page_has_what_it_asks_for(void **state)
 {
     (void)state;
@@ -341,6 +364,7 @@ int main(void)
         cmocka_unit_test(a_hospitals_verdict_follows_its_rule),
         cmocka_unit_test(a_threshold_that_does_not_fit_is_in_the_first_words),
         cmocka_unit_test(a_flagged_group_is_in_the_first_words),
+        cmocka_unit_test(cases_without_a_label_are_not_among_those_trained_on),
         cmocka_unit_test(a_hospitals_page_has_what_it_asks_for),
         cmocka_unit_test(guidelines_are_answered_only_by_what_the_page_holds),
         cmocka_unit_test(small_counts_of_table_1_are_hidden),
