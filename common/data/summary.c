@@ -67,7 +67,8 @@ json_t *data_set_flow(const data_set *s)
         }
     }
     for (int k = 0; k < DATA_N_SPLITS; k++) {
-        json_object_set_new(labelled, data_split_name((data_split)k), json_integer(n_labelled[k]));
+        json_object_set_new(labelled, data_split_name((data_split)k),
+                            json_integer(n_labelled[k]));
         json_object_set_new(analysed, data_split_name((data_split)k),
                             json_integer((json_int_t)s->n_split[k]));
     }

@@ -23,6 +23,8 @@
 enum {
     WIDTH = 460,    // of the drawing; pages scale it
     FEW_SITES = 8,  // more are drawn without names
+    LABEL_LETTERS = 24,  // of a row
+    REASON_LINES = 2,
     MOST_BARS = 40,
 };
 
@@ -98,6 +100,45 @@ static const series forest[] = {
     {"centralised", REPORT_N("all in one place"), "#6b7780", 9, -0.22},
 };
 
+static const double letter_px = 8.2;  // at the size that style.h gives a chart on a phone
+
+static size_t n_letters(const char *text)
+{
+    size_t n = 0;
+    for (; *text != '\0'; text++) {
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+    }
+    return n;
+}
+
+/* "your hospital: nord", without a long name; caller's. */
+static char *row_label(const report_page *page, const char *name, const char *own)
+{
+    if (own == NULL || strcmp(own, name) != 0) {
+        return fl_xasprintf("%.*s", LABEL_LETTERS, name);
+    }
+    char *label = fl_xasprintf("%s%s", report_word(page, "your hospital: "), name);
+    if (n_letters(label) > LABEL_LETTERS) {
+        free(label);
+        label = fl_xstrdup(report_word(page, "your hospital"));
+    }
+    return label;
+}
+
+/* px from the chart's edge to its plot. */
+static double label_room(const report_page *page, const json_t *sites, const char *own)
+{
+    size_t i, longest = 0;
+    const json_t *site;
+    json_array_foreach(sites, i, site) {
+        char *label = row_label(page, report_site_name(site), own);
+        size_t n = n_letters(label);
+        longest = n > longest ? n : longest;
+        free(label);
+    }
+    return 16 + letter_px * (double)longest;
+}
+
 /* A row a hospital, the first on top; a hospital without figure says why. */
 static void add_rows(fl_buf *script, const report_page *page, const json_t *sites, const char *own)
 {
@@ -105,27 +146,69 @@ static void add_rows(fl_buf *script, const report_page *page, const json_t *site
     const json_t *site;
     fl_buf_puts(script, "set ytics scale 0 (");
     json_array_foreach(sites, i, site) {
-        const char *name = report_site_name(site);
-        fl_buf label = FL_BUF_INIT;
-        bool is_own = own != NULL && strcmp(own, name) == 0;
-        fl_buf_printf(&label, "%s%.24s", is_own ? report_word(page, "your hospital: ") : "", name);
+        char *label = row_label(page, report_site_name(site), own);
         fl_buf_puts(script, i > 0 ? "," : "");
-        report_gnuplot_quote(script, label.data);
+        report_gnuplot_quote(script, label);
         fl_buf_printf(script, " %zu", n - i);
-        fl_buf_clear(&label);
+        free(label);
     }
-    fl_buf_printf(script, ")\nset yrange [0.4:%zu.6]\n", n);
+    fl_buf_printf(script, ")\nset yrange [0.4:%zu.6]\nset lmargin at screen %.4f\n", n,
+                  label_room(page, sites, own) / WIDTH);
 }
 
-static void add_reason(fl_buf *script, const report_page *page, const json_t *figure, double row)
+/* Bytes of the words at the start of text that stand in width letters; one word at least. */
+static size_t fitting(const char *text, size_t width)
 {
-    if (figure != NULL && isnan(report_value(figure))) {
-        char *why = report_told_text(page, fl_json_get_string(figure, "why", ""));
-        fl_buf_puts(script, "set label ");
-        report_gnuplot_quote(script, why);
-        free(why);
-        fl_buf_printf(script, " at graph 0.02, first %.2f font ',11' tc rgb '#55656f'\n", row);
+    size_t end = 0;
+    while (text[end] != '\0') {
+        size_t next = end + 1 + strcspn(text + end + 1, " ");
+        char *line = fl_xstrndup(text, next);
+        size_t n = n_letters(line);
+        free(line);
+        if (end > 0 && n > width) {
+            break;
+        }
+        end = next;
     }
+    return end;
+}
+
+/* In lines between words; of a very long one the table has the rest.  Returns how many lines, each
+ * the caller's. */
+static size_t break_reason(char *lines[static REASON_LINES], const char *text, size_t width)
+{
+    size_t n = 0;
+    while (*text != '\0' && n < REASON_LINES) {
+        bool last = n + 1 == REASON_LINES;
+        size_t end = fitting(text, width);
+        if (last && text[end] != '\0') {
+            end = fitting(text, width > 2 ? width - 2 : width);
+        }
+        lines[n++] = fl_xasprintf("%.*s%s", (int)end, text, last && text[end] != '\0' ? " …" : "");
+        text += end + (text[end] == ' ');
+    }
+    return n;
+}
+
+/* Right of the row's label; returns in how many lines. */
+static size_t add_reason(fl_buf *script, const report_page *page, const json_t *figure, double row,
+                         double room)
+{
+    if (figure == NULL || !isnan(report_value(figure))) {
+        return 0;
+    }
+    char *why = report_told_text(page, fl_json_get_string(figure, "why", "")), *lines[REASON_LINES];
+    size_t n = break_reason(lines, why, (size_t)(room / letter_px));
+    for (size_t k = 0; k < n; k++) {
+        fl_buf_puts(script, "set label ");
+        report_gnuplot_quote(script, lines[k]);
+        fl_buf_printf(script,
+                      " at graph 0.02, first %.2f offset 0,%.2f font ',11' tc rgb '#55656f'\n", row,
+                      0.9 * ((double)(n - 1) / 2 - (double)k));
+        free(lines[k]);
+    }
+    free(why);
+    return n;
 }
 
 static void add_points(fl_buf *script, const json_t *report, const series *s, const char *metric,
@@ -196,13 +279,18 @@ void report_chart_forest(report_page *out, const json_t *report, const char *met
                          const char *own, int id)
 {
     const json_t *sites = json_object_get(report, "sites"), *site;
-    fl_buf script = FL_BUF_INIT;
-    size_t i, n = json_array_size(sites), n_series = own != NULL ? 1 : 3, drawn = 0;
-    begin(&script, out, 80 + (int)n * (own != NULL ? 30 : 52));
-    add_rows(&script, out, sites, own);
+    fl_buf script = FL_BUF_INIT, reasons = FL_BUF_INIT;
+    size_t i, n = json_array_size(sites), n_series = own != NULL ? 1 : 3, drawn = 0, n_lines = 1;
+    double room = WIDTH - 12 - label_room(out, sites, own);
     json_array_foreach(sites, i, site) {
-        add_reason(&script, out, report_figure(report, site, "global", metric), (double)(n - i));
+        size_t lines = add_reason(&reasons, out, report_figure(report, site, "global", metric),
+                                  (double)(n - i), room);
+        n_lines = lines > n_lines ? lines : n_lines;
     }
+    begin(&script, out, 80 + (int)n * (own == NULL ? 52 : n_lines == 1 ? 30 : 42));
+    add_rows(&script, out, sites, own);
+    fl_buf_add(&script, reasons.data, reasons.n);
+    fl_buf_clear(&reasons);
     set_text(&script, out, "xlabel", report_metric_label(metric));
     add_range(&script, report, metric, n_series);
     if (own != NULL) {

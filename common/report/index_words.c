@@ -40,11 +40,19 @@ static void who_took_part(report_page *out, const json_t *report)
     }
     char *names = report_names_text(out, there.names, there.n);
     report_html(out, "<p>");
-    report_say(out,
-               "%zu hospitals (%s) trained one model together in %lld rounds with %s; the data "
-               "stayed where they were.",
-               there.n, names, (long long)fl_json_get_int(report, "rounds_done", 0),
-               fl_json_get_string(report, "strategy", "?"));
+    long long n_rounds = (long long)fl_json_get_int(report, "rounds_done", 0);
+    const char *strategy = fl_json_get_string(report, "strategy", "?");
+    if (there.n == 1) {
+        report_say(out,
+                   "One hospital (%s) trained a model in %lld rounds with %s; the data stayed "
+                   "where they were.",
+                   names, n_rounds, strategy);
+    } else {
+        report_say(out,
+                   "%zu hospitals (%s) trained one model together in %lld rounds with %s; the "
+                   "data stayed where they were.",
+                   there.n, names, n_rounds, strategy);
+    }
     free(names);
     json_array_foreach(json_object_get(report, "absent"), i, item) {
         const char *site = fl_json_get_string(item, "site", "?");
@@ -98,6 +106,28 @@ static void verdicts_clear(verdicts *v)
     }
 }
 
+/* The same where one hospital alone can be compared. */
+static void headline_of_one(report_page *out, const verdicts *v, const char *metric)
+{
+    const char *label = report_label(out, metric);
+    if (v->of[REPORT_HELPS].n > 0) {
+        report_say(out,
+                   "The shared model has the better %s at the one hospital that can be compared; "
+                   "the difference is clear and large enough to matter.",
+                   label);
+    } else if (v->n_better > 0) {
+        report_say(out,
+                   "The shared model has the better %s at the one hospital that can be compared; "
+                   "the difference is not clear, or too small to matter.",
+                   label);
+    } else {
+        report_say(out,
+                   "The shared model does not have the better %s at the one hospital that can be "
+                   "compared.",
+                   label);
+    }
+}
+
 /* The sentence in large type. */
 static void headline(report_page *out, const verdicts *v, const char *metric)
 {
@@ -110,7 +140,9 @@ static void headline(report_page *out, const verdicts *v, const char *metric)
         report_html(out, "</p>\n");
         return;
     }
-    if (helps->n > 0) {
+    if (v->n_compared == 1) {
+        headline_of_one(out, v, metric);
+    } else if (helps->n > 0) {
         report_say(out,
                    "The shared model has the better %s at %zu of %zu hospitals; at %zu the "
                    "difference is clear and large enough to matter.",

@@ -469,10 +469,18 @@ static void add_fairness(report_page *out, const json_t *report)
     const char *metric = fl_json_get_string(f, "metric", "auc");
     report_html_section(out, "fairness", "Fairness between hospitals");
     report_html(out, "<p>");
-    report_say(out,
-               "How evenly the shared model serves the %lld hospitals at which the figure is "
-               "defined: %s.",
-               (long long)fl_json_get_int(f, "n_sites", 0), report_label(out, metric));
+    long long n_sites = (long long)fl_json_get_int(f, "n_sites", 0);
+    if (n_sites == 1) {
+        report_say(out,
+                   "The figure is defined at one hospital alone, so there is nothing to compare: "
+                   "%s.",
+                   report_label(out, metric));
+    } else {
+        report_say(out,
+                   "How evenly the shared model serves the %lld hospitals at which the figure is "
+                   "defined: %s.",
+                   n_sites, report_label(out, metric));
+    }
     report_html(out, "</p>\n<dl>\n");
     report_fact(out, "Worst hospital", fl_json_get_string(f, "worst_site", NULL));
     report_fact_number(out, "Worst", fl_json_get_number(f, "worst"), 3);

@@ -222,6 +222,11 @@ static void place_sentence(report_page *out, const json_t *report, const json_t 
                    "The shared model serves no other hospital better than yours (by its %s); the "
                    "gap between best and worst is %s.",
                    report_label(out, metric), gap);
+    } else if (n == 2) {
+        report_say(out,
+                   "The shared model serves the other hospital better than yours (by its %s); the "
+                   "gap between the two is %s.",
+                   report_label(out, metric), gap);
     } else {
         report_say(out,
                    "The shared model serves %zu of the %zu other hospitals better than yours (by "

@@ -19,6 +19,7 @@ const report_words_entry report_words_said[] = {
     {"own", "propre"},
     {"all in one place", "données centralisées"},
     {"your hospital: ", "votre hôpital : "},
+    {"your hospital", "votre hôpital"},
     {"%s of the shared model on each hospital's own test cases, with 95 %% intervals.",
      "Modèle partagé sur les cas de test de chaque hôpital, avec intervalles à 95 %% : %s."},
     {"%s of the models on each hospital's own test cases, with 95 %% intervals.",
@@ -273,6 +274,9 @@ const report_words_entry report_words_said[] = {
      "where they were.",
      "%zu hôpitaux (%s) ont entraîné ensemble un même modèle en %lld tours avec %s ; les données "
      "n’ont pas quitté les hôpitaux."},
+    {"One hospital (%s) trained a model in %lld rounds with %s; the data stayed where they were.",
+     "Un seul hôpital (%s) a entraîné un modèle en %lld tours avec %s ; les données ne l’ont pas "
+     "quitté."},
     {"%s was invited and has no figures: %s.", "%s était invité et n’a pas de résultats : %s."},
     {"%s took part in %zu of them and has no figures: %s.",
      "%s a participé à %zu d’entre eux et n’a pas de résultats : %s."},
@@ -295,6 +299,16 @@ const report_words_entry report_words_said[] = {
      "clear and large enough to matter.",
      "Le modèle partagé est le meilleur (%s) pour %zu des %zu hôpitaux ; pour aucun la "
      "différence n’est nette et assez grande pour compter."},
+    {"The shared model has the better %s at the one hospital that can be compared; the difference "
+     "is clear and large enough to matter.",
+     "Le modèle partagé est le meilleur (%s) dans le seul hôpital que l’on puisse comparer ; la "
+     "différence est nette et assez grande pour compter."},
+    {"The shared model has the better %s at the one hospital that can be compared; the difference "
+     "is not clear, or too small to matter.",
+     "Le modèle partagé est le meilleur (%s) dans le seul hôpital que l’on puisse comparer ; la "
+     "différence n’est pas nette, ou trop petite pour compter."},
+    {"The shared model does not have the better %s at the one hospital that can be compared.",
+     "Le modèle partagé n’est pas le meilleur (%s) dans le seul hôpital que l’on puisse comparer."},
     {"Joining hurts %s.", "La participation dessert %s."},
     {"Joining helps %s.", "La participation est utile à %s."},
     {"Joining makes no difference that matters for %s.",
@@ -464,6 +478,8 @@ const report_words_entry report_words_said[] = {
     {"How evenly the shared model serves the %lld hospitals at which the figure is defined: %s.",
      "À quel point le modèle partagé sert également les %lld hôpitaux où la mesure est définie : "
      "%s."},
+    {"The figure is defined at one hospital alone, so there is nothing to compare: %s.",
+     "La mesure n’est définie que dans un seul hôpital, il n’y a donc rien à comparer : %s."},
     {"Worst", "Le plus bas"},
     {"Best", "Le plus haut"},
     {"Standard deviation", "Écart type"},
@@ -536,6 +552,10 @@ const report_words_entry report_words_said[] = {
      "gap between best and worst is %s.",
      "Le modèle partagé sert mieux que le vôtre %zu des %zu autres hôpitaux (%s) ; l’écart entre "
      "le mieux et le moins bien servi est de %s."},
+    {"The shared model serves the other hospital better than yours (by its %s); the gap between the "
+     "two is %s.",
+     "Le modèle partagé sert mieux que le vôtre l’autre hôpital (%s) ; l’écart entre les deux est de "
+     "%s."},
     {"Your hospital missed %s.", "Votre hôpital a manqué : %s."},
     {"How the shared model serves other hospitals",
      "Comment le modèle partagé sert les autres hôpitaux"},

@@ -54,6 +54,40 @@ static void without_gnuplot_the_numbers_remain(void **state)
     json_decref(report);
 }
 
+/* A phone's letters are larger: long names leave room for a plot, long reasons stand in two lines. */
+static void long_names_and_reasons_stay_inside_a_chart(void **state)
+{
+    (void)state;
+    if (!has_gnuplot()) {
+        check_skip("gnuplot is not installed");
+    }
+    const char *name = "clinique-universitaire-est";
+    json_t *report = sample_read();
+    sample_set(report, "sites[1].name", json_string(name));
+    sample_set(report, "sites[1].models.global.auc",
+               json_pack("{s:n, s:n, s:n, s:s}", "value", "ci_low", "ci_high", "why",
+                         "fewer than 10 patients in the test split"));
+    char *page = page_text(report, name);
+    check_has(page, "<text>your hospital</text>");
+    check_has(page, "<text>fewer than 10 patients in the test</text>");
+    check_has(page, "<text>split</text>");
+    check_has(page, "<text>no positive cases</text>");
+    free(page);
+    page = page_text(report, "nord");
+    check_has(page, "<text>your hospital: nord</text>");
+    check_has(page, "<text>clinique-universitaire-e</text>");
+    check_has(page, "<text>fewer than 10 patients in</text>");
+    check_has(page, "<text>the test split</text>");
+    free(page);
+    sample_set(report, "sites[1].models.global.auc.why",
+               json_string("a reason that is far too long to stand in the two lines that there are"));
+    page = page_text(report, "nord");
+    check_has(page, "<text>a reason that is far too</text>");
+    check_has(page, "<text>long to stand in the two …</text>");
+    free(page);
+    json_decref(report);
+}
+
 static void names_cannot_command_gnuplot(void **state)
 {
     (void)state;
@@ -172,6 +206,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_of_a_page_are_unique),
         cmocka_unit_test(without_gnuplot_the_numbers_remain),
+        cmocka_unit_test(long_names_and_reasons_stay_inside_a_chart),
         cmocka_unit_test(names_cannot_command_gnuplot),
         cmocka_unit_test(a_script_that_fails_is_told),
         cmocka_unit_test(seven_sites_render_in_five_seconds),

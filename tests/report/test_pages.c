@@ -69,6 +69,56 @@ static void a_hospitals_verdict_follows_its_rule(void **state)
     json_decref(report);
 }
 
+static void one_hospital_is_not_called_hospitals(void **state)
+{
+    (void)state;
+    static const struct {
+        double value, low, high;
+        const char *words, *french;
+    } cases[] = {
+        {0.06, 0.02, 0.10, "at the one hospital that can be compared; the difference is clear and",
+         "dans le seul hôpital que l’on puisse comparer\xc2\xa0; la différence est nette"},
+        {0.06, -0.02, 0.14, "the difference is not clear, or too small to matter.",
+         "la différence n’est pas nette, ou trop petite pour compter."},
+        {-0.06, -0.14, 0.02, "does not have the better AUC at the one hospital that can be compared.",
+         "n’est pas le meilleur (AUC) dans le seul hôpital que l’on puisse comparer."},
+    };
+    json_t *report = sample_read();
+    for (int i = 1; i < 4; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "sites[%d].benefit.auc", i);
+        sample_set(report, path, json_pack("{s:n, s:s}", "value", "why", "too few cases"));
+    }
+    sample_set(report, "fairness.n_sites", json_integer(1));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        sample_set(report, "sites[0].benefit.auc.value", json_real(cases[i].value));
+        sample_set(report, "sites[0].benefit.auc.ci_low", json_real(cases[i].low));
+        sample_set(report, "sites[0].benefit.auc.ci_high", json_real(cases[i].high));
+        char *page = page_text(report, NULL);
+        check_has(page, cases[i].words);
+        check_has(page, "The figure is defined at one hospital alone");
+        check_has_not(page, " 1 hospitals");
+        free(page);
+        page = page_in(REPORT_FR, report, NULL);
+        check_has(page, cases[i].french);
+        free(page);
+    }
+    // A federation of two, and one alone.
+    json_t *sites = json_object_get(report, "sites");
+    json_array_remove(sites, 3);
+    json_array_remove(sites, 2);
+    char *page = page_text(report, "sud");
+    check_has(page, "serves the other hospital better than yours (by its AUC); the gap between the");
+    free(page);
+    json_array_remove(sites, 1);
+    json_array_clear(json_object_get(report, "absent"));
+    page = page_text(report, NULL);
+    check_has(page, "One hospital (nord) trained a model in ");
+    check_has_not(page, " 1 hospitals");
+    free(page);
+    json_decref(report);
+}
+
 static void a_threshold_that_does_not_fit_is_in_the_first_words(void **state)
 {
     (void)state;
@@ -362,6 +412,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_run_in_plain_words),
         cmocka_unit_test(a_hospitals_verdict_follows_its_rule),
+        cmocka_unit_test(one_hospital_is_not_called_hospitals),
         cmocka_unit_test(a_threshold_that_does_not_fit_is_in_the_first_words),
         cmocka_unit_test(a_flagged_group_is_in_the_first_words),
         cmocka_unit_test(cases_without_a_label_are_not_among_those_trained_on),
