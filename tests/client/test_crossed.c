@@ -160,6 +160,29 @@ static int n_looks(const hospital *h)
     return n;
 }
 
+/* A hospital that is asked for the matrix, with that policy, started. */
+typedef struct {
+    char *job;
+    coordinator *c;
+    hospital h;
+} crossing;
+
+static crossing crossing_new(void (*change)(policy *p))
+{
+    crossing x = {.job = crossing_job()};
+    x.c = coordinator_new(x.job);
+    x.h = hospital_new(x.c, "nord", change);
+    hospital_starts(&x.h);
+    return x;
+}
+
+static void crossing_destroy(crossing *x)
+{
+    hospital_destroy(&x->h);
+    coordinator_destroy(&x->c);
+    free(x->job);
+}
+
 static void test_is_done(coordinator *c, hospital *h)
 {
     c->order.threshold = 0.4;
@@ -171,23 +194,22 @@ static void test_is_done(coordinator *c, hospital *h)
 static void what_was_made_for_the_test_is_lent_to_the_bit(void **state)
 {
     (void)state;
-    char *text = crossing_job();
-    coordinator *c = coordinator_new(text);
-    hospital h = hospital_new(c, "nord", own_model_leaves);
+    crossing x = crossing_new(own_model_leaves);
+    coordinator *c = x.c;
+    hospital *h = &x.h;
     float own[3];
     double threshold;
-    hospital_starts(&h);
     // Before its test, or with a model that another run of that name has left: it has none.
     coordinator_order(c, FED_LEND, 3, 3);
-    play_until_offered(&h, c);
+    play_until_offered(h, c);
     check_int(c->offer.n_pieces, 0);
     check_near(fed_offer_get(&c->offer, "allowed", -1), 1, 0);
 
-    test_is_done(c, &h);
+    test_is_done(c, h);
     json_t *site = document_of(c);
-    read_own(own, &threshold, &h);
+    read_own(own, &threshold, h);
     coordinator_order(c, FED_LEND, 2, 3);  // another order: the first is answered already
-    play_until_offered(&h, c);
+    play_until_offered(h, c);
     check_int(c->offer.n_pieces, 1);
     check_bytes(c->payload.data + FED_PIECE_HEAD, own, sizeof own);
     check_near(fed_offer_get(&c->offer, "threshold", -1), threshold, 0);
@@ -197,7 +219,7 @@ static void what_was_made_for_the_test_is_lent_to_the_bit(void **state)
     memcpy(c->global, own, sizeof own);
     c->order.threshold = threshold;
     coordinator_order(c, FED_CROSS, 5, 3);
-    play_until_offered(&h, c);
+    play_until_offered(h, c);
     json_t *judged = document_of(c), *metrics = json_object_get(judged, "metrics"), *figure;
     const json_t *at_home = json_object_get(json_object_get(site, "models"), "local");
     const char *name;
@@ -206,57 +228,49 @@ static void what_was_made_for_the_test_is_lent_to_the_bit(void **state)
     json_object_foreach(metrics, name, figure) {
         check(json_equal(figure, json_object_get(at_home, name)));
     }
-    check_int(n_looks(&h), 2);
+    check_int(n_looks(h), 2);
     check_int(fl_json_get_int(judged, "test_opened", 0), 2);
     json_decref(judged);
     json_decref(site);
-    hospital_destroy(&h);
-    coordinator_destroy(&c);
-    free(text);
+    crossing_destroy(&x);
 }
 
 static void a_model_of_another_run_of_that_name_is_not_lent(void **state)
 {
     (void)state;
-    char *text = crossing_job();
-    coordinator *c = coordinator_new(text);
-    hospital h = hospital_new(c, "nord", own_model_leaves);
-    hospital_starts(&h);
-    test_is_done(c, &h);
+    crossing x = crossing_new(own_model_leaves);
+    coordinator *c = x.c;
+    hospital *h = &x.h;
+    test_is_done(c, h);
     c->global[0] += 1;  // what another run has selected
     coordinator_order(c, FED_LEND, 3, 3);
-    play_until_offered(&h, c);
+    play_until_offered(h, c);
     check_int(c->offer.n_pieces, 0);
-    hospital_destroy(&h);
-    coordinator_destroy(&c);
-    free(text);
+    crossing_destroy(&x);
 }
 
 static void a_killed_site_lends_the_same_bytes_again(void **state)
 {
     (void)state;
-    char *text = crossing_job();
-    coordinator *c = coordinator_new(text);
-    hospital h = hospital_new(c, "nord", own_model_leaves);
-    hospital_starts(&h);
-    test_is_done(c, &h);
+    crossing x = crossing_new(own_model_leaves);
+    coordinator *c = x.c;
+    hospital *h = &x.h;
+    test_is_done(c, h);
     c->mute_verdicts = true;
     coordinator_order(c, FED_LEND, 3, 3);
-    play(&h, c, 3000);
+    play(h, c, 3000);
     check_int(c->offer.key.kind, FED_LEND);
     fed_offer before = c->offer;
-    hospital_dies(&h);
-    char *path = fl_path_join(h.home_dir, "runs/toy-1/own/local.onnx");
+    hospital_dies(h);
+    char *path = fl_path_join(h->home_dir, "runs/toy-1/own/local.onnx");
     check_int(unlink(path), 0);  // the outbox has what it sends
     free(path);
     c->mute_verdicts = false;
     memset(&c->offer, 0, sizeof c->offer);
-    hospital_starts(&h);
-    play_until_offered(&h, c);
+    hospital_starts(h);
+    play_until_offered(h, c);
     check_bytes(&c->offer, &before, sizeof before);
-    hospital_destroy(&h);
-    coordinator_destroy(&c);
-    free(text);
+    crossing_destroy(&x);
 }
 
 static void a_job_that_does_not_ask_gets_neither(void **state)
@@ -282,28 +296,25 @@ static void a_job_that_does_not_ask_gets_neither(void **state)
 static void a_policy_that_keeps_its_own_model_says_so_and_judges_no_other(void **state)
 {
     (void)state;
-    char *text = crossing_job();
-    coordinator *c = coordinator_new(text);
-    hospital h = hospital_new(c, "nord", hospital_approves_all);
-    hospital_starts(&h);
+    crossing x = crossing_new(hospital_approves_all);
+    coordinator *c = x.c;
+    hospital *h = &x.h;
     coordinator_order(c, FED_CHECK, 0, 0);
-    play_until_offered(&h, c);
+    play_until_offered(h, c);
     json_t *answer = document_of(c);
     check_str(fl_json_get_string(json_object_get(answer, "policy"), "own_model", ""), "stays");
     json_decref(answer);
-    test_is_done(c, &h);
+    test_is_done(c, h);
     coordinator_order(c, FED_LEND, 3, 3);
-    play_until_offered(&h, c);
+    play_until_offered(h, c);
     check_int(c->offer.n_pieces, 0);
     check_near(fed_offer_get(&c->offer, "allowed", -1), 0, 0);
     coordinator_order(c, FED_CROSS, 1, 3);
-    play(&h, c, 3000);
+    play(h, c, 3000);
     check_int(c->reply.u.reply.answer, FED_REFUSE);
     check_has(c->reply.u.reply.text, "keeps its own model, so it judges no other's");
-    check_int(n_looks(&h), 1);
-    hospital_destroy(&h);
-    coordinator_destroy(&c);
-    free(text);
+    check_int(n_looks(h), 1);
+    crossing_destroy(&x);
 }
 
 // ---------------------------------------------------------------- small numbers

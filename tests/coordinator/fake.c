@@ -635,6 +635,16 @@ char *fake_job(int rounds, int quorum, const char *strategy_yaml, int features,
         features, rounds, strategy_yaml, quorum, patience, more);
 }
 
+roster *fake_roster(const fake *f)
+{
+    fl_err err = FL_ERR_INIT;
+    roster *r = NULL;
+    char *db = federation_path(&f->fed, "federation.db");
+    check_ok(roster_open(&r, db, &err), err);
+    free(db);
+    return r;
+}
+
 fake_site *fake_invite(fake *f, const char *name, int days, bool confirm)
 {
     fl_err err = FL_ERR_INIT;
@@ -653,13 +663,18 @@ fake_site *fake_invite(fake *f, const char *name, int days, bool confirm)
     memcpy(inv->id, inv->curve_public.bytes, sizeof inv->id);
     inv->expires_ms = fl_wall_ms() + (int64_t)days * 86400000;
     fed_identity_destroy(&one_time);
-    roster *r = NULL;
-    char *db = federation_path(&f->fed, "federation.db");
-    check_ok(roster_open(&r, db, &err), err);
+    roster *r = fake_roster(f);
     check_ok(roster_invite(r, inv, confirm, &err), err);
     roster_close(&r);
-    free(db);
     return s;
+}
+
+void fake_remove(const fake *f, const char *site)
+{
+    fl_err err = FL_ERR_INIT;
+    roster *r = fake_roster(f);
+    check_ok(roster_remove(r, site, &err), err);
+    roster_close(&r);
 }
 
 fake *fake_new(size_t n_sites, const char *yaml)
@@ -712,11 +727,10 @@ void fake_free(fake **f)
 
 fl_status fake_start(fake *f, bool with_job, fl_err *err)
 {
-    roster *r = NULL;
-    char *dir = NULL, *db = federation_path(&f->fed, "federation.db");
+    char *dir = NULL;
     fl_status st = FL_OK;
     if (with_job) {
-        check_ok(roster_open(&r, db, err), *err);
+        roster *r = fake_roster(f);
         st = run_create(&dir, &f->fed, r, f->job_path, NULL, err);
         roster_close(&r);
     }
@@ -734,7 +748,6 @@ fl_status fake_start(fake *f, bool with_job, fl_err *err)
         serve_set_drop(f->serve, f->drop, f->drop_ctx);
     }
     free(dir);
-    free(db);
     return st;
 }
 

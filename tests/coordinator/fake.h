@@ -10,6 +10,7 @@
 #ifndef FAKE_H
 #define FAKE_H
 
+#include "coordinator/roster.h"
 #include "coordinator/serve.h"
 #include "fed/transport.h"
 #include "fed/update.h"
@@ -97,6 +98,11 @@ char *fake_job(int rounds, int quorum, const char *strategy_yaml, int features,
                const char *patience, const char *more);
 /* Invites one more site. */
 fake_site *fake_invite(fake *f, const char *name, int days, bool confirm);
+
+/* The federation's roster, as another process opens it; the caller's. */
+roster *fake_roster(const fake *f);
+/* As `coordinator remove` from another process. */
+void fake_remove(const fake *f, const char *site);
 
 /* Starts the coordinator on the job (created when it is new), or without one. */
 fl_status fake_start(fake *f, bool with_job, fl_err *err);

@@ -48,6 +48,25 @@ char *undisturbed(size_t n_sites, const char *yaml)
     return sha256;
 }
 
+fake *in_second_round(const char *yaml, uint32_t version)
+{
+    fl_err err = FL_ERR_INIT;
+    fake *f = fake_new(3, yaml);
+    f->site[1].version = version;
+    check_ok(fake_start(f, true, &err), err);
+    check(fake_until(f, is_training_second, &err));
+    return f;
+}
+
+void plays_to(fake *f, const char *sha256)
+{
+    fl_err err = FL_ERR_INIT;
+    check_ok(fake_run(f, &err), err);
+    char *found = played_sha256(f);
+    check_str(found, sha256);
+    free(found);
+}
+
 bool kill_once_everywhere(void *ctx, const char *where)
 {
     killer *k = ctx;
@@ -118,4 +137,9 @@ bool hears_wait(fake *f)
 bool a_is_in(fake *f)
 {
     return round_count(machine_of(f), ROUND_IN) == 1 && is_training(f);
+}
+
+bool b_has_rotated(fake *f)
+{
+    return f->site[1].n_rotated > 0 && f->site[1].welcome;
 }

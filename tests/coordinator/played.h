@@ -23,6 +23,12 @@ typedef struct {
 } killer;
 bool kill_once_everywhere(void *ctx, const char *where);
 
+/* Three sites on the job, of which the second speaks that version of the protocol (0: the newest),
+ * played into its second round. */
+fake *in_second_round(const char *yaml, uint32_t version);
+/* Plays it to its end: the model is the one of that sha256. */
+void plays_to(fake *f, const char *sha256);
+
 /* The reason of a site in a list of absences; NULL when it is not in it. */
 const char *absence_in(const json_t *list, const char *site);
 /* Why site was absent from a round; NULL when it was not. */
@@ -37,4 +43,5 @@ bool is_training(fake *f);
 bool is_training_second(fake *f);  // the second round
 bool a_is_in(fake *f);     // alone, in a round that trains
 bool hears_wait(fake *f);  // the second site
+bool b_has_rotated(fake *f);  // the second site, and is back with its new keys
 #endif

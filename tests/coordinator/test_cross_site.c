@@ -565,13 +565,28 @@ static void spoil_with_another(fake_site *s, fake_kept *k)
     }
 }
 
+typedef struct {
+    void (*spoil)(fake_site *s, fake_kept *k);
+    const char *why;
+} lie;
+
+/* Plays with three sites, the second of which lies: that is why it is absent.  *report: new. */
+static fake *play_lie(json_t **report, const lie *told)
+{
+    fake *f = three("20s");
+    f->site[1].spoil = told->spoil;
+    *report = play(f);
+    const char *why = absence_in(json_object_get(matrix_of(*report), "absent"), "site-b");
+    check(why != NULL);
+    check_has(why, "contribution refused: ");
+    check_has(why, told->why);
+    return f;
+}
+
 static void a_model_that_is_no_own_model_is_refused_and_named(void **state)
 {
     (void)state;
-    const struct {
-        void (*spoil)(fake_site *s, fake_kept *k);
-        const char *why;
-    } lies[] = {
+    const lie lies[] = {
         {spoil_nan, "the site's own model: parameters 0 to"},
         {spoil_shape, "the site's own model has"},
         {spoil_table, "table of parameters"},
@@ -581,13 +596,8 @@ static void a_model_that_is_no_own_model_is_refused_and_named(void **state)
         {spoil_with_another, "one that another site has lent"},
     };
     for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
-        fake *f = three("20s");
-        f->site[1].spoil = lies[i].spoil;
-        json_t *report = play(f);
-        const char *why = absence_in(json_object_get(matrix_of(report), "absent"), "site-b");
-        check(why != NULL);
-        check_has(why, "contribution refused: ");
-        check_has(why, lies[i].why);
+        json_t *report;
+        fake *f = play_lie(&report, &lies[i]);
         check(was_refused(report, "contribution", lies[i].why));
         check_int(json_object_size(json_object_get(matrix_of(report), "sites")), 2);
         check(cell(report, "site-a", "site-b") != NULL);  // it may judge, and the run went on
@@ -650,23 +660,15 @@ static void spoil_metric(fake_site *s, fake_kept *k)
 static void impossible_judgements_are_refused_and_named(void **state)
 {
     (void)state;
-    const struct {
-        void (*spoil)(fake_site *s, fake_kept *k);
-        const char *why;
-    } lies[] = {
+    const lie lies[] = {
         {spoil_value, "metrics.auc.value"}, {spoil_count, "metrics.auc"},
         {spoil_n, "n_test"},                {spoil_scalar, "joined with 40 test cases"},
         {spoil_keys, "either metrics or why"}, {spoil_nothing, "needs its figures"},
         {spoil_metric, "goodness"},          {spoil_looks, "test_opened"},
     };
     for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
-        fake *f = three("20s");
-        f->site[1].spoil = lies[i].spoil;
-        json_t *report = play(f);
-        const char *why = absence_in(json_object_get(matrix_of(report), "absent"), "site-b");
-        check(why != NULL);
-        check_has(why, "contribution refused: ");
-        check_has(why, lies[i].why);
+        json_t *report;
+        fake *f = play_lie(&report, &lies[i]);
         check(cell(report, "site-b", "site-a") != NULL);
         check(cell(report, "site-a", "site-b") == NULL);
         json_decref(report);

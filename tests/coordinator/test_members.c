@@ -50,17 +50,6 @@ static void a_site_s_other_connection_speaks_for_it_when_one_is_gone(void **stat
     fake_free(&f);
 }
 
-static void remove_site(fake *f, const char *name)
-{
-    fl_err err = FL_ERR_INIT;
-    roster *r = NULL;
-    char *db = federation_path(&f->fed, "federation.db");
-    check_ok(roster_open(&r, db, &err), err);
-    check_ok(roster_remove(r, name, &err), err);
-    roster_close(&r);
-    free(db);
-}
-
 static void a_site_removed_in_mid_round_is_cut_off_at_once(void **state)
 {
     (void)state;
@@ -69,7 +58,7 @@ static void a_site_removed_in_mid_round_is_cut_off_at_once(void **state)
     f->site[1].idle_beats = false;
     check(fake_until(f, is_training, &err));
     f->site[1].idle_beats = true;  // holds the round up
-    remove_site(f, "site-b");      // as `coordinator remove` from another process
+    fake_remove(f, "site-b");  // as `coordinator remove` from another process
     check_ok(fake_run(f, &err), err);
     json_t *report = fake_report(f);
     check_str(absence(report, 1, "site-b"), "removed from the federation");
@@ -113,11 +102,6 @@ static bool b_is_in(fake *f)
     return round_now(m) == ROUND_TRAINING && round_at(m, 1)->answer == ROUND_IN;
 }
 
-static bool b_has_rotated(fake *f)
-{
-    return f->site[1].n_rotated > 0 && f->site[1].welcome;
-}
-
 typedef struct {
     int n, n_after;  // contributions of site-b; those after the line that says it is removed
     bool is_removed;
@@ -150,7 +134,7 @@ static void a_contribution_and_its_sites_removal_in_one_turn_are_recorded_in_thi
     f->probe_ctx = f;
     check_ok(fake_start(f, true, &err), err);
     check(fake_until(f, only_b_has_not_scored, &err));
-    remove_site(f, "site-b");
+    fake_remove(f, "site-b");
     nanosleep(&(struct timespec){.tv_sec = 1, .tv_nsec = 100000000}, NULL);  // it looks once a second
     b->idle_beats = false;
     b->offered_ms = 0;
@@ -229,7 +213,7 @@ static void keys_that_end_unseen_end_in_the_record_before_others_stand_there(voi
         }
         f->site[1].asleep = true;
         fake_kill(f);
-        remove_site(f, "site-b");
+        fake_remove(f, "site-b");
         fake_site *anew = fake_invite(f, "site-b", 1, false);
         check_ok(fake_start(f, true, &err), err);
         bool done;
@@ -258,7 +242,7 @@ static void a_site_removed_before_it_answered_is_in_the_report(void **state)
     fake *f = started(3, 2, 2, "30s", "");
     f->site[1].asleep = true;
     check(fake_until(f, two_have_joined, &err));
-    remove_site(f, "site-b");
+    fake_remove(f, "site-b");
     fake_kill(f);
     check_ok(fake_start(f, true, &err), err);  // and a coordinator that never saw it knows of it
     check_ok(fake_run(f, &err), err);
@@ -293,6 +277,15 @@ static void an_invitation_made_while_the_job_runs_is_honoured(void **state)
     fake_free(&f);
 }
 
+/* Asks for the job itself. */
+static fed_msg fetch_of_job(fake *f)
+{
+    fed_msg m = {.type = FED_MSG_FETCH};
+    m.u.fetch.object = *run_digest(serve_active_run(f->serve));
+    m.u.fetch.count = 1;
+    return m;
+}
+
 static void until_it_is_confirmed_a_site_is_served_nothing(void **state)
 {
     (void)state;
@@ -306,9 +299,7 @@ static void until_it_is_confirmed_a_site_is_served_nothing(void **state)
               ROUND_CHECKING);  // it is waited for
     s->order.key = (fed_order_key){.kind = FED_CHECK,
                                    .job = *run_digest(serve_active_run(f->serve))};
-    fed_msg m = {.type = FED_MSG_FETCH};
-    m.u.fetch.object = *run_digest(serve_active_run(f->serve));
-    m.u.fetch.count = 1;
+    fed_msg m = fetch_of_job(f);
     fake_say(s, &m, NULL, 0);
     fed_inbox_destroy(&s->inbox);
     s->inbox_object = m.u.fetch.object;
@@ -318,16 +309,13 @@ static void until_it_is_confirmed_a_site_is_served_nothing(void **state)
         check_ok(fake_step(f, &done, &err), err);
     }
     check(!fed_inbox_done(s->inbox));
-    roster *r = NULL;
-    char *db = federation_path(&f->fed, "federation.db");
-    check_ok(roster_open(&r, db, &err), err);
+    roster *r = fake_roster(f);
     check_ok(roster_confirm(r, "new", &err), err);
     roster_close(&r);
     check_ok(fake_run(f, &err), err);
     json_t *report = fake_report(f);
     check_int(json_array_size(json_object_get(report, "sites")), 3);
     json_decref(report);
-    free(db);
     free(yaml);
     fake_free(&f);
 }
@@ -356,9 +344,7 @@ static void a_one_time_key_can_only_enrol(void **state)
     fed_public_key server = fed_identity_public(f->fed.identity);
     fed_link *link = NULL;
     check_ok(fed_connect(&link, serve_address(f->serve), &server, key, &err), err);
-    fed_msg m = {.type = FED_MSG_FETCH};
-    m.u.fetch.object = *run_digest(serve_active_run(f->serve));
-    m.u.fetch.count = 1;
+    fed_msg m = fetch_of_job(f);
     fl_buf header = FL_BUF_INIT;
     fed_msg_pack(&m, &header);
     fed_packet packet;

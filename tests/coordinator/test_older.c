@@ -10,27 +10,16 @@
 #include "base/log.h"
 #include "base/sys.h"
 
-static bool b_has_rotated(fake *f)
-{
-    return f->site[1].n_rotated > 0 && f->site[1].welcome;
-}
-
 static void a_client_of_protocol_3_changes_its_keys(void **state)
 {
     (void)state;
     fl_err err = FL_ERR_INIT;
     char *yaml = fake_job(3, 3, "{name: fedavg}", 9, "20s", "");
     char *expected = undisturbed(3, yaml);
-    fake *f = fake_new(3, yaml);
-    f->site[1].version = 3;
-    check_ok(fake_start(f, true, &err), err);
-    check(fake_until(f, is_training_second, &err));
+    fake *f = in_second_round(yaml, 3);
     fake_rotate(&f->site[1]);
     check(fake_until(f, b_has_rotated, &err));
-    check_ok(fake_run(f, &err), err);
-    char *found = played_sha256(f);
-    check_str(found, expected);
-    free(found);
+    plays_to(f, expected);
     free(expected);
     free(yaml);
     fake_free(&f);
@@ -46,17 +35,9 @@ static void one_that_is_removed_hears_it_in_its_own_version(void **state)
     (void)state;
     fl_err err = FL_ERR_INIT;
     char *yaml = fake_job(3, 2, "{name: fedavg}", 9, "20s", "");
-    fake *f = fake_new(3, yaml);
-    f->site[1].version = 2;
-    check_ok(fake_start(f, true, &err), err);
-    check(fake_until(f, is_training_second, &err));
+    fake *f = in_second_round(yaml, 2);
     f->site[0].idle_beats = true;  // the round waits
-    roster *r = NULL;
-    char *db = federation_path(&f->fed, "federation.db");
-    check_ok(roster_open(&r, db, &err), err);
-    check_ok(roster_remove(r, "site-b", &err), err);
-    roster_close(&r);
-    free(db);
+    fake_remove(f, "site-b");
     check(fake_until(f, b_hears_that_it_is_removed, &err));
     fake_free(&f);
     free(yaml);

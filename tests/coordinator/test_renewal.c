@@ -41,15 +41,11 @@ static bool all_are_welcome(fake *f)
 
 static char *unaware(fake *f)
 {
-    fl_err err = FL_ERR_INIT;
-    roster *r = NULL;
+    roster *r = fake_roster(f);
     fed_rotation rotation;
-    char *db = federation_path(&f->fed, "federation.db");
-    check_ok(roster_open(&r, db, &err), err);
     check(renewal_pending(&rotation, &f->fed));
     char *text = renewal_unaware(r, &rotation);
     roster_close(&r);
-    free(db);
     return text;
 }
 
@@ -98,9 +94,7 @@ static void a_run_goes_on_with_the_new_keys_when_every_site_knows_them(void **st
     char *yaml = fake_job(3, 3, "{name: fedavg}", 70000, "20s", "");
     char *expected = undisturbed(3, yaml);
 
-    fake *f = fake_new(3, yaml);
-    check_ok(fake_start(f, true, &err), err);
-    check(fake_until(f, is_training_second, &err));
+    fake *f = in_second_round(yaml, 0);
     fed_verify_key before = fed_identity_verify(f->fed.identity);
     fed_rotation rotation;
     f->site[1].asleep = true;
@@ -121,10 +115,7 @@ static void a_run_goes_on_with_the_new_keys_when_every_site_knows_them(void **st
     check_bytes(&after, &rotation.sign, sizeof after);
     check(!renewal_pending(&rotation, &f->fed));
     check_ok(fake_start(f, true, &err), err);
-    check_ok(fake_run(f, &err), err);
-
-    char *found = played_sha256(f);
-    check_str(found, expected);
+    plays_to(f, expected);
     reading r = {.n = 0};
     fed_audit_head end;
     char *path = fake_run_path(f, "audit.jsonl");
@@ -132,7 +123,6 @@ static void a_run_goes_on_with_the_new_keys_when_every_site_knows_them(void **st
     check_int(r.n, 2);
     check_bytes(&r.key, &after, sizeof after);
     free(path);
-    free(found);
     free(expected);
     free(yaml);
     fake_free(&f);
@@ -152,14 +142,11 @@ static void invited_sites_are_waited_for_and_removed_ones_are_not(void **state)
     check(fake_until(f, two_know, &err));
     check_waits(f);
     check_unaware(f, "site-d (invited)");
-    roster *r = NULL;
-    char *db = federation_path(&f->fed, "federation.db");
-    check_ok(roster_open(&r, db, &err), err);
+    roster *r = fake_roster(f);
     check(!renewal_is_due(&f->fed, r, &rotation));
     check_ok(roster_remove(r, "site-d", &err), err);
     check(renewal_is_due(&f->fed, r, &rotation));
     roster_close(&r);
-    free(db);
     check(fake_until(f, wants_new_keys, &err));
     fake_free(&f);
     free(yaml);
@@ -202,10 +189,7 @@ static void a_client_too_old_to_learn_them_is_told_so_in_words_and_waited_for(vo
     fl_err err = FL_ERR_INIT;
     char *yaml = fake_job(3, 3, "{name: fedavg}", 70000, "20s", "");
     char *expected = undisturbed(3, yaml);
-    fake *f = fake_new(3, yaml);
-    f->site[1].version = 2;
-    check_ok(fake_start(f, true, &err), err);
-    check(fake_until(f, is_training_second, &err));
+    fake *f = in_second_round(yaml, 2);
     f->site[2].idle_beats = true;  // the round waits
     fed_rotation rotation;
     check_ok(renewal_begin(&rotation, &f->fed, &err), err);
@@ -228,10 +212,7 @@ static void a_client_too_old_to_learn_them_is_told_so_in_words_and_waited_for(vo
     take(f);
     f->site[2].idle_beats = false;
     check_ok(fake_start(f, true, &err), err);
-    check_ok(fake_run(f, &err), err);
-    char *found = played_sha256(f);
-    check_str(found, expected);
-    free(found);
+    plays_to(f, expected);
     free(expected);
     free(yaml);
     fake_free(&f);

@@ -16,11 +16,6 @@ static bool is_evaluating(fake *f)
     return round_now(machine_of(f)) == ROUND_EVALUATING;
 }
 
-static bool b_has_rotated(fake *f)
-{
-    return f->site[1].n_rotated > 0 && f->site[1].welcome;
-}
-
 static bool b_is_refused(fake *f)
 {
     return f->site[1].not_rotated[0] != '\0';
@@ -29,13 +24,9 @@ static bool b_is_refused(fake *f)
 /* What the roster has of site-b. */
 static roster_site b_of(fake *f)
 {
-    fl_err err = FL_ERR_INIT;
-    roster *r = NULL;
-    char *db = federation_path(&f->fed, "federation.db");
-    check_ok(roster_open(&r, db, &err), err);
+    roster *r = fake_roster(f);
     roster_site b = *roster_at(r, (size_t)roster_find(r, "site-b"));
     roster_close(&r);
-    free(db);
     return b;
 }
 
@@ -235,16 +226,13 @@ static void a_removed_site_cannot_change_its_keys(void **state)
     fake_site *b = &f->site[1];
     check_ok(fake_start(f, true, &err), err);
     check(fake_until(f, is_training_second, &err));
-    roster *r = NULL;
-    char *db = federation_path(&f->fed, "federation.db");
-    check_ok(roster_open(&r, db, &err), err);
+    roster *r = fake_roster(f);
     check_ok(roster_remove(r, "site-b", &err), err);
     fake_rotate(b);
     size_t site = (size_t)roster_find(r, "site-b");
     check_fails(roster_rotate(r, site, &b->rotation, fl_wall_ms(), &err), FL_EDENIED);
     check_has(err.text, "site-b is removed: its keys cannot change");
     roster_close(&r);
-    free(db);
     fed_verify_key before = b_of(f).sign;
     for (int i = 0; i < 300; i++) {
         check_ok(fake_step(f, &done, &err), err);

@@ -55,6 +55,30 @@ static data_set *open_hospital(const scenario *s, const char *out, const char *n
     return set;
 }
 
+/* One scenario's hospitals in a folder, and the data set of hospital a, open. */
+typedef struct {
+    char *dir, *text, *out;
+    scenario s;
+    data_set *set;
+} made;
+
+static void make(made *m, const phantom_ops *p, const char *task, const char *hospitals)
+{
+    m->dir = check_tmpdir();
+    m->text = scenario_of(p, task, 1, hospitals);
+    m->out = fixture_make(&m->s, m->dir, m->text, -1, "data");
+    m->set = open_hospital(&m->s, m->out, "a");
+}
+
+static void made_clear(made *m)
+{
+    data_set_destroy(&m->set);
+    scenario_clear(&m->s);
+    free(m->out);
+    free(m->text);
+    check_rmdir(&m->dir);
+}
+
 static void every_phantom_makes_hospitals_that_open(void **state)
 {
     (void)state;
@@ -207,13 +231,11 @@ static void a_larger_field_has_larger_voxels(void **state)
 static void several_annotators_each_outline_every_case(void **state)
 {
     (void)state;
-    char *dir = check_tmpdir();
-    scenario s;
-    char *text = scenario_of(phantom_find("histology", "grade"), "segment", 1,
-                             "  - {name: a, patients: {n: {train: 4, val: 2, test: 2}}, labels: "
-                             "{annotators: 3, variation: 0.03}}\n");
-    char *out = fixture_make(&s, dir, text, -1, "data");
-    data_set *set = open_hospital(&s, out, "a");
+    made m;
+    make(&m, phantom_find("histology", "grade"), "segment",
+         "  - {name: a, patients: {n: {train: 4, val: 2, test: 2}}, labels: "
+         "{annotators: 3, variation: 0.03}}\n");
+    data_set *set = m.set;
     check_int(data_set_n_annotators(set), 3);
     check_str(data_set_annotator(set, 2), "reader-3");
     size_t differ = 0, n = data_set_n_pixels(set);
@@ -222,25 +244,18 @@ static void several_annotators_each_outline_every_case(void **state)
         differ += memcmp(data_set_mask_by(set, i, 0), data_set_mask_by(set, i, 1), n) != 0;
     }
     check_int(differ, data_set_n(set));
-    data_set_destroy(&set);
-    scenario_clear(&s);
-    free(out);
-    free(text);
-    check_rmdir(&dir);
+    made_clear(&m);
 }
 
 /* What a hospital lacks, curates and leaves unlabelled, in 300 training cases. */
 static void composition_is_what_was_asked_for(void **state)
 {
     (void)state;
-    char *dir = check_tmpdir();
-    scenario s;
-    char *text = scenario_of(
-        phantom_find("xray", "findings"), "multilabel", 1,
-        "  - {name: a, patients: {n: {train: 300, val: 40, test: 150}, unseen: "
-        "[effusion]}, labels: {labelled: 0.2}}\n");
-    char *out = fixture_make(&s, dir, text, -1, "data");
-    data_set *set = open_hospital(&s, out, "a");
+    made m;
+    make(&m, phantom_find("xray", "findings"), "multilabel",
+         "  - {name: a, patients: {n: {train: 300, val: 40, test: 150}, unseen: "
+         "[effusion]}, labels: {labelled: 0.2}}\n");
+    data_set *set = m.set;
     int effusions[DATA_N_SPLITS] = {0}, opacities[DATA_N_SPLITS] = {0}, unlabelled = 0;
     for (size_t i = 0; i < data_set_n(set); i++) {
         data_case c = data_set_case(set, i);
@@ -251,11 +266,7 @@ static void composition_is_what_was_asked_for(void **state)
     check_int(effusions[DATA_TRAIN] + effusions[DATA_VAL], 0);
     check(effusions[DATA_TEST] > 10 && opacities[DATA_TRAIN] > 3);
     check(unlabelled > 240 - 28 && unlabelled < 240 + 28);  // binomial, four sd
-    data_set_destroy(&set);
-    scenario_clear(&s);
-    free(out);
-    free(text);
-    check_rmdir(&dir);
+    made_clear(&m);
 }
 
 static void curated_training_has_only_plain_findings(void **state)
@@ -303,20 +314,18 @@ static void curated_training_has_only_plain_findings(void **state)
 static void the_data_set_says_how_many_labels_its_readers_got_wrong(void **state)
 {
     (void)state;
-    char *dir = check_tmpdir();
-    scenario s;
-    char *text = scenario_of(phantom_find("xray", "nodule"), "classify", 1,
-                             "  - {name: a, patients: {n: {train: 400, val: 5, test: 5}}, labels: "
-                             "{noise: 0.1, missed: 0.6, labelled: 0.8}}\n");
-    char *out = fixture_make(&s, dir, text, -1, "data");
-    data_set *set = open_hospital(&s, out, "a");
+    made m;
+    make(&m, phantom_find("xray", "nodule"), "classify",
+         "  - {name: a, patients: {n: {train: 400, val: 5, test: 5}}, labels: "
+         "{noise: 0.1, missed: 0.6, labelled: 0.8}}\n");
+    data_set *set = m.set;
     size_t n_wrong = 0, n_labels = 0, n_missed = 0;
     float image[24 * 24];
     for (size_t i = 0; i < 400; i++) {
         phantom_case c = {.depth = 1, .size = 24, .image = image};
         fl_rng rng;
         fl_rng_init(&rng, 4, "phantom", "a", i);
-        s.generate.phantom->render(&c, 0.5, &s.hospitals[0].population, &rng);
+        m.s.generate.phantom->render(&c, 0.5, &m.s.hospitals[0].population, &rng);
         int code = data_set_case(set, i).code;
         n_labels += code >= 0;
         n_wrong += code >= 0 && code != c.patient.code;
@@ -330,12 +339,8 @@ static void the_data_set_says_how_many_labels_its_readers_got_wrong(void **state
     // Binomial(400, 0.8): mean 320, sd 8.  Wrong: a tenth, and .6 of (1 - conspicuity) of half.
     check_near((double)n_labels, 320, 32);
     check((double)n_wrong > 0.15 * (double)n_labels && (double)n_wrong < 0.35 * (double)n_labels);
-    data_set_destroy(&set);
-    scenario_clear(&s);
     free(says);
-    free(out);
-    free(text);
-    check_rmdir(&dir);
+    made_clear(&m);
 }
 
 /* In how many cases of the split is something outlined? */
