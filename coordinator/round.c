@@ -1,5 +1,5 @@
 /*
- * round.c - THE state machine; see round.h
+ * round.c - THE state machine; see round.h (round_words.c says in words where it is)
  *
  *   CHECKING ------------> SELECTED r <--------------------------------+
  *      |  [check_closes]       |  [round_publish]                      |
@@ -72,7 +72,7 @@
  * next one (carry.h).  It is no answer to that round: the site is asked for one all
  * the same, and the quorum does not count it.
  */
-#include "coordinator/round.h"
+#include "coordinator/round_inside.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,34 +81,6 @@
 #include "base/mem.h"
 
 enum { HANDING_PATIENCE_MS = 60000 };  // a site that misses DONE gets it later
-
-/* How far a stage is, as every site that waits is told: counted once a change, not once a site. */
-typedef struct {
-    bool known;
-    size_t in, all;
-} stage_counts;
-
-struct round_machine {
-    round_config cfg;
-    stage_counts *counts;
-    round_state state;
-    uint32_t round;     // being trained, or last trained
-    uint32_t selected;  // 0 until a round was selected
-    uint32_t lent, n_lent;  // CROSSING: which model of how many
-    int64_t since_ms;   // this state was entered, or the coordinator started
-    int64_t short_ms;   // nobody is asked any more and the quorum is not in; 0: not so
-    round_site *sites;
-    size_t *by_name;  // indices of sites, sorted by name
-    size_t n_sites;
-};
-
-const char *round_state_name(round_state state)
-{
-    static const char *const names[] = {"checking",    "selected", "training", "aggregating",
-                                        "evaluating",  "choosing", "testing",  "lending",
-                                        "crossing",    "reporting", "handing out", "finished"};
-    return names[state];
-}
 
 round_machine *round_new(const round_config *cfg, int64_t now_ms)
 {
@@ -425,15 +397,6 @@ uint32_t round_next_close(const round_machine *m)
     }
 }
 
-void round_duration(char *out, size_t n, int64_t ms)
-{
-    if (ms >= 60000 && ms % 60000 == 0) {
-        snprintf(out, n, "%lld m", (long long)(ms / 60000));
-    } else {
-        snprintf(out, n, "%g s", (double)ms / 1000);
-    }
-}
-
 /* The next site that leaves the stage without a contribution. */
 static bool next_absence(const round_machine *m, int64_t now_ms, round_step *out)
 {
@@ -663,68 +626,7 @@ void round_apply(round_machine *m, const round_step *step, int64_t now_ms)
     m->short_ms = !is_short(m) ? 0 : m->short_ms == 0 ? now_ms : m->short_ms;
 }
 
-// ------------------------------------------------------------- what it says
-
-static const stage_counts *count_stage(const round_machine *m)
-{
-    stage_counts *c = m->counts;
-    if (c->known) {
-        return c;
-    }
-    *c = (stage_counts){.known = true};
-    for (size_t i = 0; i < m->n_sites; i++) {
-        const round_site *s = &m->sites[i];
-        if (m->state == ROUND_CHECKING) {
-            c->all += s->member;
-            c->in += s->member && s->check != ROUND_CHECK_ASKED && s->check != ROUND_CHECK_PENDING;
-        } else {
-            c->all += s->answer != ROUND_UNASKED;
-            c->in += s->answer == ROUND_IN;
-        }
-    }
-    return c;
-}
-
-/* The stage's name and how far it is, as a site that waits reads it. */
-static void describe_stage(const round_machine *m, char *out, size_t n)
-{
-    const size_t in = count_stage(m)->in, all = count_stage(m)->all;
-    switch (m->state) {
-    case ROUND_CHECKING:
-        snprintf(out, n, "checking: %zu of %zu sites have answered, quorum %lld", in, all,
-                 (long long)m->cfg.quorum);
-        break;
-    case ROUND_SELECTED:
-    case ROUND_TRAINING:
-    case ROUND_AGGREGATING:
-        snprintf(out, n, "round %u of %u: %zu of %zu updates are in", m->round, m->cfg.n_rounds, in,
-                 all);
-        break;
-    case ROUND_EVALUATING:
-        snprintf(out, n, "round %u of %u: %zu of %zu validation scores are in", m->round,
-                 m->cfg.n_rounds, in, all);
-        break;
-    case ROUND_CHOOSING:
-        snprintf(out, n, "freezing the threshold: %zu of %zu sites have sent their counts", in, all);
-        break;
-    case ROUND_TESTING:
-        snprintf(out, n, "testing round %u's model: %zu of %zu sites are done", m->selected, in,
-                 all);
-        break;
-    case ROUND_LENDING:
-        snprintf(out, n, "lending own models: %zu of %zu sites have answered", in, all);
-        break;
-    case ROUND_CROSSING:
-        snprintf(out, n, "own model %u of %u: %zu of %zu sites have judged it", m->lent, m->n_lent,
-                 in, all);
-        break;
-    case ROUND_HANDING:
-        snprintf(out, n, "handing out model and report: %zu of %zu sites have them", in, all);
-        break;
-    default:
-        snprintf(out, n, "%s", round_state_name(m->state));
-    }
-}
+// ------------------------------------------------------------------- orders
 
 void round_order(const round_machine *m, size_t site, fed_order_kind *kind, uint32_t *round,
                  char *text)
@@ -746,45 +648,5 @@ void round_order(const round_machine *m, size_t site, fed_order_kind *kind, uint
         }
         return;
     }
-    describe_stage(m, text, FED_TEXT_BYTES);
-}
-
-void round_describe(const round_machine *m, char *out, size_t n)
-{
-    describe_stage(m, out, n);
-    size_t used = strlen(out);
-    size_t waiting = 0, asked = 0;
-    for (size_t i = 0; i < m->n_sites; i++) {
-        const round_site *s = &m->sites[i];
-        bool waits = m->state == ROUND_CHECKING ? s->member && (s->check == ROUND_CHECK_ASKED ||
-                                                                s->check == ROUND_CHECK_PENDING)
-                                                : s->answer == ROUND_ASKED;
-        asked += waits;
-        if (!waits || waiting == 3 || used + 80 >= n) {
-            continue;
-        }
-        used += (size_t)snprintf(out + used, n - used, "%s %s",
-                                 waiting++ == 0 ? "; waiting for" : ",", s->name.text);
-        if (s->check == ROUND_CHECK_PENDING) {
-            used += (size_t)snprintf(out + used, n - used, " (approval)");
-        } else if (s->steps_done <= s->steps_total && s->steps_total > 0 &&
-                   s->phase == FED_WORKING) {
-            used += (size_t)snprintf(out + used, n - used, " (%llu/%llu)",
-                                     (unsigned long long)s->steps_done,
-                                     (unsigned long long)s->steps_total);
-        }
-    }
-    if (asked > waiting && used + 20 < n) {
-        used += (size_t)snprintf(out + used, n - used, " and %zu more", asked - waiting);
-    }
-    if (m->state == ROUND_TRAINING && asked == 0 && used + 60 < n) {
-        used += (size_t)snprintf(out + used, n - used,
-                                 "; fewer than the quorum of %lld: waiting for absent sites",
-                                 (long long)m->cfg.quorum);
-        if (m->cfg.abandon_ms > 0 && used + 60 < n) {
-            char time[32];
-            round_duration(time, sizeof time, m->cfg.abandon_ms);
-            snprintf(out + used, n - used, ", abandoned after %s", time);
-        }
-    }
+    round_describe_stage(m, text, FED_TEXT_BYTES);
 }
