@@ -603,7 +603,7 @@ fl_status serve_step(serve *s, int timeout_ms, bool *done, fl_err *err)
         int64_t due_ms = can_wait ? s->first_news_ms + s->cfg.group_ms : 0;
         timeout_ms = least(timeout_ms, due_ms - fl_now_ms());
     }
-    fed_wait(&s->link, 1, NULL, timeout_ms);
+    fed_wait(&s->link, 1, s->waker, timeout_ms);
     int64_t deaf = s->listened_ms > 0 ? fl_now_ms() - s->listened_ms - timeout_ms : 0;
     for (size_t i = 0; i < s->n_runs && deaf > DEAF_MS; i++) {
         round_was_deaf(run_machine(s->runs[i]), deaf);
@@ -721,6 +721,7 @@ fl_status serve_new(serve **out, const serve_config *cfg, fl_err *err)
     s->cfg.group_ms = cfg->group_ms != 0 ? cfg->group_ms : GROUP_COMMIT_MS;
     s->active = cfg->run_dir != NULL;
     s->pool = transfer_pool_new(send_to_site, hang_up_site, s);
+    s->waker = fed_waker_new();
     char *db = federation_path(cfg->fed, "federation.db");
     fl_status st = roster_open(&s->sites, db, err);
     free(db);
@@ -754,6 +755,7 @@ void serve_destroy(serve **s)
     }
     serve *x = *s;
     fed_link_close(&x->link);  // first: its thread asks the roster
+    fed_waker_destroy(&x->waker);
     for (size_t i = 0; i < x->n_sessions; i++) {
         session_destroy(x->sessions[i]);
     }

@@ -35,6 +35,7 @@ struct serve {
     serve_config cfg;
     roster *sites;
     fed_link *link;
+    fed_waker *waker;  // to wait for it; nobody wakes
     run **runs;  // the active one, or all finished ones that some site missed
     size_t n_runs;
     bool active;

@@ -1,16 +1,18 @@
 /*
  * transport.c - what all transports share: dispatch, waiting, waking
  *
- * See transport.h.  Waiting is poll(2) over each link's descriptors and works
- * for any transport.  Both of ZeroMQ's descriptors tell of changes only, so
- * before sleeping every link that may have something is asked (see `quiet`).
+ * See transport.h.  Waiting is epoll(7) over each link's descriptors and works
+ * for any transport; a waker keeps them from one time to the next, so that one of many links
+ * that has something costs no look at all others in the kernel.  Both of ZeroMQ's descriptors
+ * tell of changes only, so before sleeping every link that may have something is asked (see
+ * `quiet`).
  */
 #include "fed/transport_ops.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -43,9 +45,12 @@ void fed_link_through(fed_link *l, const char *address, const char *proxy)
     fed_link_note(l, FED_LINK_CONNECTING);
 }
 
+static void unwatch(fed_link *l);
+
 void fed_link_close(fed_link **l)
 {
     if (*l != NULL) {
+        unwatch(*l);
         (*l)->ops->close(*l);
         *l = NULL;
     }
@@ -170,21 +175,69 @@ void fed_link_note(fed_link *l, fed_link_event event)
 // ------------------------------------------------------------------ waiting
 
 struct fed_waker {
-    int fd;  // eventfd
+    int fd;              // eventfd
+    int epoll;           // on it, and on the descriptors of
+    fed_link **watched;  // (n)
+    size_t n;
 };
+
+/* flag: becomes false when fd is readable; NULL for the waker's own. */
+static void add_fd(const fed_waker *w, int fd, bool *flag)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = flag};
+    FL_REQUIRE(fd < 0 || epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &event) == 0);
+}
+
+static void watch(fed_waker *w, fed_link *l)
+{
+    if (l->waker == w) {
+        return;
+    }
+    unwatch(l);
+    add_fd(w, l->fds[0], &l->quiet);
+    add_fd(w, l->fds[1], &l->calm);
+    l->waker = w;
+    l->place = w->n;
+    w->watched = fl_xrealloc(w->watched, w->n + 1, sizeof *w->watched);
+    w->watched[w->n++] = l;
+}
+
+/* Before its descriptors are closed. */
+static void unwatch(fed_link *l)
+{
+    fed_waker *w = l->waker;
+    if (w == NULL) {
+        return;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (l->fds[i] >= 0) {
+            epoll_ctl(w->epoll, EPOLL_CTL_DEL, l->fds[i], NULL);
+        }
+    }
+    w->watched[l->place] = w->watched[--w->n];
+    w->watched[l->place]->place = l->place;
+    l->waker = NULL;
+}
 
 fed_waker *fed_waker_new(void)
 {
     fed_waker *w = fl_xcalloc(1, sizeof *w);
     w->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    FL_REQUIRE(w->fd >= 0);
+    w->epoll = epoll_create1(EPOLL_CLOEXEC);
+    FL_REQUIRE(w->fd >= 0 && w->epoll >= 0);
+    add_fd(w, w->fd, NULL);
     return w;
 }
 
 void fed_waker_destroy(fed_waker **w)
 {
     if (*w != NULL) {
+        while ((*w)->n > 0) {
+            unwatch((*w)->watched[0]);
+        }
+        close((*w)->epoll);
         close((*w)->fd);
+        free((*w)->watched);
         FL_FREE(*w);
     }
 }
@@ -228,37 +281,48 @@ static int poll_timeout(int64_t wake_ms)
     return left <= 0 ? 0 : left > INT32_MAX ? INT32_MAX : (int)left;
 }
 
+/* Waits for the descriptors; flags become false.  How many are readable, negative after a signal;
+ * *woken: the waker's own is among them. */
+static int look_at_fds(fed_waker *w, int timeout_ms, bool *woken)
+{
+    enum { AT_ONCE = 256 };  // more come the next time, and those in front
+    struct epoll_event events[AT_ONCE];
+    int n = epoll_wait(w->epoll, events, AT_ONCE, timeout_ms);
+    for (int i = 0; i < n; i++) {
+        bool *flag = events[i].data.ptr;
+        if (flag != NULL) {
+            *flag = false;
+        } else {
+            *woken = true;
+        }
+    }
+    return n;
+}
+
+static void wait_with(fed_waker *w, fed_link *const *links, size_t n, int64_t deadline)
+{
+    for (size_t i = 0; i < n; i++) {
+        watch(w, links[i]);
+    }
+    for (;;) {
+        int64_t wake_ms = deadline;
+        bool ready = any_ready(links, n, &wake_ms), woken = false;
+        // One that has something does not keep us from hearing of the others.
+        int n_readable = look_at_fds(w, ready ? 0 : poll_timeout(wake_ms), &woken);
+        if (woken) {
+            sleep_again(w);
+        }
+        // A signal: the caller looks whether to stop.
+        if (n_readable < 0 || woken || ready || (n_readable == 0 && fl_now_ms() >= deadline)) {
+            return;
+        }
+    }
+}
+
 void fed_wait(fed_link *const *links, size_t n, fed_waker *w, int timeout_ms)
 {
     int64_t deadline = timeout_ms < 0 ? INT64_MAX : fl_now_ms() + timeout_ms;
-    struct pollfd *fds = fl_xcalloc(2 * n + 1, sizeof *fds);
-    for (size_t i = 0; i < 2 * n; i++) {
-        fds[i] = (struct pollfd){links[i / 2]->fds[i % 2], POLLIN, 0};
-    }
-    fds[2 * n] = (struct pollfd){w == NULL ? -1 : w->fd, POLLIN, 0};
-
-    for (;;) {
-        int64_t wake_ms = deadline;
-        bool ready = any_ready(links, n, &wake_ms);
-        // One that has something does not keep us from hearing of the others.
-        int n_readable = poll(fds, 2 * n + 1, ready ? 0 : poll_timeout(wake_ms));
-        if (n_readable < 0) {
-            break;  // a signal: the caller looks whether to stop
-        }
-        for (size_t i = 0; i < 2 * n; i++) {
-            if (fds[i].revents != 0 && i % 2 == 0) {
-                links[i / 2]->quiet = false;
-            } else if (fds[i].revents != 0) {
-                links[i / 2]->calm = false;
-            }
-        }
-        if (fds[2 * n].revents != 0) {
-            sleep_again(w);
-            break;
-        }
-        if (ready || (n_readable == 0 && fl_now_ms() >= deadline)) {
-            break;
-        }
-    }
-    free(fds);
+    fed_waker *own = w == NULL ? fed_waker_new() : NULL;
+    wait_with(own != NULL ? own : w, links, n, deadline);
+    fed_waker_destroy(&own);
 }

@@ -82,7 +82,8 @@ bool fed_link_refusal(fed_link *l, fed_refusal *out);
 
 /* Waits until one of the links has a message, a client's connection came or
  * went, fed_waker_wake was called, a signal came, or timeout_ms passed (-1:
- * never).  w: optional. */
+ * never).  w: optional; it keeps the links, all of which are given every time, until they are
+ * closed or waited for with another: who waits again and again gives one. */
 typedef struct fed_waker fed_waker; // an eventfd: any thread may wake
 fed_waker *fed_waker_new(void);
 void fed_waker_destroy(fed_waker **w);

@@ -37,6 +37,8 @@ struct fed_link {
     bool quiet;  // there is no message unless fds[0] is readable
     bool calm;   // nothing happened to the connection unless fds[1] is readable
     bool has_news;  // the connection came or went, and nobody has looked since
+    fed_waker *waker;  // whose epoll has fds; NULL: none
+    size_t place;      // among those that it has
     bool is_up;            // client: as fed_link_up
     uint32_t n_connected;  // client: as fed_link_n_connected
     char state[FED_SHOWN_BYTES + 256];  // client: as fed_link_state

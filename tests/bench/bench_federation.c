@@ -269,6 +269,7 @@ static void play_echo(const char *address, const fed_public_key *server)
     fed_link *link = NULL;
     fed_packet packet;
     fed_identity *id = fed_identity_new();
+    fed_waker *waker = fed_waker_new();
     if (fed_connect(&link, address, server, id, &err) != FL_OK) {
         crew_fail("echo", err.text);
     }
@@ -280,7 +281,7 @@ static void play_echo(const char *address, const fed_public_key *server)
                 poll(NULL, 0, 1);
             }
         }
-        fed_wait(&link, 1, NULL, -1);
+        fed_wait(&link, 1, waker, -1);
     }
 }
 
@@ -314,6 +315,7 @@ static double echo_round(fed_link *link, echo_site *sites, int n, const float *v
     uint8_t *piece = fl_xcalloc(FED_PIECE_BYTES, 1);
     fed_packet packet;
     uint64_t left = (uint64_t)n * n_pieces, under_way = 0;
+    fed_waker *waker = fed_waker_new();
     double since = fl_now(), heard = since;
     for (int i = 0; i < n; i++) {
         sites[i].sent = sites[i].back = 0;
@@ -333,7 +335,7 @@ static double echo_round(fed_link *link, echo_site *sites, int n, const float *v
                 }
             }
         }
-        fed_wait(&link, 1, NULL, 5);
+        fed_wait(&link, 1, waker, 5);
         if (fl_now() - heard > 1e-3 * CREW_LOOK_MS) {
             crew_check();
             heard = fl_now();
@@ -348,6 +350,7 @@ static double echo_round(fed_link *link, echo_site *sites, int n, const float *v
             }
         }
     }
+    fed_waker_destroy(&waker);
     free(piece);
     return fl_now() - since;
 }

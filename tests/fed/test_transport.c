@@ -280,6 +280,29 @@ static void a_message_ends_the_waiting(void **state)
     fed_link_close(&client);
 }
 
+static void links_and_wakers_may_go_in_any_order(void **state)
+{
+    house *h = *state;
+    fed_packet p;
+    fed_waker *one = fed_waker_new(), *other = fed_waker_new();
+    fed_link *client = connect_as(h, h->nord), *second = connect_as(h, h->nord);
+    fed_link *links[] = {client, second, h->server};
+    fed_wait(links, 3, one, 0);
+    fed_wait(links, 1, other, 0);  // the first is the other's now
+    fed_link_close(&client);
+    pair_send(second, NULL, "after the first is gone");
+    fed_wait(links + 1, 2, one, -1);
+    check(fed_receive(h->server, &p));
+    pair_expect(&p, "after the first is gone");
+    fed_waker_destroy(&one);
+    pair_send(second, NULL, "after the waker is gone");
+    fed_wait(links + 1, 2, other, -1);
+    check(fed_receive(h->server, &p));
+    pair_expect(&p, "after the waker is gone");
+    fed_link_close(&second);
+    fed_waker_destroy(&other);
+}
+
 // ------------------------------------------------------------------ refusals
 
 static void equal_refusals_are_counted_not_listed(void **state)
@@ -350,6 +373,7 @@ int main(void)
         with_house(waiting_ends_in_time),
         with_house(another_thread_can_wake_the_waiting_one),
         with_house(a_message_ends_the_waiting),
+        with_house(links_and_wakers_may_go_in_any_order),
         cmocka_unit_test(equal_refusals_are_counted_not_listed),
         cmocka_unit_test(a_flood_is_bounded_and_slow_to_come_out),
     };
