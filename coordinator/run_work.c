@@ -465,6 +465,7 @@ static fl_status make_model(run *r, uint32_t round, record_model *model, fl_err 
     float **vectors = NULL;
     float *out = NULL;
     fl_status st;
+    fl_mem_give_back();  // of pieces that came in: the peak is here, where two models are in memory
     if ((st = record_answers(r->record, FED_TRAIN, round, add_update, &u, err)) != FL_OK ||
         (st = record_carried(r->record, 0, add_carried, &u, err)) != FL_OK ||
         (st = load_vectors(r, round, &vectors, err)) != FL_OK) {

@@ -4,6 +4,7 @@
 #define _DEFAULT_SOURCE  // madvise
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,6 +168,13 @@ void *fl_calloc_aligned(size_t n, size_t size, const char *what, fl_err *err)
         memset(p, 0, n * size);
     }
     return p;
+}
+
+void fl_mem_give_back(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 /* Chunks are kept in a list; reset goes back to the first and reuses them. */

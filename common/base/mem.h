@@ -42,6 +42,10 @@ void *fl_calloc_aligned(size_t n, size_t size, const char *what, fl_err *err);
 /* The same without zeros: for what is filled in before it is read. */
 void *fl_alloc_aligned(size_t n, size_t size, const char *what, fl_err *err);
 
+/* What was freed and the C library keeps for later goes back to the system, where it can.  For
+ * between two phases of which the second needs room of other sizes. */
+void fl_mem_give_back(void);
+
 /* Frees *p and sets it to NULL.  Use on any pointer lvalue. */
 #define FL_FREE(p) (free(p), (p) = NULL)
 
