@@ -74,9 +74,8 @@ static int64_t parameters_of(const row *r)
 typedef struct {
     double round[MAX_TIMES];  // s, without first rounds
     size_t n;
-    double first[MAX_REPEATS];  // s
-    double rest[MAX_TIMES];     // of ours: as `first` is measured, from orders to model
-    size_t n_first, n_rest;
+    double first[MAX_REPEATS];  // s, from orders to model: it brings the first model, too
+    size_t n_first;
     double peak_mb;                // of the server, the most
     double server_cpu, sites_cpu;  // s a round, the last time
 } times;
@@ -218,7 +217,6 @@ static void follow(times *t, const row *r, crew_voice *said, pid_t coordinator, 
             read_cpu(&server, &sites, coordinator, pids, n_processes(r));
         } else {
             t->round[t->n++] = now - before;
-            t->rest[t->n_rest++] = atof(seconds + 9);
         }
         before = now;
     }
@@ -584,7 +582,7 @@ static void print_row(FILE *out, const row *r, const times *ours, const times *e
     int64_t P = parameters_of(r);
     double us = median(ours->round, ours->n), them = median(flower->round, flower->n);
     double bare = median(echo->round, echo->n);
-    double first = median(ours->first, ours->n_first) / median(ours->rest, ours->n_rest);
+    double first = median(ours->first, ours->n_first) / us;
     double to_echo = bare > 0 ? us / bare : 0;  // 0: no echo was run
     double room_mb = 3 * 4e-6 * (double)P + 67 + r->sites;
     printf("%3d x %8lld  %8.4f  %8.4f  %5.2f  ", r->sites, (long long)P, us, bare, to_echo);
