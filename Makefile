@@ -303,7 +303,7 @@ named_tests = $(foreach t,$(1),$(if $(filter %.sh,$(t)),tests/$(t),$(2)/tests/$(
 .PHONY: check-threads check-threads-short
 check-threads: deps-check
 	$(Q)$(submake) SAN=thread BUILD=$(threads_build) all $(threads_build)/tests/planted_race \
-	    $(chaos:$(BUILD)/%=$(threads_build)/%) \
+	    $(patsubst $(BUILD)/%,$(threads_build)/%,$(chaos) $(federation_bench)) \
 	    $(filter $(threads_build)/%,$(call named_tests,$(THREADS_TESTS),$(threads_build)))
 	$(Q)BUILD=$(abspath $(threads_build)) tests/under_threads $(call named_tests,$(THREADS_TESTS),$(threads_build))
 check-threads-short:
@@ -360,6 +360,7 @@ play_sites := $(BUILD)/tests/bench/play_sites
 $(play_sites): libs = $(libs_of_client)
 $(play_sites): $(BUILD)/obj/tests/bench/play_sites.o $(call archives,$(stands_client))
 	$(link)
+federation_bench := $(BUILD)/tests/bench/bench_federation $(play_sites)
 
 # Floods a coordinator, for tests/e2e/long_flood.sh.
 play_flood := $(BUILD)/tests/bench/play_flood
@@ -372,7 +373,7 @@ join_json = { echo '['; cat $(1) /dev/null | sed '$$!s/$$/,/'; echo ']'; }
 .PHONY: bench benches bench-federation
 benches: $(bench_programs) $(play_sites) $(play_flood)
 bench-federation: deps
-	$(Q)$(submake) all $(BUILD)/tests/bench/bench_federation $(play_sites)
+	$(Q)$(submake) all $(federation_bench)
 	$(Q)mkdir -p out/bench.d
 	$(Q)BUILD=$(abspath $(BUILD)) $(BUILD)/tests/bench/bench_federation out/bench.d/federation.json
 	$(Q)cd out/bench.d && $(call join_json,federation.json) >../bench-federation.json

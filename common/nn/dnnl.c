@@ -6,6 +6,7 @@
  * at once; and a memory descriptor is a struct in 2.x, a handle in 3.x.  The
  * first part of this file hides the second difference, dnnl_prims.c the first.
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -213,8 +214,20 @@ static dnnl_primitive_attr_t new_attr(bool sum, bool relu)
     return attr;
 }
 
+/*
+ * oneDNN makes its store of compiled operations when one is looked up first, behind a guard that
+ * ThreadSanitizer cannot see; made here, behind one that it sees, every thread finds it made.
+ */
+static void make_store(void)
+{
+    int capacity;
+    FL_REQUIRE(dnnl_get_primitive_cache_capacity(&capacity) == dnnl_success);
+}
+
 nn_dnnl *nn_dnnl_new(int threads, nn_type type)
 {
+    static pthread_once_t store_is_made = PTHREAD_ONCE_INIT;
+    pthread_once(&store_is_made, make_store);
     nn_dnnl *d = fl_xcalloc(1, sizeof *d);
 
     d->threads = threads;
