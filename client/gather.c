@@ -25,10 +25,12 @@ static uint64_t most_parameters(const home *h)
 fl_status gather_start(gather *g, const fed_order *o, const home *h, fl_err *err)
 {
     uint64_t model_bytes = fed_piece_bytes_of(FED_ENC_F32, most_parameters(h));
+    g->names_none = g->names_none && fed_digest_equal(&g->digest, &o->key.job);
     g->digest = o->key.job;
     g->needs_model = o->has_model;
     g->needs_report = o->has_report;
-    g->knows_graph = g->needs_graph = false;
+    g->knows_graph = g->names_none;
+    g->needs_graph = false;
     fl_status st = fetch_start(&g->job, &o->key.job,
                                fed_piece_bytes_of(FED_ENC_BYTES, JOB_MAX_BYTES), err);
     if (st == FL_OK && o->has_model) {
@@ -73,7 +75,8 @@ static fl_status find_graph(gather *g, const home *h, const local *built, fl_err
     }
     bool is_built = built != NULL && fed_digest_equal(&built->digest, &g->digest);
     g->knows_graph = true;
-    g->needs_graph = !is_built && job_names_graph(hex, text, (size_t)n);
+    g->names_none = !job_names_graph(hex, text, (size_t)n);
+    g->needs_graph = !is_built && !g->names_none;
     if (!g->needs_graph) {
         return FL_OK;
     }

@@ -19,6 +19,7 @@ typedef struct {
     fetch job, graph, model, report;
     fed_digest digest;             // of the order's job
     bool needs_model, needs_report;
+    bool names_none;               // that job was read before, and names no graph
     bool knows_graph;              // the job was read for the graph that it names
     bool needs_graph;              // it names one, and its model is not built here yet
 } gather;
