@@ -83,7 +83,7 @@ struct session {
     bool said_rotate;  // and recorded
 
     outbox_item item;         // OFFER, and IDLE after the Verdict
-    const fed_identity *signed_by;  // the keys of the item's signature; NULL: not known
+    fed_verify_key signed_by;  // the key of the item's signature; zeros: not known
     bool settled;             // it was accepted
     bool is_late;             // it is an update of a round that was committed without it, perhaps
     fed_order_key answered;   // of the last update with a Verdict that ends it; kind WAIT: none
@@ -200,9 +200,10 @@ static void refuse(session *s, bool mismatch, const char *text)
 
 static void offer(session *s, int64_t now_ms)
 {
-    if (s->signed_by != s->home->id) {
+    fed_verify_key own = fed_identity_verify(s->home->id);
+    if (memcmp(&s->signed_by, &own, sizeof own) != 0) {
         outbox_sign_again(&s->item, s->home);
-        s->signed_by = s->home->id;
+        s->signed_by = own;
     }
     s->msg.type = FED_MSG_OFFER;
     s->msg.u.offer = s->item.offer;
@@ -321,7 +322,7 @@ static void begin_work(session *s)
         refuse(s, false, err.text);
         return;
     }
-    s->signed_by = s->home->id;  // or later ones
+    s->signed_by = fed_identity_verify(s->home->id);  // or a later one
     s->stage = WORK;
     s->at_work = true;
     pool_submit(s->pool, &s->work);
@@ -432,7 +433,7 @@ static void start(session *s, const fed_order *o, int64_t now_ms)
 {
     FL_REQUIRE(!s->at_work);
     outbox_item_close(&s->item);
-    s->signed_by = NULL;
+    s->signed_by = (fed_verify_key){{0}};
     s->order = *o;
     s->settled = s->is_late = false;
     s->said_pending = false;
