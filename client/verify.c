@@ -42,6 +42,9 @@ typedef struct {
     char run[FED_NAME_BYTES];
     json_t *receipts;  // of the job
     json_t *counted;   // digests of the contributions that the record has under our name
+    bool is_enrolled;  // our keys stood in the record
+    bool is_before;    // another home's do: nothing of ours yet
+    int64_t n_before;  // contributions of that one
     int64_t n_heads;   // that were found in the record
 } verification;
 
@@ -141,6 +144,10 @@ static fl_status begin(verification *v, const fed_audit_entry *e, fl_err *err)
 static fl_status check_own(verification *v, const json_t *line, fl_err *err)
 {
     fed_offer offer;
+    if (v->is_before) {
+        v->n_before++;
+        return FL_OK;
+    }
     fl_status st = fed_audit_offer(&offer, line, &v->own_key, err);
     if (st != FL_OK) {
         return st;
@@ -156,7 +163,8 @@ static fl_status check_own(verification *v, const json_t *line, fl_err *err)
     return FL_OK;
 }
 
-/* The key that contributions bear from here on: ours, or one that was. */
+/* The key that contributions bear from here on: ours, or one that was; or, before any of them, that
+ * of a home which was removed before this one enrolled. */
 static fl_status follow_own_key(verification *v, const json_t *line, fl_err *err)
 {
     const char *hex = fl_json_get_string(line, "sign_key", "");
@@ -164,10 +172,16 @@ static fl_status follow_own_key(verification *v, const json_t *line, fl_err *err
     if (*hex == '\0') {
         return FL_OK;  // invited
     }
-    if (fl_unhex(&key, sizeof key, hex, NULL) != FL_OK || !home_had_key(v->home, &key)) {
+    bool is_key = fl_unhex(&key, sizeof key, hex, NULL) == FL_OK;
+    v->is_before = is_key && !v->is_enrolled && !home_had_key(v->home, &key);
+    if (v->is_before) {
+        return FL_OK;
+    }
+    if (!is_key || !home_had_key(v->home, &key)) {
         return fl_fail(err, FL_EFORMAT,
                        "names a key under this hospital's name that never was its own");
     }
+    v->is_enrolled = true;
     v->own_key = key;
     return FL_OK;
 }
@@ -265,6 +279,12 @@ static fl_status verify(verification *v, fed_audit_head *end, const char *run, f
     if (st == FL_OK && end->n_lines == 0) {
         st = fl_fail(err, FL_EFORMAT, "%s: is empty", path);
     }
+    if (st == FL_OK && v->is_before) {
+        st = fl_fail(err, FL_EFORMAT,
+                     "%s: names keys under this hospital's name that never were its own, and none "
+                     "of its own",
+                     path);
+    }
     if (st == FL_OK &&
         ((st = check_end(v, end, err)) != FL_OK || (st = find_missing(v, err)) != FL_OK)) {
         st = fl_wrap(err, st, "%s", path);
@@ -288,14 +308,20 @@ fl_status client_verify(int argc, char **argv, fl_err *err)
         st = verify(&v, &end, pos.items[0], err);
     }
     if (st == FL_OK && o.json) {
-        printf("{\"run\": \"%s\", \"lines\": %llu, \"heads\": %lld, \"contributions\": %zu}\n",
+        printf("{\"run\": \"%s\", \"lines\": %llu, \"heads\": %lld, \"contributions\": %zu, "
+               "\"before\": %lld}\n",
                v.run, (unsigned long long)end.n_lines, (long long)v.n_heads,
-               json_array_size(v.counted));
+               json_array_size(v.counted), (long long)v.n_before);
     } else if (st == FL_OK) {
         printf("The record of run %s holds: %llu lines.  It has the %lld heads that this hospital "
                "was given,\nits %zu accepted contributions, and no others under its name.\n",
                v.run, (unsigned long long)end.n_lines, (long long)v.n_heads,
                json_array_size(v.counted));
+        if (v.n_before > 0) {
+            printf("%lld contributions before them are of another home, whose keys stood under "
+                   "this name until this one's were enrolled.\n",
+                   (long long)v.n_before);
+        }
     }
     json_decref(v.receipts);
     json_decref(v.counted);
