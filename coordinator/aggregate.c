@@ -16,7 +16,11 @@
 #include "coordinator/nova.h"
 #include "fed/accum.h"
 
-enum { MAX_THREADS = 8 };  // of 1 MiB each; more wait for memory
+enum {
+    MAX_THREADS = 8,         // of 1 MiB each; more wait for memory
+    EACH_BYTES = 64 << 20,   // of all threads, where a strategy sees every update
+    LEAST_BLOCK = 256        // values
+};
 
 fl_status aggregate_weights(uint32_t *out, const uint64_t *weight, size_t n, bool uniform,
                             fl_err *err)
@@ -75,6 +79,8 @@ typedef struct {
     float in[FED_PIECE_VALUES];    // one contribution's
     float mean[FED_PIECE_VALUES];  // of all
     int64_t sum[FED_PIECE_VALUES];
+    float *each;        // every contribution's (n x the block), where a strategy sees each
+    const float **row;  // (n) where each one's stretch begins
 } workspace;
 
 /* How contributions count: trained values, and running statistics. */
@@ -131,17 +137,24 @@ static fed_scale scale_of(const aggregate_stretch *s)
     return s->trainable ? FED_SCALE_TRAINED : FED_SCALE_STAT;
 }
 
-/* The block's exact sum over contributions, then its mean. */
+/* A stretch of the block that begins at offset; at, end: within it. */
+static aggregate_stretch part_of(const nn_table *table, int64_t offset, int64_t at, int64_t end)
+{
+    return aggregate_stretch_at(table, offset + at, offset + end);
+}
+
+/* The block's exact sum over contributions, then its mean; each one's values stay in w->each. */
 static fl_status average(workspace *w, const nn_table *table, int64_t offset, int64_t count,
                          const aggregate_input *in, const shares *share, fl_err *err)
 {
     memset(w->sum, 0, sizeof *w->sum * (size_t)count);
     for (size_t i = 0; i < in->n; i++) {
-        fl_status st = in->read(in->ctx, i, w->in, offset, count, err);
+        float *values = w->each != NULL ? w->each + (int64_t)i * count : w->in;
+        fl_status st = in->read(in->ctx, i, values, offset, count, err);
         for (int64_t at = 0; at < count && st == FL_OK;) {
-            aggregate_stretch s = aggregate_stretch_at(table, offset + at, offset + count);
+            aggregate_stretch s = part_of(table, offset, at, count);
             uint32_t weight = s.trainable ? share->trained[i] : share->stat[i];
-            st = fed_accum_add(w->sum + at, w->in + at, s.count, weight, scale_of(&s), err);
+            st = fed_accum_add(w->sum + at, values + at, s.count, weight, scale_of(&s), err);
             at += s.count;
         }
         if (st != FL_OK) {
@@ -149,7 +162,7 @@ static fl_status average(workspace *w, const nn_table *table, int64_t offset, in
         }
     }
     for (int64_t at = 0; at < count;) {
-        aggregate_stretch s = aggregate_stretch_at(table, offset + at, offset + count);
+        aggregate_stretch s = part_of(table, offset, at, count);
         fed_accum_mean(w->mean + at, w->sum + at, s.count,
                        s.trainable ? share->trained_sum : share->stat_sum, scale_of(&s));
         for (int64_t i = at; share->scale != 1 && s.trainable && i < at + s.count; i++) {
@@ -160,10 +173,12 @@ static fl_status average(workspace *w, const nn_table *table, int64_t offset, in
     return FL_OK;
 }
 
-/* One stretch of the new global from its mean update. */
+/* One stretch of the new global from its mean update, or from each of n. */
 static void apply(float *out, float *const *vectors, const strategy *s, const float *global,
-                  const float *mean, const aggregate_stretch *t)
+                  const float *mean, const float *const *each, size_t n,
+                  const aggregate_stretch *t)
 {
+    bool sees_each = s->ops->sees == STRATEGY_EACH;
     if (!t->trainable) {
         for (int64_t i = 0; i < t->count; i++) {
             out[t->offset + i] = global[t->offset + i] + mean[i];
@@ -176,8 +191,8 @@ static void apply(float *out, float *const *vectors, const strategy *s, const fl
     }
     s->ops->block(s->value, &(strategy_block){.out = out + t->offset,
                                               .global = global + t->offset,
-                                              .in = &mean,
-                                              .n = 1,
+                                              .in = sees_each ? each : &mean,
+                                              .n = sees_each ? n : 1,
                                               .vector = vector,
                                               .count = t->count});
 }
@@ -191,6 +206,7 @@ typedef struct {
     const float *global;
     const aggregate_input *in;
     shares share;
+    int64_t block;          // values
     size_t n_blocks;
     atomic_size_t next;     // the first block that nobody has taken
     pthread_mutex_t mutex;  // of what follows
@@ -210,16 +226,19 @@ static void note_failure(summation *a, size_t block, const fl_err *err)
 
 static void sum_block(summation *a, size_t block, workspace *w)
 {
-    int64_t offset = (int64_t)block * FED_PIECE_VALUES, P = nn_table_count(a->table);
-    int64_t count = P - offset < FED_PIECE_VALUES ? P - offset : FED_PIECE_VALUES;
+    int64_t offset = (int64_t)block * a->block, P = nn_table_count(a->table);
+    int64_t count = P - offset < a->block ? P - offset : a->block;
     fl_err err = FL_ERR_INIT;
     if (average(w, a->table, offset, count, a->in, &a->share, &err) != FL_OK) {
         note_failure(a, block, &err);
         count = 0;
     }
     for (int64_t at = 0; at < count;) {
-        aggregate_stretch t = aggregate_stretch_at(a->table, offset + at, offset + count);
-        apply(a->out, a->vectors, a->strategy, a->global, w->mean + at, &t);
+        aggregate_stretch t = part_of(a->table, offset, at, count);
+        for (size_t i = 0; i < a->in->n && w->each != NULL; i++) {
+            w->row[i] = w->each + (int64_t)i * count + at;
+        }
+        apply(a->out, a->vectors, a->strategy, a->global, w->mean + at, w->row, a->in->n, &t);
         at += t.count;
     }
     if (count > 0 && !nn_vec_is_finite(a->out + offset, count)) {
@@ -233,28 +252,63 @@ static void sum_blocks(void *ctx, size_t thread)
     (void)thread;
     summation *a = ctx;
     workspace *w = fl_xcalloc(1, sizeof *w);
+    if (a->strategy->ops->sees == STRATEGY_EACH) {
+        w->each = fl_xcalloc(a->in->n, (size_t)a->block * sizeof *w->each);
+        w->row = fl_xcalloc(a->in->n, sizeof *w->row);
+    }
     for (size_t i; (i = atomic_fetch_add(&a->next, 1)) < a->n_blocks;) {
         sum_block(a, i, w);
     }
+    free(w->each);
+    free(w->row);
     free(w);
+}
+
+/* Values that are added at a time: of thousands of sites side by side, fewer. */
+static int64_t block_of(const strategy *s, size_t n, int threads)
+{
+    int64_t room = EACH_BYTES / (int64_t)sizeof(float) / threads / (int64_t)n;
+    int64_t fits = room < LEAST_BLOCK ? LEAST_BLOCK : room;
+    return s->ops->sees == STRATEGY_SUM || fits > FED_PIECE_VALUES ? FED_PIECE_VALUES : fits;
+}
+
+fl_status aggregate_check(const job *j, const strategy *s, fl_err *err)
+{
+    if (s->ops->sees != STRATEGY_EACH) {
+        return FL_OK;
+    }
+    if (j->privacy.secure_aggregation) {
+        return fl_fail(err, FL_ECONFIG,
+                       "strategy: %s needs every update by itself, and secure aggregation shows "
+                       "sums only",
+                       s->ops->name);
+    }
+    if (j->sites.partial) {
+        return fl_fail(err, FL_ECONFIG,
+                       "sites.partial: %s holds the updates of one round against each other, which "
+                       "those of unequal work are not fit for; expected false",
+                       s->ops->name);
+    }
+    return FL_OK;
 }
 
 fl_status aggregate_run(float *out, float *const *vectors, const strategy *s, const nn_table *table,
                         const float *global, const aggregate_input *in, fl_err *err)
 {
-    FL_REQUIRE(in->n > 0 && s->ops->sees == STRATEGY_SUM);
+    FL_REQUIRE(in->n > 0);
+    int threads = fl_n_cores() < MAX_THREADS ? fl_n_cores() : MAX_THREADS;
+    int64_t P = nn_table_count(table), block = block_of(s, in->n, threads);
     summation a = {.out = out,
                    .vectors = vectors,
                    .strategy = s,
                    .table = table,
                    .global = global,
                    .in = in,
-                   .n_blocks = ((size_t)nn_table_count(table) + FED_PIECE_VALUES - 1) /
-                               FED_PIECE_VALUES,
+                   .block = block,
+                   .n_blocks = (size_t)((P + block - 1) / block),
                    .mutex = PTHREAD_MUTEX_INITIALIZER};
     fl_status st = share_out(&a.share, in, s->uniform, err);
     if (st == FL_OK) {
-        int threads = fl_n_cores() < MAX_THREADS ? fl_n_cores() : MAX_THREADS;
         fl_parallel(threads, (size_t)threads, sum_blocks, &a);
         st = a.err.status;
         if (st != FL_OK && err != NULL) {

@@ -36,6 +36,9 @@ typedef struct {
 fl_status aggregate_run(float *out, float *const *vectors, const strategy *s, const nn_table *table,
                         const float *global, const aggregate_input *in, fl_err *err);
 
+/* May the job's strategy be given the updates that the job asks for?  FL_ECONFIG says what not. */
+fl_status aggregate_check(const job *j, const strategy *s, fl_err *err);
+
 /*
  * Weights whose sum fits FED_MAX_WEIGHT_SUM: as they are, or all halved as
  * often as needed (never below 1); all 1 when uniform.  FL_ELIMIT above

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "coordinator/aggregate.h"
 #include "coordinator/carry.h"
 #include "fed/rotation.h"
 
@@ -49,7 +50,8 @@ static fl_status read_job(run *r, fl_err *err)
         (st = job_parse_model(&r->job, &r->model, text, n, path, r->dir,
                               graph.bytes != NULL ? &graph : NULL, err)) == FL_OK &&
         (st = strategy_init(&r->strategy, &r->job.strategy, err)) == FL_OK &&
-        (st = carry_check(&r->job, &r->strategy, err)) == FL_OK) {
+        (st = carry_check(&r->job, &r->strategy, err)) == FL_OK &&
+        (st = aggregate_check(&r->job, &r->strategy, err)) == FL_OK) {
         const nn_table *table = task_model_table(r->model);
         r->P = nn_table_count(table);
         objects_add_bytes(r->objects, r->job.text, r->job.n_text, &r->job_object);

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "ckpt/ckpt.h"
+#include "coordinator/aggregate.h"
 #include "coordinator/carry.h"
 #include "coordinator/run.h"
 #include "fed/bf16.h"
@@ -156,6 +157,7 @@ static fl_status make_folder(const char *dir, const plan *p, fl_err *err)
     fl_status st;
     if ((st = strategy_init(&rule, &p->job.strategy, err)) == FL_OK &&
         (st = carry_check(&p->job, &rule, err)) == FL_OK &&
+        (st = aggregate_check(&p->job, &rule, err)) == FL_OK &&
         (st = make_first_model(&model, &data, &p->job, err)) == FL_OK) {
         if (p->job.bf16_pieces) {
             fed_bf16_round(data, NULL, nn_table_count(task_model_table(model)));

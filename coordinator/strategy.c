@@ -10,10 +10,12 @@
 extern const strategy_ops strategy_fedavg, strategy_fedprox;                        // fedavg.c
 extern const strategy_ops strategy_fedavgm;                                         // fedavgm.c
 extern const strategy_ops strategy_fedadam, strategy_fedyogi, strategy_fedadagrad;  // fedopt.c
+extern const strategy_ops strategy_median, strategy_trimmed_mean;                   // robust.c
 
 static const strategy_ops *const registry[] = {
     &strategy_fedavg,  &strategy_fedprox, &strategy_fedavgm,
     &strategy_fedadam, &strategy_fedyogi, &strategy_fedadagrad,
+    &strategy_median,  &strategy_trimmed_mean,
 };
 enum { N_STRATEGIES = sizeof registry / sizeof *registry };
 

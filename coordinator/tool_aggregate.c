@@ -24,7 +24,7 @@ static struct {
 } o;
 
 static const fl_opt options[] = {
-    {"strategy", FL_OPT_TEXT, "S", "fedavg, fedprox, fedavgm, fedadam, fedyogi or fedadagrad",
+    {"strategy", FL_OPT_TEXT, "S", "fedavg, fedprox, fedavgm, fedadam, fedyogi, fedadagrad, median or trimmed_mean",
      &o.strategy, 0, 0, true},
     {"param", FL_OPT_LIST, "K=V", "a setting of the strategy: lr=0.1", &o.param, 0, 0, false},
     {"uniform", FL_OPT_FLAG, NULL, "every update weighs the same", &o.uniform, 0, 0, false},

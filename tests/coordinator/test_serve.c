@@ -115,8 +115,8 @@ static void run_under_kills(fake *f, fl_err *err)
 static void killed_at_every_transition_the_run_ends_with_the_same_bits(void **state)
 {
     (void)state;
-    const char *const strategies[] = {"{name: fedavg}", "{name: fedyogi}"};
-    for (size_t i = 0; i < 2; i++) {
+    const char *const strategies[] = {"{name: fedavg}", "{name: fedyogi}", "{name: median}"};
+    for (size_t i = 0; i < 3; i++) {
         fl_err err = FL_ERR_INIT;
         char *yaml = fake_job(2, 3, strategies[i], 5, "10s", "");
         char *expected = undisturbed(3, yaml);

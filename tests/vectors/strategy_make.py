@@ -5,7 +5,8 @@ An independent implementation in NumPy of what coordinator/fedavg.c,
 fedavgm.c, fedopt.c and aggregate.c do; writes strategy_golden.json beside
 itself.  Sources: McMahan et al. 2017 (FedAvg), Hsu et al. 2019 (FedAvgM),
 Reddi et al. 2021, algorithm 2 (FedAdam, FedYogi, FedAdagrad; m and v without
-bias correction, as in FLamby's fed_opt.py); Wang et al. 2020, equations 6 and 8
+bias correction, as in FLamby's fed_opt.py); Yin et al. 2018, definitions 1 and 2
+(median, trimmed mean; every site weighs the same); Wang et al. 2020, equations 6 and 8
 (FedNova, for updates of unequal work).
 
 Numbers are float32 between steps and float64 within one.  The mean is made
@@ -57,6 +58,15 @@ def step(name, p, x, d, state):
     return f32(x + p["lr"] * state["m"].astype(np.float64) / (np.sqrt(state["v"].astype(np.float64)) + p["tau"]))
 
 
+def robust(name, p, updates):
+    """Every parameter by itself."""
+    u = np.sort(updates.astype(np.float64), axis=0)
+    if name == "median":
+        return np.median(u, axis=0)
+    k = int(p["trim"] * len(u))
+    return u[k:len(u) - k].mean(axis=0)
+
+
 def nova_norm(steps, rho=0.0, eta_mu=0.0):
     """|a| of section 4: local momentum, or a proximal term; not both."""
     if rho > 0:
@@ -75,7 +85,7 @@ def nova(updates, weights, norms):
     return out
 
 
-def play(name, p, uniform=False, norms=None):
+def play(name, p, uniform=False, norms=None, sites=len(WEIGHTS)):
     r = np.random.default_rng(7)
     x = r.normal(0, 1, P).astype(np.float32)
     trained = np.array([k != "stat" for k in KINDS])
@@ -85,12 +95,15 @@ def play(name, p, uniform=False, norms=None):
     if norms is not None:
         case["norms"] = norms
     for _ in range(ROUNDS):
-        updates = r.normal(0, 0.1, (len(WEIGHTS), P)).astype(np.float32)
+        updates = r.normal(0, 0.1, (sites, P)).astype(np.float32)
         updates[:, 3] = 0  # a parameter that nobody moves
-        weights = [1] * len(WEIGHTS) if uniform else WEIGHTS
+        weights = [1] * sites if uniform else WEIGHTS[:sites]
         d = mean(updates, weights) if norms is None else nova(updates, weights, norms)
         new = x + d  # running statistics: plainly averaged
-        new[trained] = step(name, p, x[trained], d[trained], state)
+        if name in ("median", "trimmed_mean"):
+            new[trained] = f32(x[trained].astype(np.float64) + robust(name, p, updates)[trained])
+        else:
+            new[trained] = step(name, p, x[trained], d[trained], state)
         x = new
         case["rounds"].append({"updates": updates.tolist(), "global": x.tolist()})
     return case
@@ -108,6 +121,9 @@ def main():
         play("fedavg", {}, norms=[nova_norm(t) for t in (100, 7, 40)]),
         play("fedavg", {}, uniform=True, norms=[nova_norm(t, rho=0.9) for t in (100, 7, 40)]),
         play("fedadam", other, norms=[nova_norm(t, eta_mu=0.01) for t in (1, 1000, 30)]),
+        play("median", {}), play("median", {}, sites=2), play("trimmed_mean", {"trim": 0.34}),
+        play("trimmed_mean", {"trim": 0.1}), play("median", {}, uniform=True, sites=8),
+        play("trimmed_mean", {"trim": 0.25}, uniform=True, sites=8),
     ]
     norms = [{"steps": t, "momentum": rho, "lr": 0.05, "mu": mu, "norm": nova_norm(t, rho, 0.05 * mu)}
              for t in (1, 2, 17, 1000) for rho, mu in ((0, 0), (0.9, 0), (0.5, 0), (0, 0.2), (0, 1))]
