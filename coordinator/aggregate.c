@@ -17,9 +17,9 @@
 #include "fed/accum.h"
 
 enum {
-    MAX_THREADS = 8,         // of 1 MiB each; more wait for memory
-    EACH_BYTES = 64 << 20,   // of all threads, where a strategy sees every update
-    LEAST_BLOCK = 256        // values
+    MAX_THREADS = 8,        // of 1 MiB each; more wait for memory
+    EACH_BYTES = 64 << 20,  // of all threads, where a strategy sees every update
+    LEAST_BLOCK = 256       // values
 };
 
 fl_status aggregate_weights(uint32_t *out, const uint64_t *weight, size_t n, bool uniform,
@@ -175,8 +175,7 @@ static fl_status average(workspace *w, const nn_table *table, int64_t offset, in
 
 /* One stretch of the new global from its mean update, or from each of n. */
 static void apply(float *out, float *const *vectors, const strategy *s, const float *global,
-                  const float *mean, const float *const *each, size_t n,
-                  const aggregate_stretch *t)
+                  const float *mean, const float *const *each, size_t n, const aggregate_stretch *t)
 {
     bool sees_each = s->ops->sees == STRATEGY_EACH;
     if (!t->trainable) {
@@ -206,7 +205,7 @@ typedef struct {
     const float *global;
     const aggregate_input *in;
     shares share;
-    int64_t block;          // values
+    int64_t block;  // values
     size_t n_blocks;
     atomic_size_t next;     // the first block that nobody has taken
     pthread_mutex_t mutex;  // of what follows

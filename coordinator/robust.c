@@ -15,7 +15,8 @@ enum { TRIM };
 
 static const strategy_param no_params[] = {{0}};
 static const strategy_param trim_params[] = {
-    [TRIM] = {"trim", 0.1, 0, 0.49, "share of the sites, rounded down, that is left out at each end"},
+    [TRIM] = {"trim", 0.1, 0, 0.49,
+              "share of the sites, rounded down, that is left out at each end"},
     {0},
 };
 
