@@ -167,13 +167,20 @@ static void every_refusal_is_in_the_report(void **state)
     };
     json_t *report = play_report();
     char *text = fl_json_text(json_object_get(report, "security"));
+    int64_t n_addresses = 0;
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
         int64_t n = refusals(report, expected[i].what, expected[i].reason, expected[i].address);
+        if (strcmp(expected[i].what, "connection") == 0) {
+            n_addresses += n;
+            // Where the machine is busy a connection is over before its address can be asked for.
+            n += refusals(report, expected[i].what, expected[i].reason, "");
+        }
         if (n < expected[i].least) {
             check_fail("%s: %s: expected at least %lld, found %lld in %s", expected[i].what,
                        expected[i].reason, (long long)expected[i].least, (long long)n, text);
         }
     }
+    check(n_addresses > 0);
     free(text);
     json_decref(report);
 }
