@@ -173,29 +173,6 @@ static fl_status average(workspace *w, const nn_table *table, int64_t offset, in
     return FL_OK;
 }
 
-/* One stretch of the new global from its mean update, or from each of n. */
-static void apply(float *out, float *const *vectors, const strategy *s, const float *global,
-                  const float *mean, const float *const *each, size_t n, const aggregate_stretch *t)
-{
-    bool sees_each = s->ops->sees == STRATEGY_EACH;
-    if (!t->trainable) {
-        for (int64_t i = 0; i < t->count; i++) {
-            out[t->offset + i] = global[t->offset + i] + mean[i];
-        }
-        return;
-    }
-    float *vector[STRATEGY_MAX_VECTORS] = {NULL};
-    for (int v = 0; v < s->ops->n_vectors; v++) {
-        vector[v] = vectors[v] + t->offset;
-    }
-    s->ops->block(s->value, &(strategy_block){.out = out + t->offset,
-                                              .global = global + t->offset,
-                                              .in = sees_each ? each : &mean,
-                                              .n = sees_each ? n : 1,
-                                              .vector = vector,
-                                              .count = t->count});
-}
-
 /* A round's sum: its blocks share nothing, so each may be any thread's. */
 typedef struct {
     float *out;
@@ -223,6 +200,33 @@ static void note_failure(summation *a, size_t block, const fl_err *err)
     pthread_mutex_unlock(&a->mutex);
 }
 
+/* One stretch of the new global from its mean update, or from each one's; at: within the block. */
+static void apply(const summation *a, workspace *w, int64_t count, int64_t at,
+                  const aggregate_stretch *t)
+{
+    const strategy_ops *ops = a->strategy->ops;
+    const float *mean = w->mean + at;
+    if (!t->trainable) {
+        for (int64_t i = 0; i < t->count; i++) {
+            a->out[t->offset + i] = a->global[t->offset + i] + mean[i];
+        }
+        return;
+    }
+    float *vector[STRATEGY_MAX_VECTORS] = {NULL};
+    for (int v = 0; v < ops->n_vectors; v++) {
+        vector[v] = a->vectors[v] + t->offset;
+    }
+    for (size_t i = 0; w->each != NULL && i < a->in->n; i++) {
+        w->row[i] = w->each + (int64_t)i * count + at;
+    }
+    ops->block(a->strategy->value, &(strategy_block){.out = a->out + t->offset,
+                                                     .global = a->global + t->offset,
+                                                     .in = w->each != NULL ? w->row : &mean,
+                                                     .n = w->each != NULL ? a->in->n : 1,
+                                                     .vector = vector,
+                                                     .count = t->count});
+}
+
 static void sum_block(summation *a, size_t block, workspace *w)
 {
     int64_t offset = (int64_t)block * a->block, P = nn_table_count(a->table);
@@ -234,10 +238,7 @@ static void sum_block(summation *a, size_t block, workspace *w)
     }
     for (int64_t at = 0; at < count;) {
         aggregate_stretch t = part_of(a->table, offset, at, count);
-        for (size_t i = 0; i < a->in->n && w->each != NULL; i++) {
-            w->row[i] = w->each + (int64_t)i * count + at;
-        }
-        apply(a->out, a->vectors, a->strategy, a->global, w->mean + at, w->row, a->in->n, &t);
+        apply(a, w, count, at, &t);
         at += t.count;
     }
     if (count > 0 && !nn_vec_is_finite(a->out + offset, count)) {
@@ -308,7 +309,8 @@ fl_status aggregate_run(float *out, float *const *vectors, const strategy *s, co
                    .mutex = PTHREAD_MUTEX_INITIALIZER};
     fl_status st = share_out(&a.share, in, s->uniform, err);
     if (st == FL_OK) {
-        fl_parallel(threads, (size_t)threads, sum_blocks, &a);
+        size_t n_threads = a.n_blocks < (size_t)threads ? a.n_blocks : (size_t)threads;
+        fl_parallel((int)n_threads, n_threads, sum_blocks, &a);
         st = a.err.status;
         if (st != FL_OK && err != NULL) {
             *err = a.err;

@@ -35,8 +35,8 @@ typedef struct {
 typedef struct {
     float *out;              // the new global, to write
     const float *global;     // the global that the updates start from
-    const float *const *in;  // SUM: in[0] is the mean update
-    size_t n;                // SUM: 1
+    const float *const *in;  // SUM: in[0] is the mean update; EACH: every site's, by its name
+    size_t n;                // SUM: 1; EACH: sites
     float *const *vector;    // n_vectors stretches of server state, to bring up to date
     int64_t count;           // parameters
 } strategy_block;
