@@ -351,7 +351,7 @@ fl_status client_doctor(int argc, char **argv, fl_err *err)
         (st = way_proxy(&v.proxy, &v.has_proxy, v.home, doctor.proxy, err)) != FL_OK) {
         goto done;
     }
-    v.is_served = home_lock(v.home, &served) != FL_OK;
+    v.is_served = home_lock(v.home, 0, &served) != FL_OK;
     look_at_way(&f, &v);
     look_at_handshake(&f, &v);
     look_at_conversation(&f, &v);

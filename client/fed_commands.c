@@ -27,7 +27,8 @@
 enum {
     MAX_WORKERS = 64,
     FILES_A_HOME = 8,  // its lock, outbox and line, which is libzmq's socket and two for its events
-    SPARE_FILES = 64
+    SPARE_FILES = 64,
+    LOCK_WAIT_MS = 3000
 };
 
 // ----------------------------------------------------------------------- join
@@ -231,7 +232,7 @@ static fl_status open_homes(sites *s, fl_err *err)
     for (size_t i = 0; i < s->n; i++) {
         policy p;
         st = home_open(&s->home[i], run.homes.items[i], err);
-        if (st != FL_OK || (st = home_lock(s->home[i], err)) != FL_OK ||
+        if (st != FL_OK || (st = home_lock(s->home[i], LOCK_WAIT_MS, err)) != FL_OK ||
             (st = policy_read(&p, s->home[i], err)) != FL_OK) {
             return st;
         }

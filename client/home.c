@@ -5,11 +5,9 @@
 #include "client/home.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -316,25 +314,15 @@ void home_close(home **h)
     FL_FREE(*h);
 }
 
-fl_status home_lock(home *h, fl_err *err)
+fl_status home_lock(home *h, int wait_ms, fl_err *err)
 {
     FL_REQUIRE(h->lock_fd < 0);
     char *path = home_path(h, "lock");
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    int why = errno;
-    if (fd < 0) {
-        fl_status st = fl_fail_errno(err, why, path);
-        free(path);
-        return st;
-    }
+    fl_status st = fl_file_lock(&h->lock_fd, path, 0600, wait_ms, err);
     free(path);
-    // The lock goes with the process, however it ends.
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        close(fd);
-        return fl_fail(err, FL_ECONFLICT, "%s is served by another process already", h->dir);
-    }
-    h->lock_fd = fd;
-    return FL_OK;
+    return st == FL_ECONFLICT
+               ? fl_fail(err, st, "%s is served by another process already", h->dir)
+               : st;
 }
 
 fl_status home_patient_secret(uint8_t out[static FED_KEY_BYTES], const home *h, fl_err *err)

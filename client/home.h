@@ -77,8 +77,9 @@ typedef struct {
 fl_status home_open(home **out, const char *dir, fl_err *err);
 void home_close(home **h);  // wipes the keys, lets go of the lock; fine on NULL
 
-/* Takes the home for this process; FL_ECONFLICT when another one serves it. */
-fl_status home_lock(home *h, fl_err *err);
+/* Takes the home for this process; FL_ECONFLICT when another one serves it, and still does after
+ * wait_ms: a program that is to go on for long waits for those that are done in a moment. */
+fl_status home_lock(home *h, int wait_ms, fl_err *err);
 
 /* Is this signing key ours, or was it? */
 bool home_had_key(const home *h, const fed_verify_key *key);

@@ -120,7 +120,7 @@ fl_status client_trust(int argc, char **argv, fl_err *err)
     size_t n = 0;
     fl_status st = fl_cli_parse(argc, argv, trust_options, 1, 1, &pos, err);
     if (st == FL_OK && (st = home_open(&h, trust_home, err)) == FL_OK &&
-        (st = home_lock(h, err)) == FL_OK &&
+        (st = home_lock(h, 0, err)) == FL_OK &&
         (st = peer_trust(h, pos.items[0], &n, err)) == FL_OK) {
         char fingerprint[FED_FINGERPRINT_BYTES];
         fed_fingerprint(fingerprint, &h->coordinator_curve, &h->coordinator_sign);

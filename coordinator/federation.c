@@ -4,7 +4,6 @@
 #include "coordinator/federation.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,27 +197,13 @@ void federation_close(federation *f)
     *f = (federation){.lock = -1};
 }
 
-/* An advisory lock of the whole file: the system drops it with the process. */
-fl_status federation_lock(federation *f, fl_err *err)
+fl_status federation_lock(federation *f, int wait_ms, fl_err *err)
 {
     char *path = federation_path(f, "lock");
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    fl_status st = FL_OK;
-    if (fd < 0) {
-        st = fl_fail_errno(err, errno, path);
-        free(path);
-        return st;
-    }
-    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (fcntl(fd, F_SETLK, &whole) != 0) {
-        st = errno == EACCES || errno == EAGAIN
-                 ? fl_fail(err, FL_ECONFLICT,
-                           "%s: another coordinator runs on this federation; stop it first", f->dir)
-                 : fl_fail_errno(err, errno, path);
-        close(fd);
-        fd = -1;
-    }
-    f->lock = fd;
+    fl_status st = fl_file_lock(&f->lock, path, 0644, wait_ms, err);
     free(path);
-    return st;
+    return st == FL_ECONFLICT
+               ? fl_fail(err, st, "%s: another coordinator runs on this federation; stop it first",
+                         f->dir)
+               : st;
 }

@@ -35,8 +35,9 @@ fl_status federation_init(const char *dir, const char *name, const char *address
 /* FL_ENOTFOUND, with what to do, when DIR holds no federation. */
 fl_status federation_open(federation *out, const char *dir, fl_err *err);
 void federation_close(federation *f);
-/* FL_ECONFLICT when another coordinator runs on this folder. */
-fl_status federation_lock(federation *f, fl_err *err);
+/* FL_ECONFLICT when another coordinator runs on this folder, and still does after wait_ms: one that
+ * starts waits for a command that has the folder for a moment. */
+fl_status federation_lock(federation *f, int wait_ms, fl_err *err);
 /* The keys of federation.yaml, for `coordinator keys`. */
 void federation_describe(FILE *out);
 

@@ -82,9 +82,8 @@ static fl_status take_or_leave(federation *f, const roster *r, const fed_rotatio
     fl_err runs = FL_ERR_INIT;
     char *unaware = renewal_unaware(r, rotation);
     fl_status st = FL_OK;
-    bool is_ours = federation_lock(f, &runs) == FL_OK;
     bool is_due = renewal_is_due(f, r, rotation);
-    if (is_ours && is_due) {
+    if (is_due && federation_lock(f, 0, &runs) == FL_OK) {
         if ((st = renewal_take(f, err)) == FL_OK) {
             printf("These keys are in use now; the old ones are refused.\n");
             print_file_hint(f, unaware);

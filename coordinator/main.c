@@ -19,7 +19,7 @@
 #include "job/job.h"
 #include "report/report.h"
 
-enum { DAYS = 14 };
+enum { DAYS = 14, LOCK_WAIT_MS = 3000 };
 static const double day_ms = 86400000;
 
 /* Opens the federation of DIR and its roster. */
@@ -473,7 +473,7 @@ static fl_status run_run(int argc, char **argv, fl_err *err)
         free(pos.items);
         return st;
     }
-    if ((st = federation_lock(&f, err)) != FL_OK) {
+    if ((st = federation_lock(&f, LOCK_WAIT_MS, err)) != FL_OK) {
         goto done;
     }
     st = run_o.job != NULL ? create_run(&dir, &f, err) : find_unfinished(&dir, &f, err);

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -278,6 +280,30 @@ fl_status fl_fsync_dir(const char *path, fl_err *err)
     int why = fsync(fd) == 0 || errno == EINVAL ? 0 : errno;
     close(fd);
     return why == 0 ? FL_OK : fl_fail_errno(err, why, path);
+}
+
+fl_status fl_file_lock(int *fd, const char *path, unsigned mode, int wait_ms, fl_err *err)
+{
+    enum { STEP_MS = 20 };
+    int64_t until_ms = fl_now_ms() + wait_ms;
+    int why = 0;
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, (mode_t)mode);
+    if (*fd < 0) {
+        return fl_fail_errno(err, errno, path);
+    }
+    while (flock(*fd, LOCK_EX | (wait_ms == FL_LOCK_FOREVER ? 0 : LOCK_NB)) != 0) {
+        why = errno;
+        if (why == EWOULDBLOCK && fl_now_ms() < until_ms) {
+            poll(NULL, 0, STEP_MS);
+        } else if (why != EINTR) {
+            close(*fd);
+            *fd = -1;
+            return why == EWOULDBLOCK
+                       ? fl_fail(err, FL_ECONFLICT, "%s: in use by another process", path)
+                       : fl_fail_errno(err, why, path);
+        }
+    }
+    return FL_OK;
 }
 
 fl_status fl_need_files(size_t needed, const char *what, fl_err *err)

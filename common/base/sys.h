@@ -38,6 +38,12 @@ fl_status fl_mkdirs(const char *path, unsigned mode, fl_err *err);  // like mkdi
 fl_status fl_remove_tree(const char *path, fl_err *err);            // like rm -rf; absent is fine
 fl_status fl_fsync_dir(const char *path, fl_err *err);
 
+enum { FL_LOCK_FOREVER = -1 };
+/* Locks the file at path, made where it is absent, for this process alone; close(*fd) lets go, and
+ * so does the process's end, however it comes.  Tries for wait_ms.  FL_ECONFLICT (path, no
+ * sentence for people yet) when somebody else had it all the while; *fd is -1 on failure. */
+fl_status fl_file_lock(int *fd, const char *path, unsigned mode, int wait_ms, fl_err *err);
+
 /* Raises this process's limit of open files to needed, as far as it is below; what: "12 sites".
  * FL_ELIMIT when the system does not allow so many. */
 fl_status fl_need_files(size_t needed, const char *what, fl_err *err);

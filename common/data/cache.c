@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -584,14 +583,7 @@ static fl_status lock_folder(int *fd, const char *dir, fl_err *err)
         return st;
     }
     char *path = fl_path_join(dir, "lock");
-    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    int rc = *fd;
-    while (rc >= 0 && (rc = flock(*fd, LOCK_EX)) != 0 && errno == EINTR) {
-        rc = 0;
-    }
-    if (rc < 0) {
-        st = fl_fail_errno(err, errno, path);
-    }
+    st = fl_file_lock(fd, path, 0600, FL_LOCK_FOREVER, err);
     free(path);
     return st;
 }

@@ -1,9 +1,9 @@
 #include "check.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <sys/resource.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -161,6 +161,51 @@ static void folders_are_made_and_removed_whole(void **state)
     free(outside);
     free(file);
     free(deep);
+    check_rmdir(&dir);
+}
+
+typedef struct {
+    const char *path;
+    int ready;  // pipe
+} holder;
+
+static int hold_for_a_moment(holder *h)
+{
+    int fd;
+    bool has = fl_file_lock(&fd, h->path, 0600, 0, NULL) == FL_OK;
+    if (write(h->ready, "x", 1) != 1 || !has) {
+        return 1;
+    }
+    poll(NULL, 0, 200);
+    return 0;  // the lock goes with the process
+}
+
+static void a_file_is_locked_by_one_process_at_a_time(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    int fd = -1, ready[2], status;
+    char byte, *dir = check_tmpdir(), *path = fl_path_join(dir, "lock");
+    assert_int_equal(pipe(ready), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(hold_for_a_moment(&(holder){path, ready[1]}));
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    check_fails(fl_file_lock(&fd, path, 0600, 0, &err), FL_ECONFLICT);
+    check_int(fd, -1);
+    check_ok(fl_file_lock(&fd, path, 0600, 600000, &err), err);
+    check_int(waitpid(child, &status, 0), child);
+    check_int(status, 0);
+    close(fd);
+    check_ok(fl_file_lock(&fd, path, 0600, FL_LOCK_FOREVER, &err), err);
+    close(fd);
+    char *nowhere = fl_path_join(path, "lock");
+    check_fails(fl_file_lock(&fd, nowhere, 0600, 0, &err), FL_EIO);
+    free(nowhere);
+    close(ready[0]);
+    close(ready[1]);
+    free(path);
     check_rmdir(&dir);
 }
 
@@ -347,6 +392,7 @@ int main(void)
         cmocka_unit_test(a_file_over_the_limit_is_not_read),
         cmocka_unit_test(a_named_pipe_is_refused_at_once),
         cmocka_unit_test(folders_are_made_and_removed_whole),
+        cmocka_unit_test(a_file_is_locked_by_one_process_at_a_time),
         cmocka_unit_test(names_in_a_folder_are_sorted),
         cmocka_unit_test(paths_join_and_split),
         cmocka_unit_test(variables_are_expanded_or_named),

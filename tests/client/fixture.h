@@ -463,7 +463,7 @@ static inline void hospital_starts(hospital *h)
     if (h->home == NULL) {
         check_ok(home_open(&h->home, h->home_dir, &err), err);
     }
-    check_ok(home_lock(h->home, &err), err);
+    check_ok(home_lock(h->home, 0, &err), err);
     h->pool = pool_new(0, NULL);
     h->session = session_new(h->home, h->pool);
 }

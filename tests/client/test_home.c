@@ -119,11 +119,11 @@ static void a_home_is_served_by_one_process_at_a_time(void **state)
     hospital h = hospital_new(c, "nord", NULL);
     home *other = NULL;
     check_ok(home_open(&other, h.home_dir, &err), err);
-    check_ok(home_lock(h.home, &err), err);
-    check_fails(home_lock(other, &err), FL_ECONFLICT);
+    check_ok(home_lock(h.home, 0, &err), err);
+    check_fails(home_lock(other, 0, &err), FL_ECONFLICT);
     check_has(err.text, "is served by another process");
     home_close(&h.home);  // lets go of it
-    check_ok(home_lock(other, &err), err);
+    check_ok(home_lock(other, 0, &err), err);
     home_close(&other);
     hospital_destroy(&h);
     coordinator_destroy(&c);

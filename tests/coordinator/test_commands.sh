@@ -89,6 +89,8 @@ says 1 "missing.yaml" "a job that is not there" run fed --job missing.yaml
 [ -z "$(ls fed/runs)" ]
 report $? "nothing of refused jobs is left"
 
+flock fed/lock sleep 0.5 &  # as `rotate --now` has it for a moment
+while flock -n fed/lock true; do sleep 0.01; done
 "$coordinator" run fed --job job.yaml --bind tcp://127.0.0.1:0 >server.log 2>&1 &
 server=$!
 for _ in $(seq 1200); do

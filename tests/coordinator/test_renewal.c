@@ -61,7 +61,7 @@ static void take(fake *f)
 {
     fl_err err = FL_ERR_INIT;
     fake_kill(f);
-    check_ok(federation_lock(&f->fed, &err), err);
+    check_ok(federation_lock(&f->fed, 0, &err), err);
     check_ok(renewal_take(&f->fed, &err), err);
     close(f->fed.lock);
     f->fed.lock = -1;
