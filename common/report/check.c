@@ -64,6 +64,7 @@ static const report_field round_fields[] = {
     {"absent", REPORT_LIST, .fields = absence_fields},
     {"steps", REPORT_BY_NAME, .check = report_is_count},
     {"carried", REPORT_LIST, .fields = carried_fields},
+    {"chosen", REPORT_LIST, .check = report_is_site_name},
     {"abandoned", .check = report_is_text},
     {"model_sha256", .check = report_is_text},
     {"validation", .fields = validation_fields},

@@ -394,6 +394,7 @@ fl_status report_is_site(report_walk *w, const json_t *v)
     static const report_field fields[] = {
         {"weight", .check = report_is_positive},
         {"rounds_joined", .check = report_is_count},
+        {"rounds_chosen", .check = report_is_count},
         {"flow", .fields = flow_fields, .check = flow_adds_up},
         {"table1", .fields = table1_fields},
         {"reference_standard", .check = report_is_text},

@@ -262,11 +262,54 @@ static const char *const *curve_metrics(const json_t *report)
     return watched[0];
 }
 
+static bool is_in(const json_t *names, const char *name)
+{
+    size_t i;
+    const json_t *item;
+    json_array_foreach(names, i, item) {
+        const char *text = json_string_value(item);
+        if (text != NULL && strcmp(text, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Where the strategy chooses: whose updates count, or whose do not, if those are fewer. */
+static bool add_chosen(report_page *out, const json_t *round, bool goes_on)
+{
+    const json_t *chosen = json_object_get(round, "chosen"), *item;
+    const json_t *all = json_object_get(round, "participants");
+    size_t n = json_array_size(chosen), n_all = json_array_size(all), i;
+    bool tells_others = n > n_all / 2;
+    index_names names = {0};
+    json_array_foreach(all, i, item) {
+        const char *name = json_string_value(item);
+        if (name != NULL && is_in(chosen, name) != tells_others) {
+            index_names_add(&names, name);
+        }
+    }
+    bool says = n > 0 && names.n > 0;
+    if (says) {
+        char *text = report_names_text(out, names.names, names.n);
+        report_html(out, "%s", goes_on ? "; " : "");
+        if (tells_others) {
+            report_say(out, "the strategy left out the updates of %s", text);
+        } else {
+            report_say(out, "the strategy chose the updates of %s", text);
+        }
+        free(text);
+    }
+    free(names.names);
+    return goes_on || says;
+}
+
 /* Updates of earlier rounds that count in this one, and a round without a model of its own. */
 static void add_exceptions(report_page *out, const json_t *round, bool goes_on)
 {
     size_t i;
     const json_t *carried;
+    goes_on = add_chosen(out, round, goes_on);
     json_array_foreach(json_object_get(round, "carried"), i, carried) {
         report_html(out, "%s", goes_on ? "; " : "");
         report_say(out, "%s: its late update of round %lld counts in this one",

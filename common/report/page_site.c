@@ -259,6 +259,22 @@ static void absences_sentence(report_page *out, const json_t *report, const char
     free(list);
 }
 
+/* Where the strategy chooses among updates. */
+static void chosen_sentence(report_page *out, const json_t *site)
+{
+    int64_t joined = fl_json_get_int(site, "rounds_joined", 0);
+    int64_t chosen = fl_json_get_int(site, "rounds_chosen", -1);
+    if (chosen < 0 || joined == 0) {
+        return;
+    }
+    report_html(out, "<p>");
+    report_say(out,
+               "The strategy chooses among the hospitals' updates: yours counted in %lld of %lld "
+               "rounds.",
+               (long long)chosen, (long long)joined);
+    report_html(out, "</p>\n");
+}
+
 static void add_verdict(report_page *out, const json_t *report, const json_t *site,
                         const char *metric)
 {
@@ -274,6 +290,7 @@ static void add_verdict(report_page *out, const json_t *report, const json_t *si
     unknown_groups_sentence(out, site, metric);
     place_sentence(out, report, site, metric);
     absences_sentence(out, report, report_site_name(site));
+    chosen_sentence(out, site);
     report_privacy_sentence(out, report);
     report_rules_note(out);
     report_html_section_end(out);

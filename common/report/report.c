@@ -322,6 +322,7 @@ json_t *report_for_site(const json_t *report, const char *site)
     }
     json_array_foreach(json_object_get(copy, "rounds"), i, item) {
         code_list(json_object_get(item, "participants"), &c);
+        code_list(json_object_get(item, "chosen"), &c);
         code_absences(json_object_get(item, "absent"), &c);
         code_absences(json_object_get(item, "carried"), &c);
         code_keys(item, "steps", &c);

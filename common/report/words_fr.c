@@ -282,6 +282,11 @@ const report_words_entry report_words_said[] = {
      "%s a participé à %zu d’entre eux et n’a pas de résultats : %s."},
     {"%s: its late update of round %lld counts in this one",
      "%s : sa mise à jour tardive du tour %lld compte dans celui-ci"},
+    {"the strategy chose the updates of %s", "la stratégie a retenu les mises à jour de %s"},
+    {"the strategy left out the updates of %s", "la stratégie a écarté les mises à jour de %s"},
+    {"The strategy chooses among the hospitals' updates: yours counted in %lld of %lld rounds.",
+     "La stratégie choisit parmi les mises à jour des hôpitaux : la vôtre a compté dans %lld tours "
+     "sur %lld."},
     {"the round was abandoned, and the model is the one before: ",
      "le tour a été abandonné, et le modèle est le précédent : "},
     {"%lld rounds were planned.", "%lld tours étaient prévus."},

@@ -299,6 +299,36 @@ static void codes_hide_names_on_pages(void **state)
     json_decref(report);
 }
 
+static void a_page_says_whose_updates_the_strategy_chose(void **state)
+{
+    (void)state;
+    json_t *report = sample_read();
+    fl_err err = FL_ERR_INIT;
+    sample_set(report, "rounds[0].chosen", json_pack("[s]", "est"));
+    sample_set(report, "rounds[1].chosen", json_pack("[s, s, s]", "nord", "sud", "ouest"));
+    sample_set(report, "rounds[2].chosen", json_pack("[s, s, s, s]", "nord", "sud", "est", "ouest"));
+    sample_set(report, "sites[1].rounds_joined", json_integer(10));
+    sample_set(report, "sites[1].rounds_chosen", json_integer(7));
+    check_ok(report_check(report, &err), err);
+    char *page = page_text(report, NULL);
+    check_has(page, "the strategy chose the updates of est<");
+    check_has(page, "the strategy left out the updates of est<");
+    free(page);
+    page = page_text(report, "sud");
+    check_has(page, "yours counted in 7 of 10 rounds.");
+    free(page);
+    page = page_text(report, "nord");
+    check_has_not(page, "The strategy chooses");
+    free(page);
+    sample_set(report, "names", json_string("codes"));
+    json_t *own = report_for_site(report, "nord");
+    check_has(json_string_value(sample_at(own, "rounds[0].chosen[0]")), "H");
+    json_decref(own);
+    sample_set(report, "rounds[0].chosen", json_pack("[i]", 3));
+    check_fails(report_check(report, &err), FL_EFORMAT);
+    json_decref(report);
+}
+
 static void without_protection_every_page_says_so(void **state)
 {
     (void)state;
@@ -421,6 +451,7 @@ int main(void)
         cmocka_unit_test(small_counts_of_table_1_are_hidden),
         cmocka_unit_test(an_unknown_site_has_no_page),
         cmocka_unit_test(codes_hide_names_on_pages),
+        cmocka_unit_test(a_page_says_whose_updates_the_strategy_chose),
         cmocka_unit_test(without_protection_every_page_says_so),
         cmocka_unit_test(words_from_outside_stay_words),
         cmocka_unit_test(the_writer_escapes_and_knows_its_formats),
