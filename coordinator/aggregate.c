@@ -13,6 +13,7 @@
 #include "base/sys.h"
 #include "ckpt/ckpt.h"
 #include "coordinator/carry.h"
+#include "coordinator/distance.h"
 #include "coordinator/nova.h"
 #include "fed/accum.h"
 
@@ -206,7 +207,7 @@ static void apply(const summation *a, workspace *w, int64_t count, int64_t at,
 {
     const strategy_ops *ops = a->strategy->ops;
     const float *mean = w->mean + at;
-    if (!t->trainable) {
+    if (!t->trainable && ops->choose == NULL) {
         for (int64_t i = 0; i < t->count; i++) {
             a->out[t->offset + i] = a->global[t->offset + i] + mean[i];
         }
@@ -289,13 +290,77 @@ fl_status aggregate_check(const job *j, const strategy *s, fl_err *err)
                        "those of unequal work are not fit for; expected false",
                        s->ops->name);
     }
+    strategy_least least = strategy_least_of(s);
+    if (s->ops->least != NULL && j->sites.quorum < (int64_t)least.n) {
+        return fl_fail(err, FL_ECONFIG,
+                       "sites.quorum: %s needs %zu updates in every round with these settings "
+                       "(%s); expected a quorum of at least %zu, or %s; found %lld",
+                       s->ops->name, least.n, least.why, least.n, least.instead,
+                       (long long)j->sites.quorum);
+    }
     return FL_OK;
 }
 
-fl_status aggregate_run(float *out, float *const *vectors, const strategy *s, const nn_table *table,
-                        const float *global, const aggregate_input *in, fl_err *err)
+// ------------------------------------------------------------- rules that choose
+
+/* The contributions that count, in place of all. */
+typedef struct {
+    const aggregate_input *all;
+    size_t *index;  // (n) which of all
+    size_t n;
+} selection;
+
+static fl_status read_selected(void *ctx, size_t i, float *out, int64_t offset, int64_t count,
+                               fl_err *err)
 {
-    FL_REQUIRE(in->n > 0);
+    const selection *s = ctx;
+    return s->all->read(s->all->ctx, s->index[i], out, offset, count, err);
+}
+
+/* Which contributions count for a strategy that chooses; index is the caller's. */
+static fl_status choose(selection *out, const strategy *s, const nn_table *table,
+                        const aggregate_input *in, fl_err *err)
+{
+    size_t n_pairs = 0;
+    double *distance = NULL;
+    bool *chosen = fl_xcalloc(in->n, sizeof *chosen);
+    *out = (selection){.all = in, .index = fl_xcalloc(in->n, sizeof *out->index)};
+    fl_status st = fl_size_mul(&n_pairs, in->n, in->n)
+                       ? FL_OK
+                       : fl_fail(err, FL_ELIMIT, "too many updates to compare all with all");
+    if (st == FL_OK) {
+        distance = fl_calloc(n_pairs, sizeof *distance, "distances between updates", err);
+        st = distance != NULL ? distance_squares(distance, table, in, err) : FL_ELIMIT;
+    }
+    if (st == FL_OK) {
+        s->ops->choose(s->value, distance, in->n, chosen);
+    }
+    for (size_t i = 0; i < in->n; i++) {
+        if (chosen[i]) {
+            out->index[out->n++] = i;
+        }
+    }
+    free(distance);
+    free(chosen);
+    return st;
+}
+
+static fl_status check_least(const strategy *s, size_t n, fl_err *err)
+{
+    strategy_least least = strategy_least_of(s);
+    return n >= least.n
+               ? FL_OK
+               : fl_fail(err, FL_ECONFIG,
+                         "%s needs %zu updates with these settings (%s), here are %zu: expected "
+                         "more, or %s",
+                         s->ops->name, least.n, least.why, n, least.instead);
+}
+
+/* What the strategy makes of the contributions, all of which count. */
+static fl_status sum_all(float *out, float *const *vectors, const strategy *s,
+                         const nn_table *table, const float *global, const aggregate_input *in,
+                         fl_err *err)
+{
     int threads = fl_n_cores() < MAX_THREADS ? fl_n_cores() : MAX_THREADS;
     int64_t P = nn_table_count(table), block = block_of(s, in->n, threads);
     summation a = {.out = out,
@@ -317,6 +382,32 @@ fl_status aggregate_run(float *out, float *const *vectors, const strategy *s, co
         }
     }
     shares_clear(&a.share);
+    return st;
+}
+
+fl_status aggregate_run(float *out, bool *counted, float *const *vectors, const strategy *s,
+                        const nn_table *table, const float *global, const aggregate_input *in,
+                        fl_err *err)
+{
+    FL_REQUIRE(in->n > 0);
+    fl_status st = check_least(s, in->n, err);
+    for (size_t i = 0; counted != NULL && i < in->n; i++) {
+        counted[i] = s->ops->choose == NULL;
+    }
+    if (st != FL_OK || s->ops->choose == NULL) {
+        return st == FL_OK ? sum_all(out, vectors, s, table, global, in, err) : st;
+    }
+    selection some;
+    if ((st = choose(&some, s, table, in, err)) == FL_OK) {
+        strategy even = *s;
+        even.uniform = true;
+        aggregate_input these = {.n = some.n, .ctx = &some, .read = read_selected};
+        st = sum_all(out, vectors, &even, table, global, &these, err);
+    }
+    for (size_t i = 0; counted != NULL && i < some.n; i++) {
+        counted[some.index[i]] = true;
+    }
+    free(some.index);
     return st;
 }
 

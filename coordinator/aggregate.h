@@ -10,6 +10,7 @@
 #ifndef COORDINATOR_AGGREGATE_H
 #define COORDINATOR_AGGREGATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,14 +30,18 @@ typedef struct {
 
 /*
  * out (P): the new global.  global (P): the last one.  vectors: ops->n_vectors
- * of P floats, brought up to date in place.  Running statistics become the
- * weighted mean whatever the strategy.
- * FL_EFORMAT when a value is not finite or out of range.
+ * of P floats, brought up to date in place.  counted (n): NULL, or receives which contributions
+ * are in it: all, unless the strategy chooses.  Running statistics become the
+ * weighted mean of these, or, where the strategy chooses, their plain mean.
+ * FL_EFORMAT when a value is not finite or out of range; FL_ECONFIG when the strategy needs more
+ * contributions.
  */
-fl_status aggregate_run(float *out, float *const *vectors, const strategy *s, const nn_table *table,
-                        const float *global, const aggregate_input *in, fl_err *err);
+fl_status aggregate_run(float *out, bool *counted, float *const *vectors, const strategy *s,
+                        const nn_table *table, const float *global, const aggregate_input *in,
+                        fl_err *err);
 
-/* May the job's strategy be given the updates that the job asks for?  FL_ECONFIG says what not. */
+/* May the job's strategy be given the updates that the job asks for, and as many as its quorum
+ * promises?  FL_ECONFIG says what not. */
 fl_status aggregate_check(const job *j, const strategy *s, fl_err *err);
 
 /*

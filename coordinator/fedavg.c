@@ -19,7 +19,7 @@ static void block(const double *value, const strategy_block *b)
 
 static const strategy_param no_params[] = {{0}};
 static const strategy_param prox_params[] = {
-    {"mu", 0.01, 0, 1000, "strength of the pull towards the global model, at the sites"},
+    {"mu", 0.01, 0, 1000, "strength of the pull towards the global model, at the sites", false},
     {0},
 };
 

@@ -9,8 +9,8 @@
 enum { LR, MOMENTUM };
 
 static const strategy_param params[] = {
-    [LR] = {"lr", 1, 0, 1000, "server's learning rate"},
-    [MOMENTUM] = {"momentum", 0.9, 0, 0.9999, "share of the last step that is kept"},
+    [LR] = {"lr", 1, 0, 1000, "server's learning rate", false},
+    [MOMENTUM] = {"momentum", 0.9, 0, 0.9999, "share of the last step that is kept", false},
     {0},
 };
 

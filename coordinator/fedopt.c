@@ -19,18 +19,18 @@
 enum { LR, BETA1, TAU, V0, BETA2 };
 
 static const strategy_param params[] = {
-    [LR] = {"lr", 0.01, 0, 1000, "server's learning rate"},
-    [BETA1] = {"beta1", 0.9, 0, 0.9999, "how long the direction is remembered"},
-    [TAU] = {"tau", 1e-8, 1e-12, 1, "least denominator: adaptivity"},
-    [V0] = {"v0", 0, 0, 1000, "first value of the second moment"},
-    [BETA2] = {"beta2", 0.999, 0, 0.999999, "how long the second moment is remembered"},
+    [LR] = {"lr", 0.01, 0, 1000, "server's learning rate", false},
+    [BETA1] = {"beta1", 0.9, 0, 0.9999, "how long the direction is remembered", false},
+    [TAU] = {"tau", 1e-8, 1e-12, 1, "least denominator: adaptivity", false},
+    [V0] = {"v0", 0, 0, 1000, "first value of the second moment", false},
+    [BETA2] = {"beta2", 0.999, 0, 0.999999, "how long the second moment is remembered", false},
     {0},
 };
 static const strategy_param adagrad_params[] = {
-    [LR] = {"lr", 0.01, 0, 1000, "server's learning rate"},
-    [BETA1] = {"beta1", 0.9, 0, 0.9999, "how long the direction is remembered"},
-    [TAU] = {"tau", 1e-8, 1e-12, 1, "least denominator: adaptivity"},
-    [V0] = {"v0", 0, 0, 1000, "first value of the second moment"},
+    [LR] = {"lr", 0.01, 0, 1000, "server's learning rate", false},
+    [BETA1] = {"beta1", 0.9, 0, 0.9999, "how long the direction is remembered", false},
+    [TAU] = {"tau", 1e-8, 1e-12, 1, "least denominator: adaptivity", false},
+    [V0] = {"v0", 0, 0, 1000, "first value of the second moment", false},
     {0},
 };
 

@@ -19,6 +19,7 @@
  *          payload: the document that came with it (updates stay in their spools)
  * carried  updates that missed their round, whose answer is ROUND_ABSENT with an offer, and
  *          the round whose model they are in; 0: they wait for the next
+ * chosen   updates that are in their round's model, where the strategy chooses
  * abandoned  rounds that were, and why; their model is the one before
  * audit    the lines of audit.jsonl, whose file is a copy (audit.h)
  * member   sites as the federation knew them when they were last noted
@@ -47,6 +48,8 @@ static const char schema[] =
 static const char added[] =
     "CREATE TABLE IF NOT EXISTS carried (round INTEGER, site TEXT, folded INTEGER NOT NULL,"
     " PRIMARY KEY (round, site)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS chosen (round INTEGER, site TEXT, PRIMARY KEY (round, site))"
+    " WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS abandoned (round INTEGER PRIMARY KEY, why TEXT NOT NULL);"
     "CREATE TABLE IF NOT EXISTS coordinator (id INTEGER PRIMARY KEY CHECK (id = 1),"
     " fingerprint TEXT NOT NULL);"
@@ -355,6 +358,21 @@ fl_status record_fold_carried(record *r, uint32_t round, fl_err *err)
     json_decref(lines);
     return st == FL_OK ? store_do(r->db, err, "UPDATE carried SET folded = ? WHERE folded = 0", "i",
                                   (int64_t)round)
+                       : st;
+}
+
+fl_status record_choose(record *r, uint32_t round, const fed_site_id *site,
+                        const fed_digest *digest, fl_err *err)
+{
+    char hex[FL_HEX_DIGEST];
+    fl_hex(hex, digest->bytes, sizeof digest->bytes);
+    fl_status st = store_do(r->db, err, "INSERT INTO chosen VALUES (?, ?)", "it", (int64_t)round,
+                            site->text);
+    return st == FL_OK ? record_note(r,
+                                     json_pack("{s:s, s:I, s:s, s:s}", "what", "chosen", "round",
+                                               (json_int_t)round, "site", site->text, "digest",
+                                               hex),
+                                     err)
                        : st;
 }
 

@@ -67,6 +67,10 @@ fl_status record_accept(record *r, const fed_offer *offer, const void *payload, 
 fl_status record_carry(record *r, const fed_offer *offer, fl_err *err);
 /* The updates that were carried are in the model of round. */
 fl_status record_fold_carried(record *r, uint32_t round, fl_err *err);
+/* What goes with AGGREGATING -> EVALUATING where the strategy chooses: this update is in the model
+ * of its round. */
+fl_status record_choose(record *r, uint32_t round, const fed_site_id *site,
+                        const fed_digest *digest, fl_err *err);
 /* What goes with TRAINING -> EVALUATING: the round is given up, its model is the one before. */
 fl_status record_abandon(record *r, uint32_t round, const char *why, fl_err *err);
 /* What goes with the end of the stages: members that never joined are absent from the job. */
@@ -133,6 +137,11 @@ fl_status record_answers(record *r, fed_order_kind kind, uint32_t round,
 fl_status record_carried(record *r, uint32_t round,
                          fl_status (*each)(void *ctx, const record_answer *a, fl_err *err),
                          void *ctx, fl_err *err);
+/* The updates that the strategy chose for the model of round, where it chooses; as
+ * record_answers. */
+fl_status record_chosen(record *r, uint32_t round,
+                        fl_status (*each)(void *ctx, const record_answer *a, fl_err *err),
+                        void *ctx, fl_err *err);
 /* Is it recorded that the site left this order, and no update of its was carried since? */
 bool record_is_absent(record *r, fed_order_kind kind, uint32_t round, const char *site);
 /* The digest accepted from a site for an order; false: none. */

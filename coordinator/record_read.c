@@ -264,6 +264,18 @@ fl_status record_carried(record *r, uint32_t round,
     return each_answer(r, st, each, ctx, err);
 }
 
+fl_status record_chosen(record *r, uint32_t round,
+                        fl_status (*each)(void *ctx, const record_answer *a, fl_err *err),
+                        void *ctx, fl_err *err)
+{
+    fl_status st = store_find(r->db, err,
+                              "SELECT a.site, a.state, a.reason, a.time_ms, a.offer, a.payload"
+                              " FROM chosen c JOIN answer a ON a.kind = ? AND a.round = c.round"
+                              " AND a.site = c.site WHERE c.round = ? ORDER BY a.site",
+                              "ii", (int64_t)FED_TRAIN, (int64_t)round);
+    return each_answer(r, st, each, ctx, err);
+}
+
 bool record_is_absent(record *r, fed_order_kind kind, uint32_t round, const char *site)
 {
     bool absent = false;

@@ -25,6 +25,7 @@ typedef struct {
     int check;                    // round_check; -1: never answered
     char reason[FED_TEXT_BYTES];  // why it did not join, or has no figures
     int64_t rounds_joined;
+    int64_t rounds_chosen;  // where the strategy chooses
     double weight;  // of its last update
     bool seen;      // has a row in the round that is looked at
     bool asked;     // had one in an earlier round
@@ -38,6 +39,7 @@ typedef struct {
     json_t *participants, *absent, *curves;  // of the round that is looked at
     json_t *steps;                           // likewise, where partial work counts
     json_t *carried;                         // likewise, where late updates do
+    json_t *chosen;                          // likewise, where the strategy chooses
     bool abandoned;                          // likewise: it has no model of its own
     json_t *sites;                           // report's "sites"
 } build;
@@ -130,6 +132,18 @@ static fl_status note_carried(void *ctx, const record_answer *a, fl_err *err)
     return FL_OK;
 }
 
+static fl_status note_chosen(void *ctx, const record_answer *a, fl_err *err)
+{
+    (void)err;
+    build *b = ctx;
+    taking_part *site = find_site(b, &a->site);
+    json_array_append_new(b->chosen, json_string(a->site.text));
+    if (site != NULL) {
+        site->rounds_chosen++;
+    }
+    return FL_OK;
+}
+
 /* Beside figures some of which are null. */
 static void say_why(json_t *figures, const char *why)
 {
@@ -204,6 +218,7 @@ static fl_status build_round(build *b, uint32_t round, json_t **out, fl_err *err
     char hex[FL_HEX_DIGEST], why[FED_TEXT_BYTES];
     b->abandoned = record_is_abandoned(b->in->record, round, why);
     b->carried = json_array();
+    b->chosen = json_array();
     b->participants = json_array();
     b->absent = json_array();
     b->curves = json_object();
@@ -215,6 +230,7 @@ static fl_status build_round(build *b, uint32_t round, json_t **out, fl_err *err
     if ((st = record_get_model(b->in->record, round, &model, err)) != FL_OK ||
         (st = record_answers(b->in->record, FED_TRAIN, round, note_update, b, err)) != FL_OK ||
         (st = record_carried(b->in->record, round, note_carried, b, err)) != FL_OK ||
+        (st = record_chosen(b->in->record, round, note_chosen, b, err)) != FL_OK ||
         (st = record_answers(b->in->record, FED_SCORE, round, note_score, b, err)) != FL_OK ||
         (st = choose_score_of(&score, b->in->record, round, err)) != FL_OK) {
         json_decref(b->participants);
@@ -222,6 +238,7 @@ static fl_status build_round(build *b, uint32_t round, json_t **out, fl_err *err
         json_decref(b->curves);
         json_decref(b->steps);
         json_decref(b->carried);
+        json_decref(b->chosen);
         return st;
     }
     add_outsiders(b);
@@ -240,6 +257,10 @@ static fl_status build_round(build *b, uint32_t round, json_t **out, fl_err *err
         json_object_set(*out, "carried", b->carried);
     }
     json_decref(b->carried);
+    if (b->in->strategy->ops->choose != NULL) {
+        json_object_set(*out, "chosen", b->chosen);
+    }
+    json_decref(b->chosen);
     if (b->abandoned) {
         json_object_set_new(*out, "abandoned", json_string(why));
     }
@@ -282,6 +303,11 @@ static fl_status note_test(void *ctx, const record_answer *a, fl_err *err)
     json_object_set_new(json, "weight", fl_json_number(site != NULL ? site->weight : NAN));
     json_object_set_new(json, "rounds_joined",
                         json_integer(site != NULL ? site->rounds_joined : 0));
+    json_object_del(json, "rounds_chosen");  // not the site's to say
+    if (b->in->strategy->ops->choose != NULL) {
+        json_object_set_new(json, "rounds_chosen",
+                            json_integer(site != NULL ? site->rounds_chosen : 0));
+    }
     json_array_append_new(b->sites, json);
     if (site != NULL) {
         site->seen = true;
@@ -361,7 +387,8 @@ static json_t *strategy_settings(const strategy *s)
     for (const strategy_param *p = s->ops->params; p->key != NULL; p++) {
         json_object_set_new(settings, p->key, json_real(s->value[p - s->ops->params]));
     }
-    json_object_set_new(settings, "weights", json_string(s->uniform ? "uniform" : "samples"));
+    bool is_uniform = s->uniform || s->ops->choose != NULL;
+    json_object_set_new(settings, "weights", json_string(is_uniform ? "uniform" : "samples"));
     return settings;
 }
 

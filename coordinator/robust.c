@@ -6,17 +6,19 @@
  * trim smallest share (definition 2).  Every site weighs the same, however many cases
  * it has: a weight is a site's own word.
  */
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "coordinator/strategy.h"
+#include "fed/accum.h"
 
 enum { TRIM };
 
 static const strategy_param no_params[] = {{0}};
 static const strategy_param trim_params[] = {
     [TRIM] = {"trim", 0.1, 0, 0.49,
-              "share of the sites, rounded down, that is left out at each end"},
+              "share of the sites, rounded down, that is left out at each end", false},
     {0},
 };
 
@@ -89,6 +91,19 @@ static void median(const double *value, const strategy_block *b)
     trimmed(b, (b->n - 1) / 2);
 }
 
+/* Of fewer than 1 / trim updates none would be left out, and the rule were a plain mean.  Who
+ * writes a trim of 0 asks for that. */
+static strategy_least one_at_each_end(const double *value)
+{
+    const double most = FED_MAX_WEIGHT_SUM;
+    double n = value[TRIM] > 0 ? ceil(1 / value[TRIM]) : 1;
+    n += value[TRIM] * n < 1 && value[TRIM] > 0;  // 1 / trim was rounded down
+    return (strategy_least){
+        .n = n < most ? (size_t)n : (size_t)most,
+        .why = "of fewer, trim leaves none out, and that is a plain mean",
+        .instead = "a larger trim, or fedavg with weights: uniform"};
+}
+
 static void trimmed_mean(const double *value, const strategy_block *b)
 {
     trimmed(b, (size_t)(value[TRIM] * (double)b->n));
@@ -109,5 +124,6 @@ const strategy_ops strategy_trimmed_mean = {
              "Rates",
     .params = trim_params,
     .sees = STRATEGY_EACH,
+    .least = one_at_each_end,
     .block = trimmed_mean,
 };

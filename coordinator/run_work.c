@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
@@ -300,6 +301,8 @@ typedef struct {
     uint32_t round;
     size_t n;
     char **path;
+    fed_site_id *site;
+    fed_digest *digest;
     uint64_t *weight;
     double *norm;    // where partial work counts: nova.h
     uint32_t *late;  // rounds that each comes after its own: carry.h
@@ -314,6 +317,10 @@ static void add_any_update(round_updates *u, const record_answer *a)
     u->path = fl_xrealloc(u->path, u->n + 1, sizeof *u->path);
     u->weight = fl_xrealloc(u->weight, u->n + 1, sizeof *u->weight);
     u->path[u->n] = run_spool_path(u->r, &a->offer);
+    u->site = fl_xrealloc(u->site, u->n + 1, sizeof *u->site);
+    u->site[u->n] = a->site;
+    u->digest = fl_xrealloc(u->digest, u->n + 1, sizeof *u->digest);
+    u->digest[u->n] = a->offer.digest;
     if (j->sites.partial) {
         u->norm = fl_xrealloc(u->norm, u->n + 1, sizeof *u->norm);
         u->norm[u->n] = nova_norm(&j->local, job_strategy_param(&j->strategy, "mu", 0),
@@ -351,6 +358,36 @@ static fl_status read_update(void *ctx, size_t i, float *out, int64_t offset, in
 {
     const round_updates *u = ctx;
     return spool_read_values(u->path[i], u->r->check.enc, out, offset, count, err);
+}
+
+static void clear_updates(round_updates *u)
+{
+    for (size_t i = 0; i < u->n; i++) {
+        free(u->path[i]);
+    }
+    free(u->path);
+    free(u->site);
+    free(u->digest);
+    free(u->weight);
+    free(u->norm);
+    free(u->late);
+}
+
+/* Whose updates a strategy that chooses took. */
+static fl_status note_chosen(const round_updates *u, const bool *counted, fl_err *err)
+{
+    fl_buf names = FL_BUF_INIT;
+    fl_status st = FL_OK;
+    for (size_t i = 0; i < u->n && st == FL_OK; i++) {
+        if (counted[i]) {
+            fl_buf_printf(&names, "%s%s", names.n > 0 ? " " : "", u->site[i].text);
+            st = record_choose(u->r->record, u->round, &u->site[i], &u->digest[i], err);
+        }
+    }
+    fl_log(FL_LOG_INFO, "round.chosen", "run=%s round=%u of=%zu sites=\"%.400s\"", u->r->name,
+           u->round, u->n, names.data != NULL ? names.data : "");
+    fl_buf_clear(&names);
+    return st;
 }
 
 /* A file of the run's folder that verify holds against its digest.  (A round's model needs none:
@@ -464,6 +501,7 @@ static fl_status make_model(run *r, uint32_t round, record_model *model, fl_err 
     round_updates u = {.r = r, .round = round};
     float **vectors = NULL;
     float *out = NULL;
+    bool *counted = NULL;
     fl_status st;
     fl_mem_give_back();  // of pieces that came in: the peak is here, where two models are in memory
     if ((st = record_answers(r->record, FED_TRAIN, round, add_update, &u, err)) != FL_OK ||
@@ -476,14 +514,16 @@ static fl_status make_model(run *r, uint32_t round, record_model *model, fl_err 
         st = FL_ELIMIT;
         goto done;
     }
+    counted = fl_xcalloc(u.n, sizeof *counted);
     aggregate_input in = {.n = u.n,
                           .weight = u.weight,
                           .norm = u.norm,
                           .late = u.late,
                           .ctx = &u,
                           .read = read_update};
-    if ((st = aggregate_run(out, vectors, &r->strategy, r->check.table,
+    if ((st = aggregate_run(out, counted, vectors, &r->strategy, r->check.table,
                             objects_model(r->objects, &r->base.object), &in, err)) != FL_OK ||
+        (r->strategy.ops->choose != NULL && (st = note_chosen(&u, counted, err)) != FL_OK) ||
         (st = round_model(r, round, out, err)) != FL_OK ||
         (st = write_model(r, round, out, vectors, err)) != FL_OK) {
         goto done;
@@ -505,14 +545,9 @@ static fl_status make_model(run *r, uint32_t round, record_model *model, fl_err 
     }
 done:
     free(out);
+    free(counted);
     aggregate_vectors_free(&vectors, &r->strategy);
-    for (size_t i = 0; i < u.n; i++) {
-        free(u.path[i]);
-    }
-    free(u.path);
-    free(u.weight);
-    free(u.norm);
-    free(u.late);
+    clear_updates(&u);
     return st == FL_OK ? st : fl_wrap(err, st, "round %u", round);
 }
 

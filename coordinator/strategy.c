@@ -3,6 +3,7 @@
  */
 #include "coordinator/strategy.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -11,11 +12,12 @@ extern const strategy_ops strategy_fedavg, strategy_fedprox;                    
 extern const strategy_ops strategy_fedavgm;                                         // fedavgm.c
 extern const strategy_ops strategy_fedadam, strategy_fedyogi, strategy_fedadagrad;  // fedopt.c
 extern const strategy_ops strategy_median, strategy_trimmed_mean;                   // robust.c
+extern const strategy_ops strategy_krum, strategy_multi_krum;                               // krum.c
 
 static const strategy_ops *const registry[] = {
     &strategy_fedavg,  &strategy_fedprox, &strategy_fedavgm,
     &strategy_fedadam, &strategy_fedyogi, &strategy_fedadagrad,
-    &strategy_median,  &strategy_trimmed_mean,
+    &strategy_median,  &strategy_trimmed_mean, &strategy_krum, &strategy_multi_krum,
 };
 enum { N_STRATEGIES = sizeof registry / sizeof *registry };
 
@@ -57,6 +59,10 @@ static fl_status set_value(strategy *s, const char *key, double value, fl_err *e
                            "strategy.%s: expected a number from %g to %g, found %g", key, p->min,
                            p->max, value);
         }
+        if (p->whole && value != floor(value)) {
+            return fl_fail(err, FL_ECONFIG, "strategy.%s: expected a whole number, found %g", key,
+                           value);
+        }
         s->value[p - s->ops->params] = value;
         return FL_OK;
     }
@@ -87,13 +93,18 @@ float strategy_vector_start(const strategy *s, int vector)
     return param < 0 ? 0.0f : (float)s->value[param];
 }
 
+strategy_least strategy_least_of(const strategy *s)
+{
+    return s->ops->least != NULL ? s->ops->least(s->value) : (strategy_least){.n = 1};
+}
+
 void strategy_describe(FILE *out)
 {
     for (size_t i = 0; i < N_STRATEGIES; i++) {
         fprintf(out, "strategy: {name: %s}  # %s\n", registry[i]->name, registry[i]->paper);
         for (const strategy_param *p = registry[i]->params; p->key != NULL; p++) {
-            fprintf(out, "  %s: number from %g to %g, default %g  # %s\n", p->key, p->min, p->max,
-                    p->dflt, p->help);
+            fprintf(out, "  %s: %s from %g to %g, default %g  # %s\n", p->key,
+                    p->whole ? "whole number" : "number", p->min, p->max, p->dflt, p->help);
         }
     }
 }

@@ -3,13 +3,15 @@
  *
  * A strategy is a table of functions that works block by block: one const
  * table a file, one line in the registry (strategy.c).  It sees trainable
- * kinds only; running statistics are plainly averaged by aggregate.c.  Sums are
+ * kinds only; running statistics are plainly averaged by aggregate.c, unless the rule
+ * chooses among the updates.  Sums are
  * exact before a strategy sees them, so the same contributions give the same
  * bits.  An update is trained - base: a step that the sites propose.
  */
 #ifndef COORDINATOR_STRATEGY_H
 #define COORDINATOR_STRATEGY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -29,7 +31,15 @@ typedef struct {
     const char *key;
     double dflt, min, max;
     const char *help;
+    bool whole;  // takes no fractions
 } strategy_param;
+
+/* How many updates a rule must have in a round to be what its name says. */
+typedef struct {
+    size_t n;
+    const char *why;      // "2 byzantine + 3"
+    const char *instead;  // of more updates: "a smaller byzantine"
+} strategy_least;
 
 /* A stretch of parameters. */
 typedef struct {
@@ -48,6 +58,15 @@ typedef struct {
     strategy_view sees;
     int n_vectors;                           // server state between rounds, P floats each
     int vector_start[STRATEGY_MAX_VECTORS];  // index of the parameter that says so; -1: zeros
+    /* NULL: one is enough. */
+    strategy_least (*least)(const double *value);
+    /*
+     * EACH: once a round, before the first stretch: which of the n updates count; block() is given
+     * those alone, and running statistics too, for an update that does not count has no say in
+     * them either.  distance (n x n): the squares of the updates' distances (distance.h).  chosen (n):
+     * false before.  NULL: all count.
+     */
+    void (*choose)(const double *value, const double *distance, size_t n, bool *chosen);
     /* Once for every stretch, in any order.  No i/o; keeps no pointer; may not look at other
      * stretches. */
     void (*block)(const double *value, const strategy_block *b);
@@ -66,6 +85,8 @@ const strategy_ops *strategy_at(size_t i);            // NULL behind the last
 fl_status strategy_init(strategy *out, const job_strategy *cfg, fl_err *err);
 /* The first value of a state vector. */
 float strategy_vector_start(const strategy *s, int vector);
+/* The fewest updates of a round that the strategy takes. */
+strategy_least strategy_least_of(const strategy *s);
 /* Every strategy with its settings, for `coordinator keys`. */
 void strategy_describe(FILE *out);
 

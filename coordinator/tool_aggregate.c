@@ -24,7 +24,9 @@ static struct {
 } o;
 
 static const fl_opt options[] = {
-    {"strategy", FL_OPT_TEXT, "S", "fedavg, fedprox, fedavgm, fedadam, fedyogi, fedadagrad, median or trimmed_mean",
+    {"strategy", FL_OPT_TEXT, "S",
+     "fedavg, fedprox, fedavgm, fedadam, fedyogi, fedadagrad, median, trimmed_mean, krum or "
+     "multi_krum",
      &o.strategy, 0, 0, true},
     {"param", FL_OPT_LIST, "K=V", "a setting of the strategy: lr=0.1", &o.param, 0, 0, false},
     {"uniform", FL_OPT_FLAG, NULL, "every update weighs the same", &o.uniform, 0, 0, false},
@@ -134,6 +136,7 @@ fl_status coordinator_aggregate(int argc, char **argv, fl_err *err)
     strategy s = {0};
     nn_table *table = NULL;
     float *global = NULL, *out = NULL, **vectors = NULL;
+    bool *counted = NULL;
     updates u = {0};
     ckpt_meta meta = {NULL, NULL, 0};
     fl_status st = fl_cli_parse(argc, argv, options, 1, SIZE_MAX, &pos, err);
@@ -156,8 +159,9 @@ fl_status coordinator_aggregate(int argc, char **argv, fl_err *err)
         st = FL_ELIMIT;
         goto done;
     }
+    counted = fl_xcalloc(u.n, sizeof *counted);
     aggregate_input in = {.n = u.n, .weight = u.weight, .ctx = &u, .read = read_values};
-    if ((st = aggregate_run(out, vectors, &s, table, global, &in, err)) != FL_OK) {
+    if ((st = aggregate_run(out, counted, vectors, &s, table, global, &in, err)) != FL_OK) {
         goto done;
     }
     if (o.state != NULL && s.ops->n_vectors > 0 &&
@@ -169,6 +173,9 @@ fl_status coordinator_aggregate(int argc, char **argv, fl_err *err)
         printf("%s: %s of %zu update%s, %" PRId64 " parameters\n", o.out, s.ops->name, u.n,
                u.n == 1 ? "" : "s", P);
     }
+    for (size_t i = 0; i < u.n && st == FL_OK && s.ops->choose != NULL; i++) {
+        printf("  %s %s\n", counted[i] ? "counts:  " : "left out:", pos.items[i]);
+    }
 done:
     aggregate_vectors_free(&vectors, &s);
     for (size_t i = 0; i < u.n; i++) {
@@ -176,6 +183,7 @@ done:
     }
     free(u.update);
     free(u.weight);
+    free(counted);
     free(out);
     free(global);
     ckpt_meta_clear(&meta);

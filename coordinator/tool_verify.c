@@ -43,6 +43,7 @@ typedef struct {
     json_t *keys;      // site: its signing key, hex, as the record has it so far
     json_t *accepted;  // "kind round site": digest
     json_t *carried;   // "train round site": true, of updates that count in a later round
+    json_t *chosen;    // "train round site": true, where the strategy chooses
     json_t *last;      // path: SHA-256, of the files the record tells of
     fed_audit_head signed_head, end;
     fed_verify_key signer;    // of the signed head
@@ -197,6 +198,24 @@ static fl_status check_carried(verification *v, const json_t *line, fl_err *err)
     return st;
 }
 
+/* An update that the strategy chose is one that was accepted. */
+static fl_status check_chosen(verification *v, const json_t *line, fl_err *err)
+{
+    char *what = fl_xasprintf("%s %lld %s", fed_order_name(FED_TRAIN),
+                              (long long)fl_json_get_int(line, "round", 0),
+                              fl_json_get_string(line, "site", ""));
+    fl_status st = FL_OK;
+    if (strcmp(fl_json_get_string(v->accepted, what, ""),
+               fl_json_get_string(line, "digest", "?")) != 0) {
+        st = fl_fail(err, FL_EFORMAT, "chooses %s, which was not accepted", what);
+    } else if (json_object_get(v->chosen, what) != NULL) {
+        st = fl_fail(err, FL_EFORMAT, "chooses %s twice", what);
+    }
+    json_object_set_new(v->chosen, what, json_true());
+    free(what);
+    return st;
+}
+
 /* A round's model: the file's bytes follow from its table and numbers. */
 static fl_status check_model(verification *v, const json_t *line, fl_err *err)
 {
@@ -256,6 +275,8 @@ static fl_status check_line(void *ctx, const fed_audit_entry *e, fl_err *err)
         return check_contribution(v, e->json, err);
     } else if (strcmp(what, "carried") == 0) {
         return check_carried(v, e->json, err);
+    } else if (strcmp(what, "chosen") == 0) {
+        return check_chosen(v, e->json, err);
     } else if (strcmp(what, "model") == 0) {
         return check_model(v, e->json, err);
     } else if (strcmp(what, "file") == 0) {
@@ -404,6 +425,7 @@ fl_status coordinator_verify(int argc, char **argv, fl_err *err)
                       .keys = json_object(),
                       .accepted = json_object(),
                       .carried = json_object(),
+                      .chosen = json_object(),
                       .last = json_object()};
     st = verify(&v, err);
     if (st == FL_OK && as_json) {
@@ -421,6 +443,7 @@ fl_status coordinator_verify(int argc, char **argv, fl_err *err)
     json_decref(v.keys);
     json_decref(v.accepted);
     json_decref(v.carried);
+    json_decref(v.chosen);
     json_decref(v.last);
     free(pos.items);
     return st;

@@ -115,8 +115,9 @@ static void run_under_kills(fake *f, fl_err *err)
 static void killed_at_every_transition_the_run_ends_with_the_same_bits(void **state)
 {
     (void)state;
-    const char *const strategies[] = {"{name: fedavg}", "{name: fedyogi}", "{name: median}"};
-    for (size_t i = 0; i < 3; i++) {
+    const char *const strategies[] = {"{name: fedavg}", "{name: fedyogi}", "{name: median}",
+                                      "{name: multi_krum, byzantine: 0, keep: 2}"};
+    for (size_t i = 0; i < sizeof strategies / sizeof *strategies; i++) {
         fl_err err = FL_ERR_INIT;
         char *yaml = fake_job(2, 3, strategies[i], 5, "10s", "");
         char *expected = undisturbed(3, yaml);
@@ -136,6 +137,7 @@ static void killed_at_every_transition_the_run_ends_with_the_same_bits(void **st
         {
             check_int(json_array_size(json_object_get(round, "participants")), 3);
             check_int(json_array_size(json_object_get(round, "absent")), 0);
+            check_int(json_array_size(json_object_get(round, "chosen")), i == 3 ? 2 : 0);
         }
         json_decref(report);
         fake_free(&f);

@@ -2,11 +2,12 @@
 """strategy_make.py - golden vectors of the server's strategies
 
 An independent implementation in NumPy of what coordinator/fedavg.c,
-fedavgm.c, fedopt.c and aggregate.c do; writes strategy_golden.json beside
+fedavgm.c, fedopt.c, robust.c, krum.c and aggregate.c do; writes strategy_golden.json beside
 itself.  Sources: McMahan et al. 2017 (FedAvg), Hsu et al. 2019 (FedAvgM),
 Reddi et al. 2021, algorithm 2 (FedAdam, FedYogi, FedAdagrad; m and v without
 bias correction, as in FLamby's fed_opt.py); Yin et al. 2018, definitions 1 and 2
-(median, trimmed mean; every site weighs the same); Wang et al. 2020, equations 6 and 8
+(median, trimmed mean; every site weighs the same); Blanchard et al. 2017 (Krum, multi-Krum;
+likewise, and running statistics are those of the chosen updates); Wang et al. 2020, equations 6 and 8
 (FedNova, for updates of unequal work).
 
 Numbers are float32 between steps and float64 within one.  The mean is made
@@ -67,6 +68,15 @@ def robust(name, p, updates):
     return u[k:len(u) - k].mean(axis=0)
 
 
+def krum(updates, byzantine, keep):
+    """Indices of the updates of lowest score; distances are between trainable parameters."""
+    u = updates[:, [k != "stat" for k in KINDS]].astype(np.float64)
+    n = len(u)
+    squares = ((u[:, None, :] - u[None, :, :]) ** 2).sum(axis=2)
+    scores = [np.sort(np.delete(squares[i], i))[:n - byzantine - 2].sum() for i in range(n)]
+    return sorted(np.argsort(scores, kind="stable")[:keep].tolist())
+
+
 def nova_norm(steps, rho=0.0, eta_mu=0.0):
     """|a| of section 4: local momentum, or a proximal term; not both."""
     if rho > 0:
@@ -100,12 +110,17 @@ def play(name, p, uniform=False, norms=None, sites=len(WEIGHTS)):
         weights = [1] * sites if uniform else WEIGHTS[:sites]
         d = mean(updates, weights) if norms is None else nova(updates, weights, norms)
         new = x + d  # running statistics: plainly averaged
-        if name in ("median", "trimmed_mean"):
+        round = {"updates": updates.tolist()}
+        if name in ("krum", "multi_krum"):
+            keep = 1 if name == "krum" else p.get("keep", 0) or sites - p["byzantine"]
+            round["chosen"] = krum(updates, p["byzantine"], keep)
+            new = f32(x.astype(np.float64) + updates[round["chosen"]].astype(np.float64).mean(axis=0))
+        elif name in ("median", "trimmed_mean"):
             new[trained] = f32(x[trained].astype(np.float64) + robust(name, p, updates)[trained])
         else:
             new[trained] = step(name, p, x[trained], d[trained], state)
         x = new
-        case["rounds"].append({"updates": updates.tolist(), "global": x.tolist()})
+        case["rounds"].append({**round, "global": x.tolist()})
     return case
 
 
@@ -122,8 +137,11 @@ def main():
         play("fedavg", {}, uniform=True, norms=[nova_norm(t, rho=0.9) for t in (100, 7, 40)]),
         play("fedadam", other, norms=[nova_norm(t, eta_mu=0.01) for t in (1, 1000, 30)]),
         play("median", {}), play("median", {}, sites=2), play("trimmed_mean", {"trim": 0.34}),
-        play("trimmed_mean", {"trim": 0.1}), play("median", {}, uniform=True, sites=8),
+        play("trimmed_mean", {"trim": 0.0}), play("median", {}, uniform=True, sites=8),
         play("trimmed_mean", {"trim": 0.25}, uniform=True, sites=8),
+        play("krum", {"byzantine": 0}), play("krum", {"byzantine": 2}, uniform=True, sites=8),
+        play("multi_krum", {"byzantine": 1}, uniform=True, sites=7),
+        play("multi_krum", {"byzantine": 2, "keep": 3}, uniform=True, sites=8),
     ]
     norms = [{"steps": t, "momentum": rho, "lr": 0.05, "mu": mu, "norm": nova_norm(t, rho, 0.05 * mu)}
              for t in (1, 2, 17, 1000) for rho, mu in ((0, 0), (0.9, 0), (0.5, 0), (0, 0.2), (0, 1))]
