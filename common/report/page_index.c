@@ -416,7 +416,7 @@ static void add_rounds(report_page *out, const json_t *report)
                                    "#" REPORT_N("Time"),
                                    "#" REPORT_N("Received"),
                                    "#" REPORT_N("Sent"),
-                                   REPORT_N("Absent"),
+                                   REPORT_N("Exceptions"),
                                    NULL};
     int64_t selected = fl_json_get_int(json_object_get(report, "select"), "round", -1);
     size_t i, n_sites = n_expected(report);

@@ -460,7 +460,7 @@ const report_words_entry report_words_said[] = {
     {"Time", "Durée"},
     {"Received", "Reçu"},
     {"Sent", "Envoyé"},
-    {"Absent", "Absents"},
+    {"Exceptions", "Exceptions"},
     {"Round by round", "Tour par tour"},
     {"Received and sent: bytes at the coordinator. The shaded round's model was selected. "
      "Hospitals that were never there are named above only.",
