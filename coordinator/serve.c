@@ -27,8 +27,8 @@ enum {
 
 // ------------------------------------------------------------------ sending
 
-static fl_status send_to(serve *s, const fed_route *to, uint32_t version, const fed_msg *m,
-                         const void *payload, size_t n)
+fl_status serve_send_to(serve *s, const fed_route *to, uint32_t version, const fed_msg *m,
+                        const void *payload, size_t n)
 {
     fl_buf_reset(&s->packed);
     fed_msg_pack_as(m, version, &s->packed);
@@ -40,16 +40,15 @@ static fl_status send_to_site(void *ctx, void *site, const fed_msg *m, const voi
                               size_t n)
 {
     session *x = site;
-    return x->connected ? send_to(ctx, &x->route, x->version, m, payload, n) : FL_ENOTFOUND;
+    return x->connected ? serve_send_to(ctx, &x->route, x->version, m, payload, n) : FL_ENOTFOUND;
 }
 
-/* In the oldest version, which every peer reads: it may be older than we know. */
-static void send_refused(serve *s, const fed_route *to, fl_status code, const char *text)
+void serve_send_refused(serve *s, const fed_route *to, fl_status code, const char *text)
 {
     fed_msg m = {.type = FED_MSG_REFUSED};
     m.u.refused.code = (uint32_t)code;
     snprintf(m.u.refused.text, sizeof m.u.refused.text, "%s", text);
-    send_to(s, to, FED_PROTOCOL_OLDEST, &m, NULL, 0);
+    serve_send_to(s, to, FED_PROTOCOL_OLDEST, &m, NULL, 0);
 }
 
 fl_status serve_send(session *x, const fed_msg *m)
@@ -59,7 +58,7 @@ fl_status serve_send(session *x, const fed_msg *m)
 
 void serve_warn(session *x, const char *text)
 {
-    send_refused(x->serve, &x->route, FL_ENOTFOUND, text);
+    serve_send_refused(x->serve, &x->route, FL_ENOTFOUND, text);
 }
 
 void serve_send_verdict(session *x, const fed_digest *digest, bool accepted, const char *text)
@@ -183,8 +182,7 @@ static bool may_stay(const session *x, const roster_site *site)
            memcmp(&site->curve, &x->key, sizeof x->key) == 0;
 }
 
-/* After the roster changed: sessions follow their sites; revoked ones end here. */
-static void follow_roster(serve *s)
+void serve_follow_roster(serve *s)
 {
     size_t n = roster_n(s->sites);
     session **sessions = fl_xcalloc(n, sizeof *sessions);
@@ -201,7 +199,8 @@ static void follow_roster(serve *s)
             bool rotated = known >= 0 &&
                            roster_at(s->sites, (size_t)known)->status == ROSTER_ENROLLED;
             if (x->connected && !rotated) {  // else it comes back with its new keys
-                send_refused(s, &x->route, FL_EDENIED, "this site was removed from the federation");
+                serve_send_refused(s, &x->route, FL_EDENIED,
+                                   "this site was removed from the federation");
             }
             session_destroy(x);
         }
@@ -214,8 +213,7 @@ static void follow_roster(serve *s)
     }
 }
 
-/* A site that was invited has its keys now, or has others. */
-static void follow_site(serve *s, const fed_site_id *name)
+void serve_follow_site(serve *s, const fed_site_id *name)
 {
     int known = roster_find(s->sites, name->text);
     FL_REQUIRE(known >= 0 && (size_t)known < s->n_sessions);
@@ -320,72 +318,6 @@ static void on_fetch(session *x, const fed_msg *m)
     tell(x, &order);
 }
 
-static fl_status on_enrol(serve *s, const fed_packet *packet, const fed_enrol *e, uint32_t version,
-                          fl_err *err)
-{
-    fl_err why = FL_ERR_INIT;
-    fed_msg m = {.type = FED_MSG_ENROLLED};
-    fl_status st = roster_enrol(s->sites, &packet->peer, e, fl_wall_ms(), &m.u.enrolled.confirmed,
-                                &why);
-    if (st == FL_EFULL || st == FL_EIO) {  // our disk: no answer, so that it asks again
-        return fl_fail(err, st, "%s", why.text);
-    }
-    if (st != FL_OK) {
-        char address[64];
-        snprintf(address, sizeof address, "invitation of %.40s", e->site.text);
-        roster_refuse(s->sites, "enrol", why.text, address, 1, fl_wall_ms());
-        fl_log(FL_LOG_WARN, "enrol.refused", "site=%s reason=\"%s\"", e->site.text, why.text);
-        send_refused(s, &packet->route, st, why.text);
-        return FL_OK;
-    }
-    char fingerprint[FED_FINGERPRINT_BYTES];
-    fed_fingerprint(fingerprint, &e->curve_key, &e->sign_key);
-    fl_log(FL_LOG_INFO, "enrol", "site=%s fingerprint=%s confirmed=%s", e->site.text, fingerprint,
-           m.u.enrolled.confirmed ? "yes" : "no");
-    m.u.enrolled.site = e->site;
-    snprintf(m.u.enrolled.federation, sizeof m.u.enrolled.federation, "%s", s->cfg.fed->name);
-    send_to(s, &packet->route, version, &m, NULL, 0);
-    if (roster_n(s->sites) == s->n_sessions) {
-        follow_site(s, &e->site);
-    } else {
-        follow_roster(s);
-    }
-    return FL_OK;
-}
-
-/* On the old key, before or after it was carried out: the answer may have been lost. */
-static fl_status on_rotate(serve *s, size_t entry, const fed_packet *packet,
-                           const fed_rotation *rotation, uint32_t version, fl_err *err)
-{
-    session *x = s->sessions[entry];
-    fl_err why = FL_ERR_INIT;
-    fed_msg m = {.type = FED_MSG_ROTATED};
-    if (x != NULL && x->transfer.up == TRANSFER_COMMITTING) {
-        return FL_OK;  // signed with the old key, and not in the record yet; said again
-    }
-    const fed_verify_key before = roster_at(s->sites, entry)->sign;
-    fl_status st = roster_rotate(s->sites, entry, rotation, fl_wall_ms(), &why);
-    if (st == FL_EFULL || st == FL_EIO) {
-        return fl_fail(err, st, "%s", why.text);
-    }
-    char who[64], fingerprint[FED_FINGERPRINT_BYTES];
-    snprintf(who, sizeof who, "site %s", roster_at(s->sites, entry)->name.text);
-    fed_fingerprint(fingerprint, &rotation->curve, &rotation->sign);
-    m.u.rotated.sign = rotation->sign;
-    m.u.rotated.accepted = st == FL_OK;
-    if (st != FL_OK) {
-        roster_refuse(s->sites, "rotation", why.text, who, 1, fl_wall_ms());
-        snprintf(m.u.rotated.text, sizeof m.u.rotated.text, "%.500s", why.text);
-    }
-    fl_log(st == FL_OK ? FL_LOG_INFO : FL_LOG_WARN, "site.rotation", "%s fingerprint=%s %s", who,
-           fingerprint, m.u.rotated.text);
-    send_to(s, &packet->route, version, &m, NULL, 0);
-    if (memcmp(&before, &roster_at(s->sites, entry)->sign, sizeof before) != 0) {
-        follow_site(s, &rotation->site);
-    }
-    return FL_OK;
-}
-
 /* Counted always; answered only where it helps, and not often: a flood is not worth answers. */
 static void refuse_message(serve *s, const fed_packet *packet, const char *who, fl_status st,
                            const char *reason)
@@ -394,7 +326,7 @@ static void refuse_message(serve *s, const fed_packet *packet, const char *who, 
     bool helps = st == FL_EUNSUPPORTED || st == FL_EDENIED;
     if (helps && fl_now_ms() - s->answered_ms >= ANSWER_REFUSED_MS) {
         s->answered_ms = fl_now_ms();
-        send_refused(s, &packet->route, st, reason);
+        serve_send_refused(s, &packet->route, st, reason);
     }
 }
 
@@ -489,7 +421,7 @@ static fl_status dispatch(serve *s, const fed_packet *packet, fl_err *err)
         return FL_OK;
     }
     if (m.type == FED_MSG_ROTATE && (peer == ROSTER_SITE || peer == ROSTER_FORMER)) {
-        return on_rotate(s, entry, packet, &m.u.rotate, m.version, err);
+        return serve_on_rotate(s, entry, packet, &m.u.rotate, m.version, err);
     }
     if (peer == ROSTER_SITE) {
         return on_site_message(s, entry, packet, &m, err);
@@ -498,7 +430,7 @@ static fl_status dispatch(serve *s, const fed_packet *packet, fl_err *err)
         return FL_OK;  // it hears that its keys have changed, and comes back with the new ones
     }
     if (m.type == FED_MSG_ENROL) {
-        return on_enrol(s, packet, &m.u.enrol, m.version, err);
+        return serve_on_enrol(s, packet, &m.u.enrol, m.version, err);
     }
     refuse_message(s, packet, who, FL_EDENIED, "a one-time key may only enrol");
     return FL_OK;
@@ -533,8 +465,7 @@ static bool has_news(const serve *s, bool *can_wait)
     return news;
 }
 
-/* What is accepted so far, on disk and said. */
-static fl_status commit_turn(serve *s, int64_t now_ms, fl_err *err)
+fl_status serve_commit(serve *s, int64_t now_ms, fl_err *err)
 {
     for (size_t i = 0; i < s->n_runs; i++) {
         fl_status st = run_turn(s->runs[i], now_ms, err);
@@ -561,7 +492,7 @@ static fl_status housekeeping(serve *s, int64_t now_ms, fl_err *err)
     bool changed = false, can_wait;
     fl_status st;
     /* Before the news of a removal: a site's contribution stands in the record before that line. */
-    if (has_news(s, &can_wait) && (st = commit_turn(s, now_ms, err)) != FL_OK) {
+    if (has_news(s, &can_wait) && (st = serve_commit(s, now_ms, err)) != FL_OK) {
         return st;
     }
     if ((st = roster_flush(s->sites, err)) != FL_OK ||
@@ -569,7 +500,7 @@ static fl_status housekeeping(serve *s, int64_t now_ms, fl_err *err)
         return st;
     }
     if (changed) {
-        follow_roster(s);
+        serve_follow_roster(s);
     }
     serve_tend_keys(s, now_ms);
     return FL_OK;
@@ -628,7 +559,7 @@ fl_status serve_step(serve *s, int timeout_ms, bool *done, fl_err *err)
     s->first_news_ms = news ? s->first_news_ms : now;
     bool waits = n == MESSAGES_A_TURN || (has_news(s, &can_wait) && can_wait);
     if (!waits || now - s->first_news_ms >= s->cfg.group_ms) {
-        if ((st = commit_turn(s, now, err)) != FL_OK) {
+        if ((st = serve_commit(s, now, err)) != FL_OK) {
             return st;
         }
     }
@@ -732,7 +663,7 @@ fl_status serve_new(serve **out, const serve_config *cfg, fl_err *err)
     if (st != FL_OK || (s->active && (st = check_quorum(s, err)) != FL_OK)) {
         goto done;
     }
-    follow_roster(s);
+    serve_follow_roster(s);
     if ((st = allow_connections(s, err)) != FL_OK) {
         goto done;
     }

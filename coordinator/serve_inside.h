@@ -1,9 +1,10 @@
 /*
- * serve_inside.h - what serve.c and serve_offer.c share; for them alone
+ * serve_inside.h - what serve.c and its parts share; for them alone
  *
  * serve.c holds the loop, the sites' connections and what they are told;
- * serve_offer.c a contribution's way from its Offer to the run; serve_keys.c
- * the coordinator's new keys, until every site knows them.
+ * serve_offer.c a contribution's way from its Offer to the run; serve_enrol.c
+ * sites that come with keys; serve_keys.c the coordinator's new keys, until every
+ * site knows them.
  */
 #ifndef COORDINATOR_SERVE_INSIDE_H
 #define COORDINATOR_SERVE_INSIDE_H
@@ -51,9 +52,27 @@ struct serve {
 /* The run of that job; *which: its place among the runs.  NULL: not here. */
 run *serve_run_of(serve *s, const fed_digest *digest, size_t *which);
 fl_status serve_send(session *x, const fed_msg *m);
+fl_status serve_send_to(serve *s, const fed_route *to, uint32_t version, const fed_msg *m,
+                        const void *payload, size_t n);
+/* In the oldest version, which every peer reads: it may be older than we know. */
+void serve_send_refused(serve *s, const fed_route *to, fl_status code, const char *text);
 /* Words for a client of any version, which logs them as an error and goes on. */
 void serve_warn(session *x, const char *text);
 void serve_send_verdict(session *x, const fed_digest *digest, bool accepted, const char *text);
+
+/* After the roster changed: sessions follow their sites; revoked ones end here. */
+void serve_follow_roster(serve *s);
+/* A site that was invited has its keys now, or has others. */
+void serve_follow_site(serve *s, const fed_site_id *name);
+/* What is accepted so far, on disk and said. */
+fl_status serve_commit(serve *s, int64_t now_ms, fl_err *err);
+
+/* ---- serve_enrol.c ---- */
+fl_status serve_on_enrol(serve *s, const fed_packet *packet, const fed_enrol *e, uint32_t version,
+                         fl_err *err);
+/* On the old key, before or after it was carried out: the answer may have been lost. */
+fl_status serve_on_rotate(serve *s, size_t entry, const fed_packet *packet,
+                          const fed_rotation *rotation, uint32_t version, fl_err *err);
 
 /* ---- serve_offer.c ---- */
 fl_status serve_on_offer(session *x, const fed_offer *o, fl_err *err);
