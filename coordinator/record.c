@@ -26,6 +26,7 @@
  * refusal  what was refused, how often, and the count that was last noted
  * coordinator  one row: its keys as they were last noted
  * crossing  one row: which of the own models that sites lent is judged, of how many
+ * home     CHECKs of homes that ended and whose site has, or awaits, another; number: from 0
  */
 static const char schema[] =
     "CREATE TABLE run (id INTEGER PRIMARY KEY CHECK (id = 1), job BLOB NOT NULL, name TEXT NOT "
@@ -54,7 +55,9 @@ static const char added[] =
     "CREATE TABLE IF NOT EXISTS coordinator (id INTEGER PRIMARY KEY CHECK (id = 1),"
     " fingerprint TEXT NOT NULL);"
     "CREATE TABLE IF NOT EXISTS crossing (id INTEGER PRIMARY KEY CHECK (id = 1),"
-    " lent INTEGER NOT NULL, n_lent INTEGER NOT NULL);";
+    " lent INTEGER NOT NULL, n_lent INTEGER NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS home (site TEXT, number INTEGER, last_round INTEGER NOT NULL,"
+    " offer BLOB NOT NULL, payload BLOB, PRIMARY KEY (site, number)) WITHOUT ROWID;";
 
 /* What stands in the table: a number stays what it was, whatever states are added. */
 static const int64_t stored_states[ROUND_N_STATES] = {
@@ -260,6 +263,23 @@ static fl_status put_word(record *r, const char *what, fed_order_kind kind, uint
     return record_note(r, line, err);
 }
 
+/* What a site joined with was its former home's. */
+static fl_status put_home_away(record *r, const char *site, fl_err *err)
+{
+    fl_status st = store_do(
+        r->db, err,
+        "INSERT INTO home SELECT site, (SELECT count(*) FROM home h WHERE h.site = c.site),"
+        " (SELECT coalesce(max(t.round), 0) FROM answer t WHERE t.kind = ? AND t.site = c.site"
+        "  AND t.offer IS NOT NULL), offer, payload"
+        " FROM answer c WHERE kind = ? AND round = 0 AND site = ? AND offer IS NOT NULL",
+        "iit", (int64_t)FED_TRAIN, (int64_t)FED_CHECK, site);
+    return st == FL_OK ? store_do(r->db, err,
+                                  "UPDATE answer SET digest = NULL, offer = NULL, payload = NULL"
+                                  " WHERE kind = ? AND round = 0 AND site = ?",
+                                  "it", (int64_t)FED_CHECK, site)
+                       : st;
+}
+
 static const char *const check_words[] = {[ROUND_CHECK_ASKED] = "asked",
                                           [ROUND_CHECK_PENDING] = "pending",
                                           [ROUND_CHECK_JOINED] = "joined",
@@ -271,12 +291,18 @@ fl_status record_step(record *r, const round_machine *m, const round_step *step,
     fed_order_kind kind;
     uint32_t round;
     bool has_stage = round_stage(m, &kind, &round);
+    fl_status st = FL_OK;
     switch (step->kind) {
     case ROUND_STEP_ENTER:
         return put_enter(r, m, step, err);
     case ROUND_STEP_CHECK:
-        return put_word(r, check_words[step->check], FED_CHECK, 0,
-                        round_at(m, step->site)->name.text, (int)step->check, step->reason, err);
+        if (step->check == ROUND_CHECK_ASKED) {
+            st = put_home_away(r, round_at(m, step->site)->name.text, err);
+        }
+        return st == FL_OK ? put_word(r, check_words[step->check], FED_CHECK, 0,
+                                      round_at(m, step->site)->name.text, (int)step->check,
+                                      step->reason, err)
+                           : st;
     case ROUND_STEP_ABSENT:
         FL_REQUIRE(has_stage);
         return put_word(r, "absent", kind, round, round_at(m, step->site)->name.text, ROUND_ABSENT,

@@ -23,6 +23,13 @@
 
 typedef struct record record;
 
+/* A home that a site had before the one that it has now, which is asked about the job anew. */
+typedef struct {
+    fed_site_id site;
+    uint32_t last_round;  // of which it gave an update
+    fed_offer joined;     // its CHECK
+} record_home;
+
 /* A model that is current, or was: round 0 is the first one. */
 typedef struct {
     fed_digest object;              // as it travels
@@ -58,7 +65,8 @@ fl_status record_commit_later(record *r, fl_err *err);
 void record_rollback(record *r);
 
 /* ---- writing ---- */
-/* A step before it is applied; m: the machine, whose cohort is written with ENTER. */
+/* A step before it is applied; m: the machine, whose cohort is written with ENTER.  Where a site
+ * that has joined is asked anew, its answer is put away (record_homes). */
 fl_status record_step(record *r, const round_machine *m, const round_step *step, fl_err *err);
 /* What goes with ROUND_STEP_ACCEPT.  payload: NULL for an update, whose spool keeps it. */
 fl_status record_accept(record *r, const fed_offer *offer, const void *payload, size_t n,
@@ -152,6 +160,12 @@ bool record_has_others(record *r, const fed_offer *o);
 /* The accepted Offer itself, with its scalars; false: none. */
 bool record_find_offer(record *r, fed_order_kind kind, uint32_t round, const char *site,
                        fed_offer *out);
+/* The key of the home that joined last; false: none did. */
+bool record_find_key(record *r, const char *site, fed_verify_key *out);
+/* The homes that ended, by site, the oldest first; as record_answers. */
+fl_status record_homes(record *r,
+                       fl_status (*each)(void *ctx, const record_home *home, fl_err *err),
+                       void *ctx, fl_err *err);
 /* environment a site told; "" when none.  Caller's. */
 char *record_environment(record *r, const char *site);
 

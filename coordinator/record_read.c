@@ -339,6 +339,51 @@ bool record_find_offer(record *r, fed_order_kind kind, uint32_t round, const cha
     return found;
 }
 
+bool record_find_key(record *r, const char *site, fed_verify_key *out)
+{
+    bool found = false;
+    fl_status st = store_find(r->db, NULL, "SELECT sign FROM site WHERE name = ?", "t", site);
+    while (st == FL_OK && store_row(r->db, &st, NULL)) {
+        found = store_copy(r->db, 0, out, sizeof *out, NULL) == FL_OK;
+    }
+    return found;
+}
+
+static fl_status read_home(record *r, record_home *out, fed_msg *msg, fl_err *err)
+{
+    size_t n = 0;
+    fl_status st = fed_site_id_parse(&out->site, store_text(r->db, 0), err);
+    if (st != FL_OK) {
+        return st;
+    }
+    const void *packed = store_bytes(r->db, 2, &n);
+    out->last_round = (uint32_t)store_int(r->db, 1);
+    if ((st = fed_msg_unpack(msg, packed, n, err)) != FL_OK) {
+        return fl_wrap(err, st, "what an earlier home of %s joined with", out->site.text);
+    }
+    out->joined = msg->u.offer;
+    return FL_OK;
+}
+
+fl_status record_homes(record *r,
+                       fl_status (*each)(void *ctx, const record_home *home, fl_err *err),
+                       void *ctx, fl_err *err)
+{
+    fed_msg *msg = fl_xcalloc(1, sizeof *msg);
+    record_home *home = fl_xcalloc(1, sizeof *home);
+    fl_status st = store_find(r->db, err,
+                              "SELECT site, last_round, offer FROM home ORDER BY site, number", "");
+    while (st == FL_OK && store_row(r->db, &st, err)) {
+        if ((st = read_home(r, home, msg, err)) != FL_OK || (st = each(ctx, home, err)) != FL_OK) {
+            store_end(r->db);
+            break;
+        }
+    }
+    free(home);
+    free(msg);
+    return st;
+}
+
 char *record_environment(record *r, const char *site)
 {
     char *text = NULL;

@@ -30,6 +30,7 @@ typedef struct {
     bool seen;      // has a row in the round that is looked at
     bool asked;     // had one in an earlier round
     bool removed;   // from the federation, meanwhile
+    json_t *earlier_homes;  // as the report has them; NULL: none
 } taking_part;
 
 typedef struct {
@@ -72,6 +73,21 @@ static fl_status note_check(void *ctx, const record_answer *a, fl_err *err)
     return FL_OK;
 }
 
+/* Homes that ended in mid-run, and whose site has another, or waits for it. */
+static fl_status note_home(void *ctx, const record_home *home, fl_err *err)
+{
+    (void)err;
+    taking_part *site = find_site(ctx, &home->site);
+    if (site != NULL) {
+        site->earlier_homes = site->earlier_homes != NULL ? site->earlier_homes : json_array();
+        json_array_append_new(site->earlier_homes,
+                              json_pack("{s:I, s:i, s:I}", "last_round",
+                                        (json_int_t)home->last_round, "rounds_joined", 0, "n_train",
+                                        (json_int_t)fed_offer_get(&home->joined, "n_train", 0)));
+    }
+    return FL_OK;
+}
+
 /* Everyone the run knew of, sorted, with the answer to the job. */
 static fl_status list_sites(build *b, fl_err *err)
 {
@@ -86,7 +102,22 @@ static fl_status list_sites(build *b, fl_err *err)
                            : "removed from the federation before it answered");
     }
     qsort(b->site, b->n_sites, sizeof *b->site, by_name);
-    return record_answers(b->in->record, FED_CHECK, 0, note_check, b, err);
+    fl_status st = record_answers(b->in->record, FED_CHECK, 0, note_check, b, err);
+    return st == FL_OK ? record_homes(b->in->record, note_home, b, err) : st;
+}
+
+/* An update of round is in the model: whose was it? */
+static void count_home(taking_part *site, uint32_t round)
+{
+    size_t i;
+    json_t *home;
+    json_array_foreach(site->earlier_homes, i, home) {
+        if ((int64_t)round <= fl_json_get_int(home, "last_round", 0)) {
+            int64_t n = fl_json_get_int(home, "rounds_joined", 0);
+            json_object_set_new(home, "rounds_joined", json_integer((json_int_t)n + 1));
+            return;
+        }
+    }
 }
 
 static json_t *absence(const char *site, const char *reason)
@@ -112,6 +143,7 @@ static fl_status note_update(void *ctx, const record_answer *a, fl_err *err)
                             json_integer((json_int_t)fed_offer_get(&a->offer, "steps", 0)));
         if (site != NULL) {
             site->rounds_joined++;
+            count_home(site, a->offer.key.round.n);
             site->weight = fed_offer_get(&a->offer, "weight", 1);
         }
     } else {
@@ -180,7 +212,9 @@ static fl_status note_score(void *ctx, const record_answer *a, fl_err *err)
 /* Why a site that joined was not asked. */
 static const char *outside(const taking_part *site)
 {
-    return site->removed ? "removed from the federation" : "was not asked";
+    return site->removed                 ? "removed from the federation"
+           : site->earlier_homes != NULL ? "its new home had not joined yet"
+                                         : "was not asked";
 }
 
 /* Who was not asked in this round, and why. */
@@ -307,6 +341,10 @@ static fl_status note_test(void *ctx, const record_answer *a, fl_err *err)
     if (b->in->strategy->ops->choose != NULL) {
         json_object_set_new(json, "rounds_chosen",
                             json_integer(site != NULL ? site->rounds_chosen : 0));
+    }
+    json_object_del(json, "earlier_homes");
+    if (site != NULL && site->earlier_homes != NULL) {
+        json_object_set(json, "earlier_homes", site->earlier_homes);
     }
     json_array_append_new(b->sites, json);
     if (site != NULL) {
@@ -573,6 +611,9 @@ fl_status report_build(json_t **out, const report_build_input *in, fl_err *err)
     report = NULL;  // now the caller's
 done:
     json_decref(report);
+    for (size_t i = 0; i < b.n_sites; i++) {
+        json_decref(b.site[i].earlier_homes);
+    }
     free(b.site);
     return st == FL_OK ? st : fl_wrap(err, st, "building the report");
 }

@@ -68,6 +68,10 @@
  * reason (silent, stalled, refused, removed).  An absent site whose
  * contribution is accepted before the stage closes is in.
  *
+ * A site's answer to the job is its home's.  Where the site was removed and invited anew, the new
+ * home's data and policy are others: until REPORTING it is asked CHECK as any site that comes late
+ * is, and takes no part before it has joined.  A restart finds who has joined with which keys.
+ *
  * With late: carry an update that comes after its round's close is kept for the
  * next one (carry.h).  It is no answer to that round: the site is asked for one all
  * the same, and the quorum does not count it.
@@ -323,6 +327,8 @@ bool round_in_cohort(const round_machine *m, size_t site)
 
 // --------------------------------------------------------- replies and steps
 
+static const char removed[] = "removed from the federation";
+
 static round_step absent(size_t site, const char *what, const char *why)
 {
     round_step s = {.kind = ROUND_STEP_ABSENT, .site = site};
@@ -368,14 +374,30 @@ bool round_reply(round_machine *m, size_t site, const fed_order_key *key, fed_an
     return true;
 }
 
+bool round_ask_anew(const round_machine *m, size_t site, round_step *out)
+{
+    const round_site *s = &m->sites[site];
+    if (s->check == ROUND_CHECK_ASKED || m->state >= ROUND_REPORTING) {
+        return false;
+    }
+    if (s->answer == ROUND_ASKED) {
+        *out = absent(site, removed, "");
+        return true;
+    }
+    *out = (round_step){.kind = ROUND_STEP_CHECK, .site = site, .check = ROUND_CHECK_ASKED};
+    snprintf(out->reason, sizeof out->reason, "its home is new and has not joined yet");
+    return true;
+}
+
 bool round_expects(const round_machine *m, size_t site, fed_order_kind kind, uint32_t round)
 {
     const round_site *s = &m->sites[site];
-    if (!s->member) {
+    bool joined = s->check == ROUND_CHECK_JOINED;
+    if (!s->member || joined == (kind == FED_CHECK)) {
         return false;
     }
     if (kind == FED_CHECK) {
-        return round == 0 && s->check != ROUND_CHECK_JOINED && m->state < ROUND_REPORTING;
+        return round == 0 && m->state < ROUND_REPORTING;
     }
     fed_order_kind now;
     uint32_t now_round;
@@ -414,7 +436,7 @@ static bool next_absence(const round_machine *m, int64_t now_ms, round_step *out
             continue;
         }
         if (!s->member) {
-            *out = absent(i, "removed from the federation", "");
+            *out = absent(i, removed, "");
         } else if (waits) {
             continue;
         } else if (now_ms - s->heard_ms > patience) {
@@ -595,6 +617,7 @@ void round_apply(round_machine *m, const round_step *step, int64_t now_ms)
         break;
     case ROUND_STEP_CHECK:
         s->check = step->check;
+        s->said_no = s->said_no && step->check != ROUND_CHECK_ASKED;
         memcpy(s->check_reason, step->reason, sizeof s->check_reason);
         break;
     case ROUND_STEP_ACCEPT:
@@ -633,7 +656,7 @@ void round_order(const round_machine *m, size_t site, fed_order_kind *kind, uint
 {
     const round_site *s = &m->sites[site];
     text[0] = '\0';
-    if (is_open(m->state) && !s->said_no &&
+    if (is_open(m->state) && !s->said_no && s->check == ROUND_CHECK_JOINED &&
         (s->answer == ROUND_ASKED || s->answer == ROUND_ABSENT) && round_stage(m, kind, round)) {
         return;
     }

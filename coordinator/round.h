@@ -86,7 +86,7 @@ typedef struct {
 
 typedef enum {
     ROUND_STEP_ENTER,   // to another state
-    ROUND_STEP_CHECK,   // a site's answer to the job, other than joining
+    ROUND_STEP_CHECK,   // a site's answer to the job, other than joining; ASKED: anew
     ROUND_STEP_ACCEPT,  // a contribution
     ROUND_STEP_CARRY,   // an update of an earlier round, for the next one that closes
     ROUND_STEP_ABSENT,  // a site leaves the current stage
@@ -138,6 +138,12 @@ void round_set_waits_for_credit(round_machine *m, size_t site, bool waits);
 /* A Reply becomes a step to store, or nothing (false): stale, or said before. */
 bool round_reply(round_machine *m, size_t site, const fed_order_key *key, fed_answer answer,
                  bool mismatch, const char *text, round_step *out);
+/*
+ * The keys under which the site answered the job have ended, and those that it has now, or will
+ * have, are of another home: what is to be stored for that, a step at a time, until false.  It leaves
+ * the stage that it is asked in, and is asked about the job anew.
+ */
+bool round_ask_anew(const round_machine *m, size_t site, round_step *out);
 /* Is a contribution of this kind and round wanted from the site now? */
 bool round_expects(const round_machine *m, size_t site, fed_order_kind kind, uint32_t round);
 /* The round in which an update that comes now and is late counts: the next one that closes.  0: none

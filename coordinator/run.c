@@ -349,8 +349,8 @@ void run_describe(const run *r, char *out, size_t n)
 bool run_carries(const run *r, size_t site, const fed_order_key *key)
 {
     const round_site *s = round_at(r->machine, site);
-    return r->job.sites.late == JOB_LATE_CARRY && key->kind == FED_TRAIN && s->member &&
-           key->round.n < round_next_close(r->machine) &&
+    return r->job.sites.late == JOB_LATE_CARRY && key->kind == FED_TRAIN &&
+           round_in_cohort(r->machine, site) && key->round.n < round_next_close(r->machine) &&
            record_is_absent(r->record, FED_TRAIN, key->round.n, s->name.text);
 }
 
@@ -594,7 +594,39 @@ static fl_status apply_pending(run *r, int64_t now_ms, fl_err *err)
     return FL_OK;
 }
 
-static fl_status note_site(run *r, size_t site, fl_err *err)
+/* The key under which the site has answered the job; false: it is asked still. */
+static bool answered_with(const run *r, size_t site, fed_verify_key *key)
+{
+    const round_site *s = round_at(r->machine, site);
+    *key = r->noted[site].sign;  // answers other than joining are not restored
+    return s->check == ROUND_CHECK_JOINED ? record_find_key(r->record, s->name.text, key)
+                                          : s->check != ROUND_CHECK_ASKED;
+}
+
+/* A home that ended takes its answer to the job with it; whoever comes under the site's name is
+ * asked again. */
+static fl_status follow_home(run *r, size_t site, const roster_site *now, const json_t *rotations,
+                             int64_t now_ms, fl_err *err)
+{
+    fed_verify_key before;
+    round_step step;
+    fl_status st = FL_OK;
+    if (now->status == ROSTER_REMOVED || !answered_with(r, site, &before) ||
+        fed_rotations_lead(rotations, &before, &now->sign)) {
+        return FL_OK;
+    }
+    while (st == FL_OK && round_ask_anew(r->machine, site, &step)) {
+        fl_log(FL_LOG_WARN, "site.new_home", "run=%s site=%s %s", r->name, now->name.text,
+               step.kind == ROUND_STEP_CHECK ? "is asked about the job anew" : step.reason);
+        if ((st = record_step(r->record, r->machine, &step, err)) == FL_OK) {
+            round_apply(r->machine, &step, now_ms);
+        }
+    }
+    mark_changed(r, site);
+    return st;
+}
+
+static fl_status note_site(run *r, size_t site, int64_t now_ms, fl_err *err)
 {
     int known = roster_find(r->sites, round_at(r->machine, site)->name.text);
     const roster_site *s = known >= 0 ? roster_at(r->sites, (size_t)known) : NULL;
@@ -611,6 +643,9 @@ static fl_status note_site(run *r, size_t site, fl_err *err)
                                 has_keys ? &s->curve : NULL, has_keys ? &s->sign : NULL, rotations,
                                 err);
     }
+    if (st == FL_OK) {
+        st = follow_home(r, site, s, rotations, now_ms, err);
+    }
     json_decref(rotations);
     if (st == FL_OK) {
         *noted = *s;
@@ -619,7 +654,7 @@ static fl_status note_site(run *r, size_t site, fl_err *err)
 }
 
 /* Sites that came, went or got other keys. */
-static fl_status note_sites(run *r, fl_err *err)
+static fl_status note_sites(run *r, int64_t now_ms, fl_err *err)
 {
     size_t n = round_n_sites(r->machine);
     if (n > r->n_noted) {
@@ -630,20 +665,20 @@ static fl_status note_sites(run *r, fl_err *err)
     fl_status st = FL_OK;
     if (!r->has_site_news) {
         for (size_t i = 0; i < r->n_news && st == FL_OK; i++) {
-            st = note_site(r, r->news[i], err);
+            st = note_site(r, r->news[i], now_ms, err);
         }
         return st;
     }
     for (size_t i = 0; i < n && st == FL_OK; i++) {
-        st = note_site(r, i, err);
+        st = note_site(r, i, now_ms, err);
     }
     return st;
 }
 
 /* What the federation knows beside the run: sites, and who was turned away. */
-static fl_status note_federation(run *r, fl_err *err)
+static fl_status note_federation(run *r, int64_t now_ms, fl_err *err)
 {
-    fl_status st = note_sites(r, err);
+    fl_status st = note_sites(r, now_ms, err);
     roster_refusal refused;
     while (st == FL_OK && roster_take_refusal(r->sites, &refused)) {
         st = record_refuse(r->record, refused.what, refused.reason, refused.address, refused.count,
@@ -657,7 +692,7 @@ static fl_status note_federation(run *r, fl_err *err)
 static fl_status turn_once(run *r, int64_t now_ms, round_step *step, bool *entered, fl_err *err)
 {
     fl_status st = record_begin(r->record, err);
-    if (st == FL_OK && (st = note_federation(r, err)) == FL_OK) {
+    if (st == FL_OK && (st = note_federation(r, now_ms, err)) == FL_OK) {
         st = apply_pending(r, now_ms, err);
     }
     *entered = false;

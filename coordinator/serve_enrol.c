@@ -10,6 +10,17 @@
 #include "base/sys.h"
 #include "coordinator/serve_inside.h"
 
+/* Has a former home of the site answered the job of a run? */
+static bool has_answered(serve *s, const fed_site_id *name)
+{
+    bool answered = false;
+    for (size_t i = 0; i < s->n_runs; i++) {
+        size_t site = run_site(s->runs[i], name, fl_now_ms());
+        answered = answered || round_at(run_machine(s->runs[i]), site)->check != ROUND_CHECK_ASKED;
+    }
+    return answered;
+}
+
 fl_status serve_on_enrol(serve *s, const fed_packet *packet, const fed_enrol *e, uint32_t version,
                          fl_err *err)
 {
@@ -40,7 +51,8 @@ fl_status serve_on_enrol(serve *s, const fed_packet *packet, const fed_enrol *e,
     } else {
         serve_follow_roster(s);
     }
-    return FL_OK;
+    /* Before the new home says a word it is one that is asked about the job. */
+    return has_answered(s, &e->site) ? serve_commit(s, fl_now_ms(), err) : FL_OK;
 }
 
 fl_status serve_on_rotate(serve *s, size_t entry, const fed_packet *packet,

@@ -163,6 +163,21 @@ static fl_status count_answer(void *ctx, const record_answer *a, fl_err *err)
     return FL_OK;
 }
 
+/* Sites whose answer to the job is not that they join; of a run that is over they are in its report. */
+static fl_status list_outside(void *ctx, const record_answer *a, fl_err *err)
+{
+    static const char *const words[] = {[ROUND_CHECK_ASKED] = "asked",
+                                        [ROUND_CHECK_PENDING] = "pending",
+                                        [ROUND_CHECK_REFUSED] = "refused",
+                                        [ROUND_CHECK_MISFIT] = "misfit"};
+    (void)err;
+    if (a->state != ROUND_CHECK_JOINED) {
+        json_array_append_new(ctx, json_pack("{s:s, s:s, s:s}", "site", a->site.text, "answer",
+                                             words[a->state], "reason", a->reason));
+    }
+    return FL_OK;
+}
+
 static fl_status run_status(json_t *list, const char *dir, const char *name, fl_err *err)
 {
     record *r = NULL;
@@ -181,13 +196,19 @@ static fl_status run_status(json_t *list, const char *dir, const char *name, fl_
     if (st == FL_OK && round_now(m) != ROUND_CHECKING && round_stage(m, &kind, &round)) {
         st = record_answers(r, kind, round, count_answer, &t, err);
     }
+    json_t *outside = json_array();
+    if (st == FL_OK && round_now(m) < ROUND_REPORTING) {
+        st = record_answers(r, FED_CHECK, 0, list_outside, outside, err);
+    }
     if (st == FL_OK) {
         fl_iso_time(since, sizeof since, record_entered_ms(r));
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:s, s:i, s:i, s:i}", "run", name,
-                                              "state", round_state_name(round_now(m)), "round",
-                                              (json_int_t)round_number(m), "since", since, "in",
-                                              t.in, "absent", t.absent, "waiting", t.asked));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:s, s:i, s:i, s:i, s:O}", "run",
+                                              name, "state", round_state_name(round_now(m)),
+                                              "round", (json_int_t)round_number(m), "since", since,
+                                              "in", t.in, "absent", t.absent, "waiting", t.asked,
+                                              "not_joined", outside));
     }
+    json_decref(outside);
     round_destroy(&m);
     record_close(&r);
     return st;
@@ -223,6 +244,12 @@ static void print_run(const json_t *run)
     printf("%-24s  %-11s  %5" PRId64 "  %-10s  %6" PRId64 "  %s\n",
            fl_json_get_string(run, "run", ""), fl_json_get_string(run, "state", ""),
            fl_json_get_int(run, "round", 0), sites, absent, fl_json_get_string(run, "since", ""));
+    size_t i;
+    const json_t *site;
+    json_array_foreach(json_object_get(run, "not_joined"), i, site) {
+        printf("  %s has not joined: %s\n", fl_json_get_string(site, "site", ""),
+               fl_json_get_string(site, "reason", ""));
+    }
 }
 
 static void print_status(const federation *f, const int n[static 4], const json_t *runs)

@@ -119,6 +119,11 @@ static fl_status check_site(verification *v, const json_t *line, fl_err *err)
         return fl_fail(err, FL_EFORMAT, "gives %.48s keys that its old ones did not sign", site);
     }
     json_object_set_new(v->keys, site, json_string(removed ? "" : now));
+    if (removed) {  // a new home joins with a CHECK of its own
+        char *what = fl_xasprintf("%s 0 %s", fed_order_name(FED_CHECK), site);
+        json_object_del(v->accepted, what);
+        free(what);
+    }
     return FL_OK;
 }
 

@@ -382,6 +382,13 @@ static const report_field explanation_fields[] = {
     {0},
 };
 
+static const report_field home_fields[] = {
+    {"last_round", .check = report_is_count, .required = true},
+    {"rounds_joined", .check = report_is_count, .required = true},
+    {"n_train", .check = report_is_count, .required = true},
+    {0},
+};
+
 fl_status report_is_site(report_walk *w, const json_t *v)
 {
     static const report_field counts[] = {
@@ -395,6 +402,7 @@ fl_status report_is_site(report_walk *w, const json_t *v)
         {"weight", .check = report_is_positive},
         {"rounds_joined", .check = report_is_count},
         {"rounds_chosen", .check = report_is_count},
+        {"earlier_homes", REPORT_LIST, .fields = home_fields},
         {"flow", .fields = flow_fields, .check = flow_adds_up},
         {"table1", .fields = table1_fields},
         {"reference_standard", .check = report_is_text},

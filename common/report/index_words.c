@@ -66,6 +66,9 @@ static void who_took_part(report_page *out, const json_t *report)
         }
         free(reason);
     }
+    json_array_foreach(sites, i, item) {
+        report_earlier_homes(out, item);
+    }
     int64_t planned = fl_json_get_int(report, "rounds_planned", -1);
     if (planned > fl_json_get_int(report, "rounds_done", 0)) {
         report_html(out, " ");

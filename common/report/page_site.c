@@ -291,6 +291,11 @@ static void add_verdict(report_page *out, const json_t *report, const json_t *si
     place_sentence(out, report, site, metric);
     absences_sentence(out, report, report_site_name(site));
     chosen_sentence(out, site);
+    if (json_array_size(json_object_get(site, "earlier_homes")) > 0) {
+        report_html(out, "<p>");
+        report_earlier_homes(out, site);
+        report_html(out, "</p>\n");
+    }
     report_privacy_sentence(out, report);
     report_rules_note(out);
     report_html_section_end(out);

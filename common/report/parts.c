@@ -292,6 +292,21 @@ void report_privacy_sentence(report_page *out, const json_t *report)
     report_html(out, "</p>\n");
 }
 
+void report_earlier_homes(report_page *out, const json_t *site)
+{
+    size_t i;
+    const json_t *home;
+    json_array_foreach(json_object_get(site, "earlier_homes"), i, home) {
+        report_html(out, " ");
+        report_say(out,
+                   "%s gave %lld of its %lld updates from an earlier installation, with %lld "
+                   "training cases, which was removed in mid-run.",
+                   report_site_name(site), (long long)fl_json_get_int(home, "rounds_joined", 0),
+                   (long long)fl_json_get_int(site, "rounds_joined", 0),
+                   (long long)fl_json_get_int(home, "n_train", 0));
+    }
+}
+
 void report_privacy_section(report_page *out, const json_t *report)
 {
     const json_t *privacy = json_object_get(report, "privacy");

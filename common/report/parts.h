@@ -19,6 +19,9 @@ void report_verdict_cell(report_page *out, const char *column, report_verdict v)
  * privacy is on, it says that the coordinator could see each update. */
 void report_privacy_sentence(report_page *out, const json_t *report);
 
+/* Homes that the hospital had before, each a sentence behind a space; nothing without any. */
+void report_earlier_homes(report_page *out, const json_t *site);
+
 /* How model and threshold were chosen, and what judged them. */
 void report_selection_section(report_page *out, const json_t *report);
 void report_privacy_section(report_page *out, const json_t *report);

@@ -280,6 +280,10 @@ const report_words_entry report_words_said[] = {
     {"%s was invited and has no figures: %s.", "%s était invité et n’a pas de résultats : %s."},
     {"%s took part in %zu of them and has no figures: %s.",
      "%s a participé à %zu d’entre eux et n’a pas de résultats : %s."},
+    {"%s gave %lld of its %lld updates from an earlier installation, with %lld training cases, "
+     "which was removed in mid-run.",
+     "%s a donné %lld de ses %lld mises à jour depuis une installation antérieure, avec %lld cas "
+     "d’entraînement, qui a été retirée en cours d’exécution."},
     {"%s: its late update of round %lld counts in this one",
      "%s : sa mise à jour tardive du tour %lld compte dans celui-ci"},
     {"the strategy chose the updates of %s", "la stratégie a retenu les mises à jour de %s"},
@@ -1361,6 +1365,10 @@ const report_words_entry report_words_heard[] = {
     {"connection lost, back in round %s", "connexion perdue, de retour au tour %s"},
     {"joined later", "arrivé plus tard"},
     {"was not asked", "n’a pas été sollicité"},
+    {"its home is new and has not joined yet",
+     "son installation est nouvelle et n’a pas encore rejoint le protocole"},
+    {"its new home had not joined yet",
+     "sa nouvelle installation n’avait pas encore rejoint le protocole"},
     {"removed from the federation", "retiré de la fédération"},
     {"power cut", "coupure de courant"},
     {"key is not on the list", "la clé n’est pas sur la liste"},

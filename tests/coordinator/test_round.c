@@ -579,6 +579,63 @@ static void a_removed_site_leaves_at_once_and_what_it_gave_stays(void **state)
     round_destroy(&d.m);
 }
 
+/* Every step of asking a site anew, as run.c takes them. */
+static void ask_anew(driver *d, size_t site, int64_t now)
+{
+    round_step step;
+    while (round_ask_anew(d->m, site, &step)) {
+        if (step.kind == ROUND_STEP_CHECK) {
+            d->site[site].check = step.check;
+        }
+        take(d, &step, now);
+    }
+}
+
+static void a_site_whose_home_is_new_takes_no_part_before_it_has_joined_again(void **state)
+{
+    (void)state;
+    for (int forget = 0; forget < 2; forget++) {
+        driver d = driver_of(3, 2, 2);
+        d.forget = forget == 1;
+        everyone_contributes(&d, 0);
+        check_int(round_now(d.m), ROUND_TRAINING);
+        ask_anew(&d, 1, 1);  // while it trains
+        check_int(round_at(d.m, 1)->answer, ROUND_ABSENT);
+        check_str(round_at(d.m, 1)->reason, "removed from the federation");
+        check_int(kind_of(&d, 1), FED_CHECK);
+        check(!round_expects(d.m, 1, FED_TRAIN, 1));
+        check(round_expects(d.m, 1, FED_CHECK, 0));
+        contribute(&d, 1, 2);  // it joins while the round is open: its update is still welcome
+        check_int(kind_of(&d, 1), FED_TRAIN);
+        contribute(&d, 1, 3);
+        ask_anew(&d, 1, 4);  // a third home: what the second one gave stays
+        check_int(round_at(d.m, 1)->answer, ROUND_IN);
+        check_int(kind_of(&d, 1), FED_CHECK);
+        contribute(&d, 0, 5);
+        contribute(&d, 2, 5);
+        check(settle(&d, 5));
+        check_int(round_now(d.m), ROUND_EVALUATING);
+        check_int(round_at(d.m, 1)->answer, ROUND_UNASKED);
+        check_int(kind_of(&d, 1), FED_CHECK);
+        round_destroy(&d.m);
+    }
+}
+
+static void nobody_is_asked_anew_once_the_report_is_made(void **state)
+{
+    (void)state;
+    round_step step;
+    driver d = driver_of(2, 1, 1);
+    check(!round_ask_anew(d.m, 0, &step));  // it is asked already
+    for (int i = 0; i < 5; i++) {
+        everyone_contributes(&d, i);
+    }
+    check_int(round_now(d.m), ROUND_HANDING);
+    check(!round_ask_anew(d.m, 0, &step));
+    check_int(kind_of(&d, 0), FED_DONE);
+    round_destroy(&d.m);
+}
+
 static void the_model_waits_a_minute_for_sites_that_are_gone_and_not_longer(void **state)
 {
     (void)state;
@@ -648,6 +705,8 @@ int main(void)
         cmocka_unit_test(a_refusal_is_an_answer_and_an_approval_that_is_pending_is_not),
         cmocka_unit_test(data_that_do_not_fit_stop_the_job_before_round_one),
         cmocka_unit_test(a_removed_site_leaves_at_once_and_what_it_gave_stays),
+        cmocka_unit_test(a_site_whose_home_is_new_takes_no_part_before_it_has_joined_again),
+        cmocka_unit_test(nobody_is_asked_anew_once_the_report_is_made),
         cmocka_unit_test(the_model_waits_a_minute_for_sites_that_are_gone_and_not_longer),
         cmocka_unit_test(sites_keep_their_index_whatever_is_added),
     };
