@@ -352,7 +352,14 @@ fuzz: deps-fuzz
 bench_programs := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/bench_*.c))
 bench_helpers := $(call objects,$(filter-out tests/bench/bench_% tests/bench/play_%,$(wildcard tests/bench/*.c)))
 $(bench_programs): libs = $(all_libs)
-$(bench_programs): $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(bench_helpers) $(all_archives)
+$(filter-out %/bench_rules,$(bench_programs)): $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o \
+        $(bench_helpers) $(all_archives)
+	$(link)
+
+# The coordinator's own rules.
+$(BUILD)/tests/bench/bench_rules: libs = $(libs_of_coordinator)
+$(BUILD)/tests/bench/bench_rules: $(BUILD)/obj/tests/bench/bench_rules.o \
+        $(call archives,$(stands_coordinator))
 	$(link)
 
 # The client's own code, but for the one function that play_sites.c defines itself.
