@@ -44,8 +44,11 @@ typedef struct {
     json_t *counted;   // digests of the contributions that the record has under our name
     bool is_enrolled;  // our keys stood in the record
     bool is_before;    // another home's do: nothing of ours yet
-    int64_t n_before;  // contributions of that one
+    json_t *before;    // digests of the contributions of that one
     int64_t n_heads;   // that were found in the record
+    int64_t n_updates;      // of ours
+    int64_t n_chosen;       // of these, that the record says are in a model
+    bool strategy_chooses;  // it says so of somebody's
 } verification;
 
 // ---------------------------------------------------------------- the receipts
@@ -141,11 +144,23 @@ static fl_status begin(verification *v, const fed_audit_entry *e, fl_err *err)
     return receipts_of_job(&v->receipts, v->home, &v->job, err);
 }
 
+static bool is_in(const json_t *digests, const char *digest)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach (digests, i, one) {
+        if (json_is_string(one) && strcmp(json_string_value(one), digest) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static fl_status check_own(verification *v, const json_t *line, fl_err *err)
 {
     fed_offer offer;
     if (v->is_before) {
-        v->n_before++;
+        json_array_append(v->before, json_object_get(line, "digest"));
         return FL_OK;
     }
     fl_status st = fed_audit_offer(&offer, line, &v->own_key, err);
@@ -160,6 +175,23 @@ static fl_status check_own(verification *v, const json_t *line, fl_err *err)
                        fed_order_name(offer.key.kind), (unsigned)fed_plain_round(offer.key.round));
     }
     json_array_append_new(v->counted, json_string(digest));
+    v->n_updates += offer.key.kind == FED_TRAIN;
+    return FL_OK;
+}
+
+/* An update under our name that the strategy chose is one of ours. */
+static fl_status check_chosen(verification *v, const json_t *line, fl_err *err)
+{
+    const char *digest = fl_json_get_string(line, "digest", "");
+    if (is_in(v->before, digest)) {
+        return FL_OK;  // another home's, though this one may stand there by now
+    }
+    if (!is_in(v->counted, digest)) {
+        return fl_fail(err, FL_EFORMAT,
+                       "says that an update of round %lld counts which is not this hospital's",
+                       (long long)fl_json_get_int(line, "round", 0));
+    }
+    v->n_chosen++;
     return FL_OK;
 }
 
@@ -212,24 +244,14 @@ static fl_status check_line(void *ctx, const fed_audit_entry *e, fl_err *err)
     if (strcmp(what, "coordinator") == 0) {
         return check_coordinator(v, e->json, err);
     }
+    v->strategy_chooses = v->strategy_chooses || strcmp(what, "chosen") == 0;
     if (strcmp(fl_json_get_string(e->json, "site", ""), v->home->site.text) != 0) {
         return FL_OK;
     }
     return strcmp(what, "contribution") == 0 ? check_own(v, e->json, err)
+           : strcmp(what, "chosen") == 0     ? check_chosen(v, e->json, err)
            : strcmp(what, "site") == 0       ? follow_own_key(v, e->json, err)
                                              : FL_OK;
-}
-
-static bool is_counted(const verification *v, const char *digest)
-{
-    size_t i;
-    json_t *one;
-    json_array_foreach (v->counted, i, one) {
-        if (strcmp(json_string_value(one), digest) == 0) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /* A head that was given lies behind the record's end. */
@@ -259,7 +281,7 @@ static fl_status find_missing(const verification *v, fl_err *err)
     json_t *receipt;
     json_array_foreach (v->receipts, i, receipt) {
         if (is_what(receipt, "accepted") &&
-            !is_counted(v, fl_json_get_string(receipt, "digest", ""))) {
+            !is_in(v->counted, fl_json_get_string(receipt, "digest", ""))) {
             fed_round_no round = {(uint32_t)fl_json_get_int(receipt, "round", 0)};
             return fl_fail(err, FL_EFORMAT,
                            "the %s contribution of round %u that the coordinator accepted from "
@@ -275,6 +297,7 @@ static fl_status verify(verification *v, fed_audit_head *end, const char *run, f
     char *path = fl_is_dir(run) ? fl_path_join(run, "audit.jsonl") : fl_xstrdup(run);
     v->own_key = fed_identity_verify(v->home->id);
     v->counted = json_array();
+    v->before = json_array();
     fl_status st = fed_audit_walk(end, path, check_line, v, err);
     if (st == FL_OK && end->n_lines == 0) {
         st = fl_fail(err, FL_EFORMAT, "%s: is empty", path);
@@ -309,22 +332,33 @@ fl_status client_verify(int argc, char **argv, fl_err *err)
     }
     if (st == FL_OK && o.json) {
         printf("{\"run\": \"%s\", \"lines\": %llu, \"heads\": %lld, \"contributions\": %zu, "
-               "\"before\": %lld}\n",
+               "\"before\": %lld",
                v.run, (unsigned long long)end.n_lines, (long long)v.n_heads,
-               json_array_size(v.counted), (long long)v.n_before);
+               json_array_size(v.counted), (long long)json_array_size(v.before));
+        if (v.strategy_chooses) {
+            printf(", \"updates\": %lld, \"chosen\": %lld", (long long)v.n_updates,
+                   (long long)v.n_chosen);
+        }
+        puts("}");
     } else if (st == FL_OK) {
         printf("The record of run %s holds: %llu lines.  It has the %lld heads that this hospital "
                "was given,\nits %zu accepted contributions, and no others under its name.\n",
                v.run, (unsigned long long)end.n_lines, (long long)v.n_heads,
                json_array_size(v.counted));
-        if (v.n_before > 0) {
+        if (v.strategy_chooses) {
+            printf("The strategy chooses among updates: of this hospital's %lld the record says "
+                   "that %lld counted.\n",
+                   (long long)v.n_updates, (long long)v.n_chosen);
+        }
+        if (json_array_size(v.before) > 0) {
             printf("%lld contributions before them are of another home, whose keys stood under "
                    "this name until this one's were enrolled.\n",
-                   (long long)v.n_before);
+                   (long long)json_array_size(v.before));
         }
     }
     json_decref(v.receipts);
     json_decref(v.counted);
+    json_decref(v.before);
     home_close(&h);
     free(pos.items);
     return st;

@@ -18,7 +18,9 @@
 #include "base/sys.h"
 #include "ckpt/ckpt.h"
 #include "coordinator/aggregate.h"
+#include "coordinator/audit.h"
 #include "coordinator/distance.h"
+#include "coordinator/tools.h"
 #include "report/report.h"
 
 /* ----------------------------------------------------------------- one step */
@@ -486,6 +488,68 @@ static void the_record_says_whose_updates_counted(void **state)
     free(yaml);
 }
 
+static fl_status verify(const fake *f, fl_err *err)
+{
+    char *dir = fake_run_path(f, "");
+    char name[] = "verify", *argv[] = {name, dir, NULL};
+    fl_status st = coordinator_verify(2, argv, err);
+    free(dir);
+    return st;
+}
+
+/* As a coordinator that lies would write it: the chain and the signed head are right. */
+static void add_line(fake *f, const fed_digest *of_job, const char *site,
+                     const fed_digest *digest)
+{
+    fl_err err = FL_ERR_INIT;
+    record *r = NULL;
+    audit *a = NULL;
+    fed_site_id id;
+    char *dir = fake_run_path(f, ""), *db = fake_run_path(f, "state.db");
+    check_ok(fed_site_id_parse(&id, site, &err), err);
+    check_ok(record_open(&r, db, of_job, "fake", &err), err);
+    audit_config cfg = {
+        .dir = dir, .run = "fake", .job = *of_job, .record = r, .id = f->fed.identity};
+    check_ok(audit_open(&a, &cfg, &err), err);
+    check_ok(record_begin(r, &err), err);
+    check_ok(record_choose(r, 1, &id, digest, &err), err);
+    check_ok(record_commit(r, &err), err);
+    check_ok(audit_publish(a, &err), err);
+    audit_close(&a);
+    record_close(&r);
+    free(db);
+    free(dir);
+}
+
+static void verify_holds_the_chosen_against_what_was_accepted(void **state)
+{
+    (void)state;
+    for (int lie = 0; lie < 2; lie++) {
+        fl_err err = FL_ERR_INIT;
+        char *yaml = fake_job(1, 5, "{name: krum}", 9, "10s", "");
+        fake *f = fake_new(5, yaml);
+        f->site[1].spoil = spoil_update;
+        check_ok(fake_start(f, true, &err), err);
+        check_ok(fake_run(f, &err), err);
+        fed_digest of_job = *run_digest(serve_active_run(f->serve));
+        fed_digest digest = fake_update_of(&f->site[1], 1)->offer.digest;
+        fake_kill(f);
+        check_ok(verify(f, &err), err);
+        if (lie > 0) {
+            digest.bytes[3] ^= 1;
+        }
+        add_line(f, &of_job, "site-b", &digest);
+        if (lie > 0) {
+            check_fails(verify(f, &err), FL_EFORMAT);
+            check_has(err.text, "chooses train 1 site-b, which was not accepted");
+        } else {
+            check_ok(verify(f, &err), err);  // it was accepted: nobody else can tell
+        }
+        fake_free(&f);
+        free(yaml);
+    }
+}
+
 static void a_job_for_it_with_too_small_a_quorum_does_not_start(void **state)
 {
     (void)state;
@@ -512,6 +576,7 @@ int main(void)
         cmocka_unit_test(what_it_cannot_use_is_not_given_to_it),
         cmocka_unit_test(the_report_says_whose_updates_counted),
         cmocka_unit_test(the_record_says_whose_updates_counted),
+        cmocka_unit_test(verify_holds_the_chosen_against_what_was_accepted),
         cmocka_unit_test(a_job_for_it_with_too_small_a_quorum_does_not_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
