@@ -18,7 +18,8 @@ enum { TRIM };
 static const strategy_param no_params[] = {{0}};
 static const strategy_param trim_params[] = {
     [TRIM] = {"trim", 0.1, 0, 0.49,
-              "share of the sites, rounded down, that is left out at each end", false},
+              "share of the sites, rounded down, that is left out at each end; a round needs 1 / trim",
+              false},
     {0},
 };
 

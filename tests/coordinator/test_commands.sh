@@ -143,6 +143,13 @@ done
 tail -c 8 new.safetensors | od -A n -t f4 | tr -s ' ' >out
 [ "$(cat out)" = " 8.5 -1.5" ]
 report $? "a strategy's vectors go on from step to step"
+says 0 "left out: b.safetensors:9" "aggregate says whose update the strategy left out" aggregate --strategy multi_krum \
+    --param byzantine=0 --param keep=2 --global global.safetensors --out new.safetensors b.safetensors:9 a.safetensors:1 a.safetensors:1
+tail -c 8 new.safetensors | od -A n -t f4 | tr -s ' ' >out
+[ "$(cat out)" = " 2 0" ]
+report $? "and makes the model of the others'"
+says 2 "krum needs 5 updates" "too few updates for a rule" aggregate --strategy krum --global global.safetensors \
+    --out new.safetensors a.safetensors:3 b.safetensors:1
 says 2 "expected UPDATE.safetensors:N" "an update without its weight" aggregate --strategy fedavg \
     --global global.safetensors --out new.safetensors a.safetensors
 says 2 "strategy.mu" "a setting of another strategy" aggregate --strategy fedadam --param mu=1 \
