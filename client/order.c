@@ -349,7 +349,6 @@ static fl_status check_round(const order_work *w, const local *l, fl_err *err)
 static order_outcome settle_policy(order_work *w, const policy *p, fl_err *err)
 {
     const fed_digest *digest = &w->order.key.job;
-    bool is_check = w->order.key.kind == FED_CHECK;
     char why[FED_TEXT_BYTES];
     policy_verdict verdict = policy_judge(p, &(*w->local)->job, local_n_parameters(*w->local),
                                           policy_approved(w->home, digest), why);
@@ -358,7 +357,7 @@ static order_outcome settle_policy(order_work *w, const policy *p, fl_err *err)
         return ORDER_CONTRIBUTED;
     }
     fl_fail(err, FL_EDENIED, "%s", why);
-    if (verdict == POLICY_REFUSES || !is_check) {
+    if (verdict == POLICY_REFUSES) {
         policy_drop(w->home, digest);
         return ORDER_REFUSED;
     }
@@ -412,7 +411,7 @@ static order_outcome carry_out(order_work *w, fl_err *err)
         return ORDER_REFUSED;
     }
     if (policy_read(&p, w->home, err) != FL_OK) {
-        return is_check ? ORDER_PENDING : ORDER_REFUSED;  // somebody may be editing it
+        return ORDER_PENDING;  // somebody may be editing it
     }
     order_outcome outcome = settle_policy(w, &p, err);
     if (outcome != ORDER_CONTRIBUTED) {

@@ -6,7 +6,7 @@
  * middle of a run too.  Two kinds of no are told apart: over a limit is a
  * refusal; within the limits but not yet looked at waits for a person
  * (`client approve`), because of `approve: each` or because the sum would hold
- * few other hospitals.
+ * few other hospitals; in mid-run too, where the policy has become one that asks.
  */
 #ifndef CLIENT_POLICY_H
 #define CLIENT_POLICY_H

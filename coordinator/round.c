@@ -65,7 +65,7 @@
  * a restart.
  *
  * The only ways out of a stage's cohort: a contribution, or an absence with a
- * reason (silent, stalled, refused, removed).  An absent site whose
+ * reason (silent, stalled, refused, removed, waiting for a person).  An absent site whose
  * contribution is accepted before the stage closes is in.
  *
  * A site's answer to the job is its home's.  Where the site was removed and invited anew, the new
@@ -354,14 +354,18 @@ bool round_reply(round_machine *m, size_t site, const fed_order_key *key, fed_an
         s->said_no = answer == FED_REFUSE;
         return out->check != s->check || strcmp(out->reason, s->check_reason) != 0;
     }
-    if (answer != FED_REFUSE || !is_open(m->state) || !round_stage(m, &kind, &round) ||
-        key->kind != kind || key->round.n != round ||
+    if (answer == FED_ACCEPT || !is_open(m->state) || !round_stage(m, &kind, &round) ||
+        key->kind != kind || key->round.n != round || s->check != ROUND_CHECK_JOINED ||
         (s->answer != ROUND_ASKED && s->answer != ROUND_ABSENT)) {
         return false;
     }
-    s->said_no = true;
+    s->said_no = answer == FED_REFUSE;
     if (s->answer == ROUND_ABSENT) {
         return false;
+    }
+    if (answer == FED_PENDING) {  // not waited for, but its contribution is while the stage is open
+        *out = absent(site, text, "");
+        return true;
     }
     static const char *const failed[FED_N_ORDERS] = {[FED_TRAIN] = "training failed: ",
                                                      [FED_SCORE] = "validation failed: ",

@@ -1325,6 +1325,12 @@ const report_words_entry report_words_heard[] = {
     {"its update went with the round, which was abandoned",
      "sa mise à jour a disparu avec le tour, qui a été abandonné"},
     {"waits for approval: %s", "attend une approbation : %s"},
+    {"waits for a person at the hospital: `consilium-client approve`",
+     "attend une personne à l’hôpital : `consilium-client approve`"},
+    {"waits for a person at the hospital: `consilium-client approve`; its quorum of %s sites is "
+     "less than the %s that the policy wants in a sum",
+     "attend une personne à l’hôpital : `consilium-client approve` ; son quorum de %s sites est "
+     "inférieur aux %s que la règle veut dans une somme"},
     {"its data do not fit the job: %s", "ses données ne conviennent pas au protocole : %s"},
     {"no test figures: %s", "pas de résultats de test : %s"},
     {"not in this job: %s", "hors de ce protocole : %s"},

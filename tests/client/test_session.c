@@ -448,6 +448,41 @@ static void a_job_waits_for_a_person_and_goes_on_when_approved(void **state)
     coordinator_destroy(&c);
 }
 
+/* The policy is the hospital's own word, in mid-run too: what it holds from now on, one can approve. */
+static void a_policy_that_asks_from_now_on_holds_the_next_order(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    coordinator *c = coordinator_new(hospital_job);
+    hospital h = hospital_new(c, "nord", hospital_approves_all);
+    hospital_starts(&h);
+    coordinator_order(c, FED_TRAIN, 1, 0);
+    play_until_offered(&h, c);
+    c->n[FED_MSG_OFFER] = 0;
+    hospital_file(h.home_dir, "policy.yaml", "aprove: each\n");  // and not well written at first
+    coordinator_order(c, FED_TRAIN, 2, 1);
+    play(&h, c, 3000);
+    check_int(c->reply.u.reply.answer, FED_PENDING);
+    check_has(c->reply.u.reply.text, "aprove");
+    hospital_file(h.home_dir, "policy.yaml", "approve: each\n");
+    coordinator_order(c, FED_TRAIN, 3, 2);
+    play(&h, c, 3000);
+    check_int(c->reply.u.reply.answer, FED_PENDING);
+    check_has(c->reply.u.reply.text, "waits for a person at the hospital");
+    check_int(n_files(&h, "pending"), 1);
+    check_int(c->n[FED_MSG_OFFER], 0);
+    char hex[FL_HEX_DIGEST];
+    fed_digest digest;
+    fl_hex(hex, c->job.bytes, sizeof c->job.bytes);
+    check_ok(policy_approve(h.home, hex, &digest, &err), err);
+    play_until_offered(&h, c);
+    check_int(c->offer.key.kind, FED_TRAIN);
+    check_int(c->offer.key.round.n, 3);
+    check_int(n_files(&h, "pending"), 0);
+    hospital_destroy(&h);
+    coordinator_destroy(&c);
+}
+
 static void allow_small_models(policy *p)
 {
     p->approve_all = true;
@@ -637,6 +672,7 @@ int main(void)
         cmocka_unit_test(answered_updates_whose_lines_are_not_flushed_do_not_keep_it_from_the_next),
         cmocka_unit_test(a_round_survives_the_loss_of_every_third_message),
         cmocka_unit_test(a_job_waits_for_a_person_and_goes_on_when_approved),
+        cmocka_unit_test(a_policy_that_asks_from_now_on_holds_the_next_order),
         cmocka_unit_test(
             an_order_whose_head_is_not_the_one_that_was_signed_is_not_carried_out),
         cmocka_unit_test(a_job_beyond_the_policy_is_refused_with_the_sentence),

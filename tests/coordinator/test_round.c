@@ -483,6 +483,26 @@ static void a_site_that_fails_to_train_is_absent_and_asked_again_after_hello(voi
     round_destroy(&d.m);
 }
 
+/* As where the hospital's policy has become one that wants a person to look at the job. */
+static void a_site_that_waits_for_a_person_in_mid_run_is_absent_and_still_asked(void **state)
+{
+    (void)state;
+    driver d = driver_of(2, 1, 2);
+    everyone_contributes(&d, 0);
+    reply(&d, 1, FED_PENDING, false, "waits for a person", 1);
+    check_int(round_at(d.m, 1)->answer, ROUND_ABSENT);
+    check_str(round_at(d.m, 1)->reason, "waits for a person");
+    check(settle(&d, 2));
+    check_int(kind_of(&d, 1), FED_TRAIN);  // whenever that person has looked
+    check(round_expects(d.m, 1, FED_TRAIN, 1));
+    contribute(&d, 1, 3);
+    contribute(&d, 0, 4);
+    check(settle(&d, 4));
+    check_int(round_now(d.m), ROUND_EVALUATING);
+    check_int(round_count(d.m, ROUND_ASKED), 2);
+    round_destroy(&d.m);
+}
+
 static void stale_replies_change_nothing(void **state)
 {
     (void)state;
@@ -700,6 +720,7 @@ int main(void)
         cmocka_unit_test(a_round_short_of_its_quorum_is_given_up_only_as_the_job_says),
         cmocka_unit_test(whoever_joins_late_fills_a_round_that_cannot_reach_its_quorum),
         cmocka_unit_test(a_site_that_fails_to_train_is_absent_and_asked_again_after_hello),
+        cmocka_unit_test(a_site_that_waits_for_a_person_in_mid_run_is_absent_and_still_asked),
         cmocka_unit_test(stale_replies_change_nothing),
         cmocka_unit_test(checking_waits_for_everyone_or_for_patience_and_a_quorum),
         cmocka_unit_test(a_refusal_is_an_answer_and_an_approval_that_is_pending_is_not),
