@@ -144,18 +144,36 @@ static aggregate_stretch part_of(const nn_table *table, int64_t offset, int64_t 
     return aggregate_stretch_at(table, offset + at, offset + end);
 }
 
-/* The block's exact sum over contributions, then its mean; each one's values stay in w->each. */
+/* Every contribution's values of the block, side by side in w->each. */
+static fl_status gather(workspace *w, const nn_table *table, int64_t offset, int64_t count,
+                        const aggregate_input *in, fl_err *err)
+{
+    for (size_t i = 0; i < in->n; i++) {
+        float *values = w->each + (int64_t)i * count;
+        fl_status st = in->read(in->ctx, i, values, offset, count, err);
+        for (int64_t at = 0; at < count && st == FL_OK;) {
+            aggregate_stretch s = part_of(table, offset, at, count);
+            st = fed_accum_check(values + at, s.count, scale_of(&s), err);
+            at += s.count;
+        }
+        if (st != FL_OK) {
+            return fl_wrap(err, st, "contribution %zu", i + 1);
+        }
+    }
+    return FL_OK;
+}
+
+/* The block's exact sum over contributions, then its mean. */
 static fl_status average(workspace *w, const nn_table *table, int64_t offset, int64_t count,
                          const aggregate_input *in, const shares *share, fl_err *err)
 {
     memset(w->sum, 0, sizeof *w->sum * (size_t)count);
     for (size_t i = 0; i < in->n; i++) {
-        float *values = w->each != NULL ? w->each + (int64_t)i * count : w->in;
-        fl_status st = in->read(in->ctx, i, values, offset, count, err);
+        fl_status st = in->read(in->ctx, i, w->in, offset, count, err);
         for (int64_t at = 0; at < count && st == FL_OK;) {
             aggregate_stretch s = part_of(table, offset, at, count);
             uint32_t weight = s.trainable ? share->trained[i] : share->stat[i];
-            st = fed_accum_add(w->sum + at, values + at, s.count, weight, scale_of(&s), err);
+            st = fed_accum_add(w->sum + at, w->in + at, s.count, weight, scale_of(&s), err);
             at += s.count;
         }
         if (st != FL_OK) {
@@ -207,7 +225,7 @@ static void apply(const summation *a, workspace *w, int64_t count, int64_t at,
 {
     const strategy_ops *ops = a->strategy->ops;
     const float *mean = w->mean + at;
-    if (!t->trainable && ops->choose == NULL) {
+    if (!t->trainable && ops->sees == STRATEGY_SUM) {
         for (int64_t i = 0; i < t->count; i++) {
             a->out[t->offset + i] = a->global[t->offset + i] + mean[i];
         }
@@ -233,7 +251,9 @@ static void sum_block(summation *a, size_t block, workspace *w)
     int64_t offset = (int64_t)block * a->block, P = nn_table_count(a->table);
     int64_t count = P - offset < a->block ? P - offset : a->block;
     fl_err err = FL_ERR_INIT;
-    if (average(w, a->table, offset, count, a->in, &a->share, &err) != FL_OK) {
+    fl_status st = w->each != NULL ? gather(w, a->table, offset, count, a->in, &err)
+                                   : average(w, a->table, offset, count, a->in, &a->share, &err);
+    if (st != FL_OK) {
         note_failure(a, block, &err);
         count = 0;
     }
@@ -357,9 +377,9 @@ static fl_status check_least(const strategy *s, size_t n, fl_err *err)
 }
 
 /* What the strategy makes of the contributions, all of which count. */
-static fl_status sum_all(float *out, float *const *vectors, const strategy *s,
-                         const nn_table *table, const float *global, const aggregate_input *in,
-                         fl_err *err)
+static fl_status make_global(float *out, float *const *vectors, const strategy *s,
+                             const nn_table *table, const float *global,
+                             const aggregate_input *in, fl_err *err)
 {
     int threads = fl_n_cores() < MAX_THREADS ? fl_n_cores() : MAX_THREADS;
     int64_t P = nn_table_count(table), block = block_of(s, in->n, threads);
@@ -372,7 +392,10 @@ static fl_status sum_all(float *out, float *const *vectors, const strategy *s,
                    .block = block,
                    .n_blocks = (size_t)((P + block - 1) / block),
                    .mutex = PTHREAD_MUTEX_INITIALIZER};
-    fl_status st = share_out(&a.share, in, s->uniform, err);
+    fl_status st = FL_OK;
+    if (s->ops->sees == STRATEGY_SUM) {
+        st = share_out(&a.share, in, s->uniform, err);
+    }
     if (st == FL_OK) {
         size_t n_threads = a.n_blocks < (size_t)threads ? a.n_blocks : (size_t)threads;
         fl_parallel((int)n_threads, n_threads, sum_blocks, &a);
@@ -395,14 +418,12 @@ fl_status aggregate_run(float *out, bool *counted, float *const *vectors, const 
         counted[i] = s->ops->choose == NULL;
     }
     if (st != FL_OK || s->ops->choose == NULL) {
-        return st == FL_OK ? sum_all(out, vectors, s, table, global, in, err) : st;
+        return st == FL_OK ? make_global(out, vectors, s, table, global, in, err) : st;
     }
     selection some;
     if ((st = choose(&some, s, table, in, err)) == FL_OK) {
-        strategy even = *s;
-        even.uniform = true;
         aggregate_input these = {.n = some.n, .ctx = &some, .read = read_selected};
-        st = sum_all(out, vectors, &even, table, global, &these, err);
+        st = make_global(out, vectors, s, table, global, &these, err);
     }
     for (size_t i = 0; counted != NULL && i < some.n; i++) {
         counted[some.index[i]] = true;

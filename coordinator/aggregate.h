@@ -32,7 +32,7 @@ typedef struct {
  * out (P): the new global.  global (P): the last one.  vectors: ops->n_vectors
  * of P floats, brought up to date in place.  counted (n): NULL, or receives which contributions
  * are in it: all, unless the strategy chooses.  Running statistics become the
- * weighted mean of these, or, where the strategy chooses, their plain mean.
+ * weighted mean, unless the strategy sees each update.
  * FL_EFORMAT when a value is not finite or out of range; FL_ECONFIG when the strategy needs more
  * contributions.
  */

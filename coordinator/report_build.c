@@ -425,7 +425,7 @@ static json_t *strategy_settings(const strategy *s)
     for (const strategy_param *p = s->ops->params; p->key != NULL; p++) {
         json_object_set_new(settings, p->key, json_real(s->value[p - s->ops->params]));
     }
-    bool is_uniform = s->uniform || s->ops->choose != NULL;
+    bool is_uniform = s->uniform || s->ops->sees == STRATEGY_EACH;
     json_object_set_new(settings, "weights", json_string(is_uniform ? "uniform" : "samples"));
     return settings;
 }

@@ -3,8 +3,8 @@
  *
  * Yin et al. 2018, Byzantine-Robust Distributed Learning: for every parameter by itself the
  * median of the sites' updates (definition 1), or their mean without the trim largest and the
- * trim smallest share (definition 2).  Every site weighs the same, however many cases
- * it has: a weight is a site's own word.
+ * trim smallest share (definition 2); of every running statistic likewise.  Every site weighs
+ * the same, however many cases it has: a weight is a site's own word.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -18,7 +18,8 @@ enum { TRIM };
 static const strategy_param no_params[] = {{0}};
 static const strategy_param trim_params[] = {
     [TRIM] = {"trim", 0.1, 0, 0.49,
-              "share of the sites, rounded down, that is left out at each end; a round needs 1 / trim",
+              "share of the sites, rounded down, that is left out at each end; a round needs "
+              "1 / trim",
               false},
     {0},
 };

@@ -2,11 +2,11 @@
  * strategy.h - from a round's updates to the next global model
  *
  * A strategy is a table of functions that works block by block: one const
- * table a file, one line in the registry (strategy.c).  It sees trainable
- * kinds only; running statistics are plainly averaged by aggregate.c, unless the rule
- * chooses among the updates.  Sums are
- * exact before a strategy sees them, so the same contributions give the same
- * bits.  An update is trained - base: a step that the sites propose.
+ * table a file, one line in the registry (strategy.c).  One that sees the sum is
+ * given trainable kinds only; running statistics are plainly averaged by aggregate.c.
+ * One that sees each update is given both: a wrong one is to have no say in the
+ * statistics either.  Sums are exact before a strategy sees them, so the same
+ * contributions give the same bits.  An update is trained - base: a step that the sites propose.
  */
 #ifndef COORDINATOR_STRATEGY_H
 #define COORDINATOR_STRATEGY_H
@@ -62,9 +62,8 @@ typedef struct {
     strategy_least (*least)(const double *value);
     /*
      * EACH: once a round, before the first stretch: which of the n updates count; block() is given
-     * those alone, and running statistics too, for an update that does not count has no say in
-     * them either.  distance (n x n): the squares of the updates' distances (distance.h).  chosen (n):
-     * false before.  NULL: all count.
+     * those alone.  distance (n x n): the squares of the updates' distances (distance.h).
+     * chosen (n): false before.  NULL: all count.
      */
     void (*choose)(const double *value, const double *distance, size_t n, bool *chosen);
     /* Once for every stretch, in any order.  No i/o; keeps no pointer; may not look at other

@@ -19,6 +19,7 @@
 #include "ckpt/ckpt.h"
 #include "coordinator/aggregate.h"
 #include "coordinator/audit.h"
+#include "coordinator/carry.h"
 #include "coordinator/distance.h"
 #include "coordinator/tools.h"
 #include "report/report.h"
@@ -239,7 +240,8 @@ static fl_status make_update(void *ctx, size_t i, float *out, int64_t offset, in
 {
     (void)ctx, (void)err;
     for (int64_t p = 0; p < count; p++) {
-        out[p] = (float)((int64_t)(i * 7919 + (size_t)(offset + p) * 104729) % 10007 - 5003) * 1e-4f;
+        size_t drawn = (i * 7919 + (size_t)(offset + p) * 104729) % 10007;
+        out[p] = ((float)drawn - 5003) * 1e-4f;
     }
     return FL_OK;
 }
@@ -387,6 +389,9 @@ static void what_it_cannot_use_is_not_given_to_it(void **state)
         check_ok(aggregate_check(&j, &s, &err), err);
         j.privacy.secure_aggregation = true;
         check_fails(aggregate_check(&j, &s, &err), FL_ECONFIG);
+        j = (job){.sites = {.quorum = 5, .late = JOB_LATE_CARRY}};
+        check_fails(carry_check(&j, &s, &err), FL_ECONFIG);
+        check_has(err.text, "sites.late");
         job_strategy cfg = {.param = {{"byzantine", 1.5}}, .n_params = 1};
         snprintf(cfg.name, sizeof cfg.name, "%s", names[i]);
         check_fails(strategy_init(&s, &cfg, &err), FL_ECONFIG);

@@ -6,7 +6,7 @@ fedavgm.c, fedopt.c, robust.c, krum.c and aggregate.c do; writes strategy_golden
 itself.  Sources: McMahan et al. 2017 (FedAvg), Hsu et al. 2019 (FedAvgM),
 Reddi et al. 2021, algorithm 2 (FedAdam, FedYogi, FedAdagrad; m and v without
 bias correction, as in FLamby's fed_opt.py); Yin et al. 2018, definitions 1 and 2
-(median, trimmed mean; every site weighs the same); Blanchard et al. 2017 (Krum, multi-Krum;
+(median, trimmed mean; every site weighs the same, in running statistics too); Blanchard et al. 2017 (Krum, multi-Krum;
 likewise, and running statistics are those of the chosen updates); Wang et al. 2020, equations 6 and 8
 (FedNova, for updates of unequal work).
 
@@ -116,7 +116,7 @@ def play(name, p, uniform=False, norms=None, sites=len(WEIGHTS)):
             round["chosen"] = krum(updates, p["byzantine"], keep)
             new = f32(x.astype(np.float64) + updates[round["chosen"]].astype(np.float64).mean(axis=0))
         elif name in ("median", "trimmed_mean"):
-            new[trained] = f32(x[trained].astype(np.float64) + robust(name, p, updates)[trained])
+            new = f32(x.astype(np.float64) + robust(name, p, updates))
         else:
             new[trained] = step(name, p, x[trained], d[trained], state)
         x = new
