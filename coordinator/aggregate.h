@@ -60,13 +60,4 @@ typedef struct {
 /* The stretch that begins at offset, cut at end, both within the table. */
 aggregate_stretch aggregate_stretch_at(const nn_table *table, int64_t offset, int64_t end);
 
-/* The vectors with their first values; caller frees each and the list. NULL with FL_ELIMIT. */
-float **aggregate_vectors_new(const strategy *s, int64_t P, fl_err *err);
-void aggregate_vectors_free(float ***vectors, const strategy *s);
-/* On disk as safetensors: vector.0, vector.1 ... with the strategy's name. */
-fl_status aggregate_vectors_write(const char *path, const strategy *s, int64_t P,
-                                  float *const *vectors, fl_err *err);
-fl_status aggregate_vectors_read(float ***vectors, const char *path, const strategy *s, int64_t P,
-                                 fl_err *err);
-
 #endif

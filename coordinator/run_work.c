@@ -22,6 +22,7 @@
 #include "coordinator/report_build.h"
 #include "coordinator/run_inside.h"
 #include "coordinator/spool.h"
+#include "coordinator/vectors.h"
 #include "fed/bf16.h"
 
 /* model/round-0003.safetensors or model/state-0003.safetensors */
@@ -414,7 +415,7 @@ static fl_status write_model(run *r, uint32_t round, const float *data, float *c
     fl_status st = FL_OK;
     if (r->strategy.ops->n_vectors > 0) {
         char *path = model_path(r, "state", round);
-        st = aggregate_vectors_write(path, &r->strategy, r->P, vectors, err);
+        st = vectors_write(path, &r->strategy, r->P, vectors, err);
         if (st == FL_OK) {
             st = note_file(r, "file", path + strlen(r->dir) + 1, err);
         }
@@ -434,11 +435,11 @@ static fl_status write_model(run *r, uint32_t round, const float *data, float *c
 static fl_status load_vectors(run *r, uint32_t round, float ***vectors, fl_err *err)
 {
     if (round == 1 || r->strategy.ops->n_vectors == 0) {
-        *vectors = aggregate_vectors_new(&r->strategy, r->P, err);
+        *vectors = vectors_new(&r->strategy, r->P, err);
         return *vectors != NULL ? FL_OK : FL_ELIMIT;
     }
     char *path = model_path(r, "state", round - 1);
-    fl_status st = aggregate_vectors_read(vectors, path, &r->strategy, r->P, err);
+    fl_status st = vectors_read(vectors, path, &r->strategy, r->P, err);
     free(path);
     return st;
 }
@@ -546,7 +547,7 @@ static fl_status make_model(run *r, uint32_t round, record_model *model, fl_err 
 done:
     free(out);
     free(counted);
-    aggregate_vectors_free(&vectors, &r->strategy);
+    vectors_free(&vectors, &r->strategy);
     clear_updates(&u);
     return st == FL_OK ? st : fl_wrap(err, st, "round %u", round);
 }
@@ -559,7 +560,7 @@ static fl_status keep_model(run *r, uint32_t round, record_model *model, fl_err 
     if (st == FL_OK && (st = round_model(r, round, NULL, err)) == FL_OK) {
         st = write_model(r, round, objects_model(r->objects, &r->base.object), vectors, err);
     }
-    aggregate_vectors_free(&vectors, &r->strategy);
+    vectors_free(&vectors, &r->strategy);
     *model = (record_model){.object = r->base.object,
                             .id = r->base.id,
                             .bytes_up = r->bytes_up,

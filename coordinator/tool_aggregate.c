@@ -16,6 +16,7 @@
 #include "ckpt/ckpt.h"
 #include "coordinator/aggregate.h"
 #include "coordinator/tools.h"
+#include "coordinator/vectors.h"
 
 static struct {
     const char *strategy, *state, *out, *global;
@@ -124,9 +125,9 @@ static fl_status load_state(float ***vectors, const strategy *s, int64_t P, fl_e
                 s->ops->name);
     }
     if (o.state != NULL && fl_file_exists(o.state)) {
-        return aggregate_vectors_read(vectors, o.state, s, P, err);
+        return vectors_read(vectors, o.state, s, P, err);
     }
-    *vectors = aggregate_vectors_new(s, P, err);
+    *vectors = vectors_new(s, P, err);
     return *vectors != NULL ? FL_OK : FL_ELIMIT;
 }
 
@@ -165,7 +166,7 @@ fl_status coordinator_aggregate(int argc, char **argv, fl_err *err)
         goto done;
     }
     if (o.state != NULL && s.ops->n_vectors > 0 &&
-        (st = aggregate_vectors_write(o.state, &s, P, vectors, err)) != FL_OK) {
+        (st = vectors_write(o.state, &s, P, vectors, err)) != FL_OK) {
         goto done;
     }
     st = ckpt_safetensors_write(o.out, table, out, &meta, err);
@@ -177,7 +178,7 @@ fl_status coordinator_aggregate(int argc, char **argv, fl_err *err)
         printf("  %s %s\n", counted[i] ? "counts:  " : "left out:", pos.items[i]);
     }
 done:
-    aggregate_vectors_free(&vectors, &s);
+    vectors_free(&vectors, &s);
     for (size_t i = 0; i < u.n; i++) {
         free(u.update[i]);
     }

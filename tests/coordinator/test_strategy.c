@@ -7,6 +7,7 @@
 #include "base/rng.h"
 #include "coordinator/aggregate.h"
 #include "coordinator/nova.h"
+#include "coordinator/vectors.h"
 #include "fed/accum.h"
 #include "fed/fed.h"
 
@@ -132,7 +133,7 @@ static void play(const json_t *all, const json_t *golden)
         ones[i] = 1;
     }
     nn_table *t = table_of(kinds, ones, P);
-    float **vectors = aggregate_vectors_new(&s, (int64_t)P, &err);
+    float **vectors = vectors_new(&s, (int64_t)P, &err);
     float global[MAX_P], expected[MAX_P], out[MAX_P], update[MAX_SITES][MAX_P];
     read_floats(global, json_object_get(golden, "first"));
     double norms[MAX_SITES];
@@ -165,7 +166,7 @@ static void play(const json_t *all, const json_t *golden)
         memcpy(global, out, sizeof global);
     }
     check_int(r, 4);
-    aggregate_vectors_free(&vectors, &s);
+    vectors_free(&vectors, &s);
     nn_table_destroy(&t);
 }
 
@@ -342,9 +343,9 @@ static void the_order_of_contributions_changes_no_bit(void **state)
             in.update[i] = data + order[i] * P;
             in.weight[i] = 100 + 37 * order[i];
         }
-        float **vectors = aggregate_vectors_new(&s, P, &err);
+        float **vectors = vectors_new(&s, P, &err);
         step(trial == 0 ? first : out, vectors, &s, t, global, &in);
-        aggregate_vectors_free(&vectors, &s);
+        vectors_free(&vectors, &s);
         if (trial > 0) {
             check_bytes(out, first, P * sizeof *out);
         }
@@ -364,7 +365,7 @@ static void server_optimisers_leave_running_statistics_to_the_plain_mean(void **
     for (size_t i = 0; i < 4; i++) {
         fl_err err = FL_ERR_INIT;
         strategy s = strategy_of(names[i]);
-        float **vectors = aggregate_vectors_new(&s, 2, &err);
+        float **vectors = vectors_new(&s, 2, &err);
         float global[] = {10, 10}, u[] = {0.5f, 0.5f}, out[2];
         round_input in = {.n = 1, .update = {u}, .weight = {9}};
         step(out, vectors, &s, t, global, &in);
@@ -372,7 +373,7 @@ static void server_optimisers_leave_running_statistics_to_the_plain_mean(void **
         if (i > 0) {
             check(out[1] != 10.5f);
         }
-        aggregate_vectors_free(&vectors, &s);
+        vectors_free(&vectors, &s);
     }
     nn_table_destroy(&t);
 }
@@ -545,21 +546,21 @@ static void vectors_survive_the_disk(void **state)
     fl_err err = FL_ERR_INIT;
     char *dir = check_tmpdir(), *path = fl_path_join(dir, "state.safetensors");
     strategy s = strategy_of("fedadam");
-    float **a = aggregate_vectors_new(&s, P, &err), **b = NULL;
+    float **a = vectors_new(&s, P, &err), **b = NULL;
     for (int v = 0; v < 2; v++) {
         for (int i = 0; i < P; i++) {
             a[v][i] = (float)(10 * v + i) / 3;
         }
     }
-    check_ok(aggregate_vectors_write(path, &s, P, a, &err), err);
-    check_ok(aggregate_vectors_read(&b, path, &s, P, &err), err);
+    check_ok(vectors_write(path, &s, P, a, &err), err);
+    check_ok(vectors_read(&b, path, &s, P, &err), err);
     check_bytes(b[0], a[0], P * sizeof(float));
     check_bytes(b[1], a[1], P * sizeof(float));
-    aggregate_vectors_free(&b, &s);
-    check_fails(aggregate_vectors_read(&b, path, &s, P + 1, &err), FL_EFORMAT);
+    vectors_free(&b, &s);
+    check_fails(vectors_read(&b, path, &s, P + 1, &err), FL_EFORMAT);
     strategy other = strategy_of("fedyogi");
-    check_fails(aggregate_vectors_read(&b, path, &other, P, &err), FL_EFORMAT);
-    aggregate_vectors_free(&a, &s);
+    check_fails(vectors_read(&b, path, &other, P, &err), FL_EFORMAT);
+    vectors_free(&a, &s);
     free(path);
     check_rmdir(&dir);
 }
