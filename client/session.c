@@ -38,11 +38,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "client/gather.h"
+#include "client/heads.h"
 #include "client/line.h"
 #include "client/order.h"
 #include "client/outbox.h"
 #include "client/receipts.h"
-#include "fed/audit.h"
 #include "fed/update.h"
 
 enum {
@@ -71,8 +71,7 @@ struct session {
     fed_order next;   // came while a worker has another one
     bool has_next;
     bool said_pending;  // to the current order
-    fed_digest kept_job;       // the audit head that was kept last: of this job,
-    fed_round_no kept_commit;  // when this round was the last committed one
+    heads heads;
     gather gather;
     uint32_t untold;  // pieces that came and that no Beat has told of yet
     local *local;  // the workers' between orders
@@ -485,58 +484,6 @@ static void on_same_order(session *s, int64_t now_ms)
     }
 }
 
-/* The last head whose signature was found good.  One process serves many sites, and one
- * coordinator tells all of them the same. */
-static _Thread_local struct {
-    fed_signature signature;
-    fed_verify_key key;
-    fed_digest job;
-    char run[FED_NAME_BYTES];
-    fed_audit_head head;
-} good;
-
-static bool is_signed(const fed_order *o, const fed_verify_key *key)
-{
-    if (memcmp(&good.signature, &o->head_signature, sizeof good.signature) == 0 &&
-        memcmp(&good.key, key, sizeof good.key) == 0 && fed_digest_equal(&good.job, &o->key.job) &&
-        strcmp(good.run, o->run) == 0 && fed_audit_head_equal(&good.head, &o->head)) {
-        return true;
-    }
-    if (!fed_audit_verify(&o->head_signature, key, &o->key.job, o->run, &o->head)) {
-        return false;
-    }
-    good.signature = o->head_signature;
-    good.key = *key;
-    good.job = o->key.job;
-    memcpy(good.run, o->run, sizeof good.run);
-    good.head = o->head;
-    return true;
-}
-
-/*
- * The head of the audit record that comes with an order must bear the
- * coordinator's signature.  One is kept a commit, and the last.
- */
-static bool keep_head(session *s, const fed_order *o)
-{
-    fl_err err = FL_ERR_INIT;
-    if (!o->has_head) {
-        return o->key.kind == FED_WAIT;
-    }
-    if (!is_signed(o, &s->home->coordinator_sign)) {
-        return false;
-    }
-    bool is_kept = fed_digest_equal(&s->kept_job, &o->key.job) &&
-                   s->kept_commit.n == o->committed.n && o->key.kind != FED_DONE;
-    if (!is_kept && receipts_add_head(s->home, o, &err) != FL_OK) {
-        fl_log(FL_LOG_ERROR, "receipts.write", "site=%s %s", s->home->site.text, err.text);
-        return true;  // the hospital's own disk: the next one is kept
-    }
-    s->kept_job = o->key.job;
-    s->kept_commit = o->committed;
-    return true;
-}
-
 /* A round of training that was closed without this site, of a job that carries late updates. */
 static bool is_worth_finishing(const session *s, const fed_order *next)
 {
@@ -548,7 +495,7 @@ static bool is_worth_finishing(const session *s, const fed_order *next)
 static void on_order(session *s, const fed_msg *m, int64_t now_ms)
 {
     const fed_order *o = &m->u.order;
-    if (!keep_head(s, o)) {
+    if (!heads_keep(&s->heads, s->home, o)) {
         fl_log(FL_LOG_ERROR, "order.unsigned",
                "site=%s the order's audit head does not bear the coordinator's signature",
                s->home->site.text);
