@@ -362,7 +362,7 @@ $(BUILD)/tests/bench/bench_rules: $(BUILD)/obj/tests/bench/bench_rules.o \
         $(call archives,$(stands_coordinator))
 	$(link)
 
-# The client's own code, but for the one function that play_sites.c defines itself.
+# The client's own code, but for order.h's functions, which play_sites.c defines itself.
 play_sites := $(BUILD)/tests/bench/play_sites
 $(play_sites): libs = $(libs_of_client)
 $(play_sites): $(BUILD)/obj/tests/bench/play_sites.o $(call archives,$(stands_client))

@@ -417,6 +417,9 @@ static order_outcome carry_out(order_work *w, fl_err *err)
     if (outcome != ORDER_CONTRIBUTED) {
         return outcome;
     }
+    if (w->is_made) {
+        return ORDER_CONTRIBUTED;
+    }
     // DONE needs no data: a hospital that has lost them still gets the model.
     if (w->order.key.kind != FED_DONE && (outcome = load_data(w, err)) != ORDER_CONTRIBUTED) {
         return outcome;
@@ -447,4 +450,13 @@ void order_carry_out(order_work *w)
     if (w->outcome != ORDER_CONTRIBUTED) {
         memcpy(w->text, err.text, sizeof w->text);
     }
+}
+
+bool order_may_leave(const home *h, const local *l, const fed_digest *digest)
+{
+    policy p;
+    char why[FED_TEXT_BYTES];
+    return l != NULL && fed_digest_equal(&l->digest, digest) && policy_read(&p, h, NULL) == FL_OK &&
+           policy_judge(&p, &l->job, local_n_parameters(l), policy_approved(h, digest), why) ==
+               POLICY_ALLOWS;
 }

@@ -21,7 +21,7 @@
 #include "fed/msg.h"
 
 typedef enum {
-    ORDER_CONTRIBUTED,  // item holds what to offer
+    ORDER_CONTRIBUTED,  // item holds what to offer, unless it was made before
     ORDER_PENDING,      // a person must approve; ask again in a while
     ORDER_REFUSED,      // policy, or the work failed
     ORDER_MISMATCH,     // the data do not fit the job
@@ -40,6 +40,7 @@ typedef struct {
     const char *report;  // DONE
     size_t n_report;
     local **local;  // what the site keeps open between orders; NULL at first
+    bool is_made;   // its contribution is in the outbox: the policy alone is asked
     local_progress progress;
     atomic_bool is_over;  // the pool's word (pool.h)
 
@@ -49,5 +50,8 @@ typedef struct {
 } order_work;
 
 void order_carry_out(order_work *w);
+/* Does the policy of this moment let contributions to that job leave?  Quick; while no worker has l.
+ * l: of the job, or nobody can tell, and it is false. */
+bool order_may_leave(const home *h, const local *l, const fed_digest *digest);
 
 #endif

@@ -2,8 +2,8 @@
  * policy.h - what this hospital allows, and which jobs a person approved
  *
  * policy.yaml is the hospital's own word and nothing from outside changes it.
- * It is read again before every order, so an edit takes effect at once, in the
- * middle of a run too.  Two kinds of no are told apart: over a limit is a
+ * It is read again before every order, and before what was made for one leaves, so an edit takes
+ * effect at once, in the middle of a run too.  Two kinds of no are told apart: over a limit is a
  * refusal; within the limits but not yet looked at waits for a person
  * (`client approve`), because of `approve: each` or because the sum would hold
  * few other hospitals; in mid-run too, where the policy has become one that asks.

@@ -22,7 +22,8 @@
  *         starts when the worker has let go.
  * WAIT    a person must approve, or the disk is full: tried again.
  * OFFER   the contribution is in the outbox.  Offer is said again while nothing
- *         moves; pieces go as granted.  An update whose round was committed meanwhile is
+ *         moves; pieces go as granted.  Where the policy is not known to let it leave (it was
+ *         changed, or another process made it), FETCH and WORK ask before the next byte goes.  An update whose round was committed meanwhile is
  *         offered once more before the current order has its turn: the coordinator may
  *         have it already, carry it into the next round, or not want it.
  * On disk is what the outbox and runs/ hold, so a process that was killed in
@@ -84,6 +85,7 @@ struct session {
     outbox_item item;         // OFFER, and IDLE after the Verdict
     fed_verify_key signed_by;  // the key of the item's signature; zeros: not known
     bool settled;             // it was accepted
+    bool asks_policy;         // whether it may leave; it stays in the outbox
     bool is_late;             // it is an update of a round that was committed without it, perhaps
     fed_order_key answered;   // of the last update with a Verdict that ends it; kind WAIT: none
     uint32_t piece, granted;  // next to send; behind the last that may be sent
@@ -197,7 +199,28 @@ static void refuse(session *s, bool mismatch, const char *text)
 
 // ---------------------------------------------------------- OFFER: sending out
 
-static void offer(session *s, int64_t now_ms)
+/* The job has what the policy is to judge, and nothing else is needed. */
+static void ask_policy(session *s)
+{
+    fl_err err = FL_ERR_INIT;
+    fed_order job_alone = s->order;
+    job_alone.has_model = job_alone.has_report = false;
+    s->asks_policy = true;
+    s->granted = s->piece;
+    if (gather_start(&s->gather, &job_alone, s->home, &err) != FL_OK) {
+        refuse(s, false, err.text);
+        return;
+    }
+    s->stage = FETCH;
+}
+
+static bool may_leave(const session *s)
+{
+    return s->settled ||  // it has left
+           order_may_leave(s->home, s->local, &s->item.offer.key.job);
+}
+
+static void say_offer(session *s, int64_t now_ms)
 {
     fed_verify_key own = fed_identity_verify(s->home->id);
     if (memcmp(&s->signed_by, &own, sizeof own) != 0) {
@@ -210,6 +233,15 @@ static void offer(session *s, int64_t now_ms)
     s->due_ms = now_ms + OFFER_EVERY_MS;
     if (s->line.heard) {
         say(s, &s->msg, NULL, 0);
+    }
+}
+
+static void offer(session *s, int64_t now_ms)
+{
+    if (may_leave(s)) {
+        say_offer(s, now_ms);
+    } else {
+        ask_policy(s);
     }
 }
 
@@ -256,6 +288,10 @@ static void on_grant(session *s, const fed_msg *m, int64_t now_ms)
     uint32_t n_pieces = s->item.offer.n_pieces;
     uint32_t next = m->u.grant.next;
     if (!is_offered(s, &m->u.grant.digest) || next > n_pieces) {
+        return;
+    }
+    if (!may_leave(s)) {
+        ask_policy(s);
         return;
     }
     uint32_t rest = n_pieces - next;
@@ -321,7 +357,10 @@ static void begin_work(session *s)
         refuse(s, false, err.text);
         return;
     }
-    s->signed_by = fed_identity_verify(s->home->id);  // or a later one
+    s->work.is_made = s->asks_policy;
+    if (!s->asks_policy) {
+        s->signed_by = fed_identity_verify(s->home->id);  // or a later one
+    }
     s->stage = WORK;
     s->at_work = true;
     pool_submit(s->pool, &s->work);
@@ -379,6 +418,12 @@ static void finish_work(session *s, int64_t now_ms)
     }
     switch (s->work.outcome) {
     case ORDER_CONTRIBUTED:
+        if (s->asks_policy) {
+            s->asks_policy = false;
+            s->stage = OFFER;
+            say_offer(s, now_ms);
+            return;
+        }
         s->item = s->work.item;  // its file is ours now
         s->work.item.fd = -1;
         gather_built(&s->gather);
@@ -434,7 +479,7 @@ static void start(session *s, const fed_order *o, int64_t now_ms)
     outbox_item_close(&s->item);
     s->signed_by = (fed_verify_key){{0}};
     s->order = *o;
-    s->settled = s->is_late = false;
+    s->settled = s->is_late = s->asks_policy = false;
     s->said_pending = false;
     if (o->key.kind == FED_WAIT) {
         s->stage = IDLE;

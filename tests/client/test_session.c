@@ -483,6 +483,37 @@ static void a_policy_that_asks_from_now_on_holds_the_next_order(void **state)
     coordinator_destroy(&c);
 }
 
+/* It was made and not sent yet when the policy changed; and is the same when it may leave again. */
+static void what_a_policy_forbids_meanwhile_stays_in_the_outbox(void **state)
+{
+    (void)state;
+    for (int other_process = 0; other_process < 2; other_process++) {
+        coordinator *c = coordinator_new(hospital_job);
+        hospital h = hospital_new(c, "nord", hospital_approves_all);
+        hospital_starts(&h);
+        c->mute_verdicts = true;
+        coordinator_order(c, FED_TRAIN, 1, 0);
+        play_until_offered(&h, c);
+        fed_digest made = c->offer.digest;
+        c->n[FED_MSG_OFFER] = c->n[FED_MSG_REPLY] = 0;
+        hospital_file(h.home_dir, "policy.yaml", "approve: all\ntasks: [segment]\n");
+        if (other_process == 1) {
+            hospital_dies(&h);
+            hospital_starts(&h);
+        }
+        play(&h, c, 7000);  // an Offer on which nothing moves is said again after 5 s
+        check_int(c->n[FED_MSG_OFFER], 0);
+        check_int(c->reply.u.reply.answer, FED_REFUSE);
+        check_has(c->reply.u.reply.text, "policy does not allow jobs of task classify");
+        hospital_file(h.home_dir, "policy.yaml", "approve: all\nmin_other_sites: 0\n");
+        coordinator_order(c, FED_TRAIN, 1, 0);
+        play_until_offered(&h, c);
+        check(fed_digest_equal(&c->offer.digest, &made));
+        hospital_destroy(&h);
+        coordinator_destroy(&c);
+    }
+}
+
 static void allow_small_models(policy *p)
 {
     p->approve_all = true;
@@ -673,6 +704,7 @@ int main(void)
         cmocka_unit_test(a_round_survives_the_loss_of_every_third_message),
         cmocka_unit_test(a_job_waits_for_a_person_and_goes_on_when_approved),
         cmocka_unit_test(a_policy_that_asks_from_now_on_holds_the_next_order),
+        cmocka_unit_test(what_a_policy_forbids_meanwhile_stays_in_the_outbox),
         cmocka_unit_test(
             an_order_whose_head_is_not_the_one_that_was_signed_is_not_carried_out),
         cmocka_unit_test(a_job_beyond_the_policy_is_refused_with_the_sentence),
