@@ -262,17 +262,16 @@ fl_status home_open(home **out, const char *dir, fl_err *err)
     h->dir = fl_xstrdup(dir);
     char *config = home_path(h, "client.yaml");
     char *keys = home_path(h, "keys");
-    fl_status st = FL_OK;
+    fl_status st = fl_file_visible(config, err);
 
-    if (!fl_file_exists(config)) {
+    if (st == FL_ENOTFOUND) {
         st = fl_fail(err, FL_ENOTFOUND,
                      "%s is no hospital's home: it has no client.yaml; make one "
                      "with `consilium-client join INVITATION --home %s --data DATASET`",
                      dir, dir);
-        goto done;
     }
     fed_identity *id = NULL;
-    if ((st = read_config(h, config, err)) != FL_OK || (st = peer_read(h, err)) != FL_OK ||
+    if (st != FL_OK || (st = read_config(h, config, err)) != FL_OK || (st = peer_read(h, err)) != FL_OK ||
         (st = fed_rotation_finish(keys, err)) != FL_OK ||
         (st = fed_rotation_former(&h->rotations, keys, err)) != FL_OK ||
         (st = fed_identity_read(&id, keys, err)) != FL_OK) {

@@ -217,6 +217,14 @@ bool fl_file_exists(const char *path)
     return access(path, F_OK) == 0;
 }
 
+fl_status fl_file_visible(const char *path, fl_err *err)
+{
+    if (access(path, F_OK) == 0) {
+        return FL_OK;
+    }
+    return fl_fail_errno(err, errno == ENOTDIR ? ENOENT : errno, path);
+}
+
 bool fl_is_dir(const char *path)
 {
     struct stat info;
@@ -233,9 +241,13 @@ fl_status fl_mkdirs(const char *path, unsigned mode, fl_err *err)
         }
         char held = *c;
         *c = '\0';
-        if (mkdir(partial, (mode_t)mode) != 0 && !fl_is_dir(partial)) {
-            st = fl_fail_errno(err, errno, partial);
-            break;
+        if (mkdir(partial, (mode_t)mode) != 0) {
+            int why = errno;  // not stat's below
+            if (!fl_is_dir(partial)) {
+                st = why == EEXIST ? fl_fail(err, FL_EIO, "%s is there and is no folder", partial)
+                                   : fl_fail_errno(err, why, partial);
+                break;
+            }
         }
         *c = held;
         if (held == '\0') {

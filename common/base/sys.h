@@ -33,6 +33,8 @@ fl_status fl_file_append_later(const char *path, const void *bytes, size_t n, fl
 fl_status fl_file_flush(const char *path, fl_err *err);
 
 bool fl_file_exists(const char *path);
+/* FL_ENOTFOUND when nothing is there; another failure when this user may not look. */
+fl_status fl_file_visible(const char *path, fl_err *err);
 bool fl_is_dir(const char *path);
 fl_status fl_mkdirs(const char *path, unsigned mode, fl_err *err);  // like mkdir -p
 fl_status fl_remove_tree(const char *path, fl_err *err);            // like rm -rf; absent is fine
