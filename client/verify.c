@@ -41,7 +41,8 @@ typedef struct {
     fed_digest job;
     char run[FED_NAME_BYTES];
     json_t *receipts;  // of the job
-    json_t *counted;   // digests of the contributions that the record has under our name
+    json_t *sent;      // "kind round digest": true, of our contributions to the job
+    json_t *counted;   // the same of those that the record has under our name
     bool is_enrolled;  // our keys stood in the record
     bool is_before;    // another home's do: nothing of ours yet
     json_t *before;    // digests of the contributions of that one
@@ -117,19 +118,27 @@ static fl_status compare_heads(verification *v, const fed_audit_entry *e, fl_err
     return FL_OK;
 }
 
-/* Receipt of a contribution; NULL: there is none. */
-static const json_t *find_receipt(const verification *v, const char *what, const char *digest,
-                                  int64_t round)
+/* What tells a contribution from all others of the job; all that have no payload have one digest.  The
+ * caller's. */
+static char *name_of(const char *kind, const json_t *line)
 {
-    size_t i;
-    json_t *receipt;
-    json_array_foreach (v->receipts, i, receipt) {
-        if (is_what(receipt, what) && fl_json_get_int(receipt, "round", -1) == round &&
-            strcmp(fl_json_get_string(receipt, "digest", ""), digest) == 0) {
-            return receipt;
-        }
-    }
-    return NULL;
+    return fl_xasprintf("%s %lld %s", kind, (long long)fl_json_get_int(line, "round", -1),
+                        fl_json_get_string(line, "digest", ""));
+}
+
+static void add_name(json_t *names, const char *kind, const json_t *line)
+{
+    char *name = name_of(kind, line);
+    json_object_set_new(names, name, json_true());
+    free(name);
+}
+
+static bool has_name(const json_t *names, const char *kind, const json_t *line)
+{
+    char *name = name_of(kind, line);
+    bool has = json_object_get(names, name) != NULL;
+    free(name);
+    return has;
 }
 
 // ------------------------------------------------------------------ the record
@@ -141,7 +150,15 @@ static fl_status begin(verification *v, const fed_audit_entry *e, fl_err *err)
         return fl_fail(err, FL_EFORMAT, "is no audit record of this version");
     }
     snprintf(v->run, sizeof v->run, "%s", fl_json_get_string(e->json, "run", ""));
-    return receipts_of_job(&v->receipts, v->home, &v->job, err);
+    fl_status st = receipts_of_job(&v->receipts, v->home, &v->job, err);
+    size_t i;
+    json_t *receipt;
+    json_array_foreach (v->receipts, i, receipt) {
+        if (is_what(receipt, "sent")) {
+            add_name(v->sent, fl_json_get_string(receipt, "kind", ""), receipt);
+        }
+    }
+    return st;
 }
 
 static bool is_in(const json_t *digests, const char *digest)
@@ -167,14 +184,14 @@ static fl_status check_own(verification *v, const json_t *line, fl_err *err)
     if (st != FL_OK) {
         return st;
     }
-    const char *digest = fl_json_get_string(line, "digest", "");
-    if (find_receipt(v, "sent", digest, (int64_t)offer.key.round.n) == NULL) {
+    const char *kind = receipts_kind(offer.key.kind);
+    if (!has_name(v->sent, kind, line)) {
         return fl_fail(err, FL_EFORMAT,
                        "a %s contribution of round %u stands under this hospital's name that it "
                        "did not send",
                        fed_order_name(offer.key.kind), (unsigned)fed_plain_round(offer.key.round));
     }
-    json_array_append_new(v->counted, json_string(digest));
+    add_name(v->counted, kind, line);
     v->n_updates += offer.key.kind == FED_TRAIN;
     return FL_OK;
 }
@@ -186,7 +203,7 @@ static fl_status check_chosen(verification *v, const json_t *line, fl_err *err)
     if (is_in(v->before, digest)) {
         return FL_OK;  // another home's, though this one may stand there by now
     }
-    if (!is_in(v->counted, digest)) {
+    if (!has_name(v->counted, receipts_kind(FED_TRAIN), line)) {
         return fl_fail(err, FL_EFORMAT,
                        "says that an update of round %lld counts which is not this hospital's",
                        (long long)fl_json_get_int(line, "round", 0));
@@ -281,7 +298,7 @@ static fl_status find_missing(const verification *v, fl_err *err)
     json_t *receipt;
     json_array_foreach (v->receipts, i, receipt) {
         if (is_what(receipt, "accepted") &&
-            !is_in(v->counted, fl_json_get_string(receipt, "digest", ""))) {
+            !has_name(v->counted, fl_json_get_string(receipt, "kind", ""), receipt)) {
             fed_round_no round = {(uint32_t)fl_json_get_int(receipt, "round", 0)};
             return fl_fail(err, FL_EFORMAT,
                            "the %s contribution of round %u that the coordinator accepted from "
@@ -295,8 +312,16 @@ static fl_status find_missing(const verification *v, fl_err *err)
 static fl_status verify(verification *v, fed_audit_head *end, const char *run, fl_err *err)
 {
     char *path = fl_is_dir(run) ? fl_path_join(run, "audit.jsonl") : fl_xstrdup(run);
+    if (!fl_file_exists(path) && fl_is_dir(run)) {
+        free(path);
+        return fl_fail(err, FL_ENOTFOUND,
+                       "%s holds no record of a run: name a run's folder at the coordinator, or a "
+                       "copy of its audit.jsonl",
+                       run);
+    }
     v->own_key = fed_identity_verify(v->home->id);
-    v->counted = json_array();
+    v->sent = json_object();
+    v->counted = json_object();
     v->before = json_array();
     fl_status st = fed_audit_walk(end, path, check_line, v, err);
     if (st == FL_OK && end->n_lines == 0) {
@@ -334,7 +359,7 @@ fl_status client_verify(int argc, char **argv, fl_err *err)
         printf("{\"run\": \"%s\", \"lines\": %llu, \"heads\": %lld, \"contributions\": %zu, "
                "\"before\": %lld",
                v.run, (unsigned long long)end.n_lines, (long long)v.n_heads,
-               json_array_size(v.counted), (long long)json_array_size(v.before));
+               json_object_size(v.counted), (long long)json_array_size(v.before));
         if (v.strategy_chooses) {
             printf(", \"updates\": %lld, \"chosen\": %lld", (long long)v.n_updates,
                    (long long)v.n_chosen);
@@ -344,7 +369,7 @@ fl_status client_verify(int argc, char **argv, fl_err *err)
         printf("The record of run %s holds: %llu lines.  It has the %lld heads that this hospital "
                "was given,\nits %zu accepted contributions, and no others under its name.\n",
                v.run, (unsigned long long)end.n_lines, (long long)v.n_heads,
-               json_array_size(v.counted));
+               json_object_size(v.counted));
         if (v.strategy_chooses) {
             printf("The strategy chooses among updates: of this hospital's %lld the record says "
                    "that %lld counted.\n",
@@ -357,6 +382,7 @@ fl_status client_verify(int argc, char **argv, fl_err *err)
         }
     }
     json_decref(v.receipts);
+    json_decref(v.sent);
     json_decref(v.counted);
     json_decref(v.before);
     home_close(&h);

@@ -9,8 +9,11 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
+#include "base/sys.h"
 
 enum { MAX_STATEMENTS = 96, BUSY_TIMEOUT_MS = 10000 };
 
@@ -40,6 +43,10 @@ static fl_status fail(store *s, fl_err *err, int code)
     if (primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB) {
         return fl_fail(err, FL_EFORMAT, "%s: damaged, or not one of our files (%s)", s->path,
                        sqlite3_errmsg(s->db));
+    }
+    if (primary == SQLITE_READONLY || primary == SQLITE_CANTOPEN) {
+        return fl_fail(err, FL_EIO, "%s: this user may not write it, or the disk is read-only",
+                       s->path);
     }
     return fl_fail(err, FL_EIO, "%s: %s", s->path, sqlite3_errmsg(s->db));
 }
@@ -99,13 +106,43 @@ static fl_status check_schema(store *s, const char *name, int version, fl_err *e
     return st;
 }
 
+/* May this user read the file but not write it, and has no log of commits been left beside it?  Then
+ * nobody changes it, or a program of another user that will say so with such a log. */
+static bool is_at_rest(const store *s)
+{
+    char *log = fl_xasprintf("%s-wal", s->path);
+    bool rests = access(s->path, R_OK) == 0 && access(s->path, W_OK) != 0 && !fl_file_exists(log);
+    free(log);
+    return rests;
+}
+
+/* SQLite's way to a log-keeping file without a place for the log: file:PATH?immutable=1. */
+static int open_at_rest(store *s)
+{
+    fl_buf uri = FL_BUF_INIT;
+    fl_buf_puts(&uri, "file:");
+    for (const char *c = s->path; *c != '\0'; c++) {
+        if (strchr("%?#", *c) != NULL) {
+            fl_buf_printf(&uri, "%%%02x", (unsigned)*c);
+        } else {
+            fl_buf_add(&uri, c, 1);
+        }
+    }
+    fl_buf_puts(&uri, "?immutable=1");
+    int code = sqlite3_open_v2(uri.data, &s->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
+    fl_buf_clear(&uri);
+    return code;
+}
+
 fl_status store_open(store **out, const char *path, const char *name, int version,
                      const char *schema, fl_err *err)
 {
     *out = NULL;
     store *s = fl_xcalloc(1, sizeof *s);
     s->path = fl_xstrdup(path);
-    int code = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+    int code = is_at_rest(s)
+                   ? open_at_rest(s)
+                   : sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
     fl_status st = code == SQLITE_OK ? FL_OK : fail(s, err, code);
     if (st == FL_OK) {
         sqlite3_busy_timeout(s->db, BUSY_TIMEOUT_MS);

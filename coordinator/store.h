@@ -22,6 +22,7 @@ typedef struct store store;
 /*
  * Opens path, making it with schema (SQL) when it is new.  name: its kind,
  * written into the file; another kind or a newer version is FL_EUNSUPPORTED.
+ * Who may only read the file can read it when no program has it open.
  */
 fl_status store_open(store **out, const char *path, const char *name, int version,
                      const char *schema, fl_err *err);

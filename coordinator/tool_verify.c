@@ -7,6 +7,7 @@
  * no state.db (an auditor with a copy) can still check the rest.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,9 @@ typedef struct {
     fed_audit_head signed_head, end;
     fed_verify_key signer;    // of the signed head
     char coordinator[FL_HEX_DIGEST];  // its key as the record has it so far; "": it names none
+    bool has_state;             // state.db is there
+    char report[FL_HEX_DIGEST]; // SHA-256 of report.json when it was written; "": not yet
+    bool report_differs;        // it was made again since, or changed
     bool passed_head;  // the signed head's line was seen, and is it
     int64_t n_contributions, n_models, n_files;
 } verification;
@@ -63,12 +67,28 @@ static fl_status read_hex(void *out, size_t n, const json_t *json, const char *k
                          n);
 }
 
+/* A folder with neither is no run's. */
+static bool is_run(const char *dir)
+{
+    char *lines = fl_path_join(dir, "audit.jsonl"), *head = fl_path_join(dir, "audit.head");
+    bool is = fl_file_exists(lines) || fl_file_exists(head);
+    free(lines);
+    free(head);
+    return is;
+}
+
 static fl_status read_head(verification *v, fl_err *err)
 {
     json_t *json = NULL;
     fed_signature signature;
     char *path = fl_path_join(v->dir, "audit.head");
     fl_status st;
+    if (!is_run(v->dir)) {
+        st = fl_fail(err, FL_ENOTFOUND,
+                     "%s holds no record of a run: name a run's folder, FEDERATION/runs/RUN",
+                     v->dir);
+        goto done;
+    }
     if ((st = fl_json_read(&json, path, MAX_HEAD_BYTES, err)) != FL_OK ||
         (st = read_hex(&v->job, sizeof v->job, json, "job", path, err)) != FL_OK ||
         (st = read_hex(&v->signer, sizeof v->signer, json, "coordinator", path, err)) != FL_OK ||
@@ -287,6 +307,8 @@ static fl_status check_line(void *ctx, const fed_audit_entry *e, fl_err *err)
     } else if (strcmp(what, "file") == 0) {
         json_object_set(v->last, fl_json_get_string(e->json, "path", ""),
                         json_object_get(e->json, "sha256"));
+    } else if (strcmp(what, "report") == 0) {
+        snprintf(v->report, sizeof v->report, "%s", fl_json_get_string(e->json, "sha256", ""));
     }
     return FL_OK;
 }
@@ -338,6 +360,19 @@ static fl_status check_files(verification *v, fl_err *err)
     return FL_OK;
 }
 
+/* `coordinator report` may have made it again: told, not refused. */
+static void look_at_report(verification *v)
+{
+    uint8_t sha256[FL_SHA256_BYTES];
+    char hex[FL_HEX_DIGEST] = "";
+    char *path = fl_path_join(v->dir, "report/report.json");
+    if (fl_sha256_file(sha256, path, NULL) == FL_OK) {
+        fl_hex(hex, sha256, sizeof sha256);
+    }
+    v->report_differs = v->report[0] != '\0' && strcmp(v->report, hex) != 0;
+    free(path);
+}
+
 /* The job's digest vouches for that of its graph. */
 static fl_status check_graph(const verification *v, const char *job_text, size_t n_job, fl_err *err)
 {
@@ -383,12 +418,13 @@ static fl_status check_job(const verification *v, fl_err *err)
 }
 
 /* The record must end where the file does; its lines were compared by their chain. */
-static fl_status check_record(const verification *v, fl_err *err)
+static fl_status check_record(verification *v, fl_err *err)
 {
     char *path = fl_path_join(v->dir, "state.db");
     record *r = NULL;
     fl_status st = FL_OK;
-    if (fl_file_exists(path) && (st = record_open(&r, path, &v->job, v->run, err)) == FL_OK &&
+    v->has_state = fl_file_exists(path);
+    if (v->has_state && (st = record_open(&r, path, &v->job, v->run, err)) == FL_OK &&
         !fed_audit_head_equal(record_head(r), &v->end)) {
         st = fl_fail(err, FL_EFORMAT,
                      "%s: has %llu lines, audit.jsonl %llu: they are not the same record", path,
@@ -416,7 +452,83 @@ static fl_status verify(verification *v, fl_err *err)
         (st = check_job(v, err)) != FL_OK) {
         return st;
     }
+    look_at_report(v);
     return check_files(v, err);
+}
+
+static void begin(verification *v, const char *dir)
+{
+    *v = (verification){.dir = dir,
+                        .keys = json_object(),
+                        .accepted = json_object(),
+                        .carried = json_object(),
+                        .chosen = json_object(),
+                        .last = json_object()};
+}
+
+static void end(verification *v)
+{
+    json_decref(v->keys);
+    json_decref(v->accepted);
+    json_decref(v->carried);
+    json_decref(v->chosen);
+    json_decref(v->last);
+}
+
+/* Has the coordinator signed another head since v read it?  It may just be about to. */
+static bool goes_on(const verification *v)
+{
+    enum { WRITING_MS = 100 };
+    verification now = {.dir = v->dir};
+    poll(NULL, 0, WRITING_MS);
+    return read_head(&now, NULL) == FL_OK &&
+           !fed_audit_head_equal(&now.signed_head, &v->signed_head);
+}
+
+/* A run that goes on writes its record while it is read: then once more, from the start. */
+static fl_status verify_at_rest(verification *v, const char *dir, fl_err *err)
+{
+    enum { TRIES = 20 };
+    fl_status st = FL_OK;
+    for (int i = 0; i < TRIES; i++) {
+        begin(v, dir);
+        if ((st = verify(v, err)) == FL_OK || !goes_on(v)) {
+            return st;
+        }
+        end(v);
+    }
+    begin(v, dir);
+    return fl_fail(err, FL_ECONFLICT,
+                   "%s: the run goes on and its record grows faster than it is read; verify it when "
+                   "it is finished, or a copy",
+                   dir);
+}
+
+static json_t *facts(const verification *v, const char *key)
+{
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:s, s:b, s:b}", "run", v->run, "lines",
+                     (json_int_t)v->end.n_lines, "contributions", (json_int_t)v->n_contributions,
+                     "models", (json_int_t)v->n_models, "files", (json_int_t)v->n_files,
+                     "sign_key", key, "state", v->has_state, "report_as_written",
+                     v->report[0] != '\0' && !v->report_differs);
+}
+
+static void print_verified(const verification *v, const char *key)
+{
+    printf("The record of run %s holds: %llu lines, the head signed by the coordinator.\n"
+           "%lld contributions bear the signature of their site; %lld models and %lld other "
+           "files are\nthose that were written.\n"
+           "The coordinator's signing key is %s,\n"
+           "which every hospital has as sign_key in its client.yaml.\n",
+           v->run, (unsigned long long)v->end.n_lines, (long long)v->n_contributions,
+           (long long)v->n_models, (long long)v->n_files, key);
+    if (!v->has_state) {
+        printf("There is no state.db here, so the record was not compared with it.\n");
+    }
+    if (v->report_differs) {
+        printf("report/report.json is not the one that was written at the end of the run: it was "
+               "made again\n(`consilium-coordinator report`), changed, or is gone.\n");
+    }
 }
 
 fl_status coordinator_verify(int argc, char **argv, fl_err *err)
@@ -426,30 +538,20 @@ fl_status coordinator_verify(int argc, char **argv, fl_err *err)
     if (st != FL_OK) {
         return st;
     }
-    verification v = {.dir = pos.items[0],
-                      .keys = json_object(),
-                      .accepted = json_object(),
-                      .carried = json_object(),
-                      .chosen = json_object(),
-                      .last = json_object()};
-    st = verify(&v, err);
+    verification v;
+    char key[FL_HEX_DIGEST];
+    st = verify_at_rest(&v, pos.items[0], err);
+    fl_hex(key, v.signer.bytes, sizeof v.signer.bytes);
     if (st == FL_OK && as_json) {
-        printf("{\"run\": \"%s\", \"lines\": %llu, \"contributions\": %lld, \"models\": %lld, "
-               "\"files\": %lld}\n",
-               v.run, (unsigned long long)v.end.n_lines, (long long)v.n_contributions,
-               (long long)v.n_models, (long long)v.n_files);
+        json_t *json = facts(&v, key);
+        char *text = json_dumps(json, JSON_PRESERVE_ORDER);
+        printf("%s\n", text);
+        free(text);
+        json_decref(json);
     } else if (st == FL_OK) {
-        printf("The record of run %s holds: %llu lines, the head signed by the coordinator.\n"
-               "%lld contributions bear the signature of their site; %lld models and %lld other "
-               "files are\nthose that were written.\n",
-               v.run, (unsigned long long)v.end.n_lines, (long long)v.n_contributions,
-               (long long)v.n_models, (long long)v.n_files);
+        print_verified(&v, key);
     }
-    json_decref(v.keys);
-    json_decref(v.accepted);
-    json_decref(v.carried);
-    json_decref(v.chosen);
-    json_decref(v.last);
+    end(&v);
     free(pos.items);
     return st;
 }

@@ -185,10 +185,11 @@ static fl_status check_link(const json_t *json, const fed_audit_head *head, fl_e
 static fl_status take_line(fed_audit_entry *e, fed_audit_each each, void *ctx, fl_err *err)
 {
     json_t *json = NULL;
-    fl_status st = fl_json_parse(&json, e->text, e->n, FED_AUDIT_LINE_BYTES, "the line", err);
-    if (st == FL_OK) {
-        st = check_link(json, &e->head, err);
+    if (fl_json_parse(&json, e->text, e->n, FED_AUDIT_LINE_BYTES, "the line", NULL) != FL_OK) {
+        return fl_fail(err, FL_EFORMAT, "is no line of an audit record: it was damaged, or never "
+                                        "was one");
     }
+    fl_status st = check_link(json, &e->head, err);
     if (st == FL_OK) {
         fed_audit_extend(&e->head, e->text, e->n);
         e->json = json;

@@ -10,6 +10,23 @@ for site in nord sud est; do
 done
 check "facts as JSON" eval '"$bin/coordinator" verify "$good" --json | grep -q "\"contributions\": 30, \"models\": 4"'
 
+key=$(sed -n 's/^signing_key: *"*\([0-9a-f]*\)"*$/\1/p' "$work/run/federation/keys/public.yaml")
+check "it says with which key the head is signed, for others to compare" \
+    eval 'test ${#key} = 64 && "$bin/coordinator" verify "$good" | grep -q "$key"'
+refuses "a folder that is no run's is told from one that was damaged" 1 'holds no record of a run' "$bin/coordinator" verify "$work/run/federation"
+refuses "by the hospital's program too" 1 'holds no record of a run' "$bin/client" verify --home "$home" "$work/run/federation"
+cp -r "$good" "$work/copy"; rm -f "$work"/copy/state.db*
+check "a copy without state.db holds, and it is said that nothing was compared with it" \
+    eval '"$bin/coordinator" verify "$work/copy" | grep -q "no state.db"'
+if [ "$(id -u)" = 0 ] && setpriv --reuid=65534 --regid=65534 --clear-groups true 2>/dev/null; then
+    cp -r "$good" "$work/theirs"; chmod 755 "$work"; chmod -R a+rX "$work/theirs"
+    mkdir "$work/bin"; cp "$bin/coordinator" "$work/bin"
+    check "somebody who may only read checks it all" \
+        setpriv --reuid=65534 --regid=65534 --clear-groups "$work/bin/coordinator" verify "$work/theirs"
+else
+    skip "somebody who may only read checks it all" "needs root and setpriv"
+fi
+
 # spoil FILE PYTHON: a copy of the run whose FILE's bytes b went through PYTHON.
 spoil() {
     rm -rf "$work/bad"; cp -r "$good" "$work/bad"
@@ -47,12 +64,21 @@ for model in round-0000 round-0001 round-0003 final; do
 done
 spoil model/final.onnx 'b[len(b)//2] ^= 1'
 check "and one in final.onnx" found 'final\.onnx: is not the file that was written'
+spoil report/report.json 'b += b" "'
+check "one in the report, which may be made anew, is told" eval '"$bin/coordinator" verify "$work/bad" | grep -q "report.json is not the one that was written at the end"'
 spoil job.yaml 'b += b"# later\n"'
 check "and a job that was changed" found 'job\.yaml: is not the job of the record'
 
 spoil audit.jsonl 'b = b"".join(lines[:-20])'
 check "a record that was cut is found" found 'ends at line'
 refuses "by the hospital too, which was given a later head" 1 'the rest is missing' "$bin/client" verify --home "$home" "$work/bad"
+# The last thing that nord sent has no payload, as its scores, and follows on the last head that it was given.
+spoil audit.jsonl "
+last = max(i for i, l in enumerate(lines) if b'\"contribution\"' in l and b'\"site\":\"nord\"' in l)
+b = b''.join(lines[:last])"
+refuses "one that ends before the hospital's last contribution, too" 1 \
+    'the done contribution of round 3 that the coordinator accepted from this hospital is not in the record' \
+    "$bin/client" verify --home "$home" "$work/bad"
 spoil audit.jsonl 'lines[20], lines[21] = lines[21], lines[20]; b = b"".join(lines)'
 check "two lines that were swapped are found" found 'audit\.jsonl:21: '
 
