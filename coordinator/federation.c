@@ -153,32 +153,37 @@ done:
     return st;
 }
 
-fl_status federation_open(federation *out, const char *dir, fl_err *err)
+fl_status federation_look(federation *out, const char *dir, fl_err *err)
 {
     *out = (federation){.dir = fl_xstrdup(dir), .lock = -1};
     fl_cfg *c = NULL;
     char *config = fl_path_join(dir, "federation.yaml");
-    char *keys = fl_path_join(dir, "keys");
-    fl_status st;
-    if (!fl_file_exists(config)) {
+    fl_status st = fl_file_visible(config, err);
+    if (st == FL_ENOTFOUND) {
         st = fl_fail(err, FL_ENOTFOUND,
                      "%s holds no federation: make one with `consilium-coordinator init %s`", dir,
                      dir);
-        goto done;
     }
-    if ((st = fl_cfg_read(&c, config, err)) != FL_OK) {
-        goto done;
+    if (st == FL_OK && (st = fl_cfg_read(&c, config, err)) == FL_OK) {
+        read_config(out, fl_cfg_root(c));
+        st = fl_cfg_finish(c, err);
     }
-    read_config(out, fl_cfg_root(c));
-    if ((st = fl_cfg_finish(c, err)) != FL_OK) {
-        goto done;
-    }
-    if ((st = fed_rotation_finish(keys, err)) == FL_OK) {
-        st = fed_identity_read_with(&out->identity, keys, &out->pass, err);
-    }
-done:
     fl_cfg_destroy(&c);
     free(config);
+    if (st != FL_OK) {
+        federation_close(out);
+    }
+    return st;
+}
+
+fl_status federation_open(federation *out, const char *dir, fl_err *err)
+{
+    char *keys = fl_path_join(dir, "keys");
+    fl_status st;
+    if ((st = federation_look(out, dir, err)) == FL_OK &&
+        (st = fed_rotation_finish(keys, err)) == FL_OK) {
+        st = fed_identity_read_with(&out->identity, keys, &out->pass, err);
+    }
     free(keys);
     if (st != FL_OK) {
         federation_close(out);

@@ -33,6 +33,7 @@ typedef struct {
  * name, address: NULL = the folder's name, this machine's name. */
 fl_status federation_init(const char *dir, const char *name, const char *address, fl_err *err);
 /* FL_ENOTFOUND, with what to do, when DIR holds no federation. */
+fl_status federation_look(federation *out, const char *dir, fl_err *err);  // without its keys
 fl_status federation_open(federation *out, const char *dir, fl_err *err);
 void federation_close(federation *f);
 /* FL_ECONFLICT when another coordinator runs on this folder, and still does after wait_ms: one that

@@ -206,7 +206,7 @@ static fl_status run_remove(int argc, char **argv, fl_err *err)
     if (st != FL_OK) {
         return st;
     }
-    if ((st = open_both(&f, &r, pos.items[0], err)) == FL_OK) {
+    if ((st = coordinator_look(&f, &r, pos.items[0], err)) == FL_OK) {  // in a hurry: no passphrase
         if ((st = roster_remove(r, pos.items[1], err)) == FL_OK) {
             printf("%s is removed; its keys are refused from now on\n", pos.items[1]);
         }
@@ -269,7 +269,7 @@ static fl_status find_unfinished(char **dir, const federation *f, fl_err *err)
     free(runs);
     if (st == FL_OK && *dir == NULL && run_o.name != NULL) {
         st = fl_fail(err, FL_ENOTFOUND,
-                     "no unfinished run is called %s; `coordinator status %s` lists them",
+                     "no unfinished run is called %s; `consilium-coordinator status %s` lists them",
                      run_o.name, f->dir);
     }
     return st;

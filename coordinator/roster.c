@@ -344,7 +344,7 @@ static fl_status put_invitation(roster *r, const fed_invitation *inv, bool confi
                        r->sites[known].status == ROSTER_UNCONFIRMED)) {
         return fl_fail(
             err, FL_ECONFLICT,
-            "%s is enrolled already; `coordinator remove` it first to enrol it with new keys",
+            "%s is enrolled already; `consilium-coordinator remove` it first to enrol it with new keys",
             site);
     }
     fl_status st;
@@ -692,7 +692,7 @@ fl_status roster_remove(roster *r, const char *site, fl_err *err)
 {
     int known = roster_find(r, site);
     if (known < 0) {
-        return fl_fail(err, FL_ENOTFOUND, "no site is called %s; `coordinator sites` lists them",
+        return fl_fail(err, FL_ENOTFOUND, "no site is called %s; `consilium-coordinator sites` lists them",
                        site);
     }
     fl_status st = begin(r, err);

@@ -6,6 +6,8 @@
 
 #include "base/cli.h"
 #include "base/err.h"
+#include "coordinator/federation.h"
+#include "coordinator/roster.h"
 
 /* `aggregate`: one aggregation step from files (tool_aggregate.c). */
 fl_status coordinator_aggregate(int argc, char **argv, fl_err *err);
@@ -21,9 +23,12 @@ fl_status coordinator_passphrase(int argc, char **argv, fl_err *err);
 const fl_opt *coordinator_passphrase_options(void);
 fl_status coordinator_rotate(int argc, char **argv, fl_err *err);
 const fl_opt *coordinator_rotate_options(void);
-/* `sites` and `status` (tool_show.c). */
+/* `sites` (tool_sites.c). */
 fl_status coordinator_sites(int argc, char **argv, fl_err *err);
 const fl_opt *coordinator_sites_options(void);
+/* Opens the federation of DIR, without its keys, and its roster; the caller closes both. */
+fl_status coordinator_look(federation *f, roster **r, const char *dir, fl_err *err);
+/* `status` (tool_status.c). */
 fl_status coordinator_status(int argc, char **argv, fl_err *err);
 const fl_opt *coordinator_status_options(void);
 

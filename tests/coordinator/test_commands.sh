@@ -55,6 +55,17 @@ says 0 "fingerprint" "init makes a federation" init fed --name lungs --address t
 says 1 "there is a federation already" "a second init changes nothing" init fed
 [ "$(stat -c %a fed/keys/sign.key fed/keys/curve.key | tr '\n' ' ')" = "600 600 " ]
 report $? "keys can be read by their owner only"
+touch file
+says 1 "file is there and is no folder" "a file where a folder is to be made" init file/fed
+if [ "$(id -u)" = 0 ]; then
+    mkdir theirs && chmod 755 . && cp "$coordinator" coordinator && cp -r fed closed && chmod 700 closed
+    setpriv --reuid=65534 --regid=65534 --clear-groups ./coordinator init theirs/fed >out 2>err
+    [ $? = 1 ] && grep -q "theirs/fed: Permission denied" err
+    report $? "a folder that may not be made is not called absent"
+    setpriv --reuid=65534 --regid=65534 --clear-groups ./coordinator sites closed >out 2>err
+    [ $? = 1 ] && grep -q "closed/federation.yaml: Permission denied" err
+    report $? "nor one that may not be looked into called no federation"
+fi
 says 2 "expected tcp://HOST:PORT" "an address that is none" init other --address localhost:7700
 says 1 "holds no federation" "a folder without a federation" sites nowhere
 says 1 "holds no federation" "and no run there" run nowhere
@@ -100,6 +111,7 @@ done
 port=$(sed -n 's/^listening on .*:\([0-9]*\)$/\1/p' server.log)
 says 1 "another coordinator runs on this federation" "two coordinators on one folder" run fed --job job.yaml
 says 0 "checking" "status of a run" status fed
+says 0 "waiting for nord" "and whom it waits for" status fed
 says 0 '"state": "checking"' "status as JSON" status fed --json
 "$coordinator" init second --address tcp://127.0.0.1:7798 >/dev/null
 says 1 "$port" "a port that is in use" run second --bind "tcp://127.0.0.1:$port"

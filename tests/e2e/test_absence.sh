@@ -12,13 +12,19 @@ run=$fed/runs/tiny
 committed() { [ "$(ls "$run"/model/round-*.safetensors 2>/dev/null | wc -l)" -ge "$1" ]; }
 wait_until 60 committed 3 || not_ok "two rounds" "$(cat "$work/coordinator.log")"
 kill_hard "$client_est"
+check "status names it meanwhile, and the reason" \
+    wait_until 60 eval '"$bin/coordinator" status "$fed" | grep -q "^  est is absent: silent for '$patience' s"'
+verified() { local i; for i in 1 2 3 4 5 6 7 8; do "$bin/coordinator" verify "$run" || return 1; done; }
+check "the record of a run that goes on holds, however it grows meanwhile" verified
 wait "$coordinator"; rc=$?
 check "the run is done without it, and the exit code is 3" test "$rc" = 3
-check "the last line says so" grep -q 'done, but a site was absent [a-z0-9 ]*; the report says when and why' "$work/coordinator.log"
+check "the last line says so" grep -Eq 'done, but (a site was|[23] sites were) absent[a-z0-9, ]*; the report says when and why' "$work/coordinator.log"
 check "the report has each absence with its reason" eval \
     'json "$run/report/report.json" rounds | grep -q "{\"site\": \"est\", \"reason\": \"silent for '$patience' s\"}"'
 check "so has the record, which holds" eval \
     'grep -q "\"reason\":\"silent for '$patience' s\",.*\"site\":\"est\"" "$run/audit.jsonl" && "$bin/coordinator" verify "$run"'
+check "status counts them afterwards" eval '"$bin/coordinator" status "$fed" | grep -Eq "absences of the whole run: [0-9]+, of [1-3] sites?;"'
+check "the report is the one that the record tells of" eval '! "$bin/coordinator" verify "$run" | grep -q report.json'
 "$bin/coordinator" run "$fed" --job "$work/job.yaml" --bind "tcp://127.0.0.1:$port" >"$work/again.log" 2>&1; rc=$?
 check "the finished run says it again" test "$rc" = 3
 start "client-est-2" "$bin/client" run --home "$work/home-est" --once; late=$last
