@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 
 enum {
@@ -353,6 +354,7 @@ static int run_command(const fl_program *p, const fl_command *c, int argc, char 
         return 0;
     }
     const char *text = err.text[0] != '\0' ? err.text : fl_status_text(st);
+    fl_progress_end();
     fprintf(stderr, "%s %s: %s\n", p->name, c->name, text);
     if (st == FL_EUSAGE) {
         fprintf(stderr, "usage: %s %s%s%s\n", p->name, c->name, c->args != NULL ? " " : "",
