@@ -23,6 +23,7 @@
 #include "client/fed_commands.h"
 #include "client/home.h"
 #include "client/outbox.h"
+#include "client/policy.h"
 #include "client/way.h"
 #include "fed/transport.h"
 
@@ -169,6 +170,23 @@ static bool connect_with(visit *v, const fed_public_key *key, fl_err *err)
     return wait_for_link(v->link);
 }
 
+/* What follows from the state in which a link was left. */
+static const char *handshake_hint(const visit *v)
+{
+    const char *state = fed_link_state(v->link);
+    if (strncmp(state, "refused", 7) == 0) {
+        return v->one_time != NULL
+                   ? "; the invitation expired, was replaced by another or was taken back: ask the "
+                     "coordinator's people for a new one"
+                   : "; this site was removed, or waits until its fingerprint is confirmed: ask "
+                     "the coordinator's people, `consilium-coordinator sites` tells them";
+    }
+    if (strncmp(state, "connecting", 10) == 0) {
+        return "; something answers there, but not as a coordinator does: is it the right port?";
+    }
+    return "";
+}
+
 static void look_at_handshake(findings *f, visit *v)
 {
     fl_err err = FL_ERR_INIT;
@@ -185,7 +203,9 @@ static void look_at_handshake(findings *f, visit *v)
     if (ways_open(&v->ways, &v->home, 1, doctor.proxy, &err) != FL_OK ||
         (!connect_with(v, &v->home->coordinator_curve, &err) && err.status == FL_OK &&
          (!v->home->has_next || !connect_with(v, &v->home->next.curve, &err)))) {
-        find(f, "handshake", BAD, "%s", err.status != FL_OK ? err.text : fed_link_state(v->link));
+        find(f, "handshake", BAD, "%s%s",
+             err.status != FL_OK ? err.text : fed_link_state(v->link),
+             err.status != FL_OK ? "" : handshake_hint(v));
         fed_link_close(&v->link);
         return;
     }
@@ -272,6 +292,31 @@ static void look_at_conversation(findings *f, visit *v)
 
 // ---------------------------------------------------------------- the machine
 
+static void look_at_policy(findings *f, const home *h)
+{
+    fl_err err = FL_ERR_INIT;
+    policy p;
+    if (policy_read(&p, h, &err) == FL_OK) {
+        find(f, "policy", GOOD, "%s/policy.yaml can be read; %s", h->dir,
+             p.approve_all ? "jobs within it begin by themselves"
+                           : "every job waits for `consilium-client approve`");
+    } else {
+        find(f, "policy", BAD, "%s", err.text);
+    }
+}
+
+/* There, and this user may read it; what is in it: `check-data`. */
+static void look_at_data(findings *f, const home *h)
+{
+    bool is_dir = fl_is_dir(h->data);
+    if (access(h->data, is_dir ? R_OK | X_OK : R_OK) != 0) {
+        find(f, "data", BAD, "%s, as %s/client.yaml says: %s", h->data, h->dir, strerror(errno));
+    } else {
+        find(f, "data", GOOD, "%s is there; `consilium-client check-data` tells what is in it",
+             h->data);
+    }
+}
+
 static void look_at_disk(findings *f, const home *h)
 {
     fl_err err = FL_ERR_INIT;
@@ -355,6 +400,8 @@ fl_status client_doctor(int argc, char **argv, fl_err *err)
     look_at_way(&f, &v);
     look_at_handshake(&f, &v);
     look_at_conversation(&f, &v);
+    look_at_policy(&f, v.home);
+    look_at_data(&f, v.home);
     look_at_disk(&f, v.home);
     look_at_jit(&f);
     if (doctor.json) {

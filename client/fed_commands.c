@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "base/hash.h"
@@ -215,6 +216,19 @@ typedef struct {
     ways ways;
 } sites;
 
+/* Is the i-th home one of those before it, perhaps by another path? */
+static bool is_named_before(size_t i)
+{
+    struct stat one, other;
+    for (size_t k = 0; k < i; k++) {
+        if (stat(run.homes.items[i], &one) == 0 && stat(run.homes.items[k], &other) == 0 &&
+            one.st_dev == other.st_dev && one.st_ino == other.st_ino) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static fl_status open_homes(sites *s, fl_err *err)
 {
     s->n = run.homes.n;
@@ -231,6 +245,9 @@ static fl_status open_homes(sites *s, fl_err *err)
     }
     for (size_t i = 0; i < s->n; i++) {
         policy p;
+        if (is_named_before(i)) {
+            return fl_fail(err, FL_EUSAGE, "--home: %s is named twice", run.homes.items[i]);
+        }
         st = home_open(&s->home[i], run.homes.items[i], err);
         if (st != FL_OK || (st = home_lock(s->home[i], LOCK_WAIT_MS, err)) != FL_OK ||
             (st = policy_read(&p, s->home[i], err)) != FL_OK) {

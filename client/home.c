@@ -157,7 +157,7 @@ fl_status home_join(const home_plan *plan, fl_err *err)
     fed_invitation inv;
     fl_status st = fed_invitation_read(&inv, plan->invitation, err);
     if (st != FL_OK) {
-        return fl_wrap(err, st, "reading the invitation");
+        return st;
     }
     char *plain = fl_xstrdup(plan->dir);
     for (size_t n = strlen(plain); n > 1 && plain[n - 1] == '/'; n--) {

@@ -20,8 +20,10 @@ static const fl_command commands[] = {
      "client.yaml: other users see a\ncommand line.  The proxy looks up the "
      "coordinator's name and carries bytes that it\ncannot read.",
      client_run, client_run_options},
-    {"approve", "--home DIR JOB-DIGEST",
-     "let a job begin that waits for a person", NULL,
+    {"approve", "--home DIR [JOB-DIGEST]",
+     "let a job begin that waits for a person",
+     "Without a digest: the jobs that wait, and what each asks for.  With one, or its "
+     "first 8\ndigits or more: that job begins, within seconds where a client runs.",
      client_approve, client_approve_options},
     {"sent", "--home DIR [--run R]",
      "list every message that left this hospital", NULL,
@@ -59,8 +61,9 @@ static const fl_command commands[] = {
      client_trust, client_trust_options},
     {"doctor", "--home DIR [--proxy URL] [--json]",
      "say what keeps this hospital's client from working, a line a cause",
-     "Name, route, proxy, handshake, clock, protocol, disk, and whether the system "
-     "lets\noneDNN make code at run time.  Exit code 1 when one of them fails.",
+     "Name, route, proxy, handshake, clock, protocol, policy, data, disk, and whether "
+     "the\nsystem lets oneDNN make code at run time.  Run it as the user that runs the "
+     "client\n(consilium, under systemd).  Exit code 1 when one of them fails.",
      client_doctor, client_doctor_options},
     {"check-data", "DATASET [--job JOB.yaml]",
      "show what a data set holds and whether it fits a job",

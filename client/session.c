@@ -176,6 +176,20 @@ static void on_rotated(session *s, const fed_msg *m, int64_t now_ms)
 
 // -------------------------------------------------------------------- replies
 
+/* What a person here can do about it; for the hospital's own log, so with its own folders. */
+static void log_next_step(const session *s, fed_answer answer, bool mismatch)
+{
+    const char *site = s->home->site.text, *dir = s->home->dir, *data = s->home->data;
+    if (answer == FED_PENDING) {
+        fl_log(FL_LOG_WARN, "order.next", "site=%s consilium-client approve --home %s", site, dir);
+    } else if (mismatch) {
+        fl_log(FL_LOG_WARN, "order.next",
+               "site=%s the data set is %s, as %s/client.yaml says; `consilium-client check-data "
+               "%s` tells more.  After a change of client.yaml, start this client again",
+               site, data, dir, data);
+    }
+}
+
 static void reply(session *s, fed_answer answer, bool mismatch, const char *text)
 {
     const fed_order_key *key = &s->order.key;
@@ -183,6 +197,7 @@ static void reply(session *s, fed_answer answer, bool mismatch, const char *text
     fl_log(FL_LOG_WARN, answer == FED_PENDING ? "order.waits" : "order.refused",
            "site=%s order=%s round=%" PRIu32 " %s", s->home->site.text, fed_order_name(key->kind),
            fed_plain_round(key->round), s->msg.u.reply.text);
+    log_next_step(s, answer, mismatch);
     say(s, &s->msg, NULL, 0);
     bool ends_job = key->kind == FED_CHECK || key->kind == FED_DONE;
     if (answer == FED_REFUSE && ends_job && s->outcome == SESSION_SERVES) {

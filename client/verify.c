@@ -118,8 +118,8 @@ static fl_status compare_heads(verification *v, const fed_audit_entry *e, fl_err
     return FL_OK;
 }
 
-/* What tells a contribution from all others of the job; all that have no payload have one digest.  The
- * caller's. */
+/* What tells a contribution from all others of the job: those without a payload have one digest.
+ * The caller's. */
 static char *name_of(const char *kind, const json_t *line)
 {
     return fl_xasprintf("%s %lld %s", kind, (long long)fl_json_get_int(line, "round", -1),

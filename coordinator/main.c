@@ -144,7 +144,10 @@ static fl_status write_invitations(const federation *f, roster *r, fl_err *err)
         st = fl_fail(err, FL_EUSAGE, "--out names the file of one invitation, %zu are asked for",
                      sites->n);
     }
+    int64_t n_before = 0;
     for (size_t i = 0; i < sites->n && st == FL_OK; i++) {
+        int known = roster_find(r, sites->items[i]);
+        n_before += known >= 0 && roster_at(r, (size_t)known)->status == ROSTER_INVITED;
         st = fill_invitation(&inv[i], f, sites->items[i], err);
     }
     if (st == FL_OK) {
@@ -167,6 +170,11 @@ static fl_status write_invitations(const federation *f, roster *r, fl_err *err)
         printf("valid until %s; hand %s to %s over a channel you trust: who holds it can enrol "
                "once\n",
                until, sites->n > 1 ? "each" : "it", sites->n > 1 ? "its site" : sites->items[0]);
+        if (n_before > 0) {
+            printf("the earlier invitation%s of %s useless now\n",
+                   n_before == 1 ? "" : "s", sites->n > 1 ? "those who had one are" :
+                   "this site is");
+        }
     }
     for (size_t i = 0; i < sites->n; i++) {
         fed_invitation_clear(&inv[i]);

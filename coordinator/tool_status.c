@@ -98,7 +98,7 @@ static void add_silent(stage *s, const round_machine *m)
     }
 }
 
-/* Sites whose answer to the job is not that they join; of a run that is over they are in its report. */
+/* Sites whose answer to the job is not that they join; of a run that is over its report tells. */
 static fl_status list_outside(void *ctx, const record_answer *a, fl_err *err)
 {
     static const char *const words[] = {[ROUND_CHECK_ASKED] = "asked",

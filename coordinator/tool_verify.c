@@ -499,8 +499,8 @@ static fl_status verify_at_rest(verification *v, const char *dir, fl_err *err)
     }
     begin(v, dir);
     return fl_fail(err, FL_ECONFLICT,
-                   "%s: the run goes on and its record grows faster than it is read; verify it when "
-                   "it is finished, or a copy",
+                   "%s: the run goes on and its record grows faster than it is read; verify it "
+                   "when it is finished, or a copy",
                    dir);
 }
 

@@ -12,9 +12,8 @@ fl_status fed_site_id_parse(fed_site_id *out, const char *text, fl_err *err)
     size_t n = strspn(text, allowed);
     if (n == 0 || n >= FED_SITE_BYTES || text[n] != '\0') {
         return fl_fail(err, FL_EFORMAT,
-                       "a site's name has 1 to %d of the characters a-z 0-9 "
-                       "_ -",
-                       FED_SITE_BYTES - 1);
+                       "a site's name has 1 to %d of the characters a-z 0-9 _ -, found '%.60s'",
+                       FED_SITE_BYTES - 1, text);
     }
     memcpy(out->text, text, n);
     return FL_OK;

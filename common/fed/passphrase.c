@@ -94,8 +94,8 @@ static void on_signal(int number)
 static const int stopping[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
 enum { N_STOPPING = sizeof stopping / sizeof *stopping };
 
-/* Ctrl-C must not leave a terminal that shows nothing: the line ends, the terminal is as it was, and
- * then the signal does what it does here without us. */
+/* Ctrl-C must not leave a terminal that shows nothing: the line ends, the terminal is as it was,
+ * and then the signal does what it does here without us. */
 static void read_hidden(fed_passphrase **out, int fd, const char *prompt,
                         const struct termios *shown)
 {
@@ -153,7 +153,8 @@ fl_status fed_passphrase_ask(fed_passphrase **out, const char *path, fl_err *err
         st = from_file(out, file, err);
         if (st == FL_OK && (*out)->n == 0) {
             fed_passphrase_destroy(out);
-            st = fl_fail(err, FL_EDENIED, "the passphrase's file: %s: its first line is empty", file);
+            st = fl_fail(err, FL_EDENIED, "the passphrase's file: %s: its first line is empty",
+                         file);
         }
     } else if ((st = from_terminal(out, prompt, err)) == FL_ENOTFOUND) {
         st = fl_fail(err, FL_EDENIED,

@@ -150,6 +150,13 @@ static fl_status write_rotation(const fed_rotation *r, const char *dir, fl_err *
     return st;
 }
 
+static fl_status under_way(const char *next, fl_err *err)
+{
+    return fl_fail(err, FL_ECONFLICT,
+                   "%s: a rotation is under way; it ends when the other side knows the new keys",
+                   next);
+}
+
 fl_status fed_rotation_begin(fed_rotation *out, const char *dir, const fed_site_id *site,
                              fl_err *err)
 {
@@ -159,9 +166,7 @@ fl_status fed_rotation_begin(fed_rotation *out, const char *dir, const fed_site_
     char *partial = fl_xasprintf("%s.tmp-%ld", next, (long)getpid());
     fl_status st;
     if (fl_is_dir(next)) {
-        st = fl_fail(err, FL_ECONFLICT,
-                     "%s: a rotation is under way; it ends when the other side knows the new keys",
-                     next);
+        st = under_way(next, err);
         goto done;
     }
     if ((st = fed_identity_read_with(&old, dir, &pass, err)) != FL_OK) {
@@ -175,8 +180,9 @@ fl_status fed_rotation_begin(fed_rotation *out, const char *dir, const fed_site_
         (st = fl_fsync_dir(partial, err)) != FL_OK) {
         goto done;
     }
-    if (rename(partial, next) != 0) {
-        st = fl_fail_errno(err, errno, next);
+    if (rename(partial, next) != 0) {  // ENOTEMPTY, EEXIST: another process was faster
+        st = errno == ENOTEMPTY || errno == EEXIST ? under_way(next, err)
+                                                   : fl_fail_errno(err, errno, next);
         goto done;
     }
     st = fl_fsync_dir(dir, err);

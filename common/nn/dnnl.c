@@ -165,7 +165,9 @@ bool nn_dnnl_check(nn_dnnl *d, dnnl_status_t status, const char *what)
                 status == dnnl_unimplemented       ? "not implemented for this shape"
                 : status == dnnl_out_of_memory     ? "out of memory"
                 : status == dnnl_invalid_arguments ? "shapes do not fit"
-                                                   : "internal error");
+                                                   : "internal error, or this system forbids "
+                                                     "code that is made at run time: "
+                                                     "`consilium-client doctor` tells");
     }
     return d->error.status == FL_OK;
 }

@@ -74,8 +74,9 @@ says 1 "no unfinished run is called lnugs" "a mistyped run is not taken for none
 says 0 "valid until" "an invitation" invite fed --site nord
 [ "$(stat -c %a fed/invitations/nord.yaml)" = 600 ] && grep -q 7799 fed/invitations/nord.yaml
 report $? "the invitation's file is private and names the address"
+says 0 "the earlier invitation of this site is useless now" "a second one for the same site" invite fed --site nord
 says 0 "elsewhere.yaml" "an invitation elsewhere" invite fed --site sud --out elsewhere.yaml --days 3 --confirm
-says 1 "site" "a site's name with capitals" invite fed --site Nord
+says 1 "found 'Nord'" "a site's name with capitals" invite fed --site Nord
 says 2 "--site is required" "an invitation for nobody" invite fed
 says 2 "--days" "an invitation for no time" invite fed --site est --days 0
 says 1 "No such file or directory" "an invitation that cannot be written" invite fed --site est --out no/such/folder/x

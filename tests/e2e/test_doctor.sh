@@ -1,0 +1,49 @@
+#!/bin/bash
+# test_doctor.sh - what the client says to the person who mends it: each cause in its own words, with what to do
+. "$(dirname "$0")/lib.sh"
+tiny_data || exit 1
+fed=$work/fed port=$(free_port)
+federation "$fed" "$port" nord sud
+home=$work/home-nord
+start coordinator "$bin/coordinator" run "$fed" --bind "tcp://127.0.0.1:$port"
+doctor() { "$bin/client" doctor --home "$@"; }
+enrolled() { "$bin/coordinator" sites "$fed" | grep -q "^$1 *enrolled"; }
+start client "$bin/client" run --home "$home" --home "$work/home-sud"; client=$last
+wait_until 60 enrolled nord && wait_until 60 enrolled sud || not_ok "they enrol" "$(cat "$work/client.log")"
+kill "$client"; wait "$client" 2>/dev/null
+
+check "all is well" doctor "$home"
+refuses "a home that is named twice is not called another process's" 2 'home-nord is named twice' \
+    "$bin/client" run --home "$home" --home "$work/../$(basename "$work")/home-nord"
+sed -i "s,^data:.*,data: \"$work/none\"," "$home/client.yaml"
+refuses "data that are not where client.yaml says" 1 '^data +FAILS  .*/none, as .*/client.yaml says: No such file' doctor "$home"
+echo 'bogus: 1' >>"$home/policy.yaml"
+refuses "a policy that cannot be read" 1 '^policy +FAILS  .*policy.yaml:[0-9]*: bogus: unknown key' doctor "$home"
+
+"$bin/coordinator" remove "$fed" sud >/dev/null
+told() { doctor "$work/home-sud" | grep -q '^handshake *FAILS  refused by the coordinator: .*; this site was removed, or waits'; }
+check "a site that was removed is told whom to ask" wait_until 30 told
+other=$(free_port)
+start web /usr/bin/python3 -m http.server "$other" --bind 127.0.0.1
+wait_until 30 bash -c "</dev/tcp/127.0.0.1/$other"
+sed -i "s,127.0.0.1:$port,127.0.0.1:$other," "$work/home-sud/client.yaml"
+refuses "another program at that port is called that" 1 '^handshake +FAILS .*not as a coordinator does: is it the right port' doctor "$work/home-sud"
+
+refuses "a file that is no invitation, said once" 2 '^consilium-client join: reading the invitation: .*tiny.yaml' \
+    "$bin/client" join "$top/tests/e2e/tiny.yaml" --home "$work/new" --data "$work/data/nord"
+
+# In a run the hospital's own log says what to do, where the coordinator is told the cause only.
+rm -rf "$work"/home-*
+fed=$work/fed2 port=$(free_port) join_with=()
+federation "$fed" "$port" nord sud
+tiny_job "$work/job.yaml"
+sed -i "s,^data:.*,data: \"$work/none\"," "$work/home-sud/client.yaml"
+start client-2 "$bin/client" run --home "$work/home-nord" --home "$work/home-sud"
+start coordinator-2 "$bin/coordinator" run "$fed" --job "$work/job.yaml" --bind "tcp://127.0.0.1:$port"; coordinator=$last
+says() { grep -q "$1" "$work/client-2.log"; }
+check "how to approve a job" wait_until 60 says "order.next site=nord consilium-client approve --home $work/home-nord"
+approve() { "$bin/client" approve --home "$1" "$("$bin/client" approve --home "$1" | awk '$1 == "job" { print $2 }')"; }
+wait_until 30 approve "$work/home-sud"; wait_until 30 approve "$work/home-nord"
+check "where the data were looked for" wait_until 60 says "order.next site=sud the data set is $work/none, as $work/home-sud/client.yaml says"
+wait "$coordinator"
+check "which the coordinator does not learn" eval 'grep -q "sud: " "$work/coordinator-2.log" && ! grep -q "$work/none" "$work/coordinator-2.log"'
