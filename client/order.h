@@ -50,7 +50,7 @@ typedef struct {
 } order_work;
 
 void order_carry_out(order_work *w);
-/* Does the policy of this moment let contributions to that job leave?  Quick; while no worker has l.
+/* Does the policy of this moment let contributions to that job leave?  While no worker has l.
  * l: of the job, or nobody can tell, and it is false. */
 bool order_may_leave(const home *h, const local *l, const fed_digest *digest);
 
