@@ -19,22 +19,7 @@
 #include "job/job.h"
 #include "report/report.h"
 
-enum { DAYS = 14, LOCK_WAIT_MS = 3000 };
-static const double day_ms = 86400000;
-
-/* Opens the federation of DIR and its roster. */
-static fl_status open_both(federation *f, roster **r, const char *dir, fl_err *err)
-{
-    fl_status st = federation_open(f, dir, err);
-    if (st == FL_OK) {
-        char *db = federation_path(f, "federation.db");
-        if ((st = roster_open(r, db, err)) != FL_OK) {
-            federation_close(f);
-        }
-        free(db);
-    }
-    return st;
-}
+enum { LOCK_WAIT_MS = 3000 };
 
 // --------------------------------------------------------------------- init
 
@@ -64,7 +49,7 @@ static fl_status run_init(int argc, char **argv, fl_err *err)
         return st;
     }
     if ((st = federation_init(pos.items[0], init_o.name, init_o.address, err)) == FL_OK &&
-        (st = open_both(&f, &r, pos.items[0], err)) == FL_OK) {
+        (st = coordinator_open(&f, &r, pos.items[0], err)) == FL_OK) {
         char fingerprint[FED_FINGERPRINT_BYTES];
         fed_public_key curve = fed_identity_public(f.identity);
         fed_verify_key sign = fed_identity_verify(f.identity);
@@ -75,129 +60,6 @@ static fl_status run_init(int argc, char **argv, fl_err *err)
         roster_close(&r);
         federation_close(&f);
     }
-    free(pos.items);
-    return st;
-}
-
-// ------------------------------------------------------------------- invite
-
-static struct {
-    fl_texts sites;
-    const char *address, *out;
-    double days;
-    bool confirm;
-} invite_o = {.days = DAYS};
-
-static const fl_opt invite_options[] = {
-    {"site", FL_OPT_LIST, "NAME", "the hospital: a-z, 0-9, _ and -; again for more",
-     &invite_o.sites, 0, 0, true},
-    {"address", FL_OPT_TEXT, "A", "another address than federation.yaml's", &invite_o.address, 0, 0,
-     false},
-    {"out", FL_OPT_TEXT, "FILE", "where it goes (DIR/invitations/NAME.yaml)", &invite_o.out, 0, 0,
-     false},
-    {"days", FL_OPT_NUM, "D", "valid for so many days (14), 0.04 is an hour", &invite_o.days, 1e-6,
-     3650, false},
-    {"confirm", FL_OPT_FLAG, NULL, "a person here must confirm the site's fingerprint",
-     &invite_o.confirm, 0, 0, false},
-    {0},
-};
-
-static const fl_opt *get_invite_options(void)
-{
-    return invite_options;
-}
-
-/* A fresh one-time key; the invitation's id follows from its public half. */
-static fl_status fill_invitation(fed_invitation *inv, const federation *f, const char *site,
-                                 fl_err *err)
-{
-    fl_status st;
-    int port;
-    const char *address = invite_o.address != NULL ? invite_o.address : f->address;
-    if ((st = fed_site_id_parse(&inv->site, site, err)) != FL_OK ||
-        (st = federation_port(&port, address, err)) != FL_OK) {
-        return st;
-    }
-    fed_identity *one_time = fed_identity_new();
-    uint8_t id[FL_DIGEST_BYTES];
-    snprintf(inv->federation, sizeof inv->federation, "%s", f->name);
-    snprintf(inv->address, sizeof inv->address, "%s", address);
-    inv->coordinator_curve = fed_identity_public(f->identity);
-    inv->coordinator_sign = fed_identity_verify(f->identity);
-    inv->curve_public = fed_identity_public(one_time);
-    memcpy(inv->curve_secret, fed_identity_curve_secret(one_time), sizeof inv->curve_secret);
-    fl_blake2b_of(id, "invitation", &inv->curve_public, sizeof inv->curve_public);
-    memcpy(inv->id, id, sizeof inv->id);
-    inv->expires_ms = fl_wall_ms() + (int64_t)(invite_o.days * day_ms);
-    fed_identity_destroy(&one_time);
-    return FL_OK;
-}
-
-/* All are known to the coordinator before the first is handed out. */
-static fl_status write_invitations(const federation *f, roster *r, fl_err *err)
-{
-    const fl_texts *sites = &invite_o.sites;
-    fed_invitation *inv = fl_xcalloc(sites->n, sizeof *inv);
-    char until[32];
-    fl_status st = FL_OK;
-    if (sites->n > 1 && invite_o.out != NULL) {
-        st = fl_fail(err, FL_EUSAGE, "--out names the file of one invitation, %zu are asked for",
-                     sites->n);
-    }
-    int64_t n_before = 0;
-    for (size_t i = 0; i < sites->n && st == FL_OK; i++) {
-        int known = roster_find(r, sites->items[i]);
-        n_before += known >= 0 && roster_at(r, (size_t)known)->status == ROSTER_INVITED;
-        st = fill_invitation(&inv[i], f, sites->items[i], err);
-    }
-    if (st == FL_OK) {
-        st = roster_invite_all(r, inv, sites->n, invite_o.confirm, err);
-    }
-    for (size_t i = 0; i < sites->n && st == FL_OK; i++) {
-        char *part = fl_xasprintf("invitations/%s.yaml", sites->items[i]);
-        char *path = invite_o.out != NULL ? fl_xstrdup(invite_o.out) : federation_path(f, part);
-        if ((st = fed_invitation_write(&inv[i], path, err)) == FL_OK) {
-            printf("%s\n", path);
-        }
-        for (size_t k = i; k < sites->n && st != FL_OK; k++) {
-            roster_remove(r, sites->items[k], NULL);  // nobody has them: revoked
-        }
-        free(part);
-        free(path);
-    }
-    if (st == FL_OK) {
-        fl_iso_time(until, sizeof until, inv[0].expires_ms);
-        printf("valid until %s; hand %s to %s over a channel you trust: who holds it can enrol "
-               "once\n",
-               until, sites->n > 1 ? "each" : "it", sites->n > 1 ? "its site" : sites->items[0]);
-        if (n_before > 0) {
-            printf("the earlier invitation%s of %s useless now\n",
-                   n_before == 1 ? "" : "s", sites->n > 1 ? "those who had one are" :
-                   "this site is");
-        }
-    }
-    for (size_t i = 0; i < sites->n; i++) {
-        fed_invitation_clear(&inv[i]);
-    }
-    free(inv);
-    return st;
-}
-
-static fl_status run_invite(int argc, char **argv, fl_err *err)
-{
-    fl_texts pos;
-    federation f;
-    roster *r = NULL;
-    fl_status st = fl_cli_parse(argc, argv, invite_options, 1, 1, &pos, err);
-    if (st != FL_OK) {
-        return st;
-    }
-    if ((st = open_both(&f, &r, pos.items[0], err)) == FL_OK) {
-        st = write_invitations(&f, r, err);
-        roster_close(&r);
-        federation_close(&f);
-    }
-    free(invite_o.sites.items);
     free(pos.items);
     return st;
 }
@@ -532,7 +394,7 @@ static const fl_command commands[] = {
      "The file holds a one-time key: whoever has it can enrol once, under that name.  "
      "With\n--confirm the site takes part only after "
      "`sites DIR --confirm NAME`, when the\nfingerprints were compared, by telephone for example.",
-     run_invite, get_invite_options},
+     coordinator_invite, coordinator_invite_options},
     {"run", "DIR [--job JOB.yaml] [--bind tcp://*:7700] [--name RUN] [--quiet]",
      "run a job to its end, or go on with one",
      "The same job goes on where it was stopped or killed.  Without --job an unfinished run\ngoes "

@@ -28,6 +28,19 @@ fl_status coordinator_look(federation *f, roster **r, const char *dir, fl_err *e
     return st;
 }
 
+fl_status coordinator_open(federation *f, roster **r, const char *dir, fl_err *err)
+{
+    fl_status st = federation_open(f, dir, err);
+    if (st == FL_OK) {
+        char *db = federation_path(f, "federation.db");
+        if ((st = roster_open(r, db, err)) != FL_OK) {
+            federation_close(f);
+        }
+        free(db);
+    }
+    return st;
+}
+
 static void time_text(char out[static 32], int64_t wall_ms)
 {
     if (wall_ms == 0) {

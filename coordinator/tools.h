@@ -28,6 +28,11 @@ fl_status coordinator_sites(int argc, char **argv, fl_err *err);
 const fl_opt *coordinator_sites_options(void);
 /* Opens the federation of DIR, without its keys, and its roster; the caller closes both. */
 fl_status coordinator_look(federation *f, roster **r, const char *dir, fl_err *err);
+/* The same with its keys. */
+fl_status coordinator_open(federation *f, roster **r, const char *dir, fl_err *err);
+/* `invite` (tool_invite.c). */
+fl_status coordinator_invite(int argc, char **argv, fl_err *err);
+const fl_opt *coordinator_invite_options(void);
 /* `status` (tool_status.c). */
 fl_status coordinator_status(int argc, char **argv, fl_err *err);
 const fl_opt *coordinator_status_options(void);

@@ -80,6 +80,16 @@ says 1 "found 'Nord'" "a site's name with capitals" invite fed --site Nord
 says 2 "--site is required" "an invitation for nobody" invite fed
 says 2 "--days" "an invitation for no time" invite fed --site est --days 0
 says 1 "No such file or directory" "an invitation that cannot be written" invite fed --site est --out no/such/folder/x
+"$coordinator" sites fed --json >before
+says 1 "the earlier one stays valid" "or not, where there is one already" invite fed --site nord --out no/such/folder/x
+as_before() { "$coordinator" sites fed --json | diff before - >out 2>err && [ -z "$(ls fed/invitations | grep -v '^nord.yaml$')" ]; }
+grep -q '"invited"' before && as_before
+report $? "then the earlier one is as it was"
+mkdir fed/invitations/west.yaml
+says 1 "west.yaml is a folder" "nor where one of several cannot be" invite fed --site nord --site west
+rmdir fed/invitations/west.yaml
+as_before
+report $? "then none is made"
 says 0 "invited" "sites lists them" sites fed
 "$coordinator" sites fed --json | python3 -c '
 import json, sys
