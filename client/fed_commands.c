@@ -122,9 +122,7 @@ static fl_status print_joined(const char *dir, const policy *p, fl_err *err)
         return st;
     }
     char own[FED_FINGERPRINT_BYTES], other[FED_FINGERPRINT_BYTES];
-    fed_public_key curve = fed_identity_public(h->id);
-    fed_verify_key sign = fed_identity_verify(h->id);
-    fed_fingerprint(own, &curve, &sign);
+    home_fingerprint(own, h);
     fed_fingerprint(other, &h->coordinator_curve, &h->coordinator_sign);
     printf("site         %s of federation %s\n"
            "home         %s\n"
@@ -441,7 +439,7 @@ fl_status client_approve(int argc, char **argv, fl_err *err)
     home *h = NULL;
     fl_texts pos = {NULL, 0};
     fl_status st = fl_cli_parse(argc, argv, approve_options, 0, 1, &pos, err);
-    if (st != FL_OK || (st = home_open(&h, approve_home, err)) != FL_OK) {
+    if (st != FL_OK || (st = home_look(&h, approve_home, err)) != FL_OK) {
         goto done;
     }
     if (pos.n == 0) {
@@ -513,7 +511,7 @@ fl_status client_sent(int argc, char **argv, fl_err *err)
     json_t *list = NULL;
     fl_texts pos = {NULL, 0};
     fl_status st = fl_cli_parse(argc, argv, sent_options, 0, 0, &pos, err);
-    if (st != FL_OK || (st = home_open(&h, sent.home, err)) != FL_OK ||
+    if (st != FL_OK || (st = home_look(&h, sent.home, err)) != FL_OK ||
         (st = receipts_sent(&list, h, sent.run, err)) != FL_OK) {
         goto done;
     }

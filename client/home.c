@@ -253,7 +253,8 @@ static fl_status read_config(home *h, const char *path, fl_err *err)
     return st;
 }
 
-fl_status home_open(home **out, const char *dir, fl_err *err)
+/* All but its own keys. */
+static fl_status open_without_keys(home **out, const char *dir, fl_err *err)
 {
     *out = NULL;
     home *h = fl_xcalloc(1, sizeof *h);
@@ -270,20 +271,47 @@ fl_status home_open(home **out, const char *dir, fl_err *err)
                      "with `consilium-client join INVITATION --home %s --data DATASET`",
                      dir, dir);
     }
-    fed_identity *id = NULL;
     if (st != FL_OK || (st = read_config(h, config, err)) != FL_OK || (st = peer_read(h, err)) != FL_OK ||
         (st = fed_rotation_finish(keys, err)) != FL_OK ||
-        (st = fed_rotation_former(&h->rotations, keys, err)) != FL_OK ||
-        (st = fed_identity_read(&id, keys, err)) != FL_OK) {
+        (st = fed_rotation_former(&h->rotations, keys, err)) != FL_OK) {
         goto done;
     }
-    h->id = id;
     *out = h;
     h = NULL;  // now the caller's
 done:
     home_close(&h);
     free(keys);
     free(config);
+    return st;
+}
+
+fl_status home_open(home **out, const char *dir, fl_err *err)
+{
+    fl_status st = open_without_keys(out, dir, err);
+    if (st == FL_OK) {
+        fed_identity *id = NULL;
+        char *keys = home_path(*out, "keys");
+        st = fed_identity_read(&id, keys, err);
+        (*out)->id = id;
+        free(keys);
+    }
+    if (st != FL_OK) {
+        home_close(out);
+    }
+    return st;
+}
+
+fl_status home_look(home **out, const char *dir, fl_err *err)
+{
+    fl_status st = open_without_keys(out, dir, err);
+    if (st == FL_OK) {
+        char *keys = home_path(*out, "keys");
+        st = fed_identity_look(&(*out)->seen_curve, &(*out)->seen_sign, keys, err);
+        free(keys);
+    }
+    if (st != FL_OK) {
+        home_close(out);
+    }
     return st;
 }
 
@@ -334,9 +362,21 @@ fl_status home_patient_secret(uint8_t out[static FED_KEY_BYTES], const home *h, 
 
 // ------------------------------------------------------------------ rotation
 
+fed_verify_key home_verify_key(const home *h)
+{
+    return h->id != NULL ? fed_identity_verify(h->id) : h->seen_sign;
+}
+
+void home_fingerprint(char out[static FED_FINGERPRINT_BYTES], const home *h)
+{
+    fed_public_key curve = h->id != NULL ? fed_identity_public(h->id) : h->seen_curve;
+    fed_verify_key sign = home_verify_key(h);
+    fed_fingerprint(out, &curve, &sign);
+}
+
 bool home_had_key(const home *h, const fed_verify_key *key)
 {
-    fed_verify_key own = fed_identity_verify(h->id);
+    fed_verify_key own = home_verify_key(h);
     if (memcmp(&own, key, sizeof own) == 0) {
         return true;
     }

@@ -65,6 +65,8 @@ typedef struct {
     char *data;       // DATASET, absolute; never leaves
     int max_threads;  // of one training; 0 = as the job says
     report_language language;  // of the pages; those in English are always there
+    fed_public_key seen_curve;  // home_look: its own public keys
+    fed_verify_key seen_sign;
     _Atomic(fed_identity *) id;  // a rotation puts another in its place (home_rotated)
     fed_identity **old_id;       // (n_old) those that a worker may still be reading
     size_t n_old;
@@ -75,12 +77,18 @@ typedef struct {
 
 /* FL_ENOTFOUND when dir is no home. */
 fl_status home_open(home **out, const char *dir, fl_err *err);
+/* The same without the secret keys (id is NULL): for who looks or decides, and is asked for no
+ * passphrase. */
+fl_status home_look(home **out, const char *dir, fl_err *err);
 void home_close(home **h);  // wipes the keys, lets go of the lock; fine on NULL
 
 /* Takes the home for this process; FL_ECONFLICT when another one serves it, and still does after
  * wait_ms: a program that is to go on for long waits for those that are done in a moment. */
 fl_status home_lock(home *h, int wait_ms, fl_err *err);
 
+/* Its own signing key, and the fingerprint of its keys. */
+fed_verify_key home_verify_key(const home *h);
+void home_fingerprint(char out[static FED_FINGERPRINT_BYTES], const home *h);
 /* Is this signing key ours, or was it? */
 bool home_had_key(const home *h, const fed_verify_key *key);
 /* The rotation that the coordinator does not know yet; false: none is under way. */

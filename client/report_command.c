@@ -73,7 +73,7 @@ fl_status client_report(int argc, char **argv, fl_err *err)
     if (st == FL_OK && o.lang != NULL && !report_language_find(&language, o.lang)) {
         st = fl_fail(err, FL_EUSAGE, "--lang: expected en or fr, found %.60s", o.lang);
     }
-    if (st != FL_OK || (st = home_open(&h, o.home, err)) != FL_OK) {
+    if (st != FL_OK || (st = home_look(&h, o.home, err)) != FL_OK) {
         goto done;
     }
     language = o.lang != NULL ? language : h->language;

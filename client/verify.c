@@ -319,7 +319,7 @@ static fl_status verify(verification *v, fed_audit_head *end, const char *run, f
                        "copy of its audit.jsonl",
                        run);
     }
-    v->own_key = fed_identity_verify(v->home->id);
+    v->own_key = home_verify_key(v->home);
     v->sent = json_object();
     v->counted = json_object();
     v->before = json_array();
@@ -351,7 +351,7 @@ fl_status client_verify(int argc, char **argv, fl_err *err)
     }
     verification v = {0};
     fed_audit_head end;
-    if ((st = home_open(&h, o.home, err)) == FL_OK) {
+    if ((st = home_look(&h, o.home, err)) == FL_OK) {
         v.home = h;
         st = verify(&v, &end, pos.items[0], err);
     }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/cfg.h"
 #include "base/mem.h"
 #include "base/sys.h"
 #include "fed/key_file.h"
@@ -32,6 +33,7 @@ struct fed_identity {
 };
 
 static const char curve_title[] = "consilium curve secret key 1";
+static const char public_format[] = "consilium-public-keys-1";
 static const char sign_title[] = "consilium signing secret key 1";
 
 void fed_init(void)
@@ -183,7 +185,7 @@ static fl_status read_key(uint8_t secret[static FED_KEY_BYTES], const char *dir,
     return st;
 }
 
-/* For people and for handing to others; no program reads it. */
+/* For people, for handing to others, and for who needs no secret. */
 static fl_status write_public(const fed_identity *id, const char *dir, fl_err *err)
 {
     char curve[2 * FED_KEY_BYTES + 1];
@@ -194,11 +196,11 @@ static fl_status write_public(const fed_identity *id, const char *dir, fl_err *e
     fed_fingerprint(fingerprint, &id->curve, &id->sign);
     fl_buf text = FL_BUF_INIT;
     fl_buf_printf(&text,
-                  "format: consilium-public-keys-1\n"
+                  "format: %s\n"
                   "transport_key: \"%s\"\n"
                   "signing_key: \"%s\"\n"
                   "fingerprint: \"%s\"\n",
-                  curve, sign, fingerprint);
+                  public_format, curve, sign, fingerprint);
     char *path = fl_path_join(dir, "public.yaml");
     fl_status st = fl_file_write(path, text.data, text.n, 0644, err);
     free(path);
@@ -271,6 +273,43 @@ fl_status fed_identity_read_with(fed_identity **out, const char *dir, fed_passph
     derive_sign(id);
     *out = id;
     return FL_OK;
+}
+
+static void take_key(uint8_t key[static FED_KEY_BYTES], fl_node root, const char *name)
+{
+    const char *hex = fl_cfg_text(root, name, FL_CFG_REQUIRED_TEXT, "64 hexadecimal digits");
+    if (fl_cfg_ok(root.cfg) && fl_unhex(key, FED_KEY_BYTES, hex, NULL) != FL_OK) {
+        fl_cfg_complain(fl_cfg_get(root, name, ""), "%s: expected %d hexadecimal digits", name,
+                        2 * FED_KEY_BYTES);
+    }
+}
+
+fl_status fed_identity_look(fed_public_key *curve, fed_verify_key *sign, const char *dir,
+                            fl_err *err)
+{
+    static const char *const formats[] = {public_format, NULL};
+    char *path = fl_path_join(dir, "public.yaml");
+    fl_cfg *cfg = NULL;
+    *curve = (fed_public_key){{0}};
+    *sign = (fed_verify_key){{0}};
+    fl_status st = fl_cfg_read(&cfg, path, err);
+    if (st == FL_OK) {
+        fl_node root = fl_cfg_root(cfg);
+        fl_cfg_choice(root, "format", formats, -1, "what this file is");
+        take_key(curve->bytes, root, "transport_key");
+        take_key(sign->bytes, root, "signing_key");
+        char fingerprint[FED_FINGERPRINT_BYTES];
+        fed_fingerprint(fingerprint, curve, sign);
+        const char *noted = fl_cfg_text(root, "fingerprint", FL_CFG_REQUIRED_TEXT, "of both");
+        if (fl_cfg_ok(cfg) && strcmp(noted, fingerprint) != 0) {
+            fl_cfg_complain(fl_cfg_get(root, "fingerprint", ""),
+                            "fingerprint: that of these keys is %s", fingerprint);
+        }
+        st = fl_cfg_finish(cfg, err);
+    }
+    fl_cfg_destroy(&cfg);
+    free(path);
+    return st;
 }
 
 fl_status fed_identity_protect(const fed_identity *id, const char *dir, const fed_passphrase *pass,

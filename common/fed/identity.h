@@ -31,6 +31,9 @@ fl_status fed_identity_read_with(fed_identity **out, const char *dir, fed_passph
  * replaced whole; a crash in between leaves one of each kind, which is read all the same. */
 fl_status fed_identity_protect(const fed_identity *id, const char *dir, const fed_passphrase *pass,
                                fl_err *err);
+/* The public halves, from dir/public.yaml: no secret is read, no passphrase asked for.  FL_ECONFIG
+ * when its fingerprint is not theirs. */
+fl_status fed_identity_look(fed_public_key *curve, fed_verify_key *sign, const char *dir, fl_err *err);
 /* A one-time transport key from an invitation: no signing key. */
 fed_identity *fed_identity_one_time(const uint8_t curve_secret[static FED_KEY_BYTES]);
 

@@ -8,6 +8,10 @@ check "the coordinator's record holds" "$bin/coordinator" verify "$good"
 for site in nord sud est; do
     check "$site finds its heads and its contributions in it" "$bin/client" verify --home "$work/run/homes/$site" "$good"
 done
+cp -r "$home" "$work/locked"; printf 'a long passphrase\n' >"$work/secret"; chmod 600 "$work/secret"
+CONSILIUM_NEW_PASSPHRASE_FILE=$work/secret "$bin/client" passphrase --home "$work/locked" >/dev/null
+check "without the passphrase of its keys" eval 'grep -q "under a passphrase" "$work/locked/keys/sign.key" &&
+    "$bin/client" verify --home "$work/locked" "$good" </dev/null'
 check "facts as JSON" eval '"$bin/coordinator" verify "$good" --json | grep -q "\"contributions\": 30, \"models\": 4"'
 
 key=$(sed -n 's/^signing_key: *"*\([0-9a-f]*\)"*$/\1/p' "$work/run/federation/keys/public.yaml")

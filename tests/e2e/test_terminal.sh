@@ -39,9 +39,9 @@ export CONSILIUM_NEW_PASSPHRASE_FILE=$work/secret
 check "keys under a passphrase" "$bin/client" passphrase --home "$home"
 check "and the coordinator's" "$bin/coordinator" passphrase "$fed"
 
-shown=$(at_terminal 'a long passphrase\n' 'curve.key:' "$bin/client" approve --home "$home")
-check "a passphrase is typed and not shown" eval 'grep -q "no job waits" <<<"$shown" && ! grep -q "a long" <<<"$shown" && grep -q "echo on" <<<"$shown"'
-for program in "client run --home $home" "client approve --home $home" "coordinator run $fed --bind tcp://127.0.0.1:$port"; do
+shown=$(at_terminal 'a long passphrase\n' 'curve.key:' "$bin/client" doctor --home "$home")
+check "a passphrase is typed and not shown" eval 'grep -q "^policy" <<<"$shown" && ! grep -q "a long" <<<"$shown" && grep -q "echo on" <<<"$shown"'
+for program in "client run --home $home" "client doctor --home $home" "coordinator run $fed --bind tcp://127.0.0.1:$port"; do
     read -ra words <<<"$program"
     shown=$(at_terminal '\x03' 'curve.key:' "$bin/${words[0]}" "${words[@]:1}")
     check "Ctrl-C ends ${words[0]} ${words[1]} at the prompt, and the terminal shows what is typed again" \
@@ -51,8 +51,10 @@ done
 "$bin/coordinator" invite "$fed" --site sud --out "$work/sud.invitation" >/dev/null </dev/null 2>&1
 : >"$work/empty"
 refuses "a file without a passphrase is told from a wrong one" 1 'its first line is empty' \
-    env CONSILIUM_PASSPHRASE_FILE="$work/empty" "$bin/client" approve --home "$home"
+    env CONSILIUM_PASSPHRASE_FILE="$work/empty" "$bin/client" doctor --home "$home"
 check "who looks needs no passphrase" eval '"$bin/coordinator" sites "$fed" </dev/null && "$bin/coordinator" status "$fed" </dev/null'
+check "nor a hospital's people, who look and approve" \
+    eval '"$bin/client" sent --home "$home" </dev/null && "$bin/client" approve --home "$home" </dev/null'
 check "nor who revokes" eval '"$bin/coordinator" remove "$fed" nord </dev/null'
 
 # A hospital whose data do not fit ends the run while a line of progress stands there.

@@ -4,6 +4,7 @@
 #include "fed/identity.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "check.h"
@@ -246,6 +247,44 @@ static void the_public_file_holds_no_secret(void **state)
     check_rmdir(&dir);
 }
 
+static void who_needs_no_secret_reads_none(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    char *dir = check_tmpdir(), *path = fl_path_join(dir, "public.yaml"), *text;
+    size_t n;
+    fed_identity *id = fed_identity_new();
+    fed_public_key curve, expected_curve = fed_identity_public(id);
+    fed_verify_key sign, expected_sign = fed_identity_verify(id);
+    check_ok(fed_identity_write(id, dir, &err), err);
+    static const char *const secrets[] = {"curve.key", "sign.key"};
+    for (size_t i = 0; i < 2; i++) {
+        char *secret = fl_path_join(dir, secrets[i]);
+        check_int(unlink(secret), 0);
+        free(secret);
+    }
+    check_ok(fed_identity_look(&curve, &sign, dir, &err), err);
+    check_bytes(curve.bytes, expected_curve.bytes, FED_KEY_BYTES);
+    check_bytes(sign.bytes, expected_sign.bytes, FED_KEY_BYTES);
+
+    check_ok(fl_file_read(&text, &n, path, 4096, &err), err);
+    char *digit = strstr(text, "signing_key: \"") + strlen("signing_key: \"");
+    *digit = *digit == '0' ? '1' : '0';
+    check_ok(fl_file_write(path, text, n, 0644, &err), err);
+    check_fails(fed_identity_look(&curve, &sign, dir, &err), FL_ECONFIG);
+    check_has(err.text, "fingerprint: that of these keys is");
+    *digit = 'x';
+    check_ok(fl_file_write(path, text, n, 0644, &err), err);
+    check_fails(fed_identity_look(&curve, &sign, dir, &err), FL_ECONFIG);
+    check_has(err.text, "signing_key: expected 64 hexadecimal digits");
+    check_int(unlink(path), 0);
+    check_fails(fed_identity_look(&curve, &sign, dir, &err), FL_ENOTFOUND);
+    fed_identity_destroy(&id);
+    free(text);
+    free(path);
+    check_rmdir(&dir);
+}
+
 static void a_damaged_key_file_is_refused(void **state)
 {
     (void)state;
@@ -293,6 +332,7 @@ int main(void)
         cmocka_unit_test(secrets_are_for_their_owner_only),
         cmocka_unit_test(keys_are_never_overwritten),
         cmocka_unit_test(the_public_file_holds_no_secret),
+        cmocka_unit_test(who_needs_no_secret_reads_none),
         cmocka_unit_test(a_damaged_key_file_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
