@@ -378,6 +378,18 @@ const fl_opt *client_approve_options(void)
     return approve_options;
 }
 
+/* Why it waits, by what policy.yaml says now. */
+static void print_why(const home *h, const job *j)
+{
+    char why[FED_TEXT_BYTES];
+    policy p;
+    fl_err err = FL_ERR_INIT;
+    if (policy_read(&p, h, &err) == FL_OK) {
+        policy_why(&p, j, why);
+    }
+    printf("  why it waits  %s\n", err.status == FL_OK ? why : err.text);
+}
+
 /* What a person needs to decide. */
 static void print_job(const home *h, const fed_digest *digest)
 {
@@ -411,6 +423,9 @@ static void print_job(const home *h, const fed_digest *digest)
                                     : "  asks for      this hospital's own model, to be judged by "
                                       "all others; policy.yaml decides (own_model)\n",
            h->dir, hex);
+    if (!policy_approved(h, digest)) {
+        print_why(h, &j);
+    }
     job_clear(&j);
     free(model);
     free(graph);

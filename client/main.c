@@ -22,7 +22,7 @@ static const fl_command commands[] = {
      client_run, client_run_options},
     {"approve", "--home DIR [JOB-DIGEST]",
      "let a job begin that waits for a person",
-     "Without a digest: the jobs that wait, and what each asks for.  With one, or its "
+     "Without a digest: the jobs that wait, why, and what each asks for.  With one, or its "
      "first 8\ndigits or more: that job begins, within seconds where a client runs.",
      client_approve, client_approve_options},
     {"sent", "--home DIR [--run R]",

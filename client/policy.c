@@ -275,6 +275,19 @@ static bool is_over_a_limit(const policy *p, const job *j, int64_t n_parameters,
     return false;
 }
 
+static bool has_few_others(const policy *p, const job *j)
+{
+    return j->sites.quorum - 1 < p->min_other_sites;
+}
+
+static void add_few_others(const policy *p, const job *j, char *out, size_t n)
+{
+    snprintf(out, n,
+             "its quorum of %" PRId64 " sites is less than the %" PRId64
+             " that the policy wants in a sum",
+             j->sites.quorum, p->min_other_sites + 1);
+}
+
 policy_verdict policy_judge(const policy *p, const job *j, int64_t n_parameters, bool approved,
                             char *why)
 {
@@ -282,19 +295,34 @@ policy_verdict policy_judge(const policy *p, const job *j, int64_t n_parameters,
     if (is_over_a_limit(p, j, n_parameters, why)) {
         return POLICY_REFUSES;
     }
-    bool few_others = j->sites.quorum - 1 < p->min_other_sites;
+    bool few_others = has_few_others(p, j);
     if (approved || (p->approve_all && !few_others)) {
         return POLICY_ALLOWS;
     }
     int n = snprintf(why, FED_TEXT_BYTES,
                      "waits for a person at the hospital: `consilium-client approve`");
     if (few_others) {
-        snprintf(why + n, FED_TEXT_BYTES - (size_t)n,
-                 "; its quorum of %" PRId64 " sites is less than the %" PRId64
-                 " that the policy wants in a sum",
-                 j->sites.quorum, p->min_other_sites + 1);
+        n += snprintf(why + n, FED_TEXT_BYTES - (size_t)n, "; ");
+        add_few_others(p, j, why + n, FED_TEXT_BYTES - (size_t)n);
     }
     return POLICY_ASKS;
+}
+
+void policy_why(const policy *p, const job *j, char *why)
+{
+    policy_verdict now = policy_judge(p, j, 0, false, why);
+    int n = 0;
+    if (now == POLICY_ALLOWS) {
+        snprintf(why, FED_TEXT_BYTES, "policy.yaml lets it begin now, without an approval");
+    } else if (now == POLICY_ASKS) {
+        if (!p->approve_all) {
+            n = snprintf(why, FED_TEXT_BYTES, "policy.yaml says approve: each%s",
+                         has_few_others(p, j) ? "; " : "");
+        }
+        if (has_few_others(p, j)) {
+            add_few_others(p, j, why + n, FED_TEXT_BYTES - (size_t)n);
+        }
+    }
 }
 
 int64_t policy_bins(const policy *p, int64_t wanted)

@@ -49,6 +49,10 @@ typedef enum { POLICY_ALLOWS, POLICY_ASKS, POLICY_REFUSES } policy_verdict;
 policy_verdict policy_judge(const policy *p, const job *j, int64_t n_parameters, bool approved,
                             char *why);
 
+/* Why such a job waits, for the person who is to look at it: every reason, or what has become of it
+ * since.  why: at least FED_TEXT_BYTES. */
+void policy_why(const policy *p, const job *j, char *why);
+
 /* Bins of a score histogram that may leave when the job asks for wanted ones:
  * the largest divisor of wanted that is allowed, so that others can be added
  * to it; 0 = none. */

@@ -76,6 +76,29 @@ static void few_other_hospitals_are_a_person_s_decision_in_any_case(void **state
     job_clear(&j);
 }
 
+static void a_person_is_told_every_reason(void **state)
+{
+    (void)state;
+    policy p;
+    char why[FED_TEXT_BYTES];
+    job many = read_job(NULL, NULL), few = read_job("quorum: 3", "quorum: 2");
+    policy_defaults(&p);
+    policy_why(&p, &many, why);
+    check_str(why, "policy.yaml says approve: each");
+    policy_why(&p, &few, why);
+    check_has(why, "policy.yaml says approve: each; its quorum of 2 sites is less than the 3");
+    p.approve_all = true;
+    policy_why(&p, &few, why);
+    check(strncmp(why, "its quorum of 2", strlen("its quorum of 2")) == 0);
+    policy_why(&p, &many, why);
+    check_has(why, "without an approval");
+    p.max_rounds = 2;
+    policy_why(&p, &few, why);
+    check_has(why, "rounds of at most 2, the job has 3");
+    job_clear(&many);
+    job_clear(&few);
+}
+
 static void what_policy_text_writes_policy_read_reads(void **state)
 {
     (void)state;
@@ -186,6 +209,7 @@ int main(void)
         cmocka_unit_test(the_default_policy_asks_a_person),
         cmocka_unit_test(beyond_a_limit_no_approval_helps),
         cmocka_unit_test(few_other_hospitals_are_a_person_s_decision_in_any_case),
+        cmocka_unit_test(a_person_is_told_every_reason),
         cmocka_unit_test(what_policy_text_writes_policy_read_reads),
         cmocka_unit_test(fewer_bins_are_a_divisor_of_those_asked_for),
         cmocka_unit_test(a_waiting_job_is_approved_by_the_beginning_of_its_digest),

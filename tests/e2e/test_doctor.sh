@@ -43,6 +43,8 @@ start coordinator-2 "$bin/coordinator" run "$fed" --job "$work/job.yaml" --bind 
 says() { grep -q "$1" "$work/client-2.log"; }
 check "how to approve a job" wait_until 60 says "order.next site=nord consilium-client approve --home $work/home-nord"
 approve() { "$bin/client" approve --home "$1" "$("$bin/client" approve --home "$1" | awk '$1 == "job" { print $2 }')"; }
+check "why it waits, where the person looks who is to approve it" eval '"$bin/client" approve --home "$work/home-nord" |
+    grep -q "why it waits  policy.yaml says approve: each; its quorum of 2 sites is less than the 3 that the policy wants"'
 wait_until 30 approve "$work/home-sud"; wait_until 30 approve "$work/home-nord"
 check "where the data were looked for" wait_until 60 says "order.next site=sud the data set is $work/none, as $work/home-sud/client.yaml says"
 wait "$coordinator"
