@@ -369,7 +369,8 @@ static void take_case(data_set *s, data_entry *e, const data_decoded *from, data
 static fl_status take_cases(data_set *s, decoding *d, bool skip, fl_err *err)
 {
     fl_status st = FL_OK;
-    size_t kept = 0;
+    size_t kept = 0, n_gone = 0;
+    fl_err gone = FL_ERR_INIT;  // the first of those
 
     expect_first_shape(d, s);
     for (size_t i = 0; i < s->n; i++) {
@@ -381,6 +382,9 @@ static fl_status take_cases(data_set *s, decoding *d, bool skip, fl_err *err)
         }
         if (c->error != NULL && skip) {
             data_set_refuse(s, reason_of(c->error->status), 1);
+            if (c->error->status == FL_ENOTFOUND || c->error->status == FL_EIO) {
+                gone = n_gone++ == 0 ? *c->error : gone;
+            }
         } else if (c->error != NULL && st == FL_OK) {
             st = fl_fail(err, c->error->status, "%s", c->error->text);
         }
@@ -389,6 +393,9 @@ static fl_status take_cases(data_set *s, decoding *d, bool skip, fl_err *err)
         } else {
             data_decoded_clear(c);
         }
+    }
+    if (n_gone > 0 && n_gone == s->n) {  // no bad files: their folder is not there
+        st = fl_fail(err, gone.status, "%s", gone.text);
     }
     s->n = kept;
     return st;

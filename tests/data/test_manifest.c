@@ -199,6 +199,14 @@ static void a_bad_file_stops_or_is_counted(void **state)
     check_int(fl_json_get_int(refused, "another shape", -1), 1);
     json_decref(flow);
     data_set_destroy(&s);
+
+    // Where all are gone it is not the files that are bad.
+    fixture_text(dir, "manifest.csv",
+                 "case,patient,file,label,split\n"
+                 "w,p1,missing.png,1,train\n"
+                 "x,p2,gone.png,0,test\n");
+    check_fails(data_set_open(&s, dir, NULL, &err), FL_ENOTFOUND);
+    check_has(err.text, "manifest.csv:2: the file named in this line does not exist");
     free(skip);
     check_rmdir(&dir);
 }
