@@ -382,7 +382,8 @@ static order_outcome outcome_of(fl_status st)
     }
 }
 
-/* What the data are read with is in the home: where that cannot be written, they are not at fault. */
+/* What the data are read with is in the home: where that cannot be written, they are not at fault.
+ * A folder that is not mounted, or a disk with errors, says nothing of how data and job fit. */
 static order_outcome load_data(const order_work *w, fl_err *err)
 {
     bool is_check = w->order.key.kind == FED_CHECK;
@@ -395,6 +396,10 @@ static order_outcome load_data(const order_work *w, fl_err *err)
     st = local_load(*w->local, w->home, err);
     if (st == FL_OK || st == FL_EFULL) {
         return outcome_of(st);
+    }
+    if (st == FL_ENOTFOUND || st == FL_EIO) {
+        fl_wrap(err, st, "the hospital's data cannot be read now");
+        return ORDER_UNREADABLE;
     }
     return is_check ? ORDER_MISMATCH : ORDER_REFUSED;
 }

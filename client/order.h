@@ -25,6 +25,7 @@ typedef enum {
     ORDER_PENDING,      // a person must approve; ask again in a while
     ORDER_REFUSED,      // policy, or the work failed
     ORDER_MISMATCH,     // the data do not fit the job
+    ORDER_UNREADABLE,   // the data are not there, or cannot be read: ask again in a while
     ORDER_STOPPED,      // cancelled
     ORDER_LATER         // the hospital's own disk: ask again in a while
 } order_outcome;

@@ -7,8 +7,8 @@
  *            objects are in         contribution is in the outbox
  *   FETCH --------------------> WORK ------------------------------> OFFER
  *     ^                         |  ^                                  ^ |
- *     | Order       pending, or |  | after a while                    | |
- *     |           the disk full v  |                                  | |
+ *     | Order     pending, disk |  | after a while                    | |
+ *     |   full, data unreadable v  |                                  | |
  *     |                         WAIT                                  | |
  *     |                                                               | |
  *   IDLE -------- Order whose answer is in the outbox already --------+ |
@@ -20,7 +20,7 @@
  * FETCH   objects come in, piece by piece; they are kept for the next order.
  * WORK    a worker has the order.  Another order cancels it; the new one
  *         starts when the worker has let go.
- * WAIT    a person must approve, or the disk is full: tried again.
+ * WAIT    a person must approve, the disk is full, or the data are not there: tried again.
  * OFFER   the contribution is in the outbox.  Offer is said again while nothing
  *         moves; pieces go as granted.  Where the policy is not known to let it leave (it was
  *         changed, or another process made it), FETCH and WORK ask before the next byte goes.  An update whose round was committed meanwhile is
@@ -38,6 +38,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "client/advice.h"
 #include "client/gather.h"
 #include "client/heads.h"
 #include "client/line.h"
@@ -50,6 +51,7 @@ enum {
     OFFER_EVERY_MS = 5000,     // an Offer on which nothing moves
     SETTLED_EVERY_MS = 20000,  // an accepted one that is still asked for
     APPROVAL_EVERY_MS = 3000,  // has a person approved?
+    DATA_EVERY_MS = 5000,      // can the data be read again?
     DISK_EVERY_MS = 10000,     // is there space again?
     FULL_QUEUE_MS = 5,         // the transport takes no more for the moment
     ROTATE_EVERY_MS = 3000,    // new keys that the coordinator does not know yet
@@ -71,7 +73,7 @@ struct session {
     fed_order order;  // the current one; kind WAIT: none
     fed_order next;   // came while a worker has another one
     bool has_next;
-    bool said_pending;  // to the current order
+    char pending[FL_ERR_TEXT];  // was said to the current order; "": nothing was
     heads heads;
     gather gather;
     uint32_t untold;  // pieces that came and that no Beat has told of yet
@@ -176,28 +178,17 @@ static void on_rotated(session *s, const fed_msg *m, int64_t now_ms)
 
 // -------------------------------------------------------------------- replies
 
-/* What a person here can do about it; for the hospital's own log, so with its own folders. */
-static void log_next_step(const session *s, fed_answer answer, bool mismatch)
-{
-    const char *site = s->home->site.text, *dir = s->home->dir, *data = s->home->data;
-    if (answer == FED_PENDING) {
-        fl_log(FL_LOG_WARN, "order.next", "site=%s consilium-client approve --home %s", site, dir);
-    } else if (mismatch) {
-        fl_log(FL_LOG_WARN, "order.next",
-               "site=%s the data set is %s, as %s/client.yaml says; `consilium-client check-data "
-               "%s` tells more.  After a change of client.yaml, start this client again",
-               site, data, dir, data);
-    }
-}
-
-static void reply(session *s, fed_answer answer, bool mismatch, const char *text)
+static void reply(session *s, order_outcome why, const char *text)
 {
     const fed_order_key *key = &s->order.key;
+    bool waits = why == ORDER_PENDING || why == ORDER_UNREADABLE;
+    bool mismatch = why == ORDER_MISMATCH;
+    fed_answer answer = waits ? FED_PENDING : FED_REFUSE;
     outbox_reply(&s->msg, s->home, s->order.run, key, answer, mismatch, text);
     fl_log(FL_LOG_WARN, answer == FED_PENDING ? "order.waits" : "order.refused",
            "site=%s order=%s round=%" PRIu32 " %s", s->home->site.text, fed_order_name(key->kind),
            fed_plain_round(key->round), s->msg.u.reply.text);
-    log_next_step(s, answer, mismatch);
+    advice_log(s->home, why);
     say(s, &s->msg, NULL, 0);
     bool ends_job = key->kind == FED_CHECK || key->kind == FED_DONE;
     if (answer == FED_REFUSE && ends_job && s->outcome == SESSION_SERVES) {
@@ -206,10 +197,10 @@ static void reply(session *s, fed_answer answer, bool mismatch, const char *text
     }
 }
 
-static void refuse(session *s, bool mismatch, const char *text)
+static void refuse(session *s, order_outcome why, const char *text)
 {
     s->stage = IDLE;
-    reply(s, FED_REFUSE, mismatch, text);
+    reply(s, why, text);
 }
 
 // ---------------------------------------------------------- OFFER: sending out
@@ -223,7 +214,7 @@ static void ask_policy(session *s)
     s->asks_policy = true;
     s->granted = s->piece;
     if (gather_start(&s->gather, &job_alone, s->home, &err) != FL_OK) {
-        refuse(s, false, err.text);
+        refuse(s, ORDER_REFUSED, err.text);
         return;
     }
     s->stage = FETCH;
@@ -369,7 +360,7 @@ static void begin_work(session *s)
     s->work = (order_work){.home = s->home, .order = s->order, .local = &s->local};
     s->work.item.fd = -1;
     if (gather_give(&s->gather, &s->work, &err) != FL_OK) {
-        refuse(s, false, err.text);
+        refuse(s, ORDER_REFUSED, err.text);
         return;
     }
     s->work.is_made = s->asks_policy;
@@ -387,7 +378,7 @@ static void continue_fetch(session *s, int64_t now_ms)
     while (s->stage == FETCH && s->line.heard) {
         fetch *f = NULL;
         if (gather_next(&s->gather, s->home, s->local, &f, &err) != FL_OK) {
-            refuse(s, false, err.text);
+            refuse(s, ORDER_REFUSED, err.text);
             return;
         }
         if (f == NULL) {
@@ -415,9 +406,21 @@ static void on_piece(session *s, const fed_msg *m, const uint8_t *payload, size_
     }
     if (st == FL_ELIMIT) {
         fl_wrap(&err, st, "%s is larger than this hospital allows", gather_name(&s->gather, f));
-        refuse(s, false, err.text);
+        refuse(s, ORDER_REFUSED, err.text);
     } else if (st != FL_OK) {
         fl_log(FL_LOG_WARN, "session.piece", "site=%s %s", s->home->site.text, err.text);
+    }
+}
+
+/* It is tried again, and the coordinator is told why it takes its time: once, or when that changes. */
+static void wait_with_word(session *s, int64_t now_ms)
+{
+    bool for_data = s->work.outcome == ORDER_UNREADABLE;
+    s->stage = WAIT;
+    s->due_ms = now_ms + (for_data ? DATA_EVERY_MS : APPROVAL_EVERY_MS);
+    if (strcmp(s->pending, s->work.text) != 0) {
+        memcpy(s->pending, s->work.text, sizeof s->pending);
+        reply(s, s->work.outcome, s->pending);
     }
 }
 
@@ -445,24 +448,19 @@ static void finish_work(session *s, int64_t now_ms)
         begin_offer(s, now_ms);
         return;
     case ORDER_PENDING:
-        s->stage = WAIT;
-        s->due_ms = now_ms + APPROVAL_EVERY_MS;
-        if (!s->said_pending) {
-            s->said_pending = true;
-            reply(s, FED_PENDING, false, s->work.text);
-        }
+    case ORDER_UNREADABLE:
+        wait_with_word(s, now_ms);
         return;
     case ORDER_LATER:
         s->stage = WAIT;
+        s->pending[0] = '\0';
         s->due_ms = now_ms + DISK_EVERY_MS;
         fl_log(FL_LOG_ERROR, "order.disk", "site=%s order=%s %s; tried again", s->home->site.text,
                fed_order_name(s->order.key.kind), s->work.text);
         return;
     case ORDER_REFUSED:
-        refuse(s, false, s->work.text);
-        return;
     case ORDER_MISMATCH:
-        refuse(s, true, s->work.text);
+        refuse(s, s->work.outcome, s->work.text);
         return;
     case ORDER_STOPPED:
         s->stage = IDLE;
@@ -495,7 +493,7 @@ static void start(session *s, const fed_order *o, int64_t now_ms)
     s->signed_by = (fed_verify_key){{0}};
     s->order = *o;
     s->settled = s->is_late = s->asks_policy = false;
-    s->said_pending = false;
+    s->pending[0] = '\0';
     if (o->key.kind == FED_WAIT) {
         s->stage = IDLE;
         fl_log(FL_LOG_INFO, "order.wait", "site=%s %s", s->home->site.text, o->text);
@@ -511,7 +509,7 @@ static void start(session *s, const fed_order *o, int64_t now_ms)
     }
     fl_err err = FL_ERR_INIT;
     if (gather_start(&s->gather, &s->order, s->home, &err) != FL_OK) {
-        refuse(s, false, err.text);
+        refuse(s, ORDER_REFUSED, err.text);
         return;
     }
     s->stage = FETCH;
@@ -525,8 +523,8 @@ static void on_same_order(session *s, int64_t now_ms)
     case WORK:
         return;
     case WAIT:
-        if (s->said_pending) {
-            reply(s, FED_PENDING, false, s->work.text);
+        if (s->pending[0] != '\0') {
+            reply(s, s->work.outcome, s->pending);
         }
         return;
     case OFFER:

@@ -65,7 +65,7 @@ static fl_status note_check(void *ctx, const record_answer *a, fl_err *err)
     if (site != NULL) {
         site->check = a->state;
         snprintf(site->reason, sizeof site->reason, "%s%.480s",
-                 a->state == ROUND_CHECK_PENDING  ? "waits for approval: "
+                 a->state == ROUND_CHECK_PENDING  ? "had not joined yet: "
                  : a->state == ROUND_CHECK_MISFIT ? "its data do not fit the job: "
                                                   : "",
                  a->reason);

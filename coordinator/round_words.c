@@ -102,7 +102,7 @@ void round_describe(const round_machine *m, char *out, size_t n)
         used += (size_t)snprintf(out + used, n - used, "%s %s",
                                  waiting++ == 0 ? "; waiting for" : ",", s->name.text);
         if (s->check == ROUND_CHECK_PENDING) {
-            used += (size_t)snprintf(out + used, n - used, " (approval)");
+            used += (size_t)snprintf(out + used, n - used, " (pending)");
         } else if (s->steps_done <= s->steps_total && s->steps_total > 0 &&
                    s->phase == FED_WORKING) {
             used += (size_t)snprintf(out + used, n - used, " (%llu/%llu)",

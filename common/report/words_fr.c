@@ -1324,7 +1324,10 @@ const report_words_entry report_words_heard[] = {
      "%s mises à jour sur %s, soit %s de trop peu, pendant %s"},
     {"its update went with the round, which was abandoned",
      "sa mise à jour a disparu avec le tour, qui a été abandonné"},
-    {"waits for approval: %s", "attend une approbation : %s"},
+    {"waits for approval: %s", "attend une approbation : %s"},  // in older reports
+    {"had not joined yet: %s", "ne participait pas encore : %s"},
+    {"the hospital's data cannot be read now: %s",
+     "les données de l’hôpital ne peuvent pas être lues pour le moment : %s"},
     {"waits for a person at the hospital: `consilium-client approve`",
      "attend une personne à l’hôpital : `consilium-client approve`"},
     {"waits for a person at the hospital: `consilium-client approve`; its quorum of %s sites is "

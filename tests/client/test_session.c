@@ -609,6 +609,75 @@ static void data_that_do_not_fit_are_named_and_can_be_mended(void **state)
     coordinator_destroy(&c);
 }
 
+/* The data folder goes elsewhere, and comes back. */
+static void unmount(const hospital *h, bool back)
+{
+    char *away = fl_path_join(h->dir, "away");
+    check_int(back ? rename(away, h->data) : rename(h->data, away), 0);
+    free(away);
+}
+
+static void data_that_are_not_there_are_waited_for(void **state)
+{
+    (void)state;
+    coordinator *c = coordinator_new(hospital_job);
+    hospital h = hospital_new(c, "nord", hospital_approves_all);
+    unmount(&h, false);
+    coordinator_order(c, FED_CHECK, 0, 0);
+    hospital_starts(&h);
+    play(&h, c, 16000);  // looked for three times
+    check_int(c->n[FED_MSG_REPLY], 1);
+    check_int(c->reply.u.reply.answer, FED_PENDING);
+    check(!c->reply.u.reply.mismatch);
+    check_has(c->reply.u.reply.text,
+              "the hospital's data cannot be read now: a file: No such file");
+    check(strstr(c->reply.u.reply.text, h.dir) == NULL);  // no folder leaves
+    check_int(session_first_job(h.session), SESSION_SERVES);
+
+    fl_err err = FL_ERR_INIT;
+    check_ok(fl_mkdirs(h.data, 0700, &err), err);  // where nothing is mounted
+    play(&h, c, 6000);
+    check_int(c->n[FED_MSG_REPLY], 2);
+    check_has(c->reply.u.reply.text, "cannot be read now: a file: a data set's folder has");
+    check_int(rmdir(h.data), 0);
+    unmount(&h, true);
+    play_until_offered(&h, c);
+    check_near(fed_offer_get(&c->offer, "n_train", -1), 200, 0);
+    hospital_destroy(&h);
+    coordinator_destroy(&c);
+}
+
+/* In mid-run they are opened by a process that is new. */
+static void data_that_are_gone_in_mid_run_cost_no_more_than_the_rounds_without_them(void **state)
+{
+    (void)state;
+    coordinator *c = coordinator_new(hospital_job);
+    hospital h = hospital_new(c, "nord", hospital_approves_all);
+    hospital_starts(&h);
+    coordinator_order(c, FED_TRAIN, 1, 0);
+    play_until_offered(&h, c);
+    hospital_dies(&h);
+    unmount(&h, false);
+    hospital_starts(&h);
+    for (uint32_t round = 2; round <= 3; round++) {
+        coordinator_order(c, round == 2 ? FED_TRAIN : FED_SCORE, 2, round - 1);
+        play(&h, c, 3000);
+        check_int(c->n[FED_MSG_REPLY], round - 1);
+        check_int(c->reply.u.reply.key.kind, c->order.key.kind);
+        check_int(c->reply.u.reply.answer, FED_PENDING);
+        check_has(c->reply.u.reply.text, "the hospital's data cannot be read now");
+        check(!fed_order_key_equal(&c->offer.key, &c->order.key));
+    }
+    unmount(&h, true);
+    play_until_offered(&h, c);  // the order stands
+    check_int(c->offer.key.kind, FED_SCORE);
+    coordinator_order(c, FED_TRAIN, 3, 2);
+    play_until_offered(&h, c);
+    check_near(fed_offer_get(&c->offer, "weight", -1), 200, 0);
+    hospital_destroy(&h);
+    coordinator_destroy(&c);
+}
+
 static void a_model_other_than_the_announced_one_is_refused(void **state)
 {
     (void)state;
@@ -711,6 +780,8 @@ int main(void)
         cmocka_unit_test(a_graph_that_is_none_or_too_large_is_refused_with_the_sentence),
         cmocka_unit_test(data_that_do_not_fit_are_named_and_can_be_mended),
         cmocka_unit_test(a_disk_that_cannot_be_written_does_not_make_the_data_unfit),
+        cmocka_unit_test(data_that_are_not_there_are_waited_for),
+        cmocka_unit_test(data_that_are_gone_in_mid_run_cost_no_more_than_the_rounds_without_them),
         cmocka_unit_test(a_model_other_than_the_announced_one_is_refused),
         cmocka_unit_test(a_round_beyond_the_job_is_refused),
         cmocka_unit_test(a_refused_contribution_is_forgotten),

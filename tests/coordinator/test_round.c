@@ -552,7 +552,7 @@ static void a_refusal_is_an_answer_and_an_approval_that_is_pending_is_not(void *
     check_int(round_now(d.m), ROUND_CHECKING);
     char text[512];
     round_describe(d.m, text, sizeof text);
-    check_has(text, "site-c (approval)");
+    check_has(text, "site-c (pending)");
     contribute(&d, 2, 600);
     check(settle(&d, 600));
     check_int(round_now(d.m), ROUND_TRAINING);
