@@ -10,7 +10,7 @@
  *                       former.jsonl, see fed/rotation.h; coordinator.*, see peer.h
  *     outbox/           contributions until committed        (outbox.h)
  *     receipts.jsonl    every message that left              (outbox.h)
- *     runs/R/           what the hospital keeps of a run     (keep.h)
+ *     runs/R/           what the hospital keeps of a run     (keep.h, joined.h)
  *     lock              held by the one process that serves this home
  *
  * A home is made whole or not at all.  It moves to another disk or machine as

@@ -44,6 +44,7 @@ typedef struct {
     int threads;
     task_model *model;
     data_set *set;          // NULL until local_load
+    char run[FED_NAME_BYTES];  // whose data set is known to be (joined.h); "": none's yet
     const data_set *now;    // of set, what stands in the round
     task_trainer *trainer;  // on now; NULL until the first training
 } local;

@@ -14,6 +14,7 @@
 #include "ckpt/ckpt.h"
 #include "client/base_model.h"
 #include "client/crossed.h"
+#include "client/joined.h"
 #include "client/judge.h"
 #include "client/keep.h"
 #include "client/own.h"
@@ -38,10 +39,38 @@ static fl_status put_json(errand *e, const json_t *payload, fl_err *err)
     return outbox_put_json(&w->item, w->home, e->policy, w->order.run, &e->draft, payload, err);
 }
 
+static fl_status run_dir(char **out, const order_work *w, fl_err *err)
+{
+    fl_status st = home_run_path(out, w->home, w->order.run, err);
+    if (st == FL_OK && (st = fl_mkdirs(*out, 0700, err)) != FL_OK) {
+        FL_FREE(*out);
+    }
+    return st;
+}
+
+/* What the site joins the run with; before it says so. */
+static fl_status keep_joined(const order_work *w, local *l, fl_err *err)
+{
+    char *dir;
+    fl_status st = run_dir(&dir, w, err);
+    if (st != FL_OK) {
+        return st;
+    }
+    if ((st = joined_keep(l, w->home, dir, err)) == FL_OK) {
+        snprintf(l->run, sizeof l->run, "%s", w->order.run);
+    }
+    free(dir);
+    return st;
+}
+
 static fl_status check_job(errand *e, fl_err *err)
 {
-    const local *l = e->local;
+    local *l = e->local;
     char environment[257];
+    fl_status st = keep_joined(e->work, l, err);
+    if (st != FL_OK) {
+        return st;
+    }
     outbox_environment(environment, sizeof environment);
     fed_offer_set(&e->draft, "n_train", (double)data_set_n_split(l->now, DATA_TRAIN));
     fed_offer_set(&e->draft, "n_val", (double)data_set_n_split(l->now, DATA_VAL));
@@ -54,17 +83,8 @@ static fl_status check_job(errand *e, fl_err *err)
     json_object_set_new(document, "environment", json_string(environment));
     json_object_set_new(document, "reference_standard",
                         json_string(data_set_reference_standard(l->now)));
-    fl_status st = put_json(e, document, err);
+    st = put_json(e, document, err);
     json_decref(document);
-    return st;
-}
-
-static fl_status run_dir(char **out, const order_work *w, fl_err *err)
-{
-    fl_status st = home_run_path(out, w->home, w->order.run, err);
-    if (st == FL_OK && (st = fl_mkdirs(*out, 0700, err)) != FL_OK) {
-        FL_FREE(*out);
-    }
     return st;
 }
 
@@ -138,10 +158,10 @@ static void set_defined(fed_offer *draft, const char *name, double value)
 }
 
 /* The hospital's smallest cell, and the job's, if that is more. */
-static int64_t least_cell(const errand *e)
+static int64_t least_cell(const local *l, const policy *p)
 {
-    int64_t asked = e->local->job.evaluation.min_cell;
-    return asked > e->policy->min_cell ? asked : e->policy->min_cell;
+    int64_t asked = l->job.evaluation.min_cell;
+    return asked > p->min_cell ? asked : p->min_cell;
 }
 
 /* What threshold and calibration need of the selected model's validation scores. */
@@ -154,7 +174,7 @@ static json_t *counts_of(const errand *e, const task_scores *scores)
                                            : NULL;
     json_object_del(counts, "spans");  // of use for the test figures only
     counts = counts != NULL ? counts : json_object();
-    sure_put_sums(counts, e->local, scores, bins, least_cell(e));
+    sure_put_sums(counts, e->local, scores, bins, least_cell(e->local, e->policy));
     return counts;
 }
 
@@ -174,7 +194,7 @@ static fl_status score_model(errand *e, fl_err *err)
         return st;
     }
     task_quick quick;
-    task_quick_told(&quick, &scores, &l->job.data, least_cell(e));
+    task_quick_told(&quick, &scores, &l->job.data, least_cell(e->local, e->policy));
     fed_offer_set(&e->draft, "n", (double)quick.n);
     if (quick.n_positive >= 0) {
         fed_offer_set(&e->draft, "n_positive", (double)quick.n_positive);
@@ -272,7 +292,7 @@ static fl_status judge_another(errand *e, fl_err *err)
                                 .id = &w->order.model_id,
                                 .threshold = w->order.threshold,
                                 .figures = e->policy->figures,
-                                .min_cell = least_cell(e)};
+                                .min_cell = least_cell(e->local, e->policy)};
     if ((st = crossed_judge(&judged, e->local, &cfg, dir, &w->progress, err)) == FL_OK) {
         fed_offer_set(&e->draft, "n", (double)fl_json_get_int(judged, "n_test", 0));
         st = put_json(e, judged, err);
@@ -291,7 +311,8 @@ static fl_status keep_results(errand *e, fl_err *err)
         return st;
     }
     if ((st = keep_run(e->local, dir, w->model, w->report, w->n_report, err)) == FL_OK &&
-        (st = rest_drop(w->home, w->order.run, err)) == FL_OK) {
+        (st = rest_drop(w->home, w->order.run, err)) == FL_OK &&
+        (st = joined_drop(dir, err)) == FL_OK) {
         st = put_json(e, NULL, err);
     }
     free(dir);
@@ -404,6 +425,27 @@ static order_outcome load_data(const order_work *w, fl_err *err)
     return is_check ? ORDER_MISMATCH : ORDER_REFUSED;
 }
 
+/* Once an opening: are they those that the site joined the run with? */
+static order_outcome check_joined(order_work *w, const policy *p, fl_err *err)
+{
+    local *l = *w->local;
+    char *dir;
+    fl_status st;
+    if (w->order.key.kind == FED_CHECK || strcmp(l->run, w->order.run) == 0) {
+        return ORDER_CONTRIBUTED;
+    }
+    if ((st = run_dir(&dir, w, err)) != FL_OK) {
+        return outcome_of(st);
+    }
+    if ((st = joined_check(l, w->home, dir, least_cell(l, p), err)) == FL_OK) {
+        snprintf(l->run, sizeof l->run, "%s", w->order.run);
+    } else {
+        local_destroy(w->local);  // the next order shall see them as they are then
+    }
+    free(dir);
+    return outcome_of(st);
+}
+
 static order_outcome carry_out(order_work *w, fl_err *err)
 {
     bool is_check = w->order.key.kind == FED_CHECK;
@@ -426,7 +468,9 @@ static order_outcome carry_out(order_work *w, fl_err *err)
         return ORDER_CONTRIBUTED;
     }
     // DONE needs no data: a hospital that has lost them still gets the model.
-    if (w->order.key.kind != FED_DONE && (outcome = load_data(w, err)) != ORDER_CONTRIBUTED) {
+    if (w->order.key.kind != FED_DONE &&
+        ((outcome = load_data(w, err)) != ORDER_CONTRIBUTED ||
+         (outcome = check_joined(w, &p, err)) != ORDER_CONTRIBUTED)) {
         return outcome;
     }
     enter_round(w, *w->local);

@@ -1337,6 +1337,15 @@ const report_words_entry report_words_heard[] = {
     {"its data do not fit the job: %s", "ses données ne conviennent pas au protocole : %s"},
     {"no test figures: %s", "pas de résultats de test : %s"},
     {"not in this job: %s", "hors de ce protocole : %s"},
+    {"training failed: %s", "l’entraînement a échoué : %s"},
+    {"validation failed: %s", "la validation a échoué : %s"},
+    {"test failed: %s", "le test a échoué : %s"},
+    {"the data are not those that this hospital joined the run with: another label for %s cases, "
+     "another split for %s, %s new; put them back, or take part in the next run, where corrected "
+     "labels belong",
+     "les données ne sont pas celles avec lesquelles cet hôpital participait : une autre étiquette "
+     "pour %s cas, un autre jeu pour %s, %s de plus ; remettez-les, ou participez à l’exécution "
+     "suivante, à laquelle appartiennent les étiquettes corrigées"},
     {"contribution refused: %s", "contribution refusée : %s"},
     {"the hospital refused: %s", "l’hôpital a refusé : %s"},
     {"the matrix of more than %s hospitals is more than a report takes",

@@ -157,9 +157,11 @@ static void a_whole_job_ends_with_model_and_report_in_the_home(void **state)
                       &n_pieces);
     hospital_file(h.home_dir, "runs/toy-1/rest-0000000002", "of a job with rounded pieces");
     hospital_file(h.home_dir, "runs/toy-1/rest.tmp", "torn");
+    check(has_file(&h, "runs/toy-1/joined"));
     coordinator_order(c, FED_DONE, 3, 3);
     play_until_offered(&h, c);
     check(!has_file(&h, "runs/toy-1/rest-0000000002") && !has_file(&h, "runs/toy-1/rest.tmp"));
+    check(!has_file(&h, "runs/toy-1/joined"));
     check_int(session_first_job(h.session), SESSION_DONE);
     check(has_file(&h, "runs/toy-1/report.html"));
     check(has_file(&h, "runs/toy-1/report.json"));
@@ -678,6 +680,45 @@ static void data_that_are_gone_in_mid_run_cost_no_more_than_the_rounds_without_t
     coordinator_destroy(&c);
 }
 
+/* Codes that were swapped since it joined. */
+static void data_that_changed_in_mid_run_are_not_trained_on(void **state)
+{
+    (void)state;
+    coordinator *c = coordinator_new(hospital_job);
+    hospital h = hospital_new(c, "nord", hospital_approves_all);
+    hospital_starts(&h);
+    coordinator_order(c, FED_CHECK, 0, 0);
+    play_until_offered(&h, c);
+    coordinator_order(c, FED_TRAIN, 1, 0);
+    play_until_offered(&h, c);
+    check(has_file(&h, "runs/toy-1/joined"));
+    hospital_dies(&h);
+    free(hospital_data(h.dir, 420, true));
+    hospital_starts(&h);
+    for (uint32_t i = 0; i < 2; i++) {
+        coordinator_order(c, i == 0 ? FED_TRAIN : FED_TEST, 2, 1 + i);
+        play(&h, c, 3000);
+        check_int(c->reply.u.reply.key.kind, c->order.key.kind);
+        check_int(c->reply.u.reply.answer, FED_REFUSE);
+        check_has(c->reply.u.reply.text, "not those that this hospital joined the run with: another "
+                                         "label for 0 cases, another split for 0, 20 new;");
+        check(!fed_order_key_equal(&c->offer.key, &c->order.key));
+    }
+    free(hospital_data(h.dir, 380, true));  // fewer than before, and the same; no restart
+    coordinator_order(c, FED_TRAIN, 3, 2);
+    play_until_offered(&h, c);
+    check_near(fed_offer_get(&c->offer, "weight", -1), 190, 0);
+    coordinator_order(c, FED_TRAIN, 2, 1);
+    snprintf(c->order.run, sizeof c->order.run, "toy-2");  // which began elsewhere
+    hospital_dies(&h);
+    free(hospital_data(h.dir, 420, true));
+    hospital_starts(&h);
+    play_until_offered(&h, c);
+    check_near(fed_offer_get(&c->offer, "weight", -1), 210, 0);
+    hospital_destroy(&h);
+    coordinator_destroy(&c);
+}
+
 static void a_model_other_than_the_announced_one_is_refused(void **state)
 {
     (void)state;
@@ -781,6 +822,7 @@ int main(void)
         cmocka_unit_test(data_that_do_not_fit_are_named_and_can_be_mended),
         cmocka_unit_test(a_disk_that_cannot_be_written_does_not_make_the_data_unfit),
         cmocka_unit_test(data_that_are_not_there_are_waited_for),
+        cmocka_unit_test(data_that_changed_in_mid_run_are_not_trained_on),
         cmocka_unit_test(data_that_are_gone_in_mid_run_cost_no_more_than_the_rounds_without_them),
         cmocka_unit_test(a_model_other_than_the_announced_one_is_refused),
         cmocka_unit_test(a_round_beyond_the_job_is_refused),

@@ -331,6 +331,14 @@ static void what_programs_wrote_is_found_by_its_pattern(void **state)
     check(report_words_told(&out, REPORT_FR, "no test figures: silent for 4 s"));
     check_str(out.data, "pas de r\xc3\xa9sultats de test : silencieux pendant 4 s");
     fl_buf_reset(&out);
+    check(report_words_told(
+        &out, REPORT_FR,
+        "training failed: the data are not those that this hospital joined the run with: another "
+        "label for 0 cases, another split for 1-9, 12 new; put them back, or take part in the "
+        "next run, where corrected labels belong"));
+    check_has(out.data, " : les donn\xc3\xa9" "es ne sont pas celles");
+    check_has(out.data, "tiquette pour 0 cas, un autre jeu pour 1-9, 12 de plus ; remettez-les");
+    fl_buf_reset(&out);
     check(!report_words_told(&out, REPORT_FR, "a reason that nobody has written before"));
     check_str(out.data, "a reason that nobody has written before");
     fl_buf_reset(&out);
