@@ -4,7 +4,6 @@
 #include "data/recipe.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -582,17 +581,18 @@ fl_status data_recipe_read(data_recipe *out, const char *path, fl_err *err)
     *out = (data_recipe){0};
     if (fl_is_dir(path)) {
         char *yaml = fl_path_join(path, "dataset.yaml");
-        fl_status st = fl_file_exists(yaml)
-                           ? read_yaml(out, yaml, err)
-                           : fl_fail(
-                                 err, FL_ENOTFOUND,
-                                 "%s: a data set's folder has a dataset.yaml; this one has none",
-                                 path);
+        fl_status st = fl_file_visible(yaml, err);  // a folder may not be looked into
+        if (st == FL_OK) {
+            st = read_yaml(out, yaml, err);
+        } else if (st == FL_ENOTFOUND) {
+            fl_fail(err, st, "%s: a data set's folder has a dataset.yaml; this one has none", path);
+        }
         free(yaml);
         return st;
     }
-    if (!fl_file_exists(path)) {
-        return fl_fail_errno(err, ENOENT, path);
+    fl_status st = fl_file_visible(path, err);
+    if (st != FL_OK) {
+        return st;
     }
     if (ends_with(path, ".yaml") || ends_with(path, ".yml")) {
         return read_yaml(out, path, err);

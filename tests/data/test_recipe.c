@@ -5,6 +5,8 @@
 #include "data/recipe.h"
 #include "fixture.h"
 
+#include <unistd.h>
+
 static fl_status read_recipe(const char *yaml, fl_err *err)
 {
     fl_cfg *c = NULL;
@@ -91,6 +93,17 @@ static void what_is_no_data_set_is_refused(void **state)
     check_has(err.text, "/nowhere");
     check_fails(data_set_open(&s, dir, NULL, &err), FL_ENOTFOUND);
     check_has(err.text, "a data set's folder has a dataset.yaml");
+    // What leads nowhere, or may not be looked into, is not called absent.
+    char *loop = fl_path_join(dir, "loop"), *inside = fl_path_join(dir, "dataset.yaml");
+    check_int(symlink("loop", loop), 0);
+    check_fails(data_set_open(&s, loop, NULL, &err), FL_EIO);
+    check_has(err.text, "symbolic links");
+    check_int(symlink("loop", inside), 0);
+    check_fails(data_set_open(&s, dir, NULL, &err), FL_EIO);
+    check_has(err.text, "symbolic links");
+    check_int(unlink(inside), 0);
+    free(inside);
+    free(loop);
     fixture_text(dir, "dataset.yaml", "task: classify\n");
     check_fails(data_set_open(&s, dir, NULL, &err), FL_ECONFIG);
     check_has(err.text, "expected manifest.csv beside it");
