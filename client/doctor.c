@@ -178,8 +178,8 @@ static const char *handshake_hint(const visit *v)
         return v->one_time != NULL
                    ? "; the invitation expired, was replaced by another or was taken back: ask the "
                      "coordinator's people for a new one"
-                   : "; this site was removed, or waits until its fingerprint is confirmed: ask "
-                     "the coordinator's people, `consilium-coordinator sites` tells them";
+                   : "; this site was removed: ask the coordinator's people, "
+                     "`consilium-coordinator sites` tells them";
     }
     if (strncmp(state, "connecting", 10) == 0) {
         return "; something answers there, but not as a coordinator does: is it the right port?";
@@ -246,6 +246,33 @@ static bool greet(visit *v, fed_msg *answer, char *why, size_t n)
     return false;
 }
 
+/* The order that follows Welcome: it says whether a person must still confirm this site. */
+static void look_at_order(findings *f, visit *v, fed_msg *m)
+{
+    fed_packet packet;
+    char fingerprint[FED_FINGERPRINT_BYTES];
+    home_fingerprint(fingerprint, v->home);
+    bool told = false;
+    for (int64_t until = fl_now_ms() + WELCOME_MS; !told && fl_now_ms() < until;) {
+        while (!told && fed_receive(v->link, &packet)) {
+            told = fed_msg_unpack(m, packet.header, packet.n_header, NULL) == FL_OK &&
+                   m->type == FED_MSG_ORDER;
+        }
+        if (!told) {
+            fed_wait(&v->link, 1, NULL, 100);
+        }
+    }
+    if (!told) {
+        find(f, "confirmed", UNKNOWN, "the coordinator does not say what this site is to do");
+    } else if (m->u.order.key.kind == FED_WAIT &&
+               strncmp(m->u.order.text, fed_unconfirmed, strlen(fed_unconfirmed)) == 0) {
+        find(f, "confirmed", ODD, "no: %s.  This home's own is %s: compare the two, by telephone say",
+             m->u.order.text, fingerprint);
+    } else {
+        find(f, "confirmed", GOOD, "this site takes part; its fingerprint is %s", fingerprint);
+    }
+}
+
 static void say_bye(visit *v)
 {
     fed_msg *bye = fl_xcalloc(1, sizeof *bye);
@@ -262,12 +289,14 @@ static void look_at_conversation(findings *f, visit *v)
 {
     const char *not_asked = v->link == NULL      ? "not asked: there is no connection"
                             : v->one_time != NULL ? "not asked: this site is not enrolled yet"
-                            : v->is_served        ? "not asked: a client serves this home now"
+                            : v->is_served        ? "not asked: a client serves this home now, and "
+                                                    "its log tells"
                                                   : NULL;
     if (not_asked != NULL) {
         find(f, "clock", UNKNOWN, "%s", not_asked);
         find(f, "protocol", UNKNOWN, "%s; this program speaks %d", not_asked,
              FED_PROTOCOL_VERSION);
+        find(f, "confirmed", UNKNOWN, "%s", not_asked);
         return;
     }
     char why[FL_ERR_TEXT];
@@ -282,10 +311,12 @@ static void look_at_conversation(findings *f, visit *v)
              off < CLOCK_MS ? "" : ": one of the two is wrong");
         find(f, "protocol", GOOD, "%d, as the coordinator, which knows this site as %s",
              FED_PROTOCOL_VERSION, answer->u.welcome.site.text);
+        look_at_order(f, v, answer);
         say_bye(v);
     } else {
         find(f, "clock", UNKNOWN, "not told");
         find(f, "protocol", BAD, "%s", why);
+        find(f, "confirmed", UNKNOWN, "not told");
     }
     free(answer);
 }

@@ -61,9 +61,9 @@ static const fl_command commands[] = {
      client_trust, client_trust_options},
     {"doctor", "--home DIR [--proxy URL] [--json]",
      "say what keeps this hospital's client from working, a line a cause",
-     "Name, route, proxy, handshake, clock, protocol, policy, data, disk, and whether "
-     "the\nsystem lets oneDNN make code at run time.  Run it as the user that runs the "
-     "client\n(consilium, under systemd).  Exit code 1 when one of them fails.",
+     "Name, route, proxy, handshake, clock, protocol, whether the site is confirmed, "
+     "policy,\ndata, disk, and whether the system lets oneDNN make code at run time.  Run it as "
+     "the\nuser that runs the client (consilium, under systemd).  Exit code 1 when one of them fails.",
      client_doctor, client_doctor_options},
     {"check-data", "DATASET [--job JOB.yaml]",
      "show what a data set holds and whether it fits a job",

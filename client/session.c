@@ -470,6 +470,21 @@ static void finish_work(session *s, int64_t now_ms)
 
 // --------------------------------------------------------------------- orders
 
+/* Why there is nothing to do; a person here may be what it waits for. */
+static void log_wait(const session *s)
+{
+    const char *site = s->home->site.text, *text = s->order.text;
+    if (strncmp(text, fed_unconfirmed, strlen(fed_unconfirmed)) != 0) {
+        fl_log(FL_LOG_INFO, "order.wait", "site=%s %s", site, text);
+        return;
+    }
+    char fingerprint[FED_FINGERPRINT_BYTES];
+    home_fingerprint(fingerprint, s->home);
+    fl_log(FL_LOG_WARN, "order.wait",
+           "site=%s %s.  This home's own is %s: compare the two, by telephone say", site, text,
+           fingerprint);
+}
+
 /* The contribution is in the outbox already: nothing is done twice. */
 static bool is_in_outbox(session *s)
 {
@@ -496,7 +511,7 @@ static void start(session *s, const fed_order *o, int64_t now_ms)
     s->pending[0] = '\0';
     if (o->key.kind == FED_WAIT) {
         s->stage = IDLE;
-        fl_log(FL_LOG_INFO, "order.wait", "site=%s %s", s->home->site.text, o->text);
+        log_wait(s);
         return;
     }
     fl_log(FL_LOG_INFO, "order", "site=%s order=%s round=%" PRIu32 " run=%s", s->home->site.text,
@@ -516,7 +531,7 @@ static void start(session *s, const fed_order *o, int64_t now_ms)
 }
 
 /* The same order again: it, or our answer, may have been lost. */
-static void on_same_order(session *s, int64_t now_ms)
+static void on_same_order(session *s, const fed_order *o, int64_t now_ms)
 {
     switch (s->stage) {
     case FETCH:
@@ -537,6 +552,8 @@ static void on_same_order(session *s, int64_t now_ms)
         } else if (s->order.key.kind != FED_WAIT) {
             fed_order again = s->order;
             start(s, &again, now_ms);
+        } else if (strcmp(s->order.text, o->text) != 0) {  // the first one, or for another reason
+            start(s, o, now_ms);
         }
         return;
     }
@@ -565,7 +582,7 @@ static void on_order(session *s, const fed_msg *m, int64_t now_ms)
         return;
     }
     if (fed_order_key_equal(&o->key, &s->order.key)) {
-        on_same_order(s, now_ms);
+        on_same_order(s, o, now_ms);
         return;
     }
     if (s->at_work) {

@@ -78,8 +78,8 @@ static void current_order(session *x, fed_order *out)
     *out = (fed_order){.key.kind = FED_WAIT};
     if (known >= 0 && roster_at(s->sites, (size_t)known)->status == ROSTER_UNCONFIRMED) {
         snprintf(out->text, sizeof out->text,
-                 "waiting for a person at the coordinator to confirm the fingerprint %s",
-                 roster_at(s->sites, (size_t)known)->fingerprint);
+                 "%s the fingerprint %s with `consilium-coordinator sites DIR --confirm %s`",
+                 fed_unconfirmed, roster_at(s->sites, (size_t)known)->fingerprint, x->site.text);
         return;
     }
     for (size_t i = 0; i < s->n_runs; i++) {

@@ -43,6 +43,12 @@ fl_status serve_on_enrol(serve *s, const fed_packet *packet, const fed_enrol *e,
     fed_fingerprint(fingerprint, &e->curve_key, &e->sign_key);
     fl_log(FL_LOG_INFO, "enrol", "site=%s fingerprint=%s confirmed=%s", e->site.text, fingerprint,
            m.u.enrolled.confirmed ? "yes" : "no");
+    if (!m.u.enrolled.confirmed) {
+        fl_log(FL_LOG_WARN, "enrol.confirm",
+               "site=%s it takes part once a person has compared this fingerprint with the "
+               "hospital's people: consilium-coordinator sites %s --confirm %s",
+               e->site.text, s->cfg.fed->dir, e->site.text);
+    }
     m.u.enrolled.site = e->site;
     snprintf(m.u.enrolled.federation, sizeof m.u.enrolled.federation, "%s", s->cfg.fed->name);
     serve_send_to(s, &packet->route, version, &m, NULL, 0);

@@ -274,7 +274,40 @@ static void print_run(const json_t *run)
     }
 }
 
-static void print_status(const federation *f, const int n[static 4], const json_t *runs)
+/* Who takes part in nothing until a person has compared fingerprints.  New reference. */
+static json_t *list_unconfirmed(const roster *r)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < roster_n(r); i++) {
+        const roster_site *s = roster_at(r, i);
+        if (s->status == ROSTER_UNCONFIRMED) {
+            json_array_append_new(list, json_pack("{s:s, s:s}", "site", s->name.text,
+                                                  "fingerprint", s->fingerprint));
+        }
+    }
+    return list;
+}
+
+static void print_unconfirmed(const federation *f, const json_t *list)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach ((json_t *)list, i, one) {
+        const char *site = fl_json_get_string(one, "site", "");
+        if (i < MAX_NAMED) {
+            printf("\n  %s waits to be confirmed: compare %s with its people, by telephone say, "
+                   "then:\n  consilium-coordinator sites %s --confirm %s",
+                   site, fl_json_get_string(one, "fingerprint", ""), f->dir, site);
+        }
+    }
+    if (json_array_size(list) > MAX_NAMED) {
+        printf("\n  and %zu more; `consilium-coordinator sites %s` lists them",
+               json_array_size(list) - MAX_NAMED, f->dir);
+    }
+}
+
+static void print_status(const federation *f, const int n[static 4], const json_t *unconfirmed,
+                         const json_t *runs)
 {
     printf("federation %s at %s\nsites: %d enrolled, %d invited", f->name, f->address,
            n[ROSTER_ENROLLED], n[ROSTER_INVITED]);
@@ -284,6 +317,7 @@ static void print_status(const federation *f, const int n[static 4], const json_
     if (n[ROSTER_REMOVED] > 0) {
         printf(", %d removed", n[ROSTER_REMOVED]);
     }
+    print_unconfirmed(f, unconfirmed);
     if (json_array_size(runs) == 0) {
         printf("\nno run yet: `consilium-coordinator run %s --job JOB.yaml` starts one\n", f->dir);
         return;
@@ -314,20 +348,22 @@ fl_status coordinator_status(int argc, char **argv, fl_err *err)
     for (size_t i = 0; i < roster_n(r); i++) {
         n[roster_at(r, i)->status]++;
     }
-    json_t *runs = json_array();
+    json_t *runs = json_array(), *unconfirmed = list_unconfirmed(r);
     st = list_runs(runs, &f, err);
     if (st == FL_OK && as_json) {
-        json_t *json = json_pack("{s:s, s:s, s:{s:i, s:i, s:i, s:i}, s:O}", "federation", f.name,
+        json_t *json = json_pack("{s:s, s:s, s:{s:i, s:i, s:i, s:i}, s:O, s:O}", "federation", f.name,
                                  "address", f.address, "sites", "enrolled", n[ROSTER_ENROLLED],
                                  "unconfirmed", n[ROSTER_UNCONFIRMED], "invited",
-                                 n[ROSTER_INVITED], "removed", n[ROSTER_REMOVED], "runs", runs);
+                                 n[ROSTER_INVITED], "removed", n[ROSTER_REMOVED], "to_confirm",
+                                 unconfirmed, "runs", runs);
         char *text = fl_json_text(json);
         fputs(text, stdout);
         free(text);
         json_decref(json);
     } else if (st == FL_OK) {
-        print_status(&f, n, runs);
+        print_status(&f, n, unconfirmed, runs);
     }
+    json_decref(unconfirmed);
     json_decref(runs);
     roster_close(&r);
     federation_close(&f);

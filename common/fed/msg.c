@@ -14,6 +14,8 @@ static const char *const type_names[FED_N_MSGS] = {
     [FED_MSG_ROTATED] = "rotated",
 };
 
+const char fed_unconfirmed[] = "waiting for a person at the coordinator to confirm";
+
 const char *fed_msg_name(fed_msg_type type)
 {
     FL_REQUIRE((unsigned)type < FED_N_MSGS);

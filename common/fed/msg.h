@@ -102,6 +102,9 @@ typedef struct {
     char text[FED_TEXT_BYTES];
 } fed_order;
 
+/* How the text of an order to WAIT begins whose site a person at the coordinator has not confirmed. */
+extern const char fed_unconfirmed[];
+
 typedef struct {
     uint32_t version; // that it came in; 0 in one that is made
     fed_msg_type type;

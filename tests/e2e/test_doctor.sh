@@ -21,13 +21,32 @@ echo 'bogus: 1' >>"$home/policy.yaml"
 refuses "a policy that cannot be read" 1 '^policy +FAILS  .*policy.yaml:[0-9]*: bogus: unknown key' doctor "$home"
 
 "$bin/coordinator" remove "$fed" sud >/dev/null
-told() { doctor "$work/home-sud" | grep -q '^handshake *FAILS  refused by the coordinator: .*; this site was removed, or waits'; }
+told() { doctor "$work/home-sud" | grep -q '^handshake *FAILS  refused by the coordinator: .*; this site was removed: ask'; }
 check "a site that was removed is told whom to ask" wait_until 30 told
 other=$(free_port)
 start web /usr/bin/python3 -m http.server "$other" --bind 127.0.0.1
 wait_until 30 bash -c "</dev/tcp/127.0.0.1/$other"
 sed -i "s,127.0.0.1:$port,127.0.0.1:$other," "$work/home-sud/client.yaml"
 refuses "another program at that port is called that" 1 '^handshake +FAILS .*not as a coordinator does: is it the right port' doctor "$work/home-sud"
+
+# A site that a person must confirm: who waits for whom, by which command, and what to compare.
+"$bin/coordinator" invite "$fed" --site est --confirm --out "$work/est.invitation" >/dev/null
+est=$work/home-est
+"$bin/client" join "$work/est.invitation" --home "$est" --data "$work/data/nord" >/dev/null
+fingerprint=$(sed -n 's/^fingerprint: "\(.*\)"/\1/p' "$est/keys/public.yaml")
+start client-est "$bin/client" run --home "$est"; client=$last
+log_of() { grep -q "$2" "$work/$1.log"; }
+check "the client's log says that a person must confirm it, how, and what to compare" \
+    wait_until 60 log_of client-est "order.wait.* confirm the fingerprint $fingerprint with .consilium-coordinator sites DIR --confirm est.*own is $fingerprint: compare"
+check "the coordinator's says so too" log_of coordinator "enrol.confirm site=est .*: consilium-coordinator sites $fed --confirm est"
+"$bin/coordinator" status "$fed" >"$work/status"
+check "and its status" eval 'grep -q "est waits to be confirmed: compare $fingerprint" "$work/status" && grep -q "consilium-coordinator sites $fed --confirm est" "$work/status"'
+check "as JSON" eval '"$bin/coordinator" status "$fed" --json >"$work/status.json" && test "$(json "$work/status.json" .to_confirm.0.fingerprint)" = "$fingerprint"'
+kill "$client"; wait "$client" 2>/dev/null
+check "doctor says so" eval 'doctor "$est" | grep -q "^confirmed *odd *no: .*--confirm est.*own is $fingerprint: compare"'
+"$bin/coordinator" sites "$fed" --confirm est >/dev/null
+confirmed() { doctor "$est" | grep -q "^confirmed *ok *this site takes part; its fingerprint is $fingerprint"; }
+check "and when it is over" wait_until 30 confirmed
 
 refuses "a file that is no invitation, said once" 2 '^consilium-client join: reading the invitation: .*tiny.yaml' \
     "$bin/client" join "$top/tests/e2e/tiny.yaml" --home "$work/new" --data "$work/data/nord"
