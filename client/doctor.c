@@ -5,14 +5,12 @@
  * when no client serves the home does it say Hello, for that would take the
  * conversation away from it; that Hello is in receipts.jsonl like every other.
  */
-#define _DEFAULT_SOURCE  // MAP_ANONYMOUS
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -22,6 +20,7 @@
 #include "base/sys.h"
 #include "client/fed_commands.h"
 #include "client/home.h"
+#include "client/jit.h"
 #include "client/outbox.h"
 #include "client/policy.h"
 #include "client/way.h"
@@ -372,34 +371,14 @@ static void look_at_disk(findings *f, const home *h)
     free(path);
 }
 
-/* oneDNN's way: a page that is written, then made executable as well. */
 static void look_at_jit(findings *f)
 {
-    size_t n = (size_t)sysconf(_SC_PAGESIZE);
-    uint8_t *page = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED) {
-        find(f, "jit", BAD, "no memory: %s", strerror(errno));
-        return;
-    }
-    if (mprotect(page, n, PROT_READ | PROT_WRITE | PROT_EXEC) != 0) {
-        find(f, "jit", BAD,
-             "this system forbids code that is made at run time (%s), which oneDNN needs to train: "
-             "MemoryDenyWriteExecute=no in the unit, or the policy's execmem",
-             strerror(errno));
-    } else {
-#if defined(__x86_64__) || defined(__i386__)
-        static const uint8_t give_back_42[] = {0xb8, 42, 0, 0, 0, 0xc3};  // mov eax, 42; ret
-        int (*made)(void) = NULL;
-        memcpy(page, give_back_42, sizeof give_back_42);
-        memcpy(&made, &page, sizeof made);
-        bool right = made() == 42;
-        find(f, "jit", right ? GOOD : BAD, "code that is made at run time %s",
-             right ? "runs" : "gives a wrong result");
-#else
+    fl_err err = FL_ERR_INIT;
+    if (jit_look(&err) == FL_OK) {
         find(f, "jit", GOOD, "code that is made at run time is allowed");
-#endif
+    } else {
+        find(f, "jit", BAD, "%s", err.text);
     }
-    munmap(page, n);
 }
 
 // ------------------------------------------------------------------ the visit

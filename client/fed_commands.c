@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "client/home.h"
+#include "client/jit.h"
 #include "client/policy.h"
 #include "client/pool.h"
 #include "client/receipts.h"
@@ -349,7 +350,7 @@ fl_status client_run(int argc, char **argv, fl_err *err)
     }
     fed_init();
     fl_catch_signals();
-    if ((st = open_homes(&s, err)) == FL_OK) {
+    if ((st = jit_look(err)) == FL_OK && (st = open_homes(&s, err)) == FL_OK) {
         start_sessions(&s);
         while (!fl_stop_requested() && !(run.once && all_over(&s))) {
             turn(&s);

@@ -158,9 +158,9 @@ static dnnl_status_t md_typed(dnnl_memory_desc_t *out, nn_md md, dnnl_data_type_
 bool nn_dnnl_check(nn_dnnl *d, dnnl_status_t status, const char *what)
 {
     if (status != dnnl_success && d->error.status == FL_OK) {
-        fl_status st = status == dnnl_out_of_memory   ? FL_ELIMIT
-                       : status == dnnl_unimplemented ? FL_EUNSUPPORTED
-                                                      : FL_ECONFIG;
+        fl_status st = status == dnnl_out_of_memory       ? FL_ELIMIT
+                       : status == dnnl_invalid_arguments ? FL_ECONFIG
+                                                          : FL_EUNSUPPORTED;
         fl_fail(&d->error, st, "oneDNN cannot make %s (%s)", what,
                 status == dnnl_unimplemented       ? "not implemented for this shape"
                 : status == dnnl_out_of_memory     ? "out of memory"

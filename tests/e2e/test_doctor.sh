@@ -48,6 +48,20 @@ check "doctor says so" eval 'doctor "$est" | grep -q "^confirmed *odd *no: .*--c
 confirmed() { doctor "$est" | grep -q "^confirmed *ok *this site takes part; its fingerprint is $fingerprint"; }
 check "and when it is over" wait_until 30 confirmed
 
+# Memory that is written and executed is forbidden, as by a unit's MemoryDenyWriteExecute (prctl PR_SET_MDWE).
+without_jit() { /usr/bin/python3 -c '
+import ctypes, os, sys
+if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) != 0: sys.exit(99)
+os.execv(sys.argv[1], sys.argv[1:])' "$@"; }
+if without_jit /bin/true; then
+    refuses "a client that could take part in no round says so at its start" 2 'forbids code .*MemoryDenyWriteExecute=no in the unit' \
+        without_jit "$bin/client" run --home "$est"
+    refuses "a training there has failed, its command is right" 1 'forbids code that is made at run time' \
+        without_jit "$bin/client" train --model logistic --data "$work/data/nord" --out "$work/m.onnx"
+else
+    skip "a client that could take part in no round says so at its start" "this kernel cannot forbid it"
+fi
+
 refuses "a file that is no invitation, said once" 2 '^consilium-client join: reading the invitation: .*tiny.yaml' \
     "$bin/client" join "$top/tests/e2e/tiny.yaml" --home "$work/new" --data "$work/data/nord"
 
