@@ -66,12 +66,14 @@ const fl_opt *coordinator_rotate_options(void)
     return rotate_options;
 }
 
-static void print_file_hint(const federation *f, const char *unaware)
+/* whom: of these; "" = all, or "those that ..." */
+static void print_file_hint(const federation *f, const char *unaware, const char *whom)
 {
     if (*unaware != '\0') {
-        printf("%s: give them %s/keys/former.jsonl, which is no secret,\nfor `consilium-client "
-               "trust --home H FILE`; those who have not enrolled: a new invitation.\n",
-               unaware, f->dir);
+        printf("Do not know them yet: %s.\nGive %s %s/keys/former.jsonl, which is no secret, for\n"
+               "`consilium-client trust --home H FILE`; those who have not enrolled: a new "
+               "invitation.\n",
+               unaware, *whom != '\0' ? whom : "them", f->dir);
     }
 }
 
@@ -86,11 +88,13 @@ static fl_status take_or_leave(federation *f, const roster *r, const fed_rotatio
     if (is_due && federation_lock(f, 0, &runs) == FL_OK) {
         if ((st = renewal_take(f, err)) == FL_OK) {
             printf("These keys are in use now; the old ones are refused.\n");
-            print_file_hint(f, unaware);
+            print_file_hint(f, unaware, "");
         }
     } else if (is_due) {
-        printf("The coordinator that runs on %s takes them within seconds.\n", f->dir);
-        print_file_hint(f, unaware);
+        printf("The coordinator that runs on %s takes them within seconds, and tells the sites that\n"
+               "are connected.\n",
+               f->dir);
+        print_file_hint(f, unaware, "those of them that are not connected now");
     } else {
         printf("The coordinator that runs on %s (or the next one) tells the sites, under the old\n"
                "keys' signature, and takes the new keys when every site knows them, or after\n"

@@ -87,7 +87,7 @@ printf 'correct horse battery\n' >"$work/pass"
 export CONSILIUM_PASSPHRASE_FILE=$work/pass CONSILIUM_NEW_PASSPHRASE_FILE=$work/pass
 "$bin/coordinator" passphrase "$fed" >/dev/null || not_ok "a passphrase"
 check "--now changes the keys of a coordinator that does not run" eval '"$bin/coordinator" rotate "$fed" --now >"$work/rotate.log" && [ "$(fingerprint)" = "$(new_of "$work/rotate.log")" ]'
-check "says who needs the file" grep -q 'est, nord, sud: give them' "$work/rotate.log"
+check "says who needs the file" grep -q 'not know them yet: est, nord, sud' "$work/rotate.log"
 check "the new keys are under the passphrase too" grep -q 'under a passphrase' "$fed/keys/sign.key"
 cp "$fed/keys/former.jsonl" "$work/former.jsonl"
 serve coordinator-now
@@ -100,3 +100,6 @@ check "the coordinator's file is followed" eval '"$bin/client" trust "$work/form
 is_back() { "$bin/client" doctor --home "$work/home-est" | grep -q "has the expected key"; }
 check "and the site is back" wait_until 30 is_back
 check "its part is still found in the old record" "$bin/client" verify --home "$work/home-est" "$run/audit.jsonl"
+"$bin/coordinator" rotate "$fed" --now >"$work/rotate.log" 2>&1
+check "of a coordinator that runs the file is for those who are not connected" \
+    grep -q '^Give those of them that are not connected now .*former.jsonl' "$work/rotate.log"
