@@ -122,7 +122,7 @@ static fl_status look_up_run(record *r, const fed_digest *job, const char *name,
     if (st != FL_OK || any) {
         return st;
     }
-    if (job == NULL) {
+    if (job == NULL || name == NULL) {
         return fl_fail(err, FL_ENOTFOUND, "%s: holds no run", path);
     }
     r->created_ms = r->entered_ms = fl_wall_ms();
@@ -139,13 +139,17 @@ static fl_status look_up_run(record *r, const fed_digest *job, const char *name,
     return st;
 }
 
-fl_status record_open(record **out, const char *path, const fed_digest *job, const char *name,
-                      fl_err *err)
+typedef fl_status (*opener)(store **out, const char *path, const char *name, int version,
+                            const char *schema, fl_err *err);
+
+/* name: NULL = nothing is made. */
+static fl_status open_with(record **out, opener open, const char *path, const fed_digest *job,
+                           const char *name, fl_err *err)
 {
     *out = NULL;
     record *r = fl_xcalloc(1, sizeof *r);
     fl_status st;
-    if ((st = store_open(&r->db, path, "run", 2, schema, err)) != FL_OK ||
+    if ((st = open(&r->db, path, "run", 2, schema, err)) != FL_OK ||
         (st = store_extend(r->db, added, err)) != FL_OK ||
         (st = load_head(r, err)) != FL_OK || (st = look_up_run(r, job, name, path, err)) != FL_OK) {
         record_close(&r);
@@ -153,6 +157,17 @@ fl_status record_open(record **out, const char *path, const fed_digest *job, con
     }
     *out = r;
     return FL_OK;
+}
+
+fl_status record_open(record **out, const char *path, const fed_digest *job, const char *name,
+                      fl_err *err)
+{
+    return open_with(out, store_open, path, job, name, err);
+}
+
+fl_status record_look(record **out, const char *path, const fed_digest *job, fl_err *err)
+{
+    return open_with(out, store_look, path, job, NULL, err);
 }
 
 void record_close(record **r)

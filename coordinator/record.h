@@ -55,6 +55,9 @@ typedef struct {
 /* Of a run that is new: created now. */
 fl_status record_open(record **out, const char *path, const fed_digest *job, const char *name,
                       fl_err *err);
+/* For who only reads: also where the disk is full (store_look).  job: NULL = any.  FL_ENOTFOUND when
+ * it holds no run. */
+fl_status record_look(record **out, const char *path, const fed_digest *job, fl_err *err);
 void record_close(record **r);  // what is not committed is gone
 
 fl_status record_begin(record *r, fl_err *err);

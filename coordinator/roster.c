@@ -214,13 +214,16 @@ static fl_status load(roster *r, int64_t wall_ms, fl_err *err)
     return FL_OK;
 }
 
-fl_status roster_open(roster **out, const char *path, fl_err *err)
+typedef fl_status (*opener)(store **out, const char *path, const char *name, int version,
+                            const char *schema, fl_err *err);
+
+static fl_status open_with(roster **out, opener open, const char *path, fl_err *err)
 {
     *out = NULL;
     roster *r = fl_xcalloc(1, sizeof *r);
     pthread_mutex_init(&r->mutex, NULL);
     fl_status st;
-    if ((st = store_open(&r->db, path, "federation", 1, schema, err)) != FL_OK ||
+    if ((st = open(&r->db, path, "federation", 1, schema, err)) != FL_OK ||
         (st = store_extend(r->db, added, err)) != FL_OK ||
         (st = load(r, fl_wall_ms(), err)) != FL_OK) {
         roster_close(&r);
@@ -228,6 +231,16 @@ fl_status roster_open(roster **out, const char *path, fl_err *err)
     }
     *out = r;
     return FL_OK;
+}
+
+fl_status roster_open(roster **out, const char *path, fl_err *err)
+{
+    return open_with(out, store_open, path, err);
+}
+
+fl_status roster_look(roster **out, const char *path, fl_err *err)
+{
+    return open_with(out, store_look, path, err);
 }
 
 void roster_close(roster **r)

@@ -52,6 +52,8 @@ typedef struct {
 } roster_site;
 
 fl_status roster_open(roster **out, const char *path, fl_err *err);
+/* For who reads, mainly: also where the disk is full (store_look). */
+fl_status roster_look(roster **out, const char *path, fl_err *err);
 void roster_close(roster **r);
 /* Follows other processes and the clock; *changed when the sites did. */
 fl_status roster_refresh(roster *r, int64_t wall_ms, bool *changed, fl_err *err);

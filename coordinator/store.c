@@ -134,8 +134,10 @@ static int open_at_rest(store *s)
     return code;
 }
 
-fl_status store_open(store **out, const char *path, const char *name, int version,
-                     const char *schema, fl_err *err)
+/* alone: others are kept out, and SQLite's index of the log is in memory, where it is otherwise in a
+ * file beside it, which is made by whoever comes first. */
+static fl_status open_as(store **out, const char *path, const char *name, int version,
+                         const char *schema, bool alone, fl_err *err)
 {
     *out = NULL;
     store *s = fl_xcalloc(1, sizeof *s);
@@ -147,6 +149,9 @@ fl_status store_open(store **out, const char *path, const char *name, int versio
     if (st == FL_OK) {
         sqlite3_busy_timeout(s->db, BUSY_TIMEOUT_MS);
         sqlite3_limit(s->db, SQLITE_LIMIT_LENGTH, 64 << 20);
+        st = alone ? execute(s, "PRAGMA locking_mode = EXCLUSIVE", err) : FL_OK;
+    }
+    if (st == FL_OK) {
         /* NORMAL: a commit alone flushes nothing; flush() does. */
         st = execute(
             s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;"
@@ -165,6 +170,22 @@ fl_status store_open(store **out, const char *path, const char *name, int versio
     }
     *out = s;
     return FL_OK;
+}
+
+fl_status store_open(store **out, const char *path, const char *name, int version,
+                     const char *schema, fl_err *err)
+{
+    return open_as(out, path, name, version, schema, false, err);
+}
+
+fl_status store_look(store **out, const char *path, const char *name, int version,
+                     const char *schema, fl_err *err)
+{
+    fl_err full = FL_ERR_INIT;
+    fl_status st = open_as(out, path, name, version, schema, false, &full);
+    return st == FL_EFULL  ? open_as(out, path, name, version, schema, true, err)
+           : st != FL_OK ? fl_fail(err, st, "%s", full.text)
+                         : st;
 }
 
 fl_status store_extend(store *s, const char *sql, fl_err *err)

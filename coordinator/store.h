@@ -26,6 +26,10 @@ typedef struct store store;
  */
 fl_status store_open(store **out, const char *path, const char *name, int version,
                      const char *schema, fl_err *err);
+/* The same for who only reads: also where the disk is full.  Others have to wait meanwhile then, so
+ * not for long. */
+fl_status store_look(store **out, const char *path, const char *name, int version,
+                     const char *schema, fl_err *err);
 /* Adds what a later program of the same version keeps beside it: CREATE ... IF NOT EXISTS. */
 fl_status store_extend(store *s, const char *sql, fl_err *err);
 /* Rolls back what is not committed. */

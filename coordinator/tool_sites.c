@@ -21,7 +21,7 @@ fl_status coordinator_look(federation *f, roster **r, const char *dir, fl_err *e
         return st;
     }
     char *db = federation_path(f, "federation.db");
-    if ((st = roster_open(r, db, err)) != FL_OK) {
+    if ((st = roster_look(r, db, err)) != FL_OK) {
         federation_close(f);
     }
     free(db);

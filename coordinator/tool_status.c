@@ -168,7 +168,7 @@ static fl_status add_run(json_t *list, const char *dir, const char *name, fl_err
     record *r = NULL;
     char *db = fl_path_join(dir, "state.db");
     int64_t n_sites = 0, n = 0;
-    fl_status st = record_open(&r, db, NULL, name, err);
+    fl_status st = record_look(&r, db, NULL, err);
     free(db);
     if (st != FL_OK) {
         return st;

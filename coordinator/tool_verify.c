@@ -424,7 +424,7 @@ static fl_status check_record(verification *v, fl_err *err)
     record *r = NULL;
     fl_status st = FL_OK;
     v->has_state = fl_file_exists(path);
-    if (v->has_state && (st = record_open(&r, path, &v->job, v->run, err)) == FL_OK &&
+    if (v->has_state && (st = record_look(&r, path, &v->job, err)) == FL_OK &&
         !fed_audit_head_equal(record_head(r), &v->end)) {
         st = fl_fail(err, FL_EFORMAT,
                      "%s: has %llu lines, audit.jsonl %llu: they are not the same record", path,

@@ -144,6 +144,35 @@ wait $server
 report $? "a stopped run says that it can go on"
 server=
 
+# Who only reads needs no room on the disk, though SQLite makes a file for its log's index.
+on_full_disk()
+{
+    unshare -rm sh -c 'mkdir full && mount -t tmpfs -o size=4m none full && cp -r fed full/fed && rm -f full/fed/*-shm || exit 99
+        { cat /dev/zero >full/filling; } 2>/dev/null
+        "$@"' sh "$@"
+}
+if unshare -rm sh -c 'mkdir try && mount -t tmpfs none try' 2>/dev/null; then
+    on_full_disk "$coordinator" sites full/fed >out 2>err && grep -q '^nord *invited' out
+    report $? "sites on a full disk"
+    rmdir full
+    on_full_disk "$coordinator" status full/fed >out 2>err && grep -q '^tiny *checking' out
+    report $? "and status"
+    rmdir full
+    python3 -c '
+import os, sqlite3
+db = sqlite3.connect("fed/federation.db")
+db.execute("UPDATE invitation SET expires_ms = 4102444800000")
+db.commit()
+os._exit(0)'  # as if killed: the change is in the log of commits
+    on_full_disk "$coordinator" sites full/fed >out 2>err && [ -s fed/federation.db-wal ] &&
+        grep -q "^nord *invited .*until 2100-01-01" out
+    report $? "sites reads the log that a killed program left"
+    rmdir full
+    on_full_disk "$coordinator" remove full/fed nord >out 2>err; [ $? = 1 ] && grep -q "the disk is full" err
+    report $? "who has to write says that the disk is full"
+    rmdir full
+fi
+
 # A model and two updates of two numbers: (3 x 1 + 1 x 5) / 4 = 2 on top.
 tensor()
 {
