@@ -80,5 +80,6 @@ check "why it waits, where the person looks who is to approve it" eval '"$bin/cl
     grep -q "why it waits  policy.yaml says approve: each; its quorum of 2 sites is less than the 3 that the policy wants"'
 wait_until 30 approve "$work/home-sud"; wait_until 30 approve "$work/home-nord"
 check "where the data were looked for" wait_until 60 says "order.next site=sud the data set is $work/none, as $work/home-sud/client.yaml says"
-wait "$coordinator"
-check "which the coordinator does not learn" eval 'grep -q "sud: " "$work/coordinator-2.log" && ! grep -q "$work/none" "$work/coordinator-2.log"'
+status_of_sud() { "$bin/coordinator" status "$fed" | grep "sud has not joined: "; }  # it waits for the data
+check "which the coordinator does not learn" eval 'wait_until 30 status_of_sud && ! status_of_sud | grep -q "$work/none" &&
+    ! grep -q "$work/none" "$work/coordinator-2.log"'
