@@ -61,7 +61,7 @@ check "nor who revokes" eval '"$bin/coordinator" remove "$fed" nord </dev/null'
 fed=$work/fed2 port=$(free_port)
 rm -rf "$work"/home-*
 federation "$fed" "$port" nord sud
-sed -i "s,^data:.*,data: \"$work/none\"," "$work/home-sud/client.yaml"
+sed -i "s/opacity/shadow/" "$work/data/sud/dataset.yaml"  # another class than the job's
 tiny_job "$work/job.yaml"
 for site in nord sud; do start "client-$site" "$bin/client" run --home "$work/home-$site"; done
 shown=$(at_terminal '' 'never said' "$bin/coordinator" run "$fed" --job "$work/job.yaml" --bind "tcp://127.0.0.1:$port")
