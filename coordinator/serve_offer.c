@@ -98,12 +98,10 @@ static fl_status finish_contribution(session *x, size_t site, fl_err *err)
     return FL_OK;
 }
 
-/* What can be told from the Offer alone.  *for_good: another try would say the same. */
-static fl_status look_at_offer(const session *x, run *r, const fed_offer *o, bool *for_good,
-                               fl_err *why)
+/* What can be told from the Offer alone. */
+static fl_status look_at_offer(const session *x, run *r, const fed_offer *o, fl_err *why)
 {
     fed_offer joined;
-    *for_good = false;
     int entry = roster_find(x->serve->sites, x->site.text);
     FL_REQUIRE(entry >= 0);
     fed_model_id base;
@@ -116,7 +114,6 @@ static fl_status look_at_offer(const session *x, run *r, const fed_offer *o, boo
     }
     if (st == FL_OK && record_find_offer(run_record(r), FED_CHECK, 0, x->site.text, &joined)) {
         st = check_counts(run_check_job(r), o, &joined, why);
-        *for_good = st != FL_OK;  // its data are others than when it joined
     }
     return st;
 }
@@ -161,12 +158,7 @@ fl_status serve_on_offer(session *x, const fed_offer *o, fl_err *err)
         return FL_OK;  // of another order: it offers again
     }
     fl_err why = FL_ERR_INIT;
-    bool for_good;
-    if (look_at_offer(x, r, o, &for_good, &why) != FL_OK) {
-        if (for_good) {  // an hour's training, perhaps: once is enough
-            x->refused_key = o->key;
-            x->n_refused = MAX_REFUSED_CONTRIBUTIONS - 1;
-        }
+    if (look_at_offer(x, r, o, &why) != FL_OK) {
         return refuse_contribution(x, r, site, o, why.text, err);
     }
     fl_status st = transfer_start(s->pool, t, r, site, o, fl_now_ms(), err);
