@@ -111,10 +111,12 @@ says 1 "missing.yaml" "a job that is not there" run fed --job missing.yaml
 [ -z "$(ls fed/runs)" ]
 report $? "nothing of refused jobs is left"
 
-flock fed/lock sleep 0.5 &  # as `rotate --now` has it for a moment
-while flock -n fed/lock true; do sleep 0.01; done
-"$coordinator" run fed --job job.yaml --bind tcp://127.0.0.1:0 >server.log 2>&1 &
+exec 9>fed/lock
+flock 9  # as `rotate --now` has it for a moment
+"$coordinator" run fed --job job.yaml --bind tcp://127.0.0.1:0 >server.log 2>&1 9>&- &
 server=$!
+sleep 0.5 9>&-
+exec 9>&-
 for _ in $(seq 1200); do
     grep -q listening server.log && break
     sleep 0.05
