@@ -47,6 +47,7 @@ fl_status home_join(const home_plan *plan, fl_err *err);
 typedef struct {
     atomic_uint n_added;    // of what left, by this process and not flushed at once
     atomic_uint n_flushed;  // of these
+    atomic_bool may_be_torn;  // the last line: it did not fit on the disk
 } home_receipts;
 
 typedef struct {

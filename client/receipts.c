@@ -53,9 +53,13 @@ static fl_status add(const home *h, json_t *line,
     json_object_set_new(line, "time", json_string(when));
     char *json = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(10));
     FL_REQUIRE(json != NULL);
-    char *text = fl_xasprintf("%s\n", json);
+    bool torn = atomic_exchange(&h->receipts->may_be_torn, false);
+    char *text = fl_xasprintf("%s%s\n", torn ? "\n" : "", json);
     char *path = home_path(h, "receipts.jsonl");
     fl_status st = append(path, text, strlen(text), err);
+    if (st != FL_OK) {
+        atomic_store(&h->receipts->may_be_torn, true);  // the next one begins a line of its own
+    }
     free(path);
     free(text);
     free(json);
@@ -139,7 +143,11 @@ fl_status receipts_find(const home *h, const char *text, bool *found, fl_err *er
     *found = false;
     fl_status st = open_lines(&lines, h, err);
     while (!*found && next_line(lines, &line, &room)) {
-        *found = strstr(line, text) != NULL;
+        if (strstr(line, text) != NULL) {
+            json_t *whole = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+            *found = json_is_object(whole);
+            json_decref(whole);
+        }
     }
     fl_status closed = close_lines(lines, line, h, err);
     return st != FL_OK ? st : closed;

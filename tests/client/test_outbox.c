@@ -5,6 +5,8 @@
 #include "fixture.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -352,6 +354,57 @@ static void a_line_lost_with_the_power_is_written_before_anything_is_sent(void *
     desk_destroy(&d);
 }
 
+/* The disk is full in the middle of a line, and has room again. */
+static void a_line_that_did_not_fit_spoils_no_other(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    desk d = desk_new();
+    outbox_item item;
+    struct rlimit old, limit;
+    struct stat info;
+    char *path = fl_path_join(d.h.home_dir, "receipts.jsonl");
+    say_something(&d);
+    check_int(stat(path, &info), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    limit = (struct rlimit){(rlim_t)info.st_size + 10, old.rlim_max};
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    json_t *line = receipts_new("head", "train", "toy-1", &d.draft.key);
+    check(receipts_add(d.h.home, line, &err) != FL_OK);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    signal(SIGXFSZ, handler);
+    check_int(n_sent(&d), 1);
+    check_ok(put_update(&d, &item, &err), err);
+    check_int(n_sent(&d), 2);
+    outbox_item_close(&item);
+    free(path);
+    desk_destroy(&d);
+}
+
+/* A power cut tore the line behind the signature. */
+static void a_torn_line_tells_of_nothing_that_was_sent(void **state)
+{
+    (void)state;
+    fl_err err = FL_ERR_INIT;
+    desk d = desk_new();
+    outbox_item item;
+    char *bytes = NULL, *path = fl_path_join(d.h.home_dir, "receipts.jsonl");
+    size_t n = 0;
+    check_ok(put_update(&d, &item, &err), err);
+    outbox_item_close(&item);
+    check_ok(fl_file_read(&bytes, &n, path, 1 << 20, &err), err);
+    char *end = strstr(bytes, ",\"time\"");
+    check(end != NULL && strstr(bytes, "\"signature\"") < end);
+    check_ok(fl_file_write(path, bytes, (size_t)(end - bytes), 0600, &err), err);
+    check_int(n_sent(&d), 0);
+    outbox_sweep(d.h.home);
+    check_int(n_sent(&d), 1);
+    free(bytes);
+    free(path);
+    desk_destroy(&d);
+}
+
 static void an_update_stays_until_it_is_answered_and_is_late_once_its_round_is_committed(void **state)
 {
     (void)state;
@@ -581,6 +634,8 @@ int main(void)
         cmocka_unit_test(an_update_that_is_too_large_or_no_number_stays),
         cmocka_unit_test(a_file_cut_or_changed_anywhere_counts_as_nothing),
         cmocka_unit_test(a_line_lost_with_the_power_is_written_before_anything_is_sent),
+        cmocka_unit_test(a_line_that_did_not_fit_spoils_no_other),
+        cmocka_unit_test(a_torn_line_tells_of_nothing_that_was_sent),
         cmocka_unit_test(no_file_goes_before_its_line_is_on_the_disk),
         cmocka_unit_test(a_round_costs_three_flushes),
         cmocka_unit_test(a_settled_file_is_used_again),
