@@ -108,5 +108,20 @@ federation() {
     done
 }
 
+# tiny_run ROUNDS: nord, sud and est are two rounds into the tiny job, none of which is made without est.  Sets fed, port, run,
+# coordinator and client_SITE (pids).
+tiny_run() {
+    local site
+    fed=$work/fed port=$(free_port) run=$work/fed/runs/tiny
+    tiny_data || exit 1
+    tiny_job "$work/job.yaml" rounds "$1" sites '{quorum: 3, of: all, patience: 60m}'
+    federation "$fed" "$port" nord sud est
+    start coordinator "$bin/coordinator" run "$fed" --job "$work/job.yaml" --bind "tcp://127.0.0.1:$port"; coordinator=$last
+    for site in nord sud est; do start "client-$site" "$bin/client" run --home "$work/home-$site" --once; eval "client_$site=$last"; done
+    wait_until 60 committed 1 || not_ok "a round" "$(cat "$work/coordinator.log")"
+}
+# committed N: more than N models of $run are written, the first one among them.
+committed() { [ "$(ls "$run"/model/round-*.safetensors 2>/dev/null | wc -l)" -gt "$1" ]; }
+
 # report of a folder made by sim run
 report_of() { echo "$1/report/report.json"; }

@@ -2,15 +2,7 @@
 # test_new_home.sh - a hospital whose machine is lost in mid-run is removed, invited anew and goes on: its new home, with other cases and
 # a policy of its own, is asked about the job as any hospital is; the record tells its two homes apart
 . "$(dirname "$0")/lib.sh"
-fed=$work/fed port=$(free_port)
-tiny_data || exit 1
-tiny_job "$work/job.yaml" rounds 8 sites '{quorum: 3, of: all, patience: 60m}'  # no round without est
-federation "$fed" "$port" nord sud est
-run=$fed/runs/tiny
-start coordinator "$bin/coordinator" run "$fed" --job "$work/job.yaml" --bind "tcp://127.0.0.1:$port"; coordinator=$last
-for site in nord sud est; do start "client-$site" "$bin/client" run --home "$work/home-$site" --once; eval "client_$site=$last"; done
-committed() { [ "$(ls "$run"/model/round-*.safetensors 2>/dev/null | wc -l)" -gt "$1" ]; }
-wait_until 60 committed 1 || not_ok "a round" "$(cat "$work/coordinator.log")"
+tiny_run 8
 kill_hard "$client_est"
 mv "$work/home-est" "$work/lost-est"
 check "its keys are revoked" "$bin/coordinator" remove "$fed" est
