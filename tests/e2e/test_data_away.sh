@@ -16,7 +16,6 @@ log_says() { grep -q "order.next.*site=est the data set is $work/data/est, as .*
 check "the hospital's log says where the data were looked for, and what to do" wait_until 20 log_says
 check "nobody's run has ended" kill -0 "$coordinator" "$client_nord" "$client_sud" "$client_est"
 mv "$work/away" "$work/data/est"
-committed() { [ "$(ls "$run"/model/round-*.safetensors 2>/dev/null | wc -l)" -gt "$1" ]; }
 check "it joins when the data are there" wait_until 60 committed 1
 
 kill_hard "$client_est"
